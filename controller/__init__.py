@@ -1,0 +1,1 @@
+"""Coachwork: a Git repository of Python stages as running Kubernetes workloads."""

@@ -1,0 +1,1 @@
+"""The edge: each module touches one foreign system and knows no other."""

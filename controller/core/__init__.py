@@ -1,0 +1,1 @@
+"""The pure core: what should be, computed from what is. No I/O, no threads, no clock."""

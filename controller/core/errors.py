@@ -1,0 +1,53 @@
+"""The three kinds of error that a pass can end with, and what a single write can meet. Anything else is a defect.
+
+Each adapter translates foreign errors into these once, in one table (after fluxcd/source-controller's
+`internal/error`); only the worker boundary logs and counts them.
+"""
+
+from collections.abc import Iterable
+
+
+class Invalid(Exception):
+    """Only the user can mend it: recorded with all its problems, not tried again until something changes."""
+
+    def __init__(self, reason: str, problems: Iterable[str]) -> None:
+        """Take a CamelCase `reason` and one line for each problem (place, cause, remedy)."""
+        self.reason = reason
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class NotYet(Exception):
+    """Nothing is wrong, but the world is not there yet: come back after `delay` seconds."""
+
+    def __init__(self, delay: float, message: str) -> None:
+        """Take a delay in seconds and what is waited for."""
+        self.delay = delay
+        super().__init__(message)
+
+
+class Transient(Exception):
+    """May pass by itself: tried again with exponential back-off. `reason` and the text show in the status."""
+
+    def __init__(self, reason: str, message: str, *, retry_after: float | None = None) -> None:
+        """Take a CamelCase reason, one line, and the server's own wish for a delay (seconds) if it had one."""
+        self.reason = reason
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class AlreadyExists(Exception):
+    """A create met a living object of that name (409 AlreadyExists)."""
+
+
+class Conflict(Exception):
+    """A write's precondition (resourceVersion or uid) no longer holds: the view was stale, look again."""
+
+
+class Refused(Exception):
+    """The API server refused this very object (4xx that is no conflict): a fact about the stage that wants it."""
+
+    def __init__(self, message: str, *, forbidden: bool) -> None:
+        """Take the server's sentence, and whether it was a 403 (a quota or a right, which can change)."""
+        self.forbidden = forbidden
+        super().__init__(message)

@@ -1,0 +1,79 @@
+"""Paths: on the shared volume (relative to its root), and inside a stage's container. The one place that knows them."""
+
+import re
+from pathlib import PurePosixPath
+
+from controller.core import names
+
+COMPLETE = ".complete"  # holds the commit or key of an immutable folder; written before the rename that publishes it
+
+# --- on the volume ------------------------------------------------------------------------------
+
+MIRRORS, CHECKOUTS, RUNS, TOOLS = (PurePosixPath(name) for name in ("mirrors", "checkouts", "runs", "tools"))
+
+
+def repository_key(url: str) -> str:
+    """Give a folder name for a repository: readable, and unique by a hash of the URL as given."""
+    readable = (
+        re.sub(r"[^A-Za-z0-9]+", "-", url.rsplit("://", maxsplit=1)[-1].removesuffix(".git"))
+        .strip("-")[-40:]
+        .strip("-")
+    )
+    return f"{readable}-{names.digest(url, 12)}".lstrip("-")
+
+
+def mirror(url: str) -> PurePosixPath:
+    """Give the folder of the repository's bare mirror."""
+    return MIRRORS / f"{repository_key(url)}.git"
+
+
+def checkout(url: str, commit: str) -> PurePosixPath:
+    """Give the folder of the published checkout."""
+    return CHECKOUTS / repository_key(url) / commit
+
+
+def request(name: str, uid: str) -> PurePosixPath:
+    """Give the folder of everything that one request keeps."""
+    return RUNS / f"{name}-{uid}"
+
+
+def run(name: str, uid: str, number: int) -> PurePosixPath:
+    """Give the folder of one run."""
+    return request(name, uid) / str(number)
+
+
+def artifacts(name: str, uid: str, number: int) -> PurePosixPath:
+    """Give the folder of one run's artifacts."""
+    return run(name, uid, number) / "artifacts"
+
+
+def logs(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
+    """Give the folder of one stage's logs in one run: <attempt>.log and <attempt>.json."""
+    return run(name, uid, number) / "logs" / names.kubernetes_name(stage)
+
+
+def cache(name: str, uid: str) -> PurePosixPath:
+    """Give the folder that persists over the request's runs."""
+    return request(name, uid) / "cache"
+
+
+def record(name: str, uid: str) -> PurePosixPath:
+    """Give the file that holds the copy of the record."""
+    return request(name, uid) / "record.yaml"
+
+
+def tools(digest: str) -> PurePosixPath:
+    """Give the folder of launch.py, install.py and uv."""
+    return TOOLS / digest
+
+
+# --- in the container -----------------------------------------------------------------------------
+
+ROOT = PurePosixPath("/coachwork")
+IN_CHECKOUT = ROOT / "checkout"  # read-only: the whole repository at the run's commit
+IN_TOOLS = ROOT / "tools"  # read-only
+IN_LOGS = ROOT / "logs"
+IN_ARTIFACTS = ROOT / "artifacts"
+IN_PREVIOUS = ROOT / "previous"  # read-only
+IN_CACHE = ROOT / "cache"
+IN_SCRATCH = ROOT / "scratch"  # private to the pod: the project's copy, the environment, HOME

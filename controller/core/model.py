@@ -1,0 +1,231 @@
+"""The nouns: frozen values that the rest of the core computes with. No behaviour beyond trivial properties."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Object: TypeAlias = dict[str, Any]
+"""A Kubernetes object exactly as the API gives or takes it."""
+
+# --- what the user asks for -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One labelled ConfigMap, parsed. Durations are seconds."""
+
+    name: str
+    uid: str
+    repository: str
+    ref: str = ""  # "": the remote's HEAD
+    path: str = "."
+    run_on_create: bool = True
+    deadline: int | None = None
+    keep_runs: int = 5
+    suspend: bool = False
+    image: str = ""  # "": the controller's default stage image
+    project_name: str = ""  # "": the project's own
+    env: tuple[tuple[str, str], ...] = ()
+    trigger: str = ""  # annotation coachwork.io/trigger
+    cancel: str = ""  # annotation coachwork.io/cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a stage's container asks for. CPU in cores, memory in MiB; None: not set."""
+
+    cpu_request: float | None = None
+    memory_request_mb: int | None = None
+    cpu_limit: float | None = None
+    memory_limit_mb: int | None = None
+    gpu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The key `key` of the Kubernetes Secret `secret` becomes the environment variable `variable`."""
+
+    variable: str
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Runs to its end. `retries` attempts follow a failing one; the limit is the script's own time in seconds."""
+
+    max_completion_seconds: int = 60
+    retries: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Runs until replaced and answers on `port`; `max_startup_seconds` until it first does."""
+
+    port: int
+    max_startup_seconds: int = 60
+    replicas: int = 1
+    ingress: bool = False
+    readiness_path: str = ""  # "": an open port is enough
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage. `folder` is a POSIX path below the project ("." for its root), `script` one below the folder."""
+
+    name: str
+    folder: str
+    script: str
+    work: Batch | Service
+    args: tuple[str, ...] = ()
+    requirements_file: str = ""  # below the project; "": none
+    requirements: tuple[str, ...] = ()  # lines; from the file, or written in bodywork.yaml
+    resources: Resources = Resources()
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A project at one commit: its stages by name, and the order of their steps."""
+
+    name: str
+    steps: tuple[tuple[str, ...], ...]
+    stages: Mapping[str, Stage]
+    image: str = ""  # "": the request's or the controller's
+    service_aliases: bool = False  # schema 1.1: services answer to http://STAGE:PORT too
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectTree:
+    """What of a checkout the core reads: names of all files below the project, and the text of those it parses."""
+
+    digest: str  # Git's id of the project's tree
+    files: frozenset[str]  # POSIX, below the project
+    texts: Mapping[str, bytes]  # the project file, each FOLDER/config.ini and */requirements*.txt
+    problems: tuple[str, ...] = ()  # of those files: leaves the checkout, too large, unreadable
+    warnings: tuple[str, ...] = ()  # Git LFS pointers and other things that are no error yet
+
+
+# --- what is recorded ---------------------------------------------------------------------------
+
+Phase: TypeAlias = Literal[
+    "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled"
+]
+StageState: TypeAlias = Literal["Waiting", "Running", "Done", "Unchanged", "Failed", "Stopped", "Skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something is as it is: a CamelCase reason and one line with the place, the cause and the remedy."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One stage of the recorded run. Times are RFC 3339 in UTC, empty where unknown."""
+
+    state: StageState = "Waiting"
+    reason: str = ""
+    message: str = ""
+    started: str = ""
+    finished: str = ""
+    attempts: int = 0
+    waiting_since: str = ""  # first seen unable to start
+    objects: tuple[str, ...] = ()  # "Job/iris-train-7"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What a run was started with: it, and not the request as it is by now, decides what the run does."""
+
+    repository: str
+    commit: str
+    path: str
+    tree: str
+    image: str  # resolved default stage image
+    project_name: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    deadline: int | None = None
+    trigger: str = ""  # the annotation's value, or "" for a start by creation or change
+    cause: str = ""  # Created, Changed, Triggered
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One line of the history."""
+
+    run: int
+    outcome: str  # Succeeded, Failed, Cancelled, Superseded, Invalid
+    commit: str = ""
+    trigger: str = ""
+    reason: str = ""
+    started: str = ""
+    finished: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The state of one request, kept in NAME-status and, as a copy, on the volume."""
+
+    request_uid: str
+    phase: Phase = "Pending"
+    reason: str = ""
+    message: str = ""
+    problems: tuple[str, ...] = ()
+    run: int = 0
+    step: int = 0  # the open step of the run, from 1; 0: none
+    spec: RunSpec | None = None  # of run `run`
+    ref: str = ""
+    started: str = ""
+    finished: str = ""  # empty while the run is active
+    stages: Mapping[str, StageRecord] = field(default_factory=dict)
+    handled: tuple[str, ...] = ()  # the last 50 triggers, newest last
+    queued: str = ""  # a trigger that waits behind the active run
+    finished_trigger: str = ""
+    request_digest: str = ""
+    release_run: int = 0
+    release_commit: str = ""
+    history: tuple[PastRun, ...] = ()  # newest first
+
+    @property
+    def active(self) -> bool:
+        """Whether a run is under way."""
+        return self.spec is not None and not self.finished
+
+
+# --- what the controller's settings mean for the planner -------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IngressPolicy:
+    """How an Ingress is made where a stage asks for one."""
+
+    class_name: str = ""
+    host: str = ""
+    tls_secret: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The part of the settings that decisions and manifests need. Durations are seconds."""
+
+    namespace: str
+    image: str  # default stage image
+    claim: str  # the shared volume's PersistentVolumeClaim
+    tools: str  # digest of the published tools
+    image_pull_policy: str = "IfNotPresent"
+    node: str = ""  # place stages here (ReadWriteOnce); "": anywhere
+    uid: int = 10001
+    start_grace: int = 120  # a missing image or Secret
+    schedule_grace: int = 1800  # no room, no quota, no volume
+    install_limit: int = 900
+    log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
+    grace_period: int = 30
+    service_account: str = "coachwork-stage"
+    cluster_domain: str = ""  # "": short DNS names
+    ingress: IngressPolicy = IngressPolicy()

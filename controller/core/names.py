@@ -1,0 +1,82 @@
+"""Labels, annotations and object names: deterministic, valid and bounded by construction."""
+
+import hashlib
+import re
+
+DOMAIN = "coachwork.io"
+ROLE = f"{DOMAIN}/role"
+REQUEST = f"{DOMAIN}/request"
+REQUEST_UID = f"{DOMAIN}/request-uid"
+STAGE = f"{DOMAIN}/stage"
+RUN = f"{DOMAIN}/run"
+COMMIT = f"{DOMAIN}/commit"
+PHASE = f"{DOMAIN}/phase"
+DIGEST = f"{DOMAIN}/digest"
+TRIGGER = f"{DOMAIN}/trigger"
+CANCEL = f"{DOMAIN}/cancel"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "coachwork"
+
+ROLE_REQUEST, ROLE_STATUS, ROLE_RELEASE = "request", "status", "release"
+
+LABEL_LIMIT = 63
+REQUEST_LIMIT = 52  # as for a CronJob, whose Jobs' names need eleven characters more
+RESERVED_SUFFIXES = ("-status", "-release")
+
+STAGE_CONTAINER = "stage"
+
+
+def status_of(request: str) -> str:
+    """Give the name of the request's record."""
+    return f"{request}-status"
+
+
+def release_of(request: str) -> str:
+    """Give the name of the ConfigMap that holds the request's last good services."""
+    return f"{request}-release"
+
+
+def job(request: str, stage: str, run: int) -> str:
+    """Give the name of the Job of one stage in one run: REQUEST-STAGE-RUN, a DNS label."""
+    return bounded(f"{request}-{kubernetes_name(stage)}", f"-{run}")
+
+
+def service(project: str, stage: str) -> str:
+    """Give the name of a service stage's Deployment, Service and Ingress: PROJECT--STAGE (as Bodywork 1.0).
+
+    A Service's name is a DNS label that starts with a letter (RFC 1035): a digit gets `s-` before it.
+    """
+    name = f"{kubernetes_name(project)}--{kubernetes_name(stage)}"
+    return bounded(name if name[:1].isalpha() else f"s-{name}")
+
+
+def kubernetes_name(name: str) -> str:
+    """Give `name` as a DNS label of any length: lower case, everything else a hyphen, trimmed; never empty."""
+    plain = re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")
+    return plain or f"x{digest(name)}"
+
+
+def bounded(name: str, suffix: str = "", limit: int = LABEL_LIMIT) -> str:
+    """Give `name + suffix`, in at most `limit` characters: what is cut is replaced by a hash of the whole name."""
+    if len(name) + len(suffix) <= limit:
+        return name + suffix
+    tail = f"-{digest(name)}{suffix}"
+    return name[: limit - len(tail)].rstrip("-") + tail
+
+
+def label_value(text: str) -> str:
+    """Give `text` as a valid label value: kept where it is one, else cleaned and made unique by a hash."""
+    if re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", text):
+        return text
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", text).strip("-._")[:50]
+    return f"{plain}-{digest(text)}".lstrip("-")
+
+
+def variable(stage: str) -> str:
+    """Give the end of COACHWORK_URL_<STAGE>: upper case, everything else an underscore."""
+    return re.sub(r"[^A-Z0-9]", "_", stage.upper())
+
+
+def digest(text: str, length: int = 8) -> str:
+    """Give the first `length` hexadecimal digits of the SHA-256 of `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
