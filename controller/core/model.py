@@ -135,6 +135,7 @@ class StageRecord:
     finished: str = ""
     attempts: int = 0
     waiting_since: str = ""  # first seen unable to start
+    waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
 
 
@@ -163,6 +164,7 @@ class PastRun:
     commit: str = ""
     trigger: str = ""
     reason: str = ""
+    message: str = ""
     started: str = ""
     finished: str = ""
 
