@@ -1,7 +1,7 @@
 """The keys that wait to be reconciled: ready, dirty, active, delayed.
 
-The one invariant is client-go's (`util/workqueue`): a key is never worked on twice at a time, and one that is added while
-it is worked on comes again afterwards. Failures of a key are counted here, for its back-off.
+The one invariant is client-go's (`util/workqueue`): a key is never worked on twice at a time, and one that is added
+while it is worked on comes again afterwards. Failures of a key are counted here, for its back-off.
 """
 
 import heapq
@@ -51,8 +51,8 @@ class WorkQueue:
         """Have `key` worked on after an exponential back-off with jitter; give that delay in seconds."""
         with self._changed:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-        ceiling = min(BACKOFF_FIRST * 2 ** min(failures - 1, 20), BACKOFF_LIMIT)
-        delay = max(ceiling * random.uniform(0.5, 1.0), at_least)  # noqa: S311 (jitter, no secret)
+        ceiling = min(BACKOFF_FIRST * 2.0 ** min(failures - 1, 20), BACKOFF_LIMIT)
+        delay: float = max(ceiling * random.uniform(0.5, 1.0), at_least)  # noqa: S311 (jitter, no secret)
         self.add_after(key, delay)
         return delay
 
@@ -77,6 +77,8 @@ class WorkQueue:
                     key = self._ready.popleft()
                     self._dirty.discard(key)
                     self._active.add(key)
+                    if self._ready:
+                        self._changed.notify()  # several may have come due at once
                     return key
                 self._changed.wait(wait)
 

@@ -1,6 +1,6 @@
 """The nouns: frozen values that the rest of the core computes with. No behaviour beyond trivial properties."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -197,6 +197,29 @@ class Record:
     def active(self) -> bool:
         """Whether a run is under way."""
         return self.spec is not None and not self.finished
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a stage as its log folder tells it."""
+
+    number: int
+    ended: bool
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """All objects of one request as the watch caches hold them now."""
+
+    jobs: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+    deployments: Sequence[Object] = ()
+    services: Sequence[Object] = ()
+    ingresses: Sequence[Object] = ()
+    events: Sequence[Object] = ()  # Warning events about the jobs and pods above
 
 
 # --- what the controller's settings mean for the planner -------------------------------------------

@@ -17,7 +17,7 @@ from controller.core.plan.decision import (
 )
 from controller.core.plan.run import advance
 from controller.core.plan.settle import kept_runs, settle
-from controller.core.plan.trigger import Pending, absorb, pending, refuse, start, stumble
+from controller.core.plan.trigger import Pending, pending, refuse, refuse_request, skip, start, stumble
 
 __all__ = [
     "Action",
@@ -29,12 +29,13 @@ __all__ = [
     "Observed",
     "Pending",
     "Refusal",
-    "absorb",
     "advance",
     "kept_runs",
     "pending",
     "refuse",
+    "refuse_request",
     "settle",
+    "skip",
     "start",
     "stumble",
 ]

@@ -105,8 +105,9 @@ def _release(context: RunContext, request: Request, walk: _Walk, seen: Observed,
         return _end(request, walk.record, seen, now, "Succeeded", None)
     manifest = manifests.release(context, objects)
     if seen.release:
-        return Decision(_told(walk.record), (Apply(with_uid(manifest, seen.release["metadata"]["uid"]), ""),))
-    return Decision(_told(walk.record), (Create(manifest, ""),))
+        manifest = with_uid(manifest, seen.release["metadata"]["uid"])
+        return Decision(_told(walk.record), (Apply(manifest, ""),), requeue_after=0.0)
+    return Decision(_told(walk.record), (Create(manifest, ""),), requeue_after=0.0)
 
 
 def _released_objects(context: RunContext, record: Record, seen: Observed) -> list[Object]:
@@ -158,7 +159,7 @@ def _end(
     )
     told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", f"run {record.run}: {message}")
     after = settle(request, ended, seen)
-    return replace(after, actions=(told, *after.actions), outcome=outcome)
+    return replace(after, actions=(told, *after.actions), outcome=outcome, requeue_after=0.0)
 
 
 def _closed(stage: StageRecord, *, good: bool) -> StageRecord:

@@ -1,13 +1,13 @@
 """What asks for a run, and the records that begin or refuse one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
 from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec, StageRecord
-from controller.core.plan.decision import Decision, Emit
-from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, one_line
+from controller.core.plan.decision import Decision, Emit, Observed
+from controller.core.plan.settle import INVALID_REQUEST, settle
+from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ def absorb(request: Request, record: Record, digest: str) -> Record:
     trigger = _unhandled(request, record)
     handled = (*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled
     return replace(record, handled=handled, queued="", request_digest=digest or record.request_digest)
+
+
+def skip(request: Request, record: Record, digest: str) -> Record:
+    """Give the record with what is pending handled by doing nothing (suspended; or created to wait for a trigger)."""
+    trigger = _unhandled(request, record)
+    return replace(absorb(request, record, digest), finished_trigger=trigger or record.finished_trigger)
 
 
 def queue(request: Request, record: Record) -> Record:
@@ -98,6 +104,7 @@ def refuse(
     An invalid request has no digest (""): mending it is a change, or its creation.
     """
     trigger = _unhandled(request, record)
+    problems = tuple(one_line(problem) for problem in problems[:PROBLEM_LIMIT])
     message = one_line(problems[0] if len(problems) == 1 else f"{len(problems)} problems: {problems[0]}")
     record = replace(
         absorb(request, record, digest),
@@ -122,11 +129,16 @@ def refuse(
     return Decision(record, (Emit(f"invalid-{reason}-{message}", "Warning", reason, message),))
 
 
+def refuse_request(
+    request: Request, record: Record, problems: tuple[str, ...], seen: Observed, now: datetime
+) -> Decision:
+    """Record that the request itself is invalid, once; what it released before goes on as it is."""
+    told = record.phase == "Invalid" and record.reason == INVALID_REQUEST and record.problems == problems
+    if told and not _unhandled(request, record):
+        return replace(settle(request, record, seen), record=record)
+    return refuse(request, record, problems, INVALID_REQUEST, now)
+
+
 def stumble(record: Record, phase: Phase, reason: str, message: str) -> Record:
     """Give the record that tells why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
     return replace(record, phase=phase, reason=reason, message=one_line(message), problems=())
-
-
-def stage_records(record: Record, changed: Mapping[str, StageRecord]) -> Record:
-    """Give the record with some stages' records replaced."""
-    return replace(record, stages={**record.stages, **changed})
