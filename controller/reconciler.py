@@ -5,19 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from controller.core.model import Object, ProjectTree
-
-
-@dataclass(frozen=True, slots=True)
-class Children:
-    """All objects of one request as the watch caches hold them now. `synced` lists only; never half a view."""
-
-    jobs: Sequence[Object] = ()
-    pods: Sequence[Object] = ()
-    deployments: Sequence[Object] = ()
-    services: Sequence[Object] = ()
-    ingresses: Sequence[Object] = ()
-    events: Sequence[Object] = ()  # Warning events about the jobs and pods above
+from controller.core.model import Children, Object, ProjectTree
 
 
 class Cluster(Protocol):

@@ -1,6 +1,6 @@
 """The nouns: frozen values that the rest of the core computes with. No behaviour beyond trivial properties."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -106,6 +106,21 @@ class ProjectTree:
     texts: Mapping[str, bytes]  # the project file, each FOLDER/config.ini and */requirements*.txt
     problems: tuple[str, ...] = ()  # of those files: leaves the checkout, too large, unreadable
     warnings: tuple[str, ...] = ()  # Git LFS pointers and other things that are no error yet
+
+
+# --- what the cluster holds -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """All objects of one request as the watch caches hold them now. `synced` lists only; never half a view."""
+
+    jobs: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+    deployments: Sequence[Object] = ()
+    services: Sequence[Object] = ()
+    ingresses: Sequence[Object] = ()
+    events: Sequence[Object] = ()  # Warning events about the jobs and pods above
 
 
 # --- what is recorded ---------------------------------------------------------------------------
