@@ -59,14 +59,17 @@ class WatchedCluster(Cluster, Protocol):
 class App:
     """The running controller."""
 
-    def __init__(self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Git, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Git, metrics: Metrics
+    ) -> None:
         """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
         self._cluster, self._volume, self._metrics = cluster, volume, metrics
         self._queue = WorkQueue()
         tools = volume.publish_tools(tool_files())
         self._reconciler = Reconciler(cluster, source, volume, metrics, _now, policy(settings, tools))
         self._workers = [
-            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True) for number in range(settings.workers)
+            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
+            for number in range(settings.workers)
         ]
 
     def start(self, stopping: threading.Event) -> bool:

@@ -108,6 +108,21 @@ class ProjectTree:
     warnings: tuple[str, ...] = ()  # Git LFS pointers and other things that are no error yet
 
 
+# --- what the cluster holds -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """All objects of one request as the watch caches hold them now. `synced` lists only; never half a view."""
+
+    jobs: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+    deployments: Sequence[Object] = ()
+    services: Sequence[Object] = ()
+    ingresses: Sequence[Object] = ()
+    events: Sequence[Object] = ()  # Warning events about the jobs and pods above
+
+
 # --- what is recorded ---------------------------------------------------------------------------
 
 Phase: TypeAlias = Literal[
@@ -208,18 +223,6 @@ class Attempt:
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Children:
-    """All objects of one request as the watch caches hold them now."""
-
-    jobs: Sequence[Object] = ()
-    pods: Sequence[Object] = ()
-    deployments: Sequence[Object] = ()
-    services: Sequence[Object] = ()
-    ingresses: Sequence[Object] = ()
-    events: Sequence[Object] = ()  # Warning events about the jobs and pods above
 
 
 # --- what the controller's settings mean for the planner -------------------------------------------

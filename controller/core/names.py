@@ -3,6 +3,8 @@
 import hashlib
 import re
 
+from controller.core.model import Object
+
 DOMAIN = "coachwork.io"
 ROLE = f"{DOMAIN}/role"
 REQUEST = f"{DOMAIN}/request"
@@ -75,6 +77,20 @@ def label_value(text: str) -> str:
 def variable(stage: str) -> str:
     """Give the end of COACHWORK_URL_<STAGE>: upper case, everything else an underscore."""
     return re.sub(r"[^A-Z0-9]", "_", stage.upper())
+
+
+def owner_key(kind: str, manifest: Object) -> str | None:
+    """Give the name of the request that an object is about: its own name for a request, else by its label.
+
+    None where it belongs to no request, as an object that says nothing usable about itself.
+    """
+    metadata = manifest.get("metadata") or {}
+    labels = metadata.get("labels") or {}
+    if kind == "ConfigMap" and labels.get(ROLE) == ROLE_REQUEST:
+        return metadata.get("name") or None
+    if kind == "ConfigMap" and labels.get(ROLE) not in {ROLE_STATUS, ROLE_RELEASE}:
+        return None
+    return labels.get(REQUEST) or None
 
 
 def digest(text: str, length: int = 8) -> str:

@@ -20,7 +20,9 @@ KINDS = ("ConfigMap", "Job", "Pod", "Deployment", "Service", "Ingress", "Event")
 class MemoryCluster:
     """The Cluster port over dictionaries. `hook(verb, moment)` is called before and after each write."""
 
-    def __init__(self, *, lagging: bool = False, hook: Callable[[str, str], None] = lambda _verb, _moment: None) -> None:
+    def __init__(
+        self, *, lagging: bool = False, hook: Callable[[str, str], None] = lambda _verb, _moment: None
+    ) -> None:
         self.stored: dict[tuple[str, str], Object] = {}
         self.writes: list[tuple[str, str, str]] = []
         self._heard: dict[tuple[str, str], Object] = {}
@@ -149,7 +151,9 @@ class MemoryCluster:
             "state": {"waiting": {"reason": "CrashLoopBackOff"}},
             "lastState": {"terminated": {"exitCode": 121, "message": cause}},
         }
-        self._pod(live, f"{live['metadata']['name']}-{self._version}", {"phase": "Running", "containerStatuses": [container]})
+        self._pod(
+            live, f"{live['metadata']['name']}-{self._version}", {"phase": "Running", "containerStatuses": [container]}
+        )
         self._store({**live, "status": {"observedGeneration": live["metadata"]["generation"], "updatedReplicas": 1}})
 
     def _pod(self, owner: Object, name: str, status: Object) -> None:
@@ -179,7 +183,11 @@ class MemoryCluster:
         assert item["kind"] in KINDS, item["kind"]
         self._version += 1
         live = self.stored.get(_key(item), {}).get("metadata", {})
-        metadata = {**item["metadata"], "resourceVersion": str(self._version), "creationTimestamp": "2026-01-01T00:00:00Z"}
+        metadata = {
+            **item["metadata"],
+            "resourceVersion": str(self._version),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        }
         if item["kind"] == "Deployment" and changed and "status" not in item:
             metadata["generation"] = live.get("generation", 0) + 1
         elif item["kind"] == "Deployment" and item.get("spec") != self.stored.get(_key(item), {}).get("spec"):

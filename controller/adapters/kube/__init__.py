@@ -1,0 +1,11 @@
+"""The API server, one namespace of it: implements `controller.reconciler.Cluster` with the official client.
+
+Speaks dicts only: of the client it takes credentials, TLS and HTTP, never a model class. Refuses what is not in the
+table of kinds (no Secret can be read), so that the rights the controller needs follow from that table.
+"""
+
+from controller.adapters.kube.cluster import Kube, connect
+from controller.adapters.kube.kinds import RIGHTS
+from controller.adapters.kube.transport import Timeouts
+
+__all__ = ["RIGHTS", "Kube", "Timeouts", "connect"]

@@ -1,0 +1,265 @@
+"""`Kube`: reads from the watch caches, a dozen calls, and our own writes put into the caches at once."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from controller.adapters.kube.kinds import KINDS, Kind, permitted
+from controller.adapters.kube.translate import Missing
+from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
+from controller.adapters.watch import Store, Watch
+from controller.core import names
+from controller.core.errors import AlreadyExists
+from controller.core.model import Children, Object
+
+PAGE = 100  # objects of one list page
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A `watch.Feed`: the objects of one kind that the controller watches."""
+
+    transport: Transport
+    row: Kind
+    namespace: str
+
+    @property
+    def kind(self) -> str:
+        """Give the kind's name."""
+        return self.row.name
+
+    def page(self, token: str) -> Object:
+        """Give one page of the list."""
+        more = (("continue", token),) if token else ()
+        return self.transport.call(self._call("list", ("limit", str(PAGE)), *more))
+
+    def lines(self, version: str, seconds: int) -> Lines:
+        """Begin to watch."""
+        return self.transport.lines(self._call(
+            "watch", ("watch", "true"), ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version), ("timeoutSeconds", str(seconds)),
+        ))  # fmt: skip
+
+    def _call(self, verb: str, *query: tuple[str, str]) -> Call:
+        """Give a call on what is watched."""
+        return Call(verb, self.row.resource, "GET", self.row.path(self.namespace), (self.row.selector, *query))
+
+
+class Kube:
+    """One namespace of an API server: implements `controller.reconciler.Cluster`. Safe to use from many threads.
+
+    Objects that the `cached_*` methods give are shared with the caches: nobody may change them.
+    """
+
+    def __init__(self, transport: Transport, namespace: str) -> None:
+        self.namespace = namespace
+        self._transport = transport
+        self._on_key: Callable[[str], None] = _nobody
+        self._stores = {row.name: Store(row.name, self._changed, _trimmer(row)) for row in KINDS.values()}
+        self._watches: tuple[Watch, ...] = ()
+
+    # --- the watches -----------------------------------------------------------------------------
+
+    def start(self, on_key: Callable[[str], None]) -> None:
+        """Begin to watch; `on_key` is called, from many threads, with a request's name for each change about it."""
+        self._on_key = on_key
+        rows = (permitted(name, "watch") for name in KINDS)
+        self._watches = tuple(
+            Watch(Collection(self._transport, row, self.namespace), self._stores[row.name]) for row in rows
+        )
+        for watch in self._watches:
+            watch.start()
+
+    def stop(self) -> None:
+        """End the watches, all at once, and drop the connections."""
+        for watch in self._watches:
+            watch.request_stop()
+        for watch in self._watches:
+            watch.stop()
+        self._transport.close()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first lists of all kinds are in the caches: before, nothing may be judged."""
+        return bool(self._watches) and all(watch.synced for watch in self._watches)
+
+    def wait_synced(self, timeout: float) -> bool:
+        """Wait at most so many seconds until `synced`; give it."""
+        end = time.monotonic() + timeout
+        return bool(self._watches) and all(watch.wait_synced(end - time.monotonic()) for watch in self._watches)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every watch's thread lives: a dead one is a defect that only a restart mends."""
+        return bool(self._watches) and all(watch.alive for watch in self._watches)
+
+    # --- the caches ------------------------------------------------------------------------------
+
+    def requests(self) -> Sequence[str]:
+        """Give the names of all requests."""
+        return [
+            str(item["metadata"]["name"])
+            for item in self._stores["ConfigMap"].values()
+            if _label(item, names.ROLE) == names.ROLE_REQUEST
+        ]
+
+    def cached_request(self, name: str) -> Object | None:
+        """Give the request's ConfigMap (label coachwork.io/role=request)."""
+        return self._config_map(name, names.ROLE_REQUEST)
+
+    def cached_status(self, name: str) -> Object | None:
+        """Give the ConfigMap NAME-status."""
+        return self._config_map(names.status_of(name), names.ROLE_STATUS)
+
+    def cached_release(self, name: str) -> Object | None:
+        """Give the ConfigMap NAME-release."""
+        return self._config_map(names.release_of(name), names.ROLE_RELEASE)
+
+    def cached_children(self, name: str) -> Children:
+        """Give everything labelled coachwork.io/request=NAME, by name, and the warnings about its Jobs and Pods."""
+        jobs, pods = self._of("Job", name), self._of("Pod", name)
+        uids = {item["metadata"].get("uid") for item in (*jobs, *pods)}
+        return Children(
+            jobs=jobs,
+            pods=pods,
+            deployments=self._of("Deployment", name),
+            services=self._of("Service", name),
+            ingresses=self._of("Ingress", name),
+            events=[item for item in self._stores["Event"].values() if _involved(item).get("uid") in uids],
+        )
+
+    def _config_map(self, name: str, role: str) -> Object | None:
+        """Give a ConfigMap if it has this role."""
+        item = self._stores["ConfigMap"].get(name)
+        return item if item is not None and _label(item, names.ROLE) == role else None
+
+    def _of(self, kind: str, request: str) -> Sequence[Object]:
+        """Give the cached objects of one kind that belong to one request."""
+        return [item for item in self._stores[kind].values() if names.owner_key(kind, item) == request]
+
+    def _changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        """Pass a change on to the requests that it is about: two, where an object changed hands."""
+        keys = {self._owner(kind, item) for item in (old, new) if item is not None}
+        for key in sorted(key for key in keys if key):
+            self._on_key(key)
+
+    def _owner(self, kind: str, item: Object) -> str | None:
+        """Give the request that an object is about. An Event that comes before its Job wakes when the Job does."""
+        if kind != "Event":
+            return names.owner_key(kind, item)
+        involved = _involved(item)
+        store = self._stores.get(str(involved.get("kind"))) if involved.get("kind") in {"Job", "Pod"} else None
+        subject = store.get(str(involved.get("name"))) if store else None
+        return names.owner_key(str(involved["kind"]), subject) if subject else None
+
+    # --- calls -----------------------------------------------------------------------------------
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """Read one object from the API server itself; None if there is none. Raises Refused, NotYet, Transient."""
+        row = permitted(kind, "get")
+        try:
+            return self._transport.call(Call("get", row.resource, "GET", row.path(self.namespace, name)))
+        except Missing:
+            return None
+
+    def pods_of_job(self, uid: str) -> Sequence[Object]:
+        """List the pods of one Job from the API server itself. Raises Refused, NotYet, Transient."""
+        row = permitted("Pod", "list")
+        query = ("labelSelector", f"{CONTROLLER_UID}={uid}")
+        answer = self._transport.call(Call("list", row.resource, "GET", row.path(self.namespace), (query,)))
+        return [_trimmer(row)(item) for item in answer.get("items") or ()]
+
+    def create(self, manifest: Object) -> Object:
+        """Create. Raises AlreadyExists where the name is taken, else Refused, NotYet, Transient."""
+        row = permitted(manifest["kind"], "create")
+        path, query = row.path(self.namespace), (("fieldManager", names.MANAGER),)
+        return self._written(row, Call("create", row.resource, "POST", path, query, manifest))
+
+    def apply(self, manifest: Object) -> Object:
+        """Server-side apply, forced. Raises Conflict where metadata.uid is not that object's, Refused, Transient."""
+        row = permitted(manifest["kind"], "apply")
+        path = row.path(self.namespace, manifest["metadata"]["name"])
+        query = (("fieldManager", names.MANAGER), ("force", "true"))
+        return self._written(row, Call("patch", row.resource, "PATCH", path, query, manifest, APPLY))
+
+    def replace(self, manifest: Object) -> Object:
+        """Update, with metadata.resourceVersion as the precondition. Raises Conflict if that has moved on, Refused.
+
+        KeyError (a defect) without one: it would overwrite whatever is there.
+        """
+        row = permitted(manifest["kind"], "replace")
+        if not manifest["metadata"].get("resourceVersion"):
+            raise KeyError("replace without a resourceVersion would overwrite whatever is there")
+        path, query = row.path(self.namespace, manifest["metadata"]["name"]), (("fieldManager", names.MANAGER),)
+        return self._written(row, Call("update", row.resource, "PUT", path, query, manifest))
+
+    def delete(self, kind: str, name: str, uid: str) -> None:
+        """Delete with its pods, in the background; nothing if there is none. Raises Conflict if the uid is another's.
+
+        Stays in the cache until the watch reports it gone.
+        """
+        row = permitted(kind, "delete")
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
+        call = Call("delete", row.resource, "DELETE", row.path(self.namespace, name), body=body)
+        with suppress(Missing):
+            self._transport.call(call)
+
+    def event(self, manifest: Object) -> None:
+        """Create a core/v1 Event; one of that name that is there already is fine. Raises Refused, NotYet, Transient."""
+        with suppress(AlreadyExists):
+            self.create(manifest)
+
+    def _written(self, row: Kind, call: Call) -> Object:
+        """Do a write, and let the cache know what came of it."""
+        answer = self._transport.call(call)
+        if row.watches(answer):
+            self._stores[row.name].put(answer)
+        return answer
+
+
+def connect(
+    namespace: str = "",
+    *,
+    kubeconfig: str = "",
+    context: str = "",
+    on_call: OnCall = lambda _verb, _resource, _code: None,
+    timeouts: Timeouts | None = None,
+) -> Kube:
+    """Give the cluster that a kubeconfig, or the pod's own service account, leads to. Does not call it yet.
+
+    Without `namespace`: the context's or the pod's, else `default`. Raises Invalid where there are no credentials.
+    """
+    client, own = login(kubeconfig, context)
+    return Kube(Transport(client, on_call, timeouts or Timeouts()), namespace or own or "default")
+
+
+def _nobody(_key: str) -> None:
+    """Stand in for the receiver of keys before `start`."""
+
+
+def _label(item: Object, label: str) -> str | None:
+    """Give one label."""
+    value = (item["metadata"].get("labels") or {}).get(label)
+    return str(value) if value is not None else None
+
+
+def _involved(event: Object) -> Mapping[str, str]:
+    """Give what an Event is about."""
+    return event.get("involvedObject") or {}
+
+
+def _trimmer(row: Kind) -> Callable[[Object], Object]:
+    """Give what makes an object fit for the cache: named (lists leave kind and apiVersion out), without ballast."""
+
+    def trim(item: Object) -> Object:
+        metadata = dict(item["metadata"])
+        entries = metadata.pop("managedFields", None)
+        if row.name == "Deployment" and entries:  # tells when we last applied; the fields themselves nobody reads
+            metadata["managedFields"] = [{k: v for k, v in entry.items() if k != "fieldsV1"} for entry in entries]
+        return {**item, "apiVersion": row.api_version, "kind": row.name, "metadata": metadata}
+
+    return trim

@@ -1,0 +1,112 @@
+"""The table of kinds: where each lives in the API, what of it is watched, and what may be done with it.
+
+Everything that needs a right goes through this table and is refused (KeyError, a defect) if it is not in it. So
+`RIGHTS` is what the Role has to grant: no more, no less.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+from urllib.parse import quote
+
+from controller.core import names
+from controller.core.model import Object
+
+Method: TypeAlias = Literal["get", "list", "watch", "create", "apply", "replace", "delete"]
+
+VERBS: Mapping[Method, tuple[str, ...]] = MappingProxyType({
+    "get": ("get",),
+    "list": ("list",),
+    "watch": ("list", "watch"),
+    "create": ("create",),
+    "apply": ("create", "patch"),  # server-side apply creates what is missing: both verbs are checked [T]
+    "replace": ("update",),
+    "delete": ("delete",),
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind, the methods that are used on it, and the label (one of the values) or field that is watched."""
+
+    name: str
+    group: str
+    version: str
+    resource: str
+    methods: frozenset[Method]
+    label: str = names.MANAGED_BY
+    values: tuple[str, ...] = (names.MANAGER,)
+    field: tuple[str, str] | None = None  # instead of the label
+
+    @property
+    def api_version(self) -> str:
+        """Give the `apiVersion` of its manifests."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def selector(self) -> tuple[str, str]:
+        """Give the query parameter that selects what is watched."""
+        if self.field:
+            return "fieldSelector", "=".join(self.field)
+        return "labelSelector", f"{self.label} in ({','.join(self.values)})"
+
+    def watches(self, manifest: Object) -> bool:
+        """Tell whether this object is one that the watch selects."""
+        if self.field:
+            return manifest.get(self.field[0]) == self.field[1]
+        return (manifest["metadata"].get("labels") or {}).get(self.label) in self.values
+
+    def path(self, namespace: str, name: str = "") -> str:
+        """Give the URL path of the collection, or of one object."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        path = f"{root}/{self.version}/namespaces/{quote(namespace, safe='')}/{self.resource}"
+        return f"{path}/{quote(name, safe='')}" if name else path
+
+
+def _kind(name: str, group: str, version: str, resource: str, methods: Iterable[Method]) -> Kind:
+    """Give a kind whose objects are the controller's own, by label."""
+    return Kind(name, group, version, resource, frozenset(methods))
+
+
+_WORKLOAD: tuple[Method, ...] = ("get", "watch", "create", "apply", "delete")
+
+_ALL = (
+    Kind(
+        "ConfigMap", "", "v1", "configmaps", frozenset[Method]({"get", "watch", "create", "apply", "replace"}),
+        label=names.ROLE, values=(names.ROLE_REQUEST, names.ROLE_STATUS, names.ROLE_RELEASE),
+    ),
+    Kind(
+        "Event", "", "v1", "events", frozenset[Method]({"watch", "create"}),
+        field=("type", "Warning"),  # a quota denial or a failed mount is told nowhere else
+    ),
+    _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
+    _kind("Pod", "", "v1", "pods", ("list", "watch")),
+    _kind("Deployment", "apps", "v1", "deployments", _WORKLOAD),
+    _kind("Service", "", "v1", "services", _WORKLOAD),
+    _kind("Ingress", "networking.k8s.io", "v1", "ingresses", _WORKLOAD),
+)  # fmt: skip
+
+KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
+
+
+def permitted(kind: str, method: Method) -> Kind:
+    """Give the kind's row; KeyError where the controller has no business with it, and so no right."""
+    row = KINDS[kind]
+    if method not in row.methods:
+        raise KeyError(f"{method} {kind} is not in the table of kinds")
+    return row
+
+
+def _rights() -> Mapping[tuple[str, str], frozenset[str]]:
+    """Give the verbs for each (apiGroup, resource) that follow from the table."""
+    rights: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for kind in KINDS.values():
+        for method in kind.methods:
+            rights[kind.group, kind.resource].update(VERBS[method])
+    return MappingProxyType({resource: frozenset(verbs) for resource, verbs in rights.items()})
+
+
+RIGHTS = _rights()
+"""(apiGroup, resource) -> RBAC verbs: exactly what the controller's Role grants."""

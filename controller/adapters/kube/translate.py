@@ -1,0 +1,127 @@
+"""The one table from what the API server (or the way to it) says to the errors that the core knows.
+
+Sentences are one line, bounded, and the same for the same cause: they end up in a status that must not flap.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3.exceptions as http
+
+from controller.adapters.watch import Expired
+from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
+
+SENTENCE = 300  # characters of a server's sentence that are kept
+LONGEST_WAIT = 300.0  # seconds: a Retry-After beyond it is not believed
+TERMINATING_DELAY = 10.0  # seconds between looks at a namespace that goes away
+
+_TRANSPORT: tuple[tuple[type[Exception], str], ...] = (
+    (http.SSLError, "TLS failed: the certificate is not the one expected"),
+    (http.NameResolutionError, "its host name does not resolve"),
+    (http.NewConnectionError, "connection refused"),
+    (http.ConnectTimeoutError, "no connection within the time limit"),
+    (http.ReadTimeoutError, "no answer within the time limit"),
+    (http.ProxyError, "the proxy on the way to it failed"),
+    (http.ProtocolError, "the connection broke"),
+)
+
+
+class Missing(Conflict):
+    """There is no such object (404): to a read an answer, to a delete success, to other writes a stale view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said to a call that failed: HTTP code, Retry-After, and its Status where it sent one."""
+
+    code: int
+    retry_after: float | None
+    status: Mapping[str, Any]
+
+    @property
+    def reason(self) -> str:
+        """Give the Status's reason, such as AlreadyExists."""
+        return str(self.status.get("reason", ""))
+
+    @property
+    def sentence(self) -> str:
+        """Give the server's sentence in one bounded line."""
+        return one_line(str(self.status.get("message") or f"HTTP {self.code}"))
+
+    def detail(self, key: str) -> str:
+        """Give one entry of the Status's details."""
+        return str(_mapping(self.status.get("details")).get(key, ""))
+
+    def caused_by(self, key: str, value: str) -> bool:
+        """Tell whether one of the Status's causes has this value for this key."""
+        causes = _mapping(self.status.get("details")).get("causes")
+        return any(_mapping(cause).get(key) == value for cause in causes) if isinstance(causes, list) else False
+
+
+def answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Read an answer; a body that is no Status (a proxy's page) is left out."""
+    try:
+        status = json.loads(body)
+    except ValueError:
+        status = None
+    wish = headers.get("Retry-After") or ""
+    retry_after = min(float(wish), LONGEST_WAIT) if wish.isascii() and wish.isdigit() else None
+    return Answer(code, retry_after, _mapping(status))
+
+
+def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is the table
+    """Give the error for an answer of 300 and above."""
+    match said.code:
+        case 401:
+            return Transient("Unauthorized", "the API server does not accept the credentials")
+        case 403 if said.caused_by("reason", "NamespaceTerminating"):
+            return NotYet(TERMINATING_DELAY, "the namespace is being deleted")
+        case 403:
+            return Refused(said.sentence, forbidden=True)
+        case 404 if said.detail("kind") == "namespaces":
+            return NotYet(TERMINATING_DELAY, "the namespace does not exist")
+        case 409 if said.reason == "AlreadyExists":
+            return AlreadyExists(said.sentence)
+        case 410:
+            return Expired(said.sentence)
+        case 404:
+            return Missing(said.sentence)
+        case 409:
+            return Conflict(said.sentence)
+        case 422 if said.caused_by("field", "metadata.uid"):  # an apply with another object's uid; not 409 [T]
+            return Conflict(said.sentence)
+        case 429 | 503:
+            return Transient("ApiOverloaded", _refusal(said), retry_after=said.retry_after)
+        case 408 | 502 | 504:
+            return Transient("ApiUnavailable", _refusal(said), retry_after=said.retry_after)
+        case code if 400 <= code < 500:  # noqa: PLR2004 - the range of HTTP
+            return Refused(said.sentence, forbidden=False)
+        case _:
+            return Transient("ApiError", _refusal(said), retry_after=said.retry_after)
+
+
+def unreachable(error: Exception) -> Transient:
+    """Give the error for a call that got no answer."""
+    for kind, sentence in _TRANSPORT:
+        if isinstance(error, kind):
+            return Transient("ApiUnavailable", f"API server: {sentence}")
+    return Transient("ApiUnavailable", f"API server: {type(error).__name__}")
+
+
+def one_line(text: str, limit: int = SENTENCE) -> str:
+    """Give `text` in one printable line of at most `limit` characters."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * limit])
+    line = " ".join(line.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _refusal(said: Answer) -> str:
+    """Give the sentence for an answer that is the server's own trouble."""
+    return f"API server: HTTP {said.code}: {said.sentence}" if said.status else f"API server: HTTP {said.code}"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Give `value` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,214 @@
+"""HTTP to the API server: JSON in, JSON out, with time and size limits. The client does credentials and TLS.
+
+Nothing is tried again here: the client's own retries and redirects are off, since the work queue's back-off decides.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from controller.adapters.kube import translate
+from controller.core.errors import Invalid, Transient
+from controller.core.model import Object
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+OnCall: TypeAlias = Callable[[str, str, int], None]
+"""Told of each call: RBAC verb, resource, HTTP code (0: no answer)."""
+
+ANSWER_LIMIT = 128 * 1024 * 1024  # bytes; a page of a hundred ConfigMaps of 1 MiB each fits
+LINE_LIMIT = 16 * 1024 * 1024  # bytes of one watch event; etcd takes objects of 1.5 MiB
+CHUNK = 64 * 1024
+CONNECTIONS = 32  # kept open: a watch per kind, and the workers
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits in seconds. `silence` ends a watch that says nothing: bookmarks come each minute."""
+
+    connect: float = 5.0
+    read: float = 30.0
+    silence: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request; `verb` and `resource` as RBAC and the metrics name them."""
+
+    verb: str
+    resource: str
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Object | None = None
+    content_type: str = "application/json"
+
+
+class Lines:
+    """The answer to a watch: its lines as they come. `abort` may be called from another thread."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give each line. Raises Transient where the stream breaks off, falls silent or has no end of line."""
+        rest = b""
+        try:
+            for chunk in self._response.stream(CHUNK):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line for line in lines if line.strip())
+                if len(rest) > LINE_LIMIT:
+                    raise Transient("ApiUnavailable", "API server: a watch event beyond 16 MiB")
+        except (HTTPError, OSError) as error:
+            raise translate.unreachable(error) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give up the connection: a watch can't be used again."""
+        self._response.close()
+
+    def abort(self) -> None:
+        """End a read that is under way."""
+        try:
+            self._response.shutdown()
+        except (ValueError, RuntimeError, OSError):  # it has ended by itself in the meantime
+            return
+
+
+class Transport:
+    """One API server as seen with one set of credentials. Safe to use from many threads."""
+
+    def __init__(self, client: "ApiClient", on_call: OnCall, timeouts: Timeouts) -> None:
+        self._client = client
+        self._on_call = on_call
+        self._timeouts = timeouts
+
+    def call(self, call: Call) -> Object:
+        """Do one call and give the object answered. Raises what `translate` says."""
+        response = self._send(call, self._timeouts.read)
+        body = self._read(response)
+        return _object(body)
+
+    def lines(self, call: Call) -> Lines:
+        """Begin a watch. Raises what `translate` says."""
+        return Lines(self._send(call, self._timeouts.silence))
+
+    def close(self) -> None:
+        """Drop the idle connections."""
+        self._client.close()  # type: ignore[no-untyped-call]  # the client is typed in part
+
+    def _send(self, call: Call, read_timeout: float) -> urllib3.BaseHTTPResponse:
+        """Send, and give the answer with its body unread; count it."""
+        code = 0
+        try:
+            response = self._request(call, read_timeout)
+            code = response.status
+        finally:
+            self._on_call(call.verb, call.resource, code)
+        if 200 <= code < 300:  # noqa: PLR2004 - the range of HTTP
+            return response
+        body = self._read(response)
+        raise translate.failure(translate.answer(code, response.headers, body))
+
+    def _request(self, call: Call, read_timeout: float) -> urllib3.BaseHTTPResponse:
+        """Send by the client, whose own errors are translated."""
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - the client costs 320 ms to import
+        from kubernetes.config import ConfigException  # noqa: PLC0415
+
+        headers = {"Accept": "application/json", "Content-Type": call.content_type}
+        try:
+            method, url, headers, _, _ = self._client.param_serialize(
+                call.method, call.path, query_params=list(call.query), header_params=headers,
+                auth_settings=["BearerToken"],
+            )  # fmt: skip
+            timeouts = (self._timeouts.connect, read_timeout)
+            answer: urllib3.BaseHTTPResponse = self._client.call_api(
+                method, url, headers, call.body, _request_timeout=timeouts
+            ).response
+        except ConfigException as error:
+            raise Transient("Unauthorized", "the credentials for the API server can't be read") from error
+        except ApiException as error:  # with status 0 only: the client's wrapper around a failed TLS handshake
+            raise translate.unreachable(error.__context__ or error) from error  # type: ignore[arg-type]
+        except (HTTPError, OSError) as error:
+            raise translate.unreachable(error) from error
+        return answer
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """Read a whole answer within the limits of size and time."""
+        body, size, end = [], 0, time.monotonic() + 2 * self._timeouts.read
+        try:
+            for chunk in response.stream(CHUNK):
+                body.append(chunk)
+                size += len(chunk)
+                if size > ANSWER_LIMIT or time.monotonic() > end:
+                    raise Transient("ApiUnavailable", "API server: an answer too large or too slow")
+        except (HTTPError, OSError) as error:
+            raise translate.unreachable(error) from error
+        finally:
+            if not response.closed and response.connection is not None:
+                response.close()  # half-read: the connection can't be used again
+        return b"".join(body)
+
+
+def _object(body: bytes) -> Object:
+    """Parse an answer."""
+    try:
+        value: Any = json.loads(body)
+    except ValueError as error:
+        raise Transient("ApiUnavailable", "API server: the answer is no JSON") from error
+    if not isinstance(value, dict):
+        raise Transient("ApiUnavailable", "API server: the answer is no object")
+    return value
+
+
+def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
+    """Give a client and the namespace that its configuration names ("" for none).
+
+    As kubectl: the file given, else KUBECONFIG, else ~/.kube/config, and without any of them the pod's own service
+    account, whose token the client reads again each minute. Raises Invalid where none can be used.
+    """
+    from kubernetes import client, config  # noqa: PLC0415 - costs 320 ms, and `--help` needs none of it
+
+    settings = client.Configuration()
+    path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+    in_cluster = not kubeconfig and not context and not Path(path).exists() and SERVICE_ACCOUNT.exists()
+    try:
+        if in_cluster:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            namespace = (SERVICE_ACCOUNT / "namespace").read_text().strip()
+        else:
+            config.load_kube_config(path, context or None, settings)  # type: ignore[no-untyped-call]
+            contexts = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+            namespace = _namespace(contexts, context)
+    except Exception as error:  # ConfigException, but also KeyError, TypeError, YAMLError from a malformed file
+        raise Invalid("BadKubeconfig", [_complaint(path, in_cluster, error)]) from error
+    settings.retries = False  # neither retries nor redirects
+    settings.connection_pool_maxsize = CONNECTIONS
+    settings.keep_alive = True
+    api = client.ApiClient(settings)
+    api.user_agent = "coachwork"
+    return api, namespace
+
+
+def _namespace(contexts: Any, name: str) -> str:
+    """Give the namespace of the context that is used."""
+    every, active = contexts
+    chosen = next((context for context in every if context["name"] == name), active) if name else active
+    return str(chosen["context"].get("namespace") or "")
+
+
+def _complaint(path: str, in_cluster: bool, error: Exception) -> str:
+    """Give the sentence for credentials that can't be used."""
+    place = str(SERVICE_ACCOUNT) if in_cluster else path
+    cause = translate.one_line(str(error)) or type(error).__name__
+    return f"{place}: {cause}; name a working kubeconfig with KUBECONFIG or --kubeconfig"

@@ -1,0 +1,303 @@
+"""List, then watch one kind in one namespace, and keep what is there in a `Store`.
+
+Own loop, because the client's informer spins when the server goes away and hangs on half-open connections. It knows
+nothing of HTTP: a `Feed` gives pages and lines. It refuses to guess: whatever it does not understand ends the round,
+and the next one begins after a pause, from the last version that it was told, or with a new list.
+"""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import structlog
+
+from controller.core.errors import Conflict, NotYet, Refused, Transient
+from controller.core.model import Object
+
+OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
+"""Told each change once: kind, the object before (None: new), the object after (None: gone)."""
+
+SERVER_SECONDS = (270, 310)  # the server ends a watch after so long; drawn anew, so that watches don't end all at once
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between rounds
+SETTLED = 5.0  # seconds: a watch that stood so long was a good one, even if nothing happened in it
+RELIST_AFTER = 3  # rounds in a row without progress: perhaps the version is what the server can't take
+STOP_LIMIT = 2.0  # seconds that stop() waits; a thread that is still connecting ends by its own deadline
+
+_draw = random.SystemRandom()
+_log = structlog.get_logger(__name__)
+
+
+class Expired(Exception):
+    """The server no longer knows this version (410 Gone): list again."""
+
+
+class Lines(Protocol):
+    """The lines of a watch as they come."""
+
+    def close(self) -> None:
+        """Give up the connection."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give each line; raises Transient where the stream breaks."""
+
+    def abort(self) -> None:
+        """End the iteration from another thread."""
+
+
+class Feed(Protocol):
+    """What a watch needs of one kind in one namespace. Each method may raise Expired and the errors of the core."""
+
+    @property
+    def kind(self) -> str:
+        """Give the kind's name."""
+
+    def page(self, token: str) -> Object:
+        """Give a page of the list: the first ("") or the one that a `continue` token names."""
+
+    def lines(self, version: str, seconds: int) -> Lines:
+        """Begin to watch after this version, for so long at most."""
+
+
+class Store:
+    """The objects of one kind by name, as the watch and our own writes tell them. Safe to use from many threads.
+
+    What is given out is shared: nobody may change it. A version is never replaced by an older one, whoever comes first.
+    Each object is kept as `trim` leaves it.
+    """
+
+    def __init__(self, kind: str, on_change: OnChange, trim: Callable[[Object], Object]) -> None:
+        self._kind = kind
+        self._on_change = on_change
+        self._trim = trim
+        self._lock = threading.Lock()
+        self._objects: dict[str, Object] = {}
+        self._version = ""  # the watch has told everything up to here
+
+    def get(self, name: str) -> Object | None:
+        """Give the object of this name."""
+        with self._lock:
+            return self._objects.get(name)
+
+    def values(self) -> Sequence[Object]:
+        """Give all objects, by name."""
+        with self._lock:
+            return [self._objects[name] for name in sorted(self._objects)]
+
+    def put(self, new: Object) -> None:
+        """Take the answer to a write of ours, unless the watch has already passed it."""
+        new = self._trim(new)
+        with self._lock:
+            if self._version and not _later(_version(new), self._version):
+                return
+            old = self._set(new)
+        self._tell([(old, new)])
+
+    def seen(self, event: str, new: Object) -> None:
+        """Take ADDED, MODIFIED or DELETED from the watch."""
+        new = self._trim(new)
+        with self._lock:
+            self._version = _version(new)
+            old = self._drop(new) if event == "DELETED" else self._set(new)
+        self._tell([(old, None if event == "DELETED" else new)])
+
+    def passed(self, version: str) -> None:
+        """Note that the watch has told everything up to this version (a bookmark)."""
+        with self._lock:
+            self._version = version
+
+    def replace(self, objects: Iterable[Object], version: str) -> None:
+        """Take a whole list: what is missing in it is gone, except what we wrote after it was made."""
+        fresh = {_name(new): self._trim(new) for new in objects}
+        with self._lock:
+            if self._version.isdecimal() and _later(self._version, version, unsure=False):
+                keep = dict[str, Object]()  # the server's history was set back (restored from a backup): begin anew
+            else:
+                keep = {n: old for n, old in self._objects.items() if _later(_version(old), version, unsure=False)}
+            before, self._objects, self._version = self._objects, {**fresh, **keep}, version
+            changes = [(before.get(n), self._objects.get(n)) for n in sorted({*before, *self._objects})]
+        self._tell(changes)
+
+    def _set(self, new: Object) -> Object | None:
+        """Keep `new` if it is newer; give the old one, or `new` itself where nothing changed."""
+        old = self._objects.get(_name(new))
+        if old is not None and not _later(_version(new), _version(old)):
+            return new
+        self._objects[_name(new)] = new
+        return old
+
+    def _drop(self, last: Object) -> Object | None:
+        """Remove an object, unless ours by that name is newer than this news."""
+        old = self._objects.get(_name(last))
+        if old is None or _later(_version(old), _version(last), unsure=False):
+            return None
+        return self._objects.pop(_name(last))
+
+    def _tell(self, changes: Iterable[tuple[Object | None, Object | None]]) -> None:
+        """Report what really changed, outside the lock."""
+        for old, new in changes:
+            if old is not new and (old is None or new is None or _version(old) != _version(new)):
+                self._on_change(self._kind, old, new)
+
+
+class Watch:
+    """The thread that keeps one store up to date. It dies of defects only; `alive` tells."""
+
+    def __init__(self, feed: Feed, store: Store) -> None:
+        self._feed = feed
+        self._store = store
+        self._version = ""  # "": list first
+        self._progress = False
+        self._lines: Lines | None = None
+        self._synced = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"watch-{feed.kind}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Ask the thread to end, whatever it is waiting for. Does not wait."""
+        self._stopping.set()
+        if (lines := self._lines) is not None:
+            lines.abort()
+
+    def stop(self) -> None:
+        """End; after it nothing is reported any more, save a change that is being told at this moment."""
+        self.request_stop()
+        self._thread.join(STOP_LIMIT)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list is in the store."""
+        return self._synced.is_set()
+
+    def wait_synced(self, timeout: float) -> bool:
+        """Wait for the first list for at most so many seconds; tell whether it is there."""
+        return self._synced.wait(timeout)
+
+    def _run(self) -> None:
+        """Do rounds until stopped. Between two of them there is always a pause, longer while nothing gets through."""
+        failures = 0
+        while not self._stopping.is_set():
+            self._progress = False
+            error = self._round()
+            failures = 0 if self._progress else failures + 1
+            if isinstance(error, Expired) or failures >= RELIST_AFTER:
+                self._version = ""
+            wait = max(pause(failures), getattr(error, "retry_after", None) or 0.0)
+            if error is not None and not self._progress and not self._stopping.is_set():
+                _log.warning("watch interrupted", kind=self._feed.kind, error=str(error), failures=failures, wait=wait)
+            self._stopping.wait(wait)
+
+    def _round(self) -> Exception | None:
+        """List if needed, then watch to the end of the stream; give what ended it, None if it ended in good order."""
+        try:
+            if not self._version:
+                self._list()
+            self._watch()
+        except (Expired, Conflict, NotYet, Refused, Transient) as error:
+            return error
+        return None
+
+    def _list(self) -> None:
+        """Read all pages, and only then change the store."""
+        objects, token = list[Object](), ""
+        while not self._stopping.is_set():
+            page = self._feed.page(token)
+            metadata = _metadata(page)
+            objects += (_checked(item) for item in page.get("items") or ())
+            token = metadata.get("continue") or ""
+            if not token:
+                self._store.replace(objects, _version(page))
+                self._version = _version(page)
+                self._synced.set()
+                return
+
+    def _watch(self) -> None:
+        """Follow the stream from the last version on."""
+        lines = self._lines = self._feed.lines(self._version, _draw.randint(*SERVER_SECONDS))
+        began = time.monotonic()
+        try:
+            if self._stopping.is_set():  # between the loop's look and now: request_stop did not know these lines
+                return
+            for line in lines:
+                if self._stopping.is_set():
+                    return
+                self._take(*_event(line))
+                self._progress = True
+        finally:
+            self._lines = None
+            lines.close()
+            self._progress = self._progress or time.monotonic() - began >= SETTLED
+
+    def _take(self, event: str, subject: Object) -> None:
+        """Act on one event. Raises Expired or Transient for an ERROR."""
+        if event == "ERROR":
+            if subject.get("code") == 410:  # noqa: PLR2004 - Gone
+                raise Expired("the version is too old")
+            raise Transient("ApiUnavailable", f"watch: the server reports an error {subject.get('code')}")
+        if event == "BOOKMARK":
+            self._store.passed(_version(subject))
+        elif event in {"ADDED", "MODIFIED", "DELETED"}:
+            self._store.seen(event, _checked(subject))
+        else:
+            raise Transient("ApiUnavailable", "watch: an event of an unknown type")
+        self._version = _version(subject)
+
+
+def pause(failures: int) -> float:
+    """Give the seconds before the next round: doubled with each failure, bounded, with jitter of one half."""
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 16))
+    return _draw.uniform(longest / 2, longest)
+
+
+def _event(line: bytes) -> tuple[str, Object]:
+    """Parse one line of a watch."""
+    try:
+        event: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Transient("ApiUnavailable", "watch: a line is no JSON") from error
+    if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
+        raise Transient("ApiUnavailable", "watch: a line is no event")
+    return str(event.get("type")), event["object"]
+
+
+def _metadata(subject: Object) -> dict[str, Any]:
+    """Give the metadata, which must have a version: without it nothing can be told apart."""
+    metadata = subject.get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
+        raise Transient("ApiUnavailable", "API server: an object without a resourceVersion")
+    return metadata
+
+
+def _checked(subject: Any) -> Object:
+    """Give the object if it is one with a name and a version."""
+    if not isinstance(subject, dict) or not _metadata(subject).get("name"):
+        raise Transient("ApiUnavailable", "API server: an object without a name")
+    return subject
+
+
+def _name(subject: Object) -> str:
+    """Give the object's name."""
+    return str(subject["metadata"]["name"])
+
+
+def _version(subject: Object) -> str:
+    """Give the resourceVersion of an object or a list."""
+    return str(_metadata(subject)["resourceVersion"])
+
+
+def _later(one: str, other: str, *, unsure: bool = True) -> bool:
+    """Tell whether version `one` is later; `unsure` where they differ but can't be compared."""
+    if one.isdecimal() and other.isdecimal():
+        return int(one) > int(other)
+    return unsure and one != other
