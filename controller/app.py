@@ -128,7 +128,7 @@ class App:
         except errors.Transient as error:
             delay = self._queue.retry(key, at_least=error.retry_after or 0.0)
             return "transient", {"reason": error.reason, "error": str(error), "again_in": round(delay, 2)}
-        except Exception:
+        except Exception:  # noqa: BLE001 (the worker boundary: a defect in one request must not stop the others)
             _log.exception("defect in a pass", request=key)
             return "defect", {"again_in": round(self._queue.retry(key), 2)}
         self._queue.forget(key)

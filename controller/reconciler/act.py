@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from controller.core import errors, manifests, names
+from controller.core import errors, manifests, names, times
 from controller.core.facts.workloads import owner_uid
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Object, Request
 from controller.core.plan import Action, Apply, Create, Delete, Emit, Refusal
 from controller.reconciler.ports import Clock, Cluster, Volume
-from controller.core import times
 
 FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
 STALE_DELAY = 0.2  # until the watch has brought what a write met

@@ -33,7 +33,7 @@ class _Known:
 class Reconciler:
     """Brings one request after the other to where it should be. Safe in several threads, with a key in one each."""
 
-    def __init__(  # noqa: PLR0913 (its neighbours and the policy, each named by its Protocol)
+    def __init__(
         self, cluster: Cluster, source: Source, volume: Volume, metrics: Metrics, clock: Clock, policy: Policy
     ) -> None:
         """Take what it stands on."""
@@ -49,7 +49,8 @@ class Reconciler:
         """
         configmap = self._cluster.cached_request(name)
         if configmap is None or "deletionTimestamp" in configmap["metadata"]:
-            return self._forget(name)
+            self._forget(name)
+            return None
         decision, refusals = self._pass(configmap, ())
         if refusals:
             self._pass(configmap, refusals)
@@ -71,9 +72,9 @@ class Reconciler:
             self._report(known, _stumbled(known.record, error))
             raise
         except errors.Invalid as invalid:  # what we wrote ourselves was written over
-            error = errors.Transient(invalid.reason, invalid.problems[0])
-            self._report(known, _stumbled(known.record, error))
-            raise error from invalid
+            damaged = errors.Transient(invalid.reason, invalid.problems[0])
+            self._report(known, _stumbled(known.record, damaged))
+            raise damaged from invalid
         if decision.outcome:
             self._keep_run(known.request, decision.record)
         self._report(known, decision.record)
@@ -85,8 +86,9 @@ class Reconciler:
     # --- what is known -----------------------------------------------------------------------------
 
     def _known(self, configmap: Object) -> _Known:
+        problems: tuple[str, ...] = ()
         try:
-            request, problems = requests.parse(configmap), ()
+            request = requests.parse(configmap)
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
         status = self._cluster.cached_status(request.name)

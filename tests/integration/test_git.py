@@ -86,8 +86,15 @@ def test_head_branch_tags_and_full_names_are_resolved_by_one_question_and_no_fet
     second = iris.commit({"a": "b"})
     iris.git("checkout", "--quiet", "main")
     expected = {
-        **{"": first, "main": first, "light": first, "heavy": first, "refs/tags/heavy": first, "HEAD": first},
-        **{"feature/x": second, "refs/heads/feature/x": second, "heads/feature/x": second},
+        "": first,
+        "main": first,
+        "light": first,
+        "heavy": first,
+        "refs/tags/heavy": first,
+        "HEAD": first,
+        "feature/x": second,
+        "refs/heads/feature/x": second,
+        "heads/feature/x": second,
     }
     for ref, commit in expected.items():
         assert git.resolve(server.url("iris"), ref) == commit

@@ -139,7 +139,7 @@ class MemoryCluster:
         """Let a Deployment come up at its present generation."""
         live = self.stored[_key(deployment)]
         wanted, generation = live["spec"]["replicas"], live["metadata"]["generation"]
-        counts = {key: wanted for key in ("updatedReplicas", "replicas", "availableReplicas", "readyReplicas")}
+        counts = dict.fromkeys(("updatedReplicas", "replicas", "availableReplicas", "readyReplicas"), wanted)
         self._store({**live, "status": {"observedGeneration": generation, **counts}})
 
     def break_down(self, deployment: Object, message: str) -> None:
@@ -188,9 +188,9 @@ class MemoryCluster:
             "resourceVersion": str(self._version),
             "creationTimestamp": "2026-01-01T00:00:00Z",
         }
-        if item["kind"] == "Deployment" and changed and "status" not in item:
-            metadata["generation"] = live.get("generation", 0) + 1
-        elif item["kind"] == "Deployment" and item.get("spec") != self.stored.get(_key(item), {}).get("spec"):
+        if (item["kind"] == "Deployment" and changed and "status" not in item) or (
+            item["kind"] == "Deployment" and item.get("spec") != self.stored.get(_key(item), {}).get("spec")
+        ):
             metadata["generation"] = live.get("generation", 0) + 1
         self.stored[_key(item)] = copy.deepcopy({**item, "metadata": metadata})
         return copy.deepcopy(self.stored[_key(item)])

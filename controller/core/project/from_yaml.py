@@ -111,9 +111,7 @@ def _stages(raw: Any, steps: dag.Steps, group: str, tree: ProjectTree, path: str
     return {name: stage for name in wanted if (stage := built.get(name))}
 
 
-def _stage(  # noqa: PLR0913 - all of one stage's surroundings
-    name: str, raw: Any, used: bool, group: str, tree: ProjectTree, path: str, report: Report
-) -> Stage | None:
+def _stage(name: str, raw: Any, used: bool, group: str, tree: ProjectTree, path: str, report: Report) -> Stage | None:
     """Give one stage."""
     place = _placing(path, "stages", name)
     if not used:
