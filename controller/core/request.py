@@ -91,6 +91,19 @@ def parse(configmap: Object) -> Request:
     return request
 
 
+def identity(configmap: Object) -> Request:
+    """Give what even an invalid request says of itself: its name, its uid, and the annotations that can be used."""
+    metadata = _mapping(configmap.get("metadata"))
+    annotations = _mapping(metadata.get("annotations"))
+    return Request(
+        name=str(metadata.get("name") or ""),
+        uid=str(metadata.get("uid") or ""),
+        repository="",
+        trigger=_annotation(annotations, names.TRIGGER, []),
+        cancel=_annotation(annotations, names.CANCEL, []),
+    )
+
+
 def digest(request: Request) -> str:
     """Give the SHA-256 (hexadecimal) of everything in a request that changes what runs."""
     what = [request.repository, request.ref, request.path, request.image, request.project_name, request.env]

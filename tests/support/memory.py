@@ -8,7 +8,6 @@ import copy
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from controller.core import names
 from controller.core.errors import AlreadyExists, Conflict
@@ -67,7 +66,7 @@ class MemoryCluster:
             if live is None or live["metadata"]["uid"] != manifest["metadata"]["uid"]:
                 raise Conflict("another uid")
             metadata = {**live["metadata"], **manifest["metadata"]}
-            return self._store({**live, **manifest, "metadata": metadata}, changed=live["kind"] == "Deployment")
+            return self._store({**live, **manifest, "metadata": metadata})
 
     def replace(self, manifest: Object) -> Object:
         with self._write("replace", manifest):
@@ -179,7 +178,7 @@ class MemoryCluster:
         item = self._view().get((kind, name))
         return copy.deepcopy(item) if item and item["metadata"].get("labels", {}).get(names.ROLE) == role else None
 
-    def _store(self, item: Object, *, changed: bool = True) -> Object:
+    def _store(self, item: Object) -> Object:
         assert item["kind"] in KINDS, item["kind"]
         self._version += 1
         live = self.stored.get(_key(item), {}).get("metadata", {})
@@ -188,10 +187,9 @@ class MemoryCluster:
             "resourceVersion": str(self._version),
             "creationTimestamp": "2026-01-01T00:00:00Z",
         }
-        if (item["kind"] == "Deployment" and changed and "status" not in item) or (
-            item["kind"] == "Deployment" and item.get("spec") != self.stored.get(_key(item), {}).get("spec")
-        ):
-            metadata["generation"] = live.get("generation", 0) + 1
+        if item["kind"] == "Deployment":
+            same = item.get("spec") == self.stored.get(_key(item), {}).get("spec")
+            metadata["generation"] = live.get("generation", 0) + (0 if same else 1)
         self.stored[_key(item)] = copy.deepcopy({**item, "metadata": metadata})
         return copy.deepcopy(self.stored[_key(item)])
 
@@ -208,7 +206,7 @@ class _Write:
     def __enter__(self) -> None:
         self._cluster.hook(self._verb, "before")
 
-    def __exit__(self, kind: Any, _value: Any, _trace: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, _value: object, _trace: object) -> None:
         if kind is None:
             self._cluster.writes.append((self._verb, self._manifest["kind"], self._manifest["metadata"]["name"]))
             self._cluster.hook(self._verb, "after")
