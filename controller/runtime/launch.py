@@ -52,7 +52,7 @@ class Launch:
         self.termination_log = os.environ.get("COACHWORK_TERMINATION_LOG", "/dev/termination-log")
         self.keeper = stage_process.Keeper(order.grace)
         self.output = stage_output.Output(1)
-        self.outcome = stage_order.Outcome(started=stage_order.now())
+        self.outcome = stage_order.Outcome()
         self.first: Dict[str, Any] = {}  # of a service: first start in this pod, whether it ever was ready, last cause
         self.ready: Optional[stage_ready.Readiness] = None
 
@@ -133,7 +133,7 @@ class Launch:
         self._note_first_start()
         python = os.path.join(self.environment, "bin", "python")
         command = [python if os.path.exists(python) else sys.executable, self._path(self.places.script)]
-        self.keeper.start(command + self.order.args, self.places.folder, self._variables(), drain.inlet)
+        self.keeper.start([*command, *self.order.args], self.places.folder, self._variables(), drain.inlet)
         drain.begin()
         if self.order.kind == "service":
             order = self.order

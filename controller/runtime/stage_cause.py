@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 MESSAGE_LIMIT = 1024  # bytes
 SECRET_LENGTH = 4  # characters; replacing shorter values would only garble
@@ -17,8 +16,7 @@ _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
 _MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """Where a script lives: absolute folders, and its own path relative to the project."""
 
     checkout: str
@@ -28,8 +26,7 @@ class Places:
     requirements: str  # where a missing package would be named
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """The last words of a script, and the place that they speak of ("" where unknown)."""
 
     text: str

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 if TYPE_CHECKING:
     from controller.runtime import stage_order, stage_output
@@ -22,7 +22,7 @@ DRAIN = 1.0  # seconds
 
 def wanted(order: stage_order.Order) -> bool:
     """Tell whether any requirement is named."""
-    lines = order.requirements
+    lines: Sequence[str] = order.requirements
     if order.requirements_file:
         text = stage_order.read_text(os.path.join(order.places.project, order.requirements_file), 1 << 20)
         lines = text.splitlines()

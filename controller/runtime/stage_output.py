@@ -104,9 +104,7 @@ class LogFile:
         if self.size + len(chunk) <= self._cap:
             self._append(chunk)
         elif self._rotate:
-            self._append(f"\ncoachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
-            self._turn()
-            self._append(chunk)
+            self._write_in_turns(chunk)
         else:
             self.capped = True
             self._append(chunk[: max(0, self._cap - self.size)])
@@ -116,6 +114,17 @@ class LogFile:
         """Have it on the disk. Raises OSError."""
         os.fsync(self._descriptor)
         os.close(self._descriptor)
+
+    def _write_in_turns(self, chunk: bytes) -> None:
+        """Fill files up to the cap, each to the end of a line where it has one."""
+        while self.size + len(chunk) > self._cap:
+            room = max(0, self._cap - self.size)
+            cut = chunk.rfind(b"\n", 0, room) + 1 or (0 if self.size else max(1, room))
+            self._append(chunk[:cut])
+            self._append(f"coachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
+            self._turn()
+            chunk = chunk[cut:]
+        self._append(chunk)
 
     def _append(self, chunk: bytes) -> None:
         while chunk:

@@ -1,0 +1,425 @@
+"""The launcher as users meet it: a real process on real folders."""
+
+import hashlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.launching import COMMIT, Stage, wait_for
+
+PYTHON_38 = Path.home() / ".pyenv/versions/3.8.18/bin/python3"
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def server(port: int, host: str = "0.0.0.0", status: int = 200) -> str:  # noqa: S104 - what a service does
+    return f"""
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response({status}); self.end_headers()
+    def log_message(self, *args): pass
+http.server.HTTPServer(("{host}", {port}), Handler).serve_forever()
+"""
+
+
+# --- the end of a script --------------------------------------------------------------------------
+
+
+def test_a_good_end_is_told_everywhere(stage: Stage) -> None:
+    ended = stage.run("print('hello')")
+    assert ended.code == 0
+    assert ended.text.count("hello") == 1
+    assert ended.message["reason"] == "Completed"
+    assert (ended.message["attempt"], ended.message["exit_code"], ended.message["limit"]) == (1, 0, 60)
+    result = ended.results[1]
+    assert (result["exit_code"], result["complete"], result["notes"]) == (0, True, [])
+    assert result["started"] <= result["script_started"] <= result["finished"]
+    assert ended.message["first_start"] == result["script_started"]
+    assert result["bytes"] == len(stage.log())
+    assert result["sha256"] == hashlib.sha256(stage.log()).hexdigest()
+    assert stage.log() == ended.output
+
+
+@pytest.mark.parametrize("code", [1, 3, 121, 124, 255])
+def test_the_exit_code_is_passed_on_unchanged(stage: Stage, code: int) -> None:
+    ended = stage.run(f"import sys; print('bye'); sys.exit({code})")
+    assert ended.code == code
+    assert ended.message["reason"] == "ExitCode"
+    assert ended.message["message"] == f"train/train.py: exited with code {code}: bye"
+
+
+def test_a_traceback_gives_place_and_words(stage: Stage) -> None:
+    stage.file("shared/rows.py", "import json\n\ndef read():\n    json.loads('{')\n")
+    ended = stage.run("from shared.rows import read\nread()\n")
+    assert ended.code == 1
+    words = "json.decoder.JSONDecodeError: Expecting property name"
+    assert ended.message["message"].startswith(f"shared/rows.py:4: exited with code 1: {words}")
+
+
+def test_a_syntax_error_has_its_place(stage: Stage) -> None:
+    ended = stage.run("x = 1\nif x\n    pass\n")
+    assert ended.message["message"].startswith("train/train.py:2: exited with code 1: SyntaxError: ")
+
+
+def test_a_missing_module_comes_with_its_remedy(stage: Stage) -> None:
+    ended = stage.run("import nosuchmodule.part")
+    assert ended.message["reason"] == "ImportError"
+    assert ended.message["message"].endswith("(add the package of `nosuchmodule` to train/requirements.txt)")
+
+
+def test_places_are_relative_to_a_project_in_a_subfolder(stage: Stage) -> None:
+    stage.file("projects/a/train/train.py", "assert False, 'no'")
+    ended = stage.run(project="projects/a")
+    assert ended.message["message"] == "train/train.py:1: exited with code 1: AssertionError: no"
+
+
+def test_a_script_that_kills_itself_is_told_by_signal(stage: Stage) -> None:
+    ended = stage.run("import os; os.kill(os.getpid(), 9)")
+    assert (ended.code, ended.message["reason"]) == (137, "Signal")
+    assert "killed by SIGKILL" in ended.message["message"]
+
+
+def test_a_message_is_short_clean_and_without_secrets(stage: Stage) -> None:
+    stage.env = {"TOKEN": "s3cr3t-value"}
+    script = (
+        "import os; raise ValueError('\\x1b[31m\\x07' + os.environ['TOKEN'] + ' https://u:pw@host/ ' + 'ä\"' * 5000)"
+    )
+    ended = stage.run(script, secrets=["TOKEN"])
+    message = ended.message["message"]
+    assert "ValueError: *** https://***@host/" in message
+    assert len(message.encode()) <= 1024
+    assert message.isprintable()
+    assert (stage.root / "termination").stat().st_size <= 4000
+
+
+# --- what a script finds --------------------------------------------------------------------------
+
+
+def test_a_stage_finds_its_world(stage: Stage) -> None:
+    script = """
+import json, os, sys
+print("FOUND" + json.dumps(dict(cwd=os.getcwd(), path=sys.path[:2], args=sys.argv[1:], env=dict(os.environ))))
+open(os.path.join(os.environ["HOME"], "x"), "w").close()
+open("written-here", "w").close()
+"""
+    stage.env = {"PYTHONPATH": "/elsewhere", "COACHWORK_POD_IP": "127.0.0.1"}
+    ended = stage.run(script, args=["a b", "--c"])
+    assert ended.code == 0, ended.text
+    found = json.loads(ended.text.split("FOUND")[1].splitlines()[0])
+    work = str(stage.scratch / "work")
+    assert found["cwd"] == f"{work}/train"
+    assert found["path"] == [f"{work}/train", work]
+    assert found["args"] == ["a b", "--c"]
+    assert found["env"]["PYTHONPATH"] == f"{work}:/elsewhere"
+    assert found["env"]["COACHWORK_ATTEMPT"] == "1"
+    assert "COACHWORK_POD_IP" not in found["env"]
+    assert "COACHWORK_TERMINATION_LOG" not in found["env"]
+    assert not (stage.checkout / "train/written-here").exists()
+
+
+def test_the_copy_is_private_writable_and_faithful(stage: Stage) -> None:
+    tool = stage.file("bin/tool", "#!/bin/sh\n")
+    tool.chmod(0o555)
+    (stage.checkout / "link").symlink_to("bin/tool")
+    (stage.checkout / "dangling").symlink_to("nowhere")
+    tool.parent.chmod(0o555)
+    script = """
+import os
+assert os.readlink("../link") == "bin/tool" and os.readlink("../dangling") == "nowhere"
+assert os.access("../bin/tool", os.X_OK) and not os.path.exists("../.complete")
+open("../bin/tool", "a").write("more"); open("../bin/new", "w").close()
+"""
+    ended = stage.run(script)
+    tool.parent.chmod(0o755)
+    assert ended.code == 0, ended.text
+    assert tool.read_text() == "#!/bin/sh\n"
+
+
+def test_git_works_in_the_copy(stage: Stage) -> None:
+    git = ["git", "-C", str(stage.checkout), "-c", "user.name=t", "-c", "user.email=t@t"]
+    stage.file("train/train.py", "import subprocess; subprocess.run(['git', 'rev-parse', 'HEAD'], check=True)")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True, timeout=30)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, timeout=30, capture_output=True, text=True).stdout
+    ended = stage.run()
+    assert ended.code == 0
+    assert head in ended.text
+
+
+def test_a_restart_gets_a_fresh_copy_whatever_the_script_left(stage: Stage) -> None:
+    script = """
+import os
+assert not os.path.exists("left")
+os.mkdir("left"); open("left/x", "w").close(); os.chmod("left", 0); os.chmod(".", 0o500)
+"""
+    assert stage.run(script, attempts=2).code == 0
+    assert stage.run(script, attempts=2).code == 0
+
+
+@pytest.mark.skipif(not PYTHON_38.exists(), reason="no Python 3.8 on this machine")
+@pytest.mark.parametrize("kind", ["batch", "service"])
+def test_python_3_8_will_do(stage: Stage, kind: str) -> None:
+    stage.python = str(PYTHON_38)
+    ended = stage.run("import sys\nprint(sys.version)\nraise ValueError('so')", kind=kind, port=free_port())
+    assert ended.text.splitlines()[1].startswith("3.8")
+    assert ended.message["message"] == "train/train.py:3: exited with code 1: ValueError: so"
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("complete", [None, "another"])
+def test_an_incomplete_checkout_is_refused(stage: Stage, complete: str | None) -> None:
+    if complete:
+        (stage.checkout / ".complete").write_text(complete)
+    else:
+        (stage.checkout / ".complete").unlink()
+    ended = stage.run("print('ran')")
+    assert (ended.code, ended.message["reason"]) == (121, "CheckoutMissing")
+    assert ended.results[1]["reason"] == "CheckoutMissing"
+    assert b"CheckoutMissing" in stage.log()
+    assert not ended.results[1]["script_started"]
+
+
+def test_a_missing_script_is_refused(stage: Stage) -> None:
+    ended = stage.run()
+    assert (ended.code, ended.message["reason"]) == (121, "ScriptMissing")
+    assert ended.message["message"] == f"train/train.py: no such file at commit {COMMIT}"
+
+
+def test_a_batch_script_never_runs_without_its_log(stage: Stage) -> None:
+    stage.logs.rmdir()
+    ended = stage.run("print('r' + 'an')")
+    assert (ended.code, ended.message["reason"]) == (121, "LogUnavailable")
+    assert "ran" not in ended.text
+
+
+def test_a_service_runs_without_its_log(stage: Stage) -> None:
+    stage.logs.rmdir()
+    ended = stage.run("import sys; print('r' + 'an'); sys.exit(3)", kind="service", port=free_port())
+    assert ended.code == 3
+    assert "ran" in ended.text
+
+
+def test_attempts_are_counted_and_bounded(stage: Stage) -> None:
+    script = "import os; print('attempt', os.environ['COACHWORK_ATTEMPT'])"
+    assert "attempt 1" in stage.run(script, attempts=2).text
+    assert "attempt 2" in stage.run(script, attempts=2).text
+    ended = stage.run(script, attempts=2)
+    assert (ended.code, ended.message["reason"]) == (121, "DisruptedTooOften")
+    assert b"attempt 3" not in ended.output
+
+
+def test_racing_replicas_get_different_attempts(stage: Stage) -> None:
+    processes = []
+    for replica in range(6):
+        stage.order["paths"] = {name: str(stage.root / name) for name in ("checkout", "tools", "logs")} | {
+            "scratch": str(stage.root / f"scratch-{replica}")
+        }
+        (stage.root / f"scratch-{replica}").mkdir()
+        processes.append(stage.start("import sys; sys.exit(7)", kind="service", port=free_port()))
+    assert {stage.end(process).code for process in processes} == {7}
+    assert sorted(stage.results()) == [1, 2, 3, 4, 5, 6]
+
+
+# --- output ---------------------------------------------------------------------------------------
+
+
+def test_output_keeps_its_order_and_its_bytes(stage: Stage) -> None:
+    script = """
+import os
+for n in range(200):
+    os.write(1 + n % 2, b"%d\\n" % n)
+os.write(1, bytes(range(256)))
+"""
+    ended = stage.run(script)
+    wanted = b"".join(b"%d\n" % n for n in range(200)) + bytes(range(256))
+    assert wanted in ended.output
+    assert wanted in stage.log()
+
+
+def test_output_is_live(stage: Stage) -> None:
+    process = stage.start("import time; print('alive'); time.sleep(600)")
+    wait_for(lambda: b"alive" in stage.log(), "the first line in the log")
+    process.send_signal(signal.SIGTERM)
+    assert stage.end(process).code == 143
+
+
+def test_a_flood_is_capped_in_the_log_and_not_in_time(stage: Stage) -> None:
+    ended = stage.run("import os\nfor _ in range(800): os.write(1, b'x' * 65536)\nprint('last')", log_cap=10_000)
+    assert ended.code == 0
+    assert len(ended.output) > 800 * 65536
+    assert 10_000 <= len(stage.log()) < 10_200
+    assert b"capped at 10000 bytes" in stage.log()
+    assert ended.results[1]["complete"] is False
+    assert ended.results[1]["notes"] == ["the log was capped"]
+
+
+def test_a_service_log_turns_and_keeps_the_newest(stage: Stage) -> None:
+    script = "import sys\nfor n in range(500): print('line', n)\nsys.exit(5)"
+    assert stage.run(script, kind="service", port=free_port(), log_cap=2000).code == 5
+    assert stage.log().rstrip().endswith(b"exited with code 5: line 499")
+    assert len((stage.logs / "1.log.1").read_bytes()) <= 2100
+    assert len(list(stage.logs.glob("*.log"))) == 1
+
+
+def test_a_full_log_is_noted_and_the_script_goes_on(stage: Stage) -> None:
+    limited = stage.root / "python"
+    limited.write_text(f'#!/bin/sh\nulimit -f 200\nexec {sys.executable} "$@"\n')
+    limited.chmod(0o755)
+    stage.python = str(limited)
+    ended = stage.run("for _ in range(300): print('x' * 10000)\nprint('do' + 'ne')", log_cap=10**9)
+    assert ended.code == 0
+    assert b"done" in ended.output
+    assert "missing in the log: File too large" in ended.results[1]["notes"][0]
+    assert ended.results[1]["complete"] is False
+
+
+def test_a_closed_standard_output_is_no_matter(stage: Stage) -> None:
+    process = stage.start("for _ in range(100): print('x' * 10000)\nprint('done')")
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert b"done" in stage.log()
+
+
+# --- processes, signals, limits -------------------------------------------------------------------
+
+
+def test_sigterm_reaches_the_script_itself(stage: Stage) -> None:
+    script = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("tidied"), sys.exit(9)))
+print("up")
+time.sleep(600)
+"""
+    process = stage.start(script)
+    wait_for(lambda: b"up" in stage.log(), "the script")
+    process.send_signal(signal.SIGTERM)
+    ended = stage.end(process)
+    assert (ended.code, ended.message["reason"]) == (9, "Terminated")
+    assert "tidied" in ended.text
+
+
+def test_a_script_deaf_to_sigterm_is_killed_after_the_grace(stage: Stage) -> None:
+    script = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(600)"
+    process = stage.start(script, grace=0.2)
+    wait_for(lambda: b"up" in stage.log(), "the script")
+    process.send_signal(signal.SIGTERM)
+    assert stage.end(process).code == 137
+
+
+def test_told_to_end_while_installing_claims_no_attempt(stage: Stage) -> None:
+    stage.file("train/requirements.txt", "six\n")
+    (stage.tools / "install.py").write_text("import time; print('installing', flush=True); time.sleep(600)")
+    process = stage.start("print('ran')", requirements_file="train/requirements.txt")
+    output = process.stdout
+    assert output
+    wait_for(lambda: b"installing" in output.readline(), "the installer")
+    process.send_signal(signal.SIGTERM)
+    ended = stage.end(process)
+    assert (ended.code, ended.message["reason"]) == (143, "Terminated")
+    assert list(stage.logs.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["import time; time.sleep(600)", "while True: pass"])
+def test_a_batch_script_over_its_time_is_ended(stage: Stage, script: str) -> None:
+    ended = stage.run("print('began')\n" + script, limit=0.5)
+    assert (ended.code, ended.message["reason"]) == (124, "TimedOut")
+    said = "train/train.py: not done within 0.5 s (MAX_COMPLETION_TIME_SECONDS): began"
+    assert ended.message["message"] == said
+
+
+def test_what_a_script_leaves_running_is_killed(stage: Stage) -> None:
+    script = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(os.path.join(os.environ["HOME"], "daemon"), "w").write(str(os.getpid()))
+        time.sleep(600)
+    os._exit(0)
+while not os.path.exists(os.path.join(os.environ["HOME"], "daemon")): time.sleep(0.01)
+print("parent ends")
+"""
+    ended = stage.run(script)
+    assert ended.code == 0
+    assert "1 processes that it left running were killed" in ended.text
+    pid = int((stage.root / "home/daemon").read_text())
+    assert not Path(f"/proc/{pid}").exists()
+
+
+# --- services -------------------------------------------------------------------------------------
+
+
+def test_a_service_is_announced_when_it_answers(stage: Stage) -> None:
+    port = free_port()
+    process = stage.start(server(port), kind="service", port=port, readiness_path="/healthz")
+    wait_for(lambda: b"the service answers on port" in stage.log(), "readiness")
+    process.send_signal(signal.SIGTERM)
+    ended = stage.end(process)
+    assert (ended.code, ended.message["reason"]) == (143, "Terminated")
+
+
+def test_a_service_that_ends_by_itself_has_failed(stage: Stage) -> None:
+    ended = stage.run("print('done')", kind="service", port=free_port())
+    assert (ended.code, ended.message["reason"]) == (1, "ServiceEnded")
+
+
+def test_a_service_that_never_listens(stage: Stage) -> None:
+    port = free_port()
+    ended = stage.run("import time; time.sleep(600)", kind="service", port=port, limit=0.5)
+    assert (ended.code, ended.message["reason"]) == (121, "StartupTimeout")
+    assert ended.message["message"] == f"train/train.py: not ready within 0.5 s: nothing listens on port {port}"
+
+
+def test_a_service_on_localhost_only_is_told_what_to_bind_to(stage: Stage) -> None:
+    port = free_port()
+    stage.env = {"COACHWORK_POD_IP": "127.0.0.2"}
+    ended = stage.run(server(port, "127.0.0.1"), kind="service", port=port, limit=2)
+    assert ended.code == 121
+    assert f"listens on 127.0.0.1:{port} only: bind to 0.0.0.0" in ended.message["message"]
+
+
+def test_a_service_that_answers_500_says_so(stage: Stage) -> None:
+    port = free_port()
+    ended = stage.run(server(port, status=500), kind="service", port=port, limit=2, readiness_path="/health")
+    assert ended.code == 121
+    assert f"GET /health on port {port} answers HTTP 500" in ended.message["message"]
+
+
+def test_a_crash_loop_does_not_extend_the_start_up_time(stage: Stage) -> None:
+    port = free_port()
+    first = stage.run("raise ValueError('no model')", kind="service", port=port, limit=60)
+    assert first.code == 1
+    path = stage.scratch / "first-start"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"at": 0}))
+    again = stage.run(kind="service", port=port, limit=60)
+    assert (again.code, again.message["reason"]) == (121, "StartupTimeout")
+    assert again.message["message"].endswith("train/train.py:1: exited with code 1: ValueError: no model")
+    assert again.message["first_start"] == first.message["first_start"]
+
+
+def test_a_service_that_was_ready_gets_its_start_up_time_again(stage: Stage) -> None:
+    path = stage.scratch / "first-start"
+    path.write_text(json.dumps({"first_start": "2026-01-01T00:00:00.000Z", "at": 0, "ready": True, "cause": ""}))
+    port = free_port()
+    process = stage.start(server(port), kind="service", port=port)
+    wait_for(lambda: b"the service answers on port" in stage.log(), "readiness")
+    process.send_signal(signal.SIGTERM)
+    assert stage.end(process).code == 143

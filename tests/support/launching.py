@@ -1,0 +1,140 @@
+"""Runs the launcher as a real process on a stage made in a temporary folder."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+RUNTIME = Path(__file__).parents[2] / "controller" / "runtime"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+DEADLINE = 60.0
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """Wait until `condition` gives something true, and give it."""
+    until = time.monotonic() + DEADLINE
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"still waiting for: {what}")
+
+
+@dataclass
+class Ended:
+    """What a launch left."""
+
+    code: int
+    output: bytes
+    message: dict[str, Any]  # termination message
+    results: dict[int, dict[str, Any]]  # by attempt
+
+    @property
+    def text(self) -> str:
+        return self.output.decode("utf-8", "replace")
+
+
+@dataclass
+class Stage:
+    """A stage `train` in a published checkout, and the folders of its pod."""
+
+    root: Path
+    order: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+
+    def __post_init__(self) -> None:
+        for name in ("checkout/train", "tools", "logs", "scratch"):
+            (self.root / name).mkdir(parents=True)
+        for path in RUNTIME.glob("*.py"):
+            if path.name != "__init__.py":
+                shutil.copy(path, self.tools)
+        (self.checkout / ".complete").write_text(COMMIT)
+
+    @property
+    def checkout(self) -> Path:
+        return self.root / "checkout"
+
+    @property
+    def tools(self) -> Path:
+        return self.root / "tools"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "scratch"
+
+    def file(self, path: str, text: str) -> Path:
+        """Write a file of the repository."""
+        target = self.checkout / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        return target
+
+    def start(self, script: str | None = None, **order: Any) -> subprocess.Popen[bytes]:
+        """Start the launcher on `train/train.py` with this text."""
+        if script is not None:
+            self.file("train/train.py", script)
+        paths = {name: str(self.root / name) for name in ("checkout", "tools", "logs", "scratch")}
+        told = {"kind": "batch", "commit": COMMIT, "folder": "train", "script": "train.py", "limit": 60, "paths": paths}
+        told |= {"grace": 5} | self.order | order
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "VIRTUAL_ENV"))}
+        env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | self.env
+        return subprocess.Popen(
+            [self.python, str(self.tools / "launch.py"), json.dumps(told)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def end(self, process: subprocess.Popen[bytes]) -> Ended:
+        """Wait for the launcher's end."""
+        try:
+            output, _ = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+        return Ended(process.returncode, output, self.message(), self.results())
+
+    def run(self, script: str | None = None, **order: Any) -> Ended:
+        """Start it and wait for its end."""
+        return self.end(self.start(script, **order))
+
+    def message(self) -> dict[str, Any]:
+        path = self.root / "termination"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def results(self) -> dict[int, dict[str, Any]]:
+        return {int(path.stem): json.loads(path.read_text()) for path in self.logs.glob("*.json")}
+
+    def log(self, attempt: int = 1) -> bytes:
+        path = self.logs / f"{attempt}.log"
+        return path.read_bytes() if path.exists() else b""
+
+
+def wheel(folder: Path, name: str, version: str, content: str) -> Path:
+    """Make the wheel of a package with one module, by hand."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": content,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(file, text)
+    return path

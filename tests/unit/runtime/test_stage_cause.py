@@ -1,0 +1,70 @@
+"""The last words of scripts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.runtime.stage_cause import Places, Words, clean, explain_exit, last_words
+
+PLACES = Places("/s/work", "/s/work/project", "/s/work/project/train", "train/train.py", "train/requirements.txt")
+
+CHAINED = """Traceback (most recent call last):
+  File "/s/work/project/train/train.py", line 3, in <module>
+    1 / 0
+ZeroDivisionError: division by zero
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/s/work/project/train/train.py", line 5, in <module>
+    lib.call()
+  File "/s/work/project/lib.py", line 8, in call
+    np.load()
+    ~~~~~~~^^
+  File "/s/environment/lib/python3.12/site-packages/numpy/x.py", line 99, in load
+    raise ValueError("bad file")
+ValueError: bad file
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "words"),
+    [
+        ("", 1, Words("")),
+        ("a\nb\n\n---\n", 2, Words("b")),
+        (CHAINED, 1, Words("ValueError: bad file", "lib.py:8")),
+        (CHAINED + "cleaning up\n", 1, Words("ValueError: bad file", "lib.py:8")),
+        (CHAINED + "giving up\n", 3, Words("giving up")),
+        (CHAINED.replace("\n", "\r\n"), 1, Words("ValueError: bad file", "lib.py:8")),
+        (
+            '  File "train.py", line 2\n    if x\n        ^\nSyntaxError: invalid\n',
+            1,
+            Words("SyntaxError: invalid", "train/train.py:2"),
+        ),
+        ('Traceback:\n  File "/s/work/other/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1", "other/a.py:7")),
+        ('Traceback:\n  File "/usr/lib/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1")),
+        ('  File "cut off", line 7', 1, Words('File "cut off", line 7')),
+    ],
+)
+def test_last_words(output: str, code: int, words: Words) -> None:
+    assert last_words(output.encode(), PLACES, code) == words
+
+
+def test_running_out_of_memory_is_told_with_its_remedy() -> None:
+    reason, message = explain_exit(-9, Words("epoch 3"), PLACES, out_of_memory=True)
+    assert reason == "OutOfMemory"
+    assert "MEMORY_LIMIT_MB" in message
+    assert message.endswith(": epoch 3")
+
+
+@given(st.binary(max_size=400), st.integers(-64, 255))
+def test_any_output_gives_words(output: bytes, code: int) -> None:
+    _, message = explain_exit(code, last_words(output, PLACES, code), PLACES, out_of_memory=False)
+    assert message
+
+
+@given(st.text(max_size=3000))
+def test_a_clean_text_is_one_short_printable_line(text: str) -> None:
+    cleaned = clean(text)
+    assert len(cleaned.encode()) <= 1024
+    assert cleaned.isprintable()
