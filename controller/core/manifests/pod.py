@@ -155,6 +155,7 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         "requirements_file": stage.requirements_file,
         "requirements": list(stage.requirements),
         "install_limit": policy.install_limit,
+        "secrets": [secret.variable for secret in stage.secrets],  # the names: their values are blanked in messages
         "log_cap": policy.log_cap,
         "grace": policy.grace_period,
         "paths": {
