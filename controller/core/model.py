@@ -174,8 +174,8 @@ class RunSpec:
 class PastRun:
     """One line of the history."""
 
-    run: int
-    outcome: str  # Succeeded, Failed, Cancelled, Superseded, Invalid
+    run: int = 0  # 0: no run was made of it
+    outcome: str = ""  # Succeeded, Failed, Cancelled, Superseded, Invalid
     commit: str = ""
     trigger: str = ""
     reason: str = ""

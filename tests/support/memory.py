@@ -139,7 +139,9 @@ class MemoryCluster:
         live = self.stored[_key(deployment)]
         wanted, generation = live["spec"]["replicas"], live["metadata"]["generation"]
         counts = dict.fromkeys(("updatedReplicas", "replicas", "availableReplicas", "readyReplicas"), wanted)
-        self._store({**live, "status": {"observedGeneration": generation, **counts}})
+        status = {"observedGeneration": generation, **counts}
+        if live.get("status") != status:
+            self._store({**live, "status": status})
 
     def break_down(self, deployment: Object, message: str) -> None:
         """Let a Deployment's new pod end with the launcher's own exit code."""

@@ -46,7 +46,7 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, seen: Observe
             cause = seen.ended[stage.name]
             return View(_failed(record, cause, now) if cause else _done(record, now))
         manifest = manifests.job(context, stage)
-        return View(record, (Create(manifest, stage.name, folders_of(manifest)),))
+        return View(replace(record, attempts=1), (Create(manifest, stage.name, folders_of(manifest)),))
     record = replace(record, attempts=fact.attempts)
     if fact.state == "Succeeded":
         return View(_done(record, now))

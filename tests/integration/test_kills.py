@@ -1,0 +1,126 @@
+"""Killed at any instant and started again: nothing is lost, doubled or stuck."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.core import names
+from tests.support.world import REPOSITORY, World, project
+
+STORY = project("prepare >> train,report >> web", services={"web": 5000})
+
+
+class Killed(BaseException):
+    """The process is gone: no handler of ours may see it."""
+
+
+class Fuse:
+    """Burns through at the n-th moment that it is told of."""
+
+    def __init__(self, moments: int) -> None:
+        self.left, self.seen = moments, 0
+
+    def __call__(self, _verb: str = "", _moment: str = "") -> None:
+        self.seen += 1
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+def live_through(world: World) -> None:
+    """Run the story twice: a first run, then one with a new version that fails and is rolled back."""
+    _finish(world, phase="Ready", run=1)
+    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "second"})
+    _finish(world, phase="Ready", run=2)
+
+
+def _finish(world: World, *, phase: str, run: int) -> None:
+    for _ in range(40):
+        try:
+            world.cluster.sync()
+            kept = world.finish_all()
+        except Killed:
+            world.restart()
+            continue
+        if (kept.phase, kept.run) == (phase, run):
+            return
+    raise AssertionError(f"stuck: {world.data()}")
+
+
+def moments(root: Path) -> int:
+    """Count the moments at which the story can be interrupted."""
+    fuse = Fuse(0)
+    world = begin(root, fuse)
+    live_through(world)
+    return fuse.seen
+
+
+def begin(root: Path, fuse: Fuse) -> World:
+    root.mkdir()
+    world = World(root, hook=fuse)
+    world.source.push(STORY)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    return world
+
+
+def assert_clean(world: World) -> None:
+    created = Counter(name for verb, kind, name in world.cluster.writes if (verb, kind) == ("create", "Job"))
+    assert set(created) == {f"iris-{stage}-{run}" for stage in ("prepare", "train", "report") for run in (1, 2)}
+    assert set(created.values()) == {1}
+    assert {name for kind, name in world.cluster.stored if kind == "Job"} == {
+        "iris-prepare-2",
+        "iris-train-2",
+        "iris-report-2",
+    }
+    assert [past.outcome for past in world.record().history] == ["Succeeded", "Succeeded"]
+    assert world.cluster.stored["ConfigMap", "iris-release"]["data"]["run"] == "2"
+
+
+def test_killed_before_and_after_every_write_to_the_cluster(tmp_path: Path) -> None:
+    for moment in range(1, moments(tmp_path / "count") + 1):
+        world = begin(tmp_path / str(moment), Fuse(moment))
+        live_through(world)
+        assert_clean(world)
+
+
+@pytest.fixture
+def renames(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Fuse]]:
+    """Let a fuse be told before and after every rename of a file."""
+    fuses: list[Fuse] = []
+    for name in ("replace", "rename"):
+        original = getattr(Path, name)
+
+        def told(path: Path, target: Path, original: object = original) -> Path:
+            for fuse in fuses:
+                fuse()
+            result: Path = original(path, target)  # type: ignore[operator]
+            for fuse in fuses:
+                fuse()
+            return result
+
+        monkeypatch.setattr(Path, name, told)
+    yield fuses
+    fuses.clear()
+
+
+def test_killed_before_and_after_every_rename_on_the_volume(tmp_path: Path, renames: list[Fuse]) -> None:
+    counting = Fuse(0)
+    renames.append(counting)
+    live_through(begin(tmp_path / "count", Fuse(0)))
+    for moment in range(1, counting.seen + 1):
+        renames[:] = [Fuse(moment)]
+        world = begin(tmp_path / str(moment), Fuse(0))
+        live_through(world)
+        assert_clean(world)
+
+
+def test_a_lost_record_and_a_lost_copy_do_not_make_run_numbers_come_twice(tmp_path: Path) -> None:
+    world = begin(tmp_path / "w", Fuse(0))
+    _finish(world, phase="Ready", run=1)
+    world.cluster.remove("ConfigMap", "iris-status")
+    for copy in (tmp_path / "w").rglob("record.yaml"):
+        copy.unlink()
+    world.finish_all()
+    assert world.record().run == 2

@@ -1,0 +1,149 @@
+"""A whole controller in miniature: the real reconciler and volume, an API server in memory, projects from dictionaries."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from controller.adapters.volume import Volume
+from controller.core import names, record
+from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.model import Object, Policy, ProjectTree, Record
+from controller.reconciler import Reconciler
+from tests.support.memory import MemoryCluster
+
+REPOSITORY = "https://git.example/iris"
+POLICY = Policy(namespace="test", image="python:3.12-slim", claim="coachwork", tools="t0")
+
+
+def project(
+    dag: str, *, services: Mapping[str, int] | None = None, retries: int = 0, name: str = "iris"
+) -> dict[str, str]:
+    """Give the files of a project: all stages of `dag` are batch stages but `services` (name to port)."""
+    files = {"bodywork.ini": f"[default]\nPROJECT_NAME = {name}\n[workflow]\nDAG = {dag}\n"}
+    for stage in dag.replace(">>", ",").split(","):
+        stage = stage.strip()  # noqa: PLW2901
+        port = (services or {}).get(stage)
+        kind, rest = ("service", f"[service]\nPORT = {port}") if port else ("batch", f"[batch]\nRETRIES = {retries}")
+        files[f"{stage}/config.ini"] = f"[default]\nSTAGE_TYPE = {kind}\nEXECUTABLE_SCRIPT = run.py\n{rest}\n"
+        files[f"{stage}/run.py"] = "print('hello')\n"
+    return files
+
+
+class Clock:
+    """A clock that stands until told."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Projects:
+    """The Source port over dictionaries: commits are numbered, `fault` is raised by the next call."""
+
+    commits: list[dict[str, str]] = field(default_factory=list)
+    fault: Exception | None = None
+    calls: list[str] = field(default_factory=list)
+
+    def push(self, files: dict[str, str]) -> str:
+        self.commits.append(files)
+        return self.resolve(REPOSITORY, "")
+
+    def resolve(self, _repository: str, _ref: str) -> str:
+        self.calls.append("resolve")
+        self._fail()
+        return f"{len(self.commits):040x}"
+
+    def publish(self, _repository: str, _commit: str) -> None:
+        self._fail()
+
+    def read(self, _repository: str, commit: str, _path: str) -> ProjectTree:
+        files = self.commits[int(commit, 16) - 1]
+        texts = {name: text.encode() for name, text in files.items() if not name.endswith(".py")}
+        return ProjectTree(names.digest(repr(sorted(files.items())), 40), frozenset(files), texts)
+
+    def _fail(self) -> None:
+        if self.fault:
+            raise self.fault
+
+
+@dataclass
+class Counter:
+    """The Metrics port."""
+
+    outcomes: list[str] = field(default_factory=list)
+
+    def run_ended(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
+class World:
+    """One request `iris`, and everything around it."""
+
+    def __init__(
+        self, root: Path, *, lagging: bool = False, hook: Callable[[str, str], None] = lambda _verb, _moment: None
+    ) -> None:
+        self.cluster = MemoryCluster(lagging=lagging, hook=hook)
+        self.source, self.metrics, self.clock, self.root = Projects(), Counter(), Clock(), root
+        self.volume = Volume(root)
+        self.restart()
+
+    def restart(self) -> None:
+        """Let a new controller take over: nothing but the cluster and the volume is left of the old."""
+        self.reconciler = Reconciler(self.cluster, self.source, self.volume, self.metrics, self.clock, POLICY)
+
+    def pass_(self, name: str = "iris") -> float | None:
+        """Make one pass, however it ends; give the wished delay."""
+        try:
+            return self.reconciler.reconcile(name)
+        except NotYet as error:
+            return error.delay
+        except Transient:
+            return None
+
+    def settle(self, name: str = "iris") -> Record:
+        """Make passes until one changes nothing; give the record."""
+        for _ in range(60):
+            before = len(self.cluster.writes)
+            self.cluster.sync()
+            self.pass_(name)
+            if len(self.cluster.writes) == before:
+                return self.record(name)
+        raise AssertionError(f"never settles: {self.cluster.writes[-10:]}")
+
+    def record(self, name: str = "iris") -> Record:
+        """Give the record as a user would find it."""
+        status = self.cluster.stored["ConfigMap", names.status_of(name)]
+        parsed = record.from_data(status["data"], self.cluster.stored["ConfigMap", name]["metadata"]["uid"])
+        assert parsed is not None
+        return parsed
+
+    def data(self, name: str = "iris") -> dict[str, str]:
+        """Give the flat data of the record."""
+        return dict(self.cluster.stored["ConfigMap", names.status_of(name)]["data"])
+
+    def jobs(self) -> dict[str, Object]:
+        """Give the Jobs by name."""
+        return {item["metadata"]["name"]: item for item in self.cluster.of_kind("Job")}
+
+    def finish_all(self) -> Record:
+        """Let every Job succeed and every Deployment come up until the run is over."""
+        for _ in range(60):
+            kept = self.settle()
+            if not kept.active:
+                return kept
+            for job in self.cluster.of_kind("Job"):
+                if "status" not in job:
+                    self.cluster.end_job(job)
+            for deployment in self.cluster.of_kind("Deployment"):
+                self.cluster.roll_out(deployment)
+        raise AssertionError("the run never ends")
+
+
+__all__ = ["POLICY", "REPOSITORY", "Invalid", "World", "project"]
