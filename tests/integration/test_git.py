@@ -1,5 +1,6 @@
 """Git against real repositories and a real server: what resolve, publish and read promise."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -85,10 +86,9 @@ def test_head_branch_tags_and_full_names_are_resolved_by_one_question_and_no_fet
     iris.git("checkout", "--quiet", "-b", "feature/x")
     second = iris.commit({"a": "b"})
     iris.git("checkout", "--quiet", "main")
-    expected = {
-        **{"": first, "main": first, "light": first, "heavy": first, "refs/tags/heavy": first, "HEAD": first},
-        **{"feature/x": second, "refs/heads/feature/x": second, "heads/feature/x": second},
-    }
+    names = ("", "main", "light", "heavy", "refs/tags/heavy", "HEAD")
+    others = ("feature/x", "refs/heads/feature/x", "heads/feature/x")
+    expected = dict.fromkeys(names, first) | dict.fromkeys(others, second)
     for ref, commit in expected.items():
         assert git.resolve(server.url("iris"), ref) == commit
     assert server.count("/info/refs") == len(expected)
@@ -244,17 +244,21 @@ def test_an_unreachable_host_is_tried_again_and_always_said_alike(git: Git) -> N
     assert hitch(lambda: git.resolve("http://nowhere.invalid/x.git", ""))[0] == "GitUnreachable"
 
 
-def descendants() -> set[str]:
-    """Give the command lines of the living git processes below this one, or that lost their parent."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if "git" in line:
-            found.add(f"{folder.name} {line}")
+def alive(word: str) -> list[str]:
+    """Give the processes of this machine that have `word` in their command line."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [file.parent.name] if word.encode() in file.read_bytes() else []
     return found
+
+
+def no_process_stays(word: str) -> bool:
+    """Wait until the kernel has taken away what was killed; the address with its port is this test's alone."""
+    deadline = time.monotonic() + 20
+    while alive(word) and time.monotonic() < deadline:
+        os.sched_yield()
+    return not alive(word)
 
 
 def test_a_server_that_hangs_is_left_in_time_and_no_process_stays(
@@ -266,7 +270,7 @@ def test_a_server_that_hangs_is_left_in_time_and_no_process_stays(
     assert hitch(lambda: git.resolve(url, "main"))[0] == "GitTimeout"
     assert hitch(lambda: git.publish(url, commit))[0] == "GitTimeout"
     assert server.arrived.is_set()
-    assert not [line for line in descendants() if url in line]
+    assert no_process_stays(url)
     assert not list(volume.glob("mirrors/*.git"))
     assert not list(volume.glob("mirrors/.partial-*"))
 
@@ -275,7 +279,7 @@ def test_a_transfer_that_breaks_off_leaves_nothing_half_and_is_tried_again(
     server: GitServer, iris: Repository, git: Git, volume: Path
 ) -> None:
     iris.commit({"noise": os.urandom(200_000)})
-    server.fault = "drop@pack"
+    server.fault = "drop#pack"
     commit = git.resolve(server.url("iris"), "main")
     assert hitch(lambda: git.publish(server.url("iris"), commit))[0] == "GitInterrupted"
     assert not [path for path in (volume / "mirrors").iterdir() if path.name.endswith(".git") or "partial" in path.name]
@@ -310,7 +314,10 @@ def test_what_git_says_is_shown_without_control_characters_and_credentials(
 ) -> None:
     with serving(tmp_path / "served") as other:
         other.fault = f"redirect:http://user:hunter2@127.0.0.1:{server.port}/missing"
-        line = str(pytest.raises((Invalid, Transient), git.resolve, other.url(iris.folder.name), "").value)
+        with pytest.raises((Invalid, Transient)) as caught:
+            git.resolve(other.url(iris.folder.name), "")
+        line = str(caught.value)
+        assert line.isprintable()
         assert "hunter2" not in line
 
 
@@ -411,7 +418,7 @@ def test_killed_at_any_instant_the_next_publish_is_whole(
     server: GitServer, iris: Repository, git: Git, volume: Path
 ) -> None:
     iris.write({f"data/{number}": os.urandom(2000) for number in range(300)})
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311  # a spread of instants, the same each time
     for number in range(6):
         commit = iris.commit({"number": str(number), "noise": os.urandom(500_000)})
         arguments = [sys.executable, "-c", PUBLISH, str(volume), server.url("iris"), commit]
@@ -429,20 +436,52 @@ def test_killed_at_any_instant_the_next_publish_is_whole(
         assert not list(target.parent.glob(".partial-*"))
 
 
+def spoil_packs(mirror: Path) -> None:
+    for pack in mirror.glob("objects/pack/*.pack"):
+        pack.chmod(0o644)
+        pack.write_bytes(b"x")
+
+
+def drop_indexes(mirror: Path) -> None:
+    for index in mirror.glob("objects/pack/*.idx"):
+        index.unlink()
+
+
+def drop_head(mirror: Path) -> None:
+    (mirror / "HEAD").unlink()
+
+
+def drop_objects(mirror: Path) -> None:
+    shutil.rmtree(mirror / "objects")
+
+
+def drop_blob_only(mirror: Path) -> None:
+    """Keep the commits and trees that a look for the commit meets, lose what the checkout needs."""
+    repository = Repository(mirror)
+    commits = repository.git("rev-list", "--all").split()
+    kept = "\n".join(commits + [repository.git("rev-parse", f"{commit}^{{tree}}") for commit in commits])
+    repository.git("pack-objects", "--quiet", str(mirror / "objects/pack/pack"), stdin=f"{kept}\n")
+    new = max(mirror.glob("objects/pack/*.pack"), key=lambda pack: pack.stat().st_mtime_ns)
+    for file in mirror.glob("objects/pack/*"):
+        if file.stem != new.stem:
+            file.unlink()
+
+
+def become_a_file(mirror: Path) -> None:
+    shutil.rmtree(mirror)
+    mirror.write_text("a file")
+
+
+def become_empty(mirror: Path) -> None:
+    shutil.rmtree(mirror)
+    mirror.mkdir()
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [
-        lambda mirror: (mirror / "HEAD").unlink(),
-        lambda mirror: shutil.rmtree(mirror / "objects"),
-        lambda mirror: [pack.chmod(0o644) or pack.write_bytes(b"x") for pack in mirror.glob("objects/pack/*.pack")],
-        lambda mirror: [index.unlink() for index in mirror.glob("objects/pack/*.idx")],
-        lambda mirror: (shutil.rmtree(mirror), mirror.write_text("a file")),
-        lambda mirror: (shutil.rmtree(mirror), mirror.mkdir()),
-    ],
-    ids=["no HEAD", "no objects", "bad pack", "no index", "a file", "an empty folder"],
+    "damage", [drop_head, drop_objects, spoil_packs, drop_indexes, drop_blob_only, become_a_file, become_empty]
 )
 def test_a_broken_mirror_is_made_again(
-    server: GitServer, iris: Repository, git: Git, volume: Path, damage: Callable[[Path], object]
+    server: GitServer, iris: Repository, git: Git, volume: Path, damage: Callable[[Path], None]
 ) -> None:
     old = published(git, volume, server.url("iris"))
     damage(volume / layout.mirror(server.url("iris")))
@@ -526,10 +565,10 @@ def test_a_transfer_that_never_ends_is_stopped_at_the_size_limit(
     server: GitServer, iris: Repository, volume: Path
 ) -> None:
     git = Git(volume, replace(SETTINGS, max_bytes=5_000_000))
-    server.fault = "endless@pack"
+    server.fault = "endless#pack"
     url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
     assert refusal(lambda: git.publish(url, commit))[0] == "RepositoryTooLarge"
-    assert not [line for line in descendants() if url in line]
+    assert no_process_stays(url)
     assert size(volume) < 100_000
 
 
@@ -767,4 +806,4 @@ def test_a_repository_that_another_pass_works_on_is_come_back_to(
             hasty.publish(url, commit)
         server.fault = ""
         server.released.set()
-        assert stuck.exception(timeout=60) or time
+        assert isinstance(stuck.exception(timeout=60), Transient)
