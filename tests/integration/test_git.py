@@ -222,6 +222,11 @@ def test_what_only_the_user_can_mend_is_invalid_and_always_said_alike(
     assert server.url("iris") in told[0][1]
 
 
+def test_the_words_of_an_address_are_not_taken_for_a_fault(git: Git) -> None:
+    reason, _ = hitch(lambda: git.resolve("http://127.0.0.1:1/SSL-certificate/early EOF 404".replace(" ", "-"), ""))
+    assert reason == "GitUnreachable"
+
+
 def test_a_missing_repository_says_so(server: GitServer, git: Git) -> None:
     assert refusal(lambda: git.resolve(server.url("nothing"), ""))[0] == "RepositoryNotFound"
 
@@ -407,33 +412,87 @@ def test_two_threads_that_publish_one_commit_clone_once(server: GitServer, iris:
 
 
 PUBLISH = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from controller.adapters.git import Git
-Git(Path(sys.argv[1])).publish(sys.argv[2], sys.argv[3])
+volume, url, commit, last = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+left = last
+def count(event, _):
+    global left
+    if event in {"subprocess.Popen", "os.rename"}:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+git = Git(volume)
+sys.addaudithook(count)
+print("ready", flush=True)
+git.publish(url, commit)
 """
 
 
-def test_killed_at_any_instant_the_next_publish_is_whole(
+def publisher(volume: Path, url: str, commit: str, last: int) -> "subprocess.Popen[bytes]":
+    """Start a process that publishes, and kills itself just before its `last` process or rename."""
+    arguments = [sys.executable, "-c", PUBLISH, str(volume), url, commit, str(last)]
+    return subprocess.Popen(arguments, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+
+
+def whole(checkout: Path, number: int) -> bool:
+    files = len(list((checkout / "data").iterdir()))
+    rests = list(checkout.parent.glob(".partial-*"))
+    return ((checkout / "number").read_text(), files, rests) == (str(number), 300, [])
+
+
+def test_killed_before_any_process_or_rename_the_next_publish_is_whole(
+    server: GitServer, iris: Repository, tmp_path: Path
+) -> None:
+    commit = iris.commit({f"data/{number}": "x" for number in range(300)} | {"number": "1"})
+    for last in range(1, 40):
+        volume = tmp_path / f"volume-{last}"
+        volume.mkdir()
+        target = volume / layout.checkout(server.url("iris"), commit)
+        with publisher(volume, server.url("iris"), commit, last) as process:
+            ended = process.wait(60) == 0
+        assert ended == target.exists()
+        Git(volume, SETTINGS).publish(server.url("iris"), commit)
+        assert whole(target, 1)
+        if ended:
+            assert last > 8
+            return
+    raise AssertionError("publishing takes more steps than this test expects")
+
+
+def test_killed_at_any_instant_of_a_fetch_the_next_publish_is_whole(
     server: GitServer, iris: Repository, git: Git, volume: Path
 ) -> None:
-    iris.write({f"data/{number}": os.urandom(2000) for number in range(300)})
+    iris.commit({f"data/{number}": os.urandom(2000) for number in range(300)})
+    published(git, volume, server.url("iris"))
     chance = random.Random(7)  # noqa: S311  # a spread of instants, the same each time
     for number in range(6):
         commit = iris.commit({"number": str(number), "noise": os.urandom(500_000)})
-        arguments = [sys.executable, "-c", PUBLISH, str(volume), server.url("iris"), commit]
-        process = subprocess.Popen(arguments, cwd=Path(__file__).parents[2])
-        try:
-            process.wait(0.3 + chance.random() * 0.5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.wait(30)
         target = volume / layout.checkout(server.url("iris"), commit)
+        with publisher(volume, server.url("iris"), commit, 1000) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(chance.random() * 0.2)
+            process.kill()
         assert not target.exists() or (target / ".complete").read_text() == commit
         git.publish(server.url("iris"), commit)
-        assert (target / "number").read_text() == str(number)
-        assert len(list((target / "data").iterdir())) == 300
-        assert not list(target.parent.glob(".partial-*"))
+        assert whole(target, number)
+
+
+@pytest.mark.parametrize("name", ["..", ".git", "../../../evil", ".GIT"])
+def test_a_tree_whose_names_leave_the_checkout_is_refused(
+    server: GitServer, iris: Repository, git: Git, volume: Path, name: str
+) -> None:
+    blob = iris.git("hash-object", "-w", "--stdin", stdin="evil")
+    raw = iris.folder / "raw"
+    raw.write_bytes(b"100644 " + name.encode() + b"\0" + bytes.fromhex(blob))
+    tree = iris.git("hash-object", "-t", "tree", "--literally", "-w", "raw")
+    iris.git("update-ref", "refs/heads/evil", iris.git("commit-tree", tree, "-m", "evil"))
+    commit = git.resolve(server.url("iris"), "evil")
+    assert refusal(lambda: git.publish(server.url("iris"), commit))[0] == "RepositoryRefused"
+    assert not [path for path in volume.rglob("*") if "evil" in path.name]
 
 
 def spoil_packs(mirror: Path) -> None:
@@ -558,7 +617,17 @@ def test_an_existing_mirror_that_grows_too_large_keeps_no_rest_of_the_transfer(
     git = Git(volume, replace(SETTINGS, max_bytes=1_000_000))
     published(git, volume, server.url("iris"))
     iris.commit({"noise": os.urandom(3_000_000)})
-    assert refusal(lambda: published(git, volume, server.url("iris")))[0] == "RepositoryTooLarge"
+    for _ in range(2):
+        assert refusal(lambda: published(git, volume, server.url("iris")))[0] == "RepositoryTooLarge"
+    assert size(volume) < 100_000
+
+
+def test_a_mirror_full_of_what_was_pushed_away_makes_room(server: GitServer, iris: Repository, volume: Path) -> None:
+    git = Git(volume, replace(SETTINGS, max_bytes=1_000_000))
+    for number in range(3):
+        iris.git("reset", "--quiet", "--hard", "main" if number == 0 else "HEAD~1")
+        iris.commit({"noise": os.urandom(400_000), "number": str(number)})
+        assert (published(git, volume, server.url("iris")) / "number").read_text() == str(number)
 
 
 def test_a_transfer_that_never_ends_is_stopped_at_the_size_limit(

@@ -90,9 +90,20 @@ TABLE = (
 )
 
 
+# What git says when the fault lies in the mirror itself, whatever else it says then.
+BROKEN = r"unresolved deltas|bad object|corrupt|did not send all necessary objects|unable to read [0-9a-f]{40}"
+
+
 def known(stderr: str) -> Row | None:
-    """Give the table's line for what git said, None if it has none."""
-    return next((row for row in TABLE if re.search(row.pattern, stderr)), None)
+    """Give the table's line for what git said, None if it has none.
+
+    Addresses and quoted names are left out, and what the server says for itself: both are free text.
+    """
+    lines = "\n".join(line for line in stderr.splitlines() if not line.startswith("remote:"))
+    plain = re.sub(r"'[^'\n]*'|\bhttps?://[^\s']*", "''", lines)
+    if re.search(BROKEN, plain):
+        return None
+    return next((row for row in TABLE if re.search(row.pattern, plain)), None)
 
 
 def error(place: str, stderr: str) -> Invalid | Transient:
