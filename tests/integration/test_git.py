@@ -20,6 +20,7 @@ import pytest
 from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
+from controller.reconciler import Source
 from tests.support.gitserver import CLEAN, GitServer, Repository, serving
 
 SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
@@ -54,7 +55,7 @@ def git(volume: Path) -> Git:
     return Git(volume, SETTINGS)
 
 
-def published(git: Git, volume: Path, url: str, ref: str = "") -> Path:
+def published(git: Source, volume: Path, url: str, ref: str = "") -> Path:
     commit = git.resolve(url, ref)
     git.publish(url, commit)
     return volume / layout.checkout(url, commit)
@@ -298,8 +299,9 @@ def test_a_redirect_is_followed_and_one_to_another_protocol_is_not(
     with serving(tmp_path / "served") as other:
         other.fault = f"redirect:http://127.0.0.1:{server.port}"
         assert git.resolve(other.url("iris"), "") == iris.git("rev-parse", "HEAD")
-        other.fault = "redirect:file:///etc"
-        assert refusal(lambda: git.resolve(other.url("iris"), ""))[0] == "RepositoryRefused"
+        for target in ("file:///etc", "ssh://x", "ftp://127.0.0.1"):
+            other.fault = f"redirect:{target}"
+            assert refusal(lambda: git.resolve(other.url("iris"), ""))[0] == "RepositoryRefused"
 
 
 def test_dead_remotes_never_hold_all_workers(server: GitServer, iris: Repository, volume: Path) -> None:
@@ -580,6 +582,20 @@ def test_a_moved_branch_whose_name_becomes_a_folder_is_fetched(
     iris.git("checkout", "--quiet", "-b", "topic/one")
     iris.commit({"a": "b"})
     assert (published(git, volume, server.url("iris"), "topic/one") / "a").exists()
+
+
+def test_a_name_that_no_file_can_have_is_refused_and_the_mirror_is_kept(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    calls: list[str] = []
+    git = Git(volume, SETTINGS, lambda operation, _: calls.append(operation))
+    blob = iris.git("hash-object", "-w", "--stdin", stdin="x")
+    iris.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{'x' * 300}")
+    iris.git("commit", "--quiet", "--message", "long")
+    reason, line = refusal(lambda: published(git, volume, server.url("iris")))
+    assert reason == "RepositoryRefused"
+    assert "xxxx" in line
+    assert calls.count("fetch") == 1
 
 
 def test_hooks_and_filters_of_a_repository_never_run(

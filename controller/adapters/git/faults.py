@@ -44,7 +44,7 @@ TABLE = (
     ),
     Row(
         r"transport '.*' not allowed|unable to update url base from redirection|[Pp]rotocol .* (not supported|disabled)"
-        r"|dubious ownership",
+        r"|dubious ownership|[Uu]nsupported (URL|protocol)|redirect",
         "invalid",
         "RepositoryRefused",
         "git does not follow this address: give the repository's own https address",
@@ -54,6 +54,12 @@ TABLE = (
         "invalid",
         "RefNotFound",
         "the repository does not have this commit: push it, or give another `ref`",
+    ),
+    Row(
+        r"File name too long|invalid path",
+        "invalid",
+        "RepositoryRefused",
+        "a file in it has a name that can't be written: rename it",
     ),
     Row(
         r"fsck error|fsck-objects|object [0-9a-f]{40}: \w+: ",
@@ -124,8 +130,9 @@ def detail(stderr: str) -> str:
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
     """Give foreign text as one printable line of at most `limit` characters, without credentials, times and ids."""
-    text = re.sub(r"://[^\s'\"]*@", "://", text[: 10 * limit])
+    text = re.sub(r"://\S*@", "://", text[: 10 * limit])
     text = re.sub(r" after \d+ (ms|milliseconds)\b", "", text)
+    text = re.sub(r"\b\d+ (out of \d+ )?bytes\b", "bytes", text)
     text = re.sub(r"\btmp_(pack|idx|obj|rev)_\w+", r"tmp_\1", text)
     text = "".join(character if character.isprintable() else " " for character in text)
     text = " ".join(text.split())

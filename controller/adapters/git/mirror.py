@@ -158,7 +158,7 @@ class Mirrors:
 def too_large(url: str, settings: GitSettings) -> Invalid:
     """Give the error for a repository that exceeds a limit of the settings."""
     size = settings.max_bytes / 1024**2
-    line = f"{place(url)}: larger than the limits ({size:g} MiB, {settings.max_files} files): keep data out of Git"
+    line = f"{place(url)}: larger than the limits ({size:.1f} MiB, {settings.max_files} files): keep data out of Git"
     return Invalid(TOO_LARGE, [line])
 
 
