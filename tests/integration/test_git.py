@@ -171,6 +171,7 @@ def test_a_ref_that_is_none_is_refused_before_git_sees_it(
         ("https://user:hunter2@example.com/x", "credentials"),
         ("https://hunter2@example.com/x", "credentials"),
         ("https://user:hunt/er2@example.com/x", "valid"),
+        ("https://hunt/er2@example.com/x", "credentials"),
         ("https://user:hunter2 @example.com/x", "space"),
         ("https://example.com/x?token=hunter2", "query"),
         ("https://example.com", "no repository"),
