@@ -68,7 +68,7 @@ class GitServer:
     """Serves the repositories below `root`. `fault` decides how; requests are counted as "GET /x.git/info/refs"."""
 
     root: Path
-    fault: str = ""  # "", hang, 404, 401, 500, redirect:URL, drop, endless; `@pack` after it: only for the pack
+    fault: str = ""  # "", hang, 404, 401, 500, redirect:URL, drop, endless; `#pack` after it: only for the pack
     requests: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, body: bytes) -> None:
         self.git.requests.append(f"{self.command} {self.path}")
         self.git.arrived.set()
-        fault, _, only = self.git.fault.partition("@")
+        fault, _, only = self.git.fault.partition("#")
         pack = self.path.endswith("/git-upload-pack") and b"fetch" in _plain(self.headers.get("Content-Encoding"), body)
         if only and not pack:
             fault = ""

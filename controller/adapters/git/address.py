@@ -61,7 +61,7 @@ def _web_fault(url: str) -> str:
 
 
 def _parts_fault(parts: SplitResult) -> str:
-    if "@" in parts.netloc:
+    if "@" in parts.geturl():  # in the path too: a password with a slash in it ends there; %40 is an honest @
         return "the address holds credentials: remove them from the URL, and change them, since others may have read it"
     if not parts.hostname or not parts.path.strip("/"):
         return "the address names no host or no repository: give the repository's https address"

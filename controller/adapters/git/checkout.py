@@ -70,7 +70,7 @@ class Checkouts:
     def complete(self, url: str, commit: str) -> bool:
         """Tell whether the checkout is there, whole."""
         try:
-            return (self.path(url, commit) / layout.COMPLETE).read_text(encoding="utf-8") == commit
+            return (self.path(url, commit) / layout.COMPLETE).read_bytes() == commit.encode()
         except (FileNotFoundError, NotADirectoryError):
             return False
 

@@ -44,7 +44,7 @@ TABLE = (
     ),
     Row(
         r"transport '.*' not allowed|unable to update url base from redirection|[Pp]rotocol .* (not supported|disabled)"
-        r"|dubious ownership",
+        r"|dubious ownership|[Uu]nsupported (URL|protocol)|redirect",
         "invalid",
         "RepositoryRefused",
         "git does not follow this address: give the repository's own https address",
@@ -54,6 +54,12 @@ TABLE = (
         "invalid",
         "RefNotFound",
         "the repository does not have this commit: push it, or give another `ref`",
+    ),
+    Row(
+        r"File name too long|invalid path",
+        "invalid",
+        "RepositoryRefused",
+        "a file in it has a name that can't be written: rename it",
     ),
     Row(
         r"fsck error|fsck-objects|object [0-9a-f]{40}: \w+: ",
@@ -90,9 +96,20 @@ TABLE = (
 )
 
 
+# What git says when the fault lies in the mirror itself, whatever else it says then.
+BROKEN = r"unresolved deltas|bad object|corrupt|did not send all necessary objects|unable to read [0-9a-f]{40}"
+
+
 def known(stderr: str) -> Row | None:
-    """Give the table's line for what git said, None if it has none."""
-    return next((row for row in TABLE if re.search(row.pattern, stderr)), None)
+    """Give the table's line for what git said, None if it has none.
+
+    Addresses and quoted names are left out, and what the server says for itself: both are free text.
+    """
+    lines = "\n".join(line for line in stderr.splitlines() if not line.startswith("remote:"))
+    plain = re.sub(r"'[^'\n]*'|\bhttps?://[^\s']*", "''", lines)
+    if re.search(BROKEN, plain):
+        return None
+    return next((row for row in TABLE if re.search(row.pattern, plain)), None)
 
 
 def error(place: str, stderr: str) -> Invalid | Transient:
@@ -113,8 +130,9 @@ def detail(stderr: str) -> str:
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
     """Give foreign text as one printable line of at most `limit` characters, without credentials, times and ids."""
-    text = re.sub(r"://[^\s'\"]*@", "://", text[: 10 * limit])
+    text = re.sub(r"://\S*@", "://", text[: 10 * limit])
     text = re.sub(r" after \d+ (ms|milliseconds)\b", "", text)
+    text = re.sub(r"\b\d+ (out of \d+ )?bytes\b", "bytes", text)
     text = re.sub(r"\btmp_(pack|idx|obj|rev)_\w+", r"tmp_\1", text)
     text = "".join(character if character.isprintable() else " " for character in text)
     text = " ".join(text.split())

@@ -11,7 +11,7 @@ from pathlib import Path
 from controller.adapters.git import faults
 from controller.adapters.git.address import place
 from controller.adapters.git.command import Failed, Limits, Runner, TimedOut, TooLarge
-from controller.adapters.git.files import make_folder, partial, put, sweep_partials
+from controller.adapters.git.files import discard, make_folder, partial, put, sweep_partials
 from controller.adapters.git.locks import Locks, Slots
 from controller.adapters.git.settings import GitSettings
 from controller.core import layout
@@ -19,6 +19,7 @@ from controller.core.errors import Invalid, Transient
 
 BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")  # not the hosts' refs/pull/*
 KEPT = "refs/coachwork/"  # commits that no branch or tag of the remote holds
+TOO_LARGE = "RepositoryTooLarge"
 CANDIDATES = 16  # objects looked at for an abbreviated commit
 
 FETCH = (
@@ -111,6 +112,11 @@ class Mirrors:
             if error.reason != "GitFailed":
                 raise
             self._create(url)
+        except Invalid as error:
+            if error.reason != TOO_LARGE:
+                raise
+            discard(path)  # forced pushes may have left more than the repository is now; this also frees the space
+            self._create(url)
         finally:
             _sweep_packs(path)
 
@@ -152,8 +158,8 @@ class Mirrors:
 def too_large(url: str, settings: GitSettings) -> Invalid:
     """Give the error for a repository that exceeds a limit of the settings."""
     size = settings.max_bytes / 1024**2
-    line = f"{place(url)}: larger than the limits ({size:g} MiB, {settings.max_files} files): keep data out of Git"
-    return Invalid("RepositoryTooLarge", [line])
+    line = f"{place(url)}: larger than the limits ({size:.1f} MiB, {settings.max_files} files): keep data out of Git"
+    return Invalid(TOO_LARGE, [line])
 
 
 def _sweep_locks(mirror: Path) -> None:

@@ -86,9 +86,9 @@ class Git:
         self._check(repository)
         _check_commit(commit)
         check_path(path)
-        if not self._checkouts.complete(repository, commit):
-            raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
         with _translated(repository):
+            if not self._checkouts.complete(repository, commit):
+                raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
             root = self._checkouts.path(repository, commit)
             project = _project(root, path)
             digest = self._digest(repository, commit, project.relative_to(root).as_posix(), path)
@@ -153,16 +153,20 @@ def _no_folder(root: Path, path: str) -> Invalid:
     """Give the error for a folder that is not there, with the nearest ones that are."""
     folder, missing = root, path
     for part in Path(path).parts:
-        if not (folder / part).is_dir() or (folder / part).is_symlink():
+        if part not in _folders(folder):
             missing = part
             break
         folder /= part
-    there = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
-    there = [name for name in there if name != ".git"]
+    there = _folders(folder)
     shown = ", ".join(clean(name, 60) for name in difflib.get_close_matches(missing, there, SHOWN) or there[:SHOWN])
-    where = folder.relative_to(root).as_posix()
+    where = "its root" if folder == root else folder.relative_to(root).as_posix()
     line = f'path: no folder "{clean(path)}" in the repository: {where} has {shown or "no folders"}'
     return Invalid("PathNotFound", [line])
+
+
+def _folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as listing:
+        return sorted(entry.name for entry in listing if entry.is_dir(follow_symlinks=False) and entry.name != ".git")
 
 
 @contextmanager

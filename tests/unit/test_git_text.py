@@ -1,0 +1,66 @@
+"""Hostile text on its way to git and from it."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.adapters.git import address, faults
+from controller.core.errors import Invalid
+
+BASE = "https://example.com/acme/iris.git"
+
+
+VISIBLE = st.text(st.characters(exclude_categories=["Z", "C"]), max_size=20)
+
+
+def said(judge: Callable[[], None]) -> str:
+    """Give what a judge says against a text, "" if nothing."""
+    try:
+        judge()
+    except Invalid as error:
+        return str(error)
+    return ""
+
+
+@given(st.text())
+def test_no_text_breaks_the_judges_and_what_they_say_is_one_short_line(text: str) -> None:
+    lines = [
+        said(lambda: address.check_repository(text, allow_file=False)),
+        said(lambda: address.check_ref(text)),
+        said(lambda: address.check_path(text)),
+        faults.clean(text),
+        str(faults.error(address.place(text), text)),
+    ]
+    assert all(line.isprintable() for line in lines)
+    assert max(len(line) for line in lines) < 1024
+
+
+@given(st.from_regex(r"[A-Z0-9]{6,20}", fullmatch=True), VISIBLE)
+def test_nothing_before_the_at_sign_is_ever_shown(secret: str, more: str) -> None:
+    url = f"https://user{more}:{secret}@example.com/x"
+    line = said(lambda: address.check_repository(url, allow_file=True))
+    assert line
+    assert secret not in line
+    assert secret not in faults.detail(f"fatal: unable to access '{url}'")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("../library.git", "https://example.com/acme/library.git"),
+        ("./library.git", "https://example.com/acme/iris.git/library.git"),
+        ("../../other/library", "https://example.com/other/library"),
+        ("./../../x", "https://example.com/x"),
+        ("../../../x", "../../../x"),
+        ("https://other.example/x", "https://other.example/x"),
+    ],
+)
+def test_a_submodules_address_is_relative_to_its_repository(url: str, expected: str) -> None:
+    assert address.relative(BASE, url) == expected
+
+
+def test_the_same_fault_gives_the_same_words() -> None:
+    told = "fatal: unable to access 'https://example.com/x/': Failed to connect to example.com port 443 after {} ms: x"
+    assert faults.detail(told.format(12)) == faults.detail(told.format(2034))
