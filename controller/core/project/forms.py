@@ -42,7 +42,7 @@ def _refusing(problem: Callable[[str], str]) -> AfterValidator:
 def script_problem(path: str) -> str:
     """Give what is wrong with a script's path, in one sentence; "" if nothing is."""
     if path.lower().endswith(".ipynb"):
-        return f"{checks.shown(path)} is a notebook, not supported yet: save it as a .py file (jupyter nbconvert --to script)"
+        return f"{checks.shown(path)} is a notebook, not supported yet: save it as a .py file"
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts or "\\" in path or not path.isprintable() or len(path) > SCRIPT_LIMIT:
         return f"expected a path below the folder, with / and without .., got {checks.shown(path)}"
