@@ -165,7 +165,9 @@ def test_refs_that_git_refuses_are_refused(ref: str) -> None:
     assert problems(with_(ref=ref))[0].startswith("ref: expected a branch, a tag or a commit, got ")
 
 
-@pytest.mark.parametrize(("path", "folder"), [("", "."), ("a/b/", "a/b"), ("./a", "a"), ("a//b", "a/b"), (".github", ".github")])
+@pytest.mark.parametrize(
+    ("path", "folder"), [("", "."), ("a/b/", "a/b"), ("./a", "a"), ("a//b", "a/b"), (".github", ".github")]
+)
 def test_a_path_is_normalised(path: str, folder: str) -> None:
     assert parse(with_(path=path)).path == folder
 
@@ -175,7 +177,9 @@ def test_a_path_that_leaves_the_project_is_refused(path: str) -> None:
     assert problems(with_(path=path))[0].startswith("path: ")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("5m", 300), ("2h", 7200), ("1h30m", 5400), ("1h0m1s", 3601)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("5m", 300), ("2h", 7200), ("1h30m", 5400), ("1h0m1s", 3601)]
+)
 def test_durations_are_seconds(text: str, seconds: int) -> None:
     assert parse(with_(deadline=text)).deadline == seconds
 
@@ -195,7 +199,9 @@ def test_implausible_images_are_refused(text: str) -> None:
     assert problems(with_(image=text))[0].startswith("image: ")
 
 
-@pytest.mark.parametrize("text", ["python", "python:3.12-slim", "ghcr.io/a/b_c:v1", "localhost:5000/a@sha256:" + "0" * 64])
+@pytest.mark.parametrize(
+    "text", ["python", "python:3.12-slim", "ghcr.io/a/b_c:v1", "localhost:5000/a@sha256:" + "0" * 64]
+)
 def test_plausible_images_are_taken(text: str) -> None:
     assert parse(with_(image=text)).image == text
 
@@ -234,7 +240,8 @@ def test_binary_data_and_numbers_are_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"ref": "x"}, {"path": "x"}, {"image": "x"}, {"project_name": "x"}, {"env": (("A", "1"),)}, {"repository": "x"}]
+    "change",
+    [{"ref": "x"}, {"path": "x"}, {"image": "x"}, {"project_name": "x"}, {"env": (("A", "1"),)}, {"repository": "x"}],
 )
 def test_the_digest_changes_with_what_changes_what_runs(change: dict[str, Any]) -> None:
     request = parse(configmap())
@@ -250,10 +257,23 @@ def test_the_digest_stays_when_nothing_else_would_run() -> None:
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 keys = st.sampled_from(
-    ["repository", "ref", "path", "deadline", "keep-runs", "image", "project-name", "env.A", "suspend", "on-overlap", "poll"]
+    [
+        "repository",
+        "ref",
+        "path",
+        "deadline",
+        "keep-runs",
+        "image",
+        "project-name",
+        "env.A",
+        "suspend",
+        "on-overlap",
+        "poll",
+    ]
 )
 
 
