@@ -71,8 +71,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def bounded(lines: Iterable[str], last: str) -> tuple[str, ...]:
-    """Give each line once, printable, PROBLEM_LIMIT at most; beyond it `last` with {count} filled in ends the list."""
+    """Give each line once, printable, PROBLEM_LIMIT at most; if there are more, `last` ends the list."""
     unique = tuple(dict.fromkeys(printable(line) for line in lines))
-    if len(unique) <= PROBLEM_LIMIT:
-        return unique
-    return (*unique[:PROBLEM_LIMIT], last.format(count=len(unique) - PROBLEM_LIMIT))
+    return unique if len(unique) <= PROBLEM_LIMIT else (*unique[:PROBLEM_LIMIT], last)

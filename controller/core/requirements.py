@@ -38,7 +38,7 @@ def _reference(line: str) -> str:
     """Give the local path that one line names, "" for none."""
     if len(line) > LINE_LIMIT:
         return ""
-    bare = re.split(r"\s;|;\s", line, maxsplit=1)[0].strip()
+    bare = re.split(r" ;|; ", " ".join(line.split()), maxsplit=1)[0].strip()
     if option := _FILE_OPTION.fullmatch(bare):
         return _local(option["path"].strip("\"'"))
     if option := _EDITABLE.fullmatch(bare):

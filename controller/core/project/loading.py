@@ -10,6 +10,7 @@ from controller.core.project import from_ini, from_yaml
 from controller.core.project.reading import Reading
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
+MORE = "and more problems: mend these first"
 CANDIDATES = 3  # shown at most
 
 
@@ -26,11 +27,11 @@ def load(tree: ProjectTree, *, strict: bool = False) -> Pipeline:
     elif INI in tree.files:
         main, pipeline = INI, from_ini.read(INI, reading)
     else:
-        raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), "and {count} more problems"))
+        raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), f"{INI}: {MORE}"))
     problems = [*reading.problems, *(reading.warnings if strict else [])]
     if problems or pipeline is None:
-        raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: and {{count}} more problems"))
-    return replace(pipeline, warnings=checks.bounded(reading.warnings, f"{main}: and {{count}} more warnings"))
+        raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: {MORE}"))
+    return replace(pipeline, warnings=checks.bounded(reading.warnings, f"{main}: and more warnings"))
 
 
 def _absent(tree: ProjectTree) -> str:

@@ -167,7 +167,7 @@ dags = st.lists(names, min_size=1, max_size=6, unique_by=kubernetes_name).flatma
 def as_ini(stage: dict[str, Any]) -> str:
     """Write a stage's document as its config.ini."""
     kind = "batch" if "batch" in stage else "service"
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "default": {
             "STAGE_TYPE": kind,
             "EXECUTABLE_SCRIPT": "main.py",
@@ -189,7 +189,8 @@ def test_both_forms_of_a_project_give_the_same_pipeline(dag: list[str], data: st
     yaml_stages = {name: {**stage, "executable_module_path": f"{name}/main.py"} for name, stage in documents.items()}
     head = {"name": "iris", "DAG": "".join(dag), "docker_image": "python:3.12"}
     ini = {
-        "bodywork.ini": f'[default]\nPROJECT_NAME = iris\nDOCKER_IMAGE = python:3.12\n[workflow]\nDAG = "{"".join(dag)}"\n',
+        "bodywork.ini": "[default]\nPROJECT_NAME = iris\nDOCKER_IMAGE = python:3.12\n"
+        f'[workflow]\nDAG = "{"".join(dag)}"\n',
         **{f"{name}/config.ini": as_ini(stage) for name, stage in documents.items()},
         **{f"{name}/requirements.txt": "\n".join(stage.get("requirements", [])) for name, stage in documents.items()},
     }

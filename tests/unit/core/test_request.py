@@ -28,7 +28,6 @@ def problems(of: dict[str, Any]) -> tuple[str, ...]:
     try:
         parse(of)
     except Invalid as error:
-        assert error.reason == "InvalidRequest"
         return error.problems
     return ()
 
@@ -69,6 +68,17 @@ def test_every_key_is_read() -> None:
         trigger="now 1",
         cancel="4",
     )
+
+
+def test_a_refusal_has_its_reason() -> None:
+    with pytest.raises(Invalid) as refused:
+        parse({})
+    assert refused.value.reason == "InvalidRequest"
+
+
+def test_variables_are_bounded_in_all() -> None:
+    data = {"repository": URL, **{f"env.A{number}": "x" * 30_000 for number in range(3)}}
+    assert problems(configmap(data)) == ("env.*: 90006 characters in all: 65536 at most",)
 
 
 def test_all_problems_are_told_at_once() -> None:
