@@ -39,8 +39,8 @@ def is_dns_name(text: str) -> bool:
 
 def printable(text: str, limit: int = LINE_LIMIT) -> str:
     """Give `text` on one line of at most `limit` characters, with everything that does not print escaped."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
+    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
 def shown(value: Any) -> str:

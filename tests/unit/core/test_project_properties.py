@@ -46,7 +46,7 @@ def holds(project: ProjectTree) -> None:
     for line in result.problems:
         assert line.split(": ")[0] in project.files | {"bodywork.ini"}, line
         assert line.isprintable()
-        assert len(line) <= 5000
+        assert len(line) <= 500
 
 
 def mutated(draw: st.DrawFn, text: bytes) -> bytes:
