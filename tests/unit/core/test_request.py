@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core import environment
@@ -287,6 +287,7 @@ keys = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(data=st.dictionaries(keys | st.text(), st.text() | anything) | anything, annotations=anything, name=anything)
 def test_any_object_gives_a_request_or_printable_problems(data: Any, annotations: Any, name: Any) -> None:
     for line in problems(configmap(data, name=name, annotations=annotations, binaryData=data)):
