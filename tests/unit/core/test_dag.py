@@ -1,7 +1,7 @@
 """The order of a project's stages."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.project.dag import parse
@@ -47,6 +47,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert len(parse("a, a, b c >> >> d_e, d-e, /x")[1]) == 5
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from(list("aAbB_-.> ,\n\0é"))))
 def test_good_names_come_out_once_whatever_the_text(text: str) -> None:
     steps, _ = parse(text)

@@ -1,7 +1,7 @@
 """Requirement texts as pip reads them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.requirements import lines, references
@@ -62,6 +62,7 @@ def test_other_lines_refer_to_no_file(line: str) -> None:
     assert references((line,)) == ()
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from(list("-rce.@[]=# \\\n/a;:"))))
 def test_normal_form_is_stable(text: str) -> None:
     once = lines(text)
