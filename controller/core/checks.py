@@ -39,8 +39,8 @@ def is_dns_name(text: str) -> bool:
 
 def printable(text: str, limit: int = LINE_LIMIT) -> str:
     """Give `text` on one line of at most `limit` characters, with everything that does not print escaped."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
+    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
 def shown(value: Any) -> str:
@@ -71,8 +71,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def bounded(lines: Iterable[str], last: str) -> tuple[str, ...]:
-    """Give each line once, printable, PROBLEM_LIMIT at most; beyond it `last` with {count} filled in ends the list."""
+    """Give each line once, printable, PROBLEM_LIMIT at most; if there are more, `last` ends the list."""
     unique = tuple(dict.fromkeys(printable(line) for line in lines))
-    if len(unique) <= PROBLEM_LIMIT:
-        return unique
-    return (*unique[:PROBLEM_LIMIT], last.format(count=len(unique) - PROBLEM_LIMIT))
+    return unique if len(unique) <= PROBLEM_LIMIT else (*unique[:PROBLEM_LIMIT], last)

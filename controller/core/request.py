@@ -87,7 +87,7 @@ def parse(configmap: Object) -> Request:
     reader.read("on-overlap", _overlap, None)
     _refuse_others(reader)
     if reader.problems:
-        raise Invalid("InvalidRequest", checks.bounded(reader.problems, "and {count} more problems"))
+        raise Invalid("InvalidRequest", checks.bounded(reader.problems, "and more problems: mend these first"))
     return request
 
 
@@ -179,6 +179,9 @@ def _env(reader: _Reader) -> tuple[tuple[str, str], ...]:
     for name, value in pairs:
         if problem := environment.name_problem(name) or environment.value_problem(value):
             reader.problems.append(f"{ENV}{name}: {problem}")
+    total = sum(len(name) + len(value) for name, value in pairs)
+    if total > environment.REQUEST_LIMIT:
+        reader.problems.append(f"{ENV}*: {total} characters in all: {environment.REQUEST_LIMIT} at most")
     return tuple(pairs)
 
 

@@ -9,21 +9,22 @@ _FILE_OPTION = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s*=\s*|\s+|(
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s+)(?P<path>\S.*)")
 _NAMED = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*(?P<path>\S.*)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+LINE_LIMIT = 2000  # characters of a line that is looked into; no real requirement is longer
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2")
 
 
 def lines(text: str) -> tuple[str, ...]:
     """Give the lines that mean something, in order: continuations joined, comments and blank lines gone."""
     joined: list[str] = []
-    pending = ""
+    pending: list[str] = []
     for line in text.splitlines():
         comment = line.lstrip().startswith("#")
         if line.endswith("\\") and not comment:
-            pending += line[:-1]
+            pending.append(line[:-1])
             continue
-        joined.append(f"{pending} {line}" if comment else pending + line)
-        pending = ""
-    joined.append(pending)
+        joined.append("".join([*pending, " ", line] if comment else [*pending, line]))
+        pending = []
+    joined.append("".join(pending))
     bare = (re.sub(r"(?:^|(?<=\s))#.*$", "", line).strip() for line in joined)
     return tuple(line for line in bare if line)
 
@@ -35,7 +36,9 @@ def references(requirements: tuple[str, ...]) -> tuple[str, ...]:
 
 def _reference(line: str) -> str:
     """Give the local path that one line names, "" for none."""
-    bare = re.split(r"\s;|;\s", line, maxsplit=1)[0].strip()
+    if len(line) > LINE_LIMIT:
+        return ""
+    bare = re.split(r" ;|; ", " ".join(line.split()), maxsplit=1)[0].strip()
     if option := _FILE_OPTION.fullmatch(bare):
         return _local(option["path"].strip("\"'"))
     if option := _EDITABLE.fullmatch(bare):

@@ -6,77 +6,62 @@ Checks take raw documents, so that a mistake in one key hides no other.
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core import checks, requirements
-from controller.core.model import Batch, Pipeline, ProjectTree, Resources, Secret, Service, Stage
+from controller.core.model import Batch, Pipeline, Resources, Secret, Service, Stage
 from controller.core.project import dag, forms, sentences
-from controller.core.project.report import Report
+from controller.core.project.reading import Reading
 
 BODYWORK_IMAGE = re.compile(r"(?:(?:index\.|registry-1\.)?docker\.io/)?bodyworkml/bodywork-core(?:[:@].*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The project's own document, checked."""
-
-    form: forms.ProjectForm
-    steps: dag.Steps
-
-
-def head(raw: Any, place: sentences.Place, report: Report) -> tuple[dag.Steps, forms.ProjectForm | None]:
+def head(raw: Any, place: sentences.Place, reading: Reading) -> tuple[dag.Steps, forms.ProjectForm | None]:
     """Give the steps (as far as they can be read) and the form of the project's own section."""
     steps: dag.Steps = ()
     if isinstance(raw, dict) and isinstance(raw.get("DAG"), str):
         steps, problems = dag.parse(raw["DAG"])
         for problem in problems:
-            report.problem(place(("DAG",)), problem)
-    form = sentences.check(forms.ProjectForm, raw, place, report)
+            reading.problem(place(("DAG",)), problem)
+    form = sentences.check(forms.ProjectForm, raw, place, reading)
     if form and form.namespace:
-        report.warning(place(("namespace",)), "not used: everything runs in the request's namespace")
+        reading.warning(place(("namespace",)), "not used: everything runs in the request's namespace")
     return steps, form
 
 
-def script(raw: Any, folder: str, tree: ProjectTree, place: sentences.Place, report: Report) -> None:
+def script(raw: Any, folder: str, place: sentences.Place, reading: Reading) -> None:
     """Note a script that is not among the project's files; a path of a wrong form is the form's to refuse."""
     path = raw.get("executable_module_path") if isinstance(raw, dict) else None
     if not isinstance(path, str) or forms.script_problem(path):
         return
     full = str(PurePosixPath(folder) / path)
-    if full not in tree.files:
-        siblings = {
-            file for file in tree.files if file.endswith(".py") and posixpath.dirname(file) == posixpath.dirname(full)
-        }
+    if full not in reading.tree.files:
+        siblings = reading.folders.get(posixpath.dirname(full) or ".", [])
         remedy = f": {checks.nearest(full, siblings)}" if 0 < len(siblings) <= dag.STAGE_LIMIT else ""
-        report.problem(place(("executable_module_path",)), f"there is no file {checks.shown(full)}{remedy}")
+        reading.problem(place(("executable_module_path",)), f"there is no file {checks.shown(full)}{remedy}")
 
 
-def limits(raw: Any, place: sentences.Place, report: Report) -> None:
+def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
     """Note limits below what is requested: Kubernetes refuses such a pod."""
     if not isinstance(raw, dict):
         return
     for limit, request in (("cpu_limit", "cpu_request"), ("memory_limit_mb", "memory_request_mb")):
         high, low = raw.get(limit), raw.get(request)
-        numbers = isinstance(high, int | float) and isinstance(low, int | float)
-        if numbers and not isinstance(high, bool) and not isinstance(low, bool) and high < low:
-            report.problem(place((limit,)), f"is {checks.shown(high)}, below the {checks.shown(low)} that is requested")
+        if isinstance(high, int | float) and isinstance(low, int | float) and high < low:
+            reading.problem(
+                place((limit,)), f"is {checks.shown(high)}, below the {checks.shown(low)} that is requested"
+            )
 
 
-def references(lines: tuple[str, ...], folder: str, place: str, tree: ProjectTree, report: Report) -> None:
+def references(lines: tuple[str, ...], folder: str, place: str, reading: Reading) -> None:
     """Note files that requirement lines name and that the project does not have; absolute paths are the image's."""
     for reference in requirements.references(lines):
         path = posixpath.normpath(posixpath.join(folder, reference))
         if path.startswith("../") or path == "..":
-            report.problem(place, f"{checks.shown(reference)} is outside the project: copy it into the project")
-        elif not path.startswith("/") and path != "." and not _exists(path, tree):
-            report.problem(place, f"there is no file {checks.shown(path)}, which it refers to")
-
-
-def _exists(path: str, tree: ProjectTree) -> bool:
-    """Tell whether a file or a folder is in the project."""
-    return path in tree.files or any(file.startswith(f"{path}/") for file in tree.files)
+            reading.problem(place, f"{checks.shown(reference)} is outside the project: copy it into the project")
+        elif not path.startswith("/") and path not in reading.tree.files and path not in reading.folders:
+            reading.problem(place, f"there is no file {checks.shown(path)}, which it refers to")
 
 
 def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:

@@ -40,10 +40,11 @@ def is_stage_name(name: str) -> bool:
 def _named(steps: Steps) -> Steps:
     """Give the steps with each good name once."""
     seen: set[str] = set()
-    return tuple(
-        tuple(name for name in step if is_stage_name(name) and not (name in seen or seen.add(name)))  # type: ignore[func-returns-value]
-        for step in steps
-    )
+    good = []
+    for step in steps:
+        good.append(tuple(name for name in dict.fromkeys(step) if is_stage_name(name) and name not in seen))
+        seen.update(step)
+    return tuple(good)
 
 
 def _bad(stages: list[str]) -> list[str]:

@@ -42,7 +42,7 @@ def _refusing(problem: Callable[[str], str]) -> AfterValidator:
 def script_problem(path: str) -> str:
     """Give what is wrong with a script's path, in one sentence; "" if nothing is."""
     if path.lower().endswith(".ipynb"):
-        return f"{checks.shown(path)} is a notebook, not supported yet: save it as a .py file (jupyter nbconvert --to script)"
+        return f"{checks.shown(path)} is a notebook, not supported yet: save it as a .py file"
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts or "\\" in path or not path.isprintable() or len(path) > SCRIPT_LIMIT:
         return f"expected a path below the folder, with / and without .., got {checks.shown(path)}"
@@ -66,7 +66,7 @@ def _name_problem(text: str) -> str:
 def _secret_problem(text: str) -> str:
     if checks.is_dns_name(text):
         return ""
-    return "expected the name of a Secret (lower-case letters, digits, - and .), not a secret's value"
+    return "expected the name of a Secret (lower-case letters, digits, - .), not a secret's value"
 
 
 Text = Annotated[str, _refusing(lambda text: _named(environment.value_problem(text), "the text"))]
@@ -129,8 +129,10 @@ class StageForm(Form):
     gpu: Annotated[int, Field(ge=0, le=64), Expected("a whole number, 0 or more")] = 0
     batch: Annotated[BatchForm | None, Expected(SECTION)] = None
     service: Annotated[ServiceForm | None, Expected(SECTION)] = None
-    env: Annotated[dict[Variable, Value], Expected("text (numbers in quotes)", quiet=True)] = {}
-    secrets: Annotated[dict[Variable, SecretName], Expected("the name of a Secret", quiet=True)] = {}
+    env: Annotated[dict[Variable, Value], Field(max_length=1000), Expected("text (numbers in quotes)", quiet=True)] = {}
+    secrets: Annotated[
+        dict[Variable, SecretName], Field(max_length=1000), Expected("the name of a Secret", quiet=True)
+    ] = {}
 
 
 class ProjectForm(Form):

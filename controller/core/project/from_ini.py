@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.core import checks, requirements
-from controller.core.model import Pipeline, ProjectTree, Stage
+from controller.core.model import Pipeline, Stage
 from controller.core.project import assembly, dag, forms, ini, sentences, texts
-from controller.core.project.report import Report
+from controller.core.project.reading import Reading
 
 CONFIG, REQUIREMENTS = "config.ini", "requirements.txt"
 
@@ -72,85 +72,85 @@ class _File:
         return f"{self.path}: [{checks.printable(key[0], 60)}] {checks.printable(key[1], 200)}"
 
 
-def read(tree: ProjectTree, path: str, report: Report) -> Pipeline | None:
-    """Give the pipeline; where there is None, the report says why."""
-    file = _open(tree, path, report)
+def read(path: str, reading: Reading) -> Pipeline | None:
+    """Give the pipeline; where there is None, the reading says why."""
+    file = _open(path, reading)
     if file is None:
         return None
     for key, sentence in NOT_YET.items():
         if file.get(key) is not None:
-            report.problem(file.place(key), sentence)
-    _unknown(file, (*PROJECT, *LOGGING, *NOT_YET), report)
-    steps, form = assembly.head(_document(file, PROJECT), _placing(file, PROJECT), report)
-    sentences.check(forms.LoggingForm, _document(file, LOGGING), _placing(file, LOGGING), report)
+            reading.problem(file.place(key), sentence)
+    _unknown(file, (*PROJECT, *LOGGING, *NOT_YET), reading)
+    steps, form = assembly.head(_document(file, PROJECT), _placing(file, PROJECT), reading)
+    sentences.check(forms.LoggingForm, _document(file, LOGGING), _placing(file, LOGGING), reading)
     names = tuple(name for step in steps for name in step)
-    stages = {name: stage for name in names if (stage := _stage(name, file, tree, report))}
+    stages = {name: stage for name in names if (stage := _stage(name, file, reading))}
     return assembly.pipeline(form, steps, stages, aliases=False) if form else None
 
 
-def _open(tree: ProjectTree, path: str, report: Report) -> _File | None:
+def _open(path: str, reading: Reading) -> _File | None:
     """Read a file; its syntax problems do not hide what else is wrong in it."""
-    text = texts.read(tree, path, report)
+    text = texts.read(path, reading)
     if text is None:
         return None
     sections, problems = ini.parse(text)
     for problem in problems:
-        report.problem(path, problem)
+        reading.problem(path, problem)
     return _File(path, sections)
 
 
-def _stage(name: str, main: _File, tree: ProjectTree, report: Report) -> Stage | None:
+def _stage(name: str, main: _File, reading: Reading) -> Stage | None:
     """Give one stage from its folder."""
     path = f"{name}/{CONFIG}"
-    if path not in tree.files:
-        report.problem(main.place(("workflow", "DAG")), _no_folder(name, tree))
+    if path not in reading.tree.files:
+        reading.problem(main.place(("workflow", "DAG")), _no_folder(name, reading))
         return None
-    file = _open(tree, path, report)
+    file = _open(path, reading)
     if file is None:
         return None
-    kind = _kind(file, report)
+    kind = _kind(file, reading)
     keys = {**COMMON, **KINDS.get(kind, {})}
     document = {**({kind: {}} if kind else {}), **_own_names(file)}
     document = _document(file, keys, document)
     place = _placing(file, keys)
-    _unknown(file, (STAGE_TYPE, *COMMON, *BATCH, *SERVICE), report, kind)
-    form = sentences.check(forms.StageForm, document, place, report)
-    assembly.script(document, name, tree, place, report)
-    assembly.limits(document, place, report)
-    required = _requirements(name, tree, report)
+    _unknown(file, (STAGE_TYPE, *COMMON, *BATCH, *SERVICE), reading, kind)
+    form = sentences.check(forms.StageForm, document, place, reading)
+    assembly.script(document, name, place, reading)
+    assembly.limits(document, place, reading)
+    required = _requirements(name, reading)
     return assembly.stage(name, name, form, "", required) if form else None
 
 
-def _no_folder(name: str, tree: ProjectTree) -> str:
+def _no_folder(name: str, reading: Reading) -> str:
     """Say that a stage has no folder or no config.ini in it."""
-    if any(file.startswith(f"{name}/") for file in tree.files):
+    if name in reading.folders:
         return f"the folder {name} has no {CONFIG}: write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
-    folders = {file.removesuffix(f"/{CONFIG}") for file in tree.files if file.endswith(f"/{CONFIG}")}
+    folders = [folder for folder in reading.folders if f"{folder}/{CONFIG}" in reading.tree.files]
     if not folders:
         return f"there is no folder {name}: a stage's folder has its name, and a {CONFIG}"
-    remedy = checks.nearest(name, map(checks.printable, sorted(folders)[: dag.STAGE_LIMIT]))
+    remedy = checks.nearest(name, map(checks.printable, folders[: dag.STAGE_LIMIT]))
     return f"there is no folder {name}: {remedy}"
 
 
-def _kind(file: _File, report: Report) -> str:
+def _kind(file: _File, reading: Reading) -> str:
     """Give batch or service, "" with a problem where it is neither."""
     text = file.get(STAGE_TYPE)
     if not text:
-        report.problem(file.place(STAGE_TYPE), "missing: write batch or service")
+        reading.problem(file.place(STAGE_TYPE), "missing: write batch or service")
     elif text.lower() not in KINDS:
-        report.problem(file.place(STAGE_TYPE), f"expected batch or service, got {checks.shown(text)}")
+        reading.problem(file.place(STAGE_TYPE), f"expected batch or service, got {checks.shown(text)}")
     else:
         return text.lower()
     return ""
 
 
-def _requirements(folder: str, tree: ProjectTree, report: Report) -> tuple[str, tuple[str, ...]]:
+def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """Give the file and the lines of a stage's requirements, "" and none where there is no such file."""
     path = f"{folder}/{REQUIREMENTS}"
-    if path not in tree.files:
+    if path not in reading.tree.files:
         return "", ()
-    lines = requirements.lines(texts.read(tree, path, report) or "")
-    assembly.references(lines, folder, path, tree, report)
+    lines = requirements.lines(texts.read(path, reading) or "")
+    assembly.references(lines, folder, path, reading)
     return path, lines
 
 
@@ -161,7 +161,7 @@ def _document(file: _File, keys: Keys, start: Mapping[str, Any] | None = None) -
         if text := file.get(key):
             inner = document
             for part in location[:-1]:
-                inner[str(part)] = inner = dict(inner.get(str(part), {}))
+                inner = inner.setdefault(str(part), {})
             inner[str(location[-1])] = _typed(str(location[-1]), text)
     return document
 
@@ -195,26 +195,26 @@ def _placing(file: _File, keys: Keys) -> sentences.Place:
     return place
 
 
-def _unknown(file: _File, known: Iterable[Key], report: Report, kind: str = "") -> None:
+def _unknown(file: _File, known: Iterable[Key], reading: Reading, kind: str = "") -> None:
     """Warn of sections and keys that mean nothing in this file, or nothing for a stage of this kind."""
     known = tuple(known)
     own = ini.OWN_NAMES if STAGE_TYPE in known else ()
     sections = sorted({section for section, _ in known} | set(own))
     for section, values in file.sections.items():
         if section in KINDS and kind and section != kind and section in sections:
-            report.warning(f"{file.path}: [{section}]", f"not used: the stage is a {kind}")
+            reading.warning(f"{file.path}: [{section}]", f"not used: the stage is a {kind}")
         elif section not in sections:
-            report.unknown(file.path, section, sections)
+            reading.unknown(file.path, section, sections)
         elif section not in own:
-            _unknown_keys(file, section, values, known, report)
+            _unknown_keys(file, section, values, known, reading)
 
 
-def _unknown_keys(file: _File, section: str, values: Iterable[str], known: Iterable[Key], report: Report) -> None:
+def _unknown_keys(file: _File, section: str, values: Iterable[str], known: Iterable[Key], reading: Reading) -> None:
     """Warn of keys that a section does not have."""
     here = [key for name, key in known if name == section]
     elsewhere = {key: name for name, key in known if name != section}
     for key in values:
         if key in elsewhere:
-            report.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
+            reading.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
         elif key not in here:
-            report.unknown(f"{file.path}: [{section}]", key, here)
+            reading.unknown(f"{file.path}: [{section}]", key, here)

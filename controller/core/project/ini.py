@@ -41,6 +41,8 @@ def parse(text: str) -> tuple[Sections, tuple[str, ...]]:
     reading = _Reading()
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip()
+        if len(reading.problems) > checks.PROBLEM_LIMIT:
+            break  # garbage: its next thousand lines tell nothing more
         if not bare or bare[0] in ";#":
             continue
         indent = len(line) - len(line.lstrip())

@@ -7,9 +7,10 @@ from controller.core import checks
 from controller.core.errors import Invalid
 from controller.core.model import Pipeline, ProjectTree
 from controller.core.project import from_ini, from_yaml
-from controller.core.project.report import Report
+from controller.core.project.reading import Reading
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
+MORE = "and more problems: mend these first"
 CANDIDATES = 3  # shown at most
 
 
@@ -18,19 +19,19 @@ def load(tree: ProjectTree, *, strict: bool = False) -> Pipeline:
 
     Raises Invalid("InvalidProject") with every problem of all files, Invalid("NoProject") where there is no project.
     """
-    report = Report(list(tree.problems), list(tree.warnings))
+    reading = Reading(tree, list(tree.problems), list(tree.warnings))
     if YAML in tree.files:
         if INI in tree.files:
-            report.warning(INI, f"not used, since {YAML} is there too: remove one of them")
-        main, pipeline = YAML, from_yaml.read(tree, YAML, report)
+            reading.warning(INI, f"not used, since {YAML} is there too: remove one of them")
+        main, pipeline = YAML, from_yaml.read(YAML, reading)
     elif INI in tree.files:
-        main, pipeline = INI, from_ini.read(tree, INI, report)
+        main, pipeline = INI, from_ini.read(INI, reading)
     else:
-        raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), "and {count} more problems"))
-    problems = [*report.problems, *(report.warnings if strict else [])]
+        raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), f"{INI}: {MORE}"))
+    problems = [*reading.problems, *(reading.warnings if strict else [])]
     if problems or pipeline is None:
-        raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: {{count}} more problems"))
-    return replace(pipeline, warnings=checks.bounded(report.warnings, f"{main}: {{count}} more warnings"))
+        raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: {MORE}"))
+    return replace(pipeline, warnings=checks.bounded(reading.warnings, f"{main}: and more warnings"))
 
 
 def _absent(tree: ProjectTree) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from controller.core import checks
 from controller.core.project.forms import SECTION, Expected, Form
-from controller.core.project.report import Report
+from controller.core.project.reading import Reading
 
 Location: TypeAlias = tuple[int | str, ...]
 Place: TypeAlias = Callable[[Location], str]
@@ -18,18 +18,18 @@ F = TypeVar("F", bound=Form)
 _KEY = "[key]"  # pydantic's last part of the location of a mapping's key
 
 
-def check(form: type[F], document: Any, place: Place, report: Report) -> F | None:
+def check(form: type[F], document: Any, place: Place, reading: Reading) -> F | None:
     """Give the document as a form, None with the problems noted. Unknown keys are warnings."""
     try:
         return form.model_validate(document)
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
     unknown = [_location(error["loc"]) for error in errors if error["type"] == "extra_forbidden"]
     for location in unknown:
-        report.unknown(place(location[:-1]), str(location[-1]), _fields(form, location[:-1]))
+        reading.unknown(place(location[:-1]), str(location[-1]), _fields(form, location[:-1]))
     wrong = [error for error in errors if error["type"] != "extra_forbidden"]
     for error in wrong:
-        report.problem(place(_location(error["loc"])), _sentence(form, error))
+        reading.problem(place(_location(error["loc"])), _sentence(form, error))
     return None if wrong else form.model_validate(_without(document, frozenset(unknown)))
 
 

@@ -55,7 +55,7 @@ class _Guard:
         match event:
             case yaml.AliasEvent():
                 self.aliases += 1
-                self._alias(event.anchor, line)
+                self._alias(event.anchor or "", line)
             case yaml.ScalarEvent():
                 self.nodes += 1
                 if event.anchor:

@@ -1,0 +1,340 @@
+"""Projects in the ini form: bodywork.ini and a folder for each stage."""
+
+import pytest
+
+from controller.core.errors import Invalid
+from controller.core.model import Batch, Pipeline, Resources, Secret, Service, Stage
+from controller.core.project import load
+from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, problems_of, tree
+
+FULL_MAIN = """
+; the whole project
+[default]
+PROJECT_NAME = "iris"
+docker_image = python:3.12-slim  ; optional
+[workflow]
+DAG = prepare >>
+      train-a, train_b   # two at once
+      >> serve
+[logging]
+LOG_LEVEL = 'INFO'
+"""
+FULL_BATCH = """
+[default]
+STAGE_TYPE="batch"
+EXECUTABLE_SCRIPT="src/train.py"
+CPU_REQUEST=0.5
+MEMORY_REQUEST_MB=250
+CPU_LIMIT=2
+MEMORY_LIMIT_MB=500
+GPU=1
+[batch]
+MAX_COMPLETION_TIME_SECONDS=300
+RETRIES=0
+[env]
+Rate = 50%%(x)s
+GREETING = "hello ; # world"
+[secrets]
+AWS_ACCESS_KEY_ID = aws
+"""
+FULL_SERVICE = """
+[default]
+STAGE_TYPE = Service
+EXECUTABLE_SCRIPT = serve.py
+[service]
+PORT = 5000
+MAX_STARTUP_TIME_SECONDS = 90
+REPLICAS = 3
+INGRESS = True
+READINESS_PATH = /ready
+"""
+
+
+def full() -> Pipeline:
+    texts = {
+        "bodywork.ini": FULL_MAIN,
+        "prepare/config.ini": BATCH_INI,
+        "train-a/config.ini": FULL_BATCH,
+        "train-a/requirements.txt": "pandas==2.2.3  # data\n\nscikit-learn\n",
+        "train_b/config.ini": BATCH_INI,
+        "serve/config.ini": FULL_SERVICE,
+        "serve/requirements.txt": "",
+    }
+    return load(tree(texts, "prepare/main.py", "train-a/src/train.py", "train_b/main.py", "serve/serve.py"))
+
+
+def test_a_whole_project_is_read() -> None:
+    pipeline = full()
+    assert (pipeline.name, pipeline.image, pipeline.service_aliases) == ("iris", "python:3.12-slim", False)
+    assert pipeline.steps == (("prepare",), ("train-a", "train_b"), ("serve",))
+    assert list(pipeline.stages) == ["prepare", "train-a", "train_b", "serve"]
+    assert pipeline.warnings == ()
+
+
+def test_a_batch_stage_has_all_that_its_files_say() -> None:
+    assert full().stages["train-a"] == Stage(
+        name="train-a",
+        folder="train-a",
+        script="src/train.py",
+        work=Batch(max_completion_seconds=300, retries=0),
+        requirements_file="train-a/requirements.txt",
+        requirements=("pandas==2.2.3", "scikit-learn"),
+        resources=Resources(cpu_request=0.5, memory_request_mb=250, cpu_limit=2.0, memory_limit_mb=500, gpu=1),
+        env=(("Rate", "50%%(x)s"), ("GREETING", "hello ; # world")),
+        secrets=(Secret(variable="AWS_ACCESS_KEY_ID", secret="aws", key="AWS_ACCESS_KEY_ID"),),
+    )
+
+
+def test_a_service_stage_has_all_that_its_files_say() -> None:
+    stage = full().stages["serve"]
+    assert stage.work == Service(port=5000, max_startup_seconds=90, replicas=3, ingress=True, readiness_path="/ready")
+    assert (stage.requirements_file, stage.requirements) == ("serve/requirements.txt", ())
+
+
+def test_what_has_a_default_may_be_absent() -> None:
+    assert full().stages["prepare"] == Stage(name="prepare", folder="prepare", script="main.py", work=Batch())
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["bodyworkml/bodywork-core", "bodyworkml/bodywork-core:latest", "docker.io/bodyworkml/bodywork-core:3.0", '""'],
+)
+def test_bodyworks_own_image_means_the_default_one(image: str) -> None:
+    main = MAIN_INI.replace("[workflow]", f"DOCKER_IMAGE = {image}\n[workflow]")
+    assert load(one_stage(BATCH_INI, main)).image == ""
+
+
+@pytest.mark.parametrize("main", [MAIN_INI.replace("\n", "\r\n"), "\ufeff" + MAIN_INI, MAIN_INI.replace(" = ", ":")])
+def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
+    assert load(one_stage(BATCH_INI, main)).name == "iris"
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (BATCH_INI + "[batch]\nRETRIES = two", '[batch] RETRIES: expected a whole number, 0 or more, got "two"'),
+        (BATCH_INI + "[batch]\nRETRIES = -1", "[batch] RETRIES: expected a whole number, 0 or more, got -1"),
+        (BATCH_INI + "[batch]\nRETRIES = 1.5", "[batch] RETRIES: expected a whole number, 0 or more, got 1.5"),
+        (
+            BATCH_INI + "[batch]\nMAX_COMPLETION_TIME_SECONDS = 0",
+            "[batch] MAX_COMPLETION_TIME_SECONDS: expected a whole number of seconds, 1 or more, got 0",
+        ),
+        (
+            BATCH_INI + "CPU_REQUEST = nan",
+            '[default] CPU_REQUEST: expected a number of CPU cores like 0.5, got "nan"',
+        ),
+        (
+            BATCH_INI + "CPU_REQUEST = 2\nCPU_LIMIT = 1",
+            "[default] CPU_LIMIT: is 1, below the 2 that is requested",
+        ),
+        (
+            BATCH_INI + "MEMORY_LIMIT_MB = 1\nMEMORY_REQUEST_MB = 2",
+            "[default] MEMORY_LIMIT_MB: is 1, below the 2 that is requested",
+        ),
+        (
+            SERVICE_INI.replace("PORT = 5000", ""),
+            "[service] PORT: missing: write a port, a whole number from 1 to 65535",
+        ),
+        (
+            SERVICE_INI.replace("5000", "70000"),
+            "[service] PORT: expected a port, a whole number from 1 to 65535, got 70000",
+        ),
+        (SERVICE_INI + "INGRESS = maybe", '[service] INGRESS: expected True or False, got "maybe"'),
+        (
+            SERVICE_INI + "READINESS_PATH = ready",
+            '[service] READINESS_PATH: expected a path that starts with /, got "ready"',
+        ),
+        (BATCH_INI.replace("batch", "cron"), '[default] STAGE_TYPE: expected batch or service, got "cron"'),
+        (BATCH_INI.replace("STAGE_TYPE = batch", ""), "[default] STAGE_TYPE: missing: write batch or service"),
+        (
+            BATCH_INI.replace("EXECUTABLE_SCRIPT = main.py", ""),
+            "[default] EXECUTABLE_SCRIPT: missing: write a Python file like train.py",
+        ),
+        (
+            BATCH_INI.replace("main.py", "mian.py"),
+            '[default] EXECUTABLE_SCRIPT: there is no file "train/mian.py": did you mean train/main.py?',
+        ),
+        (
+            BATCH_INI.replace("main.py", "../x/main.py"),
+            '[default] EXECUTABLE_SCRIPT: expected a path below the folder, with / and without .., got "../x/main.py"',
+        ),
+        (
+            BATCH_INI.replace("main.py", "/bin/x.py"),
+            '[default] EXECUTABLE_SCRIPT: expected a path below the folder, with / and without .., got "/bin/x.py"',
+        ),
+        (
+            BATCH_INI.replace("main.py", "run.sh"),
+            '[default] EXECUTABLE_SCRIPT: expected a Python file like train.py, got "run.sh"',
+        ),
+        (
+            BATCH_INI.replace("main.py", "a.ipynb"),
+            '[default] EXECUTABLE_SCRIPT: "a.ipynb" is a notebook, not supported yet: save it as a .py file',
+        ),
+        (BATCH_INI + "[env]\nPATH = s", '[env] PATH: "PATH" is set by Coachwork itself: choose another name'),
+        (
+            BATCH_INI + "[env]\nA-B = s",
+            '[env] A-B: "A-B" is no name for a variable: letters, digits and _, not starting with a digit',
+        ),
+        (
+            BATCH_INI + "[secrets]\nCOACHWORK_RUN = s",
+            '[secrets] COACHWORK_RUN: "COACHWORK_RUN" is set by Coachwork itself: choose another name',
+        ),
+        (
+            BATCH_INI + "[secrets]\nTOKEN = s3cret/+",
+            "[secrets] TOKEN: expected the name of a Secret (lower-case letters, digits, - .), not a secret's value",
+        ),
+    ],
+)
+def test_a_bad_value_is_told_with_file_section_and_key(config: str, problem: str) -> None:
+    assert problems_of(one_stage(config)) == (f"train/config.ini: {problem}",)
+
+
+@pytest.mark.parametrize(
+    ("main", "problem"),
+    [
+        (
+            "[workflow]\nDAG = train",
+            (
+                "[default] PROJECT_NAME: missing: write a name: 1 to 63 letters, digits, - _ or .,"
+                " with a letter or digit at both ends"
+            ),
+        ),
+        (
+            "[default]\nPROJECT_NAME = a b\n[workflow]\nDAG = train",
+            (
+                "[default] PROJECT_NAME: expected 1 to 63 letters, digits, - _ or .,"
+                " with a letter or digit at both ends,"
+                ' got "a b"'
+            ),
+        ),
+        (
+            "[default]\nPROJECT_NAME = iris",
+            "[workflow] DAG: missing: write stages and their order, like prepare >> train >> serve",
+        ),
+        (MAIN_INI.replace("train", "trian"), "[workflow] DAG: there is no folder trian: did you mean train?"),
+        (
+            MAIN_INI.replace("train", "empty"),
+            "[workflow] DAG: the folder empty has no config.ini: write one with STAGE_TYPE and EXECUTABLE_SCRIPT",
+        ),
+        (MAIN_INI + "RUN_ON_FAILURE = train", "[workflow] RUN_ON_FAILURE: not supported yet: remove it"),
+        (
+            "[default]\nRESOLVE_AS_OF = 2021-03-05\n" + MAIN_INI.removeprefix("[default]\n"),
+            "[default] RESOLVE_AS_OF: not supported yet: pin the packages in requirements.txt and remove it",
+        ),
+        (
+            MAIN_INI + "[logging]\nLOG_LEVEL = LOUD",
+            '[logging] LOG_LEVEL: expected DEBUG, INFO, WARNING, ERROR or CRITICAL, got "LOUD"',
+        ),
+        (
+            "[default]\nDOCKER_IMAGE = a:b:c\n" + MAIN_INI.removeprefix("[default]\n"),
+            '[default] DOCKER_IMAGE: expected an image like python:3.12-slim, got "a:b:c"',
+        ),
+        (MAIN_INI + "DAG = train", "line 5: [workflow] DAG is there twice: remove one"),
+        (MAIN_INI + "dag = train", "line 5: [workflow] DAG is there twice: remove one"),
+        (MAIN_INI + "[workflow]", "line 5: section [workflow] is there twice: put its keys together"),
+        (MAIN_INI + "nonsense", 'line 5: expected KEY = value or a [section], got "nonsense"'),
+        (MAIN_INI + "[oops", 'line 5: expected a section like [default], got "[oops"'),
+        ("X = 1\n" + MAIN_INI, 'line 1: "X" comes before any [section]'),
+    ],
+)
+def test_a_mistake_in_the_project_file_is_told_with_its_place(main: str, problem: str) -> None:
+    assert f"bodywork.ini: {problem}" in problems_of(one_stage(BATCH_INI, main, **{"empty/x": ""}))
+
+
+@pytest.mark.parametrize(
+    ("config", "warning"),
+    [
+        (BATCH_INI + "STAGE_NAME = x", '[default]: unknown key "STAGE_NAME", not used: did you mean STAGE_TYPE?'),
+        (BATCH_INI + "[batch]\nRETRYS = 1", '[batch]: unknown key "RETRYS", not used: did you mean RETRIES?'),
+        (BATCH_INI + "RETRIES = 1", "[default] RETRIES: not used here: write it in [batch]"),
+        (SERVICE_INI + "[batch]\nRETRIES = x", "[batch]: not used: the stage is a service"),
+        (BATCH_INI + "[service]\nPORT = x", "[service]: not used: the stage is a batch"),
+        (
+            BATCH_INI + "[Secrets]\nA = b",
+            'unknown key "Secrets", not used: did you mean secrets?',
+        ),
+    ],
+)
+def test_what_has_no_effect_is_a_warning_and_a_problem_when_strict(config: str, warning: str) -> None:
+    project = one_stage(config)
+    separator = "" if warning.startswith(("[", "unknown")) else ": "
+    line = f"train/config.ini: {separator}{warning}"
+    assert load(project).warnings == (line,)
+    assert problems_of(project, strict=True) == (line,)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\xff\xfe\x00", "is not text (byte 0 is no UTF-8): save it as UTF-8"),
+        (b"[default]\n\x00", "is not text (it holds NUL bytes)"),
+        (b"; " + b"x" * 900 * 1024, "is 900 KiB large: 256 KiB at most"),
+    ],
+)
+@pytest.mark.parametrize("path", ["bodywork.ini", "train/config.ini", "train/requirements.txt"])
+def test_a_file_that_is_no_small_text_is_told_before_it_is_parsed(path: str, content: bytes, problem: str) -> None:
+    texts: dict[str, str | bytes] = {"bodywork.ini": MAIN_INI, "train/config.ini": BATCH_INI, path: content}
+    assert problems_of(tree(texts, "train/main.py")) == (f"{path}: {problem}",)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("-r ../common.txt", 'there is no file "common.txt", which it refers to'),
+        ("-r ../../common.txt", '"../../common.txt" is outside the project: copy it into the project'),
+        ("./lib", 'there is no file "train/lib", which it refers to'),
+    ],
+)
+def test_a_requirement_that_refers_to_no_file_is_told(line: str, problem: str) -> None:
+    project = one_stage(BATCH_INI, **{"train/requirements.txt": line})
+    assert problems_of(project) == (f"train/requirements.txt: {problem}",)
+
+
+def test_requirements_may_refer_to_the_projects_files() -> None:
+    texts = {"train/requirements.txt": "-r ../common.txt\n-e ../lib\n-e ..", "common.txt": "", "lib/setup.py": ""}
+    assert load(one_stage(BATCH_INI, **texts)).stages["train"].requirements == (
+        "-r ../common.txt",
+        "-e ../lib",
+        "-e ..",
+    )
+
+
+def test_problems_of_all_files_are_told_at_once() -> None:
+    texts: dict[str, str | bytes] = {
+        "bodywork.ini": "[default]\nPROJECT_NAME = -\n[workflow]\nDAG = a >> a >> b >> gone\n",
+        "a/config.ini": "[default]\nSTAGE_TYPE = batch\nGPU = x\n[batch]\nRETRIES = y\n[env]\nHOME = z\n",
+        "b/config.ini": b"\xff",
+    }
+    starts = sorted(line.split(" ")[0] for line in problems_of(tree(texts, problems=("big.ini: is too large",))))
+    assert starts == ["a/config.ini:"] * 4 + ["b/config.ini:"] + ["big.ini:"] + ["bodywork.ini:"] * 3
+
+
+def test_a_file_whose_problem_is_known_is_not_told_twice() -> None:
+    project = tree({"bodywork.ini": MAIN_INI}, "train/config.ini", problems=("train/config.ini: is a link out of it",))
+    assert problems_of(project) == ("train/config.ini: is a link out of it",)
+
+
+def test_thousands_of_problems_are_cut_to_a_hundred() -> None:
+    lines = problems_of(one_stage(BATCH_INI, MAIN_INI + "x\n" * 5000))
+    assert len(lines) == 101
+    assert lines[-1] == "bodywork.ini: and more problems: mend these first"
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ((), "bodywork.ini: not found, nor is bodywork.yaml: write one, or set path to the folder that holds it"),
+        (("bodywork.yml",), "bodywork.ini: not found, nor is bodywork.yaml: rename bodywork.yml to bodywork.yaml"),
+        (
+            ("examples/x/bodywork.ini", "y/bodywork.yaml"),
+            (
+                "bodywork.ini: not found, nor is bodywork.yaml; found y/bodywork.yaml: set path: y,"
+                " examples/x/bodywork.ini: set path: examples/x"
+            ),
+        ),
+    ],
+)
+def test_a_repository_without_a_project_is_told_where_one_could_be(files: tuple[str, ...], line: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        load(tree({}, *files))
+    assert (refused.value.reason, refused.value.problems) == ("NoProject", (line,))

@@ -1,0 +1,228 @@
+"""Projects in the YAML form, as Bodywork 2 and 3 read it."""
+
+import pytest
+
+from controller.core.model import Batch, Resources, Secret, Service, Stage
+from controller.core.project import load
+from tests.support.projects import BATCH_INI, MAIN_INI, problems_of, tree
+
+SCRIPTS = ("stage_1/main.py", "serve.py", "main.py")
+FULL = """\
+version: "1.1"
+pipeline:
+  name: iris
+  docker_image: bodyworkml/bodywork-core:latest
+  DAG: stage_1 >> serve
+  usage_stats: false
+  secrets_group: dev
+stages:
+  stage_1:
+    executable_module_path: stage_1/main.py
+    args: ["Hello", "World"]
+    cpu_request: 1
+    memory_request_mb: 100
+    requirements:
+      - requests==2.24.0
+    batch:
+      max_completion_time_seconds: 30
+      retries: 1
+  serve:
+    executable_module_path: serve.py
+    service:
+      max_startup_time_seconds: 30
+      replicas: 2
+      port: 5000
+      ingress: true
+    secrets:
+      USERNAME: credentials
+    env:
+      MODE: "1"
+logging:
+  log_level: INFO
+"""
+SMALL = """\
+version: "1.0"
+project:
+  name: iris
+  DAG: train
+stages:
+  train:
+    executable_module_path: main.py
+    batch:
+"""
+
+
+def project(text: str | bytes, *files: str) -> tuple[str, ...]:
+    return problems_of(tree({"bodywork.yaml": text}, *SCRIPTS, *files))
+
+
+def test_a_whole_project_is_read() -> None:
+    pipeline = load(tree({"bodywork.yaml": FULL}, *SCRIPTS))
+    assert (pipeline.name, pipeline.image, pipeline.service_aliases) == ("iris", "", True)
+    assert pipeline.steps == (("stage_1",), ("serve",))
+    assert pipeline.warnings == ()
+    assert pipeline.stages["stage_1"] == Stage(
+        name="stage_1",
+        folder="stage_1",
+        script="main.py",
+        work=Batch(max_completion_seconds=30, retries=1),
+        args=("Hello", "World"),
+        requirements=("requests==2.24.0",),
+        resources=Resources(cpu_request=1.0, memory_request_mb=100),
+    )
+    assert pipeline.stages["serve"] == Stage(
+        name="serve",
+        folder=".",
+        script="serve.py",
+        work=Service(port=5000, max_startup_seconds=30, replicas=2, ingress=True),
+        env=(("MODE", "1"),),
+        secrets=(Secret(variable="USERNAME", secret="dev-credentials", key="USERNAME"),),
+    )
+
+
+def test_schema_1_0_has_no_aliases_and_an_empty_batch_has_defaults() -> None:
+    pipeline = load(tree({"bodywork.yaml": SMALL}, *SCRIPTS))
+    assert not pipeline.service_aliases
+    assert pipeline.stages["train"].work == Batch()
+
+
+def test_the_yaml_form_wins_over_the_ini_form_with_a_warning() -> None:
+    both = tree({"bodywork.yaml": SMALL, "bodywork.ini": MAIN_INI, "train/config.ini": BATCH_INI}, *SCRIPTS)
+    assert load(both).warnings == ("bodywork.ini: not used, since bodywork.yaml is there too: remove one of them",)
+
+
+def test_an_unquoted_version_is_taken() -> None:
+    assert project(SMALL.replace('"1.0"', "1.0")) == ()
+
+
+def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
+    text = SMALL.replace("DAG: train", "DAG: train >> more").replace("train:", "train: &base")
+    pipeline = load(tree({"bodywork.yaml": text + "  more:\n    <<: *base\n    args: [x]\n"}, *SCRIPTS))
+    assert pipeline.stages["more"].args == ("x",)
+    assert pipeline.stages["more"].script == "main.py"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('version: "1.0"\n', "", 'version: missing: write "1.0"'),
+        ('"1.0"', '"2.0"', 'version: expected "1.0" or "1.1", got "2.0"'),
+        ('"1.0"', '"1.1"', "pipeline: missing: schema 1.1 has it: rename the section project"),
+        ("project:\n  name: iris\n  DAG: train\n", "",
+         "project: missing: schema 1.0 has it: write one with name and DAG"),
+        ("DAG: train", "DAG: train >> gone", "stages: there is no stage gone, which the DAG names: known are train"),
+        ("DAG: train", "DAG: train, train", 'project.DAG: stage "train" is named 2 times: a stage runs once'),
+        ("DAG: train", "DAG: 5", "project.DAG: expected stages and their order, like prepare >> train >> serve, got 5"),
+        ("DAG: train", "DAG: train\n  run_on_failure: x", "project.run_on_failure: not supported yet: remove it"),
+        ("name: iris", "name: 2021", ("project.name: expected a name: 1 to 63 letters, digits, - _ or .,"
+         " with a letter or digit at both ends, got 2021")),
+        ("    batch:", "    batch: 5", "stages.train.batch: expected a section with keys of its own, got 5"),
+        ("    batch:", "    cpu_request: 1",
+         "stages.train: expected batch or service, got neither: a stage is one of them"),
+        ("    batch:", "    batch:\n    service:\n      port: 1",
+         "stages.train: expected batch or service, got both: a stage is one of them"),
+        ("    batch:", "    service:",
+         "stages.train.service.port: missing: write a port, a whole number from 1 to 65535"),
+        ("    batch:", '    batch:\n      retries: "2"',
+         'stages.train.batch.retries: expected a whole number, 0 or more, got "2"'),
+        ("    batch:", "    batch:\n      retries: true",
+         "stages.train.batch.retries: expected a whole number, 0 or more, got true"),
+        ("    batch:", "    batch:\n    cpu_request: .inf",
+         'stages.train.cpu_request: expected a number of CPU cores like 0.5, got ".inf"'),
+        ("    batch:", "    batch:\n    args: [a, 30]",
+         "stages.train.args[1]: expected a list of texts (numbers in quotes)"),
+        ("    batch:", "    batch:\n    env: {A: 1}", "stages.train.env.A: expected text (numbers in quotes)"),
+        ("    batch:", "    batch:\n    env: {HOME: a}",
+         'stages.train.env.HOME: "HOME" is set by Coachwork itself: choose another name'),
+        ("    batch:", "    batch:\n    requirements: pandas",
+         'stages.train.requirements: expected a list of texts like "pandas==2.2.3", got "pandas"'),
+        ("    batch:", "    batch:\n    requirements: [-r gone.txt]",
+         'stages.train.requirements: there is no file "gone.txt", which it refers to'),
+        ("main.py", "train.ipynb",
+         'stages.train.executable_module_path: "train.ipynb" is a notebook, not supported yet: save it as a .py file'),
+        ("main.py", "mian.py",
+         'stages.train.executable_module_path: there is no file "mian.py": did you mean main.py?'),
+        ("main.py", "../main.py",
+         ("stages.train.executable_module_path: expected a path below the folder, with / and without ..,"
+         ' got "../main.py"')),
+        ("    executable_module_path: main.py\n", "",
+         "stages.train.executable_module_path: missing: write a Python file like train.py"),
+        ("name: iris", "name: iris\n  name: b", 'line 4: the key "name" is there twice: remove one'),
+        ("name: iris", "name: !!python/object:os.system iris",
+         'line 3: the tag "tag:yaml.org,2002:python/object:os.system" is not supported: remove it'),
+        ("name: iris", "name: [", "line 5: is no YAML: did not find expected ',' or ']'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place(old: str, new: str, problem: str) -> None:
+    assert f"bodywork.yaml: {problem}" in project(SMALL.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "warning"),
+    [
+        ("DAG: train", "DAG: train\n  namespace: ml",
+         "project.namespace: not used: everything runs in the request's namespace"),
+        ("    batch:", "    batch:\n      retrys: 1",
+         'stages.train.batch: unknown key "retrys", not used: did you mean retries?'),
+        ("    batch:", "    batch:\n    memory_mb: 1",
+         'stages.train: unknown key "memory_mb", not used: did you mean'),
+        ("stages:", "loging: {}\nstages:", 'unknown key "loging", not used: did you mean logging?'),
+        ("stages:", "stages:\n  idle:\n    executable_module_path: x.py\n    batch: {}",
+         "stages.idle: is not in the DAG: it never runs"),
+    ],
+)  # fmt: skip
+def test_what_has_no_effect_is_a_warning(old: str, new: str, warning: str) -> None:
+    (line,) = load(tree({"bodywork.yaml": SMALL.replace(old, new, 1)}, *SCRIPTS)).warnings
+    assert line.startswith(f"bodywork.yaml: {warning}")
+
+
+def test_all_problems_are_told_at_once() -> None:
+    text = SMALL.replace("iris", "'-'").replace("main.py", "x.sh").replace("batch:", "batch: {retries: -1}\n    gpu: x")
+    assert len(project(text + "logging:\n  log_level: loud\n")) == 5
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+DOUBLING = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 25))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (LAUGHS, "aliases"),
+        (DOUBLING, "aliases (*name) written out"),
+        ("[" * 100_000, "nested more than 12 levels deep"),
+        ("- " * 100_000, "nested more than 12 levels deep"),
+        ("a: &a [*a]", "refers to what it is in"),
+        ("a: *b", "is no YAML"),
+        ("a: &a {<<: *a}", "refers to what it is in"),
+        ("a,\n" * 80_000, ""),
+        ("- 1\n" * 60_000, "more than 20000 values"),
+        ("a: 1\n---\nb: 2\n", "is no YAML"),
+        ("a: \x01", "is no YAML"),
+        ("\ta: 1", "is no YAML"),
+        ("? [a]\n: b\n", "a key must be plain text"),
+        ("text", "expected version, project (or pipeline) and stages"),
+        ("", "expected version, project (or pipeline) and stages, got nothing"),
+        ("2020-13-45", "expected version"),
+        ("1:" * 50_000 + "1", "expected version"),
+        ("9" * 200_000, "expected version"),
+    ],
+)
+def test_bombs_and_garbage_are_refused(text: str, part: str) -> None:
+    lines = project(text)
+    assert any(part in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '"\\0"'])
+def test_what_no_process_can_be_given_is_refused(text: str) -> None:
+    for key in ("env: {A: %s}", "args: [%s]"):
+        assert project(SMALL.replace("    batch:", "    batch:\n    " + key % text))
+
+
+def test_a_secret_whose_name_grows_too_long_is_told() -> None:
+    text = FULL.replace("credentials", "c" * 250)
+    assert project(text) == (
+        "bodywork.yaml: stages.serve.secrets: a name of a Secret is too long with its secrets_group before it",
+    )

@@ -1,0 +1,294 @@
+"""What a request's ConfigMap may say."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.core import environment
+from controller.core.errors import Invalid
+from controller.core.model import Request
+from controller.core.request import digest, parse
+
+URL = "https://github.com/acme/iris"
+
+
+def configmap(data: Any = None, name: Any = "iris", annotations: Any = None, **more: Any) -> dict[str, Any]:
+    metadata = {"name": name, "uid": "u1", "annotations": annotations}
+    return {"metadata": metadata, "data": {"repository": URL} if data is None else data, **more}
+
+
+def with_(**data: str) -> dict[str, Any]:
+    return configmap({"repository": URL, **{key.replace("_", "-"): value for key, value in data.items()}})
+
+
+def problems(of: dict[str, Any]) -> tuple[str, ...]:
+    try:
+        parse(of)
+    except Invalid as error:
+        return error.problems
+    return ()
+
+
+def test_a_repository_is_enough() -> None:
+    assert parse(configmap()) == Request(name="iris", uid="u1", repository=URL)
+
+
+def test_every_key_is_read() -> None:
+    data = {
+        "repository": URL,
+        "ref": "v1.2",
+        "path": "models/iris/",
+        "run-on-create": "false",
+        "deadline": "1h30m",
+        "keep-runs": "7",
+        "suspend": "true",
+        "image": "python:3.12-slim",
+        "project-name": "iris-staging",
+        "on-overlap": "queue",
+        "env.B": "2",
+        "env.A": "",
+    }
+    annotations = {"coachwork.io/trigger": "now 1", "coachwork.io/cancel": "4"}
+    assert parse(configmap(data, annotations=annotations)) == Request(
+        name="iris",
+        uid="u1",
+        repository=URL,
+        ref="v1.2",
+        path="models/iris",
+        run_on_create=False,
+        deadline=5400,
+        keep_runs=7,
+        suspend=True,
+        image="python:3.12-slim",
+        project_name="iris-staging",
+        env=(("A", ""), ("B", "2")),
+        trigger="now 1",
+        cancel="4",
+    )
+
+
+def test_a_refusal_has_its_reason() -> None:
+    with pytest.raises(Invalid) as refused:
+        parse({})
+    assert refused.value.reason == "InvalidRequest"
+
+
+def test_variables_are_bounded_in_all() -> None:
+    data = {"repository": URL, **{f"env.A{number}": "x" * 30_000 for number in range(3)}}
+    assert problems(configmap(data)) == ("env.*: 90006 characters in all: 65536 at most",)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    bad = configmap({"ref": "-x", "keep-runs": "none", "suspend": "yes", "refs": "main", "env.PATH": "/"}, name="A")
+    starts = [line.split(":")[0] for line in problems(bad)]
+    assert sorted(starts) == ["env.PATH", "keep-runs", "metadata.name", "ref", "refs", "repository", "suspend"]
+
+
+@pytest.mark.parametrize("key", ["poll", "schedule", "time-zone", "git-secret", "index-secret", "pod-template"])
+def test_keys_that_are_not_built_yet_are_refused_with_a_remedy(key: str) -> None:
+    (line,) = problems(configmap({"repository": URL, key: "x"}))
+    assert line.startswith(f"{key}: not supported yet: ")
+
+
+@pytest.mark.parametrize("value", ["replace", "skip"])
+def test_other_overlaps_are_not_supported_yet(value: str) -> None:
+    assert problems(with_(on_overlap=value)) == (
+        f"on-overlap: {value} is not supported yet: write queue, or remove the key",
+    )
+
+
+def test_an_unknown_key_is_told_with_the_nearest_known_one() -> None:
+    assert problems(with_(repositry="x")) == ("repositry: unknown key: did you mean repository?",)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/acme/iris.git",
+        "http://git.example:8080/a",
+        "http://[::1]:3000/a",
+        "https://host/a%20b",
+        "https://dev.azure.com/org/proj/_git/repo",
+        "file:///srv/git/iris.git",
+    ],
+)
+def test_plain_addresses_are_taken(url: str) -> None:
+    assert parse(configmap({"repository": url})).repository == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:s3cret@github.com/a",
+        "https://s3cret@github.com/a",
+        "http://github.com/a?token=s3cret",
+        "https://github.com/a#s3cret",
+        "ext::sh -c s3cret",
+        "ext::s3cret",
+        "--upload-pack=s3cret",
+        "-s3cret",
+        "https://host/s3cret\n",
+        "https://host/s3cret b",
+        "https://host/%0as3cret",
+        "https://-s3cret/a",
+        "https:///s3cret",
+        "https://s3cret",
+        "https://host:99999/s3cret",
+        "https://[s3cret/a",
+        "git://host/s3cret",
+        "ftp://host/s3cret",
+        "HTTPS://host/s3cret",
+        "file://host/s3cret",
+        "file:///a/../s3cret",
+        "/srv/s3cret",
+        "../s3cret",
+        "host:s3cret",
+        "https://host/" + "s3cret" * 400,
+        "https://h\u00f6st/s3cret",
+        "\x00s3cret",
+    ],
+)
+def test_other_addresses_are_refused_and_never_repeated(url: str) -> None:
+    (line,) = problems(configmap({"repository": url}))
+    assert line.startswith("repository: ")
+    assert "s3cret" not in line
+
+
+@pytest.mark.parametrize("url", ["ssh://git@github.com/a/b", "git@github.com:a/b.git", "SSH://git@host/a"])
+def test_ssh_is_told_to_come_later(url: str) -> None:
+    assert "not supported yet" in problems(configmap({"repository": url}))[0]
+
+
+@pytest.mark.parametrize("ref", ["main", "feature/a-b", "v1.0", "refs/tags/v1", "0a1b2c3", "HEAD", "größe", "a@b", ""])
+def test_refs_that_git_allows_are_taken(ref: str) -> None:
+    assert parse(with_(ref=ref)).ref == ref
+
+
+@pytest.mark.parametrize(
+    "ref", ["-b", "a..b", "a b", "a\n", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b", ".a", "a/.b",
+            "a.lock", "a.lock/b", "a.", "a@{1}", "@", "a\x7f", "\u202ea", "x" * 256]
+)  # fmt: skip
+def test_refs_that_git_refuses_are_refused(ref: str) -> None:
+    assert problems(with_(ref=ref))[0].startswith("ref: expected a branch, a tag or a commit, got ")
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"), [("", "."), ("a/b/", "a/b"), ("./a", "a"), ("a//b", "a/b"), (".github", ".github")]
+)
+def test_a_path_is_normalised(path: str, folder: str) -> None:
+    assert parse(with_(path=path)).path == folder
+
+
+@pytest.mark.parametrize("path", ["/a", "..", "a/../..", "a\\b", ".git", "a/.GIT/b", "a\n", "x" * 1025])
+def test_a_path_that_leaves_the_project_is_refused(path: str) -> None:
+    assert problems(with_(path=path))[0].startswith("path: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("5m", 300), ("2h", 7200), ("1h30m", 5400), ("1h0m1s", 3601)]
+)
+def test_durations_are_seconds(text: str, seconds: int) -> None:
+    assert parse(with_(deadline=text)).deadline == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0s", "5", "-5m", "5 m", "1.5h", "30m1h", "5M", "9999999h", "\u0665m"])
+def test_other_durations_are_refused(text: str) -> None:
+    assert problems(with_(deadline=text))[0].startswith("deadline: expected a duration like 30s")
+
+
+@pytest.mark.parametrize("text", ["0", "1001", "-1", "1.0", "", "٣"])
+def test_keep_runs_is_bounded(text: str) -> None:
+    assert problems(with_(keep_runs=text))[0].startswith("keep-runs: expected a whole number from 1 to 1000")
+
+
+@pytest.mark.parametrize("text", ["UPPER", "a b", "a:b:c", "-a", "a" * 600, "host/", "a\n", "a@sha256:1"])
+def test_implausible_images_are_refused(text: str) -> None:
+    assert problems(with_(image=text))[0].startswith("image: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["python", "python:3.12-slim", "ghcr.io/a/b_c:v1", "localhost:5000/a@sha256:" + "0" * 64]
+)
+def test_plausible_images_are_taken(text: str) -> None:
+    assert parse(with_(image=text)).image == text
+
+
+@pytest.mark.parametrize("name", ["iris-status", "iris-release", "a" * 53, "Iris", "a.b", "-a", "", None, 5])
+def test_names_that_break_the_rules_are_refused(name: Any) -> None:
+    assert problems(configmap(name=name))[0].startswith("metadata.name: ")
+
+
+@pytest.mark.parametrize("name", sorted(environment.RESERVED | {"COACHWORK_RUN", "1A", "A-B", "", "Ä"}))
+def test_reserved_and_impossible_variables_are_refused(name: str) -> None:
+    assert problems(configmap({"repository": URL, f"env.{name}": "s3cret"}))[0].startswith("env.")
+
+
+@pytest.mark.parametrize("value", ["s3cret\0", "s3cret\ud800", "s3cret" * 10_000])
+def test_values_that_no_variable_can_have_are_refused_unseen(value: str) -> None:
+    (line,) = problems(configmap({"repository": URL, "env.A": value}))
+    assert "s3cret" not in line
+
+
+@pytest.mark.parametrize("value", ["x" * 257, "a\nb", 5])
+@pytest.mark.parametrize("key", ["coachwork.io/trigger", "coachwork.io/cancel"])
+def test_annotations_are_short_and_printable(key: str, value: Any) -> None:
+    (line,) = problems(configmap(annotations={key: value}))
+    assert line == f"annotation {key}: expected at most 256 printable characters"
+
+
+@pytest.mark.parametrize("data", [5, [], {}])
+def test_without_data_the_repository_is_missing(data: Any) -> None:
+    assert any(line.startswith("repository: missing") for line in problems(configmap(data)))
+
+
+def test_binary_data_and_numbers_are_problems() -> None:
+    bad = configmap({"repository": URL, "keep-runs": 5}, binaryData={"ref": "AAAA"})
+    assert [line.split(":")[0] for line in problems(bad)] == ["keep-runs", "ref"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"ref": "x"}, {"path": "x"}, {"image": "x"}, {"project_name": "x"}, {"env": (("A", "1"),)}, {"repository": "x"}],
+)
+def test_the_digest_changes_with_what_changes_what_runs(change: dict[str, Any]) -> None:
+    request = parse(configmap())
+    assert digest(request) != digest(replace(request, **change))
+
+
+def test_the_digest_stays_when_nothing_else_would_run() -> None:
+    request = parse(configmap())
+    other = replace(
+        request, name="b", uid="2", suspend=True, keep_runs=9, deadline=5, run_on_create=False, trigger="1", cancel="2"
+    )
+    assert digest(request) == digest(other)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+keys = st.sampled_from(
+    [
+        "repository",
+        "ref",
+        "path",
+        "deadline",
+        "keep-runs",
+        "image",
+        "project-name",
+        "env.A",
+        "suspend",
+        "on-overlap",
+        "poll",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(data=st.dictionaries(keys | st.text(), st.text() | anything) | anything, annotations=anything, name=anything)
+def test_any_object_gives_a_request_or_printable_problems(data: Any, annotations: Any, name: Any) -> None:
+    for line in problems(configmap(data, name=name, annotations=annotations, binaryData=data)):
+        assert line.isprintable()
