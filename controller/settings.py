@@ -125,10 +125,11 @@ class Settings:
     context: str = _setting(_path, "")  # of the kubeconfig; "": its current one
 
     allow_file_repositories: bool = _setting(_flag, default=False)  # file:// URLs, for tests and laptops
-    git_timeout: int = _setting(_seconds(1, 86_400), 300)  # seconds of one git command
+    git_resolve_timeout: int = _setting(_seconds(1, 3600), 20)  # seconds of asking a remote for its refs
+    git_fetch_timeout: int = _setting(_seconds(1, 86_400), 300)  # seconds of one fetch, and of one checkout
     git_max_bytes: int = _setting(_bytes(1 << 20, 1 << 40), 2 << 30)  # of a mirror, and of a checkout
     git_max_files: int = _setting(_whole(1, 10_000_000), 100_000)  # of a checkout
-    git_concurrency: int = _setting(_whole(1, 64), 2)  # git commands at once
+    git_concurrency: int = _setting(_whole(1, 64), 4)  # git commands that talk to remotes at once
 
     start_grace: int = _setting(_seconds(0, 86_400), 120)  # seconds that a missing image or Secret may last
     schedule_grace: int = _setting(_seconds(0, 604_800), 1800)  # seconds without room, quota or volume

@@ -157,9 +157,9 @@ class Metrics:
         self._reconciles.labels(result).inc()
         self._duration.observe(seconds)
 
-    def api_call(self, verb: str, resource: str, code: int | str) -> None:
-        """Count a call of the API server: verb and resource as RBAC names them, HTTP status or "error"."""
-        self._calls.labels(verb, resource, str(code)).inc()
+    def api_call(self, verb: str, resource: str, code: int) -> None:
+        """Count a call of the API server: verb and resource as RBAC names them, HTTP status (0: no answer)."""
+        self._calls.labels(verb, resource, str(code or "error")).inc()
 
     def git_call(self, operation: str, outcome: str) -> None:
         """Count a call of git: ls-remote, fetch or checkout; ok, invalid or transient."""

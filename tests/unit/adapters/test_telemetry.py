@@ -142,7 +142,7 @@ def test_each_sign_of_life_is_a_metric() -> None:
     metrics.active_runs(2)
     metrics.reconciled("done", 0.02)
     metrics.api_call("create", "jobs", 201)
-    metrics.api_call("list", "pods", "error")
+    metrics.api_call("list", "pods", 0)
     metrics.git_call("fetch", "transient")
     metrics.queue_depth(3)
     metrics.watch_restarted("pods")

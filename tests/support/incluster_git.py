@@ -1,0 +1,203 @@
+"""A Git server inside the cluster, for end-to-end tests: smart HTTP from a pod, pushed to through `kubectl exec`.
+
+It needs no registry (the image is the controller's own, which has Python and git), no volume and no rights, and is
+admitted under Pod Security `restricted`. Nothing on the host has to reach a pod's or Service's address.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAME = "git"
+ROOT = "/srv/git"
+PORT = 8080
+TIMEOUT = 120  # seconds of one command
+
+# git http-backend is a CGI program (git-http-backend(1)); http.server's own CGI support is gone since Python 3.13.
+SERVER = f"""
+import http.server, os, subprocess, zlib
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    timeout = 60
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = zlib.decompress(body, 31)
+        environ = dict(
+            os.environ, GIT_PROJECT_ROOT="{ROOT}", GIT_HTTP_EXPORT_ALL="1", REQUEST_METHOD=self.command, PATH_INFO=path,
+            QUERY_STRING=query, CONTENT_TYPE=self.headers.get("Content-Type", ""), CONTENT_LENGTH=str(len(body)),
+            GIT_PROTOCOL=self.headers.get("Git-Protocol", ""), REMOTE_ADDR=self.client_address[0],
+        )
+        done = subprocess.run(["git", "http-backend"], input=body, env=environ, stdout=subprocess.PIPE, timeout=60)
+        head, _, content = done.stdout.partition(b"\\r\\n\\r\\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+        self.send_response(int(headers.pop("Status", "200 OK").split()[0]))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+http.server.ThreadingHTTPServer(("", {PORT}), Handler).serve_forever()
+"""
+
+
+def manifests(namespace: str, image: str) -> list[dict[str, Any]]:
+    """Give the server's ConfigMap, Deployment and Service."""
+    meta = {"name": NAME, "namespace": namespace, "labels": {"app": NAME}}
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"server.py": SERVER}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": meta,
+            "spec": {
+                "selector": {"matchLabels": {"app": NAME}},
+                "template": {"metadata": {"labels": {"app": NAME}}, "spec": _pod(image)},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": {"app": NAME}, "ports": [{"port": 80, "targetPort": PORT}]},
+        },
+    ]
+
+
+def _pod(image: str) -> dict[str, Any]:
+    """Give the pod's spec."""
+    container = {
+        "name": NAME,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "/server/server.py"],
+        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - in the pod
+        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "server", "mountPath": "/server"}, {"name": "repositories", "mountPath": ROOT}],
+    }
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "runAsGroup": 10001,
+            "fsGroup": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "server", "configMap": {"name": NAME}}, {"name": "repositories", "emptyDir": {}}],
+    }
+
+
+class InClusterGit:
+    """The server in one namespace, and the repositories that tests push into it. Goes when the namespace goes."""
+
+    def __init__(self, namespace: str, work: Path, *, image: str = "coachwork:dev") -> None:
+        """Take a namespace that exists, and an empty folder for this side's clones. KUBECONFIG names the cluster."""
+        self._namespace, self._work, self._image = namespace, work, image
+
+    def start(self) -> None:
+        """Apply the manifests and wait until the server answers."""
+        items = {"apiVersion": "v1", "kind": "List", "items": manifests(self._namespace, self._image)}
+        self._kubectl("apply", "-f", "-", text=json.dumps(items))
+        self._kubectl("rollout", "status", f"deployment/{NAME}", f"--timeout={TIMEOUT}s")
+
+    def url(self, repository: str) -> str:
+        """Give the address that pods clone from."""
+        return f"http://{NAME}.{self._namespace}.svc.cluster.local/{repository}.git"
+
+    def push(
+        self,
+        repository: str,
+        content: Path | Mapping[str, str | bytes],
+        *,
+        branch: str = "main",
+        tag: str = "",
+    ) -> str:
+        """Commit `content` (a folder, or texts by path) as the branch's whole tree, push it, and give the commit.
+
+        The repository is made when it is first pushed to; each push adds one commit to the branch.
+        """
+        clone = self._clone(repository)
+        self._git(clone, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+        _fill(clone, content)
+        self._git(clone, "add", "--all", "--force")
+        self._git(clone, "commit", "--quiet", "--allow-empty", "--message", f"Version of {branch}")
+        refs = [f"refs/heads/{branch}"]
+        if tag:
+            self._git(clone, "tag", tag)
+            refs.append(f"refs/tags/{tag}")
+        self._git(clone, "push", "--quiet", "origin", *refs)
+        return self._git(clone, "rev-parse", "HEAD")
+
+    def create(self, repository: str) -> None:
+        """Make the repository, empty, if it is not there."""
+        path = f"{ROOT}/{repository}.git"
+        self._kubectl("exec", f"deployment/{NAME}", "--", "git", "init", "--quiet", "--bare", "-b", "main", path)
+
+    def remove(self, repository: str) -> None:
+        """Remove the repository from the server, as if it had never been there."""
+        self._kubectl("exec", f"deployment/{NAME}", "--", "rm", "-rf", f"{ROOT}/{repository}.git")
+        shutil.rmtree(self._work / repository, ignore_errors=True)
+
+    def _clone(self, repository: str) -> Path:
+        """Give this side's clone, made with its counterpart when first asked for."""
+        clone = self._work / repository
+        if not clone.exists():
+            self.create(repository)
+            clone.mkdir(parents=True)
+            self._git(clone, "init", "--quiet", "-b", "main")
+            # ext:: runs a command as the connection (git-remote-ext(1)); %S is git-receive-pack.
+            command = f"kubectl --namespace {self._namespace} exec --stdin deployment/{NAME} --"
+            self._git(clone, "remote", "add", "origin", f"ext::{command} %S {ROOT}/{repository}.git")
+        return clone
+
+    def _kubectl(self, *arguments: str, text: str = "") -> str:
+        return _run(["kubectl", "--namespace", self._namespace, *arguments], text=text)
+
+    def _git(self, clone: Path, *arguments: str) -> str:
+        return _run(["git", "-C", str(clone), *arguments])
+
+
+def _fill(clone: Path, content: Path | Mapping[str, str | bytes]) -> None:
+    """Make `content` all that the working tree holds."""
+    for old in clone.iterdir():
+        if old.name != ".git":
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+    if isinstance(content, Path):
+        shutil.copytree(content, clone, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git"))
+        return
+    for name, text in content.items():
+        target = clone / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def _run(command: list[str], *, text: str = "") -> str:
+    """Run and give what it printed, stripped; AssertionError with all that it said if it fails."""
+    environ = os.environ | {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ALLOW_PROTOCOL": "ext",
+        **{f"GIT_{who}_{what}": f"test{at}" for who in ("AUTHOR", "COMMITTER") for what, at in _IDENTITY},
+    }
+    done = subprocess.run(
+        command, input=text, env=environ, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == 0, f"{command} exited {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+_IDENTITY = (("NAME", ""), ("EMAIL", "@example.com"))

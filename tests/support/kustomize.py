@@ -1,0 +1,44 @@
+"""What `kubectl kustomize` makes of an overlay; needs kubectl, but no cluster."""
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+@cache
+def objects(overlay: str) -> tuple[dict[str, Any], ...]:
+    """Give the overlay's objects; skips the test where there is no kubectl."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH, and only it can build deploy/")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(DEPLOY / "overlays" / overlay)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, f"kustomize warns: {done.stderr}"
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def one(overlay: str, kind: str, name: str = "coachwork") -> dict[str, Any]:
+    """Give the one object of this kind and name."""
+    (found,) = (item for item in objects(overlay) if (item["kind"], item["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def settings(overlay: str) -> dict[str, str]:
+    """Give the environment of the controller's container; what the downward API fills in as "x"."""
+    (container,) = one(overlay, "Deployment")["spec"]["template"]["spec"]["containers"]
+    environ: dict[str, str] = {}
+    for source in container["envFrom"]:
+        environ |= one(overlay, "ConfigMap", source["configMapRef"]["name"])["data"]
+    return environ | {item["name"]: item.get("value", "x") for item in container["env"]}
