@@ -64,7 +64,7 @@ def answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Read an answer; a body that is no Status (a proxy's page) is left out."""
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         status = None
     wish = headers.get("Retry-After") or ""
     retry_after = min(float(wish), LONGEST_WAIT) if wish.isascii() and wish.isdigit() else None

@@ -164,7 +164,7 @@ def _object(body: bytes) -> Object:
     """Parse an answer."""
     try:
         value: Any = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Transient("ApiUnavailable", "API server: the answer is no JSON") from error
     if not isinstance(value, dict):
         raise Transient("ApiUnavailable", "API server: the answer is no object")
