@@ -3,12 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 Value = TypeVar("Value")
 
 
-def eventually(look: Callable[[], Value], deadline: float = 20.0, *, every: float = 0.02) -> Value:
+def eventually(look: Callable[[], Value | Literal[False] | None], deadline: float = 20.0, *, every: float = 0.02) -> Value:
     """Give the first true value of `look`; AssertionError when the deadline (seconds) passes before."""
     end = time.monotonic() + deadline
     while not (value := look()):
