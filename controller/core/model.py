@@ -150,6 +150,7 @@ class StageRecord:
     finished: str = ""
     attempts: int = 0
     waiting_since: str = ""  # first seen unable to start
+    waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
 
 
@@ -178,6 +179,7 @@ class PastRun:
     commit: str = ""
     trigger: str = ""
     reason: str = ""
+    message: str = ""
     started: str = ""
     finished: str = ""
 
@@ -210,6 +212,17 @@ class Record:
     def active(self) -> bool:
         """Whether a run is under way."""
         return self.spec is not None and not self.finished
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a stage as its log folder tells it."""
+
+    number: int
+    ended: bool
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
 
 
 # --- what the controller's settings mean for the planner -------------------------------------------

@@ -1,15 +1,15 @@
-"""One request, top to bottom: observe, plan, record, act. Owns the Protocols of what it needs from the edge."""
+"""What the reconciler needs from the edge. Errors of every method: those of core/errors.py, and no others."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from controller.core.model import Children, Object, ProjectTree
+from controller.core.model import Attempt, Children, Object, ProjectTree
 
 
 class Cluster(Protocol):
-    """The API server, one namespace of it. Reads named `cached_*` come from the watch caches and never block."""
+    """One namespace of the API server. What is named `cached_*` comes from the watch caches and never blocks."""
 
     def cached_request(self, name: str) -> Object | None:
         """Give the request's ConfigMap (label coachwork.io/role=request)."""
@@ -30,13 +30,13 @@ class Cluster(Protocol):
         """List the pods of one Job from the API server itself."""
 
     def create(self, manifest: Object) -> Object:
-        """Create. Raises Refused, Transient; `AlreadyExists` where the name is taken."""
+        """Create. Raises AlreadyExists where a living object has the name; Refused, NotYet, Transient."""
 
     def apply(self, manifest: Object) -> Object:
-        """Server-side apply, forced; `manifest` carries metadata.uid where the object should exist already."""
+        """Server-side apply, forced; metadata.uid is in the manifest. Raises Conflict where the uid is another."""
 
     def replace(self, manifest: Object) -> Object:
-        """Update with metadata.resourceVersion as the precondition. Raises `Conflict` if it has moved on."""
+        """Update with metadata.resourceVersion as the precondition. Raises Conflict where it has moved on."""
 
     def delete(self, kind: str, name: str, uid: str) -> None:
         """Delete with propagationPolicy Background and the uid as precondition; nothing if it is gone."""
@@ -46,28 +46,17 @@ class Source(Protocol):
     """Git."""
 
     def resolve(self, repository: str, ref: str) -> str:
-        """Give the full commit that `ref` ("" for HEAD) names on the remote now. Raises Invalid, Transient."""
+        """Give the full commit that `ref` ("" for HEAD) names on the remote now. Raises Invalid, NotYet, Transient."""
 
     def publish(self, repository: str, commit: str) -> None:
-        """Have the checkout of `commit` on the volume, complete. Raises Invalid, Transient."""
+        """Have the checkout of `commit` on the volume, complete. Raises Invalid, NotYet, Transient."""
 
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
         """Give what the core reads of the project in folder `path` of a published checkout. Raises Invalid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt of a stage as its log folder tells it."""
-
-    number: int
-    ended: bool
-    exit_code: int | None = None
-    reason: str = ""
-    message: str = ""
-
-
 class Volume(Protocol):
-    """The shared volume."""
+    """The shared volume; paths are those of core/layout.py."""
 
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
         """Make these folders, group-writable."""
@@ -78,5 +67,28 @@ class Volume(Protocol):
     def recall_record(self, path: PurePosixPath) -> Mapping[str, str] | None:
         """Give the record's copy, None if there is none."""
 
+    def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
+        """Write run.json, atomically."""
+
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first."""
+
+    def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
+        """Remove the request's other runs, and what earlier requests of this name left."""
+
+    def forget(self, name: str, *, living: str = "") -> None:
+        """Remove the folders of all requests of this name but the one whose uid is `living`."""
+
+
+class Metrics(Protocol):
+    """What the reconciler counts."""
+
+    def run_ended(self, outcome: str) -> None:
+        """Count a run by its outcome: Succeeded, Failed, Cancelled, Invalid."""
+
+
+class Clock(Protocol):
+    """The time now, aware."""
+
+    def __call__(self) -> datetime:
+        """Give the time."""

@@ -1,0 +1,35 @@
+# The controller's image; out of the box also the image of stages that name none.
+# git and ssh: the controller's own. /usr/local/bin/python3 stays free of our packages, so that stages see a plain Python.
+FROM python:3.12-slim AS base
+RUN (command -v git && command -v ssh) >/dev/null || { \
+        apt-get update && apt-get install -y --no-install-recommends ca-certificates git openssh-client \
+        && rm -rf /var/lib/apt/lists/*; }
+# The file system is read-only in a pod, so whatever is not compiled here would be compiled at every start.
+RUN python3 -m compileall -q -j 0 -x '/(tests?|idlelib|lib2to3|site-packages|ensurepip)/' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
+FROM base AS build
+ENV UV_PROJECT_ENVIRONMENT=/opt/coachwork UV_PYTHON=/usr/local/bin/python3 UV_PYTHON_DOWNLOADS=never \
+    UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1
+WORKDIR /build
+COPY pyproject.toml uv.lock ./
+# uv itself comes at the version and with the hashes that the lock file holds for it.
+RUN python3 -c "import tomllib; \
+uv = next(p for p in tomllib.load(open('uv.lock', 'rb'))['package'] if p['name'] == 'uv'); \
+print('uv==' + uv['version'], *('--hash=' + wheel['hash'] for wheel in uv['wheels']))" > uv.txt \
+    && python3 -m pip install --quiet --no-cache-dir --only-binary :all: --require-hashes --target /opt/uv -r uv.txt
+RUN /opt/uv/bin/uv sync --locked --no-dev --no-install-project
+COPY README.md LICENSE ./
+COPY controller controller
+RUN /opt/uv/bin/uv sync --locked --no-dev --no-editable
+
+FROM base
+COPY --from=build /opt/coachwork /opt/coachwork
+RUN ln -s /opt/coachwork/bin/coachwork /opt/coachwork/bin/uv /usr/local/bin/ \
+    && groupadd --gid 10001 coachwork \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin coachwork
+ENV PYTHONUNBUFFERED=1
+WORKDIR /tmp
+USER 10001:10001
+EXPOSE 8080
+ENTRYPOINT ["/opt/coachwork/bin/coachwork"]

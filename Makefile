@@ -1,0 +1,69 @@
+# `make` or `make help` lists what there is. Each target's line is the comment after its `##`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+READY := .venv/.ready
+IMAGE ?= coachwork:dev
+# A fresh machine has Python, git and make; which Python is new enough is looked up once, and only by `setup`.
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3.14 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# Hermetic: a cluster that the shell happens to know is not touched, and no setting of a controller leaks in.
+HERMETIC := env -u KUBECONFIG -u E2E_LOAD_IMAGE $(addprefix -u ,$(filter COACHWORK_%,$(.VARIABLES)))
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Needs: Python 3.11 or later, git, make; PyPI for the first run. 'make e2e' also: kubectl and a cluster."
+
+.PHONY: setup
+setup: $(READY) ## Make .venv with exactly the locked packages (done by the others when needed)
+
+$(READY): pyproject.toml uv.lock
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 or later on PATH; install one, or say PYTHON=/path" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv || \
+		{ rm -rf .venv; echo "setup: '$(PYTHON) -m venv' failed; on Debian install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv sync --locked --quiet
+	@touch $@
+
+.PHONY: format
+format: $(READY) ## Rewrite the code in the project's format, with the fixes that are safe
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+.PHONY: lint
+lint: $(READY) ## Check format and style
+	$(BIN)/ruff format --check --quiet --diff .
+	$(BIN)/ruff check .
+
+.PHONY: types
+types: $(READY) ## Check types, strictly
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: $(READY) ## Check that no room of the code reaches into one that it must not know
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: $(READY) ## Run all tests that need no cluster
+	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+.PHONY: check
+check: lint types layers test ## Everything that needs no cluster: lint, types, layers, test
+
+.PHONY: image
+image: ## Build IMAGE (coachwork:dev), and hand it to the cluster's nodes if E2E_LOAD_IMAGE says how
+	$(if $(E2E_LOAD_IMAGE),$(E2E_LOAD_IMAGE),docker build --tag) $(IMAGE) .
+
+.PHONY: e2e
+e2e: $(READY) ## Run the tests that need a cluster: KUBECONFIG, and E2E_LOAD_IMAGE to build and load the image
+	@test -n "$${KUBECONFIG:-}" || { echo "e2e: KUBECONFIG must name a test cluster's kubeconfig" >&2; exit 2; }
+	@test -n "$(E2E_LOAD_IMAGE)" || { echo "e2e: E2E_LOAD_IMAGE must be the command that builds the image under a tag" \
+		"and loads it: it is called as '\$$E2E_LOAD_IMAGE coachwork:dev .'" >&2; exit 2; }
+	@command -v kubectl >/dev/null || { echo "e2e: kubectl is not on PATH" >&2; exit 2; }
+	$(E2E_LOAD_IMAGE) coachwork:dev .
+	$(BIN)/pytest tests/e2e tests/contract $(ARGS)

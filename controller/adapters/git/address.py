@@ -1,0 +1,130 @@
+"""What may be handed to git: addresses, refs and paths, judged as hostile text. Pure.
+
+The request's parser judges them too; this is the last look before a process starts.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import SplitResult, urlsplit
+
+from controller.adapters.git.faults import clean
+from controller.core.errors import Invalid
+
+FULL = re.compile(r"[0-9a-fA-F]{40}")
+ABBREVIATED = re.compile(r"[0-9a-fA-F]{7,39}")
+
+URL_LIMIT = 2048
+REF_LIMIT = 255
+SHOWN = 5  # names in a suggestion
+
+
+def place(url: str) -> str:
+    """Give the start of a message about a repository; nothing before an `@` is shown, whatever it is."""
+    return f"repository {clean(url.rpartition('@')[2])}"
+
+
+def check_repository(url: str, *, allow_file: bool, where: str = "") -> None:
+    """Raise Invalid(RepositoryRefused) unless `url` is an address that git may be given.
+
+    `where` names what holds the address, if that is not the request.
+    """
+    fault = _fault(url, allow_file=allow_file)
+    if fault:
+        raise Invalid("RepositoryRefused", [f"{where or place(url)}: {fault}"])
+
+
+def _fault(url: str, *, allow_file: bool) -> str:
+    """Give what is wrong with an address and the remedy, "" if nothing."""
+    if not url or len(url) > URL_LIMIT:
+        return f"the address is empty or longer than {URL_LIMIT} characters: give the repository's https address"
+    if not url.isprintable() or " " in url or "\\" in url:
+        return "the address has a space, a backslash or a control character: give the repository's https address"
+    if url.startswith("-") or "::" in url.split("/", maxsplit=1)[0]:
+        return "this is an option or a remote helper, not an address: give the repository's https address"
+    if url.startswith(("/", "file:///")):
+        return "" if allow_file else "local paths are switched off: give the repository's https address"
+    if url.startswith("ssh://") or re.match(r"[^/:]+:(?!//)", url):
+        return "ssh is not supported yet: give the repository's https address"
+    return _web_fault(url)
+
+
+def _web_fault(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        return "this is no valid URL: give the repository's https address"
+    if parts.scheme not in {"http", "https"}:
+        return "only http and https addresses are supported: give the repository's https address"
+    return _parts_fault(parts)
+
+
+def _parts_fault(parts: SplitResult) -> str:
+    if "@" in parts.netloc:
+        return "the address holds credentials: remove them from the URL, and change them, since others may have read it"
+    if not parts.hostname or not parts.path.strip("/"):
+        return "the address names no host or no repository: give the repository's https address"
+    if parts.query or parts.fragment:
+        return "the address has a query or a fragment: give the repository's plain https address"
+    return ""
+
+
+def relative(base: str, url: str) -> str:
+    """Give a submodule's address; `./` and `../` are relative to the repository that holds it (gitmodules(5)).
+
+    One that climbs above the host is given as it stands, and so refused later.
+    """
+    if not url.startswith(("./", "../")):
+        return url
+    scheme, separator, path = base.rstrip("/").rpartition("://")
+    parts, rest = path.split("/"), url
+    while rest.startswith(("./", "../")):
+        step, _, rest = rest.partition("/")
+        if step == "..":
+            parts = parts[:-1]
+    return f"{scheme}{separator}{'/'.join([*parts, rest])}" if any(parts) else url
+
+
+def check_ref(ref: str) -> None:
+    """Raise Invalid(RefNotFound) unless `ref` can be a ref's name (git-check-ref-format(1)) or a commit."""
+    bad = (
+        len(ref) > REF_LIMIT
+        or not ref.isprintable()
+        or ref.startswith(("-", "/", "."))
+        or ref.endswith(("/", ".", ".lock"))
+        or re.search(r"\.\.|//|/\.|@\{|[ ~^:?*\[\\]", ref)
+    )
+    if bad:
+        line = f'ref: "{clean(ref, 100)}" can\'t be the name of a branch, a tag or a commit (git-check-ref-format)'
+        raise Invalid("RefNotFound", [f"{line}: give one that `git ls-remote` shows"])
+
+
+def pick(refs: Mapping[str, str], ref: str) -> str:
+    """Give the commit that `ref` names among the advertised refs, "" if none.
+
+    The order is that of gitrevisions(7): the full name, refs/X, refs/tags/X, refs/heads/X. So a tag wins over a
+    branch of its name. An annotated tag gives the commit that it points to.
+    """
+    for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
+        if name in refs:
+            return refs.get(f"{name}^{{}}", refs[name])
+    return ""
+
+
+def unknown_ref(url: str, refs: Iterable[str], ref: str) -> Invalid:
+    """Give the error for a ref that the remote does not have, with the nearest ones that it has."""
+    short = sorted({name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in refs if "^" not in name})
+    names = [name for name in short if name != "HEAD" and not name.startswith("refs/")]
+    near = difflib.get_close_matches(ref, names, SHOWN) or names[:SHOWN]
+    there = f"; there are: {', '.join(clean(name, 60) for name in near)}" if near else ""
+    what = f'no branch, tag or commit "{clean(ref, 100)}"' if ref else "no commit that HEAD names: give a `ref`"
+    return Invalid("RefNotFound", [f"{place(url)}: it has {what}{there}"])
+
+
+def check_path(path: str) -> None:
+    """Raise Invalid(PathNotFound) unless `path` is a relative POSIX path that stays below the repository."""
+    parts = path.split("/")
+    if not path or not path.isprintable() or path.startswith("/") or "\\" in path or ".." in parts or ".git" in parts:
+        line = f'path: "{clean(path, 100)}" does not stay inside the repository: give a folder relative to its root'
+        raise Invalid("PathNotFound", [line])

@@ -1,0 +1,164 @@
+"""Checkouts: immutable folders under their commit, complete or absent.
+
+Refuses repositories above the limits before a file of theirs is written, and files that would pass for ours.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from controller.adapters.git import faults
+from controller.adapters.git.address import place
+from controller.adapters.git.command import Failed, Limits, TimedOut, TooLarge
+from controller.adapters.git.files import make_folder, partial, put, sweep_partials, sync_folder, write_synced
+from controller.adapters.git.locks import Locks
+from controller.adapters.git.mirror import Mirrors, too_large
+from controller.adapters.git.settings import GitSettings
+from controller.adapters.git.submodules import Entry, check, entries, submodules
+from controller.core import layout
+from controller.core.errors import Invalid, Transient
+
+Result = TypeVar("Result")
+
+DEPTH = 8  # of submodules in submodules
+MODULES = 64  # submodules of one checkout
+
+CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
+
+
+@dataclass(slots=True)
+class Budget:
+    """What one checkout, submodules included, may still take."""
+
+    files: int
+    bytes: int
+    modules: int = MODULES
+
+    def take(self, listed: list[Entry]) -> None:
+        """Take a commit's files off. Raises TooLarge."""
+        self.files -= len(listed)
+        self.bytes -= sum(entry.size for entry in listed)
+        self.modules -= 1
+        if self.files < 0 or self.bytes < 0 or self.modules < 0:
+            raise TooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One checkout that is being built: the repository asked for, the folder, what it may still take."""
+
+    url: str
+    root: Path
+    budget: Budget
+
+
+class Checkouts:
+    """All checkouts on the volume."""
+
+    def __init__(self, root: Path, settings: GitSettings, mirrors: Mirrors) -> None:
+        """Take the volume's root."""
+        self._root = root
+        self._settings = settings
+        self._mirrors = mirrors
+        self._locks = Locks(settings.wait)
+
+    def path(self, url: str, commit: str) -> Path:
+        """Give the checkout's folder, whether it is there or not."""
+        return self._root / layout.checkout(url, commit)
+
+    def complete(self, url: str, commit: str) -> bool:
+        """Tell whether the checkout is there, whole."""
+        try:
+            return (self.path(url, commit) / layout.COMPLETE).read_text(encoding="utf-8") == commit
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def publish(self, url: str, commit: str) -> None:
+        """Have the checkout there, whole. Raises Invalid, Transient, NotYet."""
+        if self.complete(url, commit):
+            return
+        target = self.path(url, commit)
+        make_folder(target.parent)
+        with self._locks.hold(target.parent / ".lock", place(url)):
+            if not self.complete(url, commit):
+                sweep_partials(target)
+                self._build(url, commit, target)
+
+    def _build(self, url: str, commit: str, target: Path) -> None:
+        with partial(target) as folder:
+            build = Build(url, folder, Budget(self._settings.max_files, self._settings.max_bytes))
+            try:
+                self._lay(build, url, commit, "", 0)
+            except TooLarge:
+                raise too_large(url, self._settings) from None
+            except TimedOut:
+                limit = self._settings.fetch_timeout
+                line = f"{place(url)}: the checkout took longer than {limit:g} s; it is tried again"
+                raise Transient("GitTimeout", line) from None
+            _seal(folder, commit)
+            put(folder, target)
+
+    def _lay(self, build: Build, url: str, commit: str, below: str, depth: int) -> None:
+        """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
+        listed = self._sound(url, commit, lambda: entries(self._mirrors, url, commit))
+        build.budget.take(listed)
+        if not below and any(entry.path.split("/")[0] == layout.COMPLETE for entry in listed):
+            line = f"{place(build.url)}: {layout.COMPLETE} at its root is a name that Coachwork needs: rename it"
+            raise Invalid("RepositoryRefused", [line])
+        self._sound(url, commit, lambda: self._write(build, url, commit, below))
+        modules = self._sound(url, commit, lambda: submodules(self._mirrors, url, commit, listed))
+        for module in modules:
+            if module.url:  # else nobody says where it is; source.py tells of its empty folder
+                check(module, allow_file=self._settings.allow_file)
+                inside = f"{below}/{module.path}".lstrip("/")
+                _enter(build, inside, depth + 1)
+                self._lay(build, module.url, module.commit, inside, depth + 1)
+
+    def _sound(self, url: str, commit: str, action: Callable[[], Result]) -> Result:
+        """Work with the mirror; one in which that fails is broken, and made again once."""
+        self._mirrors.have(url, commit)
+        try:
+            return action()
+        except Failed as failed:
+            if faults.known(failed.stderr):
+                raise faults.error(place(url), failed.stderr) from None
+        self._mirrors.rebuild(url)
+        self._mirrors.have(url, commit)
+        try:
+            return action()
+        except Failed as failed:
+            raise faults.error(place(url), failed.stderr) from None
+
+    def _write(self, build: Build, url: str, commit: str, below: str) -> None:
+        """Write a commit's files by git's plumbing, which runs no hook, and no filter where none is configured."""
+        index = build.root / ".git-index"
+        env = {"GIT_WORK_TREE": str(build.root / below), "GIT_INDEX_FILE": str(index)}
+        limits = Limits(self._settings.fetch_timeout, build.root, self._settings.max_bytes)
+        try:
+            self._mirrors.local(url, ["read-tree", commit], limits, **env)
+            self._mirrors.local(url, ["checkout-index", "--all", "--force", "--quiet"], limits, **env)
+        finally:
+            index.unlink(missing_ok=True)
+
+
+def _enter(build: Build, path: str, depth: int) -> None:
+    """Raise Invalid unless a submodule's folder is a plain one of the checkout, and not too deep."""
+    folder = build.root / path
+    real = folder.resolve() == build.root.resolve() / path and folder.is_dir()
+    if not real or depth > DEPTH:
+        why = f"it is more than {DEPTH} deep" if real else "its folder is no folder of the checkout"
+        raise Invalid("RepositoryRefused", [f'{place(build.url)}: submodule "{faults.clean(path)}": {why}: remove it'])
+
+
+def _seal(folder: Path, commit: str) -> None:
+    """Make the folder answer `git rev-parse HEAD`, and mark it whole: the last thing before the rename."""
+    git = folder / ".git"
+    for part in (git / "objects", git / "refs"):
+        make_folder(part)
+    (git / "config").write_text(CONFIG, encoding="utf-8")
+    (git / "HEAD").write_text(f"{commit}\n", encoding="utf-8")
+    write_synced(folder / layout.COMPLETE, commit)
+    for file in (git / "config", git / "HEAD", folder / layout.COMPLETE):
+        file.chmod(0o664)
+    sync_folder(folder)

@@ -1,0 +1,241 @@
+"""One git process: with a clean environment, hard limits, and an end to its whole process group.
+
+Refuses the surroundings' configuration and credentials; CA and proxy variables pass.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from git.cmd import Git
+
+PASSED = frozenset({
+    *("PATH", "LD_LIBRARY_PATH", "TMPDIR"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+})  # fmt: skip
+
+CONFIG = {
+    "protocol.allow": "never",
+    "protocol.http.allow": "always",
+    "protocol.https.allow": "always",
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.askPass": "",
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.symlinks": "true",  # a link is data until somebody follows it; tree.py doesn't follow those that leave
+    "core.sharedRepository": "group",
+    "credential.helper": "",
+    "http.followRedirects": "initial",
+    "http.lowSpeedLimit": "1",  # with lowSpeedTime: a git that outlives a killed controller ends by itself
+    "http.lowSpeedTime": "300",
+    "fetch.unpackLimit": "1",  # keep packs: few files, fsynced by git
+    "fetch.recurseSubmodules": "false",
+    "submodule.recurse": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "fetch.fsckObjects": "true",
+}
+
+# Old histories are full of these, and no file comes out of them; submodules.py judges .gitmodules itself, and only
+# that of the commit which is checked out. What stays an error: `..`, `.git`, duplicate and unsorted entries, and so on.
+HARMLESS = (
+    *("badDate", "badDateOverflow", "badEmail", "badName", "badTagName", "badTimezone", "missingEmail"),
+    *("missingNameBeforeEmail", "missingSpaceBeforeDate", "missingSpaceBeforeEmail", "missingTagEntry"),
+    *("multipleAuthors", "zeroPaddedDate", "zeroPaddedFilemode"),
+    *("gitmodulesLarge", "gitmodulesMissing", "gitmodulesBlob", "gitmodulesName", "gitmodulesParse"),
+    *("gitmodulesPath", "gitmodulesSymlink", "gitmodulesUpdate", "gitmodulesUrl"),
+)
+
+POLL = 0.2  # seconds between looks at the clock and the watched folder
+STDOUT_LIMIT = 64 * 1024 * 1024  # bytes: the refs of a very large repository, or 100,000 long paths
+STDERR_LIMIT = 64 * 1024
+
+
+class Failed(Exception):
+    """Git ended with an error; `stderr` is as hostile as the remote."""
+
+    def __init__(self, status: int, stderr: str) -> None:
+        """Take the exit status and what git said."""
+        self.stderr = stderr
+        super().__init__(f"git exited with status {status}")
+
+
+class TimedOut(Exception):
+    """Git, with all its children, was ended at its time limit."""
+
+
+class TooLarge(Exception):
+    """Git was ended because what it wrote exceeded a limit."""
+
+
+@dataclass(slots=True)
+class Limits:
+    """When a git process has to end: after `seconds`, or when `folder` holds more than `bytes`."""
+
+    seconds: float
+    folder: Path | None = None
+    bytes: int = 0
+    _deadline: float = field(init=False)
+    _next_look: float = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        self._deadline = time.monotonic() + self.seconds
+
+    def left(self) -> float:
+        """Give the seconds until the deadline. Raises TimedOut."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimedOut
+        return left
+
+    def look(self, *, now: bool = False) -> None:
+        """Measure the folder if it is time to (a large one less often). Raises TooLarge."""
+        started = time.monotonic()
+        if self.folder is None or (started < self._next_look and not now):
+            return
+        if size_of(self.folder, self.bytes) > self.bytes:
+            raise TooLarge
+        ended = time.monotonic()
+        self._next_look = ended + max(POLL, 5 * (ended - started))
+
+
+def size_of(folder: Path, enough: int) -> int:
+    """Give the bytes of all files below `folder`, counting no further than just above `enough`."""
+    total, folders = 0, [os.fspath(folder)]
+    while folders and total <= enough:
+        # A file that git renames or removes while we look is no error.
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                    continue
+                with suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Runs git. `home` is an empty folder; `on_call` is told the operation and its outcome."""
+
+    home: Path
+    allow_file: bool
+    on_call: Callable[[str, str], None] | None = None
+
+    def run(self, arguments: Sequence[str], limits: Limits, env: Mapping[str, str] | None = None) -> bytes:
+        """Give git's standard output. `arguments` start with the subcommand. Raises Failed, TimedOut, TooLarge."""
+        with self._counted(arguments[0]):
+            with _started(self._command(arguments), {**self._environment(), **(env or {})}) as process:
+                out, err = _drain(process, limits)
+                status = process.wait(limits.left())
+            if status:
+                raise Failed(status, err.decode(errors="replace"))
+            limits.look(now=True)
+            return out
+
+    @contextmanager
+    def _counted(self, operation: str) -> Iterator[None]:
+        outcome = "error"
+        try:
+            yield
+            outcome = "ok"
+        except (TimedOut, subprocess.TimeoutExpired) as error:
+            outcome = "timeout"
+            raise TimedOut from error
+        except TooLarge:
+            outcome = "too-large"
+            raise
+        finally:
+            if self.on_call:
+                self.on_call(operation, outcome)
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        config = {**CONFIG, **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS}}
+        if self.allow_file:
+            config["protocol.file.allow"] = "always"
+        settings = [part for key, value in config.items() for part in ("-c", f"{key}={value}")]
+        # GitPython always adds to os.environ and never takes away; `env -u` does, and shows names only in argv.
+        unset = [part for name in sorted(set(os.environ) - PASSED) for part in ("-u", name)]
+        return ["env", *unset, *("git", "--no-pager", *settings), *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        env = {
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_CEILING_DIRECTORIES": str(self.home.parent),
+            "LANGUAGE": "C",
+            "LC_ALL": "C",
+        }
+        # A git whose curl is built on GnuTLS (Debian's) knows nothing of SSL_CERT_FILE.
+        if "SSL_CERT_FILE" in os.environ and "GIT_SSL_CAINFO" not in os.environ:
+            env["GIT_SSL_CAINFO"] = os.environ["SSL_CERT_FILE"]
+        return env
+
+
+@contextmanager
+def _started(command: list[str], env: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start git in a session of its own, and leave nothing of it running.
+
+    GitPython's own kill_after_timeout finds children through `pgrep` or `ps`, which small images lack, and lists them
+    once: a git-remote-https may live on and hold the connection. A process group needs neither.
+    """
+    # In a new session git has no terminal to ask on either; the umask lets the group write on the shared volume.
+    handle = Git().execute(command, as_process=True, env=env, start_new_session=True, umask=0o002)
+    process = handle.proc
+    if process is None:
+        raise AssertionError("GitPython gave no process")
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.returncode is None:  # not reaped yet, so its id and its group are still its own
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+def _drain(process: "subprocess.Popen[bytes]", limits: Limits) -> tuple[bytes, bytes]:
+    """Read both streams to their ends, bounded, with an eye on the limits."""
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(_stream(process.stdout), selectors.EVENT_READ, out)
+        selector.register(_stream(process.stderr), selectors.EVENT_READ, err)
+        while selector.get_map():
+            for key, _ in selector.select(min(POLL, limits.left())):
+                chunk = os.read(key.fd, 65536)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                key.data.extend(chunk)
+            del err[STDERR_LIMIT:]
+            if len(out) > STDOUT_LIMIT:
+                raise TooLarge
+            limits.look()
+    return bytes(out), bytes(err)
+
+
+def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise AssertionError("git was started without pipes")
+    return stream

@@ -1,0 +1,69 @@
+"""Small things that are done to folders on the shared volume. Refuses to leave a published folder half."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial-"  # start of the name of a folder that is being built
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, writable by the group whatever the umask, set-group-id kept."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        one.chmod(one.stat().st_mode | 0o070)
+
+
+@contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """Give an empty sibling of `target` to build in; what is left of it at the end is removed.
+
+    The name differs each time: a git that outlived a killed controller can't write into our folder.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{target.name}.", dir=target.parent))
+    try:
+        folder.chmod(0o775 | folder.stat().st_mode)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_partials(target: Path) -> None:
+    """Remove what earlier, killed builds of `target` left. The caller holds the lock of `target`."""
+    for folder in target.parent.glob(f"{PARTIAL}{target.name}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard(target: Path) -> None:
+    """Take a folder away: out of sight by rename first, so that nobody meets half of it."""
+    if target.exists():
+        with partial(target) as aside:
+            target.rename(aside / "gone")
+
+
+def put(folder: Path, target: Path) -> None:
+    """Publish a built folder by rename, durably. What stood there, incomplete, is taken away."""
+    discard(target)
+    folder.rename(target)
+    sync_folder(target.parent)
+
+
+def write_synced(file: Path, text: str) -> None:
+    """Write a file and have it on the disk."""
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's entries on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,77 @@
+"""Locks with a bounded wait: among the threads of this process, and among processes on the shared volume.
+
+Both, because some network file systems know a file lock by process only. Refuses to wait for long: NotYet instead.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from controller.core.errors import NotYet
+
+PAUSE = 0.05  # seconds between two tries on a file lock
+BACK = 5.0  # seconds until a pass that found no room comes back
+
+
+class Locks:
+    """Named locks; a name is a file on the volume."""
+
+    def __init__(self, wait: float) -> None:
+        """Take the longest wait in seconds."""
+        self._wait = wait
+        self._guard = threading.Lock()
+        self._threads: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()
+
+    @contextmanager
+    def hold(self, file: Path, what: str) -> Iterator[None]:
+        """Hold the lock on `file`, whose folder exists. Raises NotYet, saying that `what` is being worked on."""
+        deadline = time.monotonic() + self._wait
+        with self._guard:
+            lock = self._threads.setdefault(file, threading.Lock())
+        if not lock.acquire(timeout=self._wait):
+            raise NotYet(BACK, f"{what}: another pass is working on it")
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+            try:
+                _lock_file(descriptor, deadline, what)
+                yield
+            finally:
+                os.close(descriptor)  # which gives the file lock up
+        finally:
+            lock.release()
+
+
+def _lock_file(descriptor: int, deadline: float, what: str) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise NotYet(BACK, f"{what}: another process is working on it") from None
+            time.sleep(PAUSE)
+        else:
+            return
+
+
+class Slots:
+    """The few places for git processes that talk to remotes, so that dead remotes never hold all workers."""
+
+    def __init__(self, count: int, wait: float) -> None:
+        """Take the number of places and the longest wait in seconds."""
+        self._places = threading.BoundedSemaphore(count)
+        self._wait = wait
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Take a place. Raises NotYet."""
+        if not self._places.acquire(timeout=self._wait):
+            raise NotYet(BACK, "all places for Git are taken by other repositories")
+        try:
+            yield
+        finally:
+            self._places.release()

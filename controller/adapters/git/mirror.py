@@ -1,0 +1,169 @@
+"""One bare mirror for each repository: what the remote advertises, and fetching what is missing.
+
+Refuses to fetch what is there already, and to keep a mirror that git can't read.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from controller.adapters.git import faults
+from controller.adapters.git.address import place
+from controller.adapters.git.command import Failed, Limits, Runner, TimedOut, TooLarge
+from controller.adapters.git.files import make_folder, partial, put, sweep_partials
+from controller.adapters.git.locks import Locks, Slots
+from controller.adapters.git.settings import GitSettings
+from controller.core import layout
+from controller.core.errors import Invalid, Transient
+
+BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")  # not the hosts' refs/pull/*
+KEPT = "refs/coachwork/"  # commits that no branch or tag of the remote holds
+CANDIDATES = 16  # objects looked at for an abbreviated commit
+
+FETCH = (
+    *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head"),
+    *("--no-recurse-submodules", "--no-auto-maintenance"),
+)
+
+
+class Mirrors:
+    """All mirrors on the volume."""
+
+    def __init__(self, root: Path, settings: GitSettings, runner: Runner) -> None:
+        """Take the volume's root."""
+        self._root = root
+        self._settings = settings
+        self._runner = runner
+        self._locks = Locks(settings.wait)
+        self._slots = Slots(settings.concurrency, settings.wait)
+
+    def advertised(self, url: str) -> dict[str, str]:
+        """Ask the remote, once: give its refs, annotated tags also peeled as `NAME^{}`. Raises Invalid, Transient."""
+        out = self._remote(url, ["ls-remote", "--", url], Limits(self._settings.resolve_timeout))
+        lines = out.decode(errors="replace").split("\n")
+        found = (re.fullmatch(r"([0-9a-f]{40})\t(.+)", line) for line in lines)
+        return {line[2]: line[1] for line in found if line}
+
+    def commit(self, url: str, name: str) -> str:
+        """Give the commit that the object `name` (40 digits) of the mirror is or points to, "" if it has none."""
+        try:
+            return self.local(url, ["rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"]).decode().strip()
+        except Failed:  # missing, or the mirror is broken: both are mended by a fetch
+            return ""
+
+    def expand(self, url: str, prefix: str) -> Sequence[str]:
+        """Give the mirror's commits whose ids start with `prefix`."""
+        try:
+            objects = self.local(url, ["rev-parse", f"--disambiguate={prefix}"]).decode().split()
+        except Failed:
+            return []
+        return sorted(name for name in objects[:CANDIDATES] if self.commit(url, name) == name)
+
+    def local(self, url: str, arguments: Sequence[str], limits: Limits | None = None, **env: str) -> bytes:
+        """Run git in the mirror, without the remote. Raises Failed, TimedOut, TooLarge."""
+        environment = {"GIT_DIR": str(self._path(url)), **env}
+        return self._runner.run(arguments, limits or Limits(self._settings.fetch_timeout), environment)
+
+    def have(self, url: str, name: str) -> str:
+        """Give the commit that the object `name` (40 digits) is or points to, fetched if the mirror lacks it.
+
+        Raises Invalid (RefNotFound where the remote does not have it either), Transient, NotYet.
+        """
+        commit = self.commit(url, name)
+        if commit:
+            return commit
+        with self._held(url):
+            commit = self.commit(url, name)  # somebody else may have fetched it meanwhile
+            if not commit:
+                self._update(url)
+                commit = self.commit(url, name) or self._fetch_alone(url, name)
+        return commit
+
+    def update(self, url: str) -> None:
+        """Fetch all branches and tags. Raises Invalid, Transient, NotYet."""
+        with self._held(url):
+            self._update(url)
+
+    def rebuild(self, url: str) -> None:
+        """Throw a broken mirror away and clone again. Raises Invalid, Transient, NotYet."""
+        with self._held(url):
+            self._create(url)
+
+    def _path(self, url: str) -> Path:
+        return self._root / layout.mirror(url)
+
+    def _held(self, url: str) -> AbstractContextManager[None]:
+        path = self._path(url)
+        make_folder(path.parent)
+        return self._locks.hold(path.with_suffix(".lock"), place(url))
+
+    def _update(self, url: str) -> None:
+        """Fetch into the mirror, or make it. A failure that is not the remote's means that the mirror is broken."""
+        path = self._path(url)
+        if not path.exists():
+            self._create(url)
+            return
+        _sweep_locks(path)
+        try:
+            self._fetch(url, path, ["--prune"], BRANCHES_AND_TAGS)
+        except Transient as error:
+            if error.reason != "GitFailed":
+                raise
+            self._create(url)
+        finally:
+            _sweep_packs(path)
+
+    def _create(self, url: str) -> None:
+        path = self._path(url)
+        sweep_partials(path)
+        with partial(path) as folder:
+            limits = Limits(self._settings.fetch_timeout)
+            self._runner.run(["init", "--quiet", "--bare", "--template=", "--", str(folder)], limits)
+            self._fetch(url, folder, [], BRANCHES_AND_TAGS)
+            put(folder, path)
+
+    def _fetch_alone(self, url: str, name: str) -> str:
+        """Fetch a commit that no branch or tag holds (a pull request's, or one before a forced push)."""
+        self._fetch(url, self._path(url), [], [f"+{name}:{KEPT}{name}"])
+        commit = self.commit(url, name)
+        if not commit:
+            raise Invalid("RefNotFound", [f"{place(url)}: {name} is no commit: give a branch, a tag or a commit"])
+        return commit
+
+    def _fetch(self, url: str, folder: Path, options: Sequence[str], refspecs: Sequence[str]) -> None:
+        limits = Limits(self._settings.fetch_timeout, folder, self._settings.max_bytes)
+        self._remote(url, [*FETCH, *options, "--", url, *refspecs], limits, GIT_DIR=str(folder))
+
+    def _remote(self, url: str, arguments: Sequence[str], limits: Limits, **env: str) -> bytes:
+        """Run git with the remote, in one of the few places for that, and translate what may go wrong."""
+        with self._slots.take():
+            try:
+                return self._runner.run(arguments, limits, env)
+            except TimedOut:
+                line = f"{place(url)}: no end within {limits.seconds:g} s; it is tried again: check the server"
+                raise Transient("GitTimeout", line) from None
+            except TooLarge:
+                raise too_large(url, self._settings) from None
+            except Failed as failed:
+                raise faults.error(place(url), failed.stderr) from None
+
+
+def too_large(url: str, settings: GitSettings) -> Invalid:
+    """Give the error for a repository that exceeds a limit of the settings."""
+    size = settings.max_bytes / 1024**2
+    line = f"{place(url)}: larger than the limits ({size:g} MiB, {settings.max_files} files): keep data out of Git"
+    return Invalid("RepositoryTooLarge", [line])
+
+
+def _sweep_locks(mirror: Path) -> None:
+    """Remove the locks that a killed git left, which would stop all later ones. The caller holds our own lock."""
+    for file in [*mirror.glob("*.lock"), *mirror.glob("refs/**/*.lock")]:
+        file.unlink(missing_ok=True)
+
+
+def _sweep_packs(mirror: Path) -> None:
+    """Remove the packs that an ended git did not finish: they may be as large as the limit."""
+    for file in [*mirror.glob("objects/pack/tmp_*"), *mirror.glob("objects/pack/.tmp-*")]:
+        with suppress(FileNotFoundError):
+            file.unlink()

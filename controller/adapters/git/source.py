@@ -1,0 +1,178 @@
+"""The reconciler's Source, on git: resolve, publish, read."""
+
+import difflib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller.adapters.git.address import (
+    ABBREVIATED,
+    FULL,
+    check_path,
+    check_ref,
+    check_repository,
+    pick,
+    place,
+    unknown_ref,
+)
+from controller.adapters.git.checkout import Checkouts
+from controller.adapters.git.command import Failed, Runner, TimedOut, TooLarge
+from controller.adapters.git.faults import clean
+from controller.adapters.git.files import make_folder
+from controller.adapters.git.mirror import Mirrors
+from controller.adapters.git.settings import GitSettings
+from controller.adapters.git.submodules import entries, submodules
+from controller.adapters.git.tree import Reading, inside, read
+from controller.core import layout
+from controller.core.errors import Invalid, Transient
+from controller.core.model import ProjectTree
+
+SHOWN = 10  # folders in a message
+
+
+class Git:
+    """Git repositories on the shared volume. May be used by many threads at once."""
+
+    def __init__(
+        self, root: Path, settings: GitSettings | None = None, on_call: Callable[[str, str], None] | None = None
+    ) -> None:
+        """Take the volume's root; `on_call(operation, outcome)` is told of each git process (for metrics)."""
+        self._settings = settings or GitSettings()
+        self._root = root.resolve()
+        home = self._root / layout.MIRRORS / ".home"
+        make_folder(home)
+        runner = Runner(home, self._settings.allow_file, on_call)
+        self._mirrors = Mirrors(self._root, self._settings, runner)
+        self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
+
+    def resolve(self, repository: str, ref: str) -> str:
+        """Give the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
+
+        Only for a commit, full or abbreviated, that the mirror lacks something is fetched. A tag wins over a branch of
+        its name, and both over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused,
+        RepositoryNotFound, RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous), Transient, NotYet.
+        """
+        self._check(repository)
+        check_ref(ref)
+        with _translated(repository):
+            if FULL.fullmatch(ref):
+                return self._mirrors.have(repository, ref.lower())
+            refs = self._mirrors.advertised(repository)
+            if not refs:
+                raise Invalid("RepositoryEmpty", [f"{place(repository)}: it is empty: push a commit"])
+            commit = pick(refs, ref or "HEAD")
+            if not commit and ABBREVIATED.fullmatch(ref):
+                commit = self._abbreviated(repository, ref.lower())
+            if not commit:
+                raise unknown_ref(repository, refs, ref)
+            return commit
+
+    def publish(self, repository: str, commit: str) -> None:
+        """Have the checkout of `commit`, submodules included, on the volume, complete.
+
+        Raises Invalid (as `resolve`), Transient, NotYet.
+        """
+        self._check(repository)
+        _check_commit(commit)
+        with _translated(repository):
+            self._checkouts.publish(repository, commit)
+
+    def read(self, repository: str, commit: str, path: str) -> ProjectTree:
+        """Give what the core reads of the project in folder `path` of a published checkout.
+
+        Raises Invalid (PathNotFound, RepositoryTooLarge), Transient (NotPublished).
+        """
+        self._check(repository)
+        _check_commit(commit)
+        check_path(path)
+        if not self._checkouts.complete(repository, commit):
+            raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
+        with _translated(repository):
+            root = self._checkouts.path(repository, commit)
+            project = _project(root, path)
+            digest = self._digest(repository, commit, project.relative_to(root).as_posix(), path)
+            found = read(Reading(root, project, self._settings.max_files, self._settings.max_text))
+            warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
+        return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings)
+
+    def _check(self, repository: str) -> None:
+        check_repository(repository, allow_file=self._settings.allow_file)
+
+    def _abbreviated(self, repository: str, prefix: str) -> str:
+        found = self._mirrors.expand(repository, prefix)
+        if not found:
+            self._mirrors.update(repository)
+            found = self._mirrors.expand(repository, prefix)
+        if len(found) > 1:
+            line = f"{place(repository)}: {prefix} is the start of {' and '.join(found)}: give more digits"
+            raise Invalid("RefAmbiguous", [line])
+        return found[0] if found else ""
+
+    def _digest(self, repository: str, commit: str, inner: str, path: str) -> str:
+        """Give the id of the project's tree, from the mirror, which is fetched again if somebody took it away."""
+        self._mirrors.have(repository, commit)
+        name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
+        try:
+            out = self._mirrors.local(repository, ["rev-parse", "--verify", "--end-of-options", name])
+        except Failed:
+            line = f'path: "{clean(path)}" is inside a submodule: give that repository itself'
+            raise Invalid("PathNotFound", [line]) from None
+        return out.decode().strip()
+
+    def _empty_submodules(self, repository: str, commit: str) -> list[str]:
+        listed = entries(self._mirrors, repository, commit)
+        modules = submodules(self._mirrors, repository, commit, listed)
+        return [
+            f"{clean(module.path)}: is a submodule that .gitmodules gives no address for: its folder is empty"
+            for module in modules
+            if not module.url
+        ]
+
+
+def _check_commit(commit: str) -> None:
+    if not FULL.fullmatch(commit) or commit != commit.lower():
+        raise Invalid("RefNotFound", [f'"{clean(commit, 100)}" is no full commit: resolve it first'])
+
+
+def _project(root: Path, path: str) -> Path:
+    """Give the project's real folder. Raises Invalid(PathNotFound)."""
+    try:
+        project = (root / path).resolve(strict=True)
+    except (OSError, RuntimeError):  # not there, a file on the way, a name too long, or a loop of links
+        raise _no_folder(root, path) from None
+    if not inside(root, project):
+        line = f'path: "{clean(path)}" is a symbolic link that leaves the repository: give a folder of its own'
+        raise Invalid("PathNotFound", [line])
+    if not project.is_dir():
+        raise Invalid("PathNotFound", [f'path: "{clean(path)}" is a file: give the folder that holds the project'])
+    return project
+
+
+def _no_folder(root: Path, path: str) -> Invalid:
+    """Give the error for a folder that is not there, with the nearest ones that are."""
+    folder, missing = root, path
+    for part in Path(path).parts:
+        if not (folder / part).is_dir() or (folder / part).is_symlink():
+            missing = part
+            break
+        folder /= part
+    there = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+    there = [name for name in there if name != ".git"]
+    shown = ", ".join(clean(name, 60) for name in difflib.get_close_matches(missing, there, SHOWN) or there[:SHOWN])
+    where = folder.relative_to(root).as_posix()
+    line = f'path: no folder "{clean(path)}" in the repository: {where} has {shown or "no folders"}'
+    return Invalid("PathNotFound", [line])
+
+
+@contextmanager
+def _translated(repository: str) -> Iterator[None]:
+    """Turn what a local git process or the volume says into our errors; the remote's words are turned in mirror.py."""
+    try:
+        yield
+    except (Failed, TimedOut, TooLarge) as error:
+        line = f"{place(repository)}: its mirror on the shared volume can't be worked with; it is tried again"
+        raise Transient("GitFailed", line) from error
+    except OSError as error:
+        line = f"shared volume: {os.strerror(error.errno or 0)}: check that it is mounted, writable and not full"
+        raise Transient("VolumeFailed", line) from error

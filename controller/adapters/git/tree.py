@@ -1,0 +1,149 @@
+"""What the core reads of a checkout: the names of all files below the project, and the texts that it parses.
+
+Refuses to follow a symbolic link out of the checkout, and to load what is too large.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from controller.adapters.git.faults import clean
+from controller.core import layout
+from controller.core.errors import Invalid
+
+PROJECT_FILES = frozenset({"bodywork.ini", "bodywork.yaml", "bodywork.yml"})
+REQUIREMENTS_DEPTH = 4  # folders and file
+MAX_TEXTS = 500
+MAX_LINES = 20  # warnings of one kind
+
+LFS_START = b"version https://git-lfs.github.com/spec/"
+LFS_SIZE = 1024  # bytes; a pointer is smaller (Git LFS specification)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was found so far below `project`, a folder of the checkout `root`; both are resolved."""
+
+    root: Path
+    project: Path
+    max_files: int
+    max_text: int
+    entries: int = 0
+    files: set[str] = field(default_factory=set)
+    texts: dict[str, bytes] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    pointers: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # that are no UTF-8
+
+    def warnings(self) -> tuple[str, ...]:
+        """Give the lines about what is no error yet."""
+        return (*_some(self.links), *_some(self.pointers), *_some(self.names))
+
+
+def read(reading: Reading) -> Reading:
+    """Fill `reading`. Raises Invalid(RepositoryTooLarge) above its number of files."""
+    for name, path in _walk(reading, reading.project, "", (reading.project,)):
+        reading.files.add(name)
+        _look_at(reading, name, path)
+    reading.problems.sort()
+    return reading
+
+
+def wanted(name: str) -> bool:
+    """Tell whether the core wants the text of the file `name` (POSIX, below the project)."""
+    path = PurePosixPath(name)
+    depth = len(path.parts)
+    if depth == 1 and name in PROJECT_FILES:
+        return True
+    if depth == 2 and path.name == "config.ini":  # noqa: PLR2004  # a stage's folder and its file
+        return True
+    return depth <= REQUIREMENTS_DEPTH and bool(re.fullmatch(r"requirements.*\.txt", path.name))
+
+
+def _walk(reading: Reading, folder: Path, below: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+    """Give name and real path of each file; `above` are the real folders on the way, so that no link makes a loop."""
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    for entry in entries:
+        if folder == reading.root and entry.name in {".git", layout.COMPLETE}:
+            continue
+        reading.entries += 1
+        if reading.entries > reading.max_files:
+            line = f"the project has more than {reading.max_files} files, links followed: keep data out of Git"
+            raise Invalid("RepositoryTooLarge", [line])
+        name = below + entry.name
+        if not _is_utf8(name):
+            reading.names.append(f"{clean(_shown(name))}: the file's name is not UTF-8: it is left out")
+            continue
+        path = _target(reading, name, entry) if entry.is_symlink() else Path(entry.path)
+        if path is None:
+            continue
+        if not path.is_dir():
+            yield name, path
+        elif path not in above:
+            yield from _walk(reading, path, f"{name}/", (*above, path))
+
+
+def _target(reading: Reading, name: str, entry: os.DirEntry[str]) -> Path | None:
+    """Give where a link inside the checkout leads; None, and a line, for one that leaves it or leads nowhere."""
+    target = str(Path(entry.path).readlink())
+    try:
+        path = Path(entry.path).resolve(strict=True)
+    except (OSError, RuntimeError):  # dangling, or a loop (RuntimeError until Python 3.13)
+        why = "which does not exist"
+    else:
+        if not target.startswith("/") and inside(reading.root, path):
+            return path
+        why = "which is outside the repository"
+    line = f"{clean(name)}: is a symbolic link to {clean(_shown(target), 100)}, {why}: commit the file itself"
+    (reading.problems if wanted(name) else reading.links).append(line)
+    return None
+
+
+def inside(root: Path, path: Path) -> bool:
+    """Tell whether a resolved path is the checkout or one of its own files."""
+    return path == root or (path.is_relative_to(root) and path.relative_to(root).parts[0] != ".git")
+
+
+def _look_at(reading: Reading, name: str, path: Path) -> None:
+    """Load what the core wants, tell of Git LFS pointers."""
+    try:
+        size = path.stat().st_size
+        if size <= LFS_SIZE and path.read_bytes().startswith(LFS_START):
+            reading.pointers.append(f"{clean(name)}: is a Git LFS pointer, not the file: LFS is not supported yet")
+        if wanted(name):
+            _load(reading, name, path, size)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM}:
+            raise
+        reading.problems.append(f"{clean(name)}: can't be read ({os.strerror(error.errno)})")
+
+
+def _load(reading: Reading, name: str, path: Path, size: int) -> None:
+    if size > reading.max_text:
+        line = f"{clean(name)}: {size} bytes, at most {reading.max_text} are read: make it smaller"
+        reading.problems.append(line)
+    elif len(reading.texts) >= MAX_TEXTS:
+        reading.problems.append(
+            f"{clean(name)}: more than {MAX_TEXTS} project, config and requirements files: too many"
+        )
+    else:
+        reading.texts[name] = path.read_bytes()
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _shown(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _some(lines: list[str]) -> list[str]:
+    """Give the first lines, and how many more there are."""
+    more = len(lines) - MAX_LINES
+    return [*lines[:MAX_LINES], f"{more} more lines of this kind: {lines[MAX_LINES]} and so on"] if more > 0 else lines

@@ -1,0 +1,183 @@
+"""Signs of life: JSON log lines, and metrics in a registry of their own.
+
+No secret leaves here: what names itself a password, token or secret, and what stands in a URL before its host, is
+replaced before a line is written. No value makes a line endless.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+# --- redaction --------------------------------------------------------------------------------------
+
+HIDDEN: Final = "***"
+READ_LIMIT: Final = 64 * 1024  # characters of a value that are looked at
+VALUE_LIMIT: Final = 2 * 1024  # characters of a value that are written
+TRACE_LIMIT: Final = 16 * 1024  # of a traceback, whose end tells most
+ITEM_LIMIT: Final = 50  # of a list or mapping
+DEPTH_LIMIT: Final = 4
+
+_SECRET_KEY = re.compile(r"(?i)passw|passphrase|secret|token|credential|authorization|cookie|(api|private|ssh).?key")
+_SECRETS_IN_TEXT = (
+    (re.compile(r"://[^/\s'\"]*@"), f"://{HIDDEN}@"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"(?i)((?:passw(?:or)?d|token|secret|api_?key)=)[^&\s'\"]+"), rf"\1{HIDDEN}"),
+)
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Give the event with secrets hidden and every value bounded (a structlog processor)."""
+    return {key: _clean(key, value, DEPTH_LIMIT) for key, value in event.items()}
+
+
+def _clean(key: str, value: object, depth: int) -> object:
+    """Give `value`, which stands under `key`, as it may be written."""
+    if _SECRET_KEY.search(key):
+        return HIDDEN
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str | bytes) or not isinstance(value, Mapping | Sequence | AbstractSet):
+        return _text(str(value), TRACE_LIMIT if key == "exception" else VALUE_LIMIT)
+    if not depth:
+        return "…"
+    if isinstance(value, Mapping):
+        items = list(value.items())[:ITEM_LIMIT]
+        return {_text(str(name)): _clean(str(name), item, depth - 1) for name, item in items}
+    return [_clean("", item, depth - 1) for item in list(value)[:ITEM_LIMIT]]
+
+
+def _text(text: str, limit: int = VALUE_LIMIT) -> str:
+    """Give `text` without secrets, its middle left out beyond `limit` characters."""
+    if len(text) > READ_LIMIT:
+        # Whole words only: half a URL would no longer show that what stands before its @ is a secret.
+        text = f"{text[: READ_LIMIT // 2].rpartition(' ')[0]} … {text[-READ_LIMIT // 2 :].partition(' ')[2]}"
+    for pattern, replacement in _SECRETS_IN_TEXT:
+        text = pattern.sub(replacement, text)
+    return text if len(text) <= limit else f"{text[: limit // 4]} … {text[-(limit - limit // 4) :]}"
+
+
+# --- log lines --------------------------------------------------------------------------------------
+
+
+def configure_logging(level: str, stream: TextIO) -> None:
+    """Write one JSON object for each event of at least `level` (as in settings) to `stream`; once for a process.
+
+    Keys come in the order time, level, event, then the rest. What libraries log through `logging` (warnings and
+    worse) takes the same way, as the event "library message".
+    """
+    threshold = logging.getLevelNamesMapping()[level]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
+    ]
+    output: list[Processor] = [redact, _in_order, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[*shared, *output],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _library_message],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *output],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+
+
+def _library_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep events constant: a library's sentence becomes a value."""
+    record = event.get("_record")
+    return {**event, "event": "library message", "library": getattr(record, "name", ""), "message": event["event"]}
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put time, level and event first."""
+    return {key: event[key] for key in ("time", "level", "event") if key in event} | dict(event)
+
+
+# --- metrics ----------------------------------------------------------------------------------------
+
+RUN_OUTCOMES: Final = ("Succeeded", "Failed", "Cancelled", "Superseded", "Invalid")
+RECONCILE_RESULTS: Final = ("done", "invalid", "not-yet", "transient", "defect")
+
+
+class Metrics:
+    """The controller's metrics. Label values come from the code or the API, never from a user's text."""
+
+    def __init__(self, version: str) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._runs = Counter("coachwork_runs", "Runs that ended", ["outcome"], registry=registry)
+        self._active = Gauge("coachwork_active_runs", "Runs under way", registry=registry)
+        self._reconciles = Counter("coachwork_reconciles", "Passes over a request", ["result"], registry=registry)
+        self._duration = Histogram(
+            "coachwork_reconcile_duration_seconds",
+            "Duration of a pass over a request",
+            registry=registry,
+            buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600),
+        )
+        self._calls = Counter(
+            "coachwork_api_calls", "Calls of the API server", ["verb", "resource", "code"], registry=registry
+        )
+        self._git = Counter("coachwork_git_calls", "Calls of git", ["operation", "outcome"], registry=registry)
+        self._depth = Gauge("coachwork_queue_depth", "Requests that wait for a pass", registry=registry)
+        self._restarts = Counter("coachwork_watch_restarts", "Watches begun again", ["resource"], registry=registry)
+        build = Gauge("coachwork_build_info", "1, with the version as a label", ["version"], registry=registry)
+        build.labels(version).set(1)
+        for outcome in RUN_OUTCOMES:  # from the first scrape on, so that the first failure already is an increase
+            self._runs.labels(outcome)
+        for result in RECONCILE_RESULTS:
+            self._reconciles.labels(result)
+
+    def run_ended(self, outcome: str) -> None:
+        """Count a run that ended (one of RUN_OUTCOMES)."""
+        self._runs.labels(outcome).inc()
+
+    def active_runs(self, count: int) -> None:
+        """Tell how many runs are under way."""
+        self._active.set(count)
+
+    def reconciled(self, result: str, seconds: float) -> None:
+        """Count a pass (result: one of RECONCILE_RESULTS) and its duration."""
+        self._reconciles.labels(result).inc()
+        self._duration.observe(seconds)
+
+    def api_call(self, verb: str, resource: str, code: int | str) -> None:
+        """Count a call of the API server: verb and resource as RBAC names them, HTTP status or "error"."""
+        self._calls.labels(verb, resource, str(code)).inc()
+
+    def git_call(self, operation: str, outcome: str) -> None:
+        """Count a call of git: ls-remote, fetch or checkout; ok, invalid or transient."""
+        self._git.labels(operation, outcome).inc()
+
+    def queue_depth(self, depth: int) -> None:
+        """Tell how many requests wait for a pass."""
+        self._depth.set(depth)
+
+    def watch_restarted(self, resource: str) -> None:
+        """Count a watch that had to be begun again."""
+        self._restarts.labels(resource).inc()
+
+    def exposition(self, accept: str) -> tuple[str, bytes]:
+        """Give the content type and the text for a scraper whose Accept header is `accept`."""
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self._registry)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Give one sample as a scrape would show it, None if there is none yet."""
+        return self._registry.get_sample_value(name, dict(labels))

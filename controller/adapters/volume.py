@@ -1,0 +1,190 @@
+"""The shared volume: makes, writes, reads and removes what core/layout.py names, and nothing else.
+
+Every file is written beside its place and renamed into it. Foreign errors become Transient: a volume can come back.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from controller.core import layout
+from controller.core.errors import Transient
+from controller.core.model import Attempt
+
+FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
+READ_LIMIT = 4 * 1024 * 1024
+UID_LENGTH = 36
+
+
+class Volume:
+    """The shared volume, mounted at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the mount point; it exists."""
+        self._root = root
+
+    def prepare(self, folders: Iterable[PurePosixPath]) -> None:
+        """Make these folders, group-writable. Raises Transient."""
+        with _translated("make folders"):
+            for folder in folders:
+                self._make(self._root / folder)
+
+    def keep_record(self, path: PurePosixPath, data: Mapping[str, str]) -> None:
+        """Write the record's copy, atomically. Raises Transient."""
+        self._write(path, yaml.safe_dump(dict(data), sort_keys=True, allow_unicode=True))
+
+    def recall_record(self, path: PurePosixPath) -> Mapping[str, str] | None:
+        """Give the record's copy; None if there is none, or none that can be read. Raises Transient."""
+        with _translated("read a record"):
+            try:
+                loaded = yaml.safe_load(_read(self._root / path))
+            except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
+                return None
+        return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
+
+    def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
+        """Write run.json, atomically. Raises Transient."""
+        self._write(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
+
+    def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
+        """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
+        with _translated("read attempts"):
+            place = self._root / folder
+            numbers = {int(path.stem) for path in place.glob("*.log") if path.stem.isdigit()}
+            return [_attempt(number, place / f"{number}.json") for number in sorted(numbers)]
+
+    def requests(self) -> Sequence[str]:
+        """Give the names of the requests that have a folder here, whether they still live or not."""
+        with _translated("list runs"):
+            folders = self._root / layout.RUNS
+            return sorted({name for name, _ in _owners(folders)})
+
+    def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
+        """Remove the runs of a request other than `runs`, and what earlier requests of this name left."""
+        with _translated("remove old runs"):
+            self.forget(name, living=uid)
+            for folder in _listed(self._root / layout.request(name, uid)):
+                if folder.name.isdigit() and int(folder.name) not in runs:
+                    self._remove(folder)
+
+    def forget(self, name: str, *, living: str = "") -> None:
+        """Remove the folders of all requests of this name but the one whose uid is `living`."""
+        with _translated("remove runs"):
+            for found, uid in list(_owners(self._root / layout.RUNS)):
+                if found == name and uid != living:
+                    self._remove(self._root / layout.request(name, uid))
+
+    def publish_tools(self, files: Sequence[Path]) -> str:
+        """Have `files` in a folder of their own, complete; give that folder's digest. Raises Transient."""
+        digest = _digest(files)
+        target = self._root / layout.tools(digest)
+        with _translated("publish the tools"):
+            if (target / layout.COMPLETE).exists():
+                return digest
+            self._make(target.parent)
+            partial = target.with_name(f".{digest}-{uuid.uuid4().hex[:8]}")
+            partial.mkdir(mode=0o755)
+            for file in files:
+                shutil.copyfile(file, partial / file.name)
+                (partial / file.name).chmod(0o755)
+            (partial / layout.COMPLETE).write_text(digest)
+            _publish(partial, target)
+        return digest
+
+    def _write(self, path: PurePosixPath, text: str) -> None:
+        target = self._root / path
+        with _translated(f"write {path.name}"):
+            self._make(target.parent)
+            partial = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+            try:
+                with partial.open("w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder and those above it: `mkdir` alone would leave their modes to the umask."""
+        missing = [folder, *folder.parents]
+        for path in reversed(missing[: missing.index(self._root)]):
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            path.chmod(FOLDER_MODE)
+
+    def _remove(self, folder: Path) -> None:
+        """Remove a folder at once for all who look, then bit by bit. What resists is left for the next time."""
+        trash = self._root / layout.RUNS / f".trash-{uuid.uuid4().hex[:12]}"
+        try:
+            folder.rename(trash)
+        except FileNotFoundError:
+            return
+        for rest in self._root.joinpath(layout.RUNS).glob(".trash-*"):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def _owners(folder: Path) -> Iterator[tuple[str, str]]:
+    for entry in _listed(folder):
+        name, uid = entry.name[: -UID_LENGTH - 1], entry.name[-UID_LENGTH:]
+        if name and not entry.name.startswith("."):
+            yield name, uid
+
+
+def _listed(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return ()
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(READ_LIMIT).decode()
+
+
+def _attempt(number: int, path: Path) -> Attempt:
+    """Read what the launcher wrote at an attempt's end; the stage could write there too, so nothing is believed."""
+    try:
+        loaded = json.loads(_read(path))
+        code = loaded["exit_code"]
+        reason, message = str(loaded.get("reason", "")), str(loaded.get("message", ""))
+        return Attempt(number, ended=True, exit_code=int(code), reason=reason, message=message)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return Attempt(number, ended=False)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()[:16]
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Rename a finished folder into its place; another who was first is just as good."""
+    try:
+        partial.rename(target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = "VolumeFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "VolumeUnavailable"
+        raise Transient(reason, f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}") from error

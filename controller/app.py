@@ -1,0 +1,181 @@
+"""The composition root: puts adapters, reconciler, queue and threads together, and takes them down again.
+
+Refuses to judge anything before all watch lists have synced, and leaves a pass that has begun the time to end.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+import uv
+
+from controller.adapters.git import Git, GitSettings
+from controller.adapters.kube import connect
+from controller.adapters.telemetry import Metrics, configure_logging
+from controller.adapters.volume import Volume
+from controller.adapters.web import WebServer
+from controller.core import errors
+from controller.reconciler import Cluster, Reconciler
+from controller.settings import Settings, policy
+from controller.workqueue import WorkQueue
+
+SYNC_SECONDS = 10.0  # between two lines that say that the lists have not come yet
+DRAIN_SECONDS = 25.0  # for passes under way; the pod's grace period is 30
+
+_log = structlog.get_logger()
+
+
+class WatchedCluster(Cluster, Protocol):
+    """A cluster with its watches: what the app itself needs beyond the reconciler."""
+
+    def start(self, on_key: Callable[[str], None]) -> None:
+        """Begin to watch; each change calls `on_key` with the name of the request it is about."""
+
+    def stop(self) -> None:
+        """End the watches."""
+
+    def wait_synced(self, timeout: float) -> bool:
+        """Wait at most so many seconds for the first lists; give whether all are there."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first lists of all kinds are there."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the watches live."""
+
+    def requests(self) -> Sequence[str]:
+        """Give the names of all requests."""
+
+
+class App:
+    """The running controller."""
+
+    def __init__(
+        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Git, metrics: Metrics
+    ) -> None:
+        """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
+        self._cluster, self._volume, self._metrics = cluster, volume, metrics
+        self._queue = WorkQueue()
+        tools = volume.publish_tools(tool_files())
+        self._reconciler = Reconciler(cluster, source, volume, metrics, _now, policy(settings, tools))
+        self._workers = [
+            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
+            for number in range(settings.workers)
+        ]
+
+    def start(self, stopping: threading.Event) -> bool:
+        """Watch, wait until all lists are there, then set the workers to work. False: `stopping` came first."""
+        self._cluster.start(self._queue.add)
+        while not self._cluster.wait_synced(SYNC_SECONDS):
+            if stopping.is_set():
+                return False
+            _log.warning("waiting for the api server")
+        for name in {*self._cluster.requests(), *self._volume.requests()}:
+            self._queue.add(name)
+        for worker in self._workers:
+            worker.start()
+        _log.info("controller ready", requests=len(self._cluster.requests()))
+        return True
+
+    def stop(self) -> None:
+        """Take no more work, let what is under way end, then end the watches."""
+        self._queue.close()
+        end = time.monotonic() + DRAIN_SECONDS
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.join(max(end - time.monotonic(), 0.0))
+        self._cluster.stop()
+
+    def trouble(self) -> str:
+        """Give what only a restart would mend, "" if nothing."""
+        if not self._cluster.healthy:
+            return "a watch has died"
+        dead = [worker.name for worker in self._workers if worker.ident and not worker.is_alive()]
+        return f"{dead[0]} has died" if dead else ""
+
+    def unready(self) -> str:
+        """Give why no work is done yet, "" if it is."""
+        return "" if self._cluster.synced and self._workers[0].is_alive() else "the watch lists have not synced"
+
+    def _work(self) -> None:
+        """Reconcile one key after the other: the one place where errors end."""
+        while (key := self._queue.get()) is not None:
+            started = time.monotonic()
+            try:
+                result, details = self._reconcile(key)
+            finally:
+                self._queue.done(key)
+            seconds = time.monotonic() - started
+            self._metrics.reconciled(result, seconds)
+            self._metrics.queue_depth(len(self._queue))
+            _log.info("reconciled", request=key, result=result, seconds=round(seconds, 4), **details)
+
+    def _reconcile(self, key: str) -> tuple[str, dict[str, object]]:
+        try:
+            after = self._reconciler.reconcile(key)
+        except errors.NotYet as error:
+            self._queue.add_after(key, error.delay)
+            return "not-yet", {"waits_for": str(error), "again_in": error.delay}
+        except errors.Transient as error:
+            delay = self._queue.retry(key, at_least=error.retry_after or 0.0)
+            return "transient", {"reason": error.reason, "error": str(error), "again_in": round(delay, 2)}
+        except Exception:  # noqa: BLE001 (the worker boundary: a defect in one request must not stop the others)
+            _log.exception("defect in a pass", request=key)
+            return "defect", {"again_in": round(self._queue.retry(key), 2)}
+        self._queue.forget(key)
+        if after is not None:
+            self._queue.add_after(key, after)
+        return "done", {} if after is None else {"again_in": round(after, 2)}
+
+
+def tool_files() -> list[Path]:
+    """Give the files that stage containers run: the launcher with its parts, the installer and uv."""
+    runtime = Path(str(resources.files("controller.runtime")))
+    scripts = sorted(path for path in runtime.glob("*.py") if path.name != "__init__.py")
+    return [*scripts, Path(uv.find_uv_bin())]
+
+
+def serve(settings: Settings) -> int:
+    """Run the controller until SIGTERM or SIGINT; give the process's exit code."""
+    configure_logging(settings.log_level, sys.stdout)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    version = metadata.version("coachwork")
+    metrics = Metrics(version)
+    root = Path(settings.volume)
+    _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
+    try:
+        cluster = connect(
+            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
+        )
+        source = Git(root, _git_settings(settings), metrics.git_call)
+        app = App(settings, cluster, Volume(root), source, metrics)
+    except (errors.Invalid, errors.Transient, OSError) as error:
+        _log.error("controller can't start", error=str(error))
+        return 4
+    web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
+    web.start()
+    if app.start(stopping):
+        stopping.wait()
+    _log.info("controller stopping")
+    app.stop()
+    web.stop()
+    return 0
+
+
+def _git_settings(settings: Settings) -> GitSettings:
+    return GitSettings(allow_file=settings.allow_file_repositories)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

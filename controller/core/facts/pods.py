@@ -1,0 +1,148 @@
+"""One pod of a stage: what it does, why it waits, or why it ended."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from controller.core import names
+from controller.core.model import Cause, Object
+
+Blocked: TypeAlias = Literal["", "start", "schedule"]
+"""Which grace applies to a pod that waits: for its image, Secret or container; or for a node, quota or volume."""
+
+LAUNCHER_FAILED = 121
+"""The launcher's own exit code: trying again can't help (see runtime/launch.py and the Jobs' podFailurePolicy)."""
+
+_WAITING: Mapping[str, tuple[str, str]] = {
+    "ErrImagePull": ("ImageUnavailable", "check DOCKER_IMAGE in the project or `image` in the request"),
+    "ImagePullBackOff": ("ImageUnavailable", "check DOCKER_IMAGE in the project or `image` in the request"),
+    "ErrImageNeverPull": ("ImageUnavailable", "check DOCKER_IMAGE in the project or `image` in the request"),
+    "ImageInspectError": ("ImageUnavailable", "the node can't read this image; check DOCKER_IMAGE"),
+    "RegistryUnavailable": ("ImageUnavailable", "the registry does not answer the node"),
+    "InvalidImageName": ("InvalidImageName", "correct DOCKER_IMAGE in the project or `image` in the request"),
+    "CreateContainerConfigError": ("MissingConfiguration", "create it, or correct [secrets] in the stage's config.ini"),
+    "CreateContainerError": ("ContainerFailed", "the node could not make the container from this image"),
+    "RunContainerError": ("ContainerFailed", "the image needs a python3 of version 3.8 or later"),
+}
+_UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
+
+
+@dataclass(frozen=True, slots=True)
+class PodFact:
+    """What one pod shows. `cause` says why it failed, or else why it waits or last crashed."""
+
+    phase: str
+    ready: bool = False
+    deleting: bool = False
+    created: str = ""
+    blocked: Blocked = ""
+    cause: Cause | None = None
+    exit_code: int | None = None  # of the stage's container, when it last ended
+    crashed: bool = False  # the container is down now, and not for the first time or by choice
+    first_start: str = ""  # of the script in this pod, as the launcher says; known once it ended
+
+
+def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
+    """Give the fact about one pod; `events` are Warning events, of which those about this pod count."""
+    status = pod.get("status", {})
+    metadata = pod.get("metadata", {})
+    container = _stage_container(status)
+    state = container.get("state", {})
+    ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    message = _launcher_message(ended)
+    blocked, waiting = _waiting(pod, state, events)
+    return PodFact(
+        phase=status.get("phase", "Pending"),
+        ready=_condition(status, "Ready") == "True",
+        deleting="deletionTimestamp" in metadata,
+        created=metadata.get("creationTimestamp", ""),
+        blocked=blocked,
+        cause=waiting or _ending(status, ended, message),
+        exit_code=ended.get("exitCode"),
+        crashed=bool(ended) and "running" not in state,
+        first_start=str(message.get("first_start") or ""),
+    )
+
+
+def newest(pods: Sequence[PodFact]) -> PodFact | None:
+    """Give the pod that was created last, None of none."""
+    return max(pods, key=lambda pod: pod.created, default=None)
+
+
+def _stage_container(status: Object) -> Object:
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == names.STAGE_CONTAINER:
+            return dict(container)
+    return {}
+
+
+def _condition(status: Object, kind: str) -> str:
+    return next((str(item.get("status")) for item in status.get("conditions") or () if item.get("type") == kind), "")
+
+
+def _waiting(pod: Object, state: Object, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
+    waiting = state.get("waiting") or {}
+    if (reason := waiting.get("reason", "")) in _WAITING:
+        name, remedy = _WAITING[reason]
+        return "start", Cause(name, f"{_steady(waiting.get('message') or reason)} ({remedy})")
+    status = pod.get("status", {})
+    if status.get("phase") != "Pending":
+        return "", None
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return "schedule", Cause("Unschedulable", f"no node has room: {_steady(condition.get('message', ''))}")
+    for event in events:
+        if event.get("reason") in _UNMOUNTED and _is_about(event, pod):
+            return "schedule", Cause(str(event["reason"]), _steady(event.get("message", "")))
+    return "", None
+
+
+def _is_about(event: Object, pod: Object) -> bool:
+    return bool(event.get("involvedObject", {}).get("uid") == pod.get("metadata", {}).get("uid"))
+
+
+def _steady(text: str) -> str:
+    """Give a kubelet's sentence without what changes from try to try (back-off times, pod uids, pull ids)."""
+    text = re.sub(r"^Back-off \S+ restarting failed container.*", "restarting", text)
+    text = re.sub(r'^Back-off pulling image ("[^"]*").*', r"image \1 can't be pulled", text)
+    text = re.sub(
+        r'^(?:rpc error: .*?desc = )?failed to pull and unpack image ("[^"]*").*', r"image \1 can't be pulled", text
+    )
+    text = re.sub(r'^Failed to pull image ("[^"]*").*', r"image \1 can't be pulled", text)
+    return text[:600]
+
+
+def _launcher_message(ended: Object) -> Mapping[str, Any]:
+    """Give what the launcher left as the termination message; nothing where it is not its JSON."""
+    try:
+        parsed = json.loads(ended.get("message") or "")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _ending(status: Object, ended: Object, message: Mapping[str, Any]) -> Cause | None:
+    if status.get("reason") == "Evicted":
+        return Cause("Evicted", f"the node evicted the pod: {status.get('message', '')}")
+    if status.get("reason") == "DeadlineExceeded" and not message:
+        return Cause("TimedOut", "the pod ran longer than its stage's limits allow, installation included")
+    return _container_ending(ended, message) if ended else _lost(status)
+
+
+def _container_ending(ended: Object, message: Mapping[str, Any]) -> Cause | None:
+    if ended.get("reason") == "OOMKilled" and message.get("reason") in (None, "OutOfMemory", "Signal", "ExitCode"):
+        return Cause("OutOfMemory", "the stage was killed for memory (raise MEMORY_REQUEST_MB or MEMORY_LIMIT_MB)")
+    if message.get("reason") and message.get("message"):
+        return Cause(str(message["reason"]), str(message["message"]))
+    if ended.get("reason") in ("StartError", "ContainerCannotRun"):
+        return Cause("ContainerFailed", f"the image can't run python3: {_steady(ended.get('message', ''))}")
+    code = ended.get("exitCode", 0)
+    return Cause("ExitCode", f"the container ended with code {code} and left no cause") if code else None
+
+
+def _lost(status: Object) -> Cause | None:
+    if status.get("phase") != "Failed":
+        return None
+    return Cause(status.get("reason") or "PodLost", status.get("message") or "the pod was lost with its node")

@@ -1,0 +1,187 @@
+"""A stage's Job or Deployment together with its pods."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from controller.core import names, times
+from controller.core.facts.pods import LAUNCHER_FAILED, Blocked, PodFact, newest, read_pod
+from controller.core.model import Cause, Object
+
+
+@dataclass(frozen=True, slots=True)
+class JobFact:
+    """A batch stage's Job. `attempts` counts those that failed, and the one that runs or succeeded."""
+
+    name: str
+    uid: str
+    owner: str  # uid
+    run: int
+    state: Literal["Running", "Succeeded", "Failed"] = "Running"
+    deleting: bool = False
+    attempts: int = 0
+    running: bool = False  # its newest pod got past all that could keep it from starting
+    blocked: Blocked = ""
+    cause: Cause | None = None  # Failed: why (None: nobody knows); Running: why it waits
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentFact:
+    """A service stage's Deployment, judged by its own generation only."""
+
+    name: str
+    uid: str
+    owner: str
+    run: int
+    digest: str
+    wanted: int = 0
+    ready: int = 0
+    available: bool = False  # rolled out: updated = replicas = available = wanted
+    failed: bool = False  # will not come up by itself
+    running: bool = False  # its pods got past all that could keep them from starting
+    deleting: bool = False
+    blocked: Blocked = ""
+    cause: Cause | None = None
+    crash_started: str = ""  # first start of a script that is down now: its start-up limit counts from here
+
+
+def owner_uid(thing: Object) -> str:
+    """Give the uid of an object's controlling owner, "" where it has none."""
+    references = thing.get("metadata", {}).get("ownerReferences") or ()
+    return next((str(item.get("uid", "")) for item in references if item.get("controller")), "")
+
+
+def run_of(thing: Object) -> int:
+    """Give the run that an object's label names, 0 where it names none."""
+    label = (thing.get("metadata", {}).get("labels") or {}).get(names.RUN, "")
+    return int(label) if label.isascii() and label.isdigit() else 0
+
+
+def digest_of(thing: Object) -> str:
+    """Give what an object says that it was made from."""
+    return str((thing.get("metadata", {}).get("annotations") or {}).get(names.DIGEST, ""))
+
+
+def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> JobFact:
+    """Give the fact about one Job; of `pods` and `events`, those that belong to it count.
+
+    Only the conditions Complete and Failed end a Job (SuccessCriteriaMet and FailureTarget precede them). A pod that
+    succeeded is the end as well, about 1.5 s earlier: Jobs here have one completion.
+    """
+    metadata, status = job["metadata"], job.get("status", {})
+    facts = [read_pod(pod, events) for pod in pods if owner_uid(pod) == metadata["uid"]]
+    over = {item["type"] for item in status.get("conditions") or () if item.get("status") == "True"}
+    done = "Complete" in over or any(pod.phase == "Succeeded" for pod in facts)
+    failed = "Failed" in over and not done
+    current = newest(facts)
+    running = 0 if failed else 1
+    fact = JobFact(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owner=owner_uid(job),
+        run=run_of(job),
+        state="Succeeded" if done else "Failed" if failed else "Running",
+        deleting="deletionTimestamp" in metadata,
+        attempts=max(status.get("failed", 0) + running, 1),
+        running=bool(current and current.phase != "Pending"),
+    )
+    if failed:
+        return replace(fact, cause=_failure(job, facts))
+    if not done and current and current.phase == "Pending":
+        return replace(fact, blocked=current.blocked, cause=current.cause)
+    if not done and not current:
+        blocked, cause = _no_pod(metadata["uid"], events)
+        return replace(fact, blocked=blocked, cause=cause)
+    return fact
+
+
+def _failure(job: Object, pods: Sequence[PodFact]) -> Cause | None:
+    """Give why a failed Job failed: what its last failed pod says, else what its condition says if that says more."""
+    last = newest([pod for pod in pods if pod.cause and pod.phase == "Failed"])
+    if last:
+        return last.cause
+    for condition in job.get("status", {}).get("conditions") or ():
+        if condition.get("type") == "Failed" and condition.get("reason") == "DeadlineExceeded":
+            return Cause("TimedOut", condition.get("message") or "the Job's deadline has passed")
+    return None
+
+
+def _no_pod(uid: str, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
+    """Give why a Job has no pod: a quota's denial shows only in an Event about the Job."""
+    for event in events:
+        if event.get("involvedObject", {}).get("uid") == uid and event.get("reason") == "FailedCreate":
+            message = str(event.get("message", ""))
+            reason = "QuotaExceeded" if "exceeded quota" in message else "PodRefused"
+            return "schedule", Cause(reason, message[:600])
+    return "", None
+
+
+def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> DeploymentFact:
+    """Give the fact about one Deployment; of `pods`, those of its stage and its present template count."""
+    metadata, status = deployment["metadata"], deployment.get("status", {})
+    wanted = deployment.get("spec", {}).get("replicas", 1)
+    observed = status.get("observedGeneration", 0) >= metadata.get("generation", 1)
+    facts = [read_pod(pod, events) for pod in pods if _is_current(pod, deployment)]
+    down = [pod for pod in facts if not pod.ready and not pod.deleting]
+    counts = [status.get(key, 0) for key in ("updatedReplicas", "replicas", "availableReplicas")]
+    available = observed and all(count == wanted for count in counts)
+    late = observed and not available and _progress_deadline_passed(deployment)
+    fatal = [pod for pod in down if pod.crashed and pod.exit_code == LAUNCHER_FAILED]
+    crashed = [pod for pod in down if pod.crashed and pod.first_start]
+    blocked = [pod for pod in down if pod.blocked]
+    telling = next(iter([*fatal, *crashed, *blocked, *[pod for pod in down if pod.cause]]), None)
+    return DeploymentFact(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owner=owner_uid(deployment),
+        run=run_of(deployment),
+        digest=digest_of(deployment),
+        wanted=wanted,
+        ready=status.get("readyReplicas", 0),
+        available=available,
+        failed=not available and (late or bool(fatal)),
+        running=bool(facts) and not blocked and all(pod.phase != "Pending" for pod in facts),
+        deleting="deletionTimestamp" in metadata,
+        blocked=blocked[0].blocked if blocked and not available else "",
+        cause=None if available else telling.cause if telling else _refused_pods(status, late=late),
+        crash_started="" if available else min((pod.first_start for pod in crashed), default=""),
+    )
+
+
+def _is_current(pod: Object, deployment: Object) -> bool:
+    selector = deployment.get("spec", {}).get("selector", {}).get("matchLabels", {})
+    labels = pod.get("metadata", {}).get("labels") or {}
+    return selector.items() <= labels.items() and digest_of(pod) == digest_of(deployment)
+
+
+def _condition(status: Object, kind: str) -> Object:
+    return next((dict(item) for item in status.get("conditions") or () if item.get("type") == kind), {})
+
+
+def _progress_deadline_passed(deployment: Object) -> bool:
+    """Whether ProgressDeadlineExceeded is about our last apply: after a roll-back the old condition stands a moment."""
+    condition = _condition(deployment.get("status", {}), "Progressing")
+    if condition.get("reason") != "ProgressDeadlineExceeded":
+        return False
+    said, applied = times.moment(condition.get("lastUpdateTime", "")), times.moment(_applied(deployment))
+    return bool(said and (not applied or said > applied))
+
+
+def _applied(deployment: Object) -> str:
+    entries = deployment["metadata"].get("managedFields") or ()
+    return max(
+        (
+            item.get("time", "")
+            for item in entries
+            if item.get("manager") == names.MANAGER and not item.get("subresource")
+        ),
+        default="",
+    )
+
+
+def _refused_pods(status: Object, *, late: bool) -> Cause | None:
+    failure = _condition(status, "ReplicaFailure")
+    if failure.get("status") == "True":
+        message = str(failure.get("message", ""))
+        return Cause("QuotaExceeded" if "exceeded quota" in message else "PodRefused", message[:600])
+    return Cause("NotReady", "its pods did not become ready in time") if late else None

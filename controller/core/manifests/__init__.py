@@ -1,0 +1,27 @@
+"""Pipeline + run -> Job, Deployment, Service, Ingress: the exact objects that are applied.
+
+Every name, label and value follows from the arguments, so that any pass of any controller makes the same objects. Each
+object carries a digest of what it was made from: equal digests mean that nothing it depends on has changed.
+"""
+
+from controller.core.manifests.context import RunContext
+from controller.core.manifests.objects import (
+    deployment,
+    event,
+    job,
+    release,
+    release_objects,
+    service_objects,
+    with_uid,
+)
+
+__all__ = [
+    "RunContext",
+    "deployment",
+    "event",
+    "job",
+    "release",
+    "release_objects",
+    "service_objects",
+    "with_uid",
+]

@@ -1,0 +1,75 @@
+"""What every manifest of a run is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from controller.core import names, record
+from controller.core.model import Object, Pipeline, Policy, RunSpec, Service, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run of one request, with its pipeline. `previous` is the last good run, 0 for none."""
+
+    request: str
+    uid: str
+    run: int
+    spec: RunSpec
+    pipeline: Pipeline
+    policy: Policy
+    previous: int = 0
+
+    @property
+    def project(self) -> str:
+        """The project's name: the request's, else its own."""
+        return self.spec.project_name or self.pipeline.name
+
+    def service_name(self, stage: str) -> str:
+        """Give the name of a service stage's objects."""
+        return names.service(self.project, stage)
+
+    def job_name(self, stage: str) -> str:
+        """Give the name of a batch stage's Job."""
+        return names.job(self.request, stage, self.run)
+
+    def follows_batch(self, stage: str) -> bool:
+        """Whether a batch stage runs in a step before the stage's: then each run makes the service anew."""
+        for step in self.pipeline.steps:
+            if stage in step:
+                return False
+            if any(not isinstance(self.pipeline.stages[name].work, Service) for name in step):
+                return True
+        return False
+
+    def unversioned(self, stage: str) -> "RunContext":
+        """Give the context without what differs from run to run though nothing changed: what a digest is taken of."""
+        run = self.run if self.follows_batch(stage) else 0
+        spec = replace(self.spec, commit=self.spec.tree, trigger="", cause="", deadline=None)
+        return replace(self, run=run, spec=spec, previous=0, policy=replace(self.policy, tools="", node=""))
+
+
+def metadata(context: RunContext, name: str, stage: Stage, *, run: bool = True) -> Object:
+    """Give an object's metadata: labels of app.kubernetes.io and of ours, and the request as its owner."""
+    return {
+        "name": name,
+        "namespace": context.policy.namespace,
+        "labels": labels(context, stage, run=run),
+        "ownerReferences": [record.owner_reference(context.request, context.uid)],
+    }
+
+
+def labels(context: RunContext, stage: Stage, *, run: bool = True) -> dict[str, str]:
+    """Give the labels of an object; `run`: it belongs to this run only."""
+    common = {
+        "app.kubernetes.io/name": names.label_value(stage.name),
+        "app.kubernetes.io/part-of": names.label_value(context.project),
+        names.MANAGED_BY: names.MANAGER,
+        names.REQUEST: context.request,
+        **selector(context, stage),
+    }
+    return {**common, names.RUN: str(context.run)} if run else common
+
+
+def selector(context: RunContext, stage: Stage) -> Mapping[str, str]:
+    """Give what selects a stage's pods: the request's uid and the stage only, the same in every run."""
+    return {names.REQUEST_UID: context.uid, names.STAGE: names.label_value(stage.name)}

@@ -1,0 +1,203 @@
+"""The objects of a stage and of a request's release."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from controller.core import names
+from controller.core.errors import Invalid
+from controller.core.facts.pods import LAUNCHER_FAILED
+from controller.core.manifests import pod
+from controller.core.manifests.context import RunContext, metadata, selector
+from controller.core.model import Batch, Object, Service, Stage
+from controller.core.record import owner_reference
+
+
+def job(context: RunContext, stage: Stage) -> Object:
+    """Give the Job of a batch stage.
+
+    Disruptions don't use up retries, and the launcher's own failures (exit code 121) are not tried again
+    (KEP-3329, podFailurePolicy: the first rule that matches decides, and a condition's status must be written out).
+    """
+    if not isinstance(stage.work, Batch):
+        raise TypeError(f"{stage.name} is a service stage: it has no Job")
+    own_failure = {"containerName": names.STAGE_CONTAINER, "operator": "In", "values": [LAUNCHER_FAILED]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(context, context.job_name(stage.name), stage),
+        "spec": {
+            "backoffLimit": stage.work.retries,
+            "podFailurePolicy": {
+                "rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    {"action": "FailJob", "onExitCodes": own_failure},
+                ]
+            },
+            "template": pod.template(context, stage),
+        },
+    }
+
+
+def deployment(context: RunContext, stage: Stage) -> Object:
+    """Give the Deployment of a service stage, marked with the digest of all that it depends on."""
+    digest = digest_of(_deployment(context.unversioned(stage.name), stage, ""))
+    return _stamped(_deployment(context, stage, digest), digest)
+
+
+def _deployment(context: RunContext, stage: Stage, digest: str) -> Object:
+    if not isinstance(stage.work, Service):
+        raise TypeError(f"{stage.name} is a batch stage: it has no Deployment")
+    policy, work = context.policy, stage.work
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(context, context.service_name(stage.name), stage),
+        "spec": {
+            "replicas": work.replicas,
+            "selector": {"matchLabels": dict(selector(context, stage))},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "progressDeadlineSeconds": work.max_startup_seconds + policy.install_limit + policy.schedule_grace,
+            "revisionHistoryLimit": 1,
+            "template": pod.template(context, stage, digest),
+        },
+    }
+
+
+def service_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
+    """Give all objects of a service stage: the Deployment first, its Service, and what else it asks for."""
+    if not isinstance(stage.work, Service):
+        raise TypeError(f"{stage.name} is a batch stage: it has no Service")
+    name = context.service_name(stage.name)
+    objects = [deployment(context, stage), _service(context, stage, name, stage.work)]
+    alias = names.kubernetes_name(stage.name)
+    if context.pipeline.service_aliases and alias != name:
+        objects.append(_service(context, stage, names.bounded(alias), stage.work))
+    if stage.work.ingress:
+        objects.append(_ingress(context, stage, name, stage.work))
+    return tuple(objects)
+
+
+def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(context, name, stage, run=False),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": dict(selector(context, stage)),
+            # A named target lets old and new pods differ in their port while a rollout lasts.
+            "ports": [{"name": pod.PORT_NAME, "port": work.port, "targetPort": pod.PORT_NAME, "protocol": "TCP"}],
+        },
+    }
+    return _stamped(manifest, digest_of(manifest))
+
+
+def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
+    policy = context.policy.ingress
+    backend = {"service": {"name": name, "port": {"number": work.port}}}
+    path = f"/{context.policy.namespace}/{name}(/|$)(.*)"
+    rule: Object = {"http": {"paths": [{"path": path, "pathType": "ImplementationSpecific", "backend": backend}]}}
+    spec: Object = {"rules": [{"host": policy.host, **rule} if policy.host else rule]}
+    if policy.class_name:
+        spec["ingressClassName"] = policy.class_name
+    if policy.tls_secret:
+        spec["tls"] = [{"secretName": policy.tls_secret, **({"hosts": [policy.host]} if policy.host else {})}]
+    manifest: Object = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": metadata(context, name, stage, run=False),
+        "spec": spec,
+    }
+    annotations = {"nginx.ingress.kubernetes.io/rewrite-target": "/$2", **dict(policy.annotations)}
+    manifest["metadata"]["annotations"] = annotations
+    return _stamped(manifest, digest_of(manifest))
+
+
+def _stamped(manifest: Object, digest: str) -> Object:
+    annotations = {**manifest["metadata"].get("annotations", {}), names.DIGEST: digest}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+
+
+def digest_of(manifest: Object) -> str:
+    """Give a digest of a manifest: equal for equal content."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def with_uid(manifest: Object, uid: str) -> Object:
+    """Give the manifest for an apply to an object that exists: the uid keeps it from moving another's to us."""
+    return {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+
+
+def release(context: RunContext, objects: Sequence[Object]) -> Object:
+    """Give the NAME-release ConfigMap: the service objects of a good run as they were applied."""
+    data = {
+        "run": str(context.run),
+        "commit": context.spec.commit,
+        "objects": yaml.safe_dump_all([_plain(item) for item in objects], sort_keys=False),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": names.release_of(context.request),
+            "namespace": context.policy.namespace,
+            "labels": {
+                names.ROLE: names.ROLE_RELEASE,
+                names.REQUEST: context.request,
+                names.RUN: str(context.run),
+                names.MANAGED_BY: names.MANAGER,
+            },
+            "ownerReferences": [owner_reference(context.request, context.uid)],
+        },
+        "data": data,
+    }
+
+
+def release_objects(configmap: Object) -> tuple[Object, ...]:
+    """Give the objects that a NAME-release holds. Raises Invalid where it was written over by someone."""
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        loaded = list(yaml.load_all(configmap.get("data", {}).get("objects", ""), Loader=loader))
+        objects = tuple(item for item in loaded if item)
+        for item in objects:
+            _ = item["kind"], item["metadata"]["name"], item["metadata"]["ownerReferences"]
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        name = configmap.get("metadata", {}).get("name", "")
+        remedy = "delete it; the next good run writes it anew"
+        raise Invalid("ReleaseUnreadable", [f"ConfigMap {name}: not what was written ({remedy})"]) from error
+    return objects
+
+
+def _plain(value: Any) -> Any:
+    """Give a value without shared parts, which YAML would write as aliases."""
+    return json.loads(json.dumps(value))
+
+
+def event(request: Mapping[str, str], name: str, kind: str, reason: str, message: str) -> Object:
+    """Give an Event about the request; `request` has name, namespace, uid and now; `kind` is Normal or Warning.
+
+    The name is deterministic: the same news twice is one Event.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": request["namespace"]},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "name": request["name"],
+            "namespace": request["namespace"],
+            "uid": request["uid"],
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message[:1024],
+        "source": {"component": names.MANAGER},
+        "firstTimestamp": request["now"],
+        "lastTimestamp": request["now"],
+        "count": 1,
+    }

@@ -1,0 +1,217 @@
+"""The pod of a stage: the launcher in the stage's image, its parts of the volume, its environment.
+
+Admitted under Pod Security `restricted`; no API token, no service links. The launcher's settings travel as one JSON
+argument. `$` is doubled everywhere: the kubelet expands `$(NAME)` in arguments and values otherwise.
+"""
+
+import json
+from pathlib import PurePosixPath
+from typing import Any
+
+from controller.core import layout, names
+from controller.core.manifests.context import RunContext, labels
+from controller.core.model import Batch, Object, Service, Stage
+
+MOUNTED = "shared"
+SCRATCH = "scratch"
+SHM = "shm"
+PORT_NAME = "http"
+DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
+PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels (DESIGN 2.3.6)
+SPARE_SECONDS = 10  # for the launcher's own work after the script's end
+
+
+def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
+    """Give the pod template of a stage; `digest` marks the pods of a service's present template."""
+    metadata: Object = {"labels": labels(context, stage)}
+    if digest:
+        metadata["annotations"] = {names.DIGEST: digest}
+    return {"metadata": metadata, "spec": _spec(context, stage)}
+
+
+def _spec(context: RunContext, stage: Stage) -> Object:
+    policy = context.policy
+    user = policy.uid
+    spec: Object = {
+        "restartPolicy": "Never" if isinstance(stage.work, Batch) else "Always",
+        "serviceAccountName": policy.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": policy.grace_period + PRE_STOP_SECONDS + SPARE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": user,
+            "runAsGroup": user,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(context, stage)],
+        "volumes": [
+            {"name": MOUNTED, "persistentVolumeClaim": {"claimName": policy.claim}},
+            {"name": SCRATCH, "emptyDir": {}},
+            {"name": SHM, "emptyDir": {"medium": "Memory"}},
+        ],
+    }
+    if isinstance(stage.work, Batch):
+        spec["activeDeadlineSeconds"] = _backstop(context, stage.work)
+    if policy.node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": policy.node}
+    return spec
+
+
+def _backstop(context: RunContext, work: Batch) -> int:
+    """Give the pod's own limit in seconds: past all that the launcher watches itself. The pod stays, with its cause."""
+    policy = context.policy
+    return work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS
+
+
+def _container(context: RunContext, stage: Stage) -> Object:
+    container: Object = {
+        "name": names.STAGE_CONTAINER,
+        "image": context.pipeline.image or context.spec.image,
+        "imagePullPolicy": context.policy.image_pull_policy,
+        "command": ["python3", str(layout.IN_TOOLS / "launch.py"), escape(json.dumps(launch(context, stage)))],
+        "env": environment(context, stage),
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [*_mounts(context, stage), *_private_mounts()],
+        "terminationMessagePolicy": "File",
+    }
+    if resources := _resources(stage):
+        container["resources"] = resources
+    if isinstance(stage.work, Service):
+        container |= _serving(stage.work)
+    return container
+
+
+def _serving(work: Service) -> Object:
+    """Give what a service's container has beyond a batch stage's: its port, when it is ready, how it leaves."""
+    probe: Object = {"tcpSocket": {"port": PORT_NAME}}
+    if work.readiness_path:
+        probe = {"httpGet": {"path": work.readiness_path, "port": PORT_NAME}}
+    return {
+        "ports": [{"name": PORT_NAME, "containerPort": work.port}],
+        "readinessProbe": {**probe, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3},
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+    }
+
+
+def _resources(stage: Stage) -> Object:
+    wanted = stage.resources
+    requests = _quantities(wanted.cpu_request, wanted.memory_request_mb)
+    limits = _quantities(wanted.cpu_limit, wanted.memory_limit_mb)
+    if wanted.gpu:
+        limits["nvidia.com/gpu"] = str(wanted.gpu)
+    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+
+
+def _quantities(cores: float | None, mebibytes: int | None) -> dict[str, str]:
+    quantities = {}
+    if cores is not None:
+        quantities["cpu"] = f"{round(cores * 1000)}m"
+    if mebibytes is not None:
+        quantities["memory"] = f"{mebibytes}Mi"
+    return quantities
+
+
+def _mounts(context: RunContext, stage: Stage) -> list[Object]:
+    name, uid, run = context.request, context.uid, context.run
+    service = isinstance(stage.work, Service)
+    return [
+        _mount(layout.checkout(context.spec.repository, context.spec.commit), layout.IN_CHECKOUT, read_only=True),
+        _mount(layout.tools(context.policy.tools), layout.IN_TOOLS, read_only=True),
+        _mount(layout.logs(name, uid, run, stage.name), layout.IN_LOGS),
+        _mount(layout.artifacts(name, uid, run), layout.IN_ARTIFACTS, read_only=service),
+        _mount(layout.artifacts(name, uid, context.previous), layout.IN_PREVIOUS, read_only=True),
+        _mount(layout.cache(name, uid), layout.IN_CACHE),
+    ]
+
+
+def _mount(folder: PurePosixPath, path: PurePosixPath, *, read_only: bool = False) -> Object:
+    return {"name": MOUNTED, "subPath": str(folder), "mountPath": str(path), "readOnly": read_only}
+
+
+def _private_mounts() -> list[Object]:
+    return [{"name": SCRATCH, "mountPath": str(layout.IN_SCRATCH)}, {"name": SHM, "mountPath": "/dev/shm"}]  # noqa: S108
+
+
+def folders(context: RunContext, stage: Stage) -> tuple[PurePosixPath, ...]:
+    """Give the volume's folders that must be there before the stage's pod: a missing one would be made by root."""
+    return tuple(
+        PurePosixPath(mount["subPath"])
+        for mount in _mounts(context, stage)
+        if mount["mountPath"] not in (str(layout.IN_CHECKOUT), str(layout.IN_TOOLS))
+    )
+
+
+def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
+    """Give the launcher's settings (see runtime/launch.py)."""
+    work, policy = stage.work, context.policy
+    settings: dict[str, Any] = {
+        "kind": "batch" if isinstance(work, Batch) else "service",
+        "commit": context.spec.commit,
+        "project": context.spec.path,
+        "folder": stage.folder,
+        "script": stage.script,
+        "args": list(stage.args),
+        "requirements_file": stage.requirements_file,
+        "requirements": list(stage.requirements),
+        "install_limit": policy.install_limit,
+        "log_cap": policy.log_cap,
+        "grace": policy.grace_period,
+        "paths": {
+            "checkout": str(layout.IN_CHECKOUT),
+            "tools": str(layout.IN_TOOLS),
+            "logs": str(layout.IN_LOGS),
+            "scratch": str(layout.IN_SCRATCH),
+        },
+    }
+    if isinstance(work, Batch):
+        return settings | {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
+    return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
+
+
+def environment(context: RunContext, stage: Stage) -> list[Object]:
+    """Give the container's variables, each name once; later kinds win: [env], the request's env.*, [secrets]."""
+    values: dict[str, Object] = {}
+    for name, value in (*stage.env, *context.spec.env):
+        values[name] = {"name": name, "value": escape(value)}
+    for secret in stage.secrets:
+        reference = {"name": secret.secret, "key": secret.key}
+        values[secret.variable] = {"name": secret.variable, "valueFrom": {"secretKeyRef": reference}}
+    for name, value in _reserved(context, stage).items():
+        values[name] = {"name": name, "value": escape(value)}
+    values["COACHWORK_POD_IP"] = {
+        "name": "COACHWORK_POD_IP",
+        "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
+    }
+    return list(values.values())
+
+
+def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
+    values = {
+        "COACHWORK_REQUEST": context.request,
+        "COACHWORK_PROJECT": context.project,
+        "COACHWORK_STAGE": stage.name,
+        "COACHWORK_RUN": str(context.run),
+        "COACHWORK_COMMIT": context.spec.commit,
+        "COACHWORK_TRIGGER": context.spec.trigger or context.spec.cause.lower(),
+        "COACHWORK_ARTIFACTS": str(layout.IN_ARTIFACTS),
+        "COACHWORK_PREVIOUS": str(layout.IN_PREVIOUS),
+        "COACHWORK_CACHE": str(layout.IN_CACHE),
+        "GIT_COMMIT_HASH": context.spec.commit,
+        "HOME": str(layout.IN_SCRATCH / "home"),
+        "USER": "stage",
+        "LOGNAME": "stage",
+        "PYTHONUNBUFFERED": "1",
+    }
+    for name, other in sorted(context.pipeline.stages.items()):
+        if isinstance(other.work, Service):
+            url = f"http://{context.service_name(name)}:{other.work.port}"
+            values[f"COACHWORK_URL_{names.variable(name)}"] = url
+    if isinstance(stage.work, Service):
+        values["PORT"] = str(stage.work.port)
+    return values
+
+
+def escape(text: str) -> str:
+    """Give `text` so that the kubelet hands it on unchanged (it reads `$$` as `$`, and `$(NAME)` as a reference)."""
+    return text.replace("$", "$$")

@@ -1,0 +1,172 @@
+"""Carry the active run on: open steps in order, end it well or badly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controller.core import manifests, times
+from controller.core.facts.workloads import run_of
+from controller.core.manifests import RunContext, with_uid
+from controller.core.model import Cause, Object, PastRun, Phase, Record, Request, Service, StageRecord
+from controller.core.plan.decision import Action, Apply, Create, Decision, Emit, Observed
+from controller.core.plan.settle import settle, stale_jobs
+from controller.core.plan.stage import DONE, View, look
+from controller.core.plan.trigger import queue, remember
+from controller.core.record import one_line
+
+_PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """The run after all its open steps were looked at."""
+
+    record: Record
+    actions: tuple[Action, ...]
+    due: datetime | None
+    complete: bool
+
+
+def advance(context: RunContext, request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
+    """Decide on the active run of `record`. A release that was written for it settles that it ended well."""
+    record = queue(request, record)
+    if seen.release and run_of(seen.release) == record.run:
+        return _end(request, record, seen, now, "Succeeded", None)
+    if request.cancel == str(record.run):
+        cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
+        return _end(request, record, seen, now, "Cancelled", cause)
+    walk = _walk(context, record, seen, now)
+    if failure := _failure(walk.record):
+        return _end(request, walk.record, seen, now, "Failed", failure)
+    if walk.complete:
+        return _release(context, request, walk, seen, now)
+    limit = times.after(record.started, context.spec.deadline) if context.spec.deadline else None
+    if limit and now >= limit:
+        cause = Cause("DeadlineExceeded", f"the run took longer than its deadline of {context.spec.deadline} s")
+        return _end(request, walk.record, seen, now, "Failed", cause)
+    due = min(filter(None, (walk.due, limit)), default=None)
+    actions = (*_announced(record), *walk.actions, *stale_jobs(record, seen))
+    return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
+
+
+def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) -> _Walk:
+    """Look at the open step, and open the next as long as all stages of the one before are done."""
+    due: datetime | None = None
+    for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
+        step = context.pipeline.steps[number - 1]
+        if number > record.step:
+            record = _opened(record, number, step, now)
+        views = [look(context, context.pipeline.stages[name], record.stages[name], seen, now) for name in step]
+        changed = {name: view.record for name, view in zip(step, views, strict=True)}
+        record = replace(record, stages={**record.stages, **changed})
+        actions = tuple(action for view in views for action in view.actions)
+        due = min(filter(None, (view.due for view in views)), default=None)
+        if not all(_is_done(view) for view in views):
+            return _Walk(record, actions, due, complete=False)
+    return _Walk(record, (), due, complete=True)
+
+
+def _opened(record: Record, number: int, step: Sequence[str], now: datetime) -> Record:
+    opened = {name: StageRecord(state="Running", started=times.text(now)) for name in step}
+    return replace(record, step=number, stages={**record.stages, **opened})
+
+
+def _is_done(view: View) -> bool:
+    return view.record.state in DONE and not view.actions
+
+
+def _failure(record: Record) -> Cause | None:
+    for name, stage in record.stages.items():
+        if stage.state == "Failed":
+            return Cause(stage.reason, f"stage {name}: {stage.message}")
+    return None
+
+
+def _told(record: Record) -> Record:
+    """Give the record with its one line: which step runs, and what a stage waits for if one does."""
+    waiting = [f"stage {name}: {stage.message}" for name, stage in record.stages.items() if stage.message]
+    running = [name for name, stage in record.stages.items() if stage.state == "Running"]
+    message = waiting[0] if waiting else f"run {record.run}, step {record.step}: {', '.join(running)}"
+    reason = next((stage.reason for stage in record.stages.values() if stage.message), "StepRunning")
+    return replace(record, phase="Running", reason=reason, message=one_line(message))
+
+
+def _announced(record: Record) -> tuple[Action, ...]:
+    if record.step or not record.spec:
+        return ()
+    text = f"run {record.run} of commit {record.spec.commit[:12]} has started"
+    return (Emit(f"{record.run}-started", "Normal", "RunStarted", text),)
+
+
+def _release(context: RunContext, request: Request, walk: _Walk, seen: Observed, now: datetime) -> Decision:
+    """All stages are done: write down what serves, then (in the next pass) that the run succeeded."""
+    objects = _released_objects(context, walk.record, seen)
+    if not objects and not (seen.release and manifests.release_objects(seen.release)):
+        return _end(request, walk.record, seen, now, "Succeeded", None)
+    manifest = manifests.release(context, objects)
+    if seen.release:
+        manifest = with_uid(manifest, seen.release["metadata"]["uid"])
+        return Decision(_told(walk.record), (Apply(manifest, ""),), requeue_after=0.0)
+    return Decision(_told(walk.record), (Create(manifest, ""),), requeue_after=0.0)
+
+
+def _released_objects(context: RunContext, record: Record, seen: Observed) -> list[Object]:
+    """Give the service objects as they were applied: by this run, or by the one whose service it left alone."""
+    kept = {
+        (item["kind"], item["metadata"]["name"]): item
+        for item in (manifests.release_objects(seen.release) if seen.release else ())
+    }
+    objects = []
+    for name, stage in context.pipeline.stages.items():
+        if not isinstance(stage.work, Service) or name not in record.stages:
+            continue
+        for item in manifests.service_objects(context, stage):
+            old = kept.get((item["kind"], item["metadata"]["name"]))
+            unchanged = record.stages[name].state == "Unchanged" and item["kind"] == "Deployment"
+            objects.append(old if old and unchanged else item)
+    return objects
+
+
+def _end(
+    request: Request, record: Record, seen: Observed, now: datetime, outcome: str, cause: Cause | None
+) -> Decision:
+    """End the run: record it with its outcome, then let `settle` put the workloads in order."""
+    spec = record.spec
+    message = cause.message if cause else f"run {record.run} succeeded"
+    reason = cause.reason if cause else "Succeeded"
+    past = PastRun(
+        run=record.run,
+        outcome=outcome,
+        commit=spec.commit if spec else "",
+        trigger=spec.trigger if spec else "",
+        reason=reason,
+        message=one_line(message),
+        started=record.started,
+        finished=times.text(now),
+    )
+    good = outcome == "Succeeded"
+    ended = replace(
+        record,
+        phase=_PHASES[outcome],
+        reason=reason,
+        message=past.message,
+        finished=past.finished,
+        finished_trigger=past.trigger or record.finished_trigger,
+        stages={name: _closed(stage, good=good) for name, stage in record.stages.items()},
+        history=remember(record, past),
+        release_run=record.run if good else record.release_run,
+        release_commit=past.commit if good else record.release_commit,
+    )
+    told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", f"run {record.run}: {message}")
+    after = settle(request, ended, seen)
+    return replace(after, actions=(told, *after.actions), outcome=outcome, requeue_after=0.0)
+
+
+def _closed(stage: StageRecord, *, good: bool) -> StageRecord:
+    if good or stage.state not in ("Running", "Waiting"):
+        return stage
+    return replace(stage, state="Stopped" if stage.state == "Running" else "Skipped", waiting_since="", waiting_for="")
+
+
+def _seconds(due: datetime | None, now: datetime) -> float | None:
+    return max((due - now).total_seconds(), 0.0) if due else None

@@ -1,0 +1,104 @@
+"""No run is active: keep what was released as it was released, and remove what nobody needs.
+
+This is where roll-back happens: a service that a failed run touched differs from the release, so it is applied again as
+the release holds it; a service that no release knows is removed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from controller.core import manifests
+from controller.core.facts.workloads import owner_uid, run_of
+from controller.core.model import Object, PastRun, Phase, Record, Request
+from controller.core.plan.converge import converge
+from controller.core.plan.decision import Action, Decision, Delete, Observed
+from controller.core.record import one_line
+
+INVALID_REQUEST = "InvalidRequest"
+
+
+def settle(request: Request, record: Record, seen: Observed) -> Decision:
+    """Decide for a request whose last run is over (or that never had one)."""
+    released = _released(seen)
+    actions: list[Action] = list(stale_jobs(record, seen))
+    for stage, objects in released.items():
+        actions += converge(stage, objects, seen, request.uid)
+    actions += _unreleased(request.uid, released, seen)
+    return Decision(_phase(request, record, released, seen), tuple(actions))
+
+
+def stale_jobs(record: Record, seen: Observed) -> tuple[Action, ...]:
+    """Give the deletion of Jobs of earlier runs, and of those that still run though their run is over."""
+    return tuple(
+        Delete("Job", fact.name, fact.uid)
+        for fact in seen.jobs.values()
+        if fact.owner == record.request_uid
+        and not fact.deleting
+        and (fact.run < record.run or (not record.active and fact.state == "Running"))
+    )
+
+
+def _released(seen: Observed) -> Mapping[str, list[Object]]:
+    """Give the release's objects by the stage that they serve, the Deployment first."""
+    by_stage: dict[str, list[Object]] = defaultdict(list)
+    for item in manifests.release_objects(seen.release) if seen.release else ():
+        by_stage[item["metadata"]["labels"]["app.kubernetes.io/name"]].append(item)
+    return {
+        stage: sorted(items, key=lambda item: item["kind"] != "Deployment")
+        for stage, items in by_stage.items()
+        if any(item["kind"] == "Deployment" for item in items)
+    }
+
+
+def _unreleased(uid: str, released: Mapping[str, Iterable[Object]], seen: Observed) -> Iterable[Action]:
+    wanted = {(item["kind"], item["metadata"]["name"]) for items in released.values() for item in items}
+    for (kind, name), item in seen.others.items():
+        if (kind, name) not in wanted and owner_uid(item) == uid and "deletionTimestamp" not in item["metadata"]:
+            yield Delete(kind, name, item["metadata"]["uid"])
+    for fact in seen.deployments.values():
+        if ("Deployment", fact.name) not in wanted and fact.owner == uid and not fact.deleting:
+            yield Delete("Deployment", fact.name, fact.uid)
+
+
+def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:
+    last = next(
+        (past for past in record.history if past.outcome != "Superseded" and past.reason != INVALID_REQUEST), None
+    )
+    if record.phase == "Invalid" and record.reason == INVALID_REQUEST:
+        record = replace(record, problems=())
+    if request.suspend:
+        return _with(record, "Suspended", "Suspended", "nothing new starts while `suspend` is set")
+    if last is None:
+        return _with(record, "Pending", "WaitingForTrigger", "waits for a trigger: run-on-create is false")
+    if last.outcome == "Invalid":
+        return replace(_with(record, "Invalid", last.reason, last.message), problems=record.problems)
+    if last.outcome == "Succeeded":
+        return _serving(record, last, released, seen)
+    return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
+
+
+def _serving(record: Record, last: PastRun, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:
+    """Ready, or Degraded where a released service has fewer pods than it should."""
+    for stage, objects in released.items():
+        name = next(iter(objects))["metadata"]["name"]
+        fact = seen.deployments.get(name)
+        if fact is None or not fact.available:
+            ready, wanted = (fact.ready, fact.wanted) if fact else (0, 1)
+            cause = f": {fact.cause.message}" if fact and fact.cause else ""
+            return _with(
+                record, "Degraded", "ServiceDegraded", f"service {stage} has {ready} of {wanted} pods ready{cause}"
+            )
+    return _with(record, "Ready", last.reason, last.message)
+
+
+def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:
+    return replace(record, phase=phase, reason=reason, message=one_line(message))
+
+
+def kept_runs(record: Record, keep: int, release: Object | None) -> frozenset[int]:
+    """Give the runs whose folders stay: the newest `keep` good and failed ones each, and what serves or runs."""
+    good = [past.run for past in record.history if past.run and past.outcome == "Succeeded"]
+    bad = [past.run for past in record.history if past.run and past.outcome != "Succeeded"]
+    serving = {run_of(item) for item in (manifests.release_objects(release) if release else ())}
+    return frozenset({*good[:keep], *bad[:keep], *serving, record.release_run, record.run, 0})

@@ -1,0 +1,118 @@
+"""One stage of the open step: what its objects say, and what it still needs."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from controller.core import manifests, times
+from controller.core.facts import DeploymentFact, JobFact
+from controller.core.facts.workloads import digest_of
+from controller.core.manifests import RunContext
+from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
+from controller.core.plan.converge import converge, folders_of
+from controller.core.plan.decision import Action, Create, Observed
+
+DONE = ("Done", "Unchanged")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stage as it is now: its record, what to do, and when time alone will change the answer."""
+
+    record: StageRecord
+    actions: tuple[Action, ...] = ()
+    due: datetime | None = None
+
+
+def look(context: RunContext, stage: Stage, record: StageRecord, seen: Observed, now: datetime) -> View:
+    """Give the view of one stage of an open step. What is recorded done is never looked at again."""
+    if record.state in DONE:
+        return View(record)
+    refusal = next((item for item in seen.refusals if item.stage == stage.name), None)
+    if refusal and refusal.final:
+        return View(_failed(record, refusal.cause, now))
+    if refusal:
+        return _waiting(record, "schedule", refusal.cause, context.policy, now)
+    if isinstance(stage.work, Batch):
+        return _batch(context, stage, record, seen, now)
+    return _service(context, stage, stage.work, record, seen, now)
+
+
+def _batch(context: RunContext, stage: Stage, record: StageRecord, seen: Observed, now: datetime) -> View:
+    name = context.job_name(stage.name)
+    fact = seen.jobs.get(name)
+    record = replace(record, objects=(f"Job/{name}",))
+    if fact is None or fact.owner != context.uid:
+        if stage.name in seen.ended:
+            cause = seen.ended[stage.name]
+            return View(_failed(record, cause, now) if cause else _done(record, now))
+        manifest = manifests.job(context, stage)
+        return View(record, (Create(manifest, stage.name, folders_of(manifest)),))
+    record = replace(record, attempts=fact.attempts)
+    if fact.state == "Succeeded":
+        return View(_done(record, now))
+    if fact.state == "Failed":
+        return View(_failed(record, fact.cause or _unknown(name), now))
+    return _underway(record, fact, context.policy, now)
+
+
+def _unknown(job: str) -> Cause:
+    return Cause("Unknown", f"Job {job} failed, and its pod was gone before it could be read (see the stage's log)")
+
+
+def _service(
+    context: RunContext, stage: Stage, work: Service, record: StageRecord, seen: Observed, now: datetime
+) -> View:
+    objects = manifests.service_objects(context, stage)
+    record = replace(record, objects=tuple(f"{item['kind']}/{item['metadata']['name']}" for item in objects))
+    actions = converge(stage.name, objects, seen, context.uid)
+    fact = seen.deployments.get(context.service_name(stage.name))
+    if fact is None or fact.owner != context.uid or fact.digest != digest_of(objects[0]):
+        return View(record, actions)
+    if fact.available:
+        return View(record if actions else _done(record, now, changed=fact.run == context.run), actions)
+    if fact.failed:
+        return View(_failed(record, fact.cause or Cause("NotReady", "its pods did not become ready"), now))
+    limit = times.after(fact.crash_started, work.max_startup_seconds)
+    if limit and now >= limit:
+        return View(_failed(record, fact.cause or Cause("StartupTimeout", "it did not stay up"), now))
+    view = _underway(record, fact, context.policy, now)
+    return replace(view, actions=actions, due=min(filter(None, (view.due, limit)), default=None))
+
+
+def _underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy, now: datetime) -> View:
+    """Give the view of a stage that is on its way: it waits for something, runs, or says nothing yet."""
+    if fact.blocked and fact.cause:
+        return _waiting(record, fact.blocked, fact.cause, policy, now)
+    if fact.running:
+        reason, message = (fact.cause.reason, fact.cause.message) if fact.cause else ("", "")
+        return View(replace(record, reason=reason, message=message, waiting_since="", waiting_for=""))
+    return View(record)
+
+
+def _waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> View:
+    """Tell at once why a stage can't start; fail it after the grace. The first cause stays: the later ones flap."""
+    if record.waiting_for != grace:
+        record = replace(
+            record,
+            waiting_for=grace,
+            waiting_since=times.text(now),
+            reason=cause.reason,
+            message=cause.message,
+        )
+    seconds = policy.start_grace if grace == "start" else policy.schedule_grace
+    due = (times.moment(record.waiting_since) or now) + timedelta(seconds=seconds)
+    if now >= due:
+        return View(_failed(record, Cause(record.reason, record.message), now))
+    return View(record, due=due)
+
+
+def _failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
+    return _over(replace(record, state="Failed", reason=cause.reason, message=cause.message), now)
+
+
+def _done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:
+    return _over(replace(record, state="Done" if changed else "Unchanged", reason="", message=""), now)
+
+
+def _over(record: StageRecord, now: datetime) -> StageRecord:
+    return replace(record, finished=times.text(now), waiting_since="", waiting_for="")

@@ -1,0 +1,144 @@
+"""What asks for a run, and the records that begin or refuse one."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controller.core import times
+from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec, StageRecord
+from controller.core.plan.decision import Decision, Emit, Observed
+from controller.core.plan.settle import INVALID_REQUEST, settle
+from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Why a run should start: Created, Changed or Triggered (`trigger`: the annotation's value)."""
+
+    cause: str
+    trigger: str = ""
+
+
+def pending(request: Request, record: Record, digest: str) -> Pending | None:
+    """Give what asks for a run of `request` (whose digest is given) beyond what `record` has handled; None: nothing.
+
+    One run handles all that is pending when it is recorded.
+    """
+    trigger = _unhandled(request, record)
+    if trigger:
+        return Pending("Triggered", trigger)
+    if not record.request_digest:
+        return Pending("Created") if request.run_on_create else None
+    return Pending("Changed") if record.request_digest != digest else None
+
+
+def _unhandled(request: Request, record: Record) -> str:
+    fresh = request.trigger if request.trigger not in record.handled else ""
+    return fresh or record.queued
+
+
+def absorb(request: Request, record: Record, digest: str) -> Record:
+    """Give the record with all that is pending marked as handled (a run begins, or it is suspended or refused)."""
+    trigger = _unhandled(request, record)
+    handled = (*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled
+    return replace(record, handled=handled, queued="", request_digest=digest or record.request_digest)
+
+
+def skip(request: Request, record: Record, digest: str) -> Record:
+    """Give the record with what is pending handled by doing nothing (suspended; or created to wait for a trigger)."""
+    trigger = _unhandled(request, record)
+    return replace(absorb(request, record, digest), finished_trigger=trigger or record.finished_trigger)
+
+
+def queue(request: Request, record: Record) -> Record:
+    """Give an active run's record with the newest trigger waiting; one that waited before it is Superseded."""
+    fresh = request.trigger
+    if not fresh or fresh in record.handled or fresh == record.queued:
+        return record
+    if not record.queued:
+        return replace(record, queued=fresh)
+    superseded = PastRun(run=0, outcome="Superseded", trigger=record.queued)
+    return replace(
+        record,
+        queued=fresh,
+        handled=(*record.handled, record.queued)[-HANDLED_LIMIT:],
+        history=remember(record, superseded),
+    )
+
+
+def remember(record: Record, past: PastRun) -> tuple[PastRun, ...]:
+    """Give the history with one more run, newest first, bounded."""
+    return (past, *record.history)[:HISTORY_LIMIT]
+
+
+def start(
+    request: Request, record: Record, wanted: Pending, spec: RunSpec, pipeline: Pipeline, now: datetime, digest: str
+) -> Record:
+    """Give the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
+    return replace(
+        absorb(request, record, digest),
+        phase="Running",
+        reason="Started",
+        message=f"run {record.run + 1} of commit {spec.commit[:12]} has started",
+        problems=pipeline.warnings,
+        run=record.run + 1,
+        step=0,
+        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause),
+        ref=request.ref or "HEAD",
+        started=times.text(now),
+        finished="",
+        stages={name: StageRecord() for step in pipeline.steps for name in step},
+    )
+
+
+def refuse(
+    request: Request,
+    record: Record,
+    problems: tuple[str, ...],
+    reason: str,
+    now: datetime,
+    digest: str = "",
+    commit: str = "",
+) -> Decision:
+    """Record that nothing can start: the request or its project is invalid. What was pending counts as handled.
+
+    An invalid request has no digest (""): mending it is a change, or its creation.
+    """
+    trigger = _unhandled(request, record)
+    problems = tuple(one_line(problem) for problem in problems[:PROBLEM_LIMIT])
+    message = one_line(problems[0] if len(problems) == 1 else f"{len(problems)} problems: {problems[0]}")
+    record = replace(
+        absorb(request, record, digest),
+        phase="Invalid",
+        reason=reason,
+        message=message,
+        problems=problems,
+        finished_trigger=trigger or record.finished_trigger,
+        history=remember(
+            record,
+            PastRun(
+                run=0,
+                outcome="Invalid",
+                commit=commit,
+                trigger=trigger,
+                reason=reason,
+                message=message,
+                finished=times.text(now),
+            ),
+        ),
+    )
+    return Decision(record, (Emit(f"invalid-{reason}-{message}", "Warning", reason, message),))
+
+
+def refuse_request(
+    request: Request, record: Record, problems: tuple[str, ...], seen: Observed, now: datetime
+) -> Decision:
+    """Record that the request itself is invalid, once; what it released before goes on as it is."""
+    told = record.phase == "Invalid" and record.reason == INVALID_REQUEST and record.problems == problems
+    if told and not _unhandled(request, record):
+        return replace(settle(request, record, seen), record=record)
+    return refuse(request, record, problems, INVALID_REQUEST, now)
+
+
+def stumble(record: Record, phase: Phase, reason: str, message: str) -> Record:
+    """Give the record that tells why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
+    return replace(record, phase=phase, reason=reason, message=one_line(message), problems=())

@@ -1,0 +1,220 @@
+"""bodywork.ini and FOLDER/config.ini -> Pipeline: brought to the shape of bodywork.yaml, then checked like it.
+
+Refuses RUN_ON_FAILURE and RESOLVE_AS_OF, which are not supported yet.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.core import checks, requirements
+from controller.core.model import Pipeline, ProjectTree, Stage
+from controller.core.project import assembly, dag, forms, ini, sentences, texts
+from controller.core.project.report import Report
+
+CONFIG, REQUIREMENTS = "config.ini", "requirements.txt"
+
+Key = tuple[str, str]  # section and key
+Keys = Mapping[Key, sentences.Location]
+
+PROJECT: Keys = {
+    ("default", "PROJECT_NAME"): ("name",),
+    ("default", "DOCKER_IMAGE"): ("docker_image",),
+    ("workflow", "DAG"): ("DAG",),
+}
+LOGGING: Keys = {("logging", "LOG_LEVEL"): ("log_level",)}
+NOT_YET = {
+    ("workflow", "RUN_ON_FAILURE"): "not supported yet: remove it",
+    ("default", "RESOLVE_AS_OF"): "not supported yet: pin the packages in requirements.txt and remove it",
+}
+COMMON: Keys = {
+    ("default", "EXECUTABLE_SCRIPT"): ("executable_module_path",),
+    ("default", "CPU_REQUEST"): ("cpu_request",),
+    ("default", "MEMORY_REQUEST_MB"): ("memory_request_mb",),
+    ("default", "CPU_LIMIT"): ("cpu_limit",),
+    ("default", "MEMORY_LIMIT_MB"): ("memory_limit_mb",),
+    ("default", "GPU"): ("gpu",),
+}
+BATCH: Keys = {
+    ("batch", "MAX_COMPLETION_TIME_SECONDS"): ("batch", "max_completion_time_seconds"),
+    ("batch", "RETRIES"): ("batch", "retries"),
+}
+SERVICE: Keys = {
+    ("service", "PORT"): ("service", "port"),
+    ("service", "MAX_STARTUP_TIME_SECONDS"): ("service", "max_startup_time_seconds"),
+    ("service", "REPLICAS"): ("service", "replicas"),
+    ("service", "INGRESS"): ("service", "ingress"),
+    ("service", "READINESS_PATH"): ("service", "readiness_path"),
+}
+STAGE_TYPE: Key = ("default", "STAGE_TYPE")
+KINDS: Mapping[str, Keys] = {"batch": BATCH, "service": SERVICE}
+NUMBERS = {"cpu_request", "memory_request_mb", "cpu_limit", "memory_limit_mb", "gpu", "retries", "port", "replicas"} | {
+    "max_completion_time_seconds",
+    "max_startup_time_seconds",
+}
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One ini file as it was read."""
+
+    path: str
+    sections: ini.Sections
+
+    def get(self, key: Key) -> str | None:
+        """Give a value, None where it is absent."""
+        return self.sections.get(key[0], {}).get(key[1])
+
+    def place(self, key: Key) -> str:
+        """Give how a key's place is written: `train/config.ini: [batch] RETRIES`."""
+        return f"{self.path}: [{checks.printable(key[0], 60)}] {checks.printable(key[1], 200)}"
+
+
+def read(tree: ProjectTree, path: str, report: Report) -> Pipeline | None:
+    """Give the pipeline; where there is None, the report says why."""
+    file = _open(tree, path, report)
+    if file is None:
+        return None
+    for key, sentence in NOT_YET.items():
+        if file.get(key) is not None:
+            report.problem(file.place(key), sentence)
+    _unknown(file, (*PROJECT, *LOGGING, *NOT_YET), report)
+    steps, form = assembly.head(_document(file, PROJECT), _placing(file, PROJECT), report)
+    sentences.check(forms.LoggingForm, _document(file, LOGGING), _placing(file, LOGGING), report)
+    names = tuple(name for step in steps for name in step)
+    stages = {name: stage for name in names if (stage := _stage(name, file, tree, report))}
+    return assembly.pipeline(form, steps, stages, aliases=False) if form else None
+
+
+def _open(tree: ProjectTree, path: str, report: Report) -> _File | None:
+    """Read a file; its syntax problems do not hide what else is wrong in it."""
+    text = texts.read(tree, path, report)
+    if text is None:
+        return None
+    sections, problems = ini.parse(text)
+    for problem in problems:
+        report.problem(path, problem)
+    return _File(path, sections)
+
+
+def _stage(name: str, main: _File, tree: ProjectTree, report: Report) -> Stage | None:
+    """Give one stage from its folder."""
+    path = f"{name}/{CONFIG}"
+    if path not in tree.files:
+        report.problem(main.place(("workflow", "DAG")), _no_folder(name, tree))
+        return None
+    file = _open(tree, path, report)
+    if file is None:
+        return None
+    kind = _kind(file, report)
+    keys = {**COMMON, **KINDS.get(kind, {})}
+    document = {**({kind: {}} if kind else {}), **_own_names(file)}
+    document = _document(file, keys, document)
+    place = _placing(file, keys)
+    _unknown(file, (STAGE_TYPE, *COMMON, *BATCH, *SERVICE), report, kind)
+    form = sentences.check(forms.StageForm, document, place, report)
+    assembly.script(document, name, tree, place, report)
+    assembly.limits(document, place, report)
+    required = _requirements(name, tree, report)
+    return assembly.stage(name, name, form, "", required) if form else None
+
+
+def _no_folder(name: str, tree: ProjectTree) -> str:
+    """Say that a stage has no folder or no config.ini in it."""
+    if any(file.startswith(f"{name}/") for file in tree.files):
+        return f"the folder {name} has no {CONFIG}: write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
+    folders = {file.removesuffix(f"/{CONFIG}") for file in tree.files if file.endswith(f"/{CONFIG}")}
+    if not folders:
+        return f"there is no folder {name}: a stage's folder has its name, and a {CONFIG}"
+    remedy = checks.nearest(name, map(checks.printable, sorted(folders)[: dag.STAGE_LIMIT]))
+    return f"there is no folder {name}: {remedy}"
+
+
+def _kind(file: _File, report: Report) -> str:
+    """Give batch or service, "" with a problem where it is neither."""
+    text = file.get(STAGE_TYPE)
+    if not text:
+        report.problem(file.place(STAGE_TYPE), "missing: write batch or service")
+    elif text.lower() not in KINDS:
+        report.problem(file.place(STAGE_TYPE), f"expected batch or service, got {checks.shown(text)}")
+    else:
+        return text.lower()
+    return ""
+
+
+def _requirements(folder: str, tree: ProjectTree, report: Report) -> tuple[str, tuple[str, ...]]:
+    """Give the file and the lines of a stage's requirements, "" and none where there is no such file."""
+    path = f"{folder}/{REQUIREMENTS}"
+    if path not in tree.files:
+        return "", ()
+    lines = requirements.lines(texts.read(tree, path, report) or "")
+    assembly.references(lines, folder, path, tree, report)
+    return path, lines
+
+
+def _document(file: _File, keys: Keys, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Bring the values of these keys to the shape of bodywork.yaml; a key without a value is as if it were absent."""
+    document = dict(start or {})
+    for key, location in keys.items():
+        if text := file.get(key):
+            inner = document
+            for part in location[:-1]:
+                inner[str(part)] = inner = dict(inner.get(str(part), {}))
+            inner[str(location[-1])] = _typed(str(location[-1]), text)
+    return document
+
+
+def _own_names(file: _File) -> dict[str, dict[str, str]]:
+    """Give the sections whose keys are variables."""
+    return {section: dict(file.sections[section]) for section in ini.OWN_NAMES if section in file.sections}
+
+
+def _typed(name: str, text: str) -> Any:
+    """Give a number or a boolean where one is meant and written; else the text, for the form to refuse."""
+    if name == "ingress":
+        return BOOLEANS.get(text.lower(), text)
+    if name in NUMBERS and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
+        return int(text)
+    if name in NUMBERS and re.fullmatch(r"[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})", text):
+        return float(text)
+    return text
+
+
+def _placing(file: _File, keys: Keys) -> sentences.Place:
+    """Give how a location of the document is written in this file."""
+    written = {location: key for key, location in keys.items()}
+
+    def place(location: sentences.Location) -> str:
+        if location in written:
+            return file.place(written[location])
+        section, *rest = (str(part) for part in location) if location else ("default",)
+        return file.place((section, ".".join(rest))) if rest else f"{file.path}: [{section}]"
+
+    return place
+
+
+def _unknown(file: _File, known: Iterable[Key], report: Report, kind: str = "") -> None:
+    """Warn of sections and keys that mean nothing in this file, or nothing for a stage of this kind."""
+    known = tuple(known)
+    own = ini.OWN_NAMES if STAGE_TYPE in known else ()
+    sections = sorted({section for section, _ in known} | set(own))
+    for section, values in file.sections.items():
+        if section in KINDS and kind and section != kind and section in sections:
+            report.warning(f"{file.path}: [{section}]", f"not used: the stage is a {kind}")
+        elif section not in sections:
+            report.unknown(file.path, section, sections)
+        elif section not in own:
+            _unknown_keys(file, section, values, known, report)
+
+
+def _unknown_keys(file: _File, section: str, values: Iterable[str], known: Iterable[Key], report: Report) -> None:
+    """Warn of keys that a section does not have."""
+    here = [key for name, key in known if name == section]
+    elsewhere = {key: name for name, key in known if name != section}
+    for key in values:
+        if key in elsewhere:
+            report.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
+        elif key not in here:
+            report.unknown(f"{file.path}: [{section}]", key, here)

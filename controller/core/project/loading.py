@@ -1,0 +1,45 @@
+"""The way from a tree to a Pipeline: find the project's file, have it read in its form, show all problems or none."""
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from controller.core import checks
+from controller.core.errors import Invalid
+from controller.core.model import Pipeline, ProjectTree
+from controller.core.project import from_ini, from_yaml
+from controller.core.project.report import Report
+
+INI, YAML = "bodywork.ini", "bodywork.yaml"
+CANDIDATES = 3  # shown at most
+
+
+def load(tree: ProjectTree, *, strict: bool = False) -> Pipeline:
+    """Give the pipeline that a project describes; with `strict`, warnings are problems.
+
+    Raises Invalid("InvalidProject") with every problem of all files, Invalid("NoProject") where there is no project.
+    """
+    report = Report(list(tree.problems), list(tree.warnings))
+    if YAML in tree.files:
+        if INI in tree.files:
+            report.warning(INI, f"not used, since {YAML} is there too: remove one of them")
+        main, pipeline = YAML, from_yaml.read(tree, YAML, report)
+    elif INI in tree.files:
+        main, pipeline = INI, from_ini.read(tree, INI, report)
+    else:
+        raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), "and {count} more problems"))
+    problems = [*report.problems, *(report.warnings if strict else [])]
+    if problems or pipeline is None:
+        raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: {{count}} more problems"))
+    return replace(pipeline, warnings=checks.bounded(report.warnings, f"{main}: {{count}} more warnings"))
+
+
+def _absent(tree: ProjectTree) -> str:
+    """Say that there is no project, and where one could be meant."""
+    missing = f"{INI}: not found, nor is {YAML}"
+    if "bodywork.yml" in tree.files:
+        return f"{missing}: rename bodywork.yml to {YAML}"
+    paths = (PurePosixPath(path) for path in tree.files if path.endswith((f"/{INI}", f"/{YAML}")))
+    found = sorted(paths, key=lambda path: (len(path.parts), str(path)))[:CANDIDATES]
+    if not found:
+        return f"{missing}: write one, or set path to the folder that holds it"
+    return f"{missing}; found " + ", ".join(f"{path}: set path: {path.parent}" for path in found)

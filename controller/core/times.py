@@ -1,0 +1,23 @@
+"""Points in time as the API writes them: RFC 3339, UTC, whole seconds."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def text(moment: datetime) -> str:
+    """Give `moment` (aware) as `2026-11-22T06:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(written: str) -> datetime | None:
+    """Give the time that `written` says, None where it says none."""
+    try:
+        parsed = datetime.fromisoformat(written)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def after(written: str, seconds: float) -> datetime | None:
+    """Give the time `seconds` after the written one, None where that is none."""
+    start = moment(written)
+    return start + timedelta(seconds=seconds) if start else None

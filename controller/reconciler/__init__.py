@@ -1,0 +1,6 @@
+"""One request, top to bottom: observe, plan, record, act. Owns the Protocols of what it needs from the edge."""
+
+from controller.reconciler.loop import Reconciler
+from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+
+__all__ = ["Clock", "Cluster", "Metrics", "Reconciler", "Source", "Volume"]

@@ -1,0 +1,145 @@
+"""Carry actions out on the cluster, and say which objects it would not take."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from controller.core import errors, manifests, names, times
+from controller.core.facts.workloads import owner_uid
+from controller.core.manifests import RunContext
+from controller.core.model import Batch, Cause, Object, Request
+from controller.core.plan import Action, Apply, Create, Delete, Emit, Refusal
+from controller.reconciler.ports import Clock, Cluster, Volume
+
+FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
+STALE_DELAY = 0.2  # until the watch has brought what a write met
+REJECTIONS = 3  # the same object met with the same 500 so often is an object that the server can't take
+
+
+@dataclass
+class Actor:
+    """The hands of the reconciler."""
+
+    cluster: Cluster
+    volume: Volume
+    clock: Clock
+    namespace: str
+    _rejected: dict[str, int] = field(default_factory=dict)
+
+    def carry_out(self, request: Request, actions: Iterable[Action]) -> Sequence[Refusal]:
+        """Carry out all actions in their order; give what the server refused. Raises NotYet, Transient."""
+        refusals = []
+        for action in actions:
+            match action:
+                case Create() | Apply():
+                    if refusal := self._put(request, action):
+                        refusals.append(refusal)
+                case Delete(kind, name, uid):
+                    self.cluster.delete(kind, name, uid)
+                case Emit():
+                    self._emit(request, action)
+        return refusals
+
+    def _put(self, request: Request, action: Create | Apply) -> Refusal | None:
+        manifest = action.manifest
+        name = f"{manifest['kind']}/{manifest['metadata']['name']}"
+        self.volume.prepare(action.folders)
+        try:
+            self._write(request, action)
+        except errors.Refused as refused:
+            reason = "QuotaExceeded" if refused.forbidden else "RejectedByCluster"
+            return Refusal(action.stage, Cause(reason, f"{name}: {refused}"), final=not refused.forbidden)
+        except errors.Invalid as taken:
+            return Refusal(action.stage, Cause(taken.reason, taken.problems[0]), final=True)
+        except errors.Transient as transient:
+            if transient.reason != "ServerError" or not self._is_rejected(name):
+                raise
+            return Refusal(action.stage, Cause("RejectedByCluster", f"{name}: {transient}"), final=True)
+        self._rejected.pop(name, None)
+        return None
+
+    def _write(self, request: Request, action: Create | Apply) -> None:
+        try:
+            if isinstance(action, Create):
+                self.cluster.create(action.manifest)
+            else:
+                self.cluster.apply(action.manifest)
+        except errors.AlreadyExists:
+            self.meet(request, action.manifest)
+        except errors.Conflict as conflict:
+            raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
+
+    def _is_rejected(self, name: str) -> bool:
+        self._rejected[name] = self._rejected.get(name, 0) + 1
+        return self._rejected[name] >= REJECTIONS
+
+    def meet(self, request: Request, manifest: Object) -> None:
+        """Judge the living object that has a name that `request` needs; return if it is the request's own.
+
+        Raises NotYet where it goes away by itself, Invalid("NameTaken") where another holds it.
+        """
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        live = self.cluster.get(kind, name)
+        if live is None:
+            raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
+        if owner_uid(live) == request.uid:
+            return
+        if self._is_leaving(live):
+            raise errors.NotYet(FOREIGN_DELAY, f"{kind} {name} of a deleted request is still being removed")
+        remedy = "rename the project or the stage, set `project-name`, or remove the other"
+        raise errors.Invalid("NameTaken", [f"{kind} {name} belongs to {_owner(live)} ({remedy})"])
+
+    def _is_leaving(self, live: Object) -> bool:
+        """Whether an object is being deleted, or its owning request no longer lives: the collector will come."""
+        metadata = live["metadata"]
+        if "deletionTimestamp" in metadata:
+            return True
+        for owner in metadata.get("ownerReferences") or ():
+            if owner.get("controller") and owner.get("kind") == "ConfigMap":
+                holder = self.cluster.get("ConfigMap", owner["name"])
+                return holder is None or holder["metadata"]["uid"] != owner["uid"]
+        return False
+
+    def check_names(self, request: Request, context: RunContext) -> None:
+        """See that no other holds a name that the run will need. Raises Invalid with all that are taken, NotYet."""
+        problems: list[str] = []
+        for kind, name in _needed(context):
+            live = self.cluster.get(kind, name)
+            if live is None or owner_uid(live) == request.uid:
+                continue
+            try:
+                self.meet(request, live)
+            except errors.Invalid as taken:
+                problems += taken.problems
+        if problems:
+            raise errors.Invalid("NameTaken", problems)
+
+    def _emit(self, request: Request, news: Emit) -> None:
+        """Make an Event. It is a courtesy: what keeps it from being made keeps nothing else."""
+        about = {
+            "name": request.name,
+            "uid": request.uid,
+            "namespace": self.namespace,
+            "now": times.text(self.clock()),
+        }
+        name = names.bounded(f"{request.name}.{names.digest(request.uid + news.key, 16)}", limit=253)
+        try:
+            self.cluster.create(manifests.event(about, name, news.type, news.reason, news.message))
+        except (errors.AlreadyExists, errors.Refused, errors.Transient, errors.NotYet):
+            return
+
+
+def _needed(context: RunContext) -> Iterable[tuple[str, str]]:
+    for name in (stage for step in context.pipeline.steps for stage in step):
+        stage = context.pipeline.stages[name]
+        if isinstance(stage.work, Batch):
+            yield "Job", context.job_name(name)
+        else:
+            for item in manifests.service_objects(context, stage):
+                yield item["kind"], item["metadata"]["name"]
+
+
+def _owner(live: Object) -> str:
+    for owner in live["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"{owner.get('kind')} {owner.get('name')}"
+    return "nobody of ours"

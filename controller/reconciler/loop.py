@@ -1,0 +1,230 @@
+"""The straight line of one pass: request and record in, decision out, record first, then the actions."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+from controller.core import errors, layout, plan, project
+from controller.core import record as records
+from controller.core import request as requests
+from controller.core.facts.workloads import owner_uid, run_of
+from controller.core.manifests import RunContext
+from controller.core.model import Object, Pipeline, Policy, Record, Request, RunSpec
+from controller.core.plan import Decision, Observed, Pending, Refusal
+from controller.reconciler.act import STALE_DELAY, Actor
+from controller.reconciler.observe import observe
+from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+
+TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
+REMEMBERED_PROJECTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A request with what is recorded of it; `status` is the ConfigMap that the record was read from."""
+
+    request: Request
+    problems: tuple[str, ...]
+    digest: str
+    record: Record
+    status: Object | None
+
+
+class Reconciler:
+    """Brings one request after the other to where it should be. Safe in several threads, with a key in one each."""
+
+    def __init__(
+        self, cluster: Cluster, source: Source, volume: Volume, metrics: Metrics, clock: Clock, policy: Policy
+    ) -> None:
+        """Take what it stands on."""
+        self._cluster, self._source, self._volume = cluster, source, volume
+        self._metrics, self._clock, self._policy = metrics, clock, policy
+        self._actor = Actor(cluster, volume, clock, policy.namespace)
+        self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
+
+    def reconcile(self, name: str) -> float | None:
+        """Make one pass over the request `name`.
+
+        Gives after how many seconds to look again, None: when something changes. Raises NotYet, Transient.
+        """
+        configmap = self._cluster.cached_request(name)
+        if configmap is None or "deletionTimestamp" in configmap["metadata"]:
+            self._forget(name)
+            return None
+        decision, refusals = self._pass(configmap, ())
+        if refusals:
+            self._pass(configmap, refusals)
+            raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
+        return decision.requeue_after
+
+    def _forget(self, name: str) -> None:
+        """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""
+        children = self._cluster.cached_children(name)
+        if not (children.pods or children.jobs or children.deployments):
+            self._volume.forget(name)
+
+    def _pass(self, configmap: Object, refusals: Sequence[Refusal]) -> tuple[Decision, Sequence[Refusal]]:
+        known = self._known(configmap)
+        try:
+            seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
+            decision = self._decide(known, seen)
+        except (errors.Transient, errors.NotYet) as error:
+            self._report(known, _stumbled(known.record, error))
+            raise
+        except errors.Invalid as invalid:  # what we wrote ourselves was written over
+            damaged = errors.Transient(invalid.reason, invalid.problems[0])
+            self._report(known, _stumbled(known.record, damaged))
+            raise damaged from invalid
+        if decision.outcome:
+            self._keep_run(known.request, decision.record)
+        self._report(known, decision.record)
+        refused = self._actor.carry_out(known.request, decision.actions)
+        if decision.outcome:
+            self._tidy(known.request, decision, seen)
+        return decision, refused
+
+    # --- what is known -----------------------------------------------------------------------------
+
+    def _known(self, configmap: Object) -> _Known:
+        problems: tuple[str, ...] = ()
+        try:
+            request = requests.parse(configmap)
+        except errors.Invalid as invalid:
+            request, problems = requests.identity(configmap), invalid.problems
+        status = self._cluster.cached_status(request.name)
+        if status and owner_uid(status) != request.uid:
+            status = None  # another request's: creating ours tells whether it is on its way out
+        record = records.from_data(status.get("data") or {}, request.uid) if status else None
+        return _Known(
+            request=request,
+            problems=problems,
+            digest="" if problems else requests.digest(request),
+            record=record or self._recalled(request),
+            status=status,
+        )
+
+    def _recalled(self, request: Request) -> Record:
+        """Give the record from the volume's copy; else a new one, counting on from what older runs left."""
+        copy = self._volume.recall_record(layout.record(request.name, request.uid))
+        if copy and (record := records.from_data(copy, request.uid)):
+            return record
+        children = self._cluster.cached_children(request.name)
+        release = self._cluster.cached_release(request.name)
+        mine = [item for item in (*children.jobs, *([release] if release else [])) if owner_uid(item) == request.uid]
+        return Record(request_uid=request.uid, run=max(map(run_of, mine), default=0))
+
+    # --- what follows ------------------------------------------------------------------------------
+
+    def _decide(self, known: _Known, seen: Observed) -> Decision:
+        request, record, now = known.request, known.record, self._clock()
+        if record.active and record.spec:
+            context = self._context(request, record, record.spec, self._pipeline(record.spec))
+            return plan.advance(context, request, record, seen, now)
+        if known.problems:
+            return plan.refuse_request(request, record, known.problems, seen, now)
+        wanted = plan.pending(request, record, known.digest)
+        if wanted and not request.suspend:
+            return self._begin(known, wanted, seen)
+        return plan.settle(request, plan.skip(request, record, known.digest), seen)
+
+    def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
+        """Resolve the commit once and open the first step; or record why the project can't run."""
+        request, now, commit = known.request, self._clock(), ""
+        try:
+            commit = self._source.resolve(request.repository, request.ref)
+            spec = self._spec(request, commit)
+            pipeline = self._pipeline(spec)
+            record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
+            context = self._context(request, record, spec, pipeline)
+            self._actor.check_names(request, context)
+        except errors.Invalid as invalid:
+            self._metrics.run_ended("Invalid")
+            return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
+        return plan.advance(context, request, record, seen, now)
+
+    def _spec(self, request: Request, commit: str) -> RunSpec:
+        self._source.publish(request.repository, commit)
+        tree, _ = self._project(request.repository, commit, request.path)
+        return RunSpec(
+            repository=request.repository,
+            commit=commit,
+            path=request.path,
+            tree=tree,
+            image=request.image or self._policy.image,
+            project_name=request.project_name,
+            env=request.env,
+            deadline=request.deadline,
+        )
+
+    def _pipeline(self, spec: RunSpec) -> Pipeline:
+        self._source.publish(spec.repository, spec.commit)
+        return self._project(spec.repository, spec.commit, spec.path)[1]
+
+    def _read_project(self, repository: str, commit: str, path: str) -> tuple[str, Pipeline]:
+        tree = self._source.read(repository, commit, path)
+        return tree.digest, project.load(tree)
+
+    def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
+        return RunContext(
+            request=request.name,
+            uid=request.uid,
+            run=record.run,
+            spec=record.spec or spec,
+            pipeline=pipeline,
+            policy=self._policy,
+            previous=record.release_run,
+        )
+
+    # --- what is written ---------------------------------------------------------------------------
+
+    def _report(self, known: _Known, record: Record) -> None:
+        """Write the record if it says anything new: its copy first, then NAME-status, if nobody wrote since."""
+        request = known.request
+        manifest = records.manifest(request.name, request.uid, self._policy.namespace, record)
+        if known.status and known.status.get("data") == manifest["data"]:
+            return
+        self._volume.keep_record(layout.record(request.name, request.uid), manifest["data"])
+        try:
+            if known.status:
+                version = known.status["metadata"]["resourceVersion"]
+                self._cluster.replace({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}})
+            else:
+                self._cluster.create(manifest)
+        except errors.Conflict as conflict:
+            raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from conflict
+        except errors.AlreadyExists as exists:
+            self._meet_record(request, manifest)
+            raise errors.NotYet(STALE_DELAY, "the record is there already") from exists
+
+    def _meet_record(self, request: Request, manifest: Object) -> None:
+        try:
+            self._actor.meet(request, manifest)
+        except errors.Invalid as taken:
+            self._actor.carry_out(request, [plan.Emit("record-taken", "Warning", "NameTaken", taken.problems[0])])
+            raise errors.NotYet(TAKEN_DELAY, taken.problems[0]) from taken
+
+    def _keep_run(self, request: Request, record: Record) -> None:
+        run = {
+            "request": request.name,
+            "run": record.run,
+            "spec": asdict(record.spec) if record.spec else {},
+            "stages": {name: asdict(stage) for name, stage in record.stages.items()},
+            "outcome": record.history[0].outcome,
+            "reason": record.reason,
+            "message": record.message,
+            "started": record.started,
+            "finished": record.finished,
+        }
+        self._volume.keep_run(layout.run(request.name, request.uid, record.run) / "run.json", run)
+
+    def _tidy(self, request: Request, decision: Decision, seen: Observed) -> None:
+        self._metrics.run_ended(decision.outcome)
+        kept = plan.kept_runs(decision.record, request.keep_runs, seen.release)
+        self._volume.keep_only(request.name, request.uid, kept)
+
+
+def _stumbled(record: Record, error: errors.Transient | errors.NotYet) -> Record:
+    """Give the record that says what a pass waits for."""
+    if isinstance(error, errors.NotYet):
+        return plan.stumble(record, "Running" if record.active else "Queued", "NotYet", str(error))
+    return plan.stumble(record, "Running" if record.active else "Pending", error.reason, str(error))

@@ -1,0 +1,69 @@
+"""What is so: objects from the watch caches as facts, and live look-ups where a cache can't settle a question."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from controller.core import layout
+from controller.core.facts import JobFact, read_deployment, read_job
+from controller.core.facts.workloads import owner_uid
+from controller.core.model import Attempt, Cause, Children, Object, Record, Request
+from controller.core.plan import Observed, Refusal
+from controller.reconciler.ports import Cluster, Volume
+
+
+def observe(
+    cluster: Cluster, volume: Volume, request: Request, record: Record, refusals: Sequence[Refusal] = ()
+) -> Observed:
+    """Give all facts about one request. Raises Transient where a live look-up fails."""
+    children = cluster.cached_children(request.name)
+    jobs = {fact.name: fact for fact in (_job(cluster, job, children) for job in children.jobs)}
+    ended: dict[str, Cause | None] = {}
+    for stage, name in _missing(record, jobs):
+        if (live := cluster.get("Job", name)) is not None:
+            jobs[name] = _job(cluster, live, children)
+        elif attempts := volume.attempts(layout.logs(request.name, request.uid, record.run, stage)):
+            ended[stage] = _ending(name, attempts[-1])
+    deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
+    release = cluster.cached_release(request.name)
+    return Observed(
+        jobs=jobs,
+        deployments={fact.name: fact for fact in deployments},
+        others={
+            (item["kind"], item["metadata"]["name"]): item for item in chain(children.services, children.ingresses)
+        },
+        release=release if release and owner_uid(release) == request.uid else None,
+        ended=ended,
+        refusals=tuple(refusals),
+    )
+
+
+def _job(cluster: Cluster, job: Object, children: Children) -> JobFact:
+    """Give the fact about a Job; one that failed without a known cause costs one live list of its pods."""
+    fact = read_job(job, children.pods, children.events)
+    if fact.state == "Failed" and fact.cause is None:
+        return read_job(job, cluster.pods_of_job(fact.uid), children.events)
+    return fact
+
+
+def _missing(record: Record, jobs: dict[str, JobFact]) -> list[tuple[str, str]]:
+    """Give (stage, Job) of the open step's batch stages whose Job was to be there and is not in the cache."""
+    return [
+        (stage, item.removeprefix("Job/"))
+        for stage, kept in record.stages.items()
+        if record.active and kept.state == "Running"
+        for item in kept.objects
+        if item.startswith("Job/") and _absent(item.removeprefix("Job/"), record, jobs)
+    ]
+
+
+def _absent(name: str, record: Record, jobs: dict[str, JobFact]) -> bool:
+    return name not in jobs or jobs[name].owner != record.request_uid
+
+
+def _ending(job: str, last: Attempt) -> Cause | None:
+    """Give what the log folder says about a Job that is gone: it ended well, or it ran and can't be run again."""
+    if last.ended and last.exit_code == 0:
+        return None
+    if last.ended and last.message:
+        return Cause("JobDeleted", f"Job {job} was deleted; its last attempt said: {last.message}")
+    return Cause("JobDeleted", f"Job {job} was deleted while attempt {last.number} ran (it is not run twice)")

@@ -1,0 +1,163 @@
+"""The script as a process: started in its own session, told to end, killed, reaped; and everything that it left.
+
+As PID 1 of a container (elsewhere as a subreaper) the launcher inherits every orphan, so it can reap and end them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from typing import Callable, Dict, List, Optional
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+SWEEP_LIMIT = 3.0  # seconds
+TICK = 1.0  # seconds; only a net below the wake-up descriptor
+
+
+class Stopped(Exception):
+    """We were told to end before the script started."""
+
+
+class Keeper:
+    """Holds the signals of the launcher and the one process that they are for."""
+
+    def __init__(self, grace: float) -> None:
+        """Take over SIGTERM, SIGINT and SIGCHLD; `grace` is the time between SIGTERM and SIGKILL in seconds."""
+        self.why = ""  # why we ended the script: Terminated, TimedOut, StartupTimeout; "": we did not
+        self._grace = grace
+        self._preparing = True
+        self._pid = 0
+        self._status: Optional[int] = None
+        self._kill_at = 0.0  # monotonic; 0: not yet
+        self._pipe = os.pipe()
+        for end in self._pipe:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.signal(signal.SIGTERM, self._told)
+        signal.signal(signal.SIGINT, self._told)
+        _adopt_orphans()
+
+    def commit(self) -> None:
+        """Let signals interrupt us no more: from here they are for the script, as soon as there is one."""
+        self._preparing = False
+
+    def start(self, command: List[str], folder: str, environment: Dict[str, str], output: int) -> None:
+        """Start the script; both its outputs go to the descriptor `output`. Raises OSError, Stopped."""
+        if self._ending():
+            raise Stopped
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._pid = process.pid
+        process.returncode = 0  # it is reaped here, with all orphans, and not by subprocess
+        if self._ending():  # told while there was no process yet
+            self._signal(signal.SIGTERM)
+
+    def end(self, why: str, number: int = signal.SIGTERM) -> None:
+        """Send the script a signal and remember why; after the grace its whole group is killed."""
+        if not self.why:
+            self.why = why
+            self._kill_at = time.monotonic() + self._grace
+        self._signal(number)
+
+    def wait(self, look: Callable[[], float]) -> int:
+        """Wait for the script's end; give its exit code, or -n for signal n.
+
+        `look` is called after every event; it may call `end`, and gives how long to wait at most (seconds).
+        """
+        while not self._reap():
+            pause = min(look(), TICK)
+            if self._kill_at:
+                pause = min(pause, self._kill_at - time.monotonic())
+                if pause <= 0:
+                    self._kill_group()
+                    pause = 0.1
+            select.select([self._pipe[0]], [], [], max(0.0, pause))
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._pipe[0], 4096)
+        assert self._status is not None  # noqa: S101 - for the type checker: _reap said so
+        return self._status
+
+    def wake(self) -> None:
+        """Have `wait` look again (from another thread)."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._pipe[1], b"\0")
+
+    def sweep(self) -> int:
+        """Kill everything that the script left running; give how many processes that were."""
+        killed = set()
+        until = time.monotonic() + SWEEP_LIMIT
+        while time.monotonic() < until:
+            self._reap()
+            left = descendants()
+            if not left:
+                break
+            for pid in left:
+                killed.add(pid)
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            select.select([self._pipe[0]], [], [], 0.02)
+        return len(killed)
+
+    def _ending(self) -> bool:
+        return bool(self.why)
+
+    def _told(self, number: int, _frame: object) -> None:
+        if self._preparing:
+            self.why = "Terminated"
+            raise Stopped
+        self.end("Terminated", number)
+
+    def _signal(self, number: int) -> None:
+        if self._pid and self._status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(OSError):
+            os.killpg(self._pid, signal.SIGKILL)
+
+    def _reap(self) -> bool:
+        """Collect whatever has ended; whether the script is among it, now or before."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
+                if pid == self._pid:
+                    self._status = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return self._status is not None
+
+
+def descendants() -> List[int]:
+    """Give all living processes below this one (proc(5), stat: state and parent follow the name in brackets)."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
+        with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+            fields = file.read(4096).rpartition(b")")[2].split()
+            if fields[0] not in (b"Z", b"X"):
+                parents[int(name)] = int(fields[1])
+    found = [os.getpid()]
+    for parent in found:
+        found.extend(pid for pid, above in parents.items() if above == parent)
+    return found[1:]
+
+
+def _adopt_orphans() -> None:
+    if os.getpid() == 1:
+        return
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes  # noqa: PLC0415 - needed on a laptop only, and costs time
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -1,0 +1,119 @@
+"""The keys that wait to be reconciled: ready, dirty, active, delayed.
+
+The one invariant is client-go's (`util/workqueue`): a key is never worked on twice at a time, and one that is added
+while it is worked on comes again afterwards. Failures of a key are counted here, for its back-off.
+"""
+
+import heapq
+import random
+import threading
+import time
+from collections import deque
+
+BACKOFF_FIRST, BACKOFF_LIMIT = 0.5, 300.0
+
+
+class WorkQueue:
+    """A thread-safe queue of keys, each there at most once."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._ready: deque[str] = deque()
+        self._dirty: set[str] = set()  # has to be worked on; in `_ready` unless it is active
+        self._active: set[str] = set()
+        self._delayed: dict[str, float] = {}  # key -> when (monotonic); the earliest wish wins
+        self._heap: list[tuple[float, str]] = []  # may hold wishes that no longer stand
+        self._failures: dict[str, int] = {}
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        """Give the number of keys that wait to be taken now."""
+        with self._changed:
+            return len(self._ready)
+
+    def add(self, key: str) -> None:
+        """Have `key` worked on as soon as a worker is free."""
+        with self._changed:
+            self._add(key)
+            self._changed.notify()
+
+    def add_after(self, key: str, delay: float) -> None:
+        """Have `key` worked on in `delay` seconds, or earlier if something else asks for that."""
+        due = time.monotonic() + max(delay, 0.0)
+        with self._changed:
+            if due < self._delayed.get(key, float("inf")):
+                self._delayed[key] = due
+                heapq.heappush(self._heap, (due, key))
+                self._changed.notify()
+
+    def retry(self, key: str, *, at_least: float = 0.0) -> float:
+        """Have `key` worked on after an exponential back-off with jitter; give that delay in seconds."""
+        with self._changed:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+        ceiling = min(BACKOFF_FIRST * 2.0 ** min(failures - 1, 20), BACKOFF_LIMIT)
+        delay: float = max(ceiling * random.uniform(0.5, 1.0), at_least)  # noqa: S311 (jitter, no secret)
+        self.add_after(key, delay)
+        return delay
+
+    def failures(self, key: str) -> int:
+        """Give how often in a row `key` was retried."""
+        with self._changed:
+            return self._failures.get(key, 0)
+
+    def forget(self, key: str) -> None:
+        """Forget the failures of `key`: its last pass went well."""
+        with self._changed:
+            self._failures.pop(key, None)
+
+    def get(self) -> str | None:
+        """Wait for a key and take it; None once the queue is closed. `done` must follow."""
+        with self._changed:
+            while True:
+                wait = self._promote()
+                if self._closed:
+                    return None
+                if self._ready:
+                    key = self._ready.popleft()
+                    self._dirty.discard(key)
+                    self._active.add(key)
+                    if self._ready:
+                        self._changed.notify()  # several may have come due at once
+                    return key
+                self._changed.wait(wait)
+
+    def done(self, key: str) -> None:
+        """Say that the work on `key` is over; it comes again at once if it was added meanwhile."""
+        with self._changed:
+            self._active.discard(key)
+            if key in self._dirty:
+                self._ready.append(key)
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Let every `get` return None. What is being worked on goes on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _add(self, key: str) -> None:
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._active:
+            self._ready.append(key)
+
+    def _promote(self) -> float | None:
+        """Move what is due to the ready keys; give the seconds until the next is, None where there is none."""
+        now = time.monotonic()
+        while self._heap:
+            due, key = self._heap[0]
+            if self._delayed.get(key) != due:
+                heapq.heappop(self._heap)
+            elif due <= now:
+                heapq.heappop(self._heap)
+                del self._delayed[key]
+                self._add(key)
+            else:
+                return due - now
+        return None

@@ -1,0 +1,777 @@
+"""Git against real repositories and a real server: what resolve, publish and read promise."""
+
+import os
+import random
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.git import Git, GitSettings
+from controller.core import layout
+from controller.core.errors import Invalid, NotYet, Transient
+from tests.support.gitserver import CLEAN, GitServer, Repository, serving
+
+SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
+INI = "[default]\nPROJECT_NAME = iris\n"
+POINTER = (
+    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa\nsize 9\n"
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as git:
+        yield git
+
+
+@pytest.fixture
+def iris(server: GitServer) -> Repository:
+    repository = server.repository("iris")
+    repository.commit({"bodywork.ini": INI, "train/config.ini": "[default]\n", "train/train.py": "print(1)\n"})
+    return repository
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    (tmp_path / "volume").mkdir()
+    return tmp_path / "volume"
+
+
+@pytest.fixture
+def git(volume: Path) -> Git:
+    return Git(volume, SETTINGS)
+
+
+def published(git: Git, volume: Path, url: str, ref: str = "") -> Path:
+    commit = git.resolve(url, ref)
+    git.publish(url, commit)
+    return volume / layout.checkout(url, commit)
+
+
+def refusal(action: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(Invalid) as caught:
+        action()
+    assert all(line.isprintable() for line in caught.value.problems)
+    return caught.value.reason, str(caught.value)
+
+
+def hitch(action: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(Transient) as caught:
+        action()
+    assert str(caught.value).isprintable()
+    return caught.value.reason, str(caught.value)
+
+
+# --- resolve --------------------------------------------------------------------------------------
+
+
+def test_head_branch_tags_and_full_names_are_resolved_by_one_question_and_no_fetch(
+    server: GitServer, iris: Repository, git: Git
+) -> None:
+    first = iris.git("rev-parse", "HEAD")
+    iris.git("tag", "light")
+    iris.git("tag", "--annotate", "heavy", "--message", "m")
+    iris.git("checkout", "--quiet", "-b", "feature/x")
+    second = iris.commit({"a": "b"})
+    iris.git("checkout", "--quiet", "main")
+    expected = {
+        "": first,
+        "main": first,
+        "light": first,
+        "heavy": first,
+        "refs/tags/heavy": first,
+        "HEAD": first,
+        "feature/x": second,
+        "refs/heads/feature/x": second,
+        "heads/feature/x": second,
+    }
+    for ref, commit in expected.items():
+        assert git.resolve(server.url("iris"), ref) == commit
+    assert server.count("/info/refs") == len(expected)
+    assert server.count("POST") == len(expected)  # protocol 2 asks for the refs by a POST; a fetch would be one more
+
+
+def test_a_tag_wins_over_a_branch_of_its_name_as_in_gitrevisions(server: GitServer, iris: Repository, git: Git) -> None:
+    tagged = iris.git("rev-parse", "HEAD")
+    iris.git("tag", "both")
+    iris.git("checkout", "--quiet", "-b", "both")
+    iris.commit({"a": "b"})
+    assert git.resolve(server.url("iris"), "both") == tagged
+
+
+def test_full_and_abbreviated_commits_are_those_that_exist(server: GitServer, iris: Repository, git: Git) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    assert git.resolve(url, commit) == commit
+    assert git.resolve(url, commit[:9]) == commit
+    assert git.resolve(url, commit.upper()) == commit
+    for missing in ("0" * 39 + "1", "0123456"):
+        reason, line = refusal(lambda ref=missing: git.resolve(url, ref))  # type: ignore[misc]
+        assert reason == "RefNotFound"
+        assert url in line
+
+
+def test_an_abbreviation_of_a_commit_that_was_just_pushed_is_found(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    published(git, volume, server.url("iris"))
+    commit = iris.commit({"a": "b"})
+    assert git.resolve(server.url("iris"), commit[:8]) == commit
+
+
+def test_a_commit_that_no_branch_holds_any_more_can_still_be_run(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    lost = iris.commit({"a": "lost"})
+    iris.git("reset", "--quiet", "--hard", "HEAD~1")
+    assert git.resolve(server.url("iris"), lost) == lost
+    git.publish(server.url("iris"), lost)
+    assert (volume / layout.checkout(server.url("iris"), lost) / "a").read_text() == "lost"
+
+
+def test_an_unknown_ref_names_the_nearest_ones(server: GitServer, iris: Repository, git: Git) -> None:
+    iris.git("branch", "production")
+    reason, line = refusal(lambda: git.resolve(server.url("iris"), "prodution"))
+    assert reason == "RefNotFound"
+    assert '"prodution"' in line
+    assert "production" in line
+
+
+def test_an_empty_repository_says_so(server: GitServer, git: Git) -> None:
+    server.repository("empty")
+    assert refusal(lambda: git.resolve(server.url("empty"), ""))[0] == "RepositoryEmpty"
+
+
+@pytest.mark.parametrize(
+    "ref",
+    ["-upload-pack=touch /tmp/x", "--exec=x", "a..b", "a b", "a\nb", "main^{}", "HEAD@{1}", "*", "x" * 300, "a.lock"],
+)
+def test_a_ref_that_is_none_is_refused_before_git_sees_it(
+    server: GitServer, iris: Repository, git: Git, ref: str
+) -> None:
+    assert refusal(lambda: git.resolve(server.url(iris.folder.name), ref))[0] == "RefNotFound"
+    assert not server.requests
+
+
+# --- addresses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("", "empty"),
+        ("ext::sh -c touch% /tmp/x", "space"),
+        ("ext::sh", "remote helper"),
+        ("--upload-pack=touch", "option"),
+        ("-oProxyCommand=x", "option"),
+        ("https://user:hunter2@example.com/x", "credentials"),
+        ("https://hunter2@example.com/x", "credentials"),
+        ("https://user:hunt/er2@example.com/x", "valid"),
+        ("https://user:hunter2 @example.com/x", "space"),
+        ("https://example.com/x?token=hunter2", "query"),
+        ("https://example.com", "no repository"),
+        ("https://example.com:99999999/x", "valid"),
+        ("https://exa\x1b[31mmple.com/x", "control"),
+        ("https://example.com/x\n", "control"),
+        ("ssh://git@example.com/x", "ssh is not supported yet"),
+        ("git@example.com:acme/x", "ssh is not supported yet"),
+        ("git://example.com/x", "only http and https"),
+        ("ftp://example.com/x", "only http and https"),
+        ("file:///etc", "switched off"),
+        ("/etc", "switched off"),
+        ("../x", "only http and https"),
+    ],
+)
+def test_an_address_that_git_must_not_be_given_is_refused_without_showing_secrets(
+    git: Git, url: str, word: str
+) -> None:
+    for action in (
+        lambda: git.resolve(url, ""),
+        lambda: git.publish(url, "0" * 40),
+        lambda: git.read(url, "0" * 40, "."),
+    ):
+        reason, line = refusal(action)
+        assert reason == "RepositoryRefused"
+        assert word in line
+        assert "er2@" not in line
+
+
+def test_local_repositories_are_read_where_the_setting_allows_it(iris: Repository, volume: Path) -> None:
+    git = Git(volume, replace(SETTINGS, allow_file=True))
+    for url in (str(iris.folder), iris.folder.as_uri()):
+        assert (published(git, volume, url) / "bodywork.ini").read_text() == INI
+    assert refusal(lambda: git.resolve(str(iris.folder / "nothing"), ""))[0] == "RepositoryNotFound"
+
+
+# --- servers that misbehave -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("404", "RepositoryNotFound"), ("401", "RepositoryRefused"), ("403", "RepositoryRefused")]
+)
+def test_what_only_the_user_can_mend_is_invalid_and_always_said_alike(
+    server: GitServer, iris: Repository, git: Git, fault: str, reason: str
+) -> None:
+    server.fault = fault
+    told = [refusal(lambda: git.resolve(server.url(iris.folder.name), "")) for _ in range(2)]
+    assert told[0] == told[1]
+    assert told[0][0] == reason
+    assert server.url("iris") in told[0][1]
+
+
+def test_a_missing_repository_says_so(server: GitServer, git: Git) -> None:
+    assert refusal(lambda: git.resolve(server.url("nothing"), ""))[0] == "RepositoryNotFound"
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("500", "GitServerError"), ("503", "GitServerError")])
+def test_a_server_in_trouble_is_tried_again(
+    server: GitServer, iris: Repository, git: Git, fault: str, reason: str
+) -> None:
+    server.fault = fault
+    assert hitch(lambda: git.resolve(server.url(iris.folder.name), ""))[0] == reason
+
+
+def test_an_unreachable_host_is_tried_again_and_always_said_alike(git: Git) -> None:
+    with socket.socket() as taken:  # bound and not listening: nobody else gets the port, connections are refused
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/x.git"
+        told = [hitch(lambda: git.resolve(url, "")) for _ in range(2)]
+    assert told[0] == told[1]
+    assert told[0][0] == "GitUnreachable"
+    assert hitch(lambda: git.resolve("http://nowhere.invalid/x.git", ""))[0] == "GitUnreachable"
+
+
+def descendants() -> set[str]:
+    """Give the command lines of the living git processes below this one, or that lost their parent."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if "git" in line:
+            found.add(f"{folder.name} {line}")
+    return found
+
+
+def test_a_server_that_hangs_is_left_in_time_and_no_process_stays(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    git = Git(volume, replace(SETTINGS, resolve_timeout=1, fetch_timeout=1))
+    server.fault = "hang"
+    assert hitch(lambda: git.resolve(url, "main"))[0] == "GitTimeout"
+    assert hitch(lambda: git.publish(url, commit))[0] == "GitTimeout"
+    assert server.arrived.is_set()
+    assert not [line for line in descendants() if url in line]
+    assert not list(volume.glob("mirrors/*.git"))
+    assert not list(volume.glob("mirrors/.partial-*"))
+
+
+def test_a_transfer_that_breaks_off_leaves_nothing_half_and_is_tried_again(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.commit({"noise": os.urandom(200_000)})
+    server.fault = "drop@pack"
+    commit = git.resolve(server.url("iris"), "main")
+    assert hitch(lambda: git.publish(server.url("iris"), commit))[0] == "GitInterrupted"
+    assert not [path for path in (volume / "mirrors").iterdir() if path.name.endswith(".git") or "partial" in path.name]
+    server.fault = ""
+    assert (published(git, volume, server.url("iris")) / "noise").stat().st_size == 200_000
+
+
+def test_a_redirect_is_followed_and_one_to_another_protocol_is_not(
+    server: GitServer, iris: Repository, git: Git, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "served") as other:
+        other.fault = f"redirect:http://127.0.0.1:{server.port}"
+        assert git.resolve(other.url("iris"), "") == iris.git("rev-parse", "HEAD")
+        other.fault = "redirect:file:///etc"
+        assert refusal(lambda: git.resolve(other.url("iris"), ""))[0] == "RepositoryRefused"
+
+
+def test_dead_remotes_never_hold_all_workers(server: GitServer, iris: Repository, volume: Path) -> None:
+    git = Git(volume, replace(SETTINGS, concurrency=1, wait=0.1))
+    server.fault = "hang"
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(git.resolve, server.url(iris.folder.name), "")
+        assert server.arrived.wait(30)
+        with pytest.raises(NotYet):
+            git.resolve("http://127.0.0.1:9/other.git", "")
+        server.released.set()
+        assert stuck.exception(timeout=60)
+
+
+def test_what_git_says_is_shown_without_control_characters_and_credentials(
+    server: GitServer, iris: Repository, git: Git, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "served") as other:
+        other.fault = f"redirect:http://user:hunter2@127.0.0.1:{server.port}/missing"
+        line = str(pytest.raises((Invalid, Transient), git.resolve, other.url(iris.folder.name), "").value)
+        assert "hunter2" not in line
+
+
+def test_surrounding_configuration_and_credentials_do_not_reach_git_but_a_ca_does(
+    server: GitServer, iris: Repository, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gitconfig").write_text(f'[url "http://127.0.0.1:1/"]\n\tinsteadOf = {server.url("iris")}\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / ".gitconfig"))
+    monkeypatch.setenv("GIT_DIR", "/nonexistent")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "broken")
+    monkeypatch.setenv("GIT_TRACE", "1")
+    assert git.resolve(server.url("iris"), "") == iris.git("rev-parse", "HEAD")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "no-such-ca.pem"))
+    reason, line = hitch(lambda: git.resolve("https://127.0.0.1:1/x.git", ""))
+    assert reason in {"GitCertificate", "GitUnreachable"}, line
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert hitch(lambda: git.resolve(server.url("iris"), ""))[0] == "GitUnreachable"
+
+
+# --- publish ----------------------------------------------------------------------------------------
+
+
+def test_a_checkout_is_whole_marked_writable_by_the_group_and_answers_rev_parse_in_a_copy(
+    server: GitServer, iris: Repository, git: Git, volume: Path, tmp_path: Path
+) -> None:
+    checkout = published(git, volume, server.url("iris"))
+    commit = iris.git("rev-parse", "HEAD")
+    assert checkout.name == (checkout / ".complete").read_text() == commit
+    assert {path.name for path in checkout.iterdir()} == {".git", ".complete", "bodywork.ini", "train"}
+    for path in (checkout, *checkout.rglob("*"), *volume.glob("mirrors/*.git")):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode & 0o060 == 0o060
+        assert not path.is_dir() or mode & 0o070 == 0o070
+    copy = tmp_path / "copy"
+    shutil.copytree(checkout, copy, symlinks=True)
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=copy / "train",
+        env=CLEAN,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert asked.stdout.strip() == commit
+    assert not list((checkout / ".git" / "objects").iterdir())
+
+
+def test_a_remote_that_did_not_move_is_not_fetched_and_one_that_moved_is_fetched_once(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    calls: list[tuple[str, str]] = []
+    git = Git(volume, SETTINGS, lambda operation, outcome: calls.append((operation, outcome)))
+    url = server.url("iris")
+    first = published(git, volume, url)
+    assert calls.count(("fetch", "ok")) == 1
+    before = len(server.requests)
+    git.publish(url, first.name)
+    assert len(server.requests) == before
+    assert published(git, volume, url) == first
+    assert calls.count(("fetch", "ok")) == 1
+    iris.commit({"bodywork.ini": "new"})
+    second = published(git, volume, url)
+    assert published(git, volume, url) == second
+    assert calls.count(("fetch", "ok")) == 2
+    assert (second / "bodywork.ini").read_text() == "new"
+    assert (first / "bodywork.ini").read_text() == INI
+    assert {outcome for _, outcome in calls if _ == "ls-remote"} == {"ok"}
+
+
+def test_two_threads_that_publish_one_commit_clone_once(server: GitServer, iris: Repository, volume: Path) -> None:
+    calls: list[str] = []
+    git = Git(volume, SETTINGS, lambda operation, _: calls.append(operation))
+    commit = iris.git("rev-parse", "HEAD")
+    start = threading.Barrier(2)
+
+    def publish() -> None:
+        start.wait(10)
+        git.publish(server.url("iris"), commit)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(publish) for _ in range(2)]:
+            done.result(60)
+    assert calls.count("fetch") == 1
+    assert calls.count("checkout-index") == 1
+
+
+PUBLISH = """
+import sys
+from pathlib import Path
+from controller.adapters.git import Git
+Git(Path(sys.argv[1])).publish(sys.argv[2], sys.argv[3])
+"""
+
+
+def test_killed_at_any_instant_the_next_publish_is_whole(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.write({f"data/{number}": os.urandom(2000) for number in range(300)})
+    chance = random.Random(7)
+    for number in range(6):
+        commit = iris.commit({"number": str(number), "noise": os.urandom(500_000)})
+        arguments = [sys.executable, "-c", PUBLISH, str(volume), server.url("iris"), commit]
+        process = subprocess.Popen(arguments, cwd=Path(__file__).parents[2])
+        try:
+            process.wait(0.3 + chance.random() * 0.5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.wait(30)
+        target = volume / layout.checkout(server.url("iris"), commit)
+        assert not target.exists() or (target / ".complete").read_text() == commit
+        git.publish(server.url("iris"), commit)
+        assert (target / "number").read_text() == str(number)
+        assert len(list((target / "data").iterdir())) == 300
+        assert not list(target.parent.glob(".partial-*"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda mirror: (mirror / "HEAD").unlink(),
+        lambda mirror: shutil.rmtree(mirror / "objects"),
+        lambda mirror: [pack.chmod(0o644) or pack.write_bytes(b"x") for pack in mirror.glob("objects/pack/*.pack")],
+        lambda mirror: [index.unlink() for index in mirror.glob("objects/pack/*.idx")],
+        lambda mirror: (shutil.rmtree(mirror), mirror.write_text("a file")),
+        lambda mirror: (shutil.rmtree(mirror), mirror.mkdir()),
+    ],
+    ids=["no HEAD", "no objects", "bad pack", "no index", "a file", "an empty folder"],
+)
+def test_a_broken_mirror_is_made_again(
+    server: GitServer, iris: Repository, git: Git, volume: Path, damage: Callable[[Path], object]
+) -> None:
+    old = published(git, volume, server.url("iris"))
+    damage(volume / layout.mirror(server.url("iris")))
+    shutil.rmtree(old)
+    git.publish(server.url("iris"), old.name)
+    assert (old / "bodywork.ini").read_text() == INI
+    iris.commit({"a": "b"})
+    assert (published(git, volume, server.url("iris")) / "a").read_text() == "b"
+
+
+def test_locks_that_a_killed_git_left_stop_nobody(server: GitServer, iris: Repository, git: Git, volume: Path) -> None:
+    published(git, volume, server.url("iris"))
+    mirror = volume / layout.mirror(server.url("iris"))
+    for name in ("refs/heads/main.lock", "packed-refs.lock", "config.lock", "objects/pack/tmp_pack_abc"):
+        (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+        (mirror / name).write_text("")
+    iris.commit({"a": "b"})
+    assert (published(git, volume, server.url("iris")) / "a").exists()
+    assert not (mirror / "objects/pack/tmp_pack_abc").exists()
+
+
+def test_an_incomplete_folder_in_the_checkouts_place_is_replaced(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    target = volume / layout.checkout(server.url("iris"), iris.git("rev-parse", "HEAD"))
+    (target / "left").mkdir(parents=True)
+    assert published(git, volume, server.url("iris")) == target
+    assert not (target / "left").exists()
+
+
+def test_a_moved_branch_whose_name_becomes_a_folder_is_fetched(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.git("branch", "topic")
+    published(git, volume, server.url("iris"))
+    iris.git("branch", "--delete", "--force", "topic")
+    iris.git("checkout", "--quiet", "-b", "topic/one")
+    iris.commit({"a": "b"})
+    assert (published(git, volume, server.url("iris"), "topic/one") / "a").exists()
+
+
+def test_hooks_and_filters_of_a_repository_never_run(
+    server: GitServer, iris: Repository, git: Git, volume: Path, tmp_path: Path
+) -> None:
+    iris.commit({".gitattributes": "*.bin filter=lfs\n*.txt filter=evil\n", "model.bin": POINTER, "a.txt": "plain"})
+    checkout = published(git, volume, server.url("iris"))
+    assert (checkout / "model.bin").read_text() == POINTER
+    warnings = git.read(server.url("iris"), checkout.name, ".").warnings
+    assert [line for line in warnings if line.startswith("model.bin: ") and "Git LFS" in line]
+    assert not (tmp_path / "evil").exists()
+
+
+# --- limits -----------------------------------------------------------------------------------------
+
+
+def size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+
+
+def test_a_repository_above_the_size_limit_is_refused_and_its_space_is_free_again(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    commit = iris.commit({"noise": os.urandom(3_000_000)})
+    git = Git(volume, replace(SETTINGS, max_bytes=1_000_000))
+    reason, line = refusal(lambda: git.publish(server.url("iris"), commit))
+    assert reason == "RepositoryTooLarge"
+    assert "MiB" in line
+    assert size(volume) < 100_000
+
+
+def test_an_existing_mirror_that_grows_too_large_keeps_no_rest_of_the_transfer(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    git = Git(volume, replace(SETTINGS, max_bytes=1_000_000))
+    published(git, volume, server.url("iris"))
+    iris.commit({"noise": os.urandom(3_000_000)})
+    assert refusal(lambda: published(git, volume, server.url("iris")))[0] == "RepositoryTooLarge"
+
+
+def test_a_transfer_that_never_ends_is_stopped_at_the_size_limit(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    git = Git(volume, replace(SETTINGS, max_bytes=5_000_000))
+    server.fault = "endless@pack"
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    assert refusal(lambda: git.publish(url, commit))[0] == "RepositoryTooLarge"
+    assert not [line for line in descendants() if url in line]
+    assert size(volume) < 100_000
+
+
+def test_small_packs_of_enormous_files_are_refused_before_a_file_is_written(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    commit = iris.commit({f"zero-{number}": bytes(5_000_000) for number in range(2)})
+    git = Git(volume, replace(SETTINGS, max_bytes=6_000_000))
+    assert refusal(lambda: git.publish(server.url("iris"), commit))[0] == "RepositoryTooLarge"
+    assert not list(volume.glob("checkouts/*/[0-9a-f]*"))
+    assert not list(volume.glob("checkouts/*/.partial-*"))
+
+
+def test_too_many_files_are_refused(server: GitServer, iris: Repository, volume: Path) -> None:
+    commit = iris.commit({f"d/{number}": "x" for number in range(20)})
+    git = Git(volume, replace(SETTINGS, max_files=10))
+    reason, line = refusal(lambda: git.publish(server.url("iris"), commit))
+    assert reason == "RepositoryTooLarge"
+    assert "10 files" in line
+
+
+# --- submodules -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["../library.git", "absolute"])
+def test_submodules_in_submodules_are_checked_out(
+    server: GitServer, iris: Repository, git: Git, volume: Path, url: str
+) -> None:
+    deep, library = server.repository("deep"), server.repository("library")
+    inner = library.submodule("inner", "./../deep.git", deep.commit({"deep.txt": "deep"}))
+    iris.submodule("lib/one", server.url("library") if url == "absolute" else url, inner)
+    checkout = published(git, volume, server.url("iris"))
+    assert (checkout / "lib/one/inner/deep.txt").read_text() == "deep"
+    assert not list((checkout / "lib").rglob(".git"))
+    assert "lib/one/inner/deep.txt" in git.read(server.url("iris"), checkout.name, ".").files
+
+
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "git@host:x", "."]
+)
+def test_a_submodule_of_a_hostile_address_is_refused_clearly(
+    server: GitServer, iris: Repository, git: Git, volume: Path, url: str
+) -> None:
+    iris.submodule("lib", url, "1" * 40)
+    reason, line = refusal(lambda: published(git, volume, server.url("iris")))
+    assert reason == "RepositoryRefused"
+    assert '.gitmodules: submodule "lib"' in line
+    assert not list(volume.glob("checkouts/*/[0-9a-f]*"))
+
+
+def test_a_submodules_update_command_never_runs(
+    server: GitServer, iris: Repository, git: Git, volume: Path, tmp_path: Path
+) -> None:
+    library = server.repository("library")
+    commit = library.commit({"a": "b"})
+    iris.submodule("lib", "../library.git", commit, f"update = !touch {tmp_path}/ran")
+    assert (published(git, volume, server.url("iris")) / "lib/a").exists()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_submodule_without_an_address_leaves_its_folder_empty_and_warns(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.submodule("lib", "x", "1" * 40)
+    (iris.folder / ".gitmodules").unlink()
+    iris.commit()
+    checkout = published(git, volume, server.url("iris"))
+    assert not list((checkout / "lib").iterdir())
+    assert [line for line in git.read(server.url("iris"), checkout.name, ".").warnings if line.startswith("lib: ")]
+
+
+def test_submodules_that_hold_each_other_end(server: GitServer, iris: Repository, git: Git, volume: Path) -> None:
+    iris.submodule("again", "../iris.git", "2" * 40)
+    reason, line = refusal(lambda: published(git, volume, server.url("iris")))
+    assert reason == "RefNotFound"
+    assert "2222222" in line
+
+
+# --- read -------------------------------------------------------------------------------------------
+
+
+def test_a_project_is_read_with_its_texts_its_files_and_its_tree(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.commit({
+        "ml/bodywork.ini": INI, "ml/train/config.ini": "c", "ml/train/requirements.txt": "r", "ml/train/x.py": "",
+        "ml/a/b/c/requirements-dev.txt": "deep", "ml/a/b/c/d/requirements.txt": "too deep", "ml/a/b/config.ini": "no",
+        "ml/bodywork.yaml": "y", "ml/bodywork.yml": "z", "ml/train/model.bin": b"\x00\xff",
+    })  # fmt: skip
+    checkout = published(git, volume, server.url("iris"))
+    tree = git.read(server.url("iris"), checkout.name, "ml")
+    assert tree.digest == iris.git("rev-parse", "HEAD:ml")
+    assert dict(tree.texts) == {
+        "bodywork.ini": INI.encode(), "bodywork.yaml": b"y", "bodywork.yml": b"z", "train/config.ini": b"c",
+        "train/requirements.txt": b"r", "a/b/c/requirements-dev.txt": b"deep",
+    }  # fmt: skip
+    assert {"train/x.py", "train/model.bin", "a/b/config.ini"} <= tree.files
+    assert not tree.problems
+    assert not tree.warnings
+    whole = git.read(server.url("iris"), checkout.name, ".")
+    assert whole.digest == iris.git("rev-parse", "HEAD^{tree}")
+    assert not [name for name in whole.files if name.startswith((".git", ".complete"))]
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("trian", "train"),
+        ("train/nothing", "train has no folders"),
+        ("train/train.py", "is a file"),
+        ("../..", "does not stay inside"),
+        ("/etc", "does not stay inside"),
+        ("train/../..", "does not stay inside"),
+        (".git", "does not stay inside"),
+        ("out", "leaves the repository"),
+        ("hidden", "leaves the repository"),
+        ("a\x1bb", "does not stay inside"),
+        ("-x", "no folder"),
+        ("x" * 5000, "no folder"),
+        ("", "does not stay inside"),
+    ],
+)
+def test_a_path_that_is_no_folder_of_the_repository_is_refused(
+    server: GitServer, iris: Repository, git: Git, volume: Path, path: str, word: str
+) -> None:
+    iris.link("out", "../../..")
+    iris.link("hidden", ".git")
+    iris.git("add", "--all")
+    iris.git("commit", "--quiet", "--message", "links")
+    checkout = published(git, volume, server.url("iris"))
+    reason, line = refusal(lambda: git.read(server.url("iris"), checkout.name, path))
+    assert reason == "PathNotFound"
+    assert word in line
+
+
+def test_links_inside_are_followed_and_those_that_leave_are_told(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    links = {
+        "serve/config.ini": "../train/config.ini", "other": "train", "train/loop": "..", "self": "self",
+        "bad/config.ini": "/etc/passwd", "bad/requirements.txt": "../../../../etc/passwd", "data": "/etc",
+        "odd/config.ini": "../.git/config", "dangling": "nothing", "bodywork.yaml": "gone",
+    }  # fmt: skip
+    for name, target in links.items():
+        iris.link(name, target)
+    iris.commit()
+    checkout = published(git, volume, server.url("iris"))
+    tree = git.read(server.url("iris"), checkout.name, ".")
+    assert tree.texts["serve/config.ini"] == b"[default]\n"
+    assert tree.texts["other/config.ini"] == b"[default]\n"
+    assert {line.split(":")[0] for line in tree.problems} == {
+        "bad/config.ini", "bad/requirements.txt", "bodywork.yaml", "odd/config.ini",
+    }  # fmt: skip
+    assert [line for line in tree.problems if "bad/config.ini" in line and "/etc/passwd" in line]
+    assert {line.split(":")[0] for line in tree.warnings} == {"data", "dangling", "self"}
+    assert not [text for text in tree.texts.values() if b"root:" in text]
+    assert not [name for name in tree.files if name.startswith("data/")]
+
+
+def test_many_links_to_folders_full_of_links_end_at_the_limit(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    for one in range(12):
+        for other in range(12):
+            iris.link(f"d{one}/l{other}", f"../d{other}")
+    commit = iris.commit()
+    git = Git(volume, replace(SETTINGS, max_files=1000))
+    git.publish(server.url("iris"), commit)
+    assert refusal(lambda: git.read(server.url("iris"), commit, "."))[0] == "RepositoryTooLarge"
+
+
+def test_a_text_above_the_limit_is_a_problem_and_not_loaded(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.commit({"bodywork.ini": "x" * 900_000, "train/config.ini": b"\x00\xfe\xff"})
+    checkout = published(git, volume, server.url("iris"))
+    tree = git.read(server.url("iris"), checkout.name, ".")
+    assert "bodywork.ini" not in tree.texts
+    assert "900000" in tree.problems[0]
+    assert "bodywork.ini" in tree.files
+    assert tree.texts["train/config.ini"] == b"\x00\xfe\xff"
+
+
+def test_names_that_are_no_utf8_are_left_out_with_a_warning(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    (iris.folder / os.fsdecode(b"caf\xe9.py")).write_text("")
+    (iris.folder / "new\nline.py").write_text("")
+    iris.commit()
+    checkout = published(git, volume, server.url("iris"))
+    tree = git.read(server.url("iris"), checkout.name, ".")
+    assert [line for line in tree.warnings if line.startswith("caf\\xe9.py: ")]
+    assert "new\nline.py" in tree.files
+
+
+def test_a_root_file_that_would_pass_for_the_marker_is_refused(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.link(".complete", "/etc/passwd")
+    iris.commit()
+    reason, line = refusal(lambda: published(git, volume, server.url("iris")))
+    assert reason == "RepositoryRefused"
+    assert ".complete" in line
+
+
+def test_reading_what_is_not_published_is_tried_again(server: GitServer, iris: Repository, git: Git) -> None:
+    assert hitch(lambda: git.read(server.url("iris"), iris.git("rev-parse", "HEAD"), "."))[0] == "NotPublished"
+
+
+def test_a_mirror_that_was_taken_away_is_fetched_again_for_reading(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    checkout = published(git, volume, server.url("iris"))
+    shutil.rmtree(volume / layout.mirror(server.url("iris")))
+    assert git.read(server.url("iris"), checkout.name, ".").digest == iris.git("rev-parse", "HEAD^{tree}")
+
+
+def test_a_volume_that_can_not_be_written_is_tried_again(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    (volume / "checkouts").write_text("in the way")
+    assert hitch(lambda: published(git, volume, server.url(iris.folder.name)))[0] == "VolumeFailed"
+
+
+def test_a_repository_that_another_pass_works_on_is_come_back_to(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    git, hasty = Git(volume, SETTINGS), Git(volume, replace(SETTINGS, wait=0.2))
+    server.fault = "hang"
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(git.publish, url, commit)
+        assert server.arrived.wait(30)
+        with pytest.raises(NotYet):
+            hasty.publish(url, commit)
+        server.fault = ""
+        server.released.set()
+        assert stuck.exception(timeout=60) or time

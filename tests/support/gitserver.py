@@ -1,0 +1,200 @@
+"""Real Git repositories, and a smart HTTP server for them (git-http-backend behind http.server) that can misbehave."""
+
+import contextlib
+import gzip
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+ENV = {
+    **CLEAN,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository with a work tree; the server serves its .git as NAME.git."""
+
+    folder: Path
+
+    def git(self, *arguments: str, stdin: str | None = None) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *arguments],
+            env=ENV, input=stdin, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    def write(self, files: Mapping[str, str | bytes]) -> None:
+        for name, content in files.items():
+            file = self.folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def link(self, name: str, target: str) -> None:
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).symlink_to(target)
+
+    def commit(self, files: Mapping[str, str | bytes] | None = None, message: str = "change") -> str:
+        self.write(files or {})
+        self.git("add", "--all", "--force")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def submodule(self, path: str, url: str, commit: str, *more: str) -> str:
+        """Commit a submodule without asking git whether its address is sound."""
+        text = f'[submodule "{path}"]\n\tpath = {path}\n\turl = "{url}"\n' + "".join(f"\t{line}\n" for line in more)
+        self.write({".gitmodules": text})
+        self.git("add", "--all")
+        self.git("update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
+        self.git("commit", "--quiet", "--message", "submodule")
+        (self.folder / path).mkdir(parents=True, exist_ok=True)
+        return self.git("rev-parse", "HEAD")
+
+
+@dataclass
+class GitServer:
+    """Serves the repositories below `root`. `fault` decides how; requests are counted as "GET /x.git/info/refs"."""
+
+    root: Path
+    fault: str = ""  # "", hang, 404, 401, 500, redirect:URL, drop, endless; `@pack` after it: only for the pack
+    requests: list[str] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+    arrived: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}.git"
+
+    def repository(self, name: str) -> Repository:
+        folder = self.root / name
+        folder.mkdir(parents=True)
+        repository = Repository(folder)
+        repository.git("init", "--quiet", "--initial-branch=main")
+        repository.git("config", "uploadpack.allowAnySHA1InWant", "true")
+        (self.root / f"{name}.git").symlink_to(folder / ".git")
+        return repository
+
+    def count(self, part: str) -> int:
+        return sum(part in request for request in self.requests)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """CGI of git-http-backend, or the server's fault."""
+
+    git: GitServer
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+    def do_GET(self) -> None:
+        self.answer(b"")
+
+    def do_POST(self) -> None:
+        self.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def answer(self, body: bytes) -> None:
+        self.git.requests.append(f"{self.command} {self.path}")
+        self.git.arrived.set()
+        fault, _, only = self.git.fault.partition("@")
+        pack = self.path.endswith("/git-upload-pack") and b"fetch" in _plain(self.headers.get("Content-Encoding"), body)
+        if only and not pack:
+            fault = ""
+        with contextlib.suppress(ConnectionError):
+            self.misbehave(fault, body) if fault else self.reply(*self.backend(body))
+
+    def misbehave(self, fault: str, body: bytes) -> None:
+        if fault == "hang":
+            self.git.released.wait(60)
+        elif fault.startswith("redirect:"):
+            self.send_response(302)
+            self.send_header("Location", fault.removeprefix("redirect:") + self.path)
+            self.end_headers()
+        elif fault == "drop":
+            head, content = self.backend(body)
+            self.reply(head, content[: len(content) // 2], len(content))
+        elif fault == "endless":
+            self.endless()
+        else:
+            self.send_response(int(fault))
+            if fault == "401":
+                self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.end_headers()
+
+    def endless(self) -> None:
+        """Send a pack that never ends: one enormous blob of noise."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-git-upload-pack-result")
+        self.end_headers()
+        self.wfile.write(b"000dpackfile\n" + _packet(b"\x01PACK\0\0\0\2\0\0\0\1" + b"\xbf\xff\xff\xff\xff\x0f\x78\x01"))
+        block = b"\0" + (32768).to_bytes(2, "little") + (32768 ^ 0xFFFF).to_bytes(2, "little") + os.urandom(32768)
+        while not self.git.released.is_set():
+            self.wfile.write(_packet(b"\x01" + block))
+
+    def backend(self, body: bytes) -> tuple[dict[str, str], bytes]:
+        parts = urlsplit(self.path)
+        env = {
+            **ENV,
+            "GIT_PROJECT_ROOT": str(self.git.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": parts.path,
+            "QUERY_STRING": parts.query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+        }
+        done = subprocess.run(
+            ["git", "-c", "safe.directory=*", "http-backend"],
+            env=env, input=body, capture_output=True, check=False, timeout=60,
+        )  # fmt: skip
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        lines = (line.split(": ", maxsplit=1) for line in head.decode().splitlines())
+        return {line[0]: line[1] for line in lines if len(line) == 2}, content
+
+    def reply(self, head: Mapping[str, str], content: bytes, length: int | None = None) -> None:
+        self.send_response(int(head.get("Status", "200").split()[0]))
+        for name, value in head.items():
+            if name not in {"Status", "Content-Length"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _packet(data: bytes) -> bytes:
+    return f"{len(data) + 4:04x}".encode() + data
+
+
+def _plain(encoding: str | None, body: bytes) -> bytes:
+    return gzip.decompress(body) if encoding == "gzip" else body
+
+
+@contextlib.contextmanager
+def serving(root: Path) -> Iterator[GitServer]:
+    """Serve repositories below `root` on a free port of 127.0.0.1."""
+    git = GitServer(root)
+    handler = type("BoundHandler", (Handler,), {"git": git})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    git.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield git
+    finally:
+        git.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,180 @@
+"""Log lines and metrics, as whoever reads them sees them."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller.adapters.telemetry import RUN_OUTCOMES, VALUE_LIMIT, Metrics, configure_logging, redact
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    stream, root = io.StringIO(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    configure_logging("INFO", stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def lines(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def test_an_event_is_one_json_line_that_begins_with_time_level_and_event(log: io.StringIO) -> None:
+    structlog.get_logger().info("run recorded", request="iris", run=7, message="two\nlines")
+    (line,) = lines(log)
+    assert list(line)[:3] == ["time", "level", "event"]
+    assert line["time"].endswith("Z")
+    assert line | {"time": ""} == {
+        "time": "",
+        "level": "info",
+        "event": "run recorded",
+        "request": "iris",
+        "run": 7,
+        "message": "two\nlines",
+    }
+
+
+def test_events_below_the_level_are_not_written(log: io.StringIO) -> None:
+    structlog.get_logger().debug("http request")
+    assert not log.getvalue()
+
+
+def test_what_a_library_warns_of_is_a_constant_event_with_its_text_redacted(log: io.StringIO) -> None:
+    logging.getLogger("urllib3").warning("retrying %s", "https://me:hunter2@git.example.com/x")
+    logging.getLogger("urllib3").info("not written")
+    (line,) = lines(log)
+    assert (line["event"], line["library"], line["level"]) == ("library message", "urllib3", "warning")
+    assert line["message"] == "retrying https://***@git.example.com/x"
+
+
+def test_a_traceback_stays_on_the_line_and_holds_no_secret(log: io.StringIO) -> None:
+    try:
+        int("https://me:hunter2@git.example.com/x")
+    except ValueError:
+        structlog.get_logger().exception("pass failed")
+    (line,) = lines(log)
+    assert "ValueError" in line["exception"]
+    assert "Traceback" in line["exception"]
+    assert "hunter2" not in log.getvalue()
+
+
+def redacted(**event: object) -> dict[str, Any]:
+    return dict(redact(None, "info", {"event": "x", **event}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://me:hunter2@git.example.com/a.git",
+        "https://hunter2@git.example.com",
+        "https://me:p@ss:hunter2@git.example.com/",
+        "fatal: unable to access 'https://me:hunter2@git.example.com/': timed out",
+        "ssh://hunter2@h",
+        "Authorization: Basic aHVudGVyMjpodW50ZXIy",
+        "GET /x?access_token=hunter2&y=1",
+        "password=hunter2",
+    ],
+)
+def test_secrets_in_text_are_hidden(text: str) -> None:
+    shown = redacted(url=text)["url"]
+    assert "hunter2" not in shown
+    assert "aHVudGVy" not in shown
+    assert "***" in shown
+
+
+@pytest.mark.parametrize(
+    "key", ["password", "git_token", "client_secret", "Authorization", "api_key", "ssh-privatekey"]
+)
+def test_values_of_keys_that_name_a_secret_are_hidden_at_any_depth(key: str) -> None:
+    assert redacted(**{key: "hunter2"})[key] == "***"
+    assert redacted(data=[{"inner": {key: "hunter2"}}])["data"] == [{"inner": {key: "***"}}]
+    assert "hunter2" not in str(redacted(a={"b": {"c": {"d": {"e": {key: "hunter2"}}}}}))
+
+
+@pytest.mark.parametrize("text", ["https://git.example.com/a@b", "mail me@example.com", "git@host:a/b.git", "run 7"])
+def test_what_is_no_secret_stays_readable(text: str) -> None:
+    assert redacted(text=text)["text"] == text
+
+
+def test_a_long_value_is_cut_in_the_middle() -> None:
+    shown = redacted(output="a" * 10**6 + " the end")["output"]
+    assert len(shown) < VALUE_LIMIT + 10
+    assert shown.endswith("the end")
+
+
+@given(st.dictionaries(st.text(max_size=20), st.recursive(st.none() | st.integers() | st.text(), st.lists), max_size=5))
+def test_any_event_becomes_bounded_json(event: dict[str, Any]) -> None:
+    assert json.dumps(redact(None, "info", event))
+
+
+@pytest.mark.parametrize("before", [0, 20_000, 40_000])
+def test_a_huge_url_never_shows_a_part_of_its_userinfo(before: int) -> None:
+    shown = redacted(url="x" * before + " https://me:" + "hunter2" * 7_000 + "@git.example.com/ end")["url"]
+    assert "hunter2" not in shown
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    _, body = metrics.exposition("")
+    families = text_string_to_metric_families(body.decode())
+    return {
+        f"{sample.name}{''.join(sample.labels.values())}": sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name.startswith("coachwork_") and not sample.name.endswith("_created")
+    }
+
+
+def test_each_sign_of_life_is_a_metric() -> None:
+    metrics = Metrics("1.2.3")
+    metrics.run_ended("Succeeded")
+    metrics.active_runs(2)
+    metrics.reconciled("done", 0.02)
+    metrics.api_call("create", "jobs", 201)
+    metrics.api_call("list", "pods", "error")
+    metrics.git_call("fetch", "transient")
+    metrics.queue_depth(3)
+    metrics.watch_restarted("pods")
+    expected = {
+        "coachwork_runs_totalSucceeded": 1,
+        "coachwork_active_runs": 2,
+        "coachwork_reconciles_totaldone": 1,
+        "coachwork_reconcile_duration_seconds_count": 1,
+        "coachwork_api_calls_total201jobscreate": 1,
+        "coachwork_api_calls_totalerrorpodslist": 1,
+        "coachwork_git_calls_totalfetchtransient": 1,
+        "coachwork_queue_depth": 3,
+        "coachwork_watch_restarts_totalpods": 1,
+        "coachwork_build_info1.2.3": 1,
+    }
+    found = samples(metrics)
+    assert {name: found.get(name) for name in expected} == expected
+    assert metrics.value("coachwork_runs_total", outcome="Succeeded") == 1
+
+
+def test_every_outcome_of_a_run_is_there_from_the_first_scrape_on() -> None:
+    found = samples(Metrics("0"))
+    assert [found[f"coachwork_runs_total{outcome}"] for outcome in RUN_OUTCOMES] == [0] * len(RUN_OUTCOMES)
+
+
+def test_two_sets_of_metrics_share_nothing() -> None:
+    one, other = Metrics("0"), Metrics("0")
+    one.run_ended("Failed")
+    assert other.value("coachwork_runs_total", outcome="Failed") == 0
+
+
+def test_a_scraper_that_asks_for_openmetrics_gets_it() -> None:
+    content_type, body = Metrics("0").exposition("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")

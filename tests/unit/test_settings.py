@@ -1,0 +1,133 @@
+"""Settings as a platform engineer meets them: one value, or every problem at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.errors import Invalid
+from controller.core.model import IngressPolicy
+from controller.settings import PREFIX, Settings, load, policy
+
+NEEDED = {"COACHWORK_NAMESPACE": "ml", "COACHWORK_IMAGE": "coachwork:dev"}
+SETTING_NAMES = sorted(PREFIX + option.name.upper() for option in fields(Settings))
+
+
+def problems(environ: dict[str, str], **flags: object) -> tuple[str, ...]:
+    with pytest.raises(Invalid) as raised:
+        load(environ, flags)
+    assert raised.value.reason == "InvalidSettings"
+    return raised.value.problems
+
+
+@contextmanager
+def one_line_problems() -> Iterator[None]:
+    try:
+        yield
+    except Invalid as error:
+        if not error.problems or any("\n" in problem or len(problem) > 1200 for problem in error.problems):
+            pytest.fail(repr(error.problems))
+        raise
+
+
+def test_namespace_and_image_are_all_that_must_be_said() -> None:
+    settings = load(NEEDED, {})
+    assert (settings.namespace, settings.image) == ("ml", "coachwork:dev")
+    assert (settings.volume, settings.claim, settings.port) == (PurePosixPath("/var/lib/coachwork"), "coachwork", 8080)
+    assert not settings.allow_file_repositories
+
+
+def test_what_must_be_said_and_is_not_is_named_with_variable_and_flag() -> None:
+    assert problems({}) == (
+        "COACHWORK_NAMESPACE: missing; set it, or --namespace",
+        "COACHWORK_IMAGE: missing; set it, or --image",
+    )
+
+
+def test_a_flag_wins_over_its_variable() -> None:
+    environ = NEEDED | {"COACHWORK_WORKERS": "2", "COACHWORK_ALLOW_FILE_REPOSITORIES": "false"}
+    settings = load(environ, {"workers": 8, "allow_file_repositories": True, "port": None})
+    assert (settings.workers, settings.allow_file_repositories, settings.port) == (8, True, 8080)
+
+
+def test_a_flag_hides_a_bad_variable() -> None:
+    assert load(NEEDED | {"COACHWORK_WORKERS": "many"}, {"workers": 3}).workers == 3
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert load(NEEDED | {"COACHWORK_NODE": "", "COACHWORK_WORKERS": ""}, {}).workers == 4
+
+
+def test_every_problem_is_told_at_once_each_with_what_would_be_right() -> None:
+    environ = NEEDED | {
+        "COACHWORK_WORKERS": "two",
+        "COACHWORK_VOLUME": "data",
+        "COACHWORK_IMAGE_PULL_POLICY": "sometimes",
+        "COACHWORK_LOG_CAP": "64MB",
+        "COACHWORK_CONTEXT": "kind",
+    }
+    assert problems(environ, port=99999) == (
+        "COACHWORK_VOLUME: expected an absolute path such as /var/lib/coachwork, got 'data'",
+        "COACHWORK_IMAGE_PULL_POLICY: expected one of IfNotPresent, Always, Never, got 'sometimes'",
+        "COACHWORK_WORKERS: expected a whole number from 1 to 64, got 'two'",
+        "--port: expected a whole number from 0 to 65535, got '99999'",
+        "COACHWORK_LOG_CAP: expected a size such as 64Mi, in bytes from 1024 to 1099511627776, got '64MB'",
+        "COACHWORK_CONTEXT: names a context, but there is no kubeconfig; set COACHWORK_KUBECONFIG too",
+    )
+
+
+def test_the_variable_that_service_links_would_set_is_told_for_what_it_is() -> None:
+    (problem,) = problems(NEEDED | {"COACHWORK_PORT": "tcp://10.0.0.7:80"})
+    assert problem == "COACHWORK_PORT: expected a whole number from 0 to 65535, got 'tcp://10.0.0.7:80'"
+
+
+def test_a_misspelt_variable_is_told_with_the_nearest_setting() -> None:
+    (problem,) = problems(NEEDED | {"COACHWORK_WORKRES": "8"})
+    assert problem == "'COACHWORK_WORKRES': no such setting; the nearest is COACHWORK_WORKERS"
+
+
+@pytest.mark.parametrize("name", ["RUN", "STAGE", "URL_SERVE", "SERVICE_HOST", "PORT_80_TCP", "ARTIFACTS", "PREVIOUS"])
+def test_variables_of_stages_and_service_links_are_let_be(name: str) -> None:
+    load(NEEDED | {f"COACHWORK_{name}": "x"}, {})
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200)])
+def test_times_are_seconds_or_have_a_unit(text: str, seconds: int) -> None:
+    assert load(NEEDED | {"COACHWORK_SCHEDULE_GRACE": text}, {}).schedule_grace == seconds
+
+
+@pytest.mark.parametrize(("text", "size"), [("2048", 2048), ("4Ki", 4096), ("1Mi", 1048576), ("1Gi", 1073741824)])
+def test_sizes_are_bytes_or_have_a_binary_unit(text: str, size: int) -> None:
+    assert load(NEEDED | {"COACHWORK_LOG_CAP": text}, {}).log_cap == size
+
+
+def test_annotations_are_lines_and_their_values_may_hold_anything() -> None:
+    text = "nginx.ingress.kubernetes.io/rewrite-target=/$2\n\n team = ml=yes, x\n"
+    settings = load(NEEDED | {"COACHWORK_INGRESS_ANNOTATIONS": text}, {})
+    assert settings.ingress_annotations == (
+        ("nginx.ingress.kubernetes.io/rewrite-target", "/$2"),
+        ("team", "ml=yes, x"),
+    )
+
+
+@given(st.dictionaries(st.sampled_from(SETTING_NAMES), st.text(max_size=2000)))
+def test_hostile_values_give_settings_or_bounded_one_line_problems(environ: dict[str, str]) -> None:
+    with suppress(Invalid), one_line_problems():
+        load(environ, {})
+
+
+def test_the_planner_gets_what_it_needs_of_the_settings() -> None:
+    flags = {"node": "n1", "start_grace": 5, "ingress_class": "nginx", "ingress_host": "m.example.com"}
+    result = policy(load(NEEDED, flags), "abc123")
+    assert (result.namespace, result.image, result.claim, result.tools) == (
+        "ml",
+        "coachwork:dev",
+        "coachwork",
+        "abc123",
+    )
+    assert (result.node, result.start_grace, result.schedule_grace) == ("n1", 5, 1800)
+    assert result.ingress == IngressPolicy(class_name="nginx", host="m.example.com")
