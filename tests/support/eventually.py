@@ -8,7 +8,9 @@ from typing import Literal, TypeVar
 Value = TypeVar("Value")
 
 
-def eventually(look: Callable[[], Value | Literal[False] | None], deadline: float = 20.0, *, every: float = 0.02) -> Value:
+def eventually(
+    look: Callable[[], Value | Literal[False] | None], deadline: float = 20.0, *, every: float = 0.02
+) -> Value:
     """Give the first true value of `look`; AssertionError when the deadline (seconds) passes before."""
     end = time.monotonic() + deadline
     while not (value := look()):

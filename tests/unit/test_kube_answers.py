@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.adapters.kube import RIGHTS
@@ -12,6 +12,8 @@ from controller.adapters.kube.translate import Missing, answer, failure, one_lin
 from controller.adapters.watch import Expired
 from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
 from controller.core.model import Object
+
+calm = settings(deadline=None)  # a busy machine is no failure
 
 
 def said(code: int, status: Object | None = None, **headers: str) -> Exception:
@@ -55,6 +57,7 @@ def test_a_proxy_s_page_is_not_shown() -> None:
     assert str(said(502)) == "API server: HTTP 502"
 
 
+@calm
 @given(st.integers(min_value=300, max_value=599), st.text())
 def test_a_sentence_is_one_bounded_printable_line(code: int, text: str) -> None:
     sentence = str(said(code, {"message": text}))
@@ -63,6 +66,7 @@ def test_a_sentence_is_one_bounded_printable_line(code: int, text: str) -> None:
     assert sentence == str(said(code, {"message": text}))
 
 
+@calm
 @given(st.binary(max_size=200), st.integers(min_value=300, max_value=599))
 def test_no_body_is_a_defect(body: bytes, code: int) -> None:
     assert str(failure(answer(code, {}, body)))
