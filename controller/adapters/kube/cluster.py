@@ -197,7 +197,7 @@ class Kube:
         return self._written(row, Call("update", row.resource, "PUT", path, query, manifest))
 
     def delete(self, kind: str, name: str, uid: str) -> None:
-        """Delete it with its pods, in the background; nothing where the one of this uid is gone. Raises Refused, Transient.
+        """Delete it and its pods, in the background; nothing where this uid is gone. Raises Refused, NotYet, Transient.
 
         It stays in the cache until the watch reports it gone.
         """
