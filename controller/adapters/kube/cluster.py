@@ -10,7 +10,7 @@ from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
 from controller.adapters.watch import Store, Watch
 from controller.core import names
-from controller.core.errors import AlreadyExists
+from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Children, Object
 
 PAGE = 100  # objects of one list page
@@ -197,15 +197,15 @@ class Kube:
         return self._written(row, Call("update", row.resource, "PUT", path, query, manifest))
 
     def delete(self, kind: str, name: str, uid: str) -> None:
-        """Delete with its pods, in the background; nothing if there is none. Raises Conflict if the uid is another's.
+        """Delete it and its pods, in the background; nothing where this uid is gone. Raises Refused, NotYet, Transient.
 
-        Stays in the cache until the watch reports it gone.
+        It stays in the cache until the watch reports it gone.
         """
         row = permitted(kind, "delete")
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
         call = Call("delete", row.resource, "DELETE", row.path(self.namespace, name), body=body)
-        with suppress(Missing):
+        with suppress(Conflict):  # no such name, or another object has it by now
             self._transport.call(call)
 
     def event(self, manifest: Object) -> None:

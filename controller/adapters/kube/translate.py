@@ -64,7 +64,7 @@ def answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Read an answer; a body that is no Status (a proxy's page) is left out."""
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         status = None
     wish = headers.get("Retry-After") or ""
     retry_after = min(float(wish), LONGEST_WAIT) if wish.isascii() and wish.isdigit() else None
@@ -99,7 +99,7 @@ def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is 
         case code if 400 <= code < 500:  # noqa: PLR2004 - the range of HTTP
             return Refused(said.sentence, forbidden=False)
         case _:
-            return Transient("ApiError", _refusal(said), retry_after=said.retry_after)
+            return Transient("ServerError", _refusal(said), retry_after=said.retry_after)
 
 
 def unreachable(error: Exception) -> Transient:

@@ -164,7 +164,7 @@ def _object(body: bytes) -> Object:
     """Parse an answer."""
     try:
         value: Any = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Transient("ApiUnavailable", "API server: the answer is no JSON") from error
     if not isinstance(value, dict):
         raise Transient("ApiUnavailable", "API server: the answer is no object")
@@ -180,8 +180,9 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
     from kubernetes import client, config  # noqa: PLC0415 - costs 320 ms, and `--help` needs none of it
 
     settings = client.Configuration()
-    path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
-    in_cluster = not kubeconfig and not context and not Path(path).exists() and SERVICE_ACCOUNT.exists()
+    named = kubeconfig or os.environ.get("KUBECONFIG", "")
+    path = named or str(Path(os.environ.get("HOME", "/"), ".kube", "config"))
+    in_cluster = not named and not context and not Path(path).exists() and SERVICE_ACCOUNT.exists()
     try:
         if in_cluster:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]

@@ -1,0 +1,359 @@
+"""Every behaviour of a cluster that the product relies on, each as one test, for each implementation of the port."""
+
+import pytest
+
+from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
+from controller.core.model import Object
+from tests.contract.conftest import World
+from tests.support.eventually import eventually
+from tests.support.workloads import conditions, config_map, deployment, job, labels
+
+BACKEND = {"name": "serve", "port": {"number": 80}}
+OTHER_UID = "00000000-0000-0000-0000-000000000000"
+SLOW = 90.0  # seconds: a pod that must start, fail and start again
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def the_job(world: World) -> Object:
+    """Give the only Job, {} if it is not there."""
+    jobs = world.kube.cached_children("iris").jobs
+    return jobs[0] if jobs else {}
+
+
+def waiting(world: World) -> Object:
+    """Give why the first container of the only pod waits."""
+    statuses = [
+        status
+        for pod in world.kube.cached_children("iris").pods
+        for status in pod.get("status", {}).get("containerStatuses") or ()
+    ]
+    return statuses[0]["state"].get("waiting") or {} if statuses else {}
+
+
+# --- writing ---------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_taken_is_no_conflict(world: World) -> None:
+    world.kube.create(config_map("iris"))
+    with pytest.raises(AlreadyExists):
+        world.kube.create(config_map("iris"))
+
+
+def test_an_update_of_a_stale_version_is_a_conflict(world: World) -> None:
+    first = world.kube.create(config_map("iris"))
+    world.kube.replace({**first, "data": {"key": "second"}})
+    with pytest.raises(Conflict):
+        world.kube.replace({**first, "data": {"key": "third"}})
+    assert world.kube.get("ConfigMap", "iris")["data"] == {"key": "second"}  # type: ignore[index]
+
+
+def test_an_update_of_what_is_gone_is_a_conflict(world: World) -> None:
+    with pytest.raises(Conflict):
+        world.kube.replace(config_map("iris", resourceVersion="1"))
+
+
+def test_an_apply_with_another_object_s_uid_is_a_conflict_and_changes_nothing(world: World) -> None:
+    world.kube.create(config_map("iris"))
+    with pytest.raises(Conflict):
+        world.kube.apply({**config_map("iris", uid=OTHER_UID), "data": {"key": "other"}})
+    assert world.kube.get("ConfigMap", "iris")["data"] == {"key": "value"}  # type: ignore[index]
+
+
+def test_an_apply_with_the_uid_of_what_is_gone_makes_nothing(world: World) -> None:
+    with pytest.raises(Conflict):
+        world.kube.apply(config_map("iris", uid=OTHER_UID))
+    assert world.kube.get("ConfigMap", "iris") is None
+
+
+def test_an_apply_without_a_uid_takes_over_what_the_same_manager_made(world: World) -> None:
+    owners = [world.kube.create(config_map(name)) for name in ("one", "other")]
+    theirs = world.kube.apply(deployment("shared", owner=owners[0]))
+    taken = world.kube.apply(deployment("shared", owner=owners[1]))
+    assert taken["metadata"]["uid"] == theirs["metadata"]["uid"]
+    assert [owner["name"] for owner in taken["metadata"]["ownerReferences"]] == ["other"]
+
+
+def test_an_apply_that_changes_nothing_makes_no_version(world: World) -> None:
+    first = world.kube.apply(config_map("iris"))
+    again = world.kube.apply(config_map("iris", uid=first["metadata"]["uid"]))
+    assert first["metadata"]["resourceVersion"] == again["metadata"]["resourceVersion"]
+
+
+def test_a_deletion_with_another_uid_deletes_nothing(world: World) -> None:
+    world.kube.create(deployment("serve", replicas=0))
+    world.kube.delete("Deployment", "serve", OTHER_UID)
+    assert world.kube.get("Deployment", "serve")
+
+
+def test_a_deletion_of_what_is_gone_is_done(world: World) -> None:
+    world.kube.delete("Job", "iris-train-7", OTHER_UID)
+
+
+def test_an_object_that_breaks_a_rule_is_refused_with_the_field(world: World) -> None:
+    with pytest.raises(Refused, match="backoffLimit") as caught:
+        world.kube.create(job("iris-train-7", "true", backoffLimit=-1))
+    assert not caught.value.forbidden
+
+
+def test_a_duplicate_variable_makes_an_apply_fail_in_the_server(world: World) -> None:
+    twice = {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}
+    with pytest.raises(Transient, match="duplicate entries") as caught:
+        world.kube.apply(deployment("serve", replicas=0, container=twice))
+    assert caught.value.reason == "ServerError"
+
+
+def test_an_event_that_is_there_already_is_fine(world: World) -> None:
+    iris = world.kube.create(config_map("iris"))
+    involved = {"apiVersion": "v1", "kind": "ConfigMap", **{key: iris["metadata"][key] for key in ("name", "uid")}}
+    event = {
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "iris.7"}, "reason": "RunStarted", "type": "Normal",
+        "involvedObject": {**involved, "namespace": world.kube.namespace}, "message": "run 7",
+    }  # fmt: skip
+    world.kube.event(event)
+    world.kube.event(event)
+
+
+def test_a_write_into_a_namespace_that_goes_away_is_not_yet(world: World) -> None:
+    held = world.kube.create(config_map("held", finalizers=["coachwork.io/test"]))
+    world.admin("DELETE", "/api/v1/namespaces/{namespace}")
+    try:
+        with pytest.raises(NotYet):
+            world.kube.create(config_map("iris"))
+    finally:
+        now = world.kube.get("ConfigMap", "held") or held
+        world.kube.replace({**now, "metadata": {**now["metadata"], "finalizers": []}})
+
+
+# --- watching --------------------------------------------------------------------------------------
+
+
+def test_our_own_writes_are_read_at_once(world: World) -> None:
+    iris = world.kube.create(config_map("iris"))
+    assert world.kube.requests() == ["iris"]
+    world.kube.replace({**iris, "data": {"key": "second"}})
+    assert world.kube.cached_request("iris")["data"] == {"key": "second"}  # type: ignore[index]
+
+
+def test_what_leaves_the_selector_is_reported_as_deleted(world: World) -> None:
+    iris = world.kube.create(config_map("iris"))
+    eventually(lambda: world.keys)
+    world.keys.clear()
+    world.kube.replace({**iris, "metadata": {**iris["metadata"], "labels": {}}})
+    eventually(lambda: world.kube.cached_request("iris") is None)
+    assert set(world.keys) == {"iris"}
+
+
+def test_the_roles_of_config_maps_are_kept_apart(world: World) -> None:
+    for name, role in (("iris", "request"), ("iris-status", "status"), ("iris-release", "release")):
+        world.kube.create(config_map(name, role))
+    world.kube.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "unrelated"}})
+    assert world.kube.requests() == ["iris"]
+    assert world.kube.cached_status("iris")
+    assert world.kube.cached_release("iris")
+    assert world.kube.cached_request("iris-status") is None
+    assert set(world.keys) == {"iris"}
+
+
+def test_when_we_last_applied_can_be_read_from_the_cache(world: World) -> None:
+    world.kube.apply(deployment("serve", replicas=0))
+    (cached,) = world.kube.cached_children("iris").deployments
+    ours = [entry for entry in cached["metadata"]["managedFields"] if entry["manager"] == "coachwork"]
+    assert ours[0]["time"]
+    assert "fieldsV1" not in ours[0]
+
+
+def test_an_object_from_the_cache_can_be_written_back(world: World) -> None:
+    world.kube.create(config_map("iris"))
+    cached = world.kube.cached_request("iris")
+    assert cached is not None
+    changed = world.kube.replace({**cached, "data": {"key": "second"}})
+    assert changed["metadata"]["managedFields"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "kind"),
+    [
+        ({"apiVersion": "v1", "spec": {"ports": [{"port": 80}]}}, "Service"),
+        (
+            {"apiVersion": "networking.k8s.io/v1", "spec": {"defaultBackend": {"service": BACKEND}}},
+            "Ingress",
+        ),
+    ],
+)
+def test_services_and_ingresses_are_applied_cached_read_and_deleted(world: World, manifest: Object, kind: str) -> None:
+    applied = world.kube.apply({**manifest, "kind": kind, "metadata": {"name": "iris--serve", "labels": labels()}})
+    children = world.kube.cached_children("iris")
+    (cached,) = {"Service": children.services, "Ingress": children.ingresses}[kind]
+    assert cached["metadata"]["uid"] == applied["metadata"]["uid"]
+    assert cached["kind"] == kind
+    world.kube.delete(kind, "iris--serve", applied["metadata"]["uid"])
+    eventually(lambda: world.kube.get(kind, "iris--serve") is None)
+    eventually(
+        lambda: not any((world.kube.cached_children("iris").services, world.kube.cached_children("iris").ingresses))
+    )
+
+
+# --- owners ----------------------------------------------------------------------------------------
+
+
+def test_what_a_deleted_owner_owned_is_collected(world: World) -> None:
+    iris = world.kube.create(config_map("iris"))
+    world.kube.create(job("iris-train-7", "sleep 3600", owner=iris))
+    world.kube.apply(deployment("serve", owner=iris))
+    eventually(lambda: len(world.kube.cached_children("iris").pods) == 2)
+    world.admin("DELETE", "/api/v1/namespaces/{namespace}/configmaps/iris")
+    eventually(lambda: not any(_all(world)), SLOW)
+    assert world.kube.requests() == []
+
+
+def test_an_object_of_an_owner_that_never_was_is_collected(world: World) -> None:
+    ghost = {"metadata": {"name": "ghost", "uid": OTHER_UID}}
+    world.kube.create(job("iris-train-7", "sleep 3600", owner=ghost))
+    eventually(lambda: world.kube.get("Job", "iris-train-7") is None, SLOW)
+
+
+def test_deleting_a_job_in_the_background_takes_its_pods(world: World) -> None:
+    created = world.kube.create(job("iris-train-7", "sleep 3600"))
+    uid = created["metadata"]["uid"]
+    eventually(lambda: world.kube.pods_of_job(uid))
+    world.kube.delete("Job", "iris-train-7", uid)
+    eventually(lambda: not world.kube.pods_of_job(uid), SLOW)
+    eventually(lambda: not any(_all(world)))
+
+
+def _all(world: World) -> tuple[object, ...]:
+    """Give all children but the events."""
+    children = world.kube.cached_children("iris")
+    return children.jobs, children.pods, children.deployments
+
+
+# --- Jobs ------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_tried_again_as_often_as_asked_and_then_fails(world: World) -> None:
+    world.kube.create(job("iris-train-7", "exit 3", backoffLimit=1))
+    failed = eventually(lambda: conditions(the_job(world)).get("Failed"), SLOW)
+    assert failed["reason"] == "BackoffLimitExceeded"
+    assert the_job(world)["status"]["failed"] == 2
+    assert "succeeded" not in the_job(world)["status"]  # a count that is 0 is absent
+
+
+def test_the_launcher_s_exit_code_ends_a_job_whatever_retries_are_left(world: World) -> None:
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [121]}},
+    ]
+    world.kube.create(job("iris-train-7", "exit 121", backoffLimit=5, podFailurePolicy={"rules": rules}))
+    failed = eventually(lambda: conditions(the_job(world)).get("Failed"), SLOW)
+    assert failed["reason"] == "PodFailurePolicy"
+    assert the_job(world)["status"]["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "first", "last"), [("true", "SuccessCriteriaMet", "Complete"), ("false", "FailureTarget", "Failed")]
+)
+def test_a_job_announces_its_end_before_it_ends(world: World, script: str, first: str, last: str) -> None:
+    seen: list[set[str]] = []
+    world.listeners.append(lambda _key: seen.append(set(conditions(the_job(world)))))
+    world.kube.create(job("iris-train-7", script))
+    eventually(lambda: any(last in types for types in seen), SLOW)
+    ending = [types for types in seen if types]
+    assert ending[0] == {first}
+    assert ending[-1] == {first, last}
+
+
+def test_a_pod_has_succeeded_before_its_job_is_complete(world: World) -> None:
+    seen: list[tuple[set[str], set[str]]] = []
+
+    def look(_key: str) -> None:
+        children = world.kube.cached_children("iris")
+        seen.append(({pod["status"]["phase"] for pod in children.pods}, set(conditions(the_job(world)))))
+
+    world.listeners.append(look)
+    world.kube.create(job("iris-train-7", "true"))
+    eventually(lambda: "Complete" in conditions(the_job(world)), SLOW)
+    assert any(phases == {"Succeeded"} and "Complete" not in types for phases, types in seen)
+
+
+def test_a_pod_s_uid_leads_to_its_job(world: World) -> None:
+    uid = world.kube.create(job("iris-train-7", "true"))["metadata"]["uid"]
+    (pod,) = eventually(lambda: world.kube.pods_of_job(uid))
+    assert pod["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] == uid
+    assert pod["kind"] == "Pod"
+
+
+# --- what can't start ------------------------------------------------------------------------------
+
+
+def test_a_missing_image_fails_no_job_but_its_container_waits(world: World) -> None:
+    world.kube.create(job("iris-train-7", "true", container={"image": "no-such-image.invalid/x:1"}))
+    reason = eventually(lambda: waiting(world).get("reason") not in {None, "ContainerCreating"} and waiting(world))
+    assert reason["reason"] in {"ErrImagePull", "ImagePullBackOff"}
+    assert not conditions(the_job(world))
+
+
+def test_a_missing_secret_fails_no_job_but_its_container_waits(world: World) -> None:
+    source = {"valueFrom": {"secretKeyRef": {"name": "aws", "key": "KEY"}}}
+    world.kube.create(job("iris-train-7", "true", container={"env": [{"name": "KEY", **source}]}))
+    eventually(lambda: waiting(world).get("reason") == "CreateContainerConfigError", SLOW)
+    assert "aws" in waiting(world)["message"]
+    assert not conditions(the_job(world))
+
+
+def test_a_quota_that_is_used_up_is_told_by_an_event_on_the_job_only(world: World) -> None:
+    path = "/api/v1/namespaces/{namespace}/resourcequotas"
+    hard = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    world.admin("POST", path, hard)
+    eventually(lambda: world.admin("GET", f"{path}/none").get("status", {}).get("hard"))
+    woken: list[int] = []
+    world.listeners.append(lambda _key: woken.append(len(world.kube.cached_children("iris").events)))
+    world.kube.create(job("iris-train-7", "true"))
+    eventually(lambda: any(woken), SLOW)  # the Event itself wakes the Job's request
+    (event, *_) = eventually(lambda: world.kube.cached_children("iris").events, SLOW)
+    assert event["reason"] == "FailedCreate"
+    assert "exceeded quota" in event["message"]
+    assert not world.kube.cached_children("iris").pods
+    assert not conditions(the_job(world))
+
+
+# --- Deployments -----------------------------------------------------------------------------------
+
+
+def the_deployment(world: World) -> Object:
+    """Give the only Deployment."""
+    (only,) = world.kube.cached_children("iris").deployments
+    return only
+
+
+def test_a_rollout_is_done_when_all_counts_agree_at_the_new_generation(world: World) -> None:
+    world.kube.apply(deployment("serve"))
+
+    def done() -> bool:
+        serve = the_deployment(world)
+        status = serve.get("status", {})
+        counts = [status.get(key) for key in ("updatedReplicas", "replicas", "availableReplicas")]
+        return status.get("observedGeneration") == serve["metadata"]["generation"] and counts == [1, 1, 1]
+
+    eventually(done, SLOW)
+
+
+def test_a_rollout_that_never_gets_ready_is_told_by_its_condition(world: World) -> None:
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    world.kube.apply(deployment("serve", progressDeadlineSeconds=5, container={"readinessProbe": probe}))
+    progressing = eventually(lambda: _exceeded(world), SLOW)
+    assert progressing["status"] == "False"
+    assert progressing["lastUpdateTime"]
+
+
+def test_a_change_of_the_template_makes_a_new_generation(world: World) -> None:
+    first = world.kube.apply(deployment("serve", replicas=0))
+    changed = deployment("serve", replicas=0, container={"command": ["sleep", "1"]})
+    changed["metadata"]["uid"] = first["metadata"]["uid"]
+    assert world.kube.apply(changed)["metadata"]["generation"] == first["metadata"]["generation"] + 1
+
+
+def _exceeded(world: World) -> Object | None:
+    """Give the condition that says the deadline was exceeded."""
+    condition = conditions(the_deployment(world)).get("Progressing", {})
+    return condition if condition.get("reason") == "ProgressDeadlineExceeded" else None

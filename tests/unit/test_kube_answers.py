@@ -1,0 +1,95 @@
+"""Each answer of an API server is one error of ours, with one bounded line."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.adapters.kube import RIGHTS
+from controller.adapters.kube.kinds import permitted
+from controller.adapters.kube.translate import Missing, answer, failure, one_line
+from controller.adapters.watch import Expired
+from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
+from controller.core.model import Object
+
+calm = settings(deadline=None)  # a busy machine is no failure
+
+
+def said(code: int, status: Object | None = None, **headers: str) -> Exception:
+    """Give the error for an answer."""
+    body = json.dumps(status).encode() if status is not None else b"<html>"
+    return failure(answer(code, {key.replace("_", "-"): value for key, value in headers.items()}, body))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        (400, {}, Refused), (401, {}, Transient), (403, {}, Refused), (404, {}, Missing), (409, {}, Conflict),
+        (404, {"details": {"kind": "namespaces"}}, NotYet), (410, {}, Expired), (413, None, Refused),
+        (403, {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}, NotYet),
+        (409, {"reason": "AlreadyExists"}, AlreadyExists), (409, {"reason": "Conflict"}, Conflict), (422, {}, Refused),
+        (422, {"details": {"causes": [{"field": "metadata.uid"}]}}, Conflict),
+        (422, {"details": {"causes": [{"field": "spec.replicas"}, 7]}}, Refused),
+        (422, {"details": {"causes": 7}}, Refused), (422, {"details": 7}, Refused), (422, [7], Refused),
+        (302, None, Transient), (408, {}, Transient),
+        (429, {}, Transient), (500, {}, Transient), (502, None, Transient), (503, {}, Transient),
+    ],
+)  # fmt: skip
+def test_each_code_is_one_error(code: int, status: Object | None, expected: type[Exception]) -> None:
+    assert type(said(code, status)) is expected
+
+
+def test_a_right_or_quota_can_be_told_from_a_bad_object() -> None:
+    assert [getattr(said(code, {}), "forbidden", None) for code in (403, 422)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("wish", "delay"), [("7", 7.0), ("99999", 300.0), ("-1", None), ("x", None), ("", None), ("²", None)]
+)
+def test_a_server_s_wish_for_a_delay_is_kept_within_bounds(wish: str, delay: float | None) -> None:
+    error = said(429, {}, Retry_After=wish)
+    assert isinstance(error, Transient)
+    assert error.retry_after == delay
+
+
+def test_a_proxy_s_page_is_not_shown() -> None:
+    assert str(said(502)) == "API server: HTTP 502"
+
+
+@calm
+@given(st.integers(min_value=300, max_value=599), st.text())
+def test_a_sentence_is_one_bounded_printable_line(code: int, text: str) -> None:
+    sentence = str(said(code, {"message": text}))
+    assert sentence.isprintable()
+    assert len(sentence) < 400
+    assert sentence == str(said(code, {"message": text}))
+
+
+@calm
+@given(st.binary(max_size=200), st.integers(min_value=300, max_value=599))
+def test_no_body_is_a_defect(body: bytes, code: int) -> None:
+    assert str(failure(answer(code, {}, body)))
+
+
+def test_a_long_sentence_is_cut_where_it_shows() -> None:
+    assert one_line("x" * 999, 10) == "xxxxxxxxx…"
+
+
+def test_secrets_can_be_neither_read_nor_written() -> None:
+    assert not [resource for _, resource in RIGHTS if resource == "secrets"]
+    with pytest.raises(KeyError):
+        permitted("Secret", "get")
+
+
+def test_creating_by_server_side_apply_needs_both_verbs() -> None:
+    assert {"create", "patch"} <= RIGHTS["apps", "deployments"]
+
+
+def test_what_is_watched_is_listed_first() -> None:
+    assert all({"list", "watch"} <= verbs for verbs in RIGHTS.values())
+
+
+def test_no_verb_is_granted_that_no_method_uses() -> None:
+    assert RIGHTS["", "pods"] == {"list", "watch"}
+    assert RIGHTS["batch", "jobs"] == {"get", "list", "watch", "create", "delete"}
