@@ -174,7 +174,14 @@ def serve(settings: Settings) -> int:
 
 
 def _git_settings(settings: Settings) -> GitSettings:
-    return GitSettings(allow_file=settings.allow_file_repositories)
+    return GitSettings(
+        resolve_timeout=settings.git_resolve_timeout,
+        fetch_timeout=settings.git_fetch_timeout,
+        max_bytes=settings.git_max_bytes,
+        max_files=settings.git_max_files,
+        concurrency=settings.git_concurrency,
+        allow_file=settings.allow_file_repositories,
+    )
 
 
 def _now() -> datetime:
