@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -65,6 +66,7 @@ class App:
         """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
         self._cluster, self._volume, self._metrics = cluster, volume, metrics
         self._queue = WorkQueue()
+        metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
         self._reconciler = Reconciler(cluster, source, volume, metrics, _now, policy(settings, tools))
         self._workers = [
@@ -105,6 +107,11 @@ class App:
     def unready(self) -> str:
         """Give why no work is done yet, "" if it is."""
         return "" if self._cluster.synced and self._workers[0].is_alive() else "the watch lists have not synced"
+
+    def _phases(self) -> Mapping[str, int]:
+        """Give the number of requests in each phase, as their records say."""
+        records = (self._cluster.cached_status(name) for name in self._cluster.requests())
+        return Counter(str(item["data"].get("phase", "")) for item in records if item and item.get("data"))
 
     def _work(self) -> None:
         """Reconcile one key after the other: the one place where errors end."""
