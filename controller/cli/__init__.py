@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from controller.cli import projects
 from controller.core.errors import Invalid
 
 app = typer.Typer(
@@ -52,3 +53,7 @@ def controller(
             typer.echo(problem, err=True)
         raise typer.Exit(2) from None
     sys.exit(serve(settings))
+
+
+app.command()(projects.validate)
+app.command()(projects.plan)

@@ -5,10 +5,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.adapters.git import Git, GitSettings
-from controller.core import project
 from controller.core.errors import Invalid
 from controller.core.model import Pipeline
+
+PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -
 
     Raises Invalid with all problems, Transient where a remote can't be reached.
     """
+    from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core import project  # noqa: PLC0415
+
     git = Git(_made(state_folder()), GitSettings(allow_file=True))
     if re.match(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:", target):
         commit = git.resolve(target, ref)
@@ -42,17 +45,20 @@ def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -
     else:
         if ref:
             raise Invalid("WrongUse", ["--ref goes with a repository's address; a folder is taken as it stands"])
-        snapshot = git.snapshot(_folder(target) / path)
+        snapshot = git.snapshot(_project(target, path))
         repository, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
     git.publish(repository, commit)
     tree = git.read(repository, commit, path)
     return Place(repository, commit, path, shown, tree.digest, project.load(tree, strict=strict))
 
 
-def _folder(target: str) -> Path:
-    folder = Path(target).expanduser()
+def _project(target: str, path: str) -> Path:
+    """Give a project's folder; one without a project file is refused before anything of it is copied."""
+    folder = Path(target).expanduser() / path
     if not folder.is_dir():
-        raise Invalid("WrongUse", [f"{target}: no such folder: give a project's folder, or a repository's address"])
+        raise Invalid("WrongUse", [f"{folder}: no such folder: give a project's folder, or a repository's address"])
+    if not any((folder / name).exists() for name in PROJECT_FILES):
+        raise Invalid("NoProject", [f"{folder}: no {' or '.join(PROJECT_FILES)}: give the folder that holds one"])
     return folder
 
 

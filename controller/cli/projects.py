@@ -33,11 +33,13 @@ def validate(
     for warning in pipeline.warnings:
         typer.echo(f"warning: {warning}", err=True)
     count = sum(len(step) for step in pipeline.steps)
-    typer.echo(f"{pipeline.name} at {place.shown}: valid, {_many(count, 'stage')} in {_many(len(pipeline.steps), 'step')}")
+    typer.echo(
+        f"{pipeline.name} at {place.shown}: valid, {_many(count, 'stage')} in {_many(len(pipeline.steps), 'step')}"
+    )
 
 
 @reported
-def plan(  # noqa: PLR0913 (each one is an option of the command)
+def plan(
     target: Target = ".",
     ref: Ref = "",
     path: Path = ".",
