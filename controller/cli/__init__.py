@@ -42,7 +42,7 @@ def controller(
     port: Annotated[str | None, typer.Option(help="Port of /metrics, /healthz and /readyz.")] = None,
 ) -> None:
     """Run the controller: what the pod does. Every setting is also a variable, COACHWORK_NAMESPACE and so on."""
-    from controller.app import serve  # noqa: PLC0415 (the client costs a third of a second)
+    from controller.app.pod import serve  # noqa: PLC0415 (the client costs a third of a second)
     from controller.settings import load  # noqa: PLC0415
 
     flags = {"namespace": namespace, "volume": volume, "kubeconfig": kubeconfig, "port": port}
