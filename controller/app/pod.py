@@ -35,13 +35,15 @@ def serve(settings: Settings) -> int:
             settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
         )
         source = Git(root, _git_settings(settings), metrics.git_call)
-        app = App(settings, cluster, Volume(root), source, metrics)
+        volume = Volume(root)
+        app = App(settings, cluster, volume, source, metrics)
+        left_over = volume.requests()
     except (errors.Invalid, errors.Transient, OSError) as error:
         _log.error("controller can't start", error=str(error))
         return 4
     web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
     web.start()
-    if app.start(stopping):
+    if app.start(stopping, left_over=left_over):
         stopping.wait()
     _log.info("controller stopping")
     app.stop()

@@ -6,7 +6,7 @@ Refuses to judge anything before all watch lists have synced, and leaves a pass 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -60,7 +60,7 @@ class App:
         self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Git, metrics: Metrics
     ) -> None:
         """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
-        self._cluster, self._volume, self._metrics = cluster, volume, metrics
+        self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
@@ -70,14 +70,17 @@ class App:
             for number in range(settings.workers)
         ]
 
-    def start(self, stopping: threading.Event) -> bool:
-        """Watch, wait until all lists are there, then set the workers to work. False: `stopping` came first."""
+    def start(self, stopping: threading.Event, *, left_over: Iterable[str] = ()) -> bool:
+        """Watch, wait until all lists are there, then set the workers to work. False: `stopping` came first.
+
+        `left_over` names requests that may be gone, and whose folders on the volume go with them then.
+        """
         self._cluster.start(self._queue.add)
         while not self._cluster.wait_synced(SYNC_SECONDS):
             if stopping.is_set():
                 return False
             _log.warning("waiting for the api server")
-        for name in {*self._cluster.requests(), *self._volume.requests()}:
+        for name in {*self._cluster.requests(), *left_over}:
             self._queue.add(name)
         for worker in self._workers:
             worker.start()

@@ -7,7 +7,7 @@ import typer
 import yaml
 
 from controller.cli.exits import Output, reported
-from controller.cli.place import Place, find
+from controller.app.place import Place, find
 from controller.core import manifests, names
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Object, Policy, RunSpec
