@@ -6,15 +6,18 @@ replaced before a line is written. No value makes a line endless.
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 # --- redaction --------------------------------------------------------------------------------------
@@ -111,8 +114,8 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 # --- metrics ----------------------------------------------------------------------------------------
 
-RUN_OUTCOMES: Final = ("Succeeded", "Failed", "Cancelled", "Superseded", "Invalid")
-RECONCILE_RESULTS: Final = ("done", "invalid", "not-yet", "transient", "defect")
+RUN_OUTCOMES: Final = ("Succeeded", "Failed", "Cancelled", "Invalid")
+RECONCILE_RESULTS: Final = ("done", "not-yet", "transient", "defect")
 
 
 class Metrics:
@@ -123,7 +126,6 @@ class Metrics:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         self._runs = Counter("coachwork_runs", "Runs that ended", ["outcome"], registry=registry)
-        self._active = Gauge("coachwork_active_runs", "Runs under way", registry=registry)
         self._reconciles = Counter("coachwork_reconciles", "Passes over a request", ["result"], registry=registry)
         self._duration = Histogram(
             "coachwork_reconcile_duration_seconds",
@@ -136,7 +138,6 @@ class Metrics:
         )
         self._git = Counter("coachwork_git_calls", "Calls of git", ["operation", "outcome"], registry=registry)
         self._depth = Gauge("coachwork_queue_depth", "Requests that wait for a pass", registry=registry)
-        self._restarts = Counter("coachwork_watch_restarts", "Watches begun again", ["resource"], registry=registry)
         build = Gauge("coachwork_build_info", "1, with the version as a label", ["version"], registry=registry)
         build.labels(version).set(1)
         for outcome in RUN_OUTCOMES:  # from the first scrape on, so that the first failure already is an increase
@@ -148,9 +149,9 @@ class Metrics:
         """Count a run that ended (one of RUN_OUTCOMES)."""
         self._runs.labels(outcome).inc()
 
-    def active_runs(self, count: int) -> None:
-        """Tell how many runs are under way."""
-        self._active.set(count)
+    def show_requests(self, phases: Callable[[], Mapping[str, int]]) -> None:
+        """Have `phases` asked at every scrape for the number of requests in each phase; once for a process."""
+        self._registry.register(_Requests(phases))
 
     def reconciled(self, result: str, seconds: float) -> None:
         """Count a pass (result: one of RECONCILE_RESULTS) and its duration."""
@@ -162,16 +163,12 @@ class Metrics:
         self._calls.labels(verb, resource, str(code or "error")).inc()
 
     def git_call(self, operation: str, outcome: str) -> None:
-        """Count a call of git: ls-remote, fetch or checkout; ok, invalid or transient."""
+        """Count a call of git: its subcommand; ok, error, timeout or too-large."""
         self._git.labels(operation, outcome).inc()
 
     def queue_depth(self, depth: int) -> None:
         """Tell how many requests wait for a pass."""
         self._depth.set(depth)
-
-    def watch_restarted(self, resource: str) -> None:
-        """Count a watch that had to be begun again."""
-        self._restarts.labels(resource).inc()
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """Give the content type and the text for a scraper whose Accept header is `accept`."""
@@ -181,3 +178,17 @@ class Metrics:
     def value(self, name: str, **labels: str) -> float | None:
         """Give one sample as a scrape would show it, None if there is none yet."""
         return self._registry.get_sample_value(name, dict(labels))
+
+
+class _Requests(Collector):
+    """The number of requests by phase, counted when it is asked for."""
+
+    def __init__(self, phases: Callable[[], Mapping[str, int]]) -> None:
+        self._phases = phases
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the one family."""
+        family = GaugeMetricFamily("coachwork_requests", "Requests by the phase of their record", labels=["phase"])
+        for phase, count in sorted(self._phases().items()):
+            family.add_metric([phase], count)
+        yield family

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from controller.core import names
 from tests.support.world import REPOSITORY, World, project
 
 STORY = project("prepare >> train,report >> web", services={"web": 5000})
@@ -32,7 +31,7 @@ class Fuse:
 def live_through(world: World) -> None:
     """Run the story twice: a first run, then one with a new version that fails and is rolled back."""
     _finish(world, phase="Ready", run=1)
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "second"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="second")
     _finish(world, phase="Ready", run=2)
 
 

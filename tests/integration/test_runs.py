@@ -35,7 +35,7 @@ def test_a_run_of_one_stage_costs_four_writes_and_two_events(world: World) -> No
     world.cluster.ask("iris", repository=REPOSITORY)
     world.finish_all()
     world.cluster.writes.clear()
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "again"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     world.finish_all()
     kinds = [(verb, kind) for verb, kind, _ in world.cluster.writes]
     assert sorted(kind for kind in kinds if kind[1] != "Event") == [
@@ -73,7 +73,7 @@ def test_an_unchanged_service_is_left_alone_by_the_next_run(world: World) -> Non
     world.cluster.ask("iris", repository=REPOSITORY)
     world.finish_all()
     before = world.cluster.stored["Deployment", "iris--web"]
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "again"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     kept = world.finish_all()
     assert (kept.run, kept.stages["web"].state) == (2, "Unchanged")
     assert world.cluster.stored["Deployment", "iris--web"] == before
@@ -83,7 +83,7 @@ def test_a_service_behind_a_batch_stage_is_rolled_out_by_every_run(world: World)
     world.source.push(project("train >> web", services={"web": 5000}))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.finish_all()
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "again"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     assert world.finish_all().stages["web"].state == "Done"
     assert world.cluster.stored["Deployment", "iris--web"]["metadata"]["labels"][names.RUN] == "2"
 
@@ -95,7 +95,7 @@ def test_a_failed_run_puts_its_services_back_to_the_release(world: World) -> Non
     world.finish_all()
     good = world.cluster.stored["Deployment", "iris--web"]["spec"]
     world.source.push(files | {"web/run.py": "raise SystemExit(1)\n"})
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "new"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="new")
     world.settle()
     assert world.cluster.stored["Deployment", "iris--web"]["spec"] != good
     world.cluster.break_down(
@@ -121,7 +121,7 @@ def test_services_of_stages_that_are_gone_are_removed_after_a_good_run(world: Wo
     world.cluster.ask("iris", repository=REPOSITORY)
     world.finish_all()
     world.source.push(project("new,a", services={"new": 5000}))
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "new"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="new")
     world.settle()
     assert ("Deployment", "iris--old") in world.cluster.stored
     world.finish_all()
@@ -144,7 +144,7 @@ def test_a_port_changes_in_the_service_only_after_the_rollout(world: World) -> N
     world.cluster.ask("iris", repository=REPOSITORY)
     world.finish_all()
     world.source.push(project("web", services={"web": 6000}))
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "new"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="new")
     world.settle()
     assert world.cluster.stored["Service", "iris--web"]["spec"]["ports"][0]["port"] == 5000
     world.finish_all()
@@ -200,7 +200,7 @@ def test_triggers_during_a_run_make_one_more_run_and_the_older_is_superseded(wor
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
     for trigger in ("one", "two"):
-        world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: trigger})
+        world.cluster.ask("iris", repository=REPOSITORY, trigger=trigger)
         world.settle()
     kept = world.finish_all()
     kept = world.finish_all()
@@ -211,17 +211,17 @@ def test_triggers_during_a_run_make_one_more_run_and_the_older_is_superseded(wor
 def test_a_trigger_that_was_handled_starts_nothing_when_it_comes_again(world: World) -> None:
     world.source.push(project("a"))
     for trigger in ("one", "two", "one"):
-        world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: trigger})
+        world.cluster.ask("iris", repository=REPOSITORY, trigger=trigger)
         world.finish_all()
     assert world.record().run == 2
 
 
 def test_suspend_handles_triggers_without_a_run(world: World) -> None:
     world.source.push(project("a"))
-    world.cluster.ask("iris", repository=REPOSITORY, suspend="true", annotations={names.TRIGGER: "x"})
+    world.cluster.ask("iris", repository=REPOSITORY, suspend="true", trigger="x")
     kept = world.settle()
     assert (kept.phase, kept.run, kept.finished_trigger) == ("Suspended", 0, "x")
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "x"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x")
     assert (world.settle().phase, world.record().run) == ("Pending", 0)
 
 
@@ -229,7 +229,7 @@ def test_run_on_create_false_waits_for_a_trigger(world: World) -> None:
     world.source.push(project("a"))
     world.cluster.ask("iris", repository=REPOSITORY, run_on_create="false")
     assert (world.settle().phase, world.record().reason) == ("Pending", "WaitingForTrigger")
-    world.cluster.ask("iris", repository=REPOSITORY, run_on_create="false", annotations={names.TRIGGER: "go"})
+    world.cluster.ask("iris", repository=REPOSITORY, run_on_create="false", trigger="go")
     assert world.finish_all().run == 1
 
 
@@ -276,7 +276,7 @@ def test_git_out_of_reach_is_told_and_the_run_starts_once_it_answers(world: Worl
 def test_a_ref_that_does_not_exist_makes_the_request_invalid(world: World) -> None:
     world.source.push(project("a"))
     world.source.fault = Invalid("RefNotFound", ["ref: no branch dev"])
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.TRIGGER: "x"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x")
     kept = world.settle()
     assert (kept.phase, kept.reason, kept.finished_trigger) == ("Invalid", "RefNotFound", "x")
 
@@ -306,11 +306,11 @@ def test_a_request_made_anew_waits_for_the_old_ones_objects_to_be_collected(worl
 
 def test_cancel_stops_that_run_only(world: World) -> None:
     world.source.push(project("a"))
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.CANCEL: "1"})
+    world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
     kept = world.settle()
     assert (kept.phase, kept.run) == ("Cancelled", 1)
     assert not world.jobs()
-    world.cluster.ask("iris", repository=REPOSITORY, annotations={names.CANCEL: "1", names.TRIGGER: "again"})
+    world.cluster.ask("iris", repository=REPOSITORY, cancel="1", trigger="again")
     assert world.finish_all().phase == "Ready"
 
 
@@ -326,9 +326,9 @@ def test_a_run_past_its_deadline_fails(world: World) -> None:
 
 def test_an_active_run_keeps_the_request_it_was_started_with(world: World) -> None:
     world.source.push(project("a >> b"))
-    world.cluster.ask("iris", repository=REPOSITORY, **{"env.ALPHA": "1"})
+    world.cluster.ask("iris", repository=REPOSITORY, env="1")
     world.settle()
-    world.cluster.ask("iris", repository=REPOSITORY, **{"env.ALPHA": "2"})
+    world.cluster.ask("iris", repository=REPOSITORY, env="2")
     world.cluster.end_job(world.jobs()["iris-a-1"])
     world.settle()
     env = world.jobs()["iris-b-1"]["spec"]["template"]["spec"]["containers"][0]["env"]
@@ -340,7 +340,7 @@ def test_an_active_run_keeps_the_request_it_was_started_with(world: World) -> No
 def test_run_folders_beyond_keep_runs_are_removed(world: World) -> None:
     world.source.push(project("a"))
     for number in range(4):
-        world.cluster.ask("iris", repository=REPOSITORY, keep_runs="2", annotations={names.TRIGGER: str(number)})
+        world.cluster.ask("iris", repository=REPOSITORY, keep_runs="2", trigger=str(number))
         world.finish_all()
     uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
     folders = {path.name for path in (world.root / "runs" / f"iris-{uid}").iterdir() if path.is_dir()}

@@ -98,17 +98,17 @@ class MemoryCluster:
             for key in orphans:
                 del self.stored[key]
 
-    def ask(self, name: str, *, annotations: dict[str, str] | None = None, **data: str) -> Object:
-        """Create or update a request as a user would; `data`'s underscores are hyphens."""
+    def ask(self, name: str, *, trigger: str = "", cancel: str = "", env: str = "", **data: str) -> Object:
+        """Create or update a request as a user would; `data`'s underscores are hyphens, `env` is the value of ALPHA."""
         live = self.stored.get(("ConfigMap", name))
         metadata: Object = {
             "name": name,
             "namespace": "test",
             "labels": {names.ROLE: names.ROLE_REQUEST},
-            "annotations": annotations or {},
+            "annotations": {key: value for key, value in ((names.TRIGGER, trigger), (names.CANCEL, cancel)) if value},
             "uid": live["metadata"]["uid"] if live else str(uuid.uuid4()),
         }
-        plain = {key.replace("_", "-"): value for key, value in data.items()}
+        plain = {key.replace("_", "-"): value for key, value in data.items()} | ({"env.ALPHA": env} if env else {})
         return self._store({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain})
 
     def remove(self, kind: str, name: str) -> None:

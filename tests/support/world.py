@@ -1,4 +1,4 @@
-"""A whole controller in miniature: the real reconciler and volume, an API server in memory, projects from dictionaries."""
+"""A whole controller in miniature: the real reconciler and volume, API server and projects in memory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

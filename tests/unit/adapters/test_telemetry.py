@@ -139,23 +139,21 @@ def samples(metrics: Metrics) -> dict[str, float]:
 def test_each_sign_of_life_is_a_metric() -> None:
     metrics = Metrics("1.2.3")
     metrics.run_ended("Succeeded")
-    metrics.active_runs(2)
+    metrics.show_requests(lambda: {"Ready": 2})
     metrics.reconciled("done", 0.02)
     metrics.api_call("create", "jobs", 201)
     metrics.api_call("list", "pods", 0)
     metrics.git_call("fetch", "transient")
     metrics.queue_depth(3)
-    metrics.watch_restarted("pods")
     expected = {
         "coachwork_runs_totalSucceeded": 1,
-        "coachwork_active_runs": 2,
+        "coachwork_requestsReady": 2,
         "coachwork_reconciles_totaldone": 1,
         "coachwork_reconcile_duration_seconds_count": 1,
         "coachwork_api_calls_total201jobscreate": 1,
         "coachwork_api_calls_totalerrorpodslist": 1,
         "coachwork_git_calls_totalfetchtransient": 1,
         "coachwork_queue_depth": 3,
-        "coachwork_watch_restarts_totalpods": 1,
         "coachwork_build_info1.2.3": 1,
     }
     found = samples(metrics)

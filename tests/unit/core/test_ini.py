@@ -39,14 +39,17 @@ LINES = st.lists(
 
 
 def by_configparser(text: str) -> Sections | None:
-    reader = configparser.ConfigParser(
-        interpolation=None, default_section="\n", inline_comment_prefixes=(";", "#"), empty_lines_in_values=False
-    )
+    reader = configparser.ConfigParser(interpolation=None, default_section="\n", inline_comment_prefixes=(";", "#"))
     try:
         reader.read_string(text)
     except configparser.Error:
         return None
-    return {name: {key.upper(): value for key, value in reader[name].items()} for name in reader.sections()}
+    return {name: {key.upper(): _solid(value) for key, value in reader[name].items()} for name in reader.sections()}
+
+
+def _solid(value: str) -> str:
+    """Give a value without the blank lines inside it, which mean nothing in a project."""
+    return "\n".join(line for line in value.split("\n") if line)
 
 
 @settings(deadline=None, max_examples=300)

@@ -1,26 +1,23 @@
-"""The composition root: puts adapters, reconciler, queue and threads together, and takes them down again.
+"""The running controller: reconciler, queue and threads, put together and taken down again.
 
 Refuses to judge anything before all watch lists have synced, and leaves a pass that has begun the time to end.
 """
 
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 import uv
 
-from controller.adapters.git import Git, GitSettings
-from controller.adapters.kube import connect
-from controller.adapters.telemetry import Metrics, configure_logging
+from controller.adapters.git import Git
+from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
-from controller.adapters.web import WebServer
 from controller.core import errors
 from controller.reconciler import Cluster, Reconciler
 from controller.settings import Settings, policy
@@ -65,6 +62,7 @@ class App:
         """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
         self._cluster, self._volume, self._metrics = cluster, volume, metrics
         self._queue = WorkQueue()
+        metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
         self._reconciler = Reconciler(cluster, source, volume, metrics, _now, policy(settings, tools))
         self._workers = [
@@ -106,6 +104,11 @@ class App:
         """Give why no work is done yet, "" if it is."""
         return "" if self._cluster.synced and self._workers[0].is_alive() else "the watch lists have not synced"
 
+    def _phases(self) -> Mapping[str, int]:
+        """Give the number of requests in each phase, as their records say."""
+        records = (self._cluster.cached_status(name) for name in self._cluster.requests())
+        return Counter(str(item["data"].get("phase", "")) for item in records if item and item.get("data"))
+
     def _work(self) -> None:
         """Reconcile one key after the other: the one place where errors end."""
         while (key := self._queue.get()) is not None:
@@ -142,39 +145,6 @@ def tool_files() -> list[Path]:
     runtime = Path(str(resources.files("controller.runtime")))
     scripts = sorted(path for path in runtime.glob("*.py") if path.name != "__init__.py")
     return [*scripts, Path(uv.find_uv_bin())]
-
-
-def serve(settings: Settings) -> int:
-    """Run the controller until SIGTERM or SIGINT; give the process's exit code."""
-    configure_logging(settings.log_level, sys.stdout)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopping.set())
-    version = metadata.version("coachwork")
-    metrics = Metrics(version)
-    root = Path(settings.volume)
-    _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
-    try:
-        cluster = connect(
-            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
-        )
-        source = Git(root, _git_settings(settings), metrics.git_call)
-        app = App(settings, cluster, Volume(root), source, metrics)
-    except (errors.Invalid, errors.Transient, OSError) as error:
-        _log.error("controller can't start", error=str(error))
-        return 4
-    web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
-    web.start()
-    if app.start(stopping):
-        stopping.wait()
-    _log.info("controller stopping")
-    app.stop()
-    web.stop()
-    return 0
-
-
-def _git_settings(settings: Settings) -> GitSettings:
-    return GitSettings(allow_file=settings.allow_file_repositories)
 
 
 def _now() -> datetime:
