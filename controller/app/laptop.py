@@ -58,6 +58,7 @@ class LaptopRun:
         self._lock = self._locked()
         machine = Machine(
             volume=self._root,
+            scratch=self._root / "scratch",
             python=wishes.python,
             secrets=_secrets(place.pipeline, wishes.secrets),
             environment={**base_environment(), "UV_CACHE_DIR": str(self._root / "uv-cache")},

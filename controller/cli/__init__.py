@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli import projects
+from controller.cli import projects, run
 from controller.core.errors import Invalid
 
 app = typer.Typer(
@@ -55,5 +55,6 @@ def controller(
     sys.exit(serve(settings))
 
 
+app.command()(run.run)
 app.command()(projects.validate)
 app.command()(projects.plan)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from controller.cli.exits import Output, reported
 from controller.app.place import Place, find
+from controller.cli.exits import Output, reported
 from controller.core import manifests, names
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Object, Policy, RunSpec

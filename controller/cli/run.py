@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.app.place import Place, find
+from controller.app.place import find
 from controller.cli import exits
 from controller.cli.exits import Output, reported
 from controller.cli.projects import Ref, Target
@@ -28,11 +28,13 @@ EXITS = {"Ready": exits.DONE, "Degraded": exits.DONE, "Invalid": exits.INVALID, 
 
 
 @reported
-def run(  # noqa: PLR0913 (each one is an option of the command)
+def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     target: Target = ".",
     ref: Ref = "",
     path: Annotated[str, typer.Option(help="The project's folder in the repository.")] = ".",
-    env: Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for every stage.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for every stage.")
+    ] = None,
     secrets: Annotated[Path | None, typer.Option(help="A file of NAME=VALUE lines for what [secrets] names.")] = None,
     python: Annotated[str, typer.Option(help="The Python that runs the stages; else this one.")] = "",
     exit_when_ready: Annotated[bool, typer.Option("--exit-when-ready", help="Do not leave services up.")] = False,
@@ -86,7 +88,8 @@ def _show(shown: "Screen", current: "LaptopRun", record: Record) -> None:
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
     tails = {name: checks.printable(lines[0], 200) for name in running if (lines := current.tail(name, 1))}
     place = current.place
-    shown.show(Scene(record, place.shown, place.pipeline.steps, tails, current.addresses()))
+    over = current.over(record)
+    shown.show(Scene(record, place.shown, place.pipeline.steps, over, tails, current.addresses()))
 
 
 def _last_words(current: "LaptopRun", record: Record) -> None:

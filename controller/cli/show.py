@@ -26,6 +26,7 @@ class Scene:
     record: Record
     shown_commit: str
     steps: tuple[tuple[str, ...], ...]
+    over: bool = False
     tails: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,7 +75,7 @@ class Lines:
                     self._say(name, f"{stage.state} {stage.message}", f"step {number}  {name}: {words}")
         for name, address in scene.addresses.items():
             self._say(f"{name} address", address, f"service {name}: {address}")
-        if not scene.record.active:
+        if scene.over:
             self._say("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene))
 
     def close(self) -> None:
@@ -172,7 +173,7 @@ def _table(scene: Scene) -> Table:
 
 
 def _footer(scene: Scene) -> list[Text]:
-    if scene.record.active:
+    if not scene.over:
         return []
     good = scene.record.phase in ("Ready", "Degraded")
     return [Text(_verdict(scene), style="green" if good else "bold red")]

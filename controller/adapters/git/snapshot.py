@@ -92,7 +92,7 @@ def _tree(mirrors: Mirrors, folder: Folder) -> str:
     index = mirrors.folder(folder.url) / "snapshot-index"
     env = {"GIT_WORK_TREE": str(folder.top), "GIT_INDEX_FILE": str(index)}
     (mirrors.folder(folder.url) / "snapshot-index.lock").unlink(missing_ok=True)  # of a run that was killed
-    start = ["read-tree", "-m", folder.head] if folder.head and index.exists() else ["read-tree", folder.head]
+    start = ["read-tree", "--reset", folder.head] if folder.head and index.exists() else ["read-tree", folder.head]
     mirrors.local(folder.url, start if folder.head else ["read-tree", "--empty"], None, **env)
     exclude = folder.top / ".git" / "info" / "exclude"
     mirrors.local(folder.url, ["-c", f"core.excludesFile={exclude}", "add", "--all", "--", ":/"], None, **env)

@@ -217,6 +217,14 @@ class LocalCluster:
         if (item := self._store.get(kind, name)) is not None:
             self._delete(item)
 
+    def restore(self, manifest: Object) -> Object:
+        """Create an object with the uid that it names: the request of an earlier process, as it lives on on the volume.
+
+        Raises as `create`.
+        """
+        admit(manifest, self.namespace)
+        return self._store.create(manifest, uid=manifest["metadata"]["uid"])
+
     def evict(self, name: str) -> None:
         """Delete a pod as the eviction API does: with the condition DisruptionTarget."""
         if (pod := self._store.get("Pod", name)) is not None:

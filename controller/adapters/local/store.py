@@ -92,15 +92,15 @@ class Store:
 
     # --- writing -----------------------------------------------------------------------------------
 
-    def create(self, manifest: Object) -> Object:
-        """Store a new object. Raises AlreadyExists where the name is taken."""
+    def create(self, manifest: Object, uid: str = "") -> Object:
+        """Store a new object, with the uid that it had before if one is given. Raises AlreadyExists."""
         with self._lock:
             if _key(manifest) in self._objects:
                 raise AlreadyExists(f"{manifest['kind']} {manifest['metadata']['name']} already exists")
             metadata = {
                 **manifest["metadata"],
                 "namespace": self._namespace,
-                "uid": str(uuid.uuid4()),
+                "uid": uid or str(uuid.uuid4()),
                 "creationTimestamp": now(),
                 **({"generation": 1} if manifest["kind"] in GENERATED else {}),
             }
