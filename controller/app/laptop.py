@@ -59,6 +59,7 @@ class LaptopRun:
         machine = Machine(
             volume=self._root,
             scratch=self._root / "scratch",
+            environments=self._root / "environments",
             python=wishes.python,
             secrets=_secrets(place.pipeline, wishes.secrets),
             environment={**base_environment(), "UV_CACHE_DIR": str(self._root / "uv-cache")},

@@ -41,6 +41,7 @@ class Machine:
 
     volume: Path  # root of the shared volume: what the claim is in a cluster
     scratch: Path  # private folders of pods are made below it, and removed
+    environments: Path | None = None  # stages' packages are kept here; None: each pod installs its own
     python: str = sys.executable  # runs what asks for `python3`
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # Secret -> key -> value
     environment: Mapping[str, str] = field(default_factory=base_environment)  # base of every container's
@@ -99,7 +100,8 @@ def resolve(
             environment[name] = str(port)
         else:
             environment[name] = move(_unescaped(variable.get("value", "")))
-    argv = [_argument(_unescaped(text), move, wanted, port) for text in container["command"]]
+    kept = {"environments": str(machine.environments)} if machine.environments else {}
+    argv = [_argument(_unescaped(text), move, {"port": port} if wanted else {}, kept) for text in container["command"]]
     if argv[0] == "python3":
         argv[0] = machine.python
     return Container(tuple(argv), environment, port)
@@ -134,17 +136,16 @@ def _mover(mounts: Mapping[str, str]) -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda found: mounts[found[0]], text)
 
 
-def _argument(text: str, move: Callable[[str], str], wanted: int, port: int) -> str:
-    """Give an argument as it is on this machine; the launcher's JSON is changed as JSON."""
+def _argument(text: str, move: Callable[[str], str], told: Mapping[str, int], paths: Mapping[str, str]) -> str:
+    """Give an argument as it is on this machine; the launcher's JSON is changed as JSON, to what is `told` besides."""
     try:
         order = json.loads(text) if text.startswith("{") else None
     except ValueError:
         order = None
     if not isinstance(order, dict):
         return move(text)
-    if wanted and order.get("port") == wanted:
-        order["port"] = port
-    return json.dumps(_moved(order, move))
+    moved = _moved(order, move)
+    return json.dumps({**moved, **told, "paths": {**moved.get("paths", {}), **paths}})
 
 
 def _moved(value: Any, move: Callable[[str], str]) -> Any:
