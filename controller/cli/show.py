@@ -117,6 +117,7 @@ def as_json(scene: Scene) -> dict[str, object]:
     """Give the scene for programs."""
     kept = scene.record
     return {
+        "over": scene.over,
         "phase": kept.phase,
         "reason": kept.reason,
         "message": kept.message,
