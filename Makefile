@@ -30,6 +30,10 @@ $(READY): pyproject.toml uv.lock
 	$(BIN)/uv sync --locked --quiet
 	@touch $@
 
+.PHONY: demo
+demo: $(READY) ## Run the train-and-serve example here, with no cluster, and ask it for a prediction
+	$(BIN)/python examples/demo.py
+
 .PHONY: format
 format: $(READY) ## Rewrite the code in the project's format, with the fixes that are safe
 	$(BIN)/ruff check --fix --quiet . || true

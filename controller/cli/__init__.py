@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from controller.cli import projects, run
 from controller.core.errors import Invalid
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ def controller(
     port: Annotated[str | None, typer.Option(help="Port of /metrics, /healthz and /readyz.")] = None,
 ) -> None:
     """Run the controller: what the pod does. Every setting is also a variable, COACHWORK_NAMESPACE and so on."""
-    from controller.app import serve  # noqa: PLC0415 (the client costs a third of a second)
+    from controller.app.pod import serve  # noqa: PLC0415 (the client costs a third of a second)
     from controller.settings import load  # noqa: PLC0415
 
     flags = {"namespace": namespace, "volume": volume, "kubeconfig": kubeconfig, "port": port}
@@ -52,3 +53,8 @@ def controller(
             typer.echo(problem, err=True)
         raise typer.Exit(2) from None
     sys.exit(serve(settings))
+
+
+app.command()(run.run)
+app.command()(projects.validate)
+app.command()(projects.plan)

@@ -43,6 +43,11 @@ def job(request: str, stage: str, run: int) -> str:
     return bounded(f"{request}-{kubernetes_name(stage)}", f"-{run}")
 
 
+def request(project: str) -> str:
+    """Give a request's name for a project that has none yet: a DNS label with neither of the reserved ends."""
+    return bounded(re.sub(r"-(status|release)$", r"-\1-project", kubernetes_name(project)), limit=REQUEST_LIMIT)
+
+
 def service(project: str, stage: str) -> str:
     """Give the name of a service stage's Deployment, Service and Ingress: PROJECT--STAGE (as Bodywork 1.0).
 

@@ -83,7 +83,7 @@ class Launch:
         if not os.path.isfile(os.path.join(self.places.project, self.places.script)):
             raise stage_order.Refused("ScriptMissing", f"{self.places.script}: no such file at commit {order.commit}")
         if stage_environment.wanted(order):
-            stage_environment.install(order, self.output)
+            self.environment = stage_environment.install(order, self.output)
         self.keeper.commit()
 
     def _recall_first_start(self) -> None:

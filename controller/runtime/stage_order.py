@@ -35,7 +35,7 @@ class Order(NamedTuple):
     folder: str  # below the project
     script: str  # below the folder
     limit: float
-    paths: Dict[str, str]  # checkout, tools, logs, scratch
+    paths: Dict[str, str]  # checkout, tools, logs, scratch; environments, where they are kept from run to run
     project: str = "."  # below the checkout
     args: Sequence[str] = ()
     requirements_file: str = ""
@@ -55,7 +55,7 @@ class Order(NamedTuple):
 
     @property
     def environment(self) -> str:
-        """Give the folder of the stage's packages."""
+        """Give the private folder of the stage's packages, for where none are kept."""
         return os.path.join(self.scratch, "environment")
 
     @property

@@ -139,3 +139,39 @@ class TestImage:
     def test_packages_that_nobody_requires_stay_visible(self, stage: Stage) -> None:
         stage.file(REQUIREMENTS, "quill\n")
         assert "of the image" in stage.run("import plume, quill; print(plume.VALUE)").text
+
+
+class TestKeptEnvironments:
+    """Where environments are kept from run to run, as on a laptop."""
+
+    @pytest.fixture(autouse=True)
+    def kept(self, stage: Stage) -> Path:
+        wheel(index(stage), "plume", "1.0", "VALUE = 42")
+        wheel(index(stage), "plume", "2.0", "VALUE = 43")
+        names = ("checkout", "tools", "logs", "scratch", "environments")
+        stage.order["attempts"] = 3
+        stage.order["paths"] = {name: str(stage.root / name) for name in names}
+        return stage.root / "environments"
+
+    def test_a_second_run_takes_the_first_ones_environment(self, stage: Stage, kept: Path) -> None:
+        stage.file(REQUIREMENTS, "plume==1.0\n")
+        first = stage.run("import plume; print(plume.VALUE, plume.__file__)")
+        shutil.rmtree(stage.scratch)
+        stage.scratch.mkdir()
+        again = stage.run("import plume; print(plume.VALUE, plume.__file__)")
+        (folder,) = kept.iterdir()
+        assert (first.code, again.code) == (0, 0), first.text + again.text
+        assert "installed" in first.text
+        assert "installed" not in again.text
+        assert f"42 {folder}" in again.text
+
+    def test_other_requirements_get_another_environment(self, stage: Stage, kept: Path) -> None:
+        for version, value in (("1.0", "42"), ("2.0", "43")):
+            stage.file(REQUIREMENTS, f"plume=={version}\n")
+            assert value in stage.run("import plume; print(plume.VALUE)").text
+        assert len(list(kept.iterdir())) == 2
+
+    def test_a_failed_installation_leaves_no_environment(self, stage: Stage, kept: Path) -> None:
+        stage.file(REQUIREMENTS, "plume==9.0\n")
+        assert stage.run("import plume").message["reason"] == "InstallFailed"
+        assert list(kept.iterdir()) == []

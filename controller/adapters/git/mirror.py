@@ -63,7 +63,7 @@ class Mirrors:
 
     def local(self, url: str, arguments: Sequence[str], limits: Limits | None = None, **env: str) -> bytes:
         """Run git in the mirror, without the remote. Raises Failed, TimedOut, TooLarge."""
-        environment = {"GIT_DIR": str(self._path(url)), **env}
+        environment = {"GIT_DIR": str(self.folder(url)), **env}
         return self._runner.run(arguments, limits or Limits(self._settings.fetch_timeout), environment)
 
     def have(self, url: str, name: str) -> str:
@@ -91,17 +91,37 @@ class Mirrors:
         with self._held(url):
             self._create(url)
 
-    def _path(self, url: str) -> Path:
+    def folder(self, url: str) -> Path:
+        """Give the mirror's folder, whether it is there or not."""
         return self._root / layout.mirror(url)
 
+    def create_empty(self, url: str) -> None:
+        """Have a mirror, with nothing in it if it is new. Raises NotYet."""
+        path = self.folder(url)
+        with self._held(url):
+            if not path.exists():
+                with partial(path) as folder:
+                    self._init(folder)
+                    put(folder, path)
+
+    def borrow(self, url: str, objects: Path) -> None:
+        """Let the mirror read the objects of a repository of this machine, instead of copying them."""
+        file = self.folder(url) / "objects" / "info" / "alternates"
+        make_folder(file.parent)
+        file.write_text(f"{objects}\n", encoding="utf-8")
+
+    def _init(self, folder: Path) -> None:
+        limits = Limits(self._settings.fetch_timeout)
+        self._runner.run(["init", "--quiet", "--bare", "--template=", "--", str(folder)], limits)
+
     def _held(self, url: str) -> AbstractContextManager[None]:
-        path = self._path(url)
+        path = self.folder(url)
         make_folder(path.parent)
         return self._locks.hold(path.with_suffix(".lock"), place(url))
 
     def _update(self, url: str) -> None:
         """Fetch into the mirror, or make it. A failure that is not the remote's means that the mirror is broken."""
-        path = self._path(url)
+        path = self.folder(url)
         if not path.exists():
             self._create(url)
             return
@@ -121,17 +141,16 @@ class Mirrors:
             _sweep_packs(path)
 
     def _create(self, url: str) -> None:
-        path = self._path(url)
+        path = self.folder(url)
         sweep_partials(path)
         with partial(path) as folder:
-            limits = Limits(self._settings.fetch_timeout)
-            self._runner.run(["init", "--quiet", "--bare", "--template=", "--", str(folder)], limits)
+            self._init(folder)
             self._fetch(url, folder, [], BRANCHES_AND_TAGS)
             put(folder, path)
 
     def _fetch_alone(self, url: str, name: str) -> str:
         """Fetch a commit that no branch or tag holds (a pull request's, or one before a forced push)."""
-        self._fetch(url, self._path(url), [], [f"+{name}:{KEPT}{name}"])
+        self._fetch(url, self.folder(url), [], [f"+{name}:{KEPT}{name}"])
         commit = self.commit(url, name)
         if not commit:
             raise Invalid("RefNotFound", [f"{place(url)}: {name} is no commit: give a branch, a tag or a commit"])

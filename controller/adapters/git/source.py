@@ -22,6 +22,7 @@ from controller.adapters.git.faults import clean
 from controller.adapters.git.files import make_folder
 from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
+from controller.adapters.git.snapshot import Snapshot, look, take
 from controller.adapters.git.submodules import entries, submodules
 from controller.adapters.git.tree import Reading, inside, read
 from controller.core import layout
@@ -42,8 +43,8 @@ class Git:
         self._root = root.resolve()
         home = self._root / layout.MIRRORS / ".home"
         make_folder(home)
-        runner = Runner(home, self._settings.allow_file, on_call)
-        self._mirrors = Mirrors(self._root, self._settings, runner)
+        self._runner = Runner(home, self._settings.allow_file, on_call)
+        self._mirrors = Mirrors(self._root, self._settings, self._runner)
         self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
 
     def resolve(self, repository: str, ref: str) -> str:
@@ -95,6 +96,16 @@ class Git:
             found = read(Reading(root, project, self._settings.max_files, self._settings.max_text))
             warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
         return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings)
+
+    def snapshot(self, folder: Path) -> Snapshot:
+        """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
+
+        Raises Invalid (FolderUnreadable, and as `resolve`), Transient, NotYet.
+        """
+        found = look(self._runner, folder)
+        self._check(found.url)
+        with _translated(found.url):
+            return take(self._mirrors, found)
 
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)

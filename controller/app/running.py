@@ -1,27 +1,23 @@
-"""The composition root: puts adapters, reconciler, queue and threads together, and takes them down again.
+"""The running controller: reconciler, queue and threads, put together and taken down again.
 
 Refuses to judge anything before all watch lists have synced, and leaves a pass that has begun the time to end.
 """
 
-import signal
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 import uv
 
-from controller.adapters.git import Git, GitSettings
-from controller.adapters.kube import connect
-from controller.adapters.telemetry import Metrics, configure_logging
+from controller.adapters.git import Git
+from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
-from controller.adapters.web import WebServer
 from controller.core import errors
 from controller.reconciler import Cluster, Reconciler
 from controller.settings import Settings, policy
@@ -64,7 +60,7 @@ class App:
         self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Git, metrics: Metrics
     ) -> None:
         """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
-        self._cluster, self._volume, self._metrics = cluster, volume, metrics
+        self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
@@ -74,14 +70,17 @@ class App:
             for number in range(settings.workers)
         ]
 
-    def start(self, stopping: threading.Event) -> bool:
-        """Watch, wait until all lists are there, then set the workers to work. False: `stopping` came first."""
+    def start(self, stopping: threading.Event, *, left_over: Iterable[str] = ()) -> bool:
+        """Watch, wait until all lists are there, then set the workers to work. False: `stopping` came first.
+
+        `left_over` names requests that may be gone, and whose folders on the volume go with them then.
+        """
         self._cluster.start(self._queue.add)
         while not self._cluster.wait_synced(SYNC_SECONDS):
             if stopping.is_set():
                 return False
             _log.warning("waiting for the api server")
-        for name in {*self._cluster.requests(), *self._volume.requests()}:
+        for name in {*self._cluster.requests(), *left_over}:
             self._queue.add(name)
         for worker in self._workers:
             worker.start()
@@ -149,46 +148,6 @@ def tool_files() -> list[Path]:
     runtime = Path(str(resources.files("controller.runtime")))
     scripts = sorted(path for path in runtime.glob("*.py") if path.name != "__init__.py")
     return [*scripts, Path(uv.find_uv_bin())]
-
-
-def serve(settings: Settings) -> int:
-    """Run the controller until SIGTERM or SIGINT; give the process's exit code."""
-    configure_logging(settings.log_level, sys.stdout)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopping.set())
-    version = metadata.version("coachwork")
-    metrics = Metrics(version)
-    root = Path(settings.volume)
-    _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
-    try:
-        cluster = connect(
-            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
-        )
-        source = Git(root, _git_settings(settings), metrics.git_call)
-        app = App(settings, cluster, Volume(root), source, metrics)
-    except (errors.Invalid, errors.Transient, OSError) as error:
-        _log.error("controller can't start", error=str(error))
-        return 4
-    web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
-    web.start()
-    if app.start(stopping):
-        stopping.wait()
-    _log.info("controller stopping")
-    app.stop()
-    web.stop()
-    return 0
-
-
-def _git_settings(settings: Settings) -> GitSettings:
-    return GitSettings(
-        resolve_timeout=settings.git_resolve_timeout,
-        fetch_timeout=settings.git_fetch_timeout,
-        max_bytes=settings.git_max_bytes,
-        max_files=settings.git_max_files,
-        concurrency=settings.git_concurrency,
-        allow_file=settings.allow_file_repositories,
-    )
 
 
 def _now() -> datetime:

@@ -1,0 +1,111 @@
+"""A folder as it stands, uncommitted changes included, as a commit in its mirror: what `coachwork run PATH` runs.
+
+The same content gives the same commit, so that an unchanged folder is not published twice. Ignored files stay out. The
+user's repository is only read: index, objects and references are those of the mirror.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from controller.adapters.git.command import Failed, Limits, Runner
+from controller.adapters.git.faults import clean
+from controller.adapters.git.mirror import KEPT, Mirrors
+from controller.core.errors import Invalid
+
+SECONDS = 300.0
+SHORT = 7  # digits of a commit where a person reads it
+# Author and date say nothing here, and would make each snapshot of the same content another commit.
+AUTHOR = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "coachwork"), ("EMAIL", "coachwork@localhost"), ("DATE", "@0 +0000"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A folder at a commit of its mirror. `shown` is the commit as a person reads it: `abc1234+changes`."""
+
+    repository: str
+    commit: str
+    path: str
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A working tree: its top folder, the project below it, its HEAD ("": none), where Git's objects are (None)."""
+
+    top: Path
+    path: str
+    head: str = ""
+    objects: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """The address under which the mirror knows it."""
+        return f"file://{quote(str(self.top))}"
+
+
+def look(runner: Runner, folder: Path) -> Folder:
+    """Give the working tree that `folder` is in; a folder outside any repository is one by itself."""
+    place = folder.resolve()
+    try:
+        top = Path(_outside(runner, place, ["rev-parse", "--show-toplevel"]))
+    except Failed:
+        return Folder(place, ".")
+    objects = place / _outside(runner, place, ["rev-parse", "--git-path", "objects"])
+    try:
+        head = _outside(runner, place, ["rev-parse", "--verify", "HEAD^{commit}"])
+    except Failed:  # no commit yet
+        head = ""
+    return Folder(top.resolve(), place.relative_to(top.resolve()).as_posix(), head, objects.resolve())
+
+
+def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
+    """Give the snapshot of a working tree. Raises Invalid where git can't read it; Transient, NotYet."""
+    url = folder.url
+    mirrors.create_empty(url)
+    if folder.objects:
+        mirrors.borrow(url, folder.objects)
+    try:
+        tree = _tree(mirrors, folder)
+        commit = folder.head if folder.head and tree == _tree_of(mirrors, folder) else _commit(mirrors, folder, tree)
+    except Failed as failed:
+        words = clean(failed.stderr.strip().split("\n")[-1])
+        raise Invalid("FolderUnreadable", [f"{clean(str(folder.top))}: git can't read it: {words}"]) from failed
+    changed = "" if commit == folder.head else "+changes"
+    shown = f"{folder.head[:SHORT]}{changed}" if folder.head else "uncommitted"
+    return Snapshot(url, commit, folder.path, shown)
+
+
+def _outside(runner: Runner, folder: Path, arguments: Sequence[str]) -> str:
+    """Ask git about the user's own repository, from inside it."""
+    command = ["-C", str(folder), *arguments]
+    return runner.run(command, Limits(SECONDS)).decode(errors="surrogateescape").strip("\n")
+
+
+def _tree(mirrors: Mirrors, folder: Folder) -> str:
+    """Give the tree of all files that git would take, from an index that is kept so that only changes are read."""
+    index = mirrors.folder(folder.url) / "snapshot-index"
+    env = {"GIT_WORK_TREE": str(folder.top), "GIT_INDEX_FILE": str(index)}
+    (mirrors.folder(folder.url) / "snapshot-index.lock").unlink(missing_ok=True)  # of a run that was killed
+    start = ["read-tree", "--reset", folder.head] if folder.head and index.exists() else ["read-tree", folder.head]
+    mirrors.local(folder.url, start if folder.head else ["read-tree", "--empty"], None, **env)
+    exclude = folder.top / ".git" / "info" / "exclude"
+    mirrors.local(folder.url, ["-c", f"core.excludesFile={exclude}", "add", "--all", "--", ":/"], None, **env)
+    return mirrors.local(folder.url, ["write-tree"], None, **env).decode().strip()
+
+
+def _tree_of(mirrors: Mirrors, folder: Folder) -> str:
+    return mirrors.local(folder.url, ["rev-parse", f"{folder.head}^{{tree}}"]).decode().strip()
+
+
+def _commit(mirrors: Mirrors, folder: Folder, tree: str) -> str:
+    parent = ["-p", folder.head] if folder.head else []
+    made = mirrors.local(folder.url, ["commit-tree", tree, *parent, "-m", "as it stands"], None, **AUTHOR)
+    commit = made.decode().strip()
+    mirrors.local(folder.url, ["update-ref", f"{KEPT}{commit}", commit])
+    return commit

@@ -1,0 +1,170 @@
+"""The Deployment controller: rolling updates with maxUnavailable 0 and maxSurge 1, and what it says of them.
+
+After Kubernetes 1.34 (pkg/controller/deployment: rolling.go, progress.go). There are no ReplicaSets here: pods belong
+to the Deployment, and the hash of its template in a label tells present ones from old ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from controller.adapters.local.schedule import Scheduler, Timer
+from controller.adapters.local.store import Change, Store, labels, now
+from controller.adapters.local.workloads import delete_pod, is_ready, new_pod, owner_of
+from controller.core import names
+from controller.core.model import Object
+
+HASH = "pod-template-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """A Deployment's living pods."""
+
+    wanted: int
+    updated: int
+    old: int
+    ready: int
+
+    @property
+    def complete(self) -> bool:
+        return self.old == 0 and self.updated == self.ready == self.wanted
+
+    def is_ahead_of(self, other: "_Counts") -> bool:
+        """Whether this is progress, which gives the rollout its whole deadline anew."""
+        return self.updated > other.updated or self.ready > other.ready or self.old < other.old
+
+
+@dataclass
+class _Rollout:
+    """How far the rollout of one template has come."""
+
+    template: str
+    counts: _Counts
+    condition: Object
+    timer: Timer | None = None
+
+
+class Deployments:
+    """Brings the pods of every Deployment to its template, and never below its replicas."""
+
+    def __init__(self, store: Store, scheduler: Scheduler) -> None:
+        self._store, self._scheduler = store, scheduler
+        self._rollouts: dict[str, _Rollout] = {}  # by the Deployment's uid
+
+    def changed(self, change: Change) -> None:
+        """Look at the Deployment that a changed Deployment or Pod concerns."""
+        item = change.item
+        if item["kind"] == "Pod":
+            deployment = owner_of(self._store, item, "Deployment")
+        else:
+            deployment = self._store.get("Deployment", item["metadata"]["name"], item["metadata"]["uid"])
+            if deployment is None and (rollout := self._rollouts.pop(item["metadata"]["uid"], None)):
+                _cancel(rollout)
+        if deployment:
+            self._sync(deployment)
+
+    def _sync(self, deployment: Object) -> None:
+        present, old = self._pods(deployment)
+        self._scale(deployment, present, old)
+        present, old = self._pods(deployment)
+        wanted = deployment["spec"].get("replicas", 1)
+        ready = len([pod for pod in (*present, *old) if is_ready(pod)])
+        self._report(deployment, _Counts(wanted, len(present), len(old), ready))
+
+    def _pods(self, deployment: Object) -> tuple[list[Object], list[Object]]:
+        """Give the pods of the present template and those of older ones, without those that leave."""
+        mark, pods = template_hash(deployment), self._store.owned(deployment["metadata"]["uid"], "Pod")
+        living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        present = [pod for pod in living if labels(pod).get(HASH) == mark]
+        return present, [pod for pod in living if labels(pod).get(HASH) != mark]
+
+    def _scale(self, deployment: Object, present: Sequence[Object], old: Sequence[Object]) -> None:
+        wanted, mark = deployment["spec"].get("replicas", 1), template_hash(deployment)
+        room = wanted + 1 - len(present) - len(old)
+        for _ in range(min(wanted - len(present), room)):
+            self._store.create(new_pod(deployment, {HASH: mark}, f"-{mark}"))
+        for pod in _surplus(wanted, present, old):
+            delete_pod(self._store, pod)
+
+    # --- what it says --------------------------------------------------------------------------------
+
+    def _report(self, deployment: Object, counts: _Counts) -> None:
+        rollout = self._progress(deployment, counts)
+        available = counts.ready >= counts.wanted
+        status = {
+            "observedGeneration": deployment["metadata"]["generation"],
+            "replicas": (counts.updated + counts.old) or None,
+            "updatedReplicas": counts.updated or None,
+            "readyReplicas": counts.ready or None,
+            "availableReplicas": counts.ready or None,
+            "unavailableReplicas": max(counts.wanted - counts.ready, counts.updated + counts.old - counts.ready)
+            or None,
+            "conditions": [_available(available), rollout.condition],
+        }
+        self._store.note(deployment, status)
+
+    def _progress(self, deployment: Object, counts: _Counts) -> _Rollout:
+        uid, mark = deployment["metadata"]["uid"], template_hash(deployment)
+        known = self._rollouts.get(uid)
+        if known is None or known.template != mark:
+            if known:
+                _cancel(known)
+            known = self._rollouts[uid] = _Rollout(mark, counts, {})
+            self._go_on(deployment, known, "NewReplicaSetCreated")
+        elif known.condition["reason"] != "NewReplicaSetAvailable" and counts.is_ahead_of(known.counts):
+            self._go_on(deployment, known, "ReplicaSetUpdated")
+        known.counts = counts
+        if counts.complete and known.condition["reason"] != "NewReplicaSetAvailable":
+            _cancel(known)
+            known.condition = _progressing("True", "NewReplicaSetAvailable")
+        return known
+
+    def _go_on(self, deployment: Object, rollout: _Rollout, reason: str) -> None:
+        """Note progress: the deadline begins anew."""
+        _cancel(rollout)
+        rollout.condition = _progressing("True", reason)
+        seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
+        rollout.timer = self._scheduler.after(seconds, partial(self._late, deployment, rollout))
+
+    def _late(self, deployment: Object, rollout: _Rollout) -> None:
+        rollout.condition = _progressing("False", "ProgressDeadlineExceeded")
+        live = self._store.get("Deployment", deployment["metadata"]["name"], deployment["metadata"]["uid"])
+        if live:
+            self._sync(live)
+
+
+def template_hash(deployment: Object) -> str:
+    """Give a digest of a Deployment's pod template: equal templates have equal ones."""
+    return names.digest(repr(_sorted(deployment["spec"]["template"])), 10)
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, dict):
+        return sorted((key, _sorted(item)) for key, item in value.items())
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def _surplus(wanted: int, present: Sequence[Object], old: Sequence[Object]) -> list[Object]:
+    """Give the pods that may go: first old ones that are not ready, then as many as are ready beyond `wanted`."""
+    unready_new = len([pod for pod in present if not is_ready(pod)])
+    spare = max(len(present) + len(old) - wanted - unready_new, 0)
+    leaving = [pod for pod in old if not is_ready(pod)][:spare]
+    beyond = len([pod for pod in (*present, *old) if is_ready(pod)]) - wanted
+    leaving += [pod for pod in old if is_ready(pod)][: max(beyond, 0)]
+    excess = len(present) - wanted
+    return leaving + sorted(present, key=is_ready)[: max(excess, 0)]
+
+
+def _cancel(rollout: _Rollout) -> None:
+    if rollout.timer:
+        rollout.timer.cancel()
+
+
+def _progressing(status: str, reason: str) -> Object:
+    return {"type": "Progressing", "status": status, "reason": reason, "lastUpdateTime": now()}
+
+
+def _available(available: bool) -> Object:
+    reason = "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable"
+    return {"type": "Available", "status": str(available), "reason": reason}

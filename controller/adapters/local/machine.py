@@ -1,0 +1,160 @@
+"""What containers are here: a process group of this machine, with folders for mounts.
+
+Computes argv, environment and folders of a pod's container from its manifest; starts nothing. Mount paths in argv and
+in values become the folders behind them, `$$` becomes `$` as the kubelet has it, images are not looked at.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from controller.adapters.local.ports import ADDRESS
+from controller.core.model import Object
+
+TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"
+MARK = "COACHWORK_LOCAL_POD"  # in the environment of all processes of a pod: how they are found again
+URL = "COACHWORK_URL_"
+_BASE = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+         "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")  # fmt: skip
+_AFTER = r"(?![A-Za-z0-9_.-])"  # a path ends here, or one below it goes on
+
+
+class ConfigurationMissing(Exception):
+    """A Secret that the container needs is not there; the text is the kubelet's."""
+
+
+def base_environment() -> Mapping[str, str]:
+    """Give what containers find besides their own variables: how to find programs, and the way to the network."""
+    wanted = (*_BASE, *(name.lower() for name in _BASE if name.endswith("PROXY")))
+    return {name: os.environ[name] for name in wanted if name in os.environ}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How this machine plays a node. Times are seconds."""
+
+    volume: Path  # root of the shared volume: what the claim is in a cluster
+    scratch: Path  # private folders of pods are made below it, and removed
+    environments: Path | None = None  # stages' packages are kept here; None: each pod installs its own
+    python: str = sys.executable  # runs what asks for `python3`
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # Secret -> key -> value
+    environment: Mapping[str, str] = field(default_factory=base_environment)  # base of every container's
+    back_off: float = 10.0  # until the first retry of a Job, and the second restart of a container; doubles
+    stop_grace: float = 10.0  # between SIGTERM and SIGKILL when the cluster is stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One pod's container on this machine."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    port: int  # that it listens on; 0: it serves nothing
+
+
+def folders(pod: Object, machine: Machine, private: Path) -> dict[str, Path]:
+    """Give the folder behind each mount path. `private` is the pod's own folder, for its emptyDirs."""
+    shared = {item["name"] for item in pod["spec"].get("volumes") or () if "persistentVolumeClaim" in item}
+    mounts = container_of(pod).get("volumeMounts") or ()
+    return {
+        mount["mountPath"]: machine.volume / mount.get("subPath", "")
+        if mount["name"] in shared
+        else private / mount["name"]
+        for mount in mounts
+    }
+
+
+def container_of(pod: Object) -> Object:
+    """Give the manifest of a pod's only container."""
+    return dict(pod["spec"]["containers"][0])
+
+
+def port_of(pod: Object) -> int:
+    """Give the port that the manifest says the container listens on, 0 if none."""
+    return next((int(port["containerPort"]) for port in container_of(pod).get("ports") or ()), 0)
+
+
+def resolve(
+    pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int, address: Callable[[str, int], str]
+) -> Container:
+    """Give what to run. `port` stands in for the manifest's; `address(service, port)` tells where a service is.
+
+    Raises ConfigurationMissing.
+    """
+    container, wanted = container_of(pod), port_of(pod)
+    move = _mover({path: str(folder) for path, folder in mounts.items()})
+    environment = dict(machine.environment)
+    for variable in container.get("env") or ():
+        name = str(variable["name"])
+        if "valueFrom" in variable:
+            environment[name] = _value_from(variable["valueFrom"], machine, pod["metadata"]["namespace"])
+        elif name.startswith(URL):
+            environment[name] = _local_url(variable["value"], address)
+        elif name == "PORT" and variable["value"] == str(wanted):
+            environment[name] = str(port)
+        else:
+            environment[name] = move(_unescaped(variable.get("value", "")))
+    kept = {"environments": str(machine.environments)} if machine.environments else {}
+    argv = [_argument(_unescaped(text), move, {"port": port} if wanted else {}, kept) for text in container["command"]]
+    if argv[0] == "python3":
+        argv[0] = machine.python
+    return Container(tuple(argv), environment, port)
+
+
+def _value_from(source: Object, machine: Machine, namespace: str) -> str:
+    if "fieldRef" in source:
+        return ADDRESS
+    name, key = source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]
+    if name not in machine.secrets:
+        raise ConfigurationMissing(f'secret "{name}" not found')
+    if key not in machine.secrets[name]:
+        raise ConfigurationMissing(f"couldn't find key {key} in Secret {namespace}/{name}")
+    return machine.secrets[name][key]
+
+
+def _local_url(url: str, address: Callable[[str, int], str]) -> str:
+    parts = urlsplit(url)
+    return address(parts.hostname or "", parts.port or 80) + parts.path
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("$$", "$")
+
+
+def _mover(mounts: Mapping[str, str]) -> Callable[[str], str]:
+    """Give what replaces mount paths, the longest first, where they stand as whole components of a path."""
+    if not mounts:
+        return lambda text: text
+    paths = "|".join(re.escape(path) for path in sorted(mounts, key=len, reverse=True))
+    pattern = re.compile(rf"(?<![A-Za-z0-9_./-])(?:{paths}){_AFTER}")
+    return lambda text: pattern.sub(lambda found: mounts[found[0]], text)
+
+
+def _argument(text: str, move: Callable[[str], str], told: Mapping[str, int], paths: Mapping[str, str]) -> str:
+    """Give an argument as it is on this machine; the launcher's JSON is changed as JSON, to what is `told` besides."""
+    try:
+        order = json.loads(text) if text.startswith("{") else None
+    except ValueError:
+        order = None
+    if not isinstance(order, dict):
+        return move(text)
+    moved = _moved(order, move)
+    return json.dumps({**moved, **told, "paths": {**moved.get("paths", {}), **paths}})
+
+
+def _moved(value: Any, move: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return move(value)
+        case list():
+            return [_moved(item, move) for item in value]
+        case dict():
+            return {key: _moved(item, move) for key, item in value.items()}
+        case _:
+            return value

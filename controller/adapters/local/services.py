@@ -1,0 +1,37 @@
+"""Services: records, and where on this machine one of their ready pods answers (no traffic is passed on)."""
+
+from controller.adapters.local.pods import LOCAL_ADDRESS
+from controller.adapters.local.store import Change, Store, annotated, annotations, labels
+from controller.adapters.local.workloads import is_ready
+from controller.core.model import Object
+
+
+class Services:
+    """Keeps each Service's annotation coachwork.io/local-address true: absent while no pod is ready."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def changed(self, change: Change) -> None:
+        """Look at the Services that a changed Service or Pod concerns."""
+        if change.item["kind"] == "Service":
+            self._look(change.item)
+            return
+        for service in self._store.of_kind("Service"):
+            if _selects(service, change.item):
+                self._look(service)
+
+    def _look(self, service: Object) -> None:
+        """Stay with the pod that answers; move on to another only when it is not ready any more."""
+        live = self._store.get("Service", service["metadata"]["name"], service["metadata"]["uid"])
+        if live is None:
+            return
+        pods = [pod for pod in self._store.of_kind("Pod") if _selects(live, pod) and is_ready(pod)]
+        found = [address for pod in pods if (address := annotations(pod).get(LOCAL_ADDRESS))]
+        if annotations(live).get(LOCAL_ADDRESS) not in (found or [None]):
+            self._store.edit(live, lambda old: annotated(old, LOCAL_ADDRESS, found[0] if found else None))
+
+
+def _selects(service: Object, pod: Object) -> bool:
+    selector = service["spec"].get("selector") or {}
+    return bool(selector) and selector.items() <= labels(pod).items()

@@ -1,0 +1,202 @@
+"""Objects with uids, versions, generations and owners, and the order of their changes.
+
+Stored objects are values: a change makes a new one, so that readers share them without copies. It judges no content
+(admission.py does) and refuses a write whose precondition no longer holds.
+"""
+
+import copy
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controller.core import names, times
+from controller.core.errors import AlreadyExists, Conflict
+from controller.core.model import Object
+
+GENERATED = ("Job", "Deployment", "Pod", "Ingress")  # kinds with a spec that count generations
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one object: `old` is None where it is new, `new` where it is gone."""
+
+    old: Object | None
+    new: Object | None
+
+    @property
+    def item(self) -> Object:
+        """Give the object as it is, or was last."""
+        return self.new or self.old or {}
+
+
+class Store:
+    """The objects of one namespace, and what the watch caches have heard of them so far. Safe in many threads."""
+
+    def __init__(self, namespace: str, on_change: Callable[[Change], None]) -> None:
+        """Take who is told of each change (under the lock: it only takes note)."""
+        self._namespace, self._on_change = namespace, on_change
+        self._objects: dict[tuple[str, str], Object] = {}
+        self._heard: dict[tuple[str, str], Object] = {}
+        self._version = 0
+        self._lock = threading.RLock()
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def get(self, kind: str, name: str, uid: str = "") -> Object | None:
+        """Give an object, if it is the one with this uid (where one is given)."""
+        with self._lock:
+            item = self._objects.get((kind, name))
+        return item if item and (not uid or item["metadata"]["uid"] == uid) else None
+
+    def of_kind(self, kind: str) -> Sequence[Object]:
+        """Give all objects of a kind, oldest first."""
+        with self._lock:
+            return [item for (found, _), item in self._objects.items() if found == kind]
+
+    def owned(self, uid: str, kind: str = "") -> Sequence[Object]:
+        """Give what names `uid` among its owners."""
+        with self._lock:
+            items = list(self._objects.values())
+        return [item for item in items if uid in owners(item) and kind in ("", item["kind"])]
+
+    def lives(self, uid: str) -> bool:
+        """Whether any object has this uid."""
+        with self._lock:
+            return any(item["metadata"]["uid"] == uid for item in self._objects.values())
+
+    # --- what the watches have brought ---------------------------------------------------------------
+
+    def heard(self, kind: str, name: str) -> Object | None:
+        """Give an object as the watch cache has it."""
+        with self._lock:
+            return self._heard.get((kind, name))
+
+    def all_heard(self, kind: str) -> Sequence[Object]:
+        """Give all objects of a kind that the watch cache has, by name."""
+        with self._lock:
+            return [self._heard[key] for key in sorted(self._heard) if key[0] == kind]
+
+    def hear(self, change: Change) -> None:
+        """Put a change into the watch cache, unless a newer one is there (our own writes are at once)."""
+        key, version = _key(change.item), int(change.item["metadata"]["resourceVersion"])
+        with self._lock:
+            cached = self._heard.get(key)
+            if cached and int(cached["metadata"]["resourceVersion"]) > version:
+                return
+            if change.new is None or not _is_watched(change.new):
+                self._heard.pop(key, None)
+            else:
+                self._heard[key] = change.new
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    def create(self, manifest: Object, uid: str = "") -> Object:
+        """Store a new object, with the uid that it had before if one is given. Raises AlreadyExists."""
+        with self._lock:
+            if _key(manifest) in self._objects:
+                raise AlreadyExists(f"{manifest['kind']} {manifest['metadata']['name']} already exists")
+            metadata = {
+                **manifest["metadata"],
+                "namespace": self._namespace,
+                "uid": uid or str(uuid.uuid4()),
+                "creationTimestamp": now(),
+                **({"generation": 1} if manifest["kind"] in GENERATED else {}),
+            }
+            return self._commit(None, {**copy.deepcopy(manifest), "metadata": copy.deepcopy(metadata)})
+
+    def edit(self, item: Object, change: Callable[[Object], Object]) -> Object:
+        """Store what `change` makes of the living object; one that changes nothing makes no version.
+
+        Raises Conflict where the object that `item` names (and its uid, where it has one) is gone, and what `change`
+        raises.
+        """
+        with self._lock:
+            kind, name = _key(item)
+            live = self.get(kind, name, item["metadata"].get("uid", ""))
+            if live is None:
+                raise Conflict(f"{kind} {name} is gone, or another has its name")
+            new = change(live)
+            if new == live:
+                return live
+            if kind in GENERATED and new.get("spec") != live.get("spec"):
+                generation = live["metadata"]["generation"] + 1
+                new = {**new, "metadata": {**new["metadata"], "generation": generation}}
+            return self._commit(live, new)
+
+    def note(self, item: Object, status: Mapping[str, object]) -> None:
+        """Let some fields of an object's status be these (None: absent); nothing if the object is gone."""
+
+        def noted(live: Object) -> Object:
+            merged = {**live.get("status", {}), **status}
+            return {**live, "status": {key: value for key, value in merged.items() if value is not None}}
+
+        if self.get(item["kind"], item["metadata"]["name"], item["metadata"]["uid"]):
+            self.edit(item, noted)
+
+    def remove(self, item: Object) -> None:
+        """Take an object away; nothing if it is gone."""
+        with self._lock:
+            live = self.get(*_key(item), item["metadata"]["uid"])
+            if live:
+                del self._objects[_key(item)]
+                self._on_change(Change({**live, "metadata": {**live["metadata"], **self._next()}}, None))
+
+    def own(self, write: Callable[[], Object]) -> Object:
+        """Make a write of the controller's own: its caches have it at once."""
+        with self._lock:
+            item = write()
+            self.hear(Change(None, item))
+            return item
+
+    def _commit(self, old: Object | None, new: Object) -> Object:
+        stored = {**new, "metadata": {**new["metadata"], **self._next()}}
+        self._objects[_key(new)] = stored
+        self._on_change(Change(old, stored))
+        return stored
+
+    def _next(self) -> dict[str, str]:
+        self._version += 1
+        return {"resourceVersion": str(self._version)}
+
+
+def now() -> str:
+    """Give the time as the API writes it."""
+    return times.text(datetime.now(UTC))
+
+
+def owners(item: Object) -> Sequence[str]:
+    """Give the uids of an object's owners."""
+    return [str(owner["uid"]) for owner in item["metadata"].get("ownerReferences") or ()]
+
+
+def labels(item: Object) -> Mapping[str, str]:
+    """Give an object's labels."""
+    return item["metadata"].get("labels") or {}
+
+
+def annotations(item: Object) -> Mapping[str, str]:
+    """Give an object's annotations."""
+    return item["metadata"].get("annotations") or {}
+
+
+def annotated(item: Object, name: str, value: str | None) -> Object:
+    """Give an object with this annotation, without it where `value` is None."""
+    changed = {key: text for key, text in {**annotations(item), name: value}.items() if text is not None}
+    return {**item, "metadata": {**item["metadata"], "annotations": changed}}
+
+
+def _key(item: Object) -> tuple[str, str]:
+    return item["kind"], item["metadata"]["name"]
+
+
+def _is_watched(item: Object) -> bool:
+    """Whether the controller's watches select an object: requests and records by role, Warnings, what is its own."""
+    match item["kind"]:
+        case "ConfigMap":
+            return labels(item).get(names.ROLE) in (names.ROLE_REQUEST, names.ROLE_STATUS, names.ROLE_RELEASE)
+        case "Event":
+            return bool(item.get("type") == "Warning")
+        case _:
+            return labels(item).get(names.MANAGED_BY) == names.MANAGER

@@ -1,0 +1,1 @@
+"""The composition roots: for the pod, and for a project on this machine."""

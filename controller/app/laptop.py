@@ -1,0 +1,199 @@
+"""A project on this machine: the same app, planner, launcher and Git on a LocalCluster.
+
+State is kept in one folder with the shared volume's layout. One run of a project at a time; a run that was interrupted
+is cancelled by the next.
+"""
+
+import contextlib
+import fcntl
+import os
+import platform
+import re
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from controller.adapters.git import Git, GitSettings
+from controller.adapters.local import LocalCluster, Machine, base_environment
+from controller.adapters.telemetry import Metrics, configure_logging
+from controller.adapters.volume import Volume
+from controller.app.place import Place, state_folder
+from controller.app.running import App
+from controller.core import layout, names
+from controller.core import record as records
+from controller.core.errors import Invalid
+from controller.core.model import Object, Pipeline, Record, Service
+from controller.settings import Settings
+
+NAMESPACE = "local"
+BACK_OFF = 1.0  # seconds until a first retry: nobody shares this machine, so none need to be spared
+TAIL = 64 * 1024  # bytes that are read of the end of a log
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a run is asked for beyond its project. `secrets` are values by the name of their variable."""
+
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+
+
+class LaptopRun:
+    """One run of one project, from `start` to `stop`."""
+
+    def __init__(self, place: Place, wishes: Wishes) -> None:
+        """Make ready. Raises Invalid (a missing secret, a run of this project under way), Transient."""
+        self.place = place
+        self._root = state_folder()
+        self._name = names.request(place.pipeline.name)
+        self._uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place.repository}#{place.path}"))
+        self._trigger = uuid.uuid4().hex
+        self._volume = Volume(self._root)
+        self._lock = self._locked()
+        machine = Machine(
+            volume=self._root,
+            scratch=self._root / "scratch",
+            environments=self._root / "environments",
+            python=wishes.python,
+            secrets=_secrets(place.pipeline, wishes.secrets),
+            environment={**base_environment(), "UV_CACHE_DIR": str(self._root / "uv-cache")},
+            back_off=BACK_OFF,
+        )
+        self._cluster = LocalCluster(NAMESPACE, machine)
+        self._cluster.restore(self._request(wishes))
+        settings = Settings(
+            namespace=NAMESPACE,
+            image=place.pipeline.image or f"python:{platform.python_version()}",
+            volume=PurePosixPath(self._root),
+        )
+        source = Git(self._root, GitSettings(allow_file=True))
+        self._app = App(settings, self._cluster, self._volume, source, Metrics(metadata.version("coachwork")))
+
+    def start(self) -> None:
+        """Begin the run."""
+        self._app.start(threading.Event())
+
+    def stop(self) -> None:
+        """End everything that runs, wait for it, and leave nothing behind."""
+        self._app.stop()
+        self._lock.close()
+
+    def record(self) -> Record:
+        """Give the record as it is now."""
+        status = self._cluster.cached_status(self._name) or {}
+        return records.from_data(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+
+    def over(self, record: Record) -> bool:
+        """Whether this run is the one that `record` says is over."""
+        return record.finished_trigger == self._trigger and not record.active
+
+    def addresses(self) -> Mapping[str, str]:
+        """Give the addresses of the service stages that are up, by stage."""
+        found = self._cluster.addresses()
+        services = {
+            stage.name: names.service(self.place.pipeline.name, stage.name)
+            for stage in self.place.pipeline.stages.values()
+            if isinstance(stage.work, Service)
+        }
+        return {stage: found[name] for stage, name in services.items() if name in found}
+
+    def tail(self, stage: str, lines: int) -> list[str]:
+        """Give the last lines that a stage has printed in its newest attempt."""
+        folder = self._root / layout.logs(self._name, self._uid, self.record().run, stage)
+        logs = [path for path in folder.glob("*.log") if path.stem.isdigit()] if folder.is_dir() else []
+        newest = max(logs, key=lambda path: int(path.stem), default=None)
+        return _last_lines(newest, lines) if newest else []
+
+    def _request(self, wishes: Wishes) -> Object:
+        """Give the request that asks for this run; a run that was interrupted is cancelled."""
+        annotations = {names.TRIGGER: self._trigger}
+        copy = self._volume.recall_record(layout.record(self._name, self._uid))
+        before = records.from_data(copy, self._uid) if copy else None
+        if before and before.active:
+            annotations[names.CANCEL] = str(before.run)
+        data = {"repository": self.place.repository, "ref": self.place.commit, "path": self.place.path}
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": self._name,
+                "namespace": NAMESPACE,
+                "uid": self._uid,
+                "labels": {names.ROLE: names.ROLE_REQUEST},
+                "annotations": annotations,
+            },
+            "data": data | {f"env.{name}": value for name, value in wishes.env},
+        }
+
+    def _locked(self) -> contextlib.ExitStack:
+        """Hold the project's lock until the stack is closed; the end of the process lets it go too."""
+        folder = self._root / layout.request(self._name, self._uid)
+        folder.mkdir(parents=True, exist_ok=True)
+        stack = contextlib.ExitStack()
+        file = stack.enter_context((folder / ".lock").open("w"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stack.close()
+            problem = f"{self.place.pipeline.name}: another `coachwork run` of it is under way: end that one first"
+            raise Invalid("AlreadyRunning", [problem]) from None
+        return stack
+
+
+@contextlib.contextmanager
+def running(place: Place, wishes: Wishes) -> Iterator[LaptopRun]:
+    """Run a project; whatever happens, nothing of it is left at the end. Raises as LaptopRun."""
+    with (state_folder() / "controller.log").open("a", encoding="utf-8") as log:
+        configure_logging("INFO", log)
+        run = LaptopRun(place, wishes)
+        try:
+            run.start()
+            yield run
+        finally:
+            run.stop()
+
+
+def missing_secrets(pipeline: Pipeline, given: Mapping[str, str]) -> list[str]:
+    """Give a line for each secret that a stage wants and nobody gave: its variable and the stages."""
+    wanted: dict[str, list[str]] = {}
+    for stage in pipeline.stages.values():
+        for secret in stage.secrets:
+            if secret.variable not in given:
+                wanted.setdefault(secret.variable, []).append(stage.name)
+    return [
+        f"secret {variable} (stage {', '.join(stages)}): export it, or give --secrets FILE with {variable}=…"
+        for variable, stages in sorted(wanted.items())
+    ]
+
+
+def version_warning(pipeline: Pipeline, python: str) -> str:
+    """Give a warning where the image's tag names another Python than the one that runs here, "" where not."""
+    wanted = re.search(r"(?:^|/)python:(\d+\.\d+)", pipeline.image)
+    if not wanted:
+        return ""
+    query = [python, "-c", "import platform; print(platform.python_version())"]
+    found = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False).stdout.strip()
+    same = found.startswith(f"{wanted[1]}.")
+    return "" if same else f"the project asks for {pipeline.image}, here runs Python {found}: --python names another"
+
+
+def _secrets(pipeline: Pipeline, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    if missing := missing_secrets(pipeline, given):
+        raise Invalid("MissingSecrets", missing)
+    secrets: dict[str, dict[str, str]] = {}
+    for stage in pipeline.stages.values():
+        for secret in stage.secrets:
+            secrets.setdefault(secret.secret, {})[secret.key] = given[secret.variable]
+    return secrets
+
+
+def _last_lines(path: Path, lines: int) -> list[str]:
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
+        return file.read(TAIL).decode(errors="replace").splitlines()[-lines:]

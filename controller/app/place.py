@@ -1,0 +1,71 @@
+"""What a command is about: a folder of this machine as it stands, or a repository; and where local state is kept."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller.core.errors import Invalid
+from controller.core.model import Pipeline
+
+PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A project at a commit that is published below the state folder. `shown` is the commit as a person reads it."""
+
+    repository: str
+    commit: str
+    path: str
+    shown: str
+    tree: str
+    pipeline: Pipeline
+
+
+def state_folder() -> Path:
+    """Give the one folder of local state: $COACHWORK_HOME, else below $XDG_STATE_HOME or ~/.local/state."""
+    home = os.environ.get("COACHWORK_HOME")
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() if home else Path(base).expanduser() / "coachwork"
+
+
+def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -> Place:
+    """Give the project at `target`: a folder, or a repository's address with its ref and path.
+
+    Raises Invalid with all problems, Transient where a remote can't be reached.
+    """
+    from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core import project  # noqa: PLC0415
+
+    git = Git(_made(state_folder()), GitSettings(allow_file=True))
+    if re.match(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:", target):
+        commit = git.resolve(target, ref)
+        repository, shown = target, commit[:7]
+    else:
+        if ref:
+            raise Invalid("WrongUse", ["--ref goes with a repository's address; a folder is taken as it stands"])
+        snapshot = git.snapshot(_project(target, path))
+        repository, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
+    git.publish(repository, commit)
+    tree = git.read(repository, commit, path)
+    return Place(repository, commit, path, shown, tree.digest, project.load(tree, strict=strict))
+
+
+def _project(target: str, path: str) -> Path:
+    """Give a project's folder; one without a project file is refused before anything of it is copied."""
+    folder = Path(target).expanduser() / path
+    if not folder.is_dir():
+        raise Invalid("WrongUse", [f"{folder}: no such folder: give a project's folder, or a repository's address"])
+    if not any((folder / name).exists() for name in PROJECT_FILES):
+        raise Invalid("NoProject", [f"{folder}: no {' or '.join(PROJECT_FILES)}: give the folder that holds one"])
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"{folder}: can't be made ({os.strerror(error.errno or 0)}): set COACHWORK_HOME to a folder of yours"
+        raise Invalid("WrongUse", [problem]) from error
+    return folder

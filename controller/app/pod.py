@@ -1,0 +1,62 @@
+"""The controller in its pod: settings in, adapters made, signals heard."""
+
+import signal
+import sys
+import threading
+from importlib import metadata
+from pathlib import Path
+
+import structlog
+
+from controller.adapters.git import Git, GitSettings
+from controller.adapters.kube import connect
+from controller.adapters.telemetry import Metrics, configure_logging
+from controller.adapters.volume import Volume
+from controller.adapters.web import WebServer
+from controller.app.running import App
+from controller.core import errors
+from controller.settings import Settings
+
+_log = structlog.get_logger()
+
+
+def serve(settings: Settings) -> int:
+    """Run the controller until SIGTERM or SIGINT; give the process's exit code."""
+    configure_logging(settings.log_level, sys.stdout)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    version = metadata.version("coachwork")
+    metrics = Metrics(version)
+    root = Path(settings.volume)
+    _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
+    try:
+        cluster = connect(
+            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
+        )
+        source = Git(root, _git_settings(settings), metrics.git_call)
+        volume = Volume(root)
+        app = App(settings, cluster, volume, source, metrics)
+        left_over = volume.requests()
+    except (errors.Invalid, errors.Transient, OSError) as error:
+        _log.error("controller can't start", error=str(error))
+        return 4
+    web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
+    web.start()
+    if app.start(stopping, left_over=left_over):
+        stopping.wait()
+    _log.info("controller stopping")
+    app.stop()
+    web.stop()
+    return 0
+
+
+def _git_settings(settings: Settings) -> GitSettings:
+    return GitSettings(
+        resolve_timeout=settings.git_resolve_timeout,
+        fetch_timeout=settings.git_fetch_timeout,
+        max_bytes=settings.git_max_bytes,
+        max_files=settings.git_max_files,
+        concurrency=settings.git_concurrency,
+        allow_file=settings.allow_file_repositories,
+    )

@@ -1,0 +1,43 @@
+"""How commands end: one line or a list of problems on standard error, and the exit codes that scripts rely on."""
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+from controller.core import errors
+
+DONE, FAILED, INVALID, NOT_FOUND, UNREACHABLE, CANCELLED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 124, 130
+
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for programs.")]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def reported(command: Command) -> Command:
+    """Give the command with its errors told to its user: what is invalid ends with 2, what is out of reach with 4."""
+
+    @functools.wraps(command)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except errors.Invalid as invalid:
+            _tell(invalid.reason, invalid.problems, as_json=kwargs.get("output") == "json")
+            raise typer.Exit(INVALID) from None
+        except (errors.Transient, errors.NotYet) as error:
+            reason = error.reason if isinstance(error, errors.Transient) else "Busy"
+            _tell(reason, (str(error),), as_json=kwargs.get("output") == "json")
+            raise typer.Exit(UNREACHABLE) from None
+
+    return told  # type: ignore[return-value]  # functools.wraps keeps the signature that typer reads
+
+
+def _tell(reason: str, problems: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"valid": False, "reason": reason, "problems": list(problems)}))
+        return
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if len(problems) > 1:
+        typer.echo(f"{len(problems)} problems", err=True)

@@ -1,0 +1,83 @@
+"""`coachwork validate` and `coachwork plan`: a project's problems, and the objects that a cluster would be given."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from controller.app.place import Place, find
+from controller.cli.exits import Output, reported
+from controller.core import manifests, names
+from controller.core.manifests import RunContext
+from controller.core.model import Batch, Object, Policy, RunSpec
+
+Target = Annotated[str, typer.Argument(metavar="PATH", help="The project's folder, or a repository's address.")]
+Ref = Annotated[str, typer.Option(help="Branch, tag or commit of a repository's address.")]
+Path = Annotated[str, typer.Option(help="The project's folder in the repository.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Warnings are errors.")]
+
+OWNER = "00000000-0000-0000-0000-000000000000"  # the request's uid, which only a cluster gives
+
+
+@reported
+def validate(
+    target: Target = ".", ref: Ref = "", path: Path = ".", strict: Strict = False, output: Output = "text"
+) -> None:
+    """Tell every problem of a project, each with its place and its remedy."""
+    place = find(target, ref, path, strict=strict)
+    pipeline = place.pipeline
+    if output == "json":
+        typer.echo(json.dumps({"valid": True, "project": pipeline.name, "warnings": list(pipeline.warnings)}))
+        return
+    for warning in pipeline.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    count = sum(len(step) for step in pipeline.steps)
+    typer.echo(
+        f"{pipeline.name} at {place.shown}: valid, {_many(count, 'stage')} in {_many(len(pipeline.steps), 'step')}"
+    )
+
+
+@reported
+def plan(
+    target: Target = ".",
+    ref: Ref = "",
+    path: Path = ".",
+    name: Annotated[str, typer.Option(help="The request's name; else the project's.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")] = "coachwork",
+    image: Annotated[str, typer.Option(help="Stage image where the project names none.")] = "coachwork:dev",
+    output: Output = "text",
+) -> None:
+    """Show the exact objects that a cluster would be given, as YAML documents in the order of the steps."""
+    place = find(target, ref, path)
+    objects = planned(place, name, Policy(namespace=namespace, image=image, claim="coachwork", tools="TOOLS"))
+    if output == "json":
+        typer.echo(json.dumps(objects))
+    else:
+        typer.echo(yaml.safe_dump_all(json.loads(json.dumps(objects)), sort_keys=False), nl=False)
+
+
+def planned(place: Place, name: str, policy: Policy) -> list[Object]:
+    """Give the objects of the project's first run. The owner's uid and the tools' digest are a cluster's to give."""
+    spec = RunSpec(
+        repository=place.repository,
+        commit=place.commit,
+        path=place.path,
+        tree=place.tree,
+        image=policy.image,
+        cause="Created",
+    )
+    request = name or names.request(place.pipeline.name)
+    context = RunContext(request, OWNER, 1, spec, place.pipeline, policy)
+    stages = (place.pipeline.stages[name] for step in place.pipeline.steps for name in step)
+    objects: list[Any] = []
+    for stage in stages:
+        if isinstance(stage.work, Batch):
+            objects.append(manifests.job(context, stage))
+        else:
+            objects.extend(manifests.service_objects(context, stage))
+    return objects
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

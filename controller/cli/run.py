@@ -1,0 +1,130 @@
+"""`coachwork run`: a project on this machine, with no cluster."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from controller.app.place import find
+from controller.cli import exits
+from controller.cli.exits import Output, reported
+from controller.cli.projects import Ref, Target
+from controller.core import checks
+from controller.core.errors import Invalid
+from controller.core.model import Pipeline, Record, Service
+
+if TYPE_CHECKING:
+    from controller.app.laptop import LaptopRun
+    from controller.cli.show import Screen
+
+LOOK = 0.1  # seconds between two looks at the run
+LAST_LINES = 20
+EXITS = {"Ready": exits.DONE, "Degraded": exits.DONE, "Invalid": exits.INVALID, "Cancelled": exits.CANCELLED}
+
+
+@reported
+def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
+    target: Target = ".",
+    ref: Ref = "",
+    path: Annotated[str, typer.Option(help="The project's folder in the repository.")] = ".",
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for every stage.")
+    ] = None,
+    secrets: Annotated[Path | None, typer.Option(help="A file of NAME=VALUE lines for what [secrets] names.")] = None,
+    python: Annotated[str, typer.Option(help="The Python that runs the stages; else this one.")] = "",
+    exit_when_ready: Annotated[bool, typer.Option("--exit-when-ready", help="Do not leave services up.")] = False,
+    output: Output = "text",
+) -> None:
+    """Run a project here, with no cluster: a folder as it stands, or a repository's address.
+
+    Services stay up until Ctrl-C. Secrets come from the shell's variables of their names, or from --secrets.
+    """
+    from controller.app import laptop  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    variables = _pairs(env or [])
+    given = {**os.environ, **(_file(secrets) if secrets else {})}
+    place = find(target, ref, path)
+    interpreter = _interpreter(python)
+    for warning in filter(None, (*place.pipeline.warnings, laptop.version_warning(place.pipeline, interpreter))):
+        typer.echo(f"warning: {warning}", err=True)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    with laptop.running(place, laptop.Wishes(variables, given, interpreter)) as current:
+        record = _follow(current, stopping, output, stay=not exit_when_ready)
+        if record.phase == "Failed" and output == "text":
+            _last_words(current, record)
+        code = EXITS.get(record.phase, exits.FAILED) if current.over(record) else exits.INTERRUPTED
+    raise typer.Exit(code)
+
+
+def _follow(current: "LaptopRun", stopping: threading.Event, output: str, *, stay: bool) -> Record:
+    """Show the run until it is over, and its services until somebody stops it; give the last record."""
+    from controller.cli.show import screen  # noqa: PLC0415
+
+    shown = screen(output)
+    try:
+        while True:
+            record = current.record()
+            over = current.over(record)
+            _show(shown, current, record)
+            serving = over and record.phase in ("Ready", "Degraded") and stay and _serves(current.place.pipeline)
+            if over and not serving:
+                return record
+            if stopping.wait(LOOK):
+                return record
+    finally:
+        shown.close()
+
+
+def _show(shown: "Screen", current: "LaptopRun", record: Record) -> None:
+    from controller.cli.show import Scene  # noqa: PLC0415
+
+    running = [name for name, stage in record.stages.items() if stage.state == "Running"]
+    tails = {name: checks.printable(lines[0], 200) for name in running if (lines := current.tail(name, 1))}
+    place = current.place
+    over = current.over(record)
+    shown.show(Scene(record, place.shown, place.pipeline.steps, over, tails, current.addresses()))
+
+
+def _last_words(current: "LaptopRun", record: Record) -> None:
+    for name, stage in record.stages.items():
+        if stage.state == "Failed" and (lines := current.tail(name, LAST_LINES)):
+            typer.echo(f"\nthe last lines of stage {name}:", err=True)
+            for line in lines:
+                typer.echo(f"  {line}", err=True)
+
+
+def _serves(pipeline: Pipeline) -> bool:
+    return any(isinstance(stage.work, Service) for stage in pipeline.stages.values())
+
+
+def _interpreter(python: str) -> str:
+    found = shutil.which(python) if python else sys.executable
+    if not found:
+        raise Invalid("WrongUse", [f"--python: {python}: no such program: give the path of a Python 3.8 or later"])
+    return found
+
+
+def _pairs(lines: list[str]) -> tuple[tuple[str, str], ...]:
+    pairs = [line.partition("=") for line in lines]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise Invalid("WrongUse", [f"--env: expected NAME=VALUE, got {checks.shown(name)}" for name in wrong])
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def _file(path: Path) -> dict[str, str]:
+    """Give the pairs of a secrets file. Its lines are never shown, not even wrong ones."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid("WrongUse", [f"--secrets: {path} can't be read as text: {type(error).__name__}"]) from None
+    pairs = [(number, *line.partition("=")) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    if wrong := [number for number, _, equals, _ in pairs if not equals]:
+        raise Invalid("WrongUse", [f"--secrets: {path}, line {number}: expected NAME=VALUE" for number in wrong])
+    return {name.strip(): value.strip().strip("'\"") for _, name, _, value in pairs}

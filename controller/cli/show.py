@@ -1,0 +1,186 @@
+"""How a run looks: a live table on a terminal, plain lines elsewhere, one JSON object a change for programs."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from controller.core import times
+from controller.core.model import Record, StageRecord
+
+COLOURS = {"Running": "cyan", "Done": "green", "Unchanged": "green", "Failed": "red", "Stopped": "yellow"}
+REFRESH = 4  # a second
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What there is to see now. `steps` are stage names in their order, `tails` the last line that each printed."""
+
+    record: Record
+    shown_commit: str
+    steps: tuple[tuple[str, ...], ...]
+    over: bool = False
+    tails: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+class Screen(Protocol):
+    """Shows scenes."""
+
+    def show(self, scene: Scene) -> None:
+        """Show the scene, as far as it says anything new."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class LiveTable:
+    """A table on a terminal that changes in place."""
+
+    def __init__(self, console: Console) -> None:
+        """Take the terminal over, until `close`."""
+        self._live = Live(console=console, refresh_per_second=REFRESH, transient=False)
+        self._live.start()
+
+    def show(self, scene: Scene) -> None:
+        """Draw the scene anew."""
+        self._live.update(Group(_table(scene), *_footer(scene)))
+
+    def close(self) -> None:
+        """Leave the last picture on the terminal."""
+        self._live.stop()
+
+
+class Lines:
+    """One plain line for each change of a stage, for logs and pipes."""
+
+    def __init__(self) -> None:
+        """Start with nothing said."""
+        self._said: dict[str, str] = {}
+
+    def show(self, scene: Scene) -> None:
+        """Say what has changed since the last scene."""
+        for number, step in enumerate(scene.steps, start=1):
+            for name in step:
+                stage = scene.record.stages.get(name, StageRecord())
+                if stage.state != "Waiting":
+                    words = " ".join(filter(None, (stage.state, duration(stage), stage.message)))
+                    self._say(name, f"{stage.state} {stage.message}", f"step {number}  {name}: {words}")
+        for name, address in scene.addresses.items():
+            self._say(f"{name} address", address, f"service {name}: {address}")
+        if scene.over:
+            self._say("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene))
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+    def _say(self, key: str, state: str, line: str) -> None:
+        if self._said.get(key) != state:
+            self._said[key] = state
+            print(line, flush=True)  # noqa: T201 (this is the command's output)
+
+
+class JsonLines:
+    """The whole scene as one JSON object a line, at every change. The shape is documented in docs/reference/cli.md."""
+
+    def __init__(self) -> None:
+        """Start with nothing said."""
+        self._last = ""
+
+    def show(self, scene: Scene) -> None:
+        """Write the scene if it is another than the last."""
+        line = json.dumps(as_json(scene), sort_keys=True)
+        if line != self._last:
+            self._last = line
+            print(line, flush=True)  # noqa: T201 (this is the command's output)
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+def screen(output: str) -> Screen:
+    """Give the screen for this output: JSON where asked for, a table on a terminal, lines elsewhere."""
+    if output == "json":
+        return JsonLines()
+    console = Console()
+    return LiveTable(console) if console.is_terminal and sys.stdout.isatty() else Lines()
+
+
+def as_json(scene: Scene) -> dict[str, object]:
+    """Give the scene for programs."""
+    kept = scene.record
+    return {
+        "over": scene.over,
+        "phase": kept.phase,
+        "reason": kept.reason,
+        "message": kept.message,
+        "problems": list(kept.problems),
+        "run": kept.run,
+        "commit": scene.shown_commit,
+        "stages": {
+            name: {
+                "step": number,
+                "state": stage.state,
+                "reason": stage.reason,
+                "message": stage.message,
+                "attempts": stage.attempts,
+                "started": stage.started,
+                "finished": stage.finished,
+            }
+            for number, step in enumerate(scene.steps, start=1)
+            for name in step
+            for stage in [kept.stages.get(name, StageRecord())]
+        },
+        "services": dict(scene.addresses),
+    }
+
+
+def duration(stage: StageRecord, now: datetime | None = None) -> str:
+    """Give how long a stage has run, or ran, as a person reads it: `12 s`, `3 min 5 s`; "" where it never started."""
+    start = times.moment(stage.started)
+    end = times.moment(stage.finished) or now
+    if start is None or end is None:
+        return ""
+    seconds = max(round((end - start).total_seconds()), 0)
+    return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60} s"  # noqa: PLR2004 (a minute)
+
+
+def _table(scene: Scene) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("step", "stage", "state", "time", "attempt"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("last words", no_wrap=True, overflow="ellipsis", ratio=1)
+    now = datetime.now(UTC)
+    for number, step in enumerate(scene.steps, start=1):
+        for place, name in enumerate(step):
+            stage = scene.record.stages.get(name, StageRecord())
+            words = stage.message or scene.addresses.get(name) or scene.tails.get(name, "")
+            table.add_row(
+                str(number) if place == 0 else "",
+                name,
+                Text(stage.state, style=COLOURS.get(stage.state, "dim")),
+                duration(stage, now),
+                str(stage.attempts or ""),
+                Text(words),
+            )
+    return table
+
+
+def _footer(scene: Scene) -> list[Text]:
+    if not scene.over:
+        return []
+    good = scene.record.phase in ("Ready", "Degraded")
+    return [Text(_verdict(scene), style="green" if good else "bold red")]
+
+
+def _verdict(scene: Scene) -> str:
+    kept = scene.record
+    what = f"run {kept.run} at {scene.shown_commit}" if kept.run else scene.shown_commit
+    return f"{kept.phase}: {what}" + (f": {kept.message}" if kept.message and kept.phase != "Ready" else "")
