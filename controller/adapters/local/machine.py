@@ -20,6 +20,7 @@ from controller.core.model import Object
 TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"
 MARK = "COACHWORK_LOCAL_POD"  # in the environment of all processes of a pod: how they are found again
 URL = "COACHWORK_URL_"
+HOOK = Path(__file__).parent / "hook"
 _BASE = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
          "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")  # fmt: skip
 _AFTER = r"(?![A-Za-z0-9_.-])"  # a path ends here, or one below it goes on
@@ -89,7 +90,7 @@ def resolve(
     """
     container, wanted = container_of(pod), port_of(pod)
     move = _mover({path: str(folder) for path, folder in mounts.items()})
-    environment = dict(machine.environment)
+    environment = {**machine.environment, **_hook(container, {wanted: port} if wanted else {}, address)}
     for variable in container.get("env") or ():
         name = str(variable["name"])
         if "valueFrom" in variable:
@@ -116,6 +117,18 @@ def _value_from(source: Object, machine: Machine, namespace: str) -> str:
     if key not in machine.secrets[name]:
         raise ConfigurationMissing(f"couldn't find key {key} in Secret {namespace}/{name}")
     return machine.secrets[name][key]
+
+
+def _hook(container: Object, bind: Mapping[int, int], address: Callable[[str, int], str]) -> Mapping[str, str]:
+    """Give what makes hard-coded ports and the cluster's names of services work here (see hook/sitecustomize.py)."""
+    hosts: dict[str, dict[str, int]] = {}
+    for variable in container.get("env") or ():
+        if str(variable["name"]).startswith(URL):
+            url = urlsplit(variable["value"])
+            name, port = url.hostname or "", url.port or 80
+            hosts.setdefault(name, {})[str(port)] = urlsplit(address(name, port)).port or port
+    told = {"bind": {str(wanted): port for wanted, port in bind.items()}, "hosts": hosts}
+    return {"PYTHONPATH": str(HOOK), "COACHWORK_LOCAL_MAP": json.dumps(told)}
 
 
 def _local_url(url: str, address: Callable[[str, int], str]) -> str:

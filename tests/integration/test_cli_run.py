@@ -1,0 +1,219 @@
+"""`coachwork run` as a user has it: real projects, real processes, no cluster and no network."""
+
+import json
+import random
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import CommandLine, write
+from tests.support.world import project
+
+SERVER = """\
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write({words}.encode())
+    def log_message(self, *_): pass
+http.server.HTTPServer(("0.0.0.0", {port}), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def coachwork(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path / "state")
+
+
+def ask(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 (an address of ours)
+        text: str = answer.read().decode()
+    return text
+
+
+def test_stages_run_in_their_order_and_hand_artifacts_on(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("first >> second")
+    files["first/run.py"] = "import os, pathlib\npathlib.Path(os.environ['COACHWORK_ARTIFACTS'], 'x').write_text('42')"
+    files["second/run.py"] = (
+        "import os, pathlib\nassert pathlib.Path(os.environ['COACHWORK_ARTIFACTS'], 'x').read_text() == '42'"
+    )
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
+    assert ended.code == 0, ended.err + ended.out
+    states = [line.split()[:4] for line in ended.out.splitlines()]
+    assert states[:4] == [
+        ["step", "1", "first:", "Running"],
+        ["step", "1", "first:", "Done"],
+        ["step", "2", "second:", "Running"],
+        ["step", "2", "second:", "Done"],
+    ]
+    assert ended.out.splitlines()[-1] == "Ready: run 1 at uncommitted"
+
+
+def test_a_failing_stage_tells_place_and_words_and_its_last_lines(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("train") | {"train/run.py": "print('reading')\nraise ValueError('no rows')\n"}
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
+    assert ended.code == 1
+    assert "stage train: train/run.py:2: exited with code 1: ValueError: no rows" in ended.out
+    assert "the last lines of stage train:" in ended.err
+    assert "  reading" in ended.err
+
+
+def test_all_problems_of_a_project_are_told_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("train") | {"train/config.ini": "[default]\nSTAGE_TYPE = batch\n[batch]\nRETRIES = two\n"}
+    for command in ("run", "validate"):
+        ended = coachwork.run(command, str(write(tmp_path / "iris", files)))
+        assert ended.code == 2
+        assert "train/config.ini: [batch] RETRIES" in ended.err
+        assert "EXECUTABLE_SCRIPT" in ended.err
+        assert ended.out == ""
+
+
+def test_a_folder_without_a_project_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
+    ended = coachwork.run("run", str(tmp_path))
+    assert (ended.code, "bodywork.ini" in ended.err) == (2, True)
+    assert coachwork.run("run", str(tmp_path / "nowhere")).code == 2
+
+
+def test_uncommitted_changes_run_and_are_said_and_ignored_files_stay_out(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("train") | {".gitignore": "secret.txt\n", "train/run.py": "raise SystemExit(1)\n"}
+    folder = write(tmp_path / "iris", files)
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
+    words = "import os; assert not os.path.exists('../secret.txt'); open('out', 'w'); print(os.listdir('..'))"
+    write(folder, {"train/run.py": words, "secret.txt": "x", "train/new.txt": "x"})
+    ended = coachwork.run("run", str(folder))
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1].endswith("+changes")
+    assert not (folder / "train" / "out").exists()
+    status = subprocess.run(["git", "status", "--short"], cwd=folder, check=True, capture_output=True, text=True)
+    assert status.stdout.split() == ["M", "train/run.py", "??", "train/new.txt"]
+
+
+def test_missing_secrets_are_all_listed_before_step_1(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a,b")
+    for stage, names in (("a", "TOKEN = aws"), ("b", "TOKEN = aws\nPASSWORD = db")):
+        files[f"{stage}/config.ini"] += f"[secrets]\n{names}\n"
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
+    assert (ended.code, ended.out) == (2, "")
+    assert [line.split(":")[0] for line in ended.err.splitlines()[:2]] == [
+        "secret PASSWORD (stage b)",
+        "secret TOKEN (stage a, b)",
+    ]
+
+
+def test_secrets_come_from_the_shell_or_a_file_and_are_never_shown(coachwork: CommandLine, tmp_path: Path) -> None:
+    words = "import os\nprint(len(os.environ['TOKEN']), len(os.environ['PASSWORD']))\nraise SystemExit(1)"
+    files = project("a") | {"a/run.py": words}
+    files["a/config.ini"] += "[secrets]\nTOKEN = aws\nPASSWORD = db\n"
+    given = write(tmp_path, {"secrets": "# mine\nPASSWORD = 'hunter2hunter2'\n"}) / "secrets"
+    folder = write(tmp_path / "iris", files)
+    ended = coachwork.run("run", str(folder), "--secrets", str(given), "--output", "json", TOKEN="sesame-sesame")
+    assert ended.code == 1
+    assert "13 14" in "".join(path.read_text() for path in coachwork.home.rglob("*.log"))
+    for text in ("hunter2hunter2", "sesame-sesame"):
+        assert text not in ended.out + ended.err
+        assert not [path for path in coachwork.home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+def test_variables_reach_the_stages_and_wrong_ones_are_told(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a") | {"a/run.py": "import os; assert os.environ['ALPHA'] == 'a=$(HOME) $b', os.environ['ALPHA']"}
+    folder = str(write(tmp_path / "iris", files))
+    assert coachwork.run("run", folder, "--env", "ALPHA=a=$(HOME) $b").code == 0
+    assert coachwork.run("run", folder, "--env", "ALPHA").code == 2
+
+
+def test_services_on_one_port_both_run_until_ctrl_c(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("one,two", services={"one": 5000, "two": 5000})
+    files["one/run.py"] = SERVER.format(words="'one'", port="int(os.environ['PORT'])")
+    files["two/run.py"] = SERVER.format(words="os.environ['COACHWORK_URL_ONE']", port=5000)
+    running = coachwork.start("run", str(write(tmp_path / "iris", files)), "--output", "json")
+    scene = json.loads(running.line(lambda line: json.loads(line)["over"]))
+    assert scene["phase"] == "Ready"
+    addresses = scene["services"]
+    assert addresses["one"] != addresses["two"]
+    assert ask(addresses["one"]) == "one"
+    assert ask(ask(addresses["two"])) == "one"
+    running.interrupt()
+    assert running.end().code == 0
+    assert coachwork.processes() == []
+    assert list((coachwork.home / "scratch").iterdir()) == []
+
+
+def test_a_later_stage_calls_a_service_by_its_cluster_name(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("serve >> check", services={"serve": 5000})
+    files["serve/run.py"] = SERVER.format(words="'hello'", port=5000)
+    files["check/run.py"] = (
+        "import urllib.request\nassert urllib.request.urlopen('http://iris--serve:5000/').read() == b'hello'"
+    )
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)), "--exit-when-ready")
+    assert ended.code == 0, ended.out + ended.err
+
+
+def test_a_second_run_counts_on_and_finds_the_last_good_artifacts(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a")
+    files["a/run.py"] = (
+        "import os, pathlib\n"
+        "before = pathlib.Path(os.environ['COACHWORK_PREVIOUS'], 'n')\n"
+        "n = int(before.read_text()) + 1 if before.exists() else 1\n"
+        "pathlib.Path(os.environ['COACHWORK_ARTIFACTS'], 'n').write_text(str(n))\n"
+        "assert n == int(os.environ['COACHWORK_RUN'])\n"
+    )
+    folder = str(write(tmp_path / "iris", files))
+    for number in (1, 2, 3):
+        ended = coachwork.run("run", folder)
+        assert ended.out.splitlines()[-1].startswith(f"Ready: run {number}"), ended.out + ended.err
+
+
+def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a") | {"a/run.py": "import time; time.sleep(60)"}
+    folder = str(write(tmp_path / "iris", files))
+    first = coachwork.start("run", folder)
+    first.line(lambda line: "Running" in line)
+    second = coachwork.run("run", folder)
+    assert (second.code, "is under way" in second.err) == (2, True)
+    first.interrupt()
+    assert first.end().code == 130
+
+
+def test_interrupted_at_random_moments_it_leaves_no_process_and_nothing_half_written(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("a >> b,web", services={"web": 5000})
+    files["a/run.py"] = files["b/run.py"] = "import time; time.sleep(0.3)"
+    files["web/run.py"] = SERVER.format(words="'web'", port="int(os.environ['PORT'])")
+    folder = str(write(tmp_path / "iris", files))
+    chance = random.Random(7)  # noqa: S311 (the same moments in every run)
+    for _ in range(5):
+        running = coachwork.start("run", folder)
+        try:
+            running.process.wait(chance.uniform(0.3, 4))
+        except subprocess.TimeoutExpired:
+            running.process.send_signal(chance.choice((signal.SIGINT, signal.SIGTERM)))
+        running.end()
+        assert coachwork.processes() == []
+        assert [path for path in coachwork.home.rglob(".*-*") if path.name.startswith(".") and path.is_dir()] == []
+        assert not (coachwork.home / "scratch").exists() or list((coachwork.home / "scratch").iterdir()) == []
+    assert coachwork.run("run", folder, "--exit-when-ready").code == 0
+
+
+def test_plan_shows_the_objects_of_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a >> web", services={"web": 5000})
+    ended = coachwork.run("plan", str(write(tmp_path / "iris", files)), "--output", "json", "--name", "prod")
+    kinds = [(item["kind"], item["metadata"]["name"]) for item in json.loads(ended.out)]
+    assert kinds == [("Job", "prod-a-1"), ("Deployment", "iris--web"), ("Service", "iris--web")]
+
+
+def test_validate_says_what_is_there_and_strict_makes_warnings_errors(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a >> b") | {"a/config.ini": project("a")["a/config.ini"] + "NICE = 1\n"}
+    folder = str(write(tmp_path / "iris", files))
+    ended = coachwork.run("validate", folder)
+    assert (ended.code, ended.out) == (0, "iris at uncommitted: valid, 2 stages in 2 steps")
+    assert "NICE" in ended.err
+    assert coachwork.run("validate", folder, "--strict").code == 2
+    assert json.loads(coachwork.run("validate", folder, "--output", "json").out)["valid"] is True

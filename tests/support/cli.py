@@ -1,0 +1,131 @@
+"""The command line as a user has it: `coachwork` in a subprocess, with a state folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEADLINE = 90  # seconds; how long the longest of these may take on a busy machine
+
+
+@dataclass
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def scenes(self) -> list[dict[str, Any]]:
+        """Give the lines of `--output json`."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class CommandLine:
+    """Runs commands; `home` is where their state is kept."""
+
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str, **more: str) -> "Running":
+        """Start a command; `more` are further variables."""
+        plain = {key: value for key, value in os.environ.items() if not key.startswith(("COACHWORK_", "COV_"))}
+        env = {**plain, "COACHWORK_HOME": str(self.home), "COLUMNS": "200", **self.env, **more}
+        return Running(
+            subprocess.Popen(
+                [sys.executable, "-m", "controller", *arguments],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+
+    def run(self, *arguments: str, **more: str) -> Ended:
+        """Run a command to its end."""
+        return self.start(*arguments, **more).end()
+
+    def processes(self) -> list[str]:
+        """Give the command lines of all processes that know the state folder (Linux)."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if str(self.home) in command and state != "Z":
+                found.append(command)
+        return found
+
+
+class Running:
+    """A command under way; its output is read as it comes."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._errors: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(process.stdout, self.lines), daemon=True),
+            threading.Thread(target=self._read, args=(process.stderr, self._errors), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: Any, into: list[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._changed:
+                    into.append(line.rstrip("\n"))
+                    self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def line(self, wanted: Callable[[str], bool]) -> str:
+        """Wait for a line of the output; give it."""
+        end = time.monotonic() + DEADLINE
+        with self._changed:
+            while True:
+                for line in self.lines:
+                    if wanted(line):
+                        return line
+                left = end - time.monotonic()
+                assert left > 0, f"no such line in {self.lines}, {self._errors}"
+                assert self.process.poll() is None, f"ended without it: {self.lines}, {self._errors}"
+                self._changed.wait(min(left, 1))
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> Ended:
+        """Wait for the end."""
+        try:
+            code = self.process.wait(DEADLINE)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        for reader in self._readers:
+            reader.join(10)
+        return Ended(code, "\n".join(self.lines), "\n".join(self._errors))
+
+
+def write(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write a project's files; give its folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
