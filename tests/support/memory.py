@@ -28,6 +28,7 @@ class MemoryCluster:
         self._lagging = lagging
         self._version = 0
         self.hook = hook
+        self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, name) -> what such a write meets
 
     # --- the port ----------------------------------------------------------------------------------
 
@@ -207,6 +208,8 @@ class _Write:
 
     def __enter__(self) -> None:
         self._cluster.hook(self._verb, "before")
+        if error := self._cluster.refuse.get((self._verb, self._manifest["metadata"]["name"])):
+            raise error
 
     def __exit__(self, kind: type[BaseException] | None, _value: object, _trace: object) -> None:
         if kind is None:
