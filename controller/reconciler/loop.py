@@ -190,7 +190,7 @@ class Reconciler:
     # --- what is written ---------------------------------------------------------------------------
 
     def _keep(self, known: _Known, decision: Decision) -> None:
-        """Write on the volume what the cluster is told next: the record's copy if it is new, run.json if a run ended."""
+        """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
         if decision.outcome:
             self._keep_run(known.request, decision.record)
         data = records.to_data(decision.record)

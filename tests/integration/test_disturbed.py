@@ -156,6 +156,21 @@ def test_a_refused_deletion_is_no_defect_and_holds_up_no_run(world: World) -> No
     assert world.finish_all().run == 2
 
 
+def test_a_job_deleted_without_its_pod_is_not_run_beside_it(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    pod = world.cluster.begin_pod(world.jobs()["iris-a-1"])
+    del world.cluster.stored["Job", "iris-a-1"]  # as by `kubectl delete job --cascade=orphan`
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Running", "JobDeleted")
+    assert not world.jobs()
+    (logs_of(world, "a") / "1.log").write_text("hello")
+    (logs_of(world, "a") / "1.json").write_text('{"exit_code": 0}')
+    world.cluster.remove("Pod", pod)
+    assert world.settle().phase == "Ready"
+
+
 # --- hostile stages ----------------------------------------------------------------------------------
 
 

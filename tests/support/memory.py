@@ -135,6 +135,12 @@ class MemoryCluster:
         live = self.stored[_key(job)]
         self._store({**live, "status": {"conditions": [condition], "failed": 0 if good else 1}})
 
+    def begin_pod(self, job: Object) -> str:
+        """Let a Job's pod run; give its name."""
+        name = f"{job['metadata']['name']}-p"
+        self._pod(job, name, {"phase": "Running"})
+        return name
+
     def roll_out(self, deployment: Object) -> None:
         """Let a Deployment come up at its present generation."""
         live = self.stored[_key(deployment)]
