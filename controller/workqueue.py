@@ -11,6 +11,7 @@ import time
 from collections import deque
 
 BACKOFF_FIRST, BACKOFF_LIMIT = 0.5, 300.0
+PATIENCE = 30.0  # seconds between looks at what is only not there yet
 
 
 class WorkQueue:
@@ -49,12 +50,20 @@ class WorkQueue:
 
     def retry(self, key: str, *, at_least: float = 0.0) -> float:
         """Have `key` worked on after an exponential back-off with jitter; give that delay in seconds."""
-        with self._changed:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-        ceiling = min(BACKOFF_FIRST * 2.0 ** min(failures - 1, 20), BACKOFF_LIMIT)
+        ceiling = min(BACKOFF_FIRST * self._growth(key), BACKOFF_LIMIT)
         delay: float = max(ceiling * random.uniform(0.5, 1.0), at_least)  # noqa: S311 (jitter, no secret)
         self.add_after(key, delay)
         return delay
+
+    def wait(self, key: str, delay: float) -> float:
+        """Have `key` worked on in `delay` seconds, and later each time in a row that it is still not the time.
+
+        Gives the delay. What is waited for mostly comes with an event of its own; a short delay must not become a
+        steady load where it never comes.
+        """
+        longer = min(delay * self._growth(key), max(delay, PATIENCE))
+        self.add_after(key, longer)
+        return longer
 
     def failures(self, key: str) -> int:
         """Give how often in a row `key` was retried."""
@@ -95,6 +104,12 @@ class WorkQueue:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _growth(self, key: str) -> float:
+        """Count one more pass in a row that came to no end; give the factor for its delay (1, 2, 4, 8)."""
+        with self._changed:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return 2.0 ** min(failures - 1, 20)
 
     def _add(self, key: str) -> None:
         if key in self._dirty:

@@ -7,7 +7,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,7 +60,7 @@ class Volume:
         """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
         with _translated("read attempts"):
             place = self._root / folder
-            numbers = {int(path.stem) for path in place.glob("*.log") if path.stem.isdigit()}
+            numbers = {int(path.stem) for path in place.glob("*.log") if re.fullmatch(r"[0-9]{1,9}", path.stem)}
             return [_attempt(number, place / f"{number}.json") for number in sorted(numbers)]
 
     def requests(self) -> Sequence[str]:
@@ -149,7 +151,11 @@ def _listed(folder: Path) -> Sequence[Path]:
 
 
 def _read(path: Path) -> str:
-    with path.open("rb") as file:
+    """Read a plain file. A stage may have put a link or a pipe in its place: neither followed nor waited for."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
         return file.read(READ_LIMIT).decode()
 
 
@@ -160,7 +166,7 @@ def _attempt(number: int, path: Path) -> Attempt:
         code = loaded["exit_code"]
         reason, message = str(loaded.get("reason", "")), str(loaded.get("message", ""))
         return Attempt(number, ended=True, exit_code=int(code), reason=reason, message=message)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Attempt(number, ended=False)
 
 

@@ -129,8 +129,7 @@ class App:
         try:
             after = self._reconciler.reconcile(key)
         except errors.NotYet as error:
-            self._queue.add_after(key, error.delay)
-            return "not-yet", {"waits_for": str(error), "again_in": error.delay}
+            return "not-yet", {"waits_for": str(error), "again_in": round(self._queue.wait(key, error.delay), 2)}
         except errors.Transient as error:
             delay = self._queue.retry(key, at_least=error.retry_after or 0.0)
             return "transient", {"reason": error.reason, "error": str(error), "again_in": round(delay, 2)}

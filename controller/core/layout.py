@@ -42,6 +42,13 @@ def run(name: str, uid: str, number: int) -> PurePosixPath:
     return request(name, uid) / str(number)
 
 
+def run_in(path: PurePosixPath) -> int | None:
+    """Give the run whose folder `path` is in, None where it is in none (the request's cache, a checkout)."""
+    parts = path.parts
+    within = len(parts) > 2 and path.is_relative_to(RUNS)  # noqa: PLR2004 (runs, the request's folder, the run's)
+    return int(parts[2]) if within and re.fullmatch(r"[0-9]+", parts[2]) else None
+
+
 def artifacts(name: str, uid: str, number: int) -> PurePosixPath:
     """Give the folder of one run's artifacts."""
     return run(name, uid, number) / "artifacts"

@@ -255,5 +255,4 @@ class Policy:
     log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
     grace_period: int = 30
     service_account: str = "coachwork-stage"
-    cluster_domain: str = ""  # "": short DNS names
     ingress: IngressPolicy = IngressPolicy()

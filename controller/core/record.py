@@ -22,6 +22,7 @@ from controller.core.model import (
 )
 
 MESSAGE_LIMIT = 1024
+REASON_LIMIT = 128
 HISTORY_LIMIT = 60
 HANDLED_LIMIT = 50
 PROBLEM_LIMIT = 100
@@ -35,7 +36,7 @@ def to_data(record: Record) -> dict[str, str]:
     spec = record.spec
     data = {
         "phase": record.phase,
-        "reason": record.reason,
+        "reason": one_line(record.reason, REASON_LIMIT),
         "message": one_line(record.message),
         "problems": "\n".join(one_line(problem) for problem in record.problems[:PROBLEM_LIMIT]),
         "run": str(record.run),
@@ -51,7 +52,9 @@ def to_data(record: Record) -> dict[str, str]:
         "finished-trigger": record.finished_trigger,
         "request-uid": record.request_uid,
         "request-digest": record.request_digest,
-        "stages": _dump({name: _known(stage) for name, stage in record.stages.items()}) if record.stages else "",
+        "stages": _dump({name: _known(_bounded(stage)) for name, stage in record.stages.items()})
+        if record.stages
+        else "",
         "history": _dump([_known(past) for past in record.history[:HISTORY_LIMIT]]) if record.history else "",
         "release-run": str(record.release_run) if record.release_run else "",
         "release-commit": record.release_commit,
@@ -137,6 +140,11 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def _stage_key(stage: str) -> str:
     return f"stage.{stage if re.fullmatch(r'[-._a-zA-Z0-9]{1,200}', stage) else names.kubernetes_name(stage)}"
+
+
+def _bounded(stage: StageRecord) -> StageRecord:
+    """Give what a stage says for itself within bounds: its container could have written anything."""
+    return dataclasses.replace(stage, reason=one_line(stage.reason, REASON_LIMIT), message=one_line(stage.message))
 
 
 def _known(value: Any) -> dict[str, Any]:

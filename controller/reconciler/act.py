@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from controller.core import errors, manifests, names, times
 from controller.core.facts.workloads import owner_uid
 from controller.core.manifests import RunContext
-from controller.core.model import Batch, Cause, Object, Request
+from controller.core.model import Batch, Cause, Object, Request, Service
 from controller.core.plan import Action, Apply, Create, Delete, Emit, Refusal
 from controller.reconciler.ports import Clock, Cluster, Volume
 
@@ -33,11 +33,20 @@ class Actor:
                 case Create() | Apply():
                     if refusal := self._put(request, action):
                         refusals.append(refusal)
-                case Delete(kind, name, uid):
-                    self.cluster.delete(kind, name, uid)
+                case Delete():
+                    if refusal := self._remove(action):
+                        refusals.append(refusal)
                 case Emit():
                     self._emit(request, action)
         return refusals
+
+    def _remove(self, action: Delete) -> Refusal | None:
+        try:
+            self.cluster.delete(action.kind, action.name, action.uid)
+        except errors.Refused as refused:
+            cause = Cause("RejectedByCluster", f"{action.kind}/{action.name}: {refused}")
+            return Refusal(None, cause, final=False)
+        return None
 
     def _put(self, request: Request, action: Create | Apply) -> Refusal | None:
         manifest = action.manifest
@@ -64,16 +73,25 @@ class Actor:
             else:
                 self.cluster.apply(action.manifest)
         except errors.AlreadyExists:
-            self.meet(request, action.manifest)
+            self._adopt(request, action.manifest)
         except errors.Conflict as conflict:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
 
-    def _is_rejected(self, name: str) -> bool:
-        self._rejected[name] = self._rejected.get(name, 0) + 1
-        return self._rejected[name] >= REJECTIONS
+    def _adopt(self, request: Request, manifest: Object) -> None:
+        """Take an own object that the cache does not show; one whose labels were taken off gets them back."""
+        live = self.meet(request, manifest)
+        labels = live["metadata"].get("labels") or {}
+        if manifest["kind"] != "Job" and not manifest["metadata"]["labels"].items() <= labels.items():
+            self.cluster.apply(manifests.with_uid(manifest, live["metadata"]["uid"]))
 
-    def meet(self, request: Request, manifest: Object) -> None:
-        """Judge the living object that has a name that `request` needs; return if it is the request's own.
+    def _is_rejected(self, name: str) -> bool:
+        count = self._rejected.pop(name, 0) + 1
+        if count < REJECTIONS:
+            self._rejected[name] = count
+        return count >= REJECTIONS
+
+    def meet(self, request: Request, manifest: Object) -> Object:
+        """Judge the living object that has a name that `request` needs; give it if it is the request's own.
 
         Raises NotYet where it goes away by itself, Invalid("NameTaken") where another holds it.
         """
@@ -82,7 +100,7 @@ class Actor:
         if live is None:
             raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
         if owner_uid(live) == request.uid:
-            return
+            return live
         if self._is_leaving(live):
             raise errors.NotYet(FOREIGN_DELAY, f"{kind} {name} of a deleted request is still being removed")
         remedy = "rename the project or the stage, set `project-name`, or remove the other"
@@ -129,6 +147,8 @@ class Actor:
 
 
 def _needed(context: RunContext) -> Iterable[tuple[str, str]]:
+    if any(isinstance(stage.work, Service) for stage in context.pipeline.stages.values()):
+        yield "ConfigMap", names.release_of(context.request)
     for name in (stage for step in context.pipeline.steps for stage in step):
         stage = context.pipeline.stages[name]
         if isinstance(stage.work, Batch):

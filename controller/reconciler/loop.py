@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
-from controller.core import errors, layout, plan, project
+from controller.core import errors, layout, names, plan, project
 from controller.core import record as records
 from controller.core import request as requests
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.manifests import RunContext
-from controller.core.model import Object, Pipeline, Policy, Record, Request, RunSpec
+from controller.core.model import Cause, Object, Pipeline, Policy, Record, Request, RunSpec
 from controller.core.plan import Decision, Observed, Pending, Refusal
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.observe import observe
@@ -51,23 +51,30 @@ class Reconciler:
         if configmap is None or "deletionTimestamp" in configmap["metadata"]:
             self._forget(name)
             return None
-        decision, refusals = self._pass(configmap, ())
+        try:
+            decision, refusals = self._pass(configmap, ())
+            if refusals:
+                self._pass(configmap, refusals)
+        except errors.Refused as refused:  # what concerns no stage: the record itself, a look-up
+            raise errors.Transient("RejectedByCluster", str(refused)) from refused
         if refusals:
-            self._pass(configmap, refusals)
             raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
         return decision.requeue_after
 
     def _forget(self, name: str) -> None:
         """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""
         children = self._cluster.cached_children(name)
-        if not (children.pods or children.jobs or children.deployments):
-            self._volume.forget(name)
+        if children.pods or children.jobs or children.deployments:
+            return
+        live = self._cluster.get("ConfigMap", name)  # a request that lost its label is in no cache, and lives
+        self._volume.forget(name, living=live["metadata"]["uid"] if live else "")
 
     def _pass(self, configmap: Object, refusals: Sequence[Refusal]) -> tuple[Decision, Sequence[Refusal]]:
         known = self._known(configmap)
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
+            self._keep(known, decision)
         except (errors.Transient, errors.NotYet) as error:
             self._report(known, _stumbled(known.record, error))
             raise
@@ -75,11 +82,11 @@ class Reconciler:
             damaged = errors.Transient(invalid.reason, invalid.problems[0])
             self._report(known, _stumbled(known.record, damaged))
             raise damaged from invalid
-        if decision.outcome:
-            self._keep_run(known.request, decision.record)
         self._report(known, decision.record)
-        refused = self._actor.carry_out(known.request, decision.actions)
         if decision.outcome:
+            self._metrics.run_ended(decision.outcome)
+        refused = self._actor.carry_out(known.request, decision.actions)
+        if decision.outcome and not known.problems:  # an invalid request does not say what it wants kept
             self._tidy(known.request, decision, seen)
         return decision, refused
 
@@ -110,7 +117,8 @@ class Reconciler:
             return record
         children = self._cluster.cached_children(request.name)
         release = self._cluster.cached_release(request.name)
-        mine = [item for item in (*children.jobs, *([release] if release else [])) if owner_uid(item) == request.uid]
+        left = (*children.jobs, *children.deployments, *([release] if release else []))
+        mine = [item for item in left if owner_uid(item) == request.uid]
         return Record(request_uid=request.uid, run=max(map(run_of, mine), default=0))
 
     # --- what follows ------------------------------------------------------------------------------
@@ -118,8 +126,12 @@ class Reconciler:
     def _decide(self, known: _Known, seen: Observed) -> Decision:
         request, record, now = known.request, known.record, self._clock()
         if record.active and record.spec:
-            context = self._context(request, record, record.spec, self._pipeline(record.spec))
-            return plan.advance(context, request, record, seen, now)
+            try:
+                pipeline = self._pipeline(record.spec)
+            except errors.Invalid as invalid:
+                cause = Cause(invalid.reason, invalid.problems[0])
+                return plan.abandon(request, record, cause, seen, now)
+            return plan.advance(self._context(request, record, record.spec, pipeline), request, record, seen, now)
         if known.problems:
             return plan.refuse_request(request, record, known.problems, seen, now)
         wanted = plan.pending(request, record, known.digest)
@@ -177,28 +189,40 @@ class Reconciler:
 
     # --- what is written ---------------------------------------------------------------------------
 
+    def _keep(self, known: _Known, decision: Decision) -> None:
+        """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
+        if decision.outcome:
+            self._keep_run(known.request, decision.record)
+        data = records.to_data(decision.record)
+        if not known.status or known.status.get("data") != data:
+            self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
+
     def _report(self, known: _Known, record: Record) -> None:
-        """Write the record if it says anything new: its copy first, then NAME-status, if nobody wrote since."""
+        """Write NAME-status if it says anything new, and if nobody wrote since."""
         request = known.request
         manifest = records.manifest(request.name, request.uid, self._policy.namespace, record)
         if known.status and known.status.get("data") == manifest["data"]:
             return
-        self._volume.keep_record(layout.record(request.name, request.uid), manifest["data"])
         try:
             if known.status:
                 version = known.status["metadata"]["resourceVersion"]
                 self._cluster.replace({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}})
             else:
                 self._cluster.create(manifest)
-        except errors.Conflict as conflict:
-            raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from conflict
-        except errors.AlreadyExists as exists:
+        except (errors.Conflict, errors.AlreadyExists) as moved:
             self._meet_record(request, manifest)
-            raise errors.NotYet(STALE_DELAY, "the record is there already") from exists
+            raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from moved
 
     def _meet_record(self, request: Request, manifest: Object) -> None:
+        """Undo what a stale view has written on the volume; label a record again that lost its labels."""
         try:
-            self._actor.meet(request, manifest)
+            live = self._actor.meet(request, manifest)
+            self._volume.keep_record(layout.record(request.name, request.uid), live.get("data") or {})
+            if (live["metadata"].get("labels") or {}).get(names.ROLE) != names.ROLE_STATUS:
+                labelled = {**live["metadata"], "labels": manifest["metadata"]["labels"]}
+                self._cluster.replace({**live, "metadata": labelled})
+        except errors.Conflict:
+            return
         except errors.Invalid as taken:
             self._actor.carry_out(request, [plan.Emit("record-taken", "Warning", "NameTaken", taken.problems[0])])
             raise errors.NotYet(TAKEN_DELAY, taken.problems[0]) from taken
@@ -218,7 +242,6 @@ class Reconciler:
         self._volume.keep_run(layout.run(request.name, request.uid, record.run) / "run.json", run)
 
     def _tidy(self, request: Request, decision: Decision, seen: Observed) -> None:
-        self._metrics.run_ended(decision.outcome)
         kept = plan.kept_runs(decision.record, request.keep_runs, seen.release)
         self._volume.keep_only(request.name, request.uid, kept)
 

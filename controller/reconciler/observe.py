@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain
 
-from controller.core import layout
+from controller.core import layout, names
 from controller.core.facts import JobFact, read_deployment, read_job
 from controller.core.facts.workloads import owner_uid
 from controller.core.model import Attempt, Cause, Children, Object, Record, Request
@@ -21,6 +21,8 @@ def observe(
     for stage, name in _missing(record, jobs):
         if (live := cluster.get("Job", name)) is not None:
             jobs[name] = _job(cluster, live, children)
+        elif any(_lives(pod, request, record, stage) for pod in children.pods):
+            jobs[name] = _gone(name, record)
         elif attempts := volume.attempts(layout.logs(request.name, request.uid, record.run, stage)):
             ended[stage] = _ending(name, attempts[-1])
     deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
@@ -58,6 +60,24 @@ def _missing(record: Record, jobs: dict[str, JobFact]) -> list[tuple[str, str]]:
 
 def _absent(name: str, record: Record, jobs: dict[str, JobFact]) -> bool:
     return name not in jobs or jobs[name].owner != record.request_uid
+
+
+def _lives(pod: Object, request: Request, record: Record, stage: str) -> bool:
+    """Whether a pod of this stage and run has not ended: then nothing is known yet, and nothing may run beside it."""
+    labels = pod["metadata"].get("labels") or {}
+    mine = {
+        names.REQUEST_UID: request.uid,
+        names.RUN: str(record.run),
+        names.STAGE: names.label_value(stage),
+    }
+    return mine.items() <= labels.items() and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _gone(name: str, record: Record) -> JobFact:
+    """Give what is known of a Job that is gone while its pod is not."""
+    cause = Cause("JobDeleted", f"Job {name} was deleted, and its pod has not ended yet")
+    owner = record.request_uid
+    return JobFact(name, uid="", owner=owner, run=record.run, deleting=True, attempts=1, running=True, cause=cause)
 
 
 def _ending(job: str, last: Attempt) -> Cause | None:

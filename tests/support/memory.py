@@ -28,6 +28,7 @@ class MemoryCluster:
         self._lagging = lagging
         self._version = 0
         self.hook = hook
+        self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, name) -> what such a write meets
 
     # --- the port ----------------------------------------------------------------------------------
 
@@ -134,6 +135,12 @@ class MemoryCluster:
         live = self.stored[_key(job)]
         self._store({**live, "status": {"conditions": [condition], "failed": 0 if good else 1}})
 
+    def begin_pod(self, job: Object) -> str:
+        """Let a Job's pod run; give its name."""
+        name = f"{job['metadata']['name']}-p"
+        self._pod(job, name, {"phase": "Running"})
+        return name
+
     def roll_out(self, deployment: Object) -> None:
         """Let a Deployment come up at its present generation."""
         live = self.stored[_key(deployment)]
@@ -207,6 +214,8 @@ class _Write:
 
     def __enter__(self) -> None:
         self._cluster.hook(self._verb, "before")
+        if error := self._cluster.refuse.get((self._verb, self._manifest["metadata"]["name"])):
+            raise error
 
     def __exit__(self, kind: type[BaseException] | None, _value: object, _trace: object) -> None:
         if kind is None:

@@ -28,6 +28,11 @@ _TRANSPORT: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+# A 500 that says nothing about the object: etcd or a webhook is away. The others (a duplicate key met by an apply)
+# come back for ever, so that the reconciler gives up on them.
+_PASSING = ("etcdserver:", "rpc error:", "context deadline exceeded", "storage is (re)initializing")
+
+
 class Missing(Conflict):
     """There is no such object (404): to a read an answer, to a delete success, to other writes a stale view."""
 
@@ -94,6 +99,8 @@ def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is 
             return Conflict(said.sentence)
         case 429 | 503:
             return Transient("ApiOverloaded", _refusal(said), retry_after=said.retry_after)
+        case 500 if said.reason == "InternalError" or said.sentence.startswith(_PASSING):
+            return Transient("ApiUnavailable", _refusal(said), retry_after=said.retry_after)
         case 408 | 502 | 504:
             return Transient("ApiUnavailable", _refusal(said), retry_after=said.retry_after)
         case code if 400 <= code < 500:  # noqa: PLR2004 - the range of HTTP

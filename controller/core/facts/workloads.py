@@ -129,6 +129,7 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
     fatal = [pod for pod in down if pod.crashed and pod.exit_code == LAUNCHER_FAILED]
     crashed = [pod for pod in down if pod.crashed and pod.first_start]
     blocked = [pod for pod in down if pod.blocked]
+    refused = None if available or facts else _refused_pods(status)
     telling = next(iter([*fatal, *crashed, *blocked, *[pod for pod in down if pod.cause]]), None)
     return DeploymentFact(
         name=metadata["name"],
@@ -142,8 +143,8 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         failed=not available and (late or bool(fatal)),
         running=bool(facts) and not blocked and all(pod.phase != "Pending" for pod in facts),
         deleting="deletionTimestamp" in metadata,
-        blocked=blocked[0].blocked if blocked and not available else "",
-        cause=None if available else telling.cause if telling else _refused_pods(status, late=late),
+        blocked="" if available else blocked[0].blocked if blocked else "schedule" if refused else "",
+        cause=None if available else telling.cause if telling else refused or _late(late=late),
         crash_started="" if available else min((pod.first_start for pod in crashed), default=""),
     )
 
@@ -179,9 +180,14 @@ def _applied(deployment: Object) -> str:
     )
 
 
-def _refused_pods(status: Object, *, late: bool) -> Cause | None:
+def _refused_pods(status: Object) -> Cause | None:
+    """Give why no pod could be made at all: a quota, or an admission that says no."""
     failure = _condition(status, "ReplicaFailure")
     if failure.get("status") == "True":
         message = str(failure.get("message", ""))
         return Cause("QuotaExceeded" if "exceeded quota" in message else "PodRefused", message[:600])
+    return None
+
+
+def _late(*, late: bool) -> Cause | None:
     return Cause("NotReady", "its pods did not become ready in time") if late else None

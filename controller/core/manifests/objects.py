@@ -139,7 +139,7 @@ def release(context: RunContext, objects: Sequence[Object]) -> Object:
         "commit": context.spec.commit,
         "objects": yaml.safe_dump_all([_plain(item) for item in objects], sort_keys=False),
     }
-    return {
+    manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -155,21 +155,17 @@ def release(context: RunContext, objects: Sequence[Object]) -> Object:
         },
         "data": data,
     }
+    return _stamped(manifest, digest_of(data))
 
 
 def release_objects(configmap: Object) -> tuple[Object, ...]:
     """Give the objects that a NAME-release holds. Raises Invalid where it was written over by someone."""
+    data, metadata = configmap.get("data") or {}, configmap["metadata"]
+    if (metadata.get("annotations") or {}).get(names.DIGEST) != digest_of(data):
+        remedy = "delete it: its services stay as they are, and the next good run writes it anew"
+        raise Invalid("ReleaseUnreadable", [f"ConfigMap {metadata['name']}: not what was written ({remedy})"])
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        loaded = list(yaml.load_all(configmap.get("data", {}).get("objects", ""), Loader=loader))
-        objects = tuple(item for item in loaded if item)
-        for item in objects:
-            _ = item["kind"], item["metadata"]["name"], item["metadata"]["ownerReferences"]
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        name = configmap.get("metadata", {}).get("name", "")
-        remedy = "delete it; the next good run writes it anew"
-        raise Invalid("ReleaseUnreadable", [f"ConfigMap {name}: not what was written ({remedy})"]) from error
-    return objects
+    return tuple(item for item in yaml.load_all(data["objects"], Loader=loader) if item)
 
 
 def _plain(value: Any) -> Any:

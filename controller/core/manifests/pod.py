@@ -133,15 +133,6 @@ def _private_mounts() -> list[Object]:
     return [{"name": SCRATCH, "mountPath": str(layout.IN_SCRATCH)}, {"name": SHM, "mountPath": "/dev/shm"}]  # noqa: S108
 
 
-def folders(context: RunContext, stage: Stage) -> tuple[PurePosixPath, ...]:
-    """Give the volume's folders that must be there before the stage's pod: a missing one would be made by root."""
-    return tuple(
-        PurePosixPath(mount["subPath"])
-        for mount in _mounts(context, stage)
-        if mount["mountPath"] not in (str(layout.IN_CHECKOUT), str(layout.IN_TOOLS))
-    )
-
-
 def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
     """Give the launcher's settings (see runtime/launch.py)."""
     work, policy = stage.work, context.policy

@@ -35,7 +35,10 @@ def converge(stage: str, objects: Sequence[Object], seen: Observed, uid: str) ->
 
 
 def folders_of(manifest: Object) -> tuple[PurePosixPath, ...]:
-    """Give the folders of the shared volume, of those a request owns, that the manifest's pods mount."""
+    """Give the folders of the shared volume, of those a request owns, that the manifest's pods mount.
+
+    They must be there before the pods: the kubelet would make a missing one, and root would own it.
+    """
     containers = manifest["spec"]["template"]["spec"]["containers"]
     paths = (PurePosixPath(mount.get("subPath", "")) for item in containers for mount in item["volumeMounts"])
     return tuple(path for path in paths if path.is_relative_to(layout.RUNS))

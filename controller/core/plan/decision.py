@@ -8,12 +8,14 @@ from typing import Literal, TypeAlias
 from controller.core.facts import DeploymentFact, JobFact
 from controller.core.model import Cause, Object, Record
 
+NO_STAGE = ""  # an action's or refusal's stage where it is the release that is written
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The API server refused to make a stage's object in this very pass."""
+    """The API server refused an action of this very pass."""
 
-    stage: str
+    stage: str | None  # None: a deletion, which no stage waits for
     cause: Cause
     final: bool  # a 403 (quota, rights) can change and gets the grace of what can't be scheduled; the rest can't
 

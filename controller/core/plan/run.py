@@ -8,11 +8,11 @@ from controller.core import manifests, times
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import Cause, Object, PastRun, Phase, Record, Request, Service, StageRecord
-from controller.core.plan.decision import Action, Apply, Create, Decision, Emit, Observed
+from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Emit, Observed
 from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, look
 from controller.core.plan.trigger import queue, remember
-from controller.core.record import one_line
+from controller.core.record import REASON_LIMIT, one_line
 
 _PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}
 
@@ -36,7 +36,7 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
         cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
         return _end(request, record, seen, now, "Cancelled", cause)
     walk = _walk(context, record, seen, now)
-    if failure := _failure(walk.record):
+    if failure := _failure(walk.record) or _refused_release(seen):
         return _end(request, walk.record, seen, now, "Failed", failure)
     if walk.complete:
         return _release(context, request, walk, seen, now)
@@ -47,6 +47,11 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
     due = min(filter(None, (walk.due, limit)), default=None)
     actions = (*_announced(record), *walk.actions, *stale_jobs(record, seen))
     return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
+
+
+def abandon(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
+    """End the active run of `record` as Failed: its project can't be read any more, and no waiting mends that."""
+    return _end(request, queue(request, record), seen, now, "Failed", cause)
 
 
 def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) -> _Walk:
@@ -82,6 +87,10 @@ def _failure(record: Record) -> Cause | None:
     return None
 
 
+def _refused_release(seen: Observed) -> Cause | None:
+    return next((item.cause for item in seen.refusals if item.final and item.stage == NO_STAGE), None)
+
+
 def _told(record: Record) -> Record:
     """Give the record with its one line: which step runs, and what a stage waits for if one does."""
     waiting = [f"stage {name}: {stage.message}" for name, stage in record.stages.items() if stage.message]
@@ -106,8 +115,8 @@ def _release(context: RunContext, request: Request, walk: _Walk, seen: Observed,
     manifest = manifests.release(context, objects)
     if seen.release:
         manifest = with_uid(manifest, seen.release["metadata"]["uid"])
-        return Decision(_told(walk.record), (Apply(manifest, ""),), requeue_after=0.0)
-    return Decision(_told(walk.record), (Create(manifest, ""),), requeue_after=0.0)
+        return Decision(_told(walk.record), (Apply(manifest, NO_STAGE),), requeue_after=0.0)
+    return Decision(_told(walk.record), (Create(manifest, NO_STAGE),), requeue_after=0.0)
 
 
 def _released_objects(context: RunContext, record: Record, seen: Observed) -> list[Object]:
@@ -133,7 +142,7 @@ def _end(
     """End the run: record it with its outcome, then let `settle` put the workloads in order."""
     spec = record.spec
     message = cause.message if cause else f"run {record.run} succeeded"
-    reason = cause.reason if cause else "Succeeded"
+    reason = one_line(cause.reason, REASON_LIMIT) if cause else "Succeeded"
     past = PastRun(
         run=record.run,
         outcome=outcome,

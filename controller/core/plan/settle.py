@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from controller.core import manifests
-from controller.core.facts.workloads import owner_uid, run_of
+from controller.core import layout, manifests
+from controller.core.facts.workloads import owner_uid
 from controller.core.model import Object, PastRun, Phase, Record, Request
-from controller.core.plan.converge import converge
+from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.record import one_line
 
@@ -24,7 +24,7 @@ def settle(request: Request, record: Record, seen: Observed) -> Decision:
     actions: list[Action] = list(stale_jobs(record, seen))
     for stage, objects in released.items():
         actions += converge(stage, objects, seen, request.uid)
-    actions += _unreleased(request.uid, released, seen)
+    actions += _unreleased(record, released, seen)
     return Decision(_phase(request, record, released, seen), tuple(actions))
 
 
@@ -51,7 +51,10 @@ def _released(seen: Observed) -> Mapping[str, list[Object]]:
     }
 
 
-def _unreleased(uid: str, released: Mapping[str, Iterable[Object]], seen: Observed) -> Iterable[Action]:
+def _unreleased(record: Record, released: Mapping[str, Iterable[Object]], seen: Observed) -> Iterable[Action]:
+    if _lost(record, seen):
+        return
+    uid = record.request_uid
     wanted = {(item["kind"], item["metadata"]["name"]) for items in released.values() for item in items}
     for (kind, name), item in seen.others.items():
         if (kind, name) not in wanted and owner_uid(item) == uid and "deletionTimestamp" not in item["metadata"]:
@@ -59,6 +62,13 @@ def _unreleased(uid: str, released: Mapping[str, Iterable[Object]], seen: Observ
     for fact in seen.deployments.values():
         if ("Deployment", fact.name) not in wanted and fact.owner == uid and not fact.deleting:
             yield Delete("Deployment", fact.name, fact.uid)
+
+
+def _lost(record: Record, seen: Observed) -> bool:
+    """Whether somebody took the release away: there is none, yet a service is not of a run that is known as bad."""
+    bad = {past.run for past in record.history if past.run and past.outcome != "Succeeded"}
+    mine = [fact for fact in seen.deployments.values() if fact.owner == record.request_uid]
+    return seen.release is None and any(fact.run not in bad for fact in mine)
 
 
 def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:
@@ -100,5 +110,11 @@ def kept_runs(record: Record, keep: int, release: Object | None) -> frozenset[in
     """Give the runs whose folders stay: the newest `keep` good and failed ones each, and what serves or runs."""
     good = [past.run for past in record.history if past.run and past.outcome == "Succeeded"]
     bad = [past.run for past in record.history if past.run and past.outcome != "Succeeded"]
-    serving = {run_of(item) for item in (manifests.release_objects(release) if release else ())}
-    return frozenset({*good[:keep], *bad[:keep], *serving, record.release_run, record.run, 0})
+    return frozenset({*good[:keep], *bad[:keep], *_mounted(release), record.release_run, record.run, 0})
+
+
+def _mounted(release: Object | None) -> Iterable[int]:
+    """Give the runs whose folders the released services mount: their own, and the one before it."""
+    for item in manifests.release_objects(release) if release else ():
+        if item["kind"] == "Deployment":
+            yield from filter(None, map(layout.run_in, folders_of(item)))

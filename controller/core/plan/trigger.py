@@ -66,8 +66,15 @@ def queue(request: Request, record: Record) -> Record:
 
 
 def remember(record: Record, past: PastRun) -> tuple[PastRun, ...]:
-    """Give the history with one more run, newest first, bounded."""
-    return (past, *record.history)[:HISTORY_LIMIT]
+    """Give the history with one more run, newest first, bounded.
+
+    What was no run goes before any run does, however much of it there was.
+    """
+    history = (past, *record.history)
+    if len(history) <= HISTORY_LIMIT:
+        return history
+    spare = max((number for number, item in enumerate(history) if number and not item.run), default=HISTORY_LIMIT)
+    return history[:spare] + history[spare + 1 :]
 
 
 def start(
@@ -104,14 +111,10 @@ def refuse(
     An invalid request has no digest (""): mending it is a change, or its creation.
     """
     trigger = _unhandled(request, record)
-    problems = tuple(one_line(problem) for problem in problems[:PROBLEM_LIMIT])
-    message = one_line(problems[0] if len(problems) == 1 else f"{len(problems)} problems: {problems[0]}")
+    told = _invalid(record, problems, reason)
+    message = told.message
     record = replace(
-        absorb(request, record, digest),
-        phase="Invalid",
-        reason=reason,
-        message=message,
-        problems=problems,
+        absorb(request, told, digest),
         finished_trigger=trigger or record.finished_trigger,
         history=remember(
             record,
@@ -129,16 +132,25 @@ def refuse(
     return Decision(record, (Emit(f"invalid-{reason}-{message}", "Warning", reason, message),))
 
 
+def _invalid(record: Record, problems: tuple[str, ...], reason: str) -> Record:
+    problems = tuple(one_line(problem) for problem in problems[:PROBLEM_LIMIT])
+    message = one_line(problems[0] if len(problems) == 1 else f"{len(problems)} problems: {problems[0]}")
+    return replace(record, phase="Invalid", reason=reason, message=message, problems=problems)
+
+
 def refuse_request(
     request: Request, record: Record, problems: tuple[str, ...], seen: Observed, now: datetime
 ) -> Decision:
     """Record that the request itself is invalid, once; what it released before goes on as it is."""
-    told = record.phase == "Invalid" and record.reason == INVALID_REQUEST and record.problems == problems
+    wanted = _invalid(record, problems, INVALID_REQUEST)
+    last = next(iter(record.history), None)
+    told = last is not None and (last.reason, last.message) == (wanted.reason, wanted.message)
     if told and not _unhandled(request, record):
-        return replace(settle(request, record, seen), record=record)
+        return replace(settle(request, record, seen), record=wanted)
     return refuse(request, record, problems, INVALID_REQUEST, now)
 
 
 def stumble(record: Record, phase: Phase, reason: str, message: str) -> Record:
-    """Give the record that tells why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
-    return replace(record, phase=phase, reason=reason, message=one_line(message), problems=())
+    """Give the record that tells why a pass came to no end (Git is out of reach, or busy)."""
+    problems = record.problems if record.active else ()
+    return replace(record, phase=phase, reason=reason, message=one_line(message), problems=problems)

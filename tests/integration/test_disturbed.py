@@ -1,0 +1,259 @@
+"""What users, the cluster and hostile stages do behind the controller's back: told, survived, and never a hot loop."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from controller.core import names
+from controller.core.errors import Invalid, Refused, Transient
+from tests.support.world import REPOSITORY, World, project
+
+WEB = project("web", services={"web": 5000})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def released(world: World, files: dict[str, str] = WEB, **data: str) -> World:
+    """Give the world after a good run."""
+    world.source.push(files)
+    world.cluster.ask("iris", repository=REPOSITORY, **data)
+    assert world.finish_all().phase == "Ready"
+    return world
+
+
+def unlabel(world: World, kind: str, name: str) -> None:
+    """Take the labels off an object, as a careless `kubectl label` would: no watch selects it any more."""
+    world.cluster.stored[kind, name]["metadata"]["labels"] = {}
+
+
+# --- the release -----------------------------------------------------------------------------------
+
+
+def test_deleting_the_release_takes_no_service_down_and_the_next_run_writes_it_anew(world: World) -> None:
+    released(world)
+    world.cluster.remove("ConfigMap", "iris-release")
+    world.settle()
+    assert {kind for kind, _ in world.cluster.stored} >= {"Deployment", "Service"}
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.finish_all().phase == "Ready"
+    assert world.cluster.stored["ConfigMap", "iris-release"]["data"]["run"] == "2"
+
+
+def test_a_release_written_over_in_any_place_is_told_and_changes_nothing(world: World) -> None:
+    released(world)
+    data = world.cluster.stored["ConfigMap", "iris-release"]["data"]
+    data["objects"] = data["objects"].replace("name: iris--web", "name: iris--other")
+    assert world.settle().reason == "ReleaseUnreadable"
+    assert {name for kind, name in world.cluster.stored if kind == "Deployment"} == {"iris--web"}
+
+
+def test_an_invalid_request_beside_an_unreadable_release_is_no_hot_loop(world: World) -> None:
+    released(world)
+    world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"] = "]["
+    world.cluster.ask("iris", repository="ext::sh")
+    world.settle()
+    world.cluster.remove("ConfigMap", "iris-release")
+    assert world.settle().phase == "Invalid"
+
+
+def test_a_release_that_the_server_refuses_fails_the_run_with_the_cause(world: World) -> None:
+    world.source.push(WEB)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.cluster.refuse["create", "iris-release"] = Refused("too long: at most 1048576 bytes", forbidden=False)
+    kept = world.finish_all()
+    assert (kept.phase, kept.reason) == ("Failed", "RejectedByCluster")
+    assert "1048576" in kept.message
+
+
+def test_a_release_name_that_another_holds_makes_the_request_invalid(world: World) -> None:
+    world.source.push(WEB)
+    world.cluster.create({"kind": "ConfigMap", "metadata": {"name": "iris-release", "namespace": "test"}})
+    world.cluster.ask("iris", repository=REPOSITORY)
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Invalid", "NameTaken")
+
+
+# --- labels that someone took off -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("ConfigMap", "iris-status"),
+        ("ConfigMap", "iris-release"),
+        ("Deployment", "iris--web"),
+        ("Service", "iris--web"),
+    ],
+)
+def test_an_object_whose_labels_were_removed_is_found_and_labelled_again(world: World, kind: str, name: str) -> None:
+    released(world)
+    before = world.cluster.stored[kind, name]["metadata"]
+    unlabel(world, kind, name)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.finish_all().phase == "Ready"
+    after = world.cluster.stored[kind, name]["metadata"]
+    assert (after["labels"][names.REQUEST], after["uid"]) == ("iris", before["uid"])
+
+
+def test_a_full_volume_is_told_in_the_status(world: World) -> None:
+    released(world, project("a"))
+    aside = (world.root / "runs").rename(world.root / "aside")
+    (world.root / "runs").write_text("in the way")
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.settle().reason == "VolumeUnavailable"
+    (world.root / "runs").unlink()
+    aside.rename(world.root / "runs")
+    assert world.finish_all().run == 2
+
+
+def test_a_write_on_a_stale_view_leaves_no_stale_copy_on_the_volume(tmp_path: Path) -> None:
+    world = World(tmp_path, lagging=True)
+    released(world, project("a"))
+    stale = world.cluster.cached_status("iris")
+    assert stale
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    kept = world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="third", suspend="true")
+    world.cluster.sync()
+    world.cluster._heard["ConfigMap", "iris-status"] = stale  # noqa: SLF001 (a watch that lags)
+    world.pass_()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again", suspend="true")
+    world.cluster.remove("ConfigMap", "iris-status")
+    assert (world.settle().run, kept.run) == (2, 2)
+
+
+# --- a run that can't go on --------------------------------------------------------------------------
+
+
+def test_a_commit_that_is_gone_for_good_fails_the_run(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.source.fault = Invalid("RefNotFound", ["git.example/iris: the repository does not have this commit"])
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Failed", "RefNotFound")
+    assert not world.jobs()
+
+
+def test_a_refused_record_is_told_apart_from_a_defect(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.cluster.refuse["create", "iris-status"] = Refused("exceeded quota", forbidden=True)
+    with pytest.raises(Transient, match="quota"):
+        world.reconciler.reconcile("iris")
+    world.cluster.refuse.clear()
+    assert world.finish_all().phase == "Ready"
+
+
+def test_a_refused_deletion_is_no_defect_and_holds_up_no_run(world: World) -> None:
+    released(world, project("a"))
+    world.cluster.refuse["delete", "iris-a-1"] = Refused("a webhook says no", forbidden=True)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.finish_all().run == 2
+
+
+def test_a_job_deleted_without_its_pod_is_not_run_beside_it(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    pod = world.cluster.begin_pod(world.jobs()["iris-a-1"])
+    del world.cluster.stored["Job", "iris-a-1"]  # as by `kubectl delete job --cascade=orphan`
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Running", "JobDeleted")
+    assert not world.jobs()
+    (logs_of(world, "a") / "1.log").write_text("hello")
+    (logs_of(world, "a") / "1.json").write_text('{"exit_code": 0}')
+    world.cluster.remove("Pod", pod)
+    assert world.settle().phase == "Ready"
+
+
+# --- hostile stages ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"exit_code": Infinity}',
+        "[" * 9000,
+        '{"exit_code": 1, "message": "%s"}' % ("x" * 3_000_000),
+        '{"exit_code": 1, "message": "\\ud800"}',
+    ],
+)
+def test_what_a_hostile_stage_writes_for_its_end_fails_its_run_only(world: World, text: str) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    logs = logs_of(world, "a")
+    (logs / "1.log").write_text("hello")
+    (logs / "²2.log").write_text("hello")
+    (logs / "²").with_suffix(".log").write_text("hello")
+    (logs / "1.json").write_text(text)
+    world.cluster.remove("Job", "iris-a-1")
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Failed", "JobDeleted")
+    assert sum(map(len, world.data().values())) < 100_000
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/proc/self/environ"), Path.mkdir])
+def test_a_pipe_or_link_in_place_of_an_ending_neither_blocks_nor_leads_away(world: World, make: object) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    (logs_of(world, "a") / "1.log").write_text("hello")
+    make(logs_of(world, "a") / "1.json")  # type: ignore[operator]
+    world.cluster.remove("Job", "iris-a-1")
+    assert world.settle().reason == "JobDeleted"
+
+
+def logs_of(world: World, stage: str) -> Path:
+    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+    return world.root / "runs" / f"iris-{uid}" / "1" / "logs" / stage
+
+
+# --- what is kept --------------------------------------------------------------------------------------
+
+
+def test_the_folders_that_a_released_service_mounts_stay(world: World) -> None:
+    files = project("train >> web", services={"web": 5000})
+    released(world, files, keep_runs="1")
+    world.cluster.ask("iris", repository=REPOSITORY, keep_runs="1", trigger="again")
+    world.finish_all()
+    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+    assert (world.root / "runs" / f"iris-{uid}" / "1" / "artifacts").is_dir()
+
+
+def test_many_superseded_triggers_push_no_run_out_of_the_history(world: World) -> None:
+    released(world, project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="begin")
+    world.settle()
+    for number in range(80):
+        world.cluster.ask("iris", repository=REPOSITORY, trigger=f"t{number}")
+        world.pass_()
+    kept = world.finish_all()
+    assert {past.run for past in kept.history} >= {1, 2}
+
+
+def test_an_invalid_request_keeps_the_runs_that_it_asked_to_keep(world: World) -> None:
+    world.source.push(project("a"))
+    for number in range(8):
+        world.cluster.ask("iris", repository=REPOSITORY, keep_runs="9", trigger=str(number))
+        world.settle()
+        if number < 7:
+            world.finish_all()
+    world.cluster.ask("iris", repository="ext::sh", keep_runs="9")
+    world.finish_all()
+    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+    assert (world.root / "runs" / f"iris-{uid}" / "1").is_dir()
+
+
+def test_a_request_without_its_label_keeps_its_folders(world: World) -> None:
+    world.source.push({"bodywork.ini": "[default]\n"})
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    unlabel(world, "ConfigMap", "iris")
+    world.pass_()
+    assert list((world.root / "runs").iterdir())

@@ -1,0 +1,17 @@
+"""What keeps a key from coming back at a steady, short pace."""
+
+from controller.workqueue import WorkQueue
+
+
+def test_a_wait_that_does_not_end_grows_to_half_a_minute_and_begins_anew_after_a_good_pass() -> None:
+    queue = WorkQueue()
+    delays = [queue.wait("iris", 0.5) for _ in range(10)]
+    assert delays[:3] == [0.5, 1.0, 2.0]
+    assert delays[-1] == 30.0
+    queue.forget("iris")
+    assert queue.wait("iris", 0.5) == 0.5
+
+
+def test_a_long_wait_stays_as_long_as_it_was_wished() -> None:
+    queue = WorkQueue()
+    assert [queue.wait("iris", 60.0) for _ in range(3)] == [60.0] * 3
