@@ -169,7 +169,7 @@ def _value(option: Field[Any], environ: Mapping[str, str], flags: Mapping[str, o
     place, text = (variable, environ.get(variable, "")) if given is None else (flag, str(given))
     if not text and given is None:
         if option.default is MISSING:
-            raise ValueError(f"{variable}: missing; set it, or {flag}")
+            raise ValueError(f"{variable}: missing; set it")
         return {}
     try:
         return {option.name: option.metadata["parse"](text.strip())}

@@ -103,6 +103,14 @@ class Store:
             old = self._drop(new) if event == "DELETED" else self._set(new)
         self._tell([(old, None if event == "DELETED" else new)])
 
+    def leaving(self, name: str, uid: str, since: str) -> None:
+        """Note that we had an object deleted, so that nobody deletes it again before the watch says that it is gone."""
+        with self._lock:
+            old = self._objects.get(name)
+            if old and old["metadata"].get("uid") == uid:
+                marked = {"deletionTimestamp": since, **old["metadata"]}
+                self._objects[name] = {**old, "metadata": marked}
+
     def passed(self, version: str) -> None:
         """Note that the watch has told everything up to this version (a bookmark)."""
         with self._lock:

@@ -14,6 +14,7 @@ app = typer.Typer(
     name="coachwork",
     help="Turns a Git repository of Python stages into running Kubernetes workloads.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
 )

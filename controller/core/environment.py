@@ -7,7 +7,7 @@ UV_* stay the user's: they reach nothing but the user's own container.
 import re
 
 PREFIX = "COACHWORK_"
-RESERVED = frozenset({"GIT_COMMIT_HASH", "HOME", "PATH", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "USER"})
+RESERVED = frozenset({"GIT_COMMIT_HASH", "HOME", "LOGNAME", "PATH", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "USER"})
 NAME_LIMIT = 253  # as for a key of a Secret, which a variable's name also is
 REQUEST_LIMIT = 64 * 1024  # characters of all of a request's variables: they are recorded with each run
 VALUE_LIMIT = 32_768  # characters; Linux refuses one of 128 KiB and more when it starts a process

@@ -106,6 +106,7 @@ class ProjectTree:
     texts: Mapping[str, bytes]  # the project file, each FOLDER/config.ini and */requirements*.txt
     problems: tuple[str, ...] = ()  # of those files: leaves the checkout, too large, unreadable
     warnings: tuple[str, ...] = ()  # Git LFS pointers and other things that are no error yet
+    path: str = "."  # of the project in its repository
 
 
 # --- what the cluster holds -------------------------------------------------------------------------

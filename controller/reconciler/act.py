@@ -40,6 +40,12 @@ class Actor:
                     self._emit(request, action)
         return refusals
 
+    def prepare(self, actions: Iterable[Action]) -> None:
+        """Make the folders that the actions' pods need, before anything is recorded. Raises Transient."""
+        self.volume.prepare(
+            folder for action in actions if isinstance(action, Create | Apply) for folder in action.folders
+        )
+
     def _remove(self, action: Delete) -> Refusal | None:
         try:
             self.cluster.delete(action.kind, action.name, action.uid)
@@ -51,7 +57,6 @@ class Actor:
     def _put(self, request: Request, action: Create | Apply) -> Refusal | None:
         manifest = action.manifest
         name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-        self.volume.prepare(action.folders)
         try:
             self._write(request, action)
         except errors.Refused as refused:

@@ -1,7 +1,7 @@
 """The straight line of one pass: request and record in, decision out, record first, then the actions."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from controller.core import errors, layout, names, plan, project
@@ -74,6 +74,7 @@ class Reconciler:
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
+            self._actor.prepare(decision.actions)
             self._keep(known, decision)
         except (errors.Transient, errors.NotYet) as error:
             self._report(known, _stumbled(known.record, error))
@@ -149,6 +150,7 @@ class Reconciler:
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
+            record = replace(record, problems=(*record.problems, *context.renamed()))
         except errors.Invalid as invalid:
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)

@@ -41,10 +41,10 @@ def test_namespace_and_image_are_all_that_must_be_said() -> None:
     assert not settings.allow_file_repositories
 
 
-def test_what_must_be_said_and_is_not_is_named_with_variable_and_flag() -> None:
+def test_what_must_be_said_and_is_not_is_named() -> None:
     assert problems({}) == (
-        "COACHWORK_NAMESPACE: missing; set it, or --namespace",
-        "COACHWORK_IMAGE: missing; set it, or --image",
+        "COACHWORK_NAMESPACE: missing; set it",
+        "COACHWORK_IMAGE: missing; set it",
     )
 
 

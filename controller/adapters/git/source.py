@@ -95,7 +95,7 @@ class Git:
             digest = self._digest(repository, commit, project.relative_to(root).as_posix(), path)
             found = read(Reading(root, project, self._settings.max_files, self._settings.max_text))
             warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
-        return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings)
+        return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings, path)
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from controller.adapters.kube.kinds import KINDS, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
 from controller.adapters.watch import Store, Watch
-from controller.core import names
+from controller.core import names, times
 from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Children, Object
 
@@ -199,7 +200,7 @@ class Kube:
     def delete(self, kind: str, name: str, uid: str) -> None:
         """Delete it and its pods, in the background; nothing where this uid is gone. Raises Refused, NotYet, Transient.
 
-        It stays in the cache until the watch reports it gone.
+        It stays in the cache, as one that is being deleted, until the watch reports it gone.
         """
         row = permitted(kind, "delete")
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
@@ -207,6 +208,7 @@ class Kube:
         call = Call("delete", row.resource, "DELETE", row.path(self.namespace, name), body=body)
         with suppress(Conflict):  # no such name, or another object has it by now
             self._transport.call(call)
+            self._stores[row.name].leaving(name, uid, times.text(datetime.now(UTC)))
 
     def event(self, manifest: Object) -> None:
         """Create a core/v1 Event; one of that name that is there already is fine. Raises Refused, NotYet, Transient."""

@@ -32,6 +32,20 @@ class RunContext:
         """Give the name of a batch stage's Job."""
         return names.job(self.request, stage, self.run)
 
+    def renamed(self) -> tuple[str, ...]:
+        """Give a warning for each service whose name is not PROJECT--STAGE: the address that old code calls changed."""
+        wanted = {
+            name: f"{names.kubernetes_name(self.project)}--{names.kubernetes_name(name)}"
+            for name, stage in self.pipeline.stages.items()
+            if isinstance(stage.work, Service)
+        }
+        return tuple(
+            f"stage {name}: its service is {self.service_name(name)}, since {plain} is no name for a Service "
+            f"(use COACHWORK_URL_{names.variable(name)}, or shorten the project's name)"
+            for name, plain in wanted.items()
+            if plain != self.service_name(name)
+        )
+
     def follows_batch(self, stage: str) -> bool:
         """Whether a batch stage runs in a step before the stage's: then each run makes the service anew."""
         for step in self.pipeline.steps:

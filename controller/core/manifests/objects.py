@@ -74,7 +74,7 @@ def service_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
     name = context.service_name(stage.name)
     objects = [deployment(context, stage), _service(context, stage, name, stage.work)]
     alias = names.kubernetes_name(stage.name)
-    if context.pipeline.service_aliases and alias != name:
+    if context.pipeline.service_aliases and alias != name and alias[0].isalpha():
         objects.append(_service(context, stage, names.bounded(alias), stage.work))
     if stage.work.ingress:
         objects.append(_ingress(context, stage, name, stage.work))

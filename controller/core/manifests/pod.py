@@ -54,8 +54,15 @@ def _spec(context: RunContext, stage: Stage) -> Object:
     if isinstance(stage.work, Batch):
         spec["activeDeadlineSeconds"] = _backstop(context, stage.work)
     if policy.node:
-        spec["nodeSelector"] = {"kubernetes.io/hostname": policy.node}
+        spec["affinity"] = _on_node(policy.node)
     return spec
+
+
+def _on_node(name: str) -> Object:
+    """Give the affinity to one node by its name; the label kubernetes.io/hostname need not be equal to it."""
+    fields = [{"key": "metadata.name", "operator": "In", "values": [name]}]
+    terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
 
 
 def _backstop(context: RunContext, work: Batch) -> int:

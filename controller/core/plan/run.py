@@ -166,7 +166,8 @@ def _end(
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
     )
-    told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", f"run {record.run}: {message}")
+    news = message if good else f"run {record.run}: {message}"
+    told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", news)
     after = settle(request, ended, seen)
     return replace(after, actions=(told, *after.actions), outcome=outcome, requeue_after=0.0)
 

@@ -93,7 +93,7 @@ def _serving(record: Record, last: PastRun, released: Mapping[str, Iterable[Obje
     for stage, objects in released.items():
         name = next(iter(objects))["metadata"]["name"]
         fact = seen.deployments.get(name)
-        if fact is None or not fact.available:
+        if fact is None or fact.ready < fact.wanted:
             ready, wanted = (fact.ready, fact.wanted) if fact else (0, 1)
             cause = f": {fact.cause.message}" if fact and fact.cause else ""
             return _with(

@@ -1,5 +1,6 @@
 """What asks for a run, and the records that begin or refuse one."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -68,13 +69,22 @@ def queue(request: Request, record: Record) -> Record:
 def remember(record: Record, past: PastRun) -> tuple[PastRun, ...]:
     """Give the history with one more run, newest first, bounded.
 
-    What was no run goes before any run does, however much of it there was.
+    What was no run goes first; then the oldest of the good or of the other runs, of which there are more: both are
+    counted apart where it is about which to keep.
     """
     history = (past, *record.history)
     if len(history) <= HISTORY_LIMIT:
         return history
-    spare = max((number for number, item in enumerate(history) if number and not item.run), default=HISTORY_LIMIT)
+    kinds = Counter(map(_kind, history[1:]))
+    most = "none" if kinds["none"] else max(("good", "bad"), key=lambda kind: kinds[kind])
+    spare = max(number for number, item in enumerate(history) if number and _kind(item) == most)
     return history[:spare] + history[spare + 1 :]
+
+
+def _kind(past: PastRun) -> str:
+    if not past.run:
+        return "none"
+    return "good" if past.outcome == "Succeeded" else "bad"
 
 
 def start(

@@ -43,4 +43,6 @@ def _absent(tree: ProjectTree) -> str:
     found = sorted(paths, key=lambda path: (len(path.parts), str(path)))[:CANDIDATES]
     if not found:
         return f"{missing}: write one, or set path to the folder that holds it"
-    return f"{missing}; found " + ", ".join(f"{path}: set path: {path.parent}" for path in found)
+    return f"{missing}; found " + ", ".join(
+        f"{path}: set path: {PurePosixPath(tree.path) / path.parent}" for path in found
+    )

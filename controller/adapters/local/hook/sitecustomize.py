@@ -2,8 +2,8 @@
 
 Python imports a module of this name at its start (https://docs.python.org/3/library/site.html). The map is in
 COACHWORK_LOCAL_MAP: {"bind": {"5000": 45001}, "hosts": {"iris--serve": {"5000": 45001}}}. Standard library, Python
-3.8 or later. It reaches what goes through Python's `socket` module (Flask, uvicorn, gunicorn, requests, httpx, asyncio);
-what binds or looks up in C by itself (uvloop, grpc) has to use PORT and COACHWORK_URL_<STAGE>. A sitecustomize of the
+3.8 or later. It reaches what goes through Python's `socket` (Flask, uvicorn, gunicorn, requests, httpx, asyncio); what
+binds or looks up in C by itself (uvloop, grpc) has to use PORT and COACHWORK_URL_<STAGE>. A sitecustomize of the
 project's own comes first on the path, and is the only one then.
 """
 
