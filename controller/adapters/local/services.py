@@ -28,7 +28,7 @@ class Services:
             return
         pods = [pod for pod in self._store.of_kind("Pod") if _selects(live, pod) and is_ready(pod)]
         found = [address for pod in pods if (address := annotations(pod).get(LOCAL_ADDRESS))]
-        if annotations(live).get(LOCAL_ADDRESS) not in (found or [None]):
+        if annotations(live).get(LOCAL_ADDRESS) not in (found or (None,)):
             self._store.edit(live, lambda old: annotated(old, LOCAL_ADDRESS, found[0] if found else None))
 
 
