@@ -61,17 +61,24 @@ class Pod:
 
     def begin(self) -> None:
         """Make the pod's folders and start its container."""
-        mounts = folders(self._pod, self._machine, self.private)
-        for folder in (self.private, *mounts.values()):
-            folder.mkdir(parents=True, exist_ok=True)
         if seconds := self._pod["spec"].get("activeDeadlineSeconds"):
             self._after(seconds, self._too_late)
+        mounts = folders(self._pod, self._machine, self.private)
         try:
+            self.private.mkdir(mode=0o700, parents=True)
+            for folder in mounts.values():
+                folder.mkdir(parents=True, exist_ok=True)
             self._container = resolve(self._pod, self._machine, mounts, self._take_port(), self._address)
         except ConfigurationMissing as missing:
-            self._tell("Pending", {"waiting": {"reason": "CreateContainerConfigError", "message": str(missing)}})
-            return
-        self._run()
+            self._wait("CreateContainerConfigError", str(missing))
+        except OSError as error:
+            self._wait("CreateContainerError", str(error))
+        else:
+            self._run()
+
+    def _wait(self, reason: str, message: str) -> None:
+        """Show why the container can't be made; what it lacks does not appear later on this machine."""
+        self._tell("Pending", {"waiting": {"reason": reason, "message": message}})
 
     def _take_port(self) -> int:
         """Give the port of the pod's own, and have its Service find it there."""
