@@ -42,22 +42,28 @@ def mounted(manifest: Object, *mounts: Object) -> Object:
 
 
 def ended(cluster: LocalCluster) -> Object:
-    """Give how the only pod's container ended."""
+    """Give how the container of the Job's only pod ended."""
 
     def look() -> Any:
-        pods = cluster.objects("Pod")
-        statuses = pods[0].get("status", {}).get("containerStatuses") if pods else None
-        return statuses and statuses[0]["state"].get("terminated")
+        for pod in _pods(cluster):
+            for status in pod.get("status", {}).get("containerStatuses") or ():
+                return status["state"].get("terminated")
+        return None
 
     return dict(eventually(look))
 
 
-def output(cluster: LocalCluster, name: str = "j") -> str:
+def output(cluster: LocalCluster) -> str:
+    """Give what the Job's only pod wrote, once it ended."""
     ended(cluster)
-    (pod,) = [pod["metadata"]["name"] for pod in cluster.objects("Pod") if pod["metadata"]["name"].startswith(name)]
-    log = cluster.log(pod)
+    (pod,) = _pods(cluster)
+    log = cluster.log(pod["metadata"]["name"])
     assert log
     return log.read_text()
+
+
+def _pods(cluster: LocalCluster) -> list[Object]:
+    return [pod for pod in cluster.objects("Pod") if pod["metadata"]["labels"].get("job-name") == "j"]
 
 
 def alive(pid: int) -> bool:
@@ -138,8 +144,7 @@ def test_a_taken_port_is_moved_and_everyone_is_told(node: LocalCluster) -> None:
         assert address != f"http://127.0.0.1:{port}"
         env = [{"name": "COACHWORK_URL_SERVE", "value": f"http://serve:{port}"}]
         node.create(job("j", "echo $COACHWORK_URL_SERVE", container={"env": env}))
-        eventually(lambda: [item for item in node.objects("Job") if item.get("status", {}).get("succeeded")])
-        assert output(node, "j-").strip() == address
+        assert output(node).strip() == address
 
 
 # --- how it ends ---------------------------------------------------------------------------------------
