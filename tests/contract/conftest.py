@@ -63,7 +63,7 @@ def _local(root: Path) -> Iterator[World]:
         assert cluster.healthy
     finally:
         cluster.stop()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("local-")]
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("local-")])
     assert not list((root / "scratch").glob("*"))
 
 

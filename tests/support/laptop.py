@@ -139,7 +139,7 @@ def laptop(root: Path, secrets: Mapping[str, Mapping[str, str]] | None = None) -
         machine.app.stop()
         machine.cluster.stop()
     assert not list((root / "scratch").glob("*"))
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("local-", "worker-"))]
+    eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith(("local-", "worker-"))])
 
 
 __all__ = ["Laptop", "batch", "laptop", "project", "service"]
