@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controller.adapters.local import LocalCluster, Machine
+from controller.adapters.local.ports import Ports
 from controller.adapters.local.processes import parents_by_proc, parents_by_ps
 from controller.core.errors import Refused
 from controller.core.model import Object
@@ -145,6 +146,15 @@ def test_a_taken_port_is_moved_and_everyone_is_told(node: LocalCluster) -> None:
         env = [{"name": "COACHWORK_URL_SERVE", "value": f"http://serve:{port}"}]
         node.create(job("j", "echo $COACHWORK_URL_SERVE", container={"env": env}))
         assert output(node).strip() == address
+
+
+def test_two_clusters_of_one_machine_never_give_the_same_port() -> None:
+    ours, theirs = Ports(), Ports()
+    wanted = ours.promise("web", 1)  # nobody may listen there, or nobody else may once we have it
+    assert theirs.promise("web", wanted) != wanted
+    ours.close()
+    assert theirs.promise("other", wanted) == wanted
+    theirs.close()
 
 
 # --- how it ends ---------------------------------------------------------------------------------------

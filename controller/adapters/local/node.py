@@ -56,3 +56,4 @@ class Node:
         for remover in self._removers:
             remover.join()
         self._pods.clear()
+        self._ports.close()
