@@ -5,11 +5,13 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from controller.adapters.kube import Kube, connect
 from controller.adapters.kube.transport import Call, Timeouts, Transport, login
+from controller.adapters.local import LocalCluster, Machine
 from controller.core.errors import Conflict
 from controller.core.model import Object
 from tests.support.eventually import eventually
@@ -17,11 +19,15 @@ from tests.support.eventually import eventually
 
 @dataclass
 class World:
-    """A cluster to look at through the port, and what only its administrator may do."""
+    """A cluster to look at through the port, and the hands of a person with kubectl."""
 
-    kube: Kube
-    admin: Callable[..., Object]
-    """(method, path below the namespace, body) -> answer."""
+    kube: Kube | LocalCluster
+    remove: Callable[[str, str], None]
+    """(kind, name): delete an object."""
+    evict: Callable[[str], None]
+    """(name): ask the eviction API to delete a pod."""
+    admin: Callable[..., Object] = lambda *_: pytest.fail("only a real cluster has an administrator")
+    """(method, path, body) -> answer."""
     keys: list[str] = field(default_factory=list)
     listeners: list[Callable[[str], None]] = field(default_factory=list)
 
@@ -32,14 +38,33 @@ class World:
             listen(key)
 
 
-@pytest.fixture(params=["real"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+@pytest.fixture(params=["local", "real"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Give a cluster in which nothing is yet, watched and synced."""
-    assert request.param == "real"
+    if request.param == "local":
+        if request.node.get_closest_marker("real_only"):
+            pytest.skip("the local cluster does not model this")
+        yield from _local(tmp_path)
+        return
     kubeconfig = os.environ.get("KUBECONFIG")
     if not kubeconfig:
         pytest.skip("KUBECONFIG names no cluster")
     yield from _real(kubeconfig)
+
+
+def _local(root: Path) -> Iterator[World]:
+    """Make a cluster of this machine, whose Jobs are tried again at once."""
+    cluster = LocalCluster("contract", Machine(volume=root / "volume", scratch=root / "scratch", back_off=0.05))
+    world = World(cluster, cluster.remove, cluster.evict)
+    cluster.start(world.note)
+    try:
+        assert cluster.wait_synced(5)
+        yield world
+        assert cluster.healthy
+    finally:
+        cluster.stop()
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("local-")])
+    assert not list((root / "scratch").glob("*"))
 
 
 def _real(kubeconfig: str) -> Iterator[World]:
@@ -50,9 +75,17 @@ def _real(kubeconfig: str) -> Iterator[World]:
     def admin(method: str, path: str, body: Object | None = None) -> Object:
         return root.call(Call("admin", "any", method, path.format(namespace=namespace), body=body))
 
+    def remove(kind: str, name: str) -> None:
+        assert kind == "ConfigMap", "the controller deletes the others"
+        admin("DELETE", f"/api/v1/namespaces/{{namespace}}/configmaps/{name}")
+
+    def evict(name: str) -> None:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+        admin("POST", f"/api/v1/namespaces/{{namespace}}/pods/{name}/eviction", eviction)
+
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     admin("POST", "/api/v1/namespaces", manifest)
-    world = World(connect(namespace, kubeconfig=kubeconfig), admin)
+    world = World(connect(namespace, kubeconfig=kubeconfig), remove, evict, admin)
     try:
         eventually(lambda: _there(admin, "/api/v1/namespaces/{namespace}/serviceaccounts/default"))
         world.kube.start(world.note)

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from controller.adapters.local.admission import admit, duplicates
@@ -32,12 +33,12 @@ class LocalCluster:
 
     def __init__(self, namespace: str, machine: Machine) -> None:
         self.namespace = namespace
-        self._machine = machine
         self._on_key: Callable[[str], None] = lambda _key: None
         self._changes: deque[Change] = deque()
         self._scheduler = Scheduler()
         self._store = Store(namespace, self._note)
-        self._node = Node(self._store, self._scheduler, machine)
+        places = replace(machine, volume=machine.volume.absolute(), scratch=machine.scratch.absolute())
+        self._node = Node(self._store, self._scheduler, places)
         jobs = Jobs(self._store, self._scheduler, machine.back_off)
         deployments = Deployments(self._store, self._scheduler)
         services = Services(self._store)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from controller.adapters.local.machine import Machine
-from controller.adapters.local.pods import Pod, remove
+from controller.adapters.local.pods import Pod
 from controller.adapters.local.ports import Ports
 from controller.adapters.local.schedule import Scheduler
 from controller.adapters.local.store import Change, Store
@@ -26,7 +26,9 @@ class Node:
         uid = change.item["metadata"]["uid"]
         if change.new is None:
             if pod := self._pods.pop(uid, None):
-                self._removers = [*filter(threading.Thread.is_alive, self._removers), pod.forget()]
+                remover = threading.Thread(target=pod.tidy, name="local-remove", daemon=True)
+                remover.start()
+                self._removers = [*filter(threading.Thread.is_alive, self._removers), remover]
             return
         if change.old is None:
             self._pods[uid] = Pod(self._store, self._scheduler, self._machine, self._ports, change.new)
@@ -50,8 +52,8 @@ class Node:
             process.kill()
             process.join(KILLED)
         for pod in self._pods.values():
-            pod.halt()
-            remove(pod.private)
+            pod.tidy()
         for remover in self._removers:
             remover.join()
         self._pods.clear()
+        self._ports.close()

@@ -4,7 +4,6 @@ Every method runs in the scheduler's thread. It refuses nothing: admission has s
 """
 
 import shutil
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -46,7 +45,7 @@ class Pod:
         self._store, self._scheduler, self._machine, self._ports, self._pod = store, scheduler, machine, ports, pod
         self.private = machine.scratch / f"{pod['metadata']['name'][:40]}-{pod['metadata']['uid'][:8]}"
         self.process: Process | None = None
-        self._prober: Prober | None = None
+        self._probers: list[Prober] = []  # the last is the present one
         self._container: Container | None = None
         self._timers: list[Timer] = []
         self._started = self._reason = ""
@@ -61,17 +60,24 @@ class Pod:
 
     def begin(self) -> None:
         """Make the pod's folders and start its container."""
-        mounts = folders(self._pod, self._machine, self.private)
-        for folder in (self.private, *mounts.values()):
-            folder.mkdir(parents=True, exist_ok=True)
         if seconds := self._pod["spec"].get("activeDeadlineSeconds"):
             self._after(seconds, self._too_late)
+        mounts = folders(self._pod, self._machine, self.private)
         try:
+            self.private.mkdir(mode=0o700, parents=True)
+            for folder in mounts.values():
+                folder.mkdir(parents=True, exist_ok=True)
             self._container = resolve(self._pod, self._machine, mounts, self._take_port(), self._address)
         except ConfigurationMissing as missing:
-            self._tell("Pending", {"waiting": {"reason": "CreateContainerConfigError", "message": str(missing)}})
-            return
-        self._run()
+            self._wait("CreateContainerConfigError", str(missing))
+        except OSError as error:
+            self._wait("CreateContainerError", str(error))
+        else:
+            self._run()
+
+    def _wait(self, reason: str, message: str) -> None:
+        """Show why the container can't be made; what it lacks does not appear later on this machine."""
+        self._tell("Pending", {"waiting": {"reason": reason, "message": message}})
 
     def _take_port(self) -> int:
         """Give the port of the pod's own, and have its Service find it there."""
@@ -106,7 +112,8 @@ class Pod:
         self._tell("Running", {"running": {"startedAt": self._started}}, ready=probe is None)
         if probe:
             port = self._container.port or _number(probe)
-            self._prober = Prober(probe, port, self._soon(partial(self._is_ready, self.process)))
+            prober = Prober(probe, port, self._soon(partial(self._is_ready, self.process)))
+            self._probers = [*self._probers[-1:], prober]
 
     def _is_ready(self, process: Process, ready: bool) -> None:
         if process is self.process and not self._over:
@@ -116,8 +123,8 @@ class Pod:
 
     def _ended(self, code: int) -> None:
         self.process = None
-        if self._prober:
-            self._prober.stop()
+        for prober in self._probers:
+            prober.stop()
         self._end(code, "Error" if code else "Completed", self._message())
 
     def _end(self, code: int, reason: str, message: str) -> None:
@@ -186,16 +193,12 @@ class Pod:
             self.process.terminate()
             self._after(grace, self.process.kill)
 
-    def forget(self) -> threading.Thread:
-        """Remove the pod's private folders, in a thread that is given: they can be large."""
-        remover = threading.Thread(target=remove, args=(self.private,), name="local-remove", daemon=True)
-        remover.start()
-        return remover
-
-    def halt(self) -> None:
-        """Probe no more: the cluster is being stopped."""
-        if self._prober:
-            self._prober.stop()
+    def tidy(self) -> None:
+        """Probe no more, and remove the pod's private folders: from another thread, since they can be large."""
+        for prober in self._probers:
+            prober.stop()
+            prober.join()
+        remove(self.private)
 
     # --- what is shown -----------------------------------------------------------------------------
 

@@ -1,7 +1,16 @@
-"""TCP ports of this machine for the pods of services: the one that was asked for, or a free one where it is taken."""
+"""TCP ports of this machine for the pods of services: the one that was asked for, or a free one where it is taken.
 
+A port that is given but not yet listened on looks free: a file lock keeps other local clusters of this user off it.
+"""
+
+import fcntl
+import itertools
+import os
 import socket
+import tempfile
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 ADDRESS = "127.0.0.1"
 
@@ -13,6 +22,7 @@ class Ports:
         self._lock = threading.Lock()
         self._promised: dict[str, int] = {}  # by service
         self._held: dict[str, int] = {}  # by pod uid
+        self._locks: dict[int, int] = {}  # port -> descriptor of its locked file
 
     def promise(self, service: str, wanted: int) -> int:
         """Give the port at which a service will be, though it has no pod yet."""
@@ -22,27 +32,43 @@ class Ports:
             return self._promised[service]
 
     def take(self, holder: str, service: str, wanted: int) -> int:
-        """Give the port of a pod (by its uid) of a service: its own again, the promised, the wanted or a free one."""
+        """Give the port of a pod (by its uid) of a service: the promised, the wanted or a free one."""
         with self._lock:
-            if holder not in self._held:
-                promised = self._promised.get(service, 0)
-                good = promised and promised not in self._held.values() and is_free(promised)
-                self._held[holder] = promised if good else self._pick(wanted)
-                self._promised.setdefault(service, self._held[holder])
+            promised = self._promised.get(service, 0)
+            good = promised and promised not in self._held.values() and is_free(promised)
+            self._held[holder] = promised if good else self._pick(wanted)
+            self._promised.setdefault(service, self._held[holder])
             return self._held[holder]
 
     def release(self, holder: str) -> None:
         """Take a pod's port back."""
         with self._lock:
-            self._held.pop(holder, None)
+            port = self._held.pop(holder, 0)
+            if port not in self._promised.values() and port in self._locks:
+                os.close(self._locks.pop(port))
+
+    def close(self) -> None:
+        """Take all ports back."""
+        with self._lock:
+            for descriptor in self._locks.values():
+                os.close(descriptor)
+            self._locks.clear()
 
     def _pick(self, wanted: int) -> int:
-        taken = {*self._promised.values(), *self._held.values()}
-        if wanted not in taken and is_free(wanted):
-            return wanted
-        while (port := _free()) in taken:
-            pass
-        return port
+        candidates = itertools.chain([wanted], iter(_free, 0))
+        return next(port for port in candidates if port not in self._locks and is_free(port) and self._locked(port))
+
+    def _locked(self, port: int) -> bool:
+        """Lock a port against other local clusters; False where one has it."""
+        folder = Path(tempfile.gettempdir(), f"coachwork-ports-{os.getuid()}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder / str(port), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._locks[port] = descriptor
+            return True
+        os.close(descriptor)
+        return False
 
 
 def is_free(port: int) -> bool:

@@ -26,6 +26,10 @@ class Prober:
         """Ask no more; an answer that is on its way is not told."""
         self._stop.set()
 
+    def join(self) -> None:
+        """Wait until an answer that is on its way has come, or its time is over."""
+        self._thread.join()
+
     def _run(self) -> None:
         period, allowed = self._probe.get("periodSeconds", 10), self._probe.get("failureThreshold", 3)
         ready, failures = False, 0

@@ -71,11 +71,12 @@ def sweep(group: int, mark: str) -> None:
 
 def family(root: int, mark: str) -> list[int]:
     """Give the living processes below `root`, and those that carry the pod's mark."""
-    parents = _table()
+    linux = _PROC.is_dir()
+    parents = parents_by_proc() if linux else parents_by_ps()
     found = [root]
     for parent in found:
         found.extend(pid for pid, above in parents.items() if above == parent)
-    return [pid for pid in parents if pid in found[1:] or (_PROC.is_dir() and _carries(pid, mark))]
+    return [pid for pid in parents if pid in found[1:] or (linux and _carries(pid, mark))]
 
 
 def _kill(group: int, pids: Sequence[int]) -> None:
@@ -86,11 +87,14 @@ def _kill(group: int, pids: Sequence[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _table() -> dict[int, int]:
-    """Give the parent of each living process: from proc(5) where it is, else from ps(1)."""
-    if _PROC.is_dir():
-        found = (_stat(pid) for pid in [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()])
-        return {pid: parent for pid, parent, state in found if state not in ("Z", "X", "")}
+def parents_by_proc() -> dict[int, int]:
+    """Give the parent of each living process from proc(5): Linux."""
+    found = [_stat(int(entry.name)) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    return {pid: parent for pid, parent, state in found if state not in ("Z", "X", "")}
+
+
+def parents_by_ps() -> dict[int, int]:
+    """Give the parent of each living process from ps(1): everywhere else."""
     command = ["ps", "-A", "-o", "pid=,ppid=,stat="]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
     rows = [line.split() for line in listed.splitlines()]

@@ -1,0 +1,188 @@
+"""The whole app on one machine: real repositories, a real volume, real processes, no cluster."""
+
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.laptop import Laptop, batch, laptop, project, service
+
+SAVE = """
+import os, pathlib
+pathlib.Path(os.environ["COACHWORK_ARTIFACTS"], "model").write_text("trained")
+"""
+LOAD = """
+import os, pathlib
+artifacts = pathlib.Path(os.environ["COACHWORK_ARTIFACTS"])
+artifacts.joinpath("report").write_text((artifacts / "model").read_text() + " and read " + os.environ["COACHWORK_RUN"])
+"""
+ANSWER = """
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"VERSION")
+http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+SLOW = """
+import os, pathlib, time
+artifacts = pathlib.Path(os.environ["COACHWORK_ARTIFACTS"])
+with open(artifacts / "starts", "a") as starts:
+    starts.write("x")
+while not (artifacts / "go-on").exists():
+    time.sleep(0.01)
+"""
+
+KILLS = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # how a killed thread ends
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Laptop]:
+    with laptop(tmp_path, {"aws": {"KEY": "hush"}}) as machine:
+        yield machine
+
+
+def get(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own service
+        return str(answer.read().decode())
+
+
+def test_the_steps_of_a_project_run_one_after_the_other_and_share_artifacts(machine: Laptop) -> None:
+    machine.repository.commit(project("save >> load", save=batch(SAVE), load=batch(LOAD)))
+    machine.ask()
+    machine.wait("Ready")
+    assert machine.artifact("report") == "trained and read 1"
+
+
+def test_a_failing_stage_fails_the_run_with_its_own_words(machine: Laptop) -> None:
+    machine.repository.commit(project("train", train=batch("raise ValueError('no data')\n")))
+    machine.ask()
+    status = machine.wait("Failed")
+    assert status["message"] == "stage train: train/run.py:1: exited with code 1: ValueError: no data"
+
+
+def test_a_stage_that_fails_once_is_tried_again(machine: Laptop) -> None:
+    script = "import os, sys\nsys.exit(os.environ['COACHWORK_ATTEMPT'] == '1')\n"
+    files = batch(script) | {"config.ini": batch("")["config.ini"].replace("RETRIES = 0", "RETRIES = 1")}
+    machine.repository.commit(project("train", train=files))
+    machine.ask()
+    machine.wait("Ready")
+    (job,) = machine.cluster.objects("Job")
+    assert (job["status"]["failed"], job["status"]["succeeded"]) == (1, 1)
+
+
+def test_a_stage_gets_its_secrets_and_no_others(machine: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL_SECRET", "leak")
+    script = "import os, sys\nsys.exit(os.environ['KEY'] != 'hush' or 'SHELL_SECRET' in os.environ)\n"
+    machine.repository.commit(project("train", train=batch(script, more="[secrets]\nKEY = aws\n")))
+    machine.ask()
+    machine.wait("Ready")
+
+
+def test_a_missing_secret_is_told_while_the_stage_waits(machine: Laptop) -> None:
+    machine.repository.commit(project("train", train=batch("", more="[secrets]\nKEY = gcp\n")))
+    machine.ask()
+    eventually(lambda: 'secret "gcp" not found' in machine.status().get("message", ""))
+    assert machine.status()["phase"] == "Running"
+
+
+def test_a_broken_new_version_of_a_service_is_rolled_back_and_the_old_answers_all_the_time(machine: Laptop) -> None:
+    machine.repository.commit(project("web", web=service(ANSWER.replace("VERSION", "one"), 5000)))
+    machine.ask()
+    machine.wait("Ready")
+    address = machine.cluster.addresses()["demo--web"]
+    with answering(lambda: get(address) == "one"):
+        machine.repository.commit(project("web", web=service("raise ImportError('broken')\n", 5000, start=2)))
+        machine.trigger("second")
+        status = machine.wait("Failed", run=2)
+        assert "ImportError: broken" in status["message"]
+        eventually(lambda: len(machine.cluster.objects("Pod")) == 1)
+    assert machine.cluster.addresses()["demo--web"] == address
+
+
+class answering:  # noqa: N801 - reads as what it holds
+    """Asks a service again and again, and fails if it ever does not answer."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        self.ask, self.over, self.answers = ask, threading.Event(), list[bool]()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self) -> None:
+        while not self.over.wait(0.01):
+            try:
+                self.answers.append(self.ask())
+            except OSError:
+                self.answers.append(False)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+        assert all(self.answers)
+        assert self.answers
+
+
+def test_two_services_on_one_port_both_run_and_know_each_other(machine: Laptop) -> None:
+    asking = ANSWER.replace('b"VERSION"', 'os.environ["COACHWORK_URL_OTHER"].encode()')
+    web, other = service(asking, 5000), service(ANSWER.replace("VERSION", "other"), 5000)
+    machine.repository.commit(project("web, other", web=web, other=other))
+    machine.ask()
+    machine.wait("Ready")
+    addresses = machine.cluster.addresses()
+    assert addresses["demo--web"] != addresses["demo--other"]
+    assert get(get(addresses["demo--web"])) == "other"
+
+
+def test_deleting_the_request_removes_everything(machine: Laptop) -> None:
+    files = project("train >> web", train=batch(SAVE), web=service(ANSWER, 5000))
+    machine.repository.commit(files)
+    machine.ask()
+    machine.wait("Ready")
+    machine.cluster.remove("ConfigMap", "demo")
+    kinds = ("ConfigMap", "Job", "Deployment", "Service", "Pod")
+    eventually(lambda: not any(machine.cluster.objects(kind) for kind in kinds), 30)
+    eventually(lambda: not list(machine.volume.glob("runs/demo-*")))
+
+
+@KILLS
+def test_a_controller_that_was_killed_in_the_middle_of_a_stage_goes_on_with_it(machine: Laptop) -> None:
+    machine.repository.commit(project("slow >> load", slow=batch(SLOW + SAVE), load=batch(LOAD)))
+    machine.ask()
+    eventually(lambda: machine.artifact("starts"))
+    machine.kill()
+    machine.begin()
+    (artifacts,) = machine.volume.glob("runs/demo-*/1/artifacts")
+    (artifacts / "go-on").touch()
+    machine.wait("Ready")
+    assert machine.artifact("starts") == "x"
+    assert [job["metadata"]["name"] for job in machine.cluster.objects("Job")] == ["demo-slow-1", "demo-load-1"]
+
+
+@KILLS
+def test_a_stage_that_ended_while_no_controller_ran_is_found_done(machine: Laptop) -> None:
+    machine.repository.commit(project("slow", slow=batch(SLOW)))
+    machine.ask()
+    eventually(lambda: machine.artifact("starts"))
+    machine.kill()
+    (artifacts,) = machine.volume.glob("runs/demo-*/1/artifacts")
+    (artifacts / "go-on").touch()
+    eventually(lambda: machine.cluster.objects("Job")[0]["status"].get("succeeded"))
+    machine.begin()
+    machine.wait("Ready")
+    assert machine.artifact("starts") == "x"
+
+
+def test_a_deleted_record_is_restored_and_starts_nothing(machine: Laptop) -> None:
+    machine.repository.commit(project("save", save=batch(SAVE)))
+    machine.ask()
+    before = machine.wait("Ready")
+    (job,) = machine.cluster.objects("Job")
+    machine.cluster.remove("ConfigMap", "demo-status")
+    eventually(lambda: machine.status() == before)
+    assert machine.cluster.objects("Job") == [job]

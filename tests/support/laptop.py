@@ -1,0 +1,145 @@
+"""The whole app on this machine: real Git repositories, a real volume, real launcher processes."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from controller.adapters.git import Git, GitSettings
+from controller.adapters.local import LocalCluster, Machine
+from controller.adapters.telemetry import Metrics
+from controller.adapters.volume import Volume
+from controller.app.running import App
+from controller.core import names
+from controller.core.model import Object
+from controller.settings import load
+from tests.support.eventually import eventually
+from tests.support.gitserver import Repository
+
+NAMESPACE = "laptop"
+BATCH = "[default]\nSTAGE_TYPE = batch\nEXECUTABLE_SCRIPT = run.py\n[batch]\nRETRIES = 0\n"
+
+
+def batch(script: str, *, more: str = "") -> dict[str, str]:
+    """Give the files of a batch stage, below its folder."""
+    return {"config.ini": BATCH + more, "run.py": script}
+
+
+def service(script: str, port: int, *, start: int = 20) -> dict[str, str]:
+    """Give the files of a service stage, below its folder."""
+    config = "[default]\nSTAGE_TYPE = service\nEXECUTABLE_SCRIPT = run.py\n"
+    return {"config.ini": f"{config}[service]\nPORT = {port}\nMAX_STARTUP_TIME_SECONDS = {start}\n", "run.py": script}
+
+
+def project(dag: str, **stages: Mapping[str, str]) -> dict[str, str]:
+    """Give the files of a project."""
+    files = {"bodywork.ini": f"[default]\nPROJECT_NAME = demo\n[workflow]\nDAG = {dag}\n"}
+    return files | {f"{stage}/{name}": text for stage, texts in stages.items() for name, text in texts.items()}
+
+
+class Killed(BaseException):
+    """The process is gone: no handler of ours may see it."""
+
+
+class Connection:
+    """What an app holds of the cluster. Once severed, each call ends its thread: the app has been killed."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster, self._severed = cluster, threading.Event()
+
+    def sever(self) -> None:
+        self._severed.set()
+
+    def stop(self) -> None:
+        """Leave the cluster to the next app."""
+
+    def __getattr__(self, name: str) -> Any:
+        if self._severed.is_set():
+            raise Killed
+        return getattr(self._cluster, name)
+
+
+@dataclass
+class Laptop:
+    """One machine, one repository, one request `demo`; apps come and go."""
+
+    root: Path
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.volume = self.root / "volume"
+        self.volume.mkdir()
+        self.repository = Repository(self.root / "repository")
+        self.repository.folder.mkdir()
+        self.repository.git("init", "--quiet", "--initial-branch=main")
+        machine = Machine(volume=self.volume, scratch=self.root / "scratch", secrets=self.secrets, back_off=0.1)
+        self.cluster = LocalCluster(NAMESPACE, machine)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start an app."""
+        flags = {"namespace": NAMESPACE, "image": "python:3.12", "volume": self.volume, "workers": 2}
+        settings = load({}, {**flags, "allow_file_repositories": True})
+        self.connection = Connection(self.cluster)
+        git = Git(self.volume, GitSettings(allow_file=True))
+        self.app = App(settings, self.connection, Volume(self.volume), git, Metrics("0"))
+        assert self.app.start(threading.Event())
+
+    def kill(self) -> None:
+        """Let the app die where it stands; what it started lives on."""
+        self.connection.sever()
+        self.app.stop()
+
+    def ask(self, **data: str) -> Object:
+        """Create the request."""
+        metadata = {"name": "demo", "labels": {names.ROLE: names.ROLE_REQUEST}}
+        keys = {"repository": f"file://{self.repository.folder}", **data}
+        return self.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": keys})
+
+    def trigger(self, text: str) -> None:
+        """Have the request run again."""
+        item = self.cluster.get("ConfigMap", "demo")
+        assert item
+        annotations = {names.TRIGGER: text}
+        self.cluster.replace({**item, "metadata": {**item["metadata"], "annotations": annotations}})
+
+    def status(self) -> Mapping[str, str]:
+        """Give the record as `kubectl` would show it; {} if there is none."""
+        item = self.cluster.get("ConfigMap", "demo-status")
+        return item["data"] if item else {}
+
+    def wait(self, phase: str, run: int = 1) -> Mapping[str, str]:
+        """Wait until that run has ended in that phase; give the record."""
+
+        def there() -> bool:
+            status = self.status()
+            over = status.get("run") == str(run) and "finished" in status
+            assert not over or status["phase"] in (phase, "Degraded"), status
+            return over and status["phase"] == phase
+
+        eventually(there, 30)
+        return self.status()
+
+    def artifact(self, name: str) -> str:
+        """Give the text of the newest artifact of this name, "" if there is none."""
+        found = sorted(self.volume.glob(f"runs/demo-*/*/artifacts/{name}"))
+        return found[-1].read_text() if found else ""
+
+
+@contextmanager
+def laptop(root: Path, secrets: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Laptop]:
+    """Give a machine with an app; in the end nothing of it runs on."""
+    machine = Laptop(root, secrets or {})
+    try:
+        yield machine
+        assert not machine.app.trouble()
+    finally:
+        machine.app.stop()
+        machine.cluster.stop()
+    assert not list((root / "scratch").glob("*"))
+    eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith(("local-", "worker-"))])
+
+
+__all__ = ["Laptop", "batch", "laptop", "project", "service"]
