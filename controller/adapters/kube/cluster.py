@@ -6,16 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from controller.adapters.kube import fields
 from controller.adapters.kube.kinds import KINDS, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
 from controller.adapters.watch import Store, Watch
 from controller.core import names, times
-from controller.core.errors import AlreadyExists, Conflict
+from controller.core.errors import Conflict
 from controller.core.model import Children, Object
 
 PAGE = 100  # objects of one list page
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+JSON_PATCH = "application/json-patch+json"
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 
 
@@ -183,8 +185,26 @@ class Kube:
         """Server-side apply, forced. Raises Conflict where metadata.uid is not that object's, Refused, Transient."""
         row = permitted(manifest["kind"], "apply")
         path = row.path(self.namespace, manifest["metadata"]["name"])
+        cached = self._stores[row.name].get(manifest["metadata"]["name"])
+        if cached is None or fields.created(cached):
+            self._hand_over(row, path, manifest["metadata"].get("uid"))
         query = (("fieldManager", names.MANAGER), ("force", "true"))
         return self._written(row, Call("patch", row.resource, "PATCH", path, query, manifest, APPLY))
+
+    def _hand_over(self, row: Kind, path: str, uid: str | None) -> None:
+        """Let what our create set count as applied. Raises Conflict where somebody wrote meanwhile, Transient."""
+        try:
+            live = self._transport.call(Call("get", row.resource, "GET", path))
+        except Missing:
+            return  # the apply says so itself
+        metadata = live["metadata"]
+        if metadata["uid"] != uid or not fields.created(live):
+            return
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": fields.as_applied(metadata["managedFields"])},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        ]
+        self._written(row, Call("patch", row.resource, "PATCH", path, body=patch, content_type=JSON_PATCH))
 
     def replace(self, manifest: Object) -> Object:
         """Update, with metadata.resourceVersion as the precondition. Raises Conflict if that has moved on, Refused.
@@ -209,11 +229,6 @@ class Kube:
         with suppress(Conflict):  # no such name, or another object has it by now
             self._transport.call(call)
             self._stores[row.name].leaving(name, uid, times.text(datetime.now(UTC)))
-
-    def event(self, manifest: Object) -> None:
-        """Create a core/v1 Event; one of that name that is there already is fine. Raises Refused, NotYet, Transient."""
-        with suppress(AlreadyExists):
-            self.create(manifest)
 
     def _written(self, row: Kind, call: Call) -> Object:
         """Do a write, and let the cache know what came of it."""
@@ -260,7 +275,7 @@ def _trimmer(row: Kind) -> Callable[[Object], Object]:
     def trim(item: Object) -> Object:
         metadata = dict(item["metadata"])
         entries = metadata.pop("managedFields", None)
-        if row.name == "Deployment" and entries:  # tells when we last applied; the fields themselves nobody reads
+        if entries and row.name not in ("Pod", "Job", "Event"):  # says how and when we wrote; which fields nobody reads
             metadata["managedFields"] = [{k: v for k, v in entry.items() if k != "fieldsV1"} for entry in entries]
         return {**item, "apiVersion": row.api_version, "kind": row.name, "metadata": metadata}
 

@@ -49,7 +49,7 @@ class Call:
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
-    body: Object | None = None
+    body: Object | list[Object] | None = None
     content_type: str = "application/json"
 
 
