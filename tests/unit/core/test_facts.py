@@ -375,8 +375,22 @@ def test_a_rolled_out_service_has_no_cause_whatever_its_pods_went_through() -> N
 
 TEXT = st.sampled_from(["", "True", "False", "2026-11-23T14:54:34Z", "[", '{"reason": "x", "message": "y"}'])
 REASON = st.sampled_from(
-    "Failed Complete Ready ErrImagePull OOMKilled FailedCreate FailedMount Unschedulable StartError ReplicaFailure"
-    " ProgressDeadlineExceeded Progressing PodScheduled RunContainerError".split()
+    [
+        "Failed",
+        "Complete",
+        "Ready",
+        "ErrImagePull",
+        "OOMKilled",
+        "FailedCreate",
+        "FailedMount",
+        "Unschedulable",
+        "StartError",
+        "ReplicaFailure",
+        "ProgressDeadlineExceeded",
+        "Progressing",
+        "PodScheduled",
+        "RunContainerError",
+    ]
 )
 NUMBER = st.integers(0, 130)
 
