@@ -78,6 +78,8 @@ class Reconciler:
         if decision.outcome:
             self._keep_run(known.request, decision.record)
         self._report(known, decision.record)
+        if decision.outcome:
+            self._metrics.run_ended(decision.outcome)
         refused = self._actor.carry_out(known.request, decision.actions)
         if decision.outcome:
             self._tidy(known.request, decision, seen)
@@ -218,8 +220,7 @@ class Reconciler:
         self._volume.keep_run(layout.run(request.name, request.uid, record.run) / "run.json", run)
 
     def _tidy(self, request: Request, decision: Decision, seen: Observed) -> None:
-        self._metrics.run_ended(decision.outcome)
-        kept = plan.kept_runs(decision.record, request.keep_runs, seen.release)
+        kept = plan.kept_runs(decision.record, request.keep_runs, seen)
         self._volume.keep_only(request.name, request.uid, kept)
 
 

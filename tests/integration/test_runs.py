@@ -363,3 +363,17 @@ def test_a_release_that_someone_wrote_over_is_told_and_nothing_is_removed(world:
     world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"] = "]["
     assert world.settle().reason == "ReleaseUnreadable"
     assert world.cluster.of_kind("Deployment")
+
+
+def test_deleting_the_release_takes_no_service_down_and_the_next_run_writes_it_anew(world: World) -> None:
+    world.source.push(project("web", services={"web": 5000}))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    before = world.cluster.stored["Deployment", "iris--web"]
+    world.cluster.remove("ConfigMap", "iris-release")
+    assert (world.settle().phase, world.record().reason) == ("Degraded", "ReleaseMissing")
+    assert world.cluster.stored["Deployment", "iris--web"] == before
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.finish_all().phase == "Ready"
+    assert world.cluster.stored["ConfigMap", "iris-release"]["data"]["run"] == "2"
+    assert world.cluster.stored["Deployment", "iris--web"]["metadata"]["labels"][names.RUN] == "2"

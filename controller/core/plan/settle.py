@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from controller.core import manifests
+from controller.core import manifests, names
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.model import Object, PastRun, Phase, Record, Request
 from controller.core.plan.converge import converge
@@ -16,6 +16,7 @@ from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.record import one_line
 
 INVALID_REQUEST = "InvalidRequest"
+_GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it anew"
 
 
 def settle(request: Request, record: Record, seen: Observed) -> Decision:
@@ -24,7 +25,8 @@ def settle(request: Request, record: Record, seen: Observed) -> Decision:
     actions: list[Action] = list(stale_jobs(record, seen))
     for stage, objects in released.items():
         actions += converge(stage, objects, seen, request.uid)
-    actions += _unreleased(request.uid, released, seen)
+    if not _unknown_release(record, seen):
+        actions += _unreleased(request.uid, released, seen)
     return Decision(_phase(request, record, released, seen), tuple(actions))
 
 
@@ -61,6 +63,14 @@ def _unreleased(uid: str, released: Mapping[str, Iterable[Object]], seen: Observ
             yield Delete("Deployment", fact.name, fact.uid)
 
 
+def _unknown_release(record: Record, seen: Observed) -> bool:
+    """Whether someone deleted NAME-release: what runs may well be what was released, and stays."""
+    served = any(
+        fact.owner == record.request_uid and fact.run <= record.release_run for fact in seen.deployments.values()
+    )
+    return seen.release is None and bool(record.release_run) and served
+
+
 def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:
     last = next(
         (past for past in record.history if past.outcome != "Superseded" and past.reason != INVALID_REQUEST), None
@@ -73,6 +83,8 @@ def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Obj
         return _with(record, "Pending", "WaitingForTrigger", "waits for a trigger: run-on-create is false")
     if last.outcome == "Invalid":
         return replace(_with(record, "Invalid", last.reason, last.message), problems=record.problems)
+    if last.outcome == "Succeeded" and _unknown_release(record, seen):
+        return _with(record, "Degraded", "ReleaseMissing", f"ConfigMap {names.release_of(request.name)} {_GONE}")
     if last.outcome == "Succeeded":
         return _serving(record, last, released, seen)
     return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
@@ -96,9 +108,10 @@ def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:
     return replace(record, phase=phase, reason=reason, message=one_line(message))
 
 
-def kept_runs(record: Record, keep: int, release: Object | None) -> frozenset[int]:
+def kept_runs(record: Record, keep: int, seen: Observed) -> frozenset[int]:
     """Give the runs whose folders stay: the newest `keep` good and failed ones each, and what serves or runs."""
     good = [past.run for past in record.history if past.run and past.outcome == "Succeeded"]
     bad = [past.run for past in record.history if past.run and past.outcome != "Succeeded"]
-    serving = {run_of(item) for item in (manifests.release_objects(release) if release else ())}
+    released = manifests.release_objects(seen.release) if seen.release else ()
+    serving = {*map(run_of, released), *(fact.run for fact in seen.deployments.values())}
     return frozenset({*good[:keep], *bad[:keep], *serving, record.release_run, record.run, 0})
