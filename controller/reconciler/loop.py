@@ -51,10 +51,15 @@ class Reconciler:
         if configmap is None or "deletionTimestamp" in configmap["metadata"]:
             self._forget(name)
             return None
-        decision, refusals = self._pass(configmap, ())
-        if refusals:
-            self._pass(configmap, refusals)
-            raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
+        try:
+            decision, refusals = self._pass(configmap, ())
+            if refusals:
+                self._pass(configmap, refusals)
+                raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
+        except errors.Conflict as conflict:
+            raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
+        except errors.Refused as refused:  # of a look-up, a deletion or the record: no stage's fault
+            raise errors.Transient("RejectedByCluster", str(refused)) from refused
         return decision.requeue_after
 
     def _forget(self, name: str) -> None:
