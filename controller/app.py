@@ -22,7 +22,7 @@ from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.adapters.web import WebServer
 from controller.core import errors
-from controller.reconciler import Cluster, Reconciler
+from controller.reconciler import Cluster, Reconciler, Source
 from controller.settings import Settings, policy
 from controller.workqueue import WorkQueue
 
@@ -60,7 +60,7 @@ class App:
     """The running controller."""
 
     def __init__(
-        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Git, metrics: Metrics
+        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Source, metrics: Metrics
     ) -> None:
         """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
         self._cluster, self._volume, self._metrics = cluster, volume, metrics
