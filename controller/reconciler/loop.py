@@ -9,7 +9,7 @@ from controller.core import record as records
 from controller.core import request as requests
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.manifests import RunContext
-from controller.core.model import Object, Pipeline, Policy, Record, Request, RunSpec
+from controller.core.model import Cause, Object, Pipeline, Policy, Record, Request, RunSpec
 from controller.core.plan import Decision, Observed, Pending, Refusal
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.observe import observe
@@ -125,8 +125,11 @@ class Reconciler:
     def _decide(self, known: _Known, seen: Observed) -> Decision:
         request, record, now = known.request, known.record, self._clock()
         if record.active and record.spec:
-            context = self._context(request, record, record.spec, self._pipeline(record.spec))
-            return plan.advance(context, request, record, seen, now)
+            try:
+                pipeline = self._pipeline(record.spec)
+            except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
+                return plan.fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), seen, now)
+            return plan.advance(self._context(request, record, record.spec, pipeline), request, record, seen, now)
         if known.problems:
             return plan.refuse_request(request, record, known.problems, seen, now)
         wanted = plan.pending(request, record, known.digest)

@@ -36,7 +36,7 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
         cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
         return _end(request, record, seen, now, "Cancelled", cause)
     walk = _walk(context, record, seen, now)
-    if failure := _failure(walk.record):
+    if failure := _failure(walk.record) or _unreleasable(seen):
         return _end(request, walk.record, seen, now, "Failed", failure)
     if walk.complete:
         return _release(context, request, walk, seen, now)
@@ -80,6 +80,16 @@ def _failure(record: Record) -> Cause | None:
         if stage.state == "Failed":
             return Cause(stage.reason, f"stage {name}: {stage.message}")
     return None
+
+
+def _unreleasable(seen: Observed) -> Cause | None:
+    """Give why NAME-release, which is no stage's, can't be written and never will (too large for the API, say)."""
+    return next((refusal.cause for refusal in seen.refusals if refusal.final and not refusal.stage), None)
+
+
+def fail(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
+    """End the active run of `record`, which can't go on for a cause outside its stages."""
+    return _end(request, queue(request, record), seen, now, "Failed", cause)
 
 
 def _told(record: Record) -> Record:
