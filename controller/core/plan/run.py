@@ -30,7 +30,7 @@ class _Walk:
 def advance(context: RunContext, request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
     """Decide on the active run of `record`. A release that was written for it settles that it ended well."""
     record = queue(request, record)
-    if seen.release and run_of(seen.release) == record.run:
+    if _is_released(record, seen):
         return _end(request, record, seen, now, "Succeeded", None)
     if request.cancel == str(record.run):
         cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
@@ -88,8 +88,15 @@ def _unreleasable(seen: Observed) -> Cause | None:
 
 
 def fail(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
-    """End the active run of `record`, which can't go on for a cause outside its stages."""
-    return _end(request, queue(request, record), seen, now, "Failed", cause)
+    """End the active run of `record`, which can't go on for a cause outside its stages (unless it was all done)."""
+    record = queue(request, record)
+    if _is_released(record, seen):
+        return _end(request, record, seen, now, "Succeeded", None)
+    return _end(request, record, seen, now, "Failed", cause)
+
+
+def _is_released(record: Record, seen: Observed) -> bool:
+    return seen.release is not None and run_of(seen.release) == record.run
 
 
 def _told(record: Record) -> Record:
