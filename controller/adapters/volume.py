@@ -23,7 +23,9 @@ from controller.core.model import Attempt
 
 FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
 READ_LIMIT = 4 * 1024 * 1024
+ATTEMPT_LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 UID_LENGTH = 36
+_NUMBER = re.compile(r"[0-9]{1,9}")  # of an attempt, as the launcher counts
 
 
 class Volume:
@@ -60,7 +62,7 @@ class Volume:
         """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
         with _translated("read attempts"):
             place = self._root / folder
-            numbers = {int(path.stem) for path in place.glob("*.log") if re.fullmatch(r"[0-9]{1,9}", path.stem)}
+            numbers = {int(path.stem) for path in place.glob("*.log") if _NUMBER.fullmatch(path.stem)}
             return [_attempt(number, place / f"{number}.json") for number in sorted(numbers)]
 
     def requests(self) -> Sequence[str]:
@@ -93,12 +95,11 @@ class Volume:
                 return digest
             self._make(target.parent)
             partial = target.with_name(f".{digest}-{uuid.uuid4().hex[:8]}")
-            partial.mkdir(mode=0o755)
-            for file in files:
-                shutil.copyfile(file, partial / file.name)
-                (partial / file.name).chmod(0o755)
-            (partial / layout.COMPLETE).write_text(digest)
-            _publish(partial, target)
+            try:
+                _fill(partial, files, digest)
+                _publish(partial, target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
         return digest
 
     def _write(self, path: PurePosixPath, text: str) -> None:
@@ -159,10 +160,19 @@ def _read(path: Path) -> str:
         return file.read(READ_LIMIT).decode()
 
 
+def _read_hostile(path: Path) -> str:
+    """Read a small file of a folder that a stage can write to: no link is followed, no pipe is waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("no plain file")
+        return file.read(ATTEMPT_LIMIT).decode()
+
+
 def _attempt(number: int, path: Path) -> Attempt:
     """Read what the launcher wrote at an attempt's end; the stage could write there too, so nothing is believed."""
     try:
-        loaded = json.loads(_read(path))
+        loaded = json.loads(_read_hostile(path))
         code = loaded["exit_code"]
         reason, message = str(loaded.get("reason", "")), str(loaded.get("message", ""))
         return Attempt(number, ended=True, exit_code=int(code), reason=reason, message=message)
@@ -177,12 +187,19 @@ def _digest(files: Iterable[Path]) -> str:
     return whole.hexdigest()[:16]
 
 
+def _fill(folder: Path, files: Iterable[Path], digest: str) -> None:
+    folder.mkdir(mode=0o755)
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+        (folder / file.name).chmod(0o755)
+    (folder / layout.COMPLETE).write_text(digest)
+
+
 def _publish(partial: Path, target: Path) -> None:
     """Rename a finished folder into its place; another who was first is just as good."""
     try:
         partial.rename(target)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
 

@@ -15,11 +15,10 @@ from typing import Protocol
 import structlog
 import uv
 
-from controller.adapters.git import Git
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
 from controller.core import errors
-from controller.reconciler import Cluster, Reconciler
+from controller.reconciler import Cluster, Reconciler, Source
 from controller.settings import Settings, policy
 from controller.workqueue import WorkQueue
 
@@ -57,7 +56,7 @@ class App:
     """The running controller."""
 
     def __init__(
-        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Git, metrics: Metrics
+        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Source, metrics: Metrics
     ) -> None:
         """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
         self._cluster, self._metrics = cluster, metrics

@@ -20,4 +20,7 @@ def moment(written: str) -> datetime | None:
 def after(written: str, seconds: float) -> datetime | None:
     """Give the time `seconds` after the written one, None where that is none."""
     start = moment(written)
-    return start + timedelta(seconds=seconds) if start else None
+    try:
+        return start + timedelta(seconds=seconds) if start else None
+    except OverflowError:  # a stage's own words may name the year 9999
+        return None

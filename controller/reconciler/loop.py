@@ -55,10 +55,11 @@ class Reconciler:
             decision, refusals = self._pass(configmap, ())
             if refusals:
                 self._pass(configmap, refusals)
-        except errors.Refused as refused:  # what concerns no stage: the record itself, a look-up
+                raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
+        except errors.Conflict as conflict:
+            raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
+        except errors.Refused as refused:  # of a look-up, a deletion or the record: no stage's fault
             raise errors.Transient("RejectedByCluster", str(refused)) from refused
-        if refusals:
-            raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
         return decision.requeue_after
 
     def _forget(self, name: str) -> None:
@@ -129,9 +130,8 @@ class Reconciler:
         if record.active and record.spec:
             try:
                 pipeline = self._pipeline(record.spec)
-            except errors.Invalid as invalid:
-                cause = Cause(invalid.reason, invalid.problems[0])
-                return plan.abandon(request, record, cause, seen, now)
+            except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
+                return plan.fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), seen, now)
             return plan.advance(self._context(request, record, record.spec, pipeline), request, record, seen, now)
         if known.problems:
             return plan.refuse_request(request, record, known.problems, seen, now)
@@ -244,7 +244,7 @@ class Reconciler:
         self._volume.keep_run(layout.run(request.name, request.uid, record.run) / "run.json", run)
 
     def _tidy(self, request: Request, decision: Decision, seen: Observed) -> None:
-        kept = plan.kept_runs(decision.record, request.keep_runs, seen.release)
+        kept = plan.kept_runs(decision.record, request.keep_runs, seen)
         self._volume.keep_only(request.name, request.uid, kept)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controller.core import names
-from controller.core.errors import Invalid, Transient
+from controller.core.errors import Invalid, Refused, Transient
 from tests.support.world import REPOSITORY, World, project
 
 
@@ -363,3 +363,48 @@ def test_a_release_that_someone_wrote_over_is_told_and_nothing_is_removed(world:
     world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"] = "]["
     assert world.settle().reason == "ReleaseUnreadable"
     assert world.cluster.of_kind("Deployment")
+
+
+def test_deleting_the_release_takes_no_service_down_and_the_next_run_writes_it_anew(world: World) -> None:
+    world.source.push(project("web", services={"web": 5000}))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    before = world.cluster.stored["Deployment", "iris--web"]
+    world.cluster.remove("ConfigMap", "iris-release")
+    assert (world.settle().phase, world.record().reason) == ("Degraded", "ReleaseMissing")
+    assert world.cluster.stored["Deployment", "iris--web"] == before
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.finish_all().phase == "Ready"
+    assert world.cluster.stored["ConfigMap", "iris-release"]["data"]["run"] == "2"
+    assert world.cluster.stored["Deployment", "iris--web"]["metadata"]["labels"][names.RUN] == "2"
+
+
+def test_an_active_run_whose_commit_can_not_be_had_any_more_fails(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.source.fault = Invalid("RepositoryNotFound", ["git.example has no such repository"])
+    world.restart()
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Failed", "RepositoryNotFound")
+    assert not world.jobs()
+
+
+def test_a_release_that_the_cluster_can_not_take_fails_the_run(world: World) -> None:
+    world.source.push(project("web", services={"web": 5000}))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.roll_out(world.cluster.stored["Deployment", "iris--web"])
+    world.cluster.hook = _too_large
+    for _ in range(5):
+        world.pass_()
+    kept = world.record()
+    assert (kept.phase, kept.reason) == ("Failed", "RejectedByCluster")
+    assert "iris-release" in kept.message
+    assert not world.cluster.of_kind("Deployment")
+
+
+def _too_large(verb: str, moment: str) -> None:
+    """Refuse what is created from here on: in this story, the release (and Events, which are a courtesy)."""
+    if (verb, moment) == ("create", "before"):
+        raise Refused("Request entity too large: limit is 3145728", forbidden=False)

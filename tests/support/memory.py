@@ -85,9 +85,11 @@ class MemoryCluster:
 
     # --- the world ---------------------------------------------------------------------------------
 
-    def sync(self) -> None:
-        """Let the watch caches hear of everything."""
-        self._heard = copy.deepcopy(self.stored)
+    def sync(self, *kinds: str) -> None:
+        """Let the watch caches hear of everything, or of these kinds only: each kind has a watch of its own."""
+        heard = {key: item for key, item in self._heard.items() if kinds and key[0] not in kinds}
+        news = {key: item for key, item in self.stored.items() if not kinds or key[0] in kinds}
+        self._heard = heard | copy.deepcopy(news)
 
     def collect(self) -> None:
         """Remove what has a controlling owner that is gone, until nothing is."""
@@ -142,8 +144,10 @@ class MemoryCluster:
         return name
 
     def roll_out(self, deployment: Object) -> None:
-        """Let a Deployment come up at its present generation."""
+        """Let a Deployment come up at its present generation; pods that broke down are gone then."""
         live = self.stored[_key(deployment)]
+        for key in [key for key, item in self.stored.items() if _owner(item) == live["metadata"]["uid"]]:
+            del self.stored[key]
         wanted, generation = live["spec"]["replicas"], live["metadata"]["generation"]
         counts = dict.fromkeys(("updatedReplicas", "replicas", "availableReplicas", "readyReplicas"), wanted)
         status = {"observedGeneration": generation, **counts}

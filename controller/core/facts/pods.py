@@ -26,6 +26,7 @@ _WAITING: Mapping[str, tuple[str, str]] = {
     "CreateContainerError": ("ContainerFailed", "the node could not make the container from this image"),
     "RunContainerError": ("ContainerFailed", "the image needs a python3 of version 3.8 or later"),
 }
+_UNPULLED = ("ErrImagePull", "ImagePullBackOff")  # these two take turns, each with its own words
 _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
 
 
@@ -46,22 +47,22 @@ class PodFact:
 
 def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
     """Give the fact about one pod; `events` are Warning events, of which those about this pod count."""
-    status = pod.get("status", {})
-    metadata = pod.get("metadata", {})
+    status = pod.get("status") or {}
+    metadata = pod.get("metadata") or {}
     container = _stage_container(status)
-    state = container.get("state", {})
-    ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    state = container.get("state") or {}
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     message = _launcher_message(ended)
-    blocked, waiting = _waiting(pod, state, events)
+    blocked, waiting = _waiting(pod, container, events)
     return PodFact(
-        phase=status.get("phase", "Pending"),
+        phase=status.get("phase") or "Pending",
         ready=_condition(status, "Ready") == "True",
-        deleting="deletionTimestamp" in metadata,
-        created=metadata.get("creationTimestamp", ""),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        created=metadata.get("creationTimestamp") or "",
         blocked=blocked,
         cause=waiting or _ending(status, ended, message),
         exit_code=ended.get("exitCode"),
-        crashed=bool(ended) and "running" not in state,
+        crashed=bool(ended) and not state.get("running"),
         first_start=str(message.get("first_start") or ""),
     )
 
@@ -82,35 +83,33 @@ def _condition(status: Object, kind: str) -> str:
     return next((str(item.get("status")) for item in status.get("conditions") or () if item.get("type") == kind), "")
 
 
-def _waiting(pod: Object, state: Object, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
-    waiting = state.get("waiting") or {}
+def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
+    waiting = (container.get("state") or {}).get("waiting") or {}
     if (reason := waiting.get("reason", "")) in _WAITING:
         name, remedy = _WAITING[reason]
-        return "start", Cause(name, f"{_steady(waiting.get('message') or reason)} ({remedy})")
-    status = pod.get("status", {})
+        unpulled = reason in _UNPULLED and container.get("image")
+        why = f'image "{unpulled}" can\'t be pulled' if unpulled else _steady(waiting.get("message") or reason)
+        return "start", Cause(name, f"{why} ({remedy})")
+    status = pod.get("status") or {}
     if status.get("phase") != "Pending":
         return "", None
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return "schedule", Cause("Unschedulable", f"no node has room: {_steady(condition.get('message', ''))}")
+            return "schedule", Cause("Unschedulable", f"no node has room: {_steady(condition.get('message') or '')}")
     for event in events:
         if event.get("reason") in _UNMOUNTED and _is_about(event, pod):
-            return "schedule", Cause(str(event["reason"]), _steady(event.get("message", "")))
+            return "schedule", Cause(str(event["reason"]), _steady(event.get("message") or ""))
     return "", None
 
 
 def _is_about(event: Object, pod: Object) -> bool:
-    return bool(event.get("involvedObject", {}).get("uid") == pod.get("metadata", {}).get("uid"))
+    uid = (pod.get("metadata") or {}).get("uid")
+    return bool(uid and (event.get("involvedObject") or {}).get("uid") == uid)
 
 
 def _steady(text: str) -> str:
     """Give a kubelet's sentence without what changes from try to try (back-off times, pod uids, pull ids)."""
     text = re.sub(r"^Back-off \S+ restarting failed container.*", "restarting", text)
-    text = re.sub(r'^Back-off pulling image ("[^"]*").*', r"image \1 can't be pulled", text)
-    text = re.sub(
-        r'^(?:rpc error: .*?desc = )?failed to pull and unpack image ("[^"]*").*', r"image \1 can't be pulled", text
-    )
-    text = re.sub(r'^Failed to pull image ("[^"]*").*', r"image \1 can't be pulled", text)
     return text[:600]
 
 
@@ -118,7 +117,7 @@ def _launcher_message(ended: Object) -> Mapping[str, Any]:
     """Give what the launcher left as the termination message; nothing where it is not its JSON."""
     try:
         parsed = json.loads(ended.get("message") or "")
-    except ValueError:
+    except (ValueError, RecursionError):  # a stage can write there what it likes
         return {}
     return parsed if isinstance(parsed, dict) else {}
 
@@ -126,18 +125,20 @@ def _launcher_message(ended: Object) -> Mapping[str, Any]:
 def _ending(status: Object, ended: Object, message: Mapping[str, Any]) -> Cause | None:
     if status.get("reason") == "Evicted":
         return Cause("Evicted", f"the node evicted the pod: {status.get('message', '')}")
-    if status.get("reason") == "DeadlineExceeded" and not message:
+    if status.get("reason") == "DeadlineExceeded" and message.get("reason") in (None, "Terminated"):
         return Cause("TimedOut", "the pod ran longer than its stage's limits allow, installation included")
     return _container_ending(ended, message) if ended else _lost(status)
 
 
 def _container_ending(ended: Object, message: Mapping[str, Any]) -> Cause | None:
-    if ended.get("reason") == "OOMKilled" and message.get("reason") in (None, "OutOfMemory", "Signal", "ExitCode"):
+    if ended.get("reason") == "OOMKilled" and message.get("reason") in (None, "Signal", "ExitCode"):
         return Cause("OutOfMemory", "the stage was killed for memory (raise MEMORY_REQUEST_MB or MEMORY_LIMIT_MB)")
     if message.get("reason") and message.get("message"):
         return Cause(str(message["reason"]), str(message["message"]))
     if ended.get("reason") in ("StartError", "ContainerCannotRun"):
-        return Cause("ContainerFailed", f"the image can't run python3: {_steady(ended.get('message', ''))}")
+        return Cause("ContainerFailed", f"the image can't run python3: {_steady(ended.get('message') or '')}")
+    if ended.get("reason") == "ContainerStatusUnknown":
+        return Cause("PodLost", "the node lost the pod: it restarted, or went away")
     code = ended.get("exitCode", 0)
     return Cause("ExitCode", f"the container ended with code {code} and left no cause") if code else None
 

@@ -1,5 +1,6 @@
 """A stage's Job or Deployment together with its pods."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -47,19 +48,19 @@ class DeploymentFact:
 
 def owner_uid(thing: Object) -> str:
     """Give the uid of an object's controlling owner, "" where it has none."""
-    references = thing.get("metadata", {}).get("ownerReferences") or ()
+    references = (thing.get("metadata") or {}).get("ownerReferences") or ()
     return next((str(item.get("uid", "")) for item in references if item.get("controller")), "")
 
 
 def run_of(thing: Object) -> int:
     """Give the run that an object's label names, 0 where it names none."""
-    label = (thing.get("metadata", {}).get("labels") or {}).get(names.RUN, "")
+    label = ((thing.get("metadata") or {}).get("labels") or {}).get(names.RUN, "")
     return int(label) if label.isascii() and label.isdigit() else 0
 
 
 def digest_of(thing: Object) -> str:
     """Give what an object says that it was made from."""
-    return str((thing.get("metadata", {}).get("annotations") or {}).get(names.DIGEST, ""))
+    return str(((thing.get("metadata") or {}).get("annotations") or {}).get(names.DIGEST, ""))
 
 
 def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> JobFact:
@@ -68,9 +69,9 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     Only the conditions Complete and Failed end a Job (SuccessCriteriaMet and FailureTarget precede them). A pod that
     succeeded is the end as well, about 1.5 s earlier: Jobs here have one completion.
     """
-    metadata, status = job["metadata"], job.get("status", {})
+    metadata, status = job["metadata"], job.get("status") or {}
     facts = [read_pod(pod, events) for pod in pods if owner_uid(pod) == metadata["uid"]]
-    over = {item["type"] for item in status.get("conditions") or () if item.get("status") == "True"}
+    over = {item.get("type") for item in status.get("conditions") or () if item.get("status") == "True"}
     done = "Complete" in over or any(pod.phase == "Succeeded" for pod in facts)
     failed = "Failed" in over and not done
     current = newest(facts)
@@ -81,8 +82,8 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         owner=owner_uid(job),
         run=run_of(job),
         state="Succeeded" if done else "Failed" if failed else "Running",
-        deleting="deletionTimestamp" in metadata,
-        attempts=max(status.get("failed", 0) + running, 1),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        attempts=max((status.get("failed") or 0) + running, 1),
         running=bool(current and current.phase != "Pending"),
     )
     if failed:
@@ -100,7 +101,7 @@ def _failure(job: Object, pods: Sequence[PodFact]) -> Cause | None:
     last = newest([pod for pod in pods if pod.cause and pod.phase == "Failed"])
     if last:
         return last.cause
-    for condition in job.get("status", {}).get("conditions") or ():
+    for condition in (job.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "Failed" and condition.get("reason") == "DeadlineExceeded":
             return Cause("TimedOut", condition.get("message") or "the Job's deadline has passed")
     return None
@@ -109,28 +110,33 @@ def _failure(job: Object, pods: Sequence[PodFact]) -> Cause | None:
 def _no_pod(uid: str, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
     """Give why a Job has no pod: a quota's denial shows only in an Event about the Job."""
     for event in events:
-        if event.get("involvedObject", {}).get("uid") == uid and event.get("reason") == "FailedCreate":
-            message = str(event.get("message", ""))
-            reason = "QuotaExceeded" if "exceeded quota" in message else "PodRefused"
-            return "schedule", Cause(reason, message[:600])
+        if (event.get("involvedObject") or {}).get("uid") == uid and event.get("reason") == "FailedCreate":
+            return "schedule", _refusal(event.get("message") or "")
     return "", None
+
+
+def _refusal(message: str) -> Cause:
+    """Give why no pod was made, without the name of the pod, which is another one at each try."""
+    reason = "QuotaExceeded" if "exceeded quota" in message else "PodRefused"
+    return Cause(reason, re.sub(r'^(Error creating: )?pods "[^"]*" is forbidden: ', "", message)[:600])
 
 
 def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> DeploymentFact:
     """Give the fact about one Deployment; of `pods`, those of its stage and its present template count."""
-    metadata, status = deployment["metadata"], deployment.get("status", {})
-    wanted = deployment.get("spec", {}).get("replicas", 1)
-    observed = status.get("observedGeneration", 0) >= metadata.get("generation", 1)
+    metadata, status = deployment["metadata"], deployment.get("status") or {}
+    wanted = (deployment.get("spec") or {}).get("replicas", 1)
+    observed = (status.get("observedGeneration") or 0) >= (metadata.get("generation") or 1)
     facts = [read_pod(pod, events) for pod in pods if _is_current(pod, deployment)]
     down = [pod for pod in facts if not pod.ready and not pod.deleting]
-    counts = [status.get(key, 0) for key in ("updatedReplicas", "replicas", "availableReplicas")]
+    counts = [status.get(key) or 0 for key in ("updatedReplicas", "replicas", "availableReplicas")]
     available = observed and all(count == wanted for count in counts)
     late = observed and not available and _progress_deadline_passed(deployment)
     fatal = [pod for pod in down if pod.crashed and pod.exit_code == LAUNCHER_FAILED]
     crashed = [pod for pod in down if pod.crashed and pod.first_start]
     blocked = [pod for pod in down if pod.blocked]
-    refused = None if available or facts else _refused_pods(status)
     telling = next(iter([*fatal, *crashed, *blocked, *[pod for pod in down if pod.cause]]), None)
+    refused = None if telling else _refused_pods(status)
+    overdue = Cause("NotReady", "its pods did not become ready in time") if late else None
     return DeploymentFact(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -138,20 +144,20 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         run=run_of(deployment),
         digest=digest_of(deployment),
         wanted=wanted,
-        ready=status.get("readyReplicas", 0),
+        ready=status.get("readyReplicas") or 0,
         available=available,
         failed=not available and (late or bool(fatal)),
         running=bool(facts) and not blocked and all(pod.phase != "Pending" for pod in facts),
-        deleting="deletionTimestamp" in metadata,
+        deleting=bool(metadata.get("deletionTimestamp")),
         blocked="" if available else blocked[0].blocked if blocked else "schedule" if refused else "",
-        cause=None if available else telling.cause if telling else refused or _late(late=late),
+        cause=None if available else telling.cause if telling else refused or overdue,
         crash_started="" if available else min((pod.first_start for pod in crashed), default=""),
     )
 
 
 def _is_current(pod: Object, deployment: Object) -> bool:
-    selector = deployment.get("spec", {}).get("selector", {}).get("matchLabels", {})
-    labels = pod.get("metadata", {}).get("labels") or {}
+    selector = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    labels = (pod.get("metadata") or {}).get("labels") or {}
     return selector.items() <= labels.items() and digest_of(pod) == digest_of(deployment)
 
 
@@ -161,10 +167,10 @@ def _condition(status: Object, kind: str) -> Object:
 
 def _progress_deadline_passed(deployment: Object) -> bool:
     """Whether ProgressDeadlineExceeded is about our last apply: after a roll-back the old condition stands a moment."""
-    condition = _condition(deployment.get("status", {}), "Progressing")
+    condition = _condition(deployment.get("status") or {}, "Progressing")
     if condition.get("reason") != "ProgressDeadlineExceeded":
         return False
-    said, applied = times.moment(condition.get("lastUpdateTime", "")), times.moment(_applied(deployment))
+    said, applied = times.moment(condition.get("lastUpdateTime") or ""), times.moment(_applied(deployment))
     return bool(said and (not applied or said > applied))
 
 
@@ -172,7 +178,7 @@ def _applied(deployment: Object) -> str:
     entries = deployment["metadata"].get("managedFields") or ()
     return max(
         (
-            item.get("time", "")
+            item.get("time") or ""
             for item in entries
             if item.get("manager") == names.MANAGER and not item.get("subresource")
         ),
@@ -181,13 +187,5 @@ def _applied(deployment: Object) -> str:
 
 
 def _refused_pods(status: Object) -> Cause | None:
-    """Give why no pod could be made at all: a quota, or an admission that says no."""
     failure = _condition(status, "ReplicaFailure")
-    if failure.get("status") == "True":
-        message = str(failure.get("message", ""))
-        return Cause("QuotaExceeded" if "exceeded quota" in message else "PodRefused", message[:600])
-    return None
-
-
-def _late(*, late: bool) -> Cause | None:
-    return Cause("NotReady", "its pods did not become ready in time") if late else None
+    return _refusal(failure.get("message") or "") if failure.get("status") == "True" else None

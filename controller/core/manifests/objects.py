@@ -73,12 +73,18 @@ def service_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
         raise TypeError(f"{stage.name} is a batch stage: it has no Service")
     name = context.service_name(stage.name)
     objects = [deployment(context, stage), _service(context, stage, name, stage.work)]
-    alias = names.kubernetes_name(stage.name)
-    if context.pipeline.service_aliases and alias != name and alias[0].isalpha():
-        objects.append(_service(context, stage, names.bounded(alias), stage.work))
+    if context.pipeline.service_aliases and (alias := _alias(context, stage)):
+        objects.append(_service(context, stage, alias, stage.work))
     if stage.work.ingress:
         objects.append(_ingress(context, stage, name, stage.work))
     return tuple(objects)
+
+
+def _alias(context: RunContext, stage: Stage) -> str:
+    """Give the second name of a service (schema 1.1), "" where no Service can have it or a stage's own has it."""
+    alias = names.kubernetes_name(stage.name)
+    taken = {context.service_name(name) for name in context.pipeline.stages}
+    return alias if alias[0].isalpha() and alias not in taken else ""
 
 
 def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
@@ -134,12 +140,9 @@ def with_uid(manifest: Object, uid: str) -> Object:
 
 def release(context: RunContext, objects: Sequence[Object]) -> Object:
     """Give the NAME-release ConfigMap: the service objects of a good run as they were applied."""
-    data = {
-        "run": str(context.run),
-        "commit": context.spec.commit,
-        "objects": yaml.safe_dump_all([_plain(item) for item in objects], sort_keys=False),
-    }
-    manifest = {
+    text = yaml.safe_dump_all([_plain(item) for item in objects], sort_keys=False)
+    data = {"run": str(context.run), "commit": context.spec.commit, "digest": names.digest(text, 64), "objects": text}
+    return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -155,17 +158,18 @@ def release(context: RunContext, objects: Sequence[Object]) -> Object:
         },
         "data": data,
     }
-    return _stamped(manifest, digest_of(data))
 
 
 def release_objects(configmap: Object) -> tuple[Object, ...]:
     """Give the objects that a NAME-release holds. Raises Invalid where it was written over by someone."""
-    data, metadata = configmap.get("data") or {}, configmap["metadata"]
-    if (metadata.get("annotations") or {}).get(names.DIGEST) != digest_of(data):
-        remedy = "delete it: its services stay as they are, and the next good run writes it anew"
-        raise Invalid("ReleaseUnreadable", [f"ConfigMap {metadata['name']}: not what was written ({remedy})"])
+    data = configmap.get("data") or {}
+    text = data.get("objects", "")
+    if data.get("digest") != names.digest(text, 64):
+        name = (configmap.get("metadata") or {}).get("name", "")
+        remedy = "delete it; the next good run writes it anew"
+        raise Invalid("ReleaseUnreadable", [f"ConfigMap {name}: not what was written ({remedy})"])
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return tuple(item for item in yaml.load_all(data["objects"], Loader=loader) if item)
+    return tuple(item for item in yaml.load_all(text, Loader=loader) if item)
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,9 @@
 """What should happen next, as a pure function of what is recorded and what is observed.
 
-`pending` says what asks for a run, `start` records it, `advance` carries the active run on, `abandon` gives it up,
-`settle` keeps what was released. Each gives a Decision: the record to write first, then the actions. Deciding twice on
-the same observation gives the same decision; a decision whose actions were all carried out leads to one without
-actions.
+`pending` says what asks for a run, `start` records it, `advance` carries the active run on, `fail` ends it for a cause
+outside its stages, `settle` keeps what was released. Each gives a Decision: the record to write first, then the
+actions. Deciding twice on the same observation gives the same decision; a decision whose actions were all carried out
+leads to one without actions.
 """
 
 from controller.core.plan.decision import (
@@ -16,7 +16,7 @@ from controller.core.plan.decision import (
     Observed,
     Refusal,
 )
-from controller.core.plan.run import abandon, advance
+from controller.core.plan.run import advance, fail
 from controller.core.plan.settle import kept_runs, settle
 from controller.core.plan.trigger import Pending, pending, refuse, refuse_request, skip, start, stumble
 
@@ -30,8 +30,8 @@ __all__ = [
     "Observed",
     "Pending",
     "Refusal",
-    "abandon",
     "advance",
+    "fail",
     "kept_runs",
     "pending",
     "refuse",

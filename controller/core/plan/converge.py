@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from controller.core import layout
-from controller.core.facts.workloads import digest_of, owner_uid
+from controller.core.facts import DeploymentFact
+from controller.core.facts.workloads import digest_of, owner_uid, run_of
 from controller.core.manifests import with_uid
 from controller.core.model import Object
 from controller.core.plan.decision import Action, Apply, Create, Observed
@@ -22,7 +23,7 @@ def converge(stage: str, objects: Sequence[Object], seen: Observed, uid: str) ->
     live = seen.deployments.get(deployment["metadata"]["name"])
     if live is None or live.owner != uid:
         actions.append(Create(deployment, stage, folders_of(deployment)))
-    elif live.digest != digest_of(deployment) and not live.deleting:
+    elif not live.deleting and (live.digest != digest_of(deployment) or _is_unreleased(live, deployment, seen)):
         actions.append(Apply(with_uid(deployment, live.uid), stage, folders_of(deployment)))
     rolled_out = bool(live and live.digest == digest_of(deployment) and live.available)
     for item in others:
@@ -32,6 +33,11 @@ def converge(stage: str, objects: Sequence[Object], seen: Observed, uid: str) ->
         elif digest_of(existing) != digest_of(item) and rolled_out:
             actions.append(Apply(with_uid(item, existing["metadata"]["uid"]), stage))
     return tuple(actions)
+
+
+def _is_unreleased(live: DeploymentFact, deployment: Object, seen: Observed) -> bool:
+    """Whether nothing says any more how an unchanged service was applied: then the run applies it as its own."""
+    return seen.release is None and live.run != run_of(deployment)
 
 
 def folders_of(manifest: Object) -> tuple[PurePosixPath, ...]:

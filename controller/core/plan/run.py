@@ -30,7 +30,7 @@ class _Walk:
 def advance(context: RunContext, request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
     """Decide on the active run of `record`. A release that was written for it settles that it ended well."""
     record = queue(request, record)
-    if seen.release and run_of(seen.release) == record.run:
+    if _is_released(record, seen):
         return _end(request, record, seen, now, "Succeeded", None)
     if request.cancel == str(record.run):
         cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
@@ -47,11 +47,6 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
     due = min(filter(None, (walk.due, limit)), default=None)
     actions = (*_announced(record), *walk.actions, *stale_jobs(record, seen))
     return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
-
-
-def abandon(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
-    """End the active run of `record` as Failed: its project can't be read any more, and no waiting mends that."""
-    return _end(request, queue(request, record), seen, now, "Failed", cause)
 
 
 def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) -> _Walk:
@@ -88,7 +83,20 @@ def _failure(record: Record) -> Cause | None:
 
 
 def _refused_release(seen: Observed) -> Cause | None:
+    """Give why NAME-release, which is no stage's, can't be written and never will (too large for the API, say)."""
     return next((item.cause for item in seen.refusals if item.final and item.stage == NO_STAGE), None)
+
+
+def fail(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
+    """End the active run of `record`, which can't go on for a cause outside its stages (unless it was all done)."""
+    record = queue(request, record)
+    if _is_released(record, seen):
+        return _end(request, record, seen, now, "Succeeded", None)
+    return _end(request, record, seen, now, "Failed", cause)
+
+
+def _is_released(record: Record, seen: Observed) -> bool:
+    return seen.release is not None and run_of(seen.release) == record.run
 
 
 def _told(record: Record) -> Record:

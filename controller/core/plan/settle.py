@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from controller.core import layout, manifests
+from controller.core import layout, manifests, names
 from controller.core.facts.workloads import owner_uid
 from controller.core.model import Object, PastRun, Phase, Record, Request
 from controller.core.plan.converge import converge, folders_of
@@ -16,6 +16,7 @@ from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.record import one_line
 
 INVALID_REQUEST = "InvalidRequest"
+_GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it anew"
 
 
 def settle(request: Request, record: Record, seen: Observed) -> Decision:
@@ -65,7 +66,10 @@ def _unreleased(record: Record, released: Mapping[str, Iterable[Object]], seen: 
 
 
 def _lost(record: Record, seen: Observed) -> bool:
-    """Whether somebody took the release away: there is none, yet a service is not of a run that is known as bad."""
+    """Whether somebody took the release away: there is none, yet a service is not of a run that is known as bad.
+
+    Then what runs may well be what was released, and stays.
+    """
     bad = {past.run for past in record.history if past.run and past.outcome != "Succeeded"}
     mine = [fact for fact in seen.deployments.values() if fact.owner == record.request_uid]
     return seen.release is None and any(fact.run not in bad for fact in mine)
@@ -83,6 +87,8 @@ def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Obj
         return _with(record, "Pending", "WaitingForTrigger", "waits for a trigger: run-on-create is false")
     if last.outcome == "Invalid":
         return replace(_with(record, "Invalid", last.reason, last.message), problems=record.problems)
+    if last.outcome == "Succeeded" and _lost(record, seen):
+        return _with(record, "Degraded", "ReleaseMissing", f"ConfigMap {names.release_of(request.name)} {_GONE}")
     if last.outcome == "Succeeded":
         return _serving(record, last, released, seen)
     return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
@@ -106,11 +112,12 @@ def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:
     return replace(record, phase=phase, reason=reason, message=one_line(message))
 
 
-def kept_runs(record: Record, keep: int, release: Object | None) -> frozenset[int]:
+def kept_runs(record: Record, keep: int, seen: Observed) -> frozenset[int]:
     """Give the runs whose folders stay: the newest `keep` good and failed ones each, and what serves or runs."""
     good = [past.run for past in record.history if past.run and past.outcome == "Succeeded"]
     bad = [past.run for past in record.history if past.run and past.outcome != "Succeeded"]
-    return frozenset({*good[:keep], *bad[:keep], *_mounted(release), record.release_run, record.run, 0})
+    serving = {*_mounted(seen.release), *(fact.run for fact in seen.deployments.values())}
+    return frozenset({*good[:keep], *bad[:keep], *serving, record.release_run, record.run, 0})
 
 
 def _mounted(release: Object | None) -> Iterable[int]:

@@ -10,8 +10,10 @@ from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
 from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Create, Observed
+from controller.core.record import one_line
 
 DONE = ("Done", "Unchanged")
+REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def _underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Polic
         return _waiting(record, fact.blocked, fact.cause, policy, now)
     if fact.running:
         reason, message = (fact.cause.reason, fact.cause.message) if fact.cause else ("", "")
-        return View(replace(record, reason=reason, message=message, waiting_since="", waiting_for=""))
+        told = replace(record, reason=one_line(reason, REASON_LIMIT), message=one_line(message))
+        return View(replace(told, waiting_since="", waiting_for=""))
     return View(record)
 
 
@@ -96,8 +99,8 @@ def _waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now:
             record,
             waiting_for=grace,
             waiting_since=times.text(now),
-            reason=cause.reason,
-            message=cause.message,
+            reason=one_line(cause.reason, REASON_LIMIT),
+            message=one_line(cause.message),
         )
     seconds = policy.start_grace if grace == "start" else policy.schedule_grace
     due = (times.moment(record.waiting_since) or now) + timedelta(seconds=seconds)
@@ -107,7 +110,8 @@ def _waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now:
 
 
 def _failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
-    return _over(replace(record, state="Failed", reason=cause.reason, message=cause.message), now)
+    reason, message = one_line(cause.reason, REASON_LIMIT), one_line(cause.message)
+    return _over(replace(record, state="Failed", reason=reason, message=message), now)
 
 
 def _done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:

@@ -161,6 +161,6 @@ def refuse_request(
 
 
 def stumble(record: Record, phase: Phase, reason: str, message: str) -> Record:
-    """Give the record that tells why a pass came to no end (Git is out of reach, or busy)."""
-    problems = record.problems if record.active else ()
+    """Give the record that tells why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
+    problems = record.problems if record.active else ()  # an active run's are its project's warnings
     return replace(record, phase=phase, reason=reason, message=one_line(message), problems=problems)

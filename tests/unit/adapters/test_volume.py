@@ -1,0 +1,272 @@
+"""The shared volume: written as a whole or not at all, and never left on a stage's say-so."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.volume import FOLDER_MODE, Volume
+from controller.core import layout
+from controller.core.errors import Transient
+from controller.core.model import Attempt
+
+UID = "1b2c3d4e-0000-4000-8000-000000000001"
+OLD = "1b2c3d4e-0000-4000-8000-000000000002"
+LOGS = layout.logs("iris", UID, 1, "train")
+RECORD = layout.record("iris", UID)
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    return Volume(tmp_path)
+
+
+@pytest.fixture
+def logs(volume: Volume, tmp_path: Path) -> Path:
+    volume.prepare([LOGS])
+    return tmp_path / LOGS
+
+
+# --- writing ---------------------------------------------------------------------------------------
+
+
+def test_every_folder_on_the_way_is_group_writable_whatever_the_umask(volume: Volume, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        volume.prepare([LOGS, LOGS])
+        volume.prepare([LOGS])
+    finally:
+        os.umask(before)
+    folders = [tmp_path / LOGS, *(tmp_path / LOGS).parents]
+    for folder in folders[: folders.index(tmp_path)]:
+        assert stat.S_IMODE(folder.stat().st_mode) == FOLDER_MODE
+
+
+def test_many_make_the_same_folders_at_once(volume: Volume, tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            for run in range(30):
+                volume.prepare([layout.logs("iris", UID, run, "train")])
+        except BaseException as error:  # noqa: BLE001 (shown by the assertion below)
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert len(list((tmp_path / layout.request("iris", UID)).iterdir())) == 30
+
+
+def test_a_record_comes_back_as_it_was_written(volume: Volume) -> None:
+    data = {"phase": "Ready", "run": "7", "message": "no: 1\n- ümläut \x85 \u2028 'quoted'", "finished": "2026-01-01"}
+    volume.keep_record(RECORD, data)
+    assert volume.recall_record(RECORD) == data
+
+
+def test_a_reader_never_sees_half_a_record(volume: Volume) -> None:
+    stop, torn = threading.Event(), list[object]()
+
+    def read() -> None:
+        while not stop.is_set():
+            found = volume.recall_record(RECORD)
+            torn.extend([found] if not found or len(set(found.values())) != 1 else [])
+
+    volume.keep_record(RECORD, dict.fromkeys("abcdefgh", "0"))
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(50):
+        volume.keep_record(RECORD, dict.fromkeys("abcdefgh", str(number) * 500))
+    stop.set()
+    reader.join(60)
+    assert torn == []
+
+
+@pytest.mark.parametrize("content", [b"", b"][", b"- a list", b"\xff\xfe\x00", b"null", b"{a: &a [*a, *a]}" * 3])
+def test_a_record_that_is_none_is_none(volume: Volume, tmp_path: Path, content: bytes) -> None:
+    volume.keep_record(RECORD, {})
+    (tmp_path / RECORD).write_bytes(content)
+    assert volume.recall_record(RECORD) is None
+
+
+def test_there_is_no_record_where_there_is_no_file(volume: Volume) -> None:
+    assert volume.recall_record(RECORD) is None
+
+
+# --- a full or broken volume --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Volume]:
+    """Give a volume without room left: a real one of 64 KiB, where this machine lets us mount it."""
+    if os.geteuid() != 0 or sys.platform != "linux":
+        pytest.skip("only root can mount a small file system")
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, timeout=20, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    try:
+        yield Volume(place)
+    finally:
+        subprocess.run(["umount", str(place)], timeout=20, check=True)
+
+
+def test_a_full_volume_is_told_as_such_and_keeps_the_record_of_before(full: Volume) -> None:
+    full.keep_record(RECORD, {"run": "1"})
+    for _ in range(3):
+        with pytest.raises(Transient, match="No space left") as told:
+            full.keep_record(RECORD, {"run": "2", "message": "x" * 100_000})
+        assert told.value.reason == "VolumeFull"
+    assert full.recall_record(RECORD) == {"run": "1"}
+
+
+def test_a_full_volume_takes_no_half_of_the_tools(full: Volume, tmp_path: Path) -> None:
+    tool = tmp_path / "uv"
+    tool.write_bytes(b"x" * 200_000)
+    for _ in range(3):
+        with pytest.raises(Transient, match="No space left"):
+            full.publish_tools([tool])
+    full.keep_record(RECORD, {"message": "x" * 20_000})
+
+
+def test_a_volume_that_is_no_folder_is_out_of_reach(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Transient) as told:
+        Volume(tmp_path / "file").prepare([LOGS])
+    assert told.value.reason == "VolumeUnavailable"
+
+
+# --- attempts: the stage can write beside the launcher -------------------------------------------------
+
+
+def test_attempts_are_read_in_their_order(volume: Volume, logs: Path) -> None:
+    for number in (10, 2, 1):
+        (logs / f"{number}.log").write_text("hello")
+    (logs / "2.json").write_text(json.dumps({"exit_code": 3, "reason": "ExitCode", "message": "no rows"}))
+    (logs / "10.json").write_text(json.dumps({"exit_code": 0}))
+    assert volume.attempts(LOGS) == [
+        Attempt(1, ended=False),
+        Attempt(2, ended=True, exit_code=3, reason="ExitCode", message="no rows"),
+        Attempt(10, ended=True, exit_code=0),
+    ]
+
+
+def test_a_folder_that_is_not_there_holds_no_attempts(volume: Volume) -> None:
+    assert volume.attempts(LOGS) == []
+
+
+@pytest.mark.parametrize("name", ["²", "①", "x", "-1", "1.old", "٣", "9" * 200])
+def test_files_that_only_look_like_logs_are_no_attempts(volume: Volume, logs: Path, name: str) -> None:
+    (logs / f"{name}.log").write_text("")
+    assert volume.attempts(LOGS) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[", "[]", "1", "null", '"x"', "{}", '{"exit_code": null}', '{"exit_code": "x"}', '{"exit_code": []}'),
+        '{"exit_code": 1e999}',
+        '{"exit_code": ' + "9" * 5000 + "}",
+        "[" * 60_000,
+        " " * 100_000 + '{"exit_code": 0}',
+    ],
+)
+def test_an_end_that_is_no_launchers_is_no_end(volume: Volume, logs: Path, content: str) -> None:
+    (logs / "1.log").write_text("")
+    (logs / "1.json").write_text(content)
+    assert volume.attempts(LOGS) == [Attempt(1, ended=False)]
+
+
+def test_an_end_that_is_no_plain_file_is_neither_followed_nor_waited_for(
+    volume: Volume, logs: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"exit_code": 0, "message": "another request\'s"}')
+    for number in (1, 2, 3, 4):
+        (logs / f"{number}.log").write_text("")
+    (logs / "1.json").symlink_to(secret)
+    os.mkfifo(logs / "2.json")
+    (logs / "3.json").mkdir()
+    (logs / "4.json").symlink_to("/dev/zero")
+    assert volume.attempts(LOGS) == [Attempt(number, ended=False) for number in (1, 2, 3, 4)]
+
+
+# --- removing -------------------------------------------------------------------------------------------
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def test_only_the_runs_that_are_kept_stay_and_nothing_of_an_earlier_request(volume: Volume, tmp_path: Path) -> None:
+    for uid in (UID, OLD):
+        volume.prepare([layout.artifacts("iris", uid, run) for run in range(5)])
+    volume.prepare([layout.cache("iris", UID), layout.artifacts("iris-2", UID, 1)])
+    volume.keep_only("iris", UID, frozenset({0, 3}))
+    assert names_in(tmp_path / "runs") == {f"iris-{UID}", f"iris-2-{UID}"}
+    assert names_in(tmp_path / layout.request("iris", UID)) == {"0", "3", "cache"}
+
+
+def test_a_forgotten_request_leaves_nothing_and_the_others_stay(volume: Volume, tmp_path: Path) -> None:
+    volume.prepare([layout.cache("iris", UID), layout.cache("iris", OLD), layout.cache("other", OLD)])
+    assert volume.requests() == ["iris", "other"]
+    volume.forget("iris")
+    volume.forget("iris")
+    assert names_in(tmp_path / "runs") == {f"other-{OLD}"}
+
+
+def test_links_that_a_stage_left_lead_nobody_out_of_its_folders(volume: Volume, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("")
+    folders = [layout.artifacts("iris", UID, 1), LOGS, layout.cache("iris", UID)]
+    volume.prepare(folders)
+    for folder in folders:
+        (tmp_path / folder / "link").symlink_to(outside)
+        (tmp_path / folder / "root").symlink_to("/")
+        (tmp_path / folder / "locked").mkdir(mode=0o000)
+    volume.keep_only("iris", UID, frozenset({2}))
+    volume.forget("iris")
+    assert names_in(tmp_path / "runs") == set()
+    assert names_in(outside) == {"kept"}
+
+
+def test_folders_that_are_none_of_ours_are_left_alone(volume: Volume, tmp_path: Path) -> None:
+    for name in ("lost+found", ".snapshot", "x"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    volume.forget("lost+found")
+    volume.keep_only("iris", UID, frozenset())
+    assert names_in(tmp_path / "runs") == {"lost+found", ".snapshot", "x"}
+    assert volume.requests() == []
+
+
+# --- the tools ------------------------------------------------------------------------------------------
+
+
+def test_tools_are_published_once_for_each_content_by_however_many(volume: Volume, tmp_path: Path) -> None:
+    tool = tmp_path / "launch.py"
+    tool.write_text("print()")
+    digests: list[str] = []
+    threads = [threading.Thread(target=lambda: digests.append(volume.publish_tools([tool]))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(digests) == 6
+    assert names_in(tmp_path / "tools") == set(digests)
+    folder = tmp_path / layout.tools(digests[0])
+    assert names_in(folder) == {"launch.py", layout.COMPLETE}
+    assert (folder / layout.COMPLETE).read_text() == digests[0]
+    assert stat.S_IMODE((folder / "launch.py").stat().st_mode) == 0o755
+    tool.write_text("print(2)")
+    assert volume.publish_tools([tool]) not in digests

@@ -1,0 +1,143 @@
+"""The worker boundary: whatever a pass ends with, the others go on, and the process can be told to stop."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from controller.adapters.telemetry import Metrics
+from controller.adapters.volume import Volume
+from controller.app.running import App
+from controller.core.errors import Conflict, NotYet, Refused, Transient
+from controller.settings import load
+from tests.support.eventually import eventually
+from tests.support.watched import WatchedMemory
+from tests.support.world import REPOSITORY, Projects, project
+
+
+class Process:
+    """A controller whose API server is in memory."""
+
+    def __init__(self, root: Path) -> None:
+        self.cluster, self.source, self.metrics = WatchedMemory(), Projects(), Metrics("0")
+        environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
+        self.volume = Volume(root)
+        self.app = App(load(environ, {}), self.cluster, self.volume, self.source, self.metrics)
+        self.stopping = threading.Event()
+        self.source.push(project("a"))
+
+    def start(self) -> None:
+        self.cluster.synced = True
+        assert self.app.start(self.stopping, left_over=self.volume.requests())
+
+    def phase(self, name: str) -> str:
+        status = self.cluster.stored.get(("ConfigMap", f"{name}-status"))
+        return status["data"]["phase"] if status else ""
+
+    def passes(self, result: str) -> float:
+        return self.metrics.value("coachwork_reconciles_total", result=result) or 0.0
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path)
+    with capture_logs():
+        yield made
+        made.cluster.gate.set()
+        made.app.stop()
+
+
+@pytest.mark.parametrize(
+    ("fault", "result"),
+    [
+        (RuntimeError("a defect"), "defect"),
+        (KeyError("metadata"), "defect"),
+        (Transient("ApiUnavailable", "no answer"), "transient"),
+        (NotYet(3600.0, "it comes"), "not-yet"),
+    ],
+)
+def test_a_request_whose_passes_fail_stops_no_other(process: Process, fault: Exception, result: str) -> None:
+    process.cluster.faults["bad"] = fault
+    process.cluster.ask("bad", repository=REPOSITORY)
+    process.start()
+    eventually(lambda: process.passes(result))
+    process.cluster.ask("iris", repository=REPOSITORY, project_name="iris")
+    eventually(lambda: process.phase("iris") == "Running")
+    assert process.app.trouble() == ""
+
+
+def test_a_request_that_failed_is_tried_again(process: Process) -> None:
+    process.cluster.faults["iris"] = RuntimeError("a defect")
+    process.cluster.ask("iris", repository=REPOSITORY)
+    process.start()
+    eventually(lambda: process.passes("defect"))
+    process.cluster.faults.clear()
+    eventually(lambda: process.phase("iris") == "Running")
+
+
+@pytest.mark.parametrize(
+    ("fault", "result"),
+    [(Refused("no right", forbidden=True), "transient"), (Conflict("the view was stale"), "not-yet")],
+)
+def test_what_the_api_refuses_is_no_defect(process: Process, fault: Exception, result: str) -> None:
+    def refuse(_verb: str, moment: str) -> None:
+        if moment == "before":
+            raise fault
+
+    process.cluster.ask("iris", repository=REPOSITORY)
+    process.cluster.hook = refuse
+    process.start()
+    eventually(lambda: process.passes(result))
+    process.cluster.hook = lambda _verb, _moment: None
+    eventually(lambda: process.phase("iris") == "Running")
+    assert process.passes("defect") == 0
+
+
+def test_nothing_is_judged_before_all_lists_are_there(process: Process) -> None:
+    process.cluster.ask("iris", repository=REPOSITORY)
+    starting = threading.Thread(target=process.app.start, args=(process.stopping,))
+    starting.start()
+    assert process.app.unready()
+    assert process.app.trouble() == ""
+    assert not process.cluster.entered.is_set()
+    process.cluster.synced = True
+    starting.join(20)
+    eventually(lambda: process.phase("iris") == "Running")
+    assert process.app.unready() == ""
+
+
+def test_a_controller_that_is_told_to_stop_while_it_waits_for_the_lists_stops(process: Process) -> None:
+    process.stopping.set()
+    assert not process.app.start(process.stopping)
+    process.app.stop()
+    assert process.cluster.stopped
+
+
+def test_a_dead_watch_is_trouble_that_a_restart_mends(process: Process) -> None:
+    process.start()
+    process.cluster.healthy = False
+    assert process.app.trouble() == "a watch has died"
+
+
+def test_a_pass_under_way_ends_before_the_watches_do_and_none_begins_afterwards(process: Process) -> None:
+    process.cluster.ask("iris", repository=REPOSITORY)
+    process.cluster.gate.clear()
+    process.start()
+    assert process.cluster.entered.wait(20)
+    stopping = threading.Thread(target=process.app.stop)
+    stopping.start()
+    process.cluster.gate.set()
+    stopping.join(30)
+    assert process.cluster.stopped
+    assert process.phase("iris") == "Running"
+    process.cluster.ask("other", repository=REPOSITORY, project_name="other")
+    assert process.phase("other") == ""
+
+
+def test_what_a_request_left_on_the_volume_while_no_controller_ran_is_removed(process: Process, tmp_path: Path) -> None:
+    left = tmp_path / "runs" / "gone-1b2c3d4e-0000-4000-8000-000000000001"
+    left.mkdir(parents=True)
+    process.start()
+    eventually(lambda: not left.exists())

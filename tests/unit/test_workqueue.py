@@ -1,0 +1,159 @@
+"""The queue's one invariant (client-go's): a key is never worked on twice at a time, and no wish is lost."""
+
+import threading
+from collections import Counter, deque
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from controller.workqueue import BACKOFF_FIRST, BACKOFF_LIMIT, WorkQueue
+from tests.support.eventually import eventually
+
+KEYS = st.sampled_from("abc")
+
+
+class Model(RuleBasedStateMachine):
+    """The queue beside the simplest thing that could be right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = WorkQueue()
+        self.waiting: deque[str] = deque()
+        self.again: set[str] = set()
+        self.active: set[str] = set()
+
+    @rule(key=KEYS)
+    def add(self, key: str) -> None:
+        self.queue.add(key)
+        if key in self.active:
+            self.again.add(key)
+        elif key not in self.waiting:
+            self.waiting.append(key)
+
+    @rule(key=KEYS)
+    def add_before_a_later_wish(self, key: str) -> None:
+        self.queue.add_after(key, 3600.0)
+        self.add(key)
+
+    @precondition(lambda self: self.waiting)
+    @rule()
+    def get(self) -> None:
+        key = self.queue.get()
+        assert key == self.waiting.popleft()
+        assert key not in self.active
+        self.active.add(key)
+
+    @precondition(lambda self: self.active)
+    @rule(which=st.integers(0, 2))
+    def done(self, which: int) -> None:
+        key = sorted(self.active)[which % len(self.active)]
+        self.queue.done(key)
+        self.active.discard(key)
+        if key in self.again:
+            self.again.discard(key)
+            self.waiting.append(key)
+
+    @invariant()
+    def agrees(self) -> None:
+        assert len(self.queue) == len(self.waiting)
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(deadline=None, max_examples=30)
+
+
+def test_many_workers_never_share_a_key_and_lose_no_addition() -> None:
+    queue, guard = WorkQueue(), threading.Lock()
+    at_work: Counter[str] = Counter()
+    shared: list[str] = []
+    added = dict.fromkeys("abcd", 0)
+    seen = dict.fromkeys("abcd", 0)
+
+    def work() -> None:
+        while (key := queue.get()) is not None:
+            with guard:
+                at_work[key] += 1
+                shared.extend([key] if at_work[key] > 1 else [])
+            told = added[key]  # read after the key was taken: an addition from now on makes it come again
+            with guard:
+                seen[key] = max(seen[key], told)
+                at_work[key] -= 1
+            queue.done(key)
+
+    def ask(key: str) -> None:
+        for number in range(1, 501):
+            added[key] = number
+            (queue.add if number % 2 else lambda key: queue.add_after(key, 0.0))(key)
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    askers = [threading.Thread(target=ask, args=(key,)) for key in "abcd"]
+    for thread in (*workers, *askers):
+        thread.start()
+    for thread in askers:
+        thread.join(60)
+    eventually(lambda: set(seen.values()) == {500})
+    queue.close()
+    for thread in workers:
+        thread.join(60)
+    assert not shared
+
+
+def test_an_earlier_wish_comes_before_a_later_one_whichever_was_first() -> None:
+    for delays in ((0.0, 3600.0), (3600.0, 0.0)):
+        queue = WorkQueue()
+        for delay in delays:
+            queue.add_after("a", delay)
+        assert queue.get() == "a"
+        queue.done("a")
+        assert len(queue) == 0
+
+
+def test_a_worker_that_waits_wakes_for_an_earlier_wish() -> None:
+    queue, taken = WorkQueue(), list[str | None]()
+    queue.add_after("late", 3600.0)
+    worker = threading.Thread(target=lambda: taken.append(queue.get()), daemon=True)
+    worker.start()
+    queue.add_after("soon", 0.01)
+    eventually(lambda: taken == ["soon"])
+
+
+def test_several_keys_that_come_due_at_once_wake_several_workers() -> None:
+    queue, got = WorkQueue(), set[str | None]()
+    workers = [threading.Thread(target=lambda: got.add(queue.get()), daemon=True) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for key in "abc":
+        queue.add_after(key, 0.02)
+    eventually(lambda: got == set("abc"))
+
+
+@given(st.integers(1, 80))
+@settings(deadline=None)
+def test_the_back_off_doubles_with_jitter_and_is_bounded(times: int) -> None:
+    queue = WorkQueue()
+    delays = [queue.retry("a") for _ in range(times)]
+    for failures, delay in enumerate(delays):
+        ceiling = min(BACKOFF_FIRST * 2.0**failures, BACKOFF_LIMIT)
+        assert ceiling / 2 <= delay <= ceiling
+    assert queue.failures("a") == times
+    queue.forget("a")
+    assert queue.failures("a") == 0
+    assert queue.retry("a") <= BACKOFF_FIRST
+
+
+def test_the_servers_own_wish_is_the_least_that_a_retry_waits() -> None:
+    assert WorkQueue().retry("a", at_least=120.0) == 120.0
+
+
+def test_closing_frees_all_that_wait_and_takes_no_more() -> None:
+    queue, ended = WorkQueue(), list[str | None]()
+    workers = [threading.Thread(target=lambda: ended.append(queue.get()), daemon=True) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    queue.close()
+    for worker in workers:
+        worker.join(20)
+    assert ended == [None, None, None]
+    queue.add("a")
+    assert queue.get() is None
