@@ -58,6 +58,20 @@ class Volume:
         """Write run.json, atomically. Raises Transient."""
         self._write(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
 
+    def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet. Raises Transient."""
+        place = self._root / target
+        with _translated("copy artifacts"):
+            if place.exists() or not (self._root / source).is_dir():
+                return
+            self._make(place.parent)
+            partial = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}")
+            try:
+                shutil.copytree(self._root / source, partial, symlinks=True)
+                _publish(partial, place)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
         with _translated("read attempts"):

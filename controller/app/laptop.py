@@ -42,6 +42,8 @@ class Wishes:
     env: tuple[tuple[str, str], ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
+    only: str = ""
+    resume: str = ""
 
 
 class LaptopRun:
@@ -112,7 +114,9 @@ class LaptopRun:
 
     def _request(self, wishes: Wishes) -> Object:
         """Give the request that asks for this run; a run that was interrupted is cancelled."""
-        annotations = {names.TRIGGER: self._trigger}
+        parts = {names.ONLY: wishes.only, names.FROM: wishes.resume}
+        annotations = {name: f"{self._trigger} {stage}" for name, stage in parts.items() if stage}
+        annotations[names.TRIGGER] = self._trigger
         copy = self._volume.recall_record(layout.record(self._name, self._uid))
         before = records.from_data(copy, self._uid) if copy else None
         if before and before.active:

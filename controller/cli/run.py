@@ -36,6 +36,11 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for every stage.")
     ] = None,
     secrets: Annotated[Path | None, typer.Option(help="A file of NAME=VALUE lines for what [secrets] names.")] = None,
+    only: Annotated[str, typer.Option(metavar="STAGE", help="Run this stage alone, on the last run's artifacts.")] = "",
+    resume: Annotated[
+        str,
+        typer.Option("--from", metavar="STAGE", help="Run from this stage on, on the last run's artifacts."),
+    ] = "",
     python: Annotated[str, typer.Option(help="The Python that runs the stages; else this one.")] = "",
     exit_when_ready: Annotated[bool, typer.Option("--exit-when-ready", help="Do not leave services up.")] = False,
     output: Output = "text",
@@ -46,6 +51,8 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     """
     from controller.app import laptop  # noqa: PLC0415 (imported when called: --help stays quick)
 
+    if only and resume:
+        raise Invalid("WrongUse", ["--only and --from: give one of them"])
     variables = _pairs(env or [])
     given = {**os.environ, **(_file(secrets) if secrets else {})}
     place = find(target, ref, path)
@@ -55,7 +62,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    with laptop.running(place, laptop.Wishes(variables, given, interpreter)) as current:
+    with laptop.running(place, laptop.Wishes(variables, given, interpreter, only, resume)) as current:
         record = _follow(current, stopping, output, stay=not exit_when_ready)
         if record.phase == "Failed" and output == "text":
             _last_words(current, record)

@@ -15,7 +15,14 @@ from rich.text import Text
 from controller.core import times
 from controller.core.model import Record, StageRecord
 
-COLOURS = {"Running": "cyan", "Done": "green", "Unchanged": "green", "Failed": "red", "Stopped": "yellow"}
+COLOURS = {
+    "Running": "cyan",
+    "Done": "green",
+    "Unchanged": "green",
+    "Reused": "green",
+    "Failed": "red",
+    "Stopped": "yellow",
+}
 REFRESH = 4  # a second
 
 

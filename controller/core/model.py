@@ -28,6 +28,8 @@ class Request:
     env: tuple[tuple[str, str], ...] = ()
     trigger: str = ""  # annotation coachwork.io/trigger
     cancel: str = ""  # annotation coachwork.io/cancel
+    resume: str = ""  # the stage that the trigger's run begins with: annotation coachwork.io/from
+    only: str = ""  # the one stage of the trigger's run: annotation coachwork.io/only
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class Children:
 Phase: TypeAlias = Literal[
     "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled"
 ]
-StageState: TypeAlias = Literal["Waiting", "Running", "Done", "Unchanged", "Failed", "Stopped", "Skipped"]
+StageState: TypeAlias = Literal["Waiting", "Running", "Done", "Unchanged", "Reused", "Failed", "Stopped", "Skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ class RunSpec:
     deadline: int | None = None
     trigger: str = ""  # the annotation's value, or "" for a start by creation or change
     cause: str = ""  # Created, Changed, Triggered
+    base: int = 0  # the run whose artifacts this one begins with; 0: none
 
 
 @dataclass(frozen=True, slots=True)

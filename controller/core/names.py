@@ -16,6 +16,8 @@ PHASE = f"{DOMAIN}/phase"
 DIGEST = f"{DOMAIN}/digest"
 TRIGGER = f"{DOMAIN}/trigger"
 CANCEL = f"{DOMAIN}/cancel"
+FROM = f"{DOMAIN}/from"
+ONLY = f"{DOMAIN}/only"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "coachwork"
 

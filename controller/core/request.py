@@ -83,6 +83,8 @@ def parse(configmap: Object) -> Request:
         env=_env(reader),
         trigger=_annotation(annotations, names.TRIGGER, reader.problems),
         cancel=_annotation(annotations, names.CANCEL, reader.problems),
+        resume=_part(annotations, names.FROM, reader.problems),
+        only=_part(annotations, names.ONLY, reader.problems),
     )
     reader.read("on-overlap", _overlap, None)
     _refuse_others(reader)
@@ -142,6 +144,15 @@ def _name(name: Any, problems: list[str]) -> str:
     if text.endswith(names.RESERVED_SUFFIXES):
         problems.append(f"metadata.name: must not end in {' or '.join(names.RESERVED_SUFFIXES)}: rename the request")
     return text
+
+
+def _part(annotations: Mapping[str, Any], key: str, problems: list[str]) -> str:
+    """Give the stage that an annotation `TRIGGER STAGE` names, "" unless it goes with the present trigger.
+
+    So it counts for one run: one that is left behind means nothing to the next trigger.
+    """
+    trigger, _, stage = _annotation(annotations, key, problems).rpartition(" ")
+    return stage if trigger and trigger == annotations.get(names.TRIGGER) else ""
 
 
 def _annotation(annotations: Mapping[str, Any], key: str, problems: list[str]) -> str:

@@ -75,6 +75,7 @@ class Reconciler:
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
+            self._inherit(known.request, decision.record)
             self._actor.prepare(decision.actions)
             self._keep(known, decision)
         except (errors.Transient, errors.NotYet) as error:
@@ -190,6 +191,12 @@ class Reconciler:
         )
 
     # --- what is written ---------------------------------------------------------------------------
+
+    def _inherit(self, request: Request, record: Record) -> None:
+        """Let a run of a part of the project begin with the artifacts of the run that it goes on from."""
+        if record.active and record.spec and record.spec.base:
+            base = layout.artifacts(request.name, request.uid, record.spec.base)
+            self._volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
 
     def _keep(self, known: _Known, decision: Decision) -> None:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""

@@ -70,6 +70,9 @@ class Volume(Protocol):
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
         """Write run.json, atomically."""
 
+    def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone."""
+
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first."""
 

@@ -186,3 +186,14 @@ def test_a_deleted_record_is_restored_and_starts_nothing(machine: Laptop) -> Non
     machine.cluster.remove("ConfigMap", "demo-status")
     eventually(lambda: machine.status() == before)
     assert machine.cluster.objects("Job") == [job]
+
+
+def test_twenty_requests_at_once_all_end_well_and_each_stage_runs_once(machine: Laptop) -> None:
+    machine.repository.commit(project("save >> load", save=batch(SAVE), load=batch(LOAD)))
+    requests = [f"demo-{number}" for number in range(20)]
+    for name in requests:
+        machine.ask(name)
+    eventually(lambda: all(machine.status(name).get("phase") == "Ready" for name in requests), 100)
+    reports = list(machine.volume.glob("runs/demo-*/1/artifacts/report"))
+    assert len(reports) == len(requests)
+    assert len(list(machine.volume.glob("runs/demo-*/1/logs/*/*.log"))) == 2 * len(requests)

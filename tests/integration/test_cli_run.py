@@ -170,6 +170,24 @@ def test_a_second_run_counts_on_and_finds_the_last_good_artifacts(coachwork: Com
         assert ended.out.splitlines()[-1].startswith(f"Ready: run {number}"), ended.out + ended.err
 
 
+def test_parts_of_a_project_run_on_the_artifacts_of_the_last_run(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a >> b >> c")
+    for stage in "abc":
+        files[f"{stage}/run.py"] = (
+            "import os, pathlib\n"
+            "trace = pathlib.Path(os.environ['COACHWORK_ARTIFACTS'], 'trace')\n"
+            f"with trace.open('a') as file: file.write('{stage}')\n"
+        )
+    folder = str(write(tmp_path / "iris", files))
+    assert coachwork.run("run", folder, "--only", "b").code == 2
+    for arguments, trace in (([], "abc"), (["--from", "b"], "abcbc"), (["--only", "a"], "abcbca")):
+        ended = coachwork.run("run", folder, *arguments)
+        assert ended.code == 0, ended.out + ended.err
+        newest = max(coachwork.home.glob("runs/iris-*/*/artifacts/trace"), key=lambda path: int(path.parts[-3]))
+        assert newest.read_text() == trace
+    assert coachwork.run("run", folder, "--from", "nope").code == 2
+
+
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "import time; time.sleep(60)"}
     folder = str(write(tmp_path / "iris", files))

@@ -408,3 +408,54 @@ def _too_large(verb: str, moment: str) -> None:
     """Refuse what is created from here on: in this story, the release (and Events, which are a courtesy)."""
     if (verb, moment) == ("create", "before"):
         raise Refused("Request entity too large: limit is 3145728", forbidden=False)
+
+
+def run_folder(world: World, run: int) -> Path:
+    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+    return world.root / "runs" / f"iris-{uid}" / str(run)
+
+
+def test_a_run_from_a_stage_on_reuses_what_came_before_with_its_artifacts(world: World) -> None:
+    world.source.push(project("a >> b,c >> d"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    (run_folder(world, 1) / "artifacts" / "model").write_text("42")
+    world.cluster.end_job(world.jobs()["iris-a-1"])
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-c-1"], 1)
+    assert world.settle().phase == "Failed"
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume="x c")
+    world.settle()
+    assert (run_folder(world, 2) / "artifacts" / "model").read_text() == "42"
+    kept = world.finish_all()
+    states = {name: stage.state for name, stage in kept.stages.items()}
+    assert states == {"a": "Reused", "b": "Reused", "c": "Done", "d": "Done"}
+    assert set(world.jobs()) == {"iris-c-2", "iris-d-2"}
+
+
+def test_a_run_of_one_stage_only_runs_that_one_and_leaves_services_alone(world: World) -> None:
+    world.source.push(project("a >> b >> web", services={"web": 5000}))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    before = world.cluster.stored["Deployment", "iris--web"]
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", only="x b")
+    kept = world.finish_all()
+    assert (kept.phase, set(world.jobs())) == ("Ready", {"iris-b-2"})
+    assert world.cluster.stored["Deployment", "iris--web"] == before
+
+
+def test_a_part_that_was_asked_for_with_another_trigger_means_nothing(world: World) -> None:
+    world.source.push(project("a >> b"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="y", only="x b")
+    world.finish_all()
+    assert set(world.jobs()) == {"iris-a-2", "iris-b-2"}
+
+
+@pytest.mark.parametrize(("part", "reason"), [("x nope", "UnknownStage"), ("x b", "NothingToReuse")])
+def test_a_part_that_can_not_run_is_told(world: World, part: str, reason: str) -> None:
+    world.source.push(project("a >> b"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume=part)
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Invalid", reason)

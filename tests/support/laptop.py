@@ -92,9 +92,9 @@ class Laptop:
         self.connection.sever()
         self.app.stop()
 
-    def ask(self, **data: str) -> Object:
-        """Create the request."""
-        metadata = {"name": "demo", "labels": {names.ROLE: names.ROLE_REQUEST}}
+    def ask(self, name: str = "demo", **data: str) -> Object:
+        """Create a request."""
+        metadata = {"name": name, "labels": {names.ROLE: names.ROLE_REQUEST}}
         keys = {"repository": f"file://{self.repository.folder}", **data}
         return self.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": keys})
 
@@ -105,9 +105,9 @@ class Laptop:
         annotations = {names.TRIGGER: text}
         self.cluster.replace({**item, "metadata": {**item["metadata"], "annotations": annotations}})
 
-    def status(self) -> Mapping[str, str]:
+    def status(self, name: str = "demo") -> Mapping[str, str]:
         """Give the record as `kubectl` would show it; {} if there is none."""
-        item = self.cluster.get("ConfigMap", "demo-status")
+        item = self.cluster.get("ConfigMap", names.status_of(name))
         return item["data"] if item else {}
 
     def wait(self, phase: str, run: int = 1) -> Mapping[str, str]:

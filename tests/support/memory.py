@@ -101,14 +101,25 @@ class MemoryCluster:
             for key in orphans:
                 del self.stored[key]
 
-    def ask(self, name: str, *, trigger: str = "", cancel: str = "", env: str = "", **data: str) -> Object:
+    def ask(
+        self,
+        name: str,
+        *,
+        trigger: str = "",
+        cancel: str = "",
+        resume: str = "",
+        only: str = "",
+        env: str = "",
+        **data: str,
+    ) -> Object:
         """Create or update a request as a user would; `data`'s underscores are hyphens, `env` is the value of ALPHA."""
         live = self.stored.get(("ConfigMap", name))
+        said = {names.TRIGGER: trigger, names.CANCEL: cancel, names.FROM: resume, names.ONLY: only}
         metadata: Object = {
             "name": name,
             "namespace": "test",
             "labels": {names.ROLE: names.ROLE_REQUEST},
-            "annotations": {key: value for key, value in ((names.TRIGGER, trigger), (names.CANCEL, cancel)) if value},
+            "annotations": {key: value for key, value in said.items() if value},
             "uid": live["metadata"]["uid"] if live else str(uuid.uuid4()),
         }
         plain = {key.replace("_", "-"): value for key, value in data.items()} | ({"env.ALPHA": env} if env else {})

@@ -158,7 +158,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
 def test_every_key_of_a_request_is_explained_and_none_is_invented() -> None:
     assert rows("request", "Keys") == {*request.KEYS, f"{request.ENV}NAME"}
     assert rows("request", "Refused keys") == set(request.NOT_YET)
-    assert rows("request", "Annotations") == {names.TRIGGER, names.CANCEL}
+    assert rows("request", "Annotations") == {names.TRIGGER, names.CANCEL, names.FROM, names.ONLY}
 
 
 def test_keys_that_are_refused_as_not_there_yet_are_in_the_readme() -> None:

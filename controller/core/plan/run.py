@@ -67,7 +67,8 @@ def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) ->
 
 
 def _opened(record: Record, number: int, step: Sequence[str], now: datetime) -> Record:
-    opened = {name: StageRecord(state="Running", started=times.text(now)) for name in step}
+    waiting = [name for name in step if record.stages[name].state == "Waiting"]
+    opened = {name: StageRecord(state="Running", started=times.text(now)) for name in waiting}
     return replace(record, step=number, stages={**record.stages, **opened})
 
 
@@ -139,8 +140,9 @@ def _released_objects(context: RunContext, record: Record, seen: Observed) -> li
             continue
         for item in manifests.service_objects(context, stage):
             old = kept.get((item["kind"], item["metadata"]["name"]))
-            unchanged = record.stages[name].state == "Unchanged" and item["kind"] == "Deployment"
-            objects.append(old if old and unchanged else item)
+            state = record.stages[name].state
+            untouched = state == "Skipped" or (state == "Unchanged" and item["kind"] == "Deployment")
+            objects += [old] if old and untouched else [] if state == "Skipped" else [item]
     return objects
 
 

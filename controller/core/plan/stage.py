@@ -12,7 +12,7 @@ from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Create, Observed
 from controller.core.record import one_line
 
-DONE = ("Done", "Unchanged")
+DONE = ("Done", "Unchanged", "Reused", "Skipped")
 REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 

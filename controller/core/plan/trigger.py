@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
-from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec, StageRecord
+from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec
 from controller.core.plan.decision import Decision, Emit, Observed
+from controller.core.plan.select import chosen
 from controller.core.plan.settle import INVALID_REQUEST, settle
 from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 
@@ -90,7 +91,11 @@ def _kind(past: PastRun) -> str:
 def start(
     request: Request, record: Record, wanted: Pending, spec: RunSpec, pipeline: Pipeline, now: datetime, digest: str
 ) -> Record:
-    """Give the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
+    """Give the record of a new run: its number, its commit, what it handles. Its first step is not open yet.
+
+    Raises Invalid where the request wants a part of the project that is not there.
+    """
+    partial = bool(request.only or request.resume)
     return replace(
         absorb(request, record, digest),
         phase="Running",
@@ -99,11 +104,11 @@ def start(
         problems=pipeline.warnings,
         run=record.run + 1,
         step=0,
-        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause),
+        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=record.run if partial else 0),
         ref=request.ref or "HEAD",
         started=times.text(now),
         finished="",
-        stages={name: StageRecord() for step in pipeline.steps for name in step},
+        stages=chosen(request, pipeline, record.run),
     )
 
 

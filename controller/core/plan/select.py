@@ -1,0 +1,42 @@
+"""Part of a project: one stage, or a stage and all that comes after it, with the artifacts of an earlier run."""
+
+from controller.core import checks
+from controller.core.errors import Invalid
+from controller.core.model import Pipeline, Request, Service, StageRecord
+
+
+def chosen(request: Request, pipeline: Pipeline, earlier: int) -> dict[str, StageRecord]:
+    """Give the records that a run begins with: Waiting; Reused or Skipped where the request wants only a part.
+
+    `earlier` is the run whose artifacts are taken, 0 if there is none. Service stages are never Reused: they have to
+    be up. Raises Invalid where the stage, or a run to go on from, is not there.
+    """
+    wanted = request.only or request.resume
+    if not wanted:
+        return {name: StageRecord() for step in pipeline.steps for name in step}
+    _check(wanted, pipeline, earlier)
+    if request.only:
+        return {
+            name: StageRecord(state="Waiting" if name == wanted else "Skipped")
+            for step in pipeline.steps
+            for name in step
+        }
+    first = next(number for number, step in enumerate(pipeline.steps) if wanted in step)
+    return {
+        name: StageRecord(state="Reused" if _is_reused(pipeline, number - first, name, wanted) else "Waiting")
+        for number, step in enumerate(pipeline.steps)
+        for name in step
+    }
+
+
+def _is_reused(pipeline: Pipeline, distance: int, name: str, wanted: str) -> bool:
+    before = distance < 0 or (distance == 0 and name != wanted)
+    return before and not isinstance(pipeline.stages[name].work, Service)
+
+
+def _check(wanted: str, pipeline: Pipeline, earlier: int) -> None:
+    known = [name for step in pipeline.steps for name in step]
+    if wanted not in known:
+        raise Invalid("UnknownStage", [f"no stage {checks.shown(wanted)}: {checks.nearest(wanted, known)}"])
+    if not earlier:
+        raise Invalid("NothingToReuse", [f"stage {wanted} alone needs the artifacts of an earlier run: run all first"])

@@ -1,0 +1,60 @@
+"""The three examples as a newcomer runs them: `coachwork run`, with packages from PyPI."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cli import CommandLine
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FLOWER = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+
+pytestmark = pytest.mark.timeout(300)  # packages are downloaded
+
+
+@pytest.fixture(scope="module")
+def coachwork(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    return CommandLine(tmp_path_factory.mktemp("state"))
+
+
+@contextmanager
+def serving(coachwork: CommandLine, example: str) -> Iterator[dict[str, str]]:
+    """Give the addresses of an example's services while they are up."""
+    running = coachwork.start("run", str(EXAMPLES / example), "--output", "json")
+    scene = json.loads(running.line(lambda line: json.loads(line)["over"]))
+    assert scene["phase"] == "Ready", scene
+    try:
+        yield scene["services"]
+    finally:
+        running.interrupt()
+        assert running.end().code == 0
+    assert coachwork.processes() == []
+
+
+def post(url: str, body: object) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 (an address of ours)
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def test_train_and_serve_predicts_with_the_model_that_it_trained(coachwork: CommandLine) -> None:
+    with serving(coachwork, "train-and-serve") as addresses:
+        assert post(f"{addresses['serve']}/predict", FLOWER)["species"] == "setosa"
+
+
+def test_serve_model_predicts(coachwork: CommandLine) -> None:
+    with serving(coachwork, "serve-model") as addresses:
+        assert post(f"{addresses['predict']}/predict", FLOWER)["species"] == "setosa"
+
+
+def test_batch_scoring_scores_the_whole_data_set(coachwork: CommandLine) -> None:
+    ended = coachwork.run("run", str(EXAMPLES / "batch-scoring"))
+    assert ended.code == 0, ended.out + ended.err
+    (scores,) = coachwork.home.glob("runs/batch-scoring-*/1/artifacts/scores.csv")
+    assert len(scores.read_text().splitlines()) > 170
