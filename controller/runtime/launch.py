@@ -100,7 +100,7 @@ class Launch:
                 raise stage_order.Refused("StartupTimeout", self._not_ready(self.first["cause"]))
 
     def _not_ready(self, cause: str) -> str:
-        return f"{self.places.script}: not ready within {self.order.limit:g} s: {cause}"
+        return f"{self.places.script}: not ready within {self.order.limit:g} s (MAX_STARTUP_TIME_SECONDS): {cause}"
 
     def _claim(self) -> None:
         """Take the next attempt's number by creating its log: what marks, exactly once, that the script ran."""

@@ -385,7 +385,8 @@ def test_a_service_that_never_listens(stage: Stage) -> None:
     port = free_port()
     ended = stage.run("import time; time.sleep(600)", kind="service", port=port, limit=0.5)
     assert (ended.code, ended.message["reason"]) == (121, "StartupTimeout")
-    assert ended.message["message"] == f"train/train.py: not ready within 0.5 s: nothing listens on port {port}"
+    expected = f"train/train.py: not ready within 0.5 s (MAX_STARTUP_TIME_SECONDS): nothing listens on port {port}"
+    assert ended.message["message"] == expected
 
 
 def test_a_service_on_localhost_only_is_told_what_to_bind_to(stage: Stage) -> None:

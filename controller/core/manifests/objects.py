@@ -15,6 +15,8 @@ from controller.core.manifests.context import RunContext, metadata, selector
 from controller.core.model import Batch, Object, Service, Stage
 from controller.core.record import owner_reference
 
+TRAVEL_SECONDS = 2  # until a ready pod's address has reached the nodes (kube-proxy gathers changes for a second)
+
 
 def job(context: RunContext, stage: Stage) -> Object:
     """Give the Job of a batch stage.
@@ -60,6 +62,7 @@ def _deployment(context: RunContext, stage: Stage, digest: str) -> Object:
             "replicas": work.replicas,
             "selector": {"matchLabels": dict(selector(context, stage))},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "minReadySeconds": TRAVEL_SECONDS,
             "progressDeadlineSeconds": work.max_startup_seconds + policy.install_limit + policy.schedule_grace,
             "revisionHistoryLimit": 1,
             "template": pod.template(context, stage, digest),

@@ -1,0 +1,228 @@
+"""Bad input: a clear status, no crash, no storm of retries, and the other requests go on."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.e2e import Coachwork, Files, Record, told
+from tests.support.e2e_projects import batch, project
+
+PASSES = 30  # over one request in a test's time: a storm would make hundreds
+MOST = {"coachwork_git_calls_total": 300, "coachwork_reconciles_total": 1500}  # the other tests of that time included
+
+
+@dataclass
+class Ground:
+    """The installation, with a check at the end that it is well."""
+
+    coachwork: Coachwork
+
+    def tell(self, name: str, files: Files | None = None, **keys: Any) -> Record:
+        """Give the record of a request with these files and keys."""
+        if files is not None:
+            self.coachwork.git.push(name, files)
+        self.coachwork.request(name, **keys)
+        return self.coachwork.wait_for(name, lambda data: bool(data.get("message")) and data["phase"] != "Running")
+
+    def invalid(self, record: Record, reason: str, *parts: str) -> None:
+        """Check that the record is Invalid for this reason, in one bounded line that has these parts."""
+        assert (record["phase"], record["reason"]) == ("Invalid", reason), told(record)
+        assert len(record["message"].encode()) <= 1024
+        text = record["message"] + record.get("problems", "")
+        assert not re.search(r"[^\n\x20-\x7e\u00a0-\uffff]", text)
+        for part in parts:
+            assert part in text, told(record)
+
+
+@pytest.fixture
+def ground(coachwork: Coachwork) -> Iterator[Ground]:
+    """The installation; after the test another request still runs, and nothing was tried without end."""
+    before = coachwork.metrics()
+    yield Ground(coachwork)
+    made = list(coachwork._made)  # noqa: SLF001 - the fixture belongs to it
+    name = coachwork.name("neighbour")
+    record = coachwork.start(name, project(name, "one", batch("one", "print('as ever')")))
+    assert record["phase"] == "Ready", told(record)
+    after = coachwork.metrics()
+    assert after['coachwork_reconciles_total{result="defect"}'] == 0
+    for prefix, limit in MOST.items():
+        assert sum(after[key] - before.get(key, 0) for key in after if key.startswith(prefix)) <= limit, prefix
+    for bad in made:
+        passes = coachwork.passes(bad)
+        assert len(passes) <= PASSES, passes[-5:]
+        assert "defect in a pass" not in {line["event"] for line in passes}
+
+
+def test_an_unreachable_host_is_told_and_tried_with_patience(ground: Ground) -> None:
+    name = ground.coachwork.name("unreachable")
+    record = ground.tell(name, repository="http://nowhere.invalid/acme/iris")
+    assert (record["phase"], record["reason"]) == ("Pending", "GitUnreachable"), told(record)
+    assert "nowhere.invalid" in record["message"]
+
+
+def test_a_closed_port_is_told(ground: Ground) -> None:
+    name = ground.coachwork.name("closed")
+    record = ground.tell(name, repository="http://127.0.0.1:9/acme/iris")
+    assert (record["phase"], record["reason"]) == ("Pending", "GitUnreachable"), told(record)
+
+
+def test_a_missing_repository(ground: Ground) -> None:
+    record = ground.tell(ground.coachwork.name("missing"))
+    ground.invalid(record, "RepositoryNotFound", "check the URL")
+
+
+def test_a_repository_that_comes_later_runs_with_the_next_trigger(ground: Ground) -> None:
+    name = ground.coachwork.name("late")
+    ground.invalid(ground.tell(name), "RepositoryNotFound")
+    ground.coachwork.git.push(name, project(name, "one", batch("one", "")))
+    assert ground.coachwork.trigger(name, "now")["phase"] == "Ready"
+
+
+def test_an_unknown_ref(ground: Ground) -> None:
+    name = ground.coachwork.name("ref")
+    record = ground.tell(name, project(name, "one", batch("one", "")), ref="no-such-branch")
+    ground.invalid(record, "RefNotFound", "no-such-branch")
+
+
+def test_an_unknown_commit(ground: Ground) -> None:
+    name = ground.coachwork.name("commit")
+    record = ground.tell(name, project(name, "one", batch("one", "")), ref="0123456789abcdef0123456789abcdef01234567")
+    ground.invalid(record, "RefNotFound")
+
+
+def test_an_empty_repository(ground: Ground) -> None:
+    name = ground.coachwork.name("empty")
+    ground.coachwork.git.create(name)
+    record = ground.tell(name)
+    assert record["phase"] == "Invalid", told(record)
+    assert "empty" in record["message"] or "no commit" in record["message"]
+
+
+def test_a_repository_without_a_project_file(ground: Ground) -> None:
+    name = ground.coachwork.name("no-project")
+    record = ground.tell(name, {"README.md": "hello", "models/iris/bodywork.ini": ""})
+    ground.invalid(record, "NoProject", "bodywork.ini", "models/iris")
+
+
+@pytest.mark.parametrize("path", ["../..", "/etc", "a/../../b", ".git/hooks"])
+def test_a_path_outside_the_repository(ground: Ground, path: str) -> None:
+    record = ground.tell(ground.coachwork.name("path"), {"README.md": ""}, path=path)
+    ground.invalid(record, "InvalidRequest", "path:")
+
+
+def test_a_path_that_is_not_there(ground: Ground) -> None:
+    name = ground.coachwork.name("no-path")
+    record = ground.tell(name, project(name, "one", batch("one", "")), path="models/iris")
+    assert record["phase"] == "Invalid", told(record)
+    assert "models/iris" in record["message"]
+
+
+def test_credentials_in_the_address_are_refused_and_never_shown(ground: Ground) -> None:
+    name, coachwork = ground.coachwork.name("creds"), ground.coachwork
+    record = ground.tell(name, repository="https://ann:pa55-w0rd@example.invalid/iris")
+    ground.invalid(record, "InvalidRequest", "repository: holds credentials")
+    told = [
+        str(record),
+        str(coachwork.events(name)),
+        coachwork.log(),
+        str(coachwork.get("configmap", f"{name}-status")),
+    ]
+    assert not [text for text in told if "pa55-w0rd" in text]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ext::sh -c 'touch /tmp/owned'",
+        "--upload-pack=touch /tmp/owned",
+        "-uhttps://example.invalid/x",
+        "file:///var/lib/coachwork/mirrors",
+        "/var/lib/coachwork/mirrors",
+        "ssh://git@example.invalid/x",
+        "http://example.invalid/x?--upload-pack=y",
+        "https://example.invalid/a\nb",
+    ],
+)
+def test_an_address_that_is_none(ground: Ground, address: str) -> None:
+    record = ground.tell(ground.coachwork.name("address"), repository=address)
+    assert (record["phase"], record.get("run", "0")) == ("Invalid", "0"), told(record)
+    assert "owned" not in ground.coachwork.shell("ls", "/tmp")  # noqa: S108 - in the pod
+
+
+@pytest.mark.parametrize("ref", ["--upload-pack=touch /tmp/owned", "-x", "main..other", "a b", "@{upstream}", "x\ny"])
+def test_a_ref_that_is_none(ground: Ground, ref: str) -> None:
+    name = ground.coachwork.name("option")
+    record = ground.tell(name, {"README.md": ""}, ref=ref)
+    ground.invalid(record, "InvalidRequest", "ref:")
+
+
+def test_an_ini_of_900_kilobytes(ground: Ground) -> None:
+    name = ground.coachwork.name("huge")
+    files = project(name, "one", batch("one", "print()"))
+    huge = str(files["bodywork.ini"]) + "".join(f"; a comment that says nothing, {n}\n" for n in range(26_000))
+    assert len(huge) > 900_000
+    record = ground.tell(name, {**files, "bodywork.ini": huge})
+    ground.invalid(record, "InvalidProject", "bodywork.ini", "make it smaller")
+
+
+@pytest.mark.parametrize("file", ["bodywork.ini", "bodywork.yaml", "one/config.ini", "one/requirements.txt"])
+def test_binary_garbage_in_a_file_is_told_with_the_file(ground: Ground, file: str) -> None:
+    name = ground.coachwork.name("garbage")
+    garbage = bytes(range(256)) * 40
+    record = ground.tell(name, {**project(name, "one", batch("one", "")), file: garbage})
+    ground.invalid(record, "InvalidProject", file)
+
+
+def test_garbage_in_a_script_fails_the_stage_with_its_name(ground: Ground) -> None:
+    name = ground.coachwork.name("gibberish")
+    files = {**project(name, "one", batch("one", "")), "one/main.py": bytes(range(1, 256)) * 40}
+    ground.coachwork.git.push(name, files)
+    ground.coachwork.request(name)
+    record = ground.coachwork.ended(name)
+    assert record["phase"] == "Failed", told(record)
+    assert "one/main.py" in record["message"]
+
+
+def test_a_yaml_bomb(ground: Ground) -> None:
+    name = ground.coachwork.name("bomb")
+    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 10))
+    record = ground.tell(name, {"bodywork.yaml": f"l0: &l0 [lol, lol]\n{levels}version: '1.1'\n"})
+    ground.invalid(record, "InvalidProject", "bodywork.yaml")
+
+
+def test_a_deeply_nested_yaml(ground: Ground) -> None:
+    name = ground.coachwork.name("deep")
+    record = ground.tell(name, {"bodywork.yaml": "[" * 20_000})
+    ground.invalid(record, "InvalidProject", "bodywork.yaml")
+
+
+def test_symlinks_that_leave_the_checkout(ground: Ground, tmp_path: Path) -> None:
+    name = ground.coachwork.name("links")
+    for path, content in project(name, "one", batch("one", "")).items():
+        target = tmp_path / path
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(str(content))
+    (tmp_path / "one/config.ini").unlink()
+    (tmp_path / "one/config.ini").symlink_to("/etc/passwd")
+    (tmp_path / "one/requirements.txt").unlink()
+    (tmp_path / "one/requirements.txt").symlink_to("../../../../record.yaml")
+    ground.coachwork.git.push(name, tmp_path)
+    record = ground.tell(name)
+    ground.invalid(record, "InvalidProject", "one/config.ini")
+    assert "root:" not in str(record)
+
+
+def test_stage_names_that_become_one_are_told(ground: Ground) -> None:
+    name = ground.coachwork.name("collide")
+    record = ground.tell(name, project(name, "a_b >> a-b", batch("a_b", ""), batch("a-b", "")))
+    ground.invalid(record, "InvalidProject", "a_b", "a-b")
+
+
+def test_a_stage_name_that_is_too_long_is_told(ground: Ground) -> None:
+    name, stage = ground.coachwork.name("wide"), "x" * 64
+    record = ground.tell(name, project(name, stage, batch(stage, "")))
+    ground.invalid(record, "InvalidProject", "63")

@@ -1,0 +1,129 @@
+"""Batch stages: order, attempts, limits, and what a failure shows."""
+
+import json
+
+from tests.support.e2e import Coachwork, told
+from tests.support.e2e_projects import batch, project
+
+# Notes when a script began and when it ended. The clock is the node's, the same for all pods.
+SPAN = """
+import json, os, pathlib, time
+began = time.time()
+time.sleep({seconds})
+folder = pathlib.Path(os.environ["COACHWORK_ARTIFACTS"])
+(folder / (os.environ["COACHWORK_STAGE"] + ".json")).write_text(json.dumps([began, time.time()]))
+"""
+# Counts its starts in a file that outlives the pod.
+COUNT = """
+import os, pathlib
+with open(pathlib.Path(os.environ["COACHWORK_CACHE"]) / "starts", "a") as file:
+    print(os.environ["COACHWORK_ATTEMPT"], file=file)
+"""
+
+
+def test_a_failing_stage_shows_exit_code_last_words_and_file(coachwork: Coachwork) -> None:
+    name = coachwork.name("fails")
+    script = "print('all is well so far')\nraise ValueError('column petal_width is missing')\n"
+    record = coachwork.start(name, project(name, "prepare >> never", batch("prepare", script), batch("never", "")))
+    assert (record["phase"], record["reason"]) == ("Failed", "ExitCode")
+    assert (record["stage.prepare"], record["stage.never"]) == ("Failed", "Skipped")
+    for part in (
+        "stage prepare",
+        "prepare/main.py:2",
+        "exited with code 1",
+        "ValueError: column petal_width is missing",
+    ):
+        assert part in record["message"]
+    assert "\n" not in record["message"]
+    assert len(record["message"].encode()) <= 1024
+    assert "all is well so far" in coachwork.run_file(name, 1, "logs/prepare/1.log")
+    told = {event["reason"]: event["message"] for event in coachwork.events(name)}
+    assert "column petal_width is missing" in told["RunFailed"]
+    assert "RunStarted" in told
+    assert not coachwork.objects(name, "deployments,services")
+
+
+def test_a_users_own_exit_code_and_words_are_passed_on(coachwork: Coachwork) -> None:
+    name = coachwork.name("exits")
+    script = "import sys\nprint('no data for today', file=sys.stderr)\nsys.exit(37)\n"
+    record = coachwork.start(name, project(name, "load", batch("load", script)))
+    assert record["phase"] == "Failed"
+    assert "load/main.py: exited with code 37: no data for today" in record["message"]
+
+
+def test_a_missing_package_is_told_with_the_file_to_name_it_in(coachwork: Coachwork) -> None:
+    name = coachwork.name("imports")
+    record = coachwork.start(name, project(name, "load", batch("load", "import a_package_that_is_not_there\n")))
+    assert record["phase"] == "Failed"
+    assert "a_package_that_is_not_there" in record["message"]
+    assert "load/requirements.txt" in record["message"]
+
+
+def test_stages_of_a_step_overlap_and_steps_never_do(coachwork: Coachwork) -> None:
+    name = coachwork.name("steps")
+    stages = [batch(stage, SPAN.format(seconds=5)) for stage in ("first", "left", "right", "last")]
+    record = coachwork.start(name, project(name, "first >> left, right >> last", *stages))
+    assert record["phase"] == "Ready", told(record)
+    spans = {
+        stage: json.loads(coachwork.run_file(name, 1, f"artifacts/{stage}.json"))
+        for stage in ("first", "left", "right", "last")
+    }
+    assert max(spans["left"][0], spans["right"][0]) < min(spans["left"][1], spans["right"][1])
+    assert spans["first"][1] <= min(spans["left"][0], spans["right"][0])
+    assert max(spans["left"][1], spans["right"][1]) <= spans["last"][0]
+
+
+def test_retries_run_a_stage_again_until_it_succeeds(coachwork: Coachwork) -> None:
+    name = coachwork.name("retries")
+    script = f"{COUNT}\nimport sys\nsys.exit(0 if os.environ['COACHWORK_ATTEMPT'] == '3' else 4)\n"
+    record = coachwork.start(name, project(name, "flaky", batch("flaky", script, retries=2)))
+    assert (record["phase"], record["stage.flaky"]) == ("Ready", "Done"), told(record)
+    assert coachwork.stages(record)["flaky"]["attempts"] == 3
+    assert coachwork.run_file(name, ".", "cache/starts").split() == ["1", "2", "3"]
+    assert '"exit_code": 4' in coachwork.run_file(name, 1, "logs/flaky/2.json")
+
+
+def test_retries_end_after_as_many_attempts_as_were_asked_for(coachwork: Coachwork) -> None:
+    name = coachwork.name("gives-up")
+    record = coachwork.start(name, project(name, "bad", batch("bad", f"{COUNT}\nraise SystemExit(9)", retries=1)))
+    assert record["phase"] == "Failed"
+    assert "exited with code 9" in record["message"]
+    assert coachwork.run_file(name, ".", "cache/starts").split() == ["1", "2"]
+
+
+def test_a_stage_beyond_its_time_is_ended_and_told(coachwork: Coachwork) -> None:
+    name = coachwork.name("slow")
+    script = "import time\nprint('waiting for the moon')\ntime.sleep(600)\n"
+    record = coachwork.start(name, project(name, "wait", batch("wait", script, seconds=3)))
+    assert (record["phase"], record["reason"]) == ("Failed", "TimedOut"), told(record)
+    assert "MAX_COMPLETION_TIME_SECONDS" in record["message"]
+    assert "3 s" in record["message"]
+
+
+def test_a_stage_that_prints_a_gigabyte_ends_and_its_log_is_capped(coachwork: Coachwork) -> None:
+    name = coachwork.name("shouts")
+    script = "import sys\nfor _ in range(1 << 14):\n    sys.stdout.write(('x' * 1023 + chr(10)) * 64)\nprint('done')\n"
+    coachwork.git.push(name, project(name, "shout", batch("shout", script, seconds=300)))
+    coachwork.request(name)
+    record = coachwork.ended(name, seconds=400)
+    assert record["phase"] == "Ready", told(record)
+    logs = f"/var/lib/coachwork/runs/{name}-{coachwork.uid(name)}/1/logs/shout/1.log"
+    assert int(coachwork.shell("stat", "-c", "%s", logs)) < 70 << 20
+    assert "cap" in coachwork.shell("tail", "-c", "500", logs)
+
+
+def test_a_stage_that_leaves_a_daemon_behind_ends_with_its_script(coachwork: Coachwork) -> None:
+    name = coachwork.name("forks")
+    script = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        "        while True:\n"
+        "            print('still here', flush=True)\n"
+        "            time.sleep(0.2)\n"
+        "    os._exit(0)\n"
+        "print('the script has ended')\n"
+    )
+    record = coachwork.start(name, project(name, "fork", batch("fork", script, seconds=100)))
+    assert (record["phase"], record["stage.fork"]) == ("Ready", "Done"), told(record)

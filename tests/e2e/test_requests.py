@@ -1,0 +1,271 @@
+"""Requests: what starts a run, what ends it, what stays and what goes."""
+
+import json
+
+import pytest
+import yaml
+
+from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl, told
+from tests.support.e2e_projects import batch, project, server, service
+
+# Runs until a file appears in the request's cache, so that a test decides when it ends.
+GATE = """
+import os, pathlib, time
+cache = pathlib.Path(os.environ["COACHWORK_CACHE"])
+with open(cache / "starts", "a") as file:
+    print(os.environ["COACHWORK_TRIGGER"], file=file)
+while not (cache / "open").exists():
+    time.sleep(0.1)
+"""
+
+
+def gated(coachwork: Coachwork, name: str) -> None:
+    """Have a run that goes on until `open_gate`."""
+    coachwork.git.push(name, project(name, "wait", batch("wait", GATE, seconds=300)))
+    coachwork.request(name)
+    coachwork.running(name, "wait")
+
+
+def open_gate(coachwork: Coachwork, name: str) -> None:
+    coachwork.shell("touch", f"/var/lib/coachwork/runs/{name}-{coachwork.uid(name)}/cache/open")
+
+
+def test_an_invalid_project_shows_all_its_problems(coachwork: Coachwork) -> None:
+    name = coachwork.name("invalid")
+    good = batch("prepare", "")
+    bad = {"train/config.ini": "[default]\nSTAGE_TYPE = bath\nEXECUTABLE_SCRIPT = train.py\n"}
+    worse = batch("score", "", more="REPLICAS = 2\n[secrets]\nKEY = No Name")
+    worse["score/config.ini"] = worse["score/config.ini"].replace("RETRIES = 0", "RETRIES = two")
+    coachwork.git.push(name, project(name, "prepare >> train, score >> serve, prepare", good, bad, worse))
+    coachwork.request(name)
+    record = coachwork.ended(name)
+    assert (record["phase"], record["reason"]) == ("Invalid", "InvalidProject"), told(record)
+    problems = record["problems"].splitlines()
+    for parts in (
+        ("train/config.ini", "STAGE_TYPE", "bath"),
+        ("train/config.ini", "EXECUTABLE_SCRIPT", "train.py"),
+        ("score/config.ini", "RETRIES", "two"),
+        ("score/config.ini", "[secrets] KEY"),
+        ("bodywork.ini", "DAG", "prepare"),
+        ("serve",),
+    ):
+        assert [line for line in problems if all(part in line for part in parts)], (parts, problems)
+    assert not coachwork.objects(name, "jobs,deployments,services")
+    assert "InvalidProject" in {event["reason"] for event in coachwork.events(name)}
+
+
+def test_an_invalid_request_shows_all_its_problems_and_is_mended_by_an_edit(coachwork: Coachwork) -> None:
+    name = coachwork.name("wrong")
+    coachwork.git.push(name, project(name, "one", batch("one", "")))
+    coachwork.request(name, reff="main", deadline="soon", suspend="yes", poll="5m")
+    record = coachwork.ended(name)
+    assert (record["phase"], record["reason"]) == ("Invalid", "InvalidRequest"), told(record)
+    problems = record["problems"]
+    for part in ("reff: unknown key: did you mean ref?", "deadline", '"soon"', "suspend", "poll: not supported yet"):
+        assert part in problems
+    coachwork.request(name)
+    assert coachwork.ended(name, run="1")["phase"] == "Ready"
+
+
+@pytest.mark.parametrize("kind", ["tag", "commit", "abbreviation"])
+def test_a_ref_is_a_tag_or_a_commit_as_well(coachwork: Coachwork, kind: str) -> None:
+    name = coachwork.name("ref")
+    commit = coachwork.git.push(name, project(name, "one", batch("one", "")), tag="v1.0")
+    coachwork.git.push(name, project(name, "one", batch("one", "raise SystemExit('the newest')")))
+    coachwork.request(name, ref={"tag": "v1.0", "commit": commit, "abbreviation": commit[:10]}[kind])
+    record = coachwork.ended(name)
+    assert (record["phase"], record["run-commit"]) == ("Ready", commit), told(record)
+
+
+def test_a_request_without_a_repository_says_so(coachwork: Coachwork) -> None:
+    name = coachwork.name("nothing")
+    coachwork.request(name, repository="")
+    record = coachwork.ended(name)
+    assert record["phase"] == "Invalid"
+    assert "repository: missing" in record["message"]
+
+
+def test_records_are_shown_in_columns(coachwork: Coachwork) -> None:
+    name = coachwork.name("columns")
+    record = coachwork.start(name, project(name, "one", batch("one", "")))
+    columns = ",".join(f"coachwork.io/{label}" for label in ("request", "phase", "run", "commit"))
+    table = kubectl("-n", NAMESPACE, "get", "cm", "-l", "coachwork.io/role=status", "-L", columns, "--no-headers")
+    (line,) = (line.split() for line in table.splitlines() if line.startswith(f"{name}-status"))
+    assert line[-4:] == [name, "Ready", "1", record["run-commit"][:12]]
+
+
+def test_deleting_a_request_removes_everything(coachwork: Coachwork) -> None:
+    name = coachwork.name("deleted")
+    files = project(name, "one >> web", batch("one", "print('x')"), service("web", server("x"), replicas=2))
+    assert coachwork.start(name, files)["phase"] == "Ready"
+    kinds = "jobs,deployments,replicasets,services,pods,configmaps,endpointslices"
+    assert {item["kind"] for item in coachwork.objects(name, kinds)} >= {
+        "Job",
+        "Deployment",
+        "Service",
+        "Pod",
+        "ConfigMap",
+    }
+    assert coachwork.folders(name)
+    coachwork.delete(name)
+    eventually(lambda: not coachwork.objects(name, kinds), "end of all objects")
+    eventually(lambda: not coachwork.folders(name), "end of the folder on the volume")
+
+
+def test_deleting_a_request_while_it_runs_removes_everything(coachwork: Coachwork) -> None:
+    name = coachwork.name("dropped")
+    gated(coachwork, name)
+    coachwork.delete(name)
+    eventually(lambda: not coachwork.objects(name, "jobs,pods,configmaps"), "end of all objects")
+    eventually(lambda: not coachwork.folders(name), "end of the folder on the volume")
+
+
+def test_a_request_made_again_under_its_name_starts_from_run_one(coachwork: Coachwork) -> None:
+    name = coachwork.name("reborn")
+    files = project(name, "one >> web", batch("one", COUNT_STARTS), service("web", server("x")))
+    assert coachwork.start(name, files)["phase"] == "Ready"
+    first = coachwork.uid(name)
+    coachwork.delete(name)
+    coachwork.request(name)
+    second = coachwork.uid(name)
+    record = coachwork.wait_for(
+        name, lambda data: data.get("request-uid") == second and data.get("phase") == "Ready", "second life"
+    )
+    assert (first != second, record["run"]) == (True, "1")
+    assert coachwork.run_file(name, ".", "cache/starts").split() == ["one"]
+    eventually(lambda: len(coachwork.folders(name)) == 1, "end of the first one's folder")
+
+
+COUNT_STARTS = "import os\nprint('one', file=open(os.environ['COACHWORK_CACHE'] + '/starts', 'a'))\n"
+
+
+def test_a_run_is_cancelled_by_its_number(coachwork: Coachwork) -> None:
+    name = coachwork.name("cancel")
+    gated(coachwork, name)
+    coachwork.annotate(name, cancel="1")
+    record = coachwork.ended(name)
+    assert (record["phase"], record["reason"], record["stage.wait"]) == ("Cancelled", "Cancelled", "Stopped"), told(
+        record
+    )
+    eventually(lambda: not coachwork.objects(name, "jobs,pods"), "end of the cancelled stage")
+    open_gate(coachwork, name)
+    assert coachwork.trigger(name, "after")["run"] == "2"
+
+
+def test_a_run_beyond_its_deadline_fails(coachwork: Coachwork) -> None:
+    name = coachwork.name("deadline")
+    coachwork.git.push(name, project(name, "wait", batch("wait", GATE, seconds=300)))
+    coachwork.request(name, deadline="8s")
+    record = coachwork.ended(name)
+    assert (record["phase"], record["reason"]) == ("Failed", "DeadlineExceeded"), told(record)
+    assert "8 s" in record["message"]
+    eventually(lambda: not coachwork.objects(name, "jobs,pods"), "end of the stage")
+
+
+def test_a_suspended_request_starts_nothing_until_it_changes(coachwork: Coachwork) -> None:
+    name = coachwork.name("suspend")
+    coachwork.git.push(name, project(name, "one", batch("one", "")))
+    coachwork.request(name, suspend="true")
+    coachwork.wait_for(name, lambda data: data.get("phase") == "Suspended", "suspension")
+    coachwork.annotate(name, trigger="while-suspended")
+    record = coachwork.wait_for(name, lambda data: data.get("finished-trigger") == "while-suspended", "skipped trigger")
+    assert (record["phase"], record["run"]) == ("Suspended", "0")
+    coachwork.request(name, suspend="false")
+    assert coachwork.trigger(name, "afterwards")["run"] == "1"
+
+
+def test_a_request_that_does_not_run_on_create_waits_for_a_trigger(coachwork: Coachwork) -> None:
+    name = coachwork.name("waits")
+    coachwork.git.push(name, project(name, "one", batch("one", "")))
+    coachwork.request(name, run_on_create="false")
+    record = coachwork.wait_for(name, lambda data: data.get("phase") == "Pending", "pending record")
+    assert (record["reason"], record["run"]) == ("WaitingForTrigger", "0")
+    record = coachwork.trigger(name, "go")
+    assert (record["phase"], record["run"], record["handled-trigger"]) == ("Ready", "1", "go")
+
+
+def test_of_two_triggers_during_a_run_the_newest_waits_and_the_other_is_superseded(coachwork: Coachwork) -> None:
+    name = coachwork.name("queue")
+    gated(coachwork, name)
+    coachwork.annotate(name, trigger="first")
+    coachwork.wait_for(name, lambda data: data.get("queued-trigger") == "first", "queued trigger")
+    coachwork.annotate(name, trigger="second")
+    coachwork.wait_for(name, lambda data: data.get("queued-trigger") == "second", "newer queued trigger")
+    open_gate(coachwork, name)
+    record = coachwork.ended(name, finished_trigger="second")
+    assert (record["phase"], record["run"]) == ("Ready", "2"), told(record)
+    past = [(item.get("run", 0), item["outcome"], item.get("trigger", "")) for item in coachwork.history(record)]
+    assert past == [(2, "Succeeded", "second"), (1, "Succeeded", ""), (0, "Superseded", "first")]
+    assert coachwork.run_file(name, ".", "cache/starts").split() == ["created", "second"]
+
+
+def test_a_handled_trigger_starts_nothing_again(coachwork: Coachwork) -> None:
+    name = coachwork.name("handled")
+    coachwork.git.push(name, project(name, "one", batch("one", "")))
+    coachwork.request(name, run_on_create="false")
+    coachwork.trigger(name, "a")
+    coachwork.trigger(name, "b")
+    coachwork.annotate(name, trigger="a")
+    record = coachwork.trigger(name, "c")
+    assert record["run"] == "3"
+    assert yaml.safe_load(record["handled-triggers"]) == ["a", "b", "c"]
+
+
+def test_only_as_many_runs_as_asked_for_stay_on_the_volume(coachwork: Coachwork) -> None:
+    name = coachwork.name("keep")
+    script = "import os\nraise SystemExit(os.environ['COACHWORK_TRIGGER'] in ('bad-1', 'bad-2'))\n"
+    coachwork.git.push(name, project(name, "one", batch("one", script)))
+    coachwork.request(name, keep_runs="1")
+    assert coachwork.ended(name)["phase"] == "Ready"
+    phases = [coachwork.trigger(name, trigger)["phase"] for trigger in ("bad-1", "good", "bad-2")]
+    assert phases == ["Failed", "Ready", "Failed"]
+    folder = f"/var/lib/coachwork/runs/{name}-{coachwork.uid(name)}"
+
+    def runs() -> set[str]:
+        return {entry for entry in coachwork.shell("ls", folder).split() if entry.isdigit() and entry != "0"}
+
+    eventually(lambda: runs() == {"3", "4"}, "only the last good and the last failed run")
+    assert json.loads(coachwork.run_file(name, 3, "run.json"))["outcome"] == "Succeeded"
+
+
+def test_an_edit_that_changes_nothing_that_runs_starts_nothing(coachwork: Coachwork) -> None:
+    name = coachwork.name("edit")
+    assert coachwork.start(name, project(name, "one", batch("one", "")))["run"] == "1"
+    coachwork.request(name, keep_runs="7")
+    record = coachwork.trigger(name, "next")
+    assert record["run"] == "2"
+
+
+def test_two_requests_of_one_project_are_told_apart(coachwork: Coachwork) -> None:
+    name = coachwork.name("owner")
+    files = project(name, "web", service("web", server("mine")))
+    assert coachwork.start(name, files)["phase"] == "Ready"
+    other = coachwork.name("intruder")
+    coachwork.request(other, repository=coachwork.git.url(name))
+    record = coachwork.ended(other)
+    assert (record["phase"], record["reason"]) == ("Invalid", "NameTaken"), told(record)
+    assert f"ConfigMap {name}" in record["message"]
+    assert coachwork.http(f"{name}--web").body == "mine"
+    coachwork.request(other, repository=coachwork.git.url(name), project_name=other)
+    assert coachwork.ended(other, run="1")["phase"] == "Ready"
+    coachwork.answer(f"{other}--web", "mine")
+
+
+def test_a_name_that_is_too_long_is_refused(coachwork: Coachwork) -> None:
+    name = coachwork.name("long" * 13)
+    coachwork.git.push("long-names", project("x", "one", batch("one", "")))
+    coachwork.request(name, repository=coachwork.git.url("long-names"))
+    record = coachwork.ended(name)
+    assert (record["phase"], record["reason"]) == ("Invalid", "InvalidRequest")
+    assert "52" in record["message"]
+
+
+def test_the_longest_names_run(coachwork: Coachwork) -> None:
+    name = coachwork.name("n" * 45)
+    assert len(name) == 52
+    stage, web = "s" * 63, "w" * 63
+    files = project("p" * 56 + name[-7:], f"{stage} >> {web}", batch(stage, ""), service(web, server("long")))
+    record = coachwork.start(name, files)
+    assert record["phase"] == "Ready", told(record)
+    (found,) = coachwork.objects(name, "services")
+    coachwork.answer(found["metadata"]["name"], "long")

@@ -1,0 +1,226 @@
+"""Service stages: rollouts, what is left alone, roll-back, and that nobody notices."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.e2e import NAMESPACE, Coachwork, Record, Reply, ask, eventually, told
+from tests.support.e2e_projects import batch, project, server, service
+
+BROKEN = "raise RuntimeError('the model does not fit the code')\n"
+
+
+def pods(coachwork: Coachwork, name: str) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in coachwork.pods(name, "web")}
+
+
+def environment_of(coachwork: Coachwork, name: str) -> set[str]:
+    """Give the names of the variables that the service's pods get."""
+    (container,) = coachwork.get("deployment", f"{name}--web")["spec"]["template"]["spec"]["containers"]
+    return {variable["name"] for variable in container["env"]}
+
+
+@contextmanager
+def asked_all_the_time(url: str) -> Iterator[list[Reply]]:
+    """Ask the URL without pause until the end of the block; the list holds all answers."""
+    stop, replies, pause = threading.Event(), list[Reply](), threading.Event()
+
+    def ask_on() -> None:
+        while not stop.is_set():
+            replies.append(ask(url))
+            pause.wait(0.02)
+
+    thread = threading.Thread(target=ask_on)
+    thread.start()
+    try:
+        yield replies
+    finally:
+        stop.set()
+        thread.join()
+
+
+def served(coachwork: Coachwork, name: str, says: str) -> Record:
+    """Have a service that says so, released by run 1."""
+    record = coachwork.start(name, project(name, "web", service("web", server(says))))
+    assert record["phase"] == "Ready", told(record)
+    assert coachwork.http(f"{name}--web").body == says
+    return record
+
+
+def test_a_new_ref_brings_the_new_code(coachwork: Coachwork) -> None:
+    name = coachwork.name("ref")
+    first = served(coachwork, name, "one")
+    commit = coachwork.git.push(name, project(name, "web", service("web", server("two"))), branch="next")
+    coachwork.request(name, ref="next")
+    record = coachwork.ended(name, run="2")
+    assert (record["phase"], record["run-commit"], record["ref"]) == ("Ready", commit, "next"), told(record)
+    assert record["release-commit"] == commit != first["release-commit"]
+    coachwork.answer(f"{name}--web", "two")  # the old pod may answer until its address is gone from the nodes
+
+
+def test_a_second_identical_run_leaves_a_services_pods_alone(coachwork: Coachwork) -> None:
+    name = coachwork.name("same")
+    served(coachwork, name, "same")
+    before = pods(coachwork, name)
+    record = coachwork.trigger(name, "again")
+    assert (record["phase"], record["run"], record["stage.web"]) == ("Ready", "2", "Unchanged"), told(record)
+    assert pods(coachwork, name) == before
+
+
+def test_a_commit_that_changes_another_folder_only_leaves_a_services_pods_alone(coachwork: Coachwork) -> None:
+    name = coachwork.name("elsewhere")
+    inside = {f"here/{path}": text for path, text in project(name, "web", service("web", server("ok"))).items()}
+    record = coachwork.start(name, inside, path="here")
+    assert record["phase"] == "Ready", told(record)
+    before = pods(coachwork, name)
+    commit = coachwork.git.push(name, {**inside, "README.md": "new"})
+    record = coachwork.trigger(name, "again")
+    assert (record["stage.web"], record["run-commit"]) == ("Unchanged", commit), told(record)
+    assert pods(coachwork, name) == before
+
+
+def test_a_batch_stage_before_it_rolls_a_service_over_in_each_run(coachwork: Coachwork) -> None:
+    name = coachwork.name("retrain")
+    train = "import os\nopen(os.environ['COACHWORK_ARTIFACTS'] + '/model', 'w').write(os.environ['COACHWORK_RUN'])\n"
+    serve = "import os\nSAYS = open(os.environ['COACHWORK_ARTIFACTS'] + '/model').read()\n"
+    files = project(
+        name,
+        "train >> web",
+        batch("train", train),
+        service("web", serve + server("").partition("\n")[2]),
+    )
+    assert coachwork.start(name, files)["phase"] == "Ready"
+    assert coachwork.http(f"{name}--web").body == "1"
+    record = coachwork.trigger(name, "again")
+    assert (record["phase"], record["stage.web"]) == ("Ready", "Done"), told(record)
+    coachwork.answer(f"{name}--web", "2")
+
+
+@pytest.mark.parametrize("port", [5000, 6000])
+def test_a_broken_version_is_rolled_back_and_no_request_fails(coachwork: Coachwork, port: int) -> None:
+    name = coachwork.name("broken")
+    first = served(coachwork, name, "good")
+    with asked_all_the_time(coachwork.address(f"{name}--web")) as replies:
+        coachwork.git.push(
+            name, project(name, "web", service("web", BROKEN, port=port, more="[env]\nNEW = 1", seconds=5))
+        )
+        record = coachwork.trigger(name, "bad")
+        assert record["phase"] == "Failed", told(record)
+        assert "the model does not fit the code" in record["message"]
+        assert "web/main.py:1" in record["message"]
+        assert (record["release-run"], record["release-commit"]) == ("1", first["run-commit"])
+        eventually(lambda: len(coachwork.pods(name)) == 1, "single pod after the roll-back")
+        asked = len(replies)
+        eventually(lambda: len(replies) > asked + 20, "answers after the roll-back")
+    assert {(reply.status, reply.body) for reply in replies} == {(200, "good")}
+    assert environment_of(coachwork, name).isdisjoint({"NEW"})
+
+
+def test_a_good_version_takes_over_and_no_request_fails(coachwork: Coachwork) -> None:
+    name = coachwork.name("rollout")
+    served(coachwork, name, "old")
+    with asked_all_the_time(coachwork.address(f"{name}--web")) as replies:
+        coachwork.git.push(name, project(name, "web", service("web", server("new"))))
+        assert coachwork.trigger(name, "new")["phase"] == "Ready"
+        eventually(lambda: len(coachwork.objects(name, "pods")) == 1, "single pod after the rollout")
+    assert {reply.status for reply in replies} == {200}, [reply for reply in replies if reply.status != 200]
+    assert replies[-1].body == "new"
+
+
+def test_a_failing_batch_stage_after_a_rollout_puts_the_service_back(coachwork: Coachwork) -> None:
+    name = coachwork.name("undo")
+    served(coachwork, name, "good")
+    before = pods(coachwork, name)
+    files = project(name, "web >> check", service("web", server("bad")), batch("check", "raise SystemExit('no good')"))
+    coachwork.git.push(name, files)
+    record = coachwork.trigger(name, "bad")
+    assert record["phase"] == "Failed", told(record)
+    assert "no good" in record["message"]
+    coachwork.answer(f"{name}--web", "good")
+    eventually(lambda: len(coachwork.objects(name, "pods")) == 2, "end of the pods of the bad version")
+    assert pods(coachwork, name).isdisjoint(before)
+
+
+def test_a_first_release_that_fails_is_removed(coachwork: Coachwork) -> None:
+    name = coachwork.name("first")
+    record = coachwork.start(name, project(name, "web", service("web", BROKEN, seconds=3)))
+    assert record["phase"] == "Failed", told(record)
+    eventually(lambda: not coachwork.objects(name, "deployments,services,pods"), "end of the failed service")
+
+
+def test_what_a_new_version_leaves_out_is_gone(coachwork: Coachwork) -> None:
+    name = coachwork.name("dropped")
+    old = service("web", server("old"), more="[env]\nOLD = 1", replicas=2)
+    assert coachwork.start(name, project(name, "web", old))["phase"] == "Ready"
+    assert "OLD" in environment_of(coachwork, name)
+    coachwork.git.push(name, project(name, "web", service("web", server("old"), more="[env]\nNEW = 1")))
+    record = coachwork.trigger(name, "new")
+    assert (record["phase"], record["stage.web"]) == ("Ready", "Done"), told(record)
+    assert environment_of(coachwork, name) & {"OLD", "NEW"} == {"NEW"}
+    eventually(lambda: len(coachwork.pods(name)) == 1, "single replica")
+
+
+def test_a_service_below_its_replicas_is_degraded_until_it_is_back(coachwork: Coachwork) -> None:
+    name = coachwork.name("degraded")
+    script = server("up").replace("body = SAYS", "self.path == '/die' and os._exit(3)\n        body = SAYS")
+    assert coachwork.start(name, project(name, "web", service("web", script)))["phase"] == "Ready"
+    coachwork.http(f"{name}--web", "/die")
+    record = coachwork.wait_for(name, lambda data: data["phase"] == "Degraded", "degraded service")
+    assert (record["reason"], record["run"]) == ("ServiceDegraded", "1")
+    assert "web" in record["message"]
+    coachwork.wait_for(name, lambda data: data["phase"] == "Ready", "Ready again")
+    coachwork.answer(f"{name}--web", "up")
+
+
+def test_an_ingress_is_made_where_it_is_asked_for_and_goes_where_not(coachwork: Coachwork) -> None:
+    name = coachwork.name("ingress")
+    stage = service("web", server("in"))
+    with_ingress = {path: text.replace("INGRESS = False", "INGRESS = True") for path, text in stage.items()}
+    assert coachwork.start(name, project(name, "web", with_ingress))["phase"] == "Ready"
+    (rule,) = coachwork.get("ingress", f"{name}--web")["spec"]["rules"]
+    assert rule["http"]["paths"][0]["path"].startswith(f"/{NAMESPACE}/{name}--web")
+    coachwork.git.push(name, project(name, "web", stage))
+    assert coachwork.trigger(name, "without")["phase"] == "Ready"
+    eventually(lambda: not coachwork.objects(name, "ingresses"), "end of the Ingress")
+
+
+def test_a_new_port_is_served_in_the_end(coachwork: Coachwork) -> None:
+    name = coachwork.name("port")
+    served(coachwork, name, "old")
+    coachwork.git.push(name, project(name, "web", service("web", server("new"), port=6000)))
+    record = coachwork.trigger(name, "port")
+    assert record["phase"] == "Ready", told(record)
+    assert coachwork.address(f"{name}--web").endswith(":6000")
+    coachwork.answer(f"{name}--web", "new")
+
+
+def test_a_stage_that_is_gone_is_removed_after_a_good_run(coachwork: Coachwork) -> None:
+    name = coachwork.name("gone")
+    both = project(name, "web, old", service("web", server("web")), service("old", server("old")))
+    assert coachwork.start(name, both)["phase"] == "Ready"
+    coachwork.git.push(name, project(name, "web", service("web", server("web"))))
+    assert coachwork.trigger(name, "without")["phase"] == "Ready"
+    eventually(lambda: not coachwork.pods(name, "old"), "end of the old stage's pods")
+    left = {item["metadata"]["name"] for item in coachwork.objects(name, "deployments,services")}
+    assert left == {f"{name}--web"}
+
+
+def test_a_service_that_nothing_answers_on_fails_after_its_start_up_time(coachwork: Coachwork) -> None:
+    name = coachwork.name("deaf")
+    script = "import time\nprint('loading')\ntime.sleep(600)\n"
+    record = coachwork.start(name, project(name, "web", service("web", script, seconds=4)))
+    assert record["phase"] == "Failed", told(record)
+    assert "MAX_STARTUP_TIME_SECONDS" in record["message"]
+
+
+def test_a_service_stage_finds_the_address_of_another(coachwork: Coachwork) -> None:
+    name = coachwork.name("talks")
+    script = (
+        "import os, urllib.request as u\nprint(u.urlopen(os.environ['COACHWORK_URL_WEB_ONE'], timeout=30).read())\n"
+    )
+    files = project(name, "web-one >> ask", service("web-one", server("hello")), batch("ask", script))
+    record = coachwork.start(name, files)
+    assert record["phase"] == "Ready", told(record)
+    assert "b'hello'" in coachwork.run_file(name, 1, "logs/ask/1.log")

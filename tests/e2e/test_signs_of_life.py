@@ -1,0 +1,42 @@
+"""What a platform engineer looks at: health, metrics, log lines."""
+
+import json
+import uuid
+
+from tests.support.e2e import Coachwork, eventually
+from tests.support.e2e_projects import batch, project
+
+
+def answers(coachwork: Coachwork, page: str, status: int) -> None:
+    """Wait until the page answers so: another test may just have killed the controller."""
+    eventually(lambda: coachwork.http("coachwork", page).status == status, f"{status} of {page}")
+
+
+def test_health_and_readiness_are_told_over_http(coachwork: Coachwork) -> None:
+    for page, status in (("/healthz", 200), ("/readyz", 200), ("/nothing", 404)):
+        answers(coachwork, page, status)
+
+
+def test_metrics_tell_runs_passes_calls_and_the_build(coachwork: Coachwork) -> None:
+    name = coachwork.name("measured")
+    assert coachwork.start(name, project(name, "one", batch("one", "")))["phase"] == "Ready"
+
+    def counted() -> dict[str, float]:
+        """Give the metrics if they tell of a run: another test may kill the controller, which forgets its counts."""
+        coachwork.trigger(name, uuid.uuid4().hex)
+        metrics = coachwork.metrics()
+        return metrics if metrics['coachwork_runs_total{outcome="Succeeded"}'] else {}
+
+    metrics = eventually(counted, "run in the metrics")
+    assert metrics['coachwork_reconciles_total{result="done"}'] >= 1
+    assert metrics['coachwork_reconciles_total{result="defect"}'] == 0
+    for start in ('coachwork_api_calls_total{code="201"', "coachwork_build_info{version=", "coachwork_git_calls_total"):
+        assert [key for key in metrics if key.startswith(start)], start
+
+
+def test_log_lines_are_json_and_tell_of_each_pass(coachwork: Coachwork) -> None:
+    name = coachwork.name("logged")
+    assert coachwork.start(name, project(name, "one", batch("one", "")))["phase"] == "Ready"
+    eventually(lambda: "reconciled" in {line["event"] for line in coachwork.passes(name)}, "line about a pass")
+    for line in coachwork.log().splitlines():
+        assert {"time", "level", "event"} <= json.loads(line).keys()
