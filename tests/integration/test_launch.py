@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.launching import COMMIT, Stage, wait_for
+from tests.support.launching import COMMIT, DEADLINE, Stage, wait_for
 
 PYTHON_38 = Path.home() / ".pyenv/versions/3.8.18/bin/python3"
 
@@ -233,7 +233,9 @@ def test_racing_replicas_get_different_attempts(stage: Stage) -> None:
         }
         (stage.root / f"scratch-{replica}").mkdir()
         processes.append(stage.start("import sys; sys.exit(7)", kind="service", port=free_port()))
-    assert {stage.end(process).code for process in processes} == {7}
+    for process in processes:
+        process.communicate(timeout=DEADLINE)
+    assert {process.returncode for process in processes} == {7}
     assert sorted(stage.results()) == [1, 2, 3, 4, 5, 6]
 
 
