@@ -9,6 +9,7 @@ import fcntl
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -58,9 +59,11 @@ class LaptopRun:
         self._trigger = uuid.uuid4().hex
         self._volume = Volume(self._root)
         self._lock = self._locked()
+        self._scratch = self._root / "scratch" / self._uid
+        shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
         machine = Machine(
             volume=self._root,
-            scratch=self._root / "scratch",
+            scratch=self._scratch,
             environments=self._root / "environments",
             python=wishes.python,
             secrets=_secrets(place.pipeline, wishes.secrets),
@@ -84,6 +87,8 @@ class LaptopRun:
     def stop(self) -> None:
         """End everything that runs, wait for it, and leave nothing behind."""
         self._app.stop()
+        with contextlib.suppress(OSError):
+            self._scratch.rmdir()
         self._lock.close()
 
     def record(self) -> Record:

@@ -184,7 +184,7 @@ def _table(scene: Scene, size: ConsoleDimensions) -> Table:
 
 
 def _rows(scene: Scene, room: int) -> list[tuple[int, int, str]]:
-    """Give step, place in it, and stage of each row: all at the end, before that what has room from the open step on."""
+    """Give step, place in it, and stage of each row: all at the end, before that what has room below the open step."""
     rows = [(number, place, name) for number, step in enumerate(scene.steps, 1) for place, name in enumerate(step)]
     if scene.over or len(rows) <= room:
         return rows

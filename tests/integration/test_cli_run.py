@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import CommandLine, write
+from tests.support.eventually import eventually
 from tests.support.world import project
 
 SERVER = """\
@@ -218,6 +219,25 @@ def test_interrupted_at_random_moments_it_leaves_no_process_and_nothing_half_wri
         assert [path for path in coachwork.home.rglob(".*-*") if path.name.startswith(".") and path.is_dir()] == []
         assert not (coachwork.home / "scratch").exists() or list((coachwork.home / "scratch").iterdir()) == []
     assert coachwork.run("run", folder, "--exit-when-ready").code == 0
+
+
+def test_killed_outright_it_leaves_no_process_and_the_next_run_nothing_at_all(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("serve >> wait", services={"serve": 5000})
+    files["serve/run.py"] = SERVER.format(words="'here'", port=5000)
+    files["wait/run.py"] = "import subprocess\nsubprocess.run(['sleep', '600'], start_new_session=True)\n"
+    folder = write(tmp_path / "iris", files)
+    running = coachwork.start("run", str(folder))
+    running.line(lambda line: "wait: Running" in line)
+    eventually(lambda: any("wait/run.py" in process for process in coachwork.processes()))
+    running.process.kill()
+    running.end()
+    eventually(lambda: coachwork.processes() == [])
+    write(folder, {"wait/run.py": "print('done')\n"})
+    ended = coachwork.run("run", str(folder), "--exit-when-ready")
+    assert ended.code == 0, ended.err + ended.out
+    assert list((coachwork.home / "scratch").iterdir()) == []
 
 
 def test_plan_shows_the_objects_of_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:
