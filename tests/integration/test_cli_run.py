@@ -189,6 +189,12 @@ def test_parts_of_a_project_run_on_the_artifacts_of_the_last_run(coachwork: Comm
     assert coachwork.run("run", folder, "--from", "nope").code == 2
 
 
+def test_ctrl_c_while_the_command_still_loads_is_no_traceback(coachwork: CommandLine, tmp_path: Path) -> None:
+    write(tmp_path / "late", {"typer.py": "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"})
+    ended = coachwork.run("validate", str(tmp_path), PYTHONPATH=str(tmp_path / "late"))
+    assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "import time; time.sleep(60)"}
     folder = str(write(tmp_path / "iris", files))
