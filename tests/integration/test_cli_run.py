@@ -195,6 +195,13 @@ def test_ctrl_c_while_the_command_still_loads_is_no_traceback(coachwork: Command
     assert (ended.code, ended.out, ended.err) == (130, "", "")
 
 
+def test_a_file_in_the_place_of_a_folder_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = write(tmp_path / "iris", project("a"))
+    ended = coachwork.run("validate", str(folder / "bodywork.ini"))
+    assert ended.code == 2
+    assert "bodywork.ini: is a file: give the folder that holds it" in ended.err
+
+
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "import time; time.sleep(60)"}
     folder = str(write(tmp_path / "iris", files))
