@@ -1,6 +1,7 @@
 """`coachwork run`: a project on this machine, with no cluster."""
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.1  # seconds between two looks at the run
 LAST_LINES = 20
+CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # ECMA-48 8.3: colours, movements of the cursor
 EXITS = {"Ready": exits.DONE, "Degraded": exits.DONE, "Invalid": exits.INVALID, "Cancelled": exits.CANCELLED}
 
 
@@ -93,7 +95,7 @@ def _show(shown: "Screen", current: "LaptopRun", record: Record) -> None:
     from controller.cli.show import Scene  # noqa: PLC0415
 
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    tails = {name: checks.printable(lines[0], 200) for name in running if (lines := current.tail(name, 1))}
+    tails = {name: _plain(lines[0]) for name in running if (lines := current.tail(name, 1))}
     place = current.place
     over = current.over(record)
     shown.show(Scene(record, place.shown, place.pipeline.steps, over, tails, current.addresses()))
@@ -104,7 +106,12 @@ def _last_words(current: "LaptopRun", record: Record) -> None:
         if stage.state == "Failed" and (lines := current.tail(name, LAST_LINES)):
             typer.echo(f"\nthe last lines of stage {name}:", err=True)
             for line in lines:
-                typer.echo(f"  {line}", err=True)
+                typer.echo(f"  {_plain(line)}", err=True)
+
+
+def _plain(line: str) -> str:
+    """Give a line of a stage as it may stand on a terminal: without colours, everything else that acts escaped."""
+    return checks.printable(CONTROL_SEQUENCE.sub("", line).expandtabs())
 
 
 def _serves(pipeline: Pipeline) -> bool:

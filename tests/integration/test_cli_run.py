@@ -189,6 +189,13 @@ def test_parts_of_a_project_run_on_the_artifacts_of_the_last_run(coachwork: Comm
     assert coachwork.run("run", folder, "--from", "nope").code == 2
 
 
+def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a") | {"a/run.py": "print('\\x1b[2J\\x07gone')\nraise SystemExit(3)\n"}
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
+    assert (ended.code, "\x07" in ended.err) == (1, False)
+    assert "  \\x07gone" in ended.err
+
+
 def test_ctrl_c_while_the_command_still_loads_is_no_traceback(coachwork: CommandLine, tmp_path: Path) -> None:
     write(tmp_path / "late", {"typer.py": "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"})
     ended = coachwork.run("validate", str(tmp_path), PYTHONPATH=str(tmp_path / "late"))
