@@ -15,7 +15,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
@@ -92,9 +92,11 @@ class LaptopRun:
         self._lock.close()
 
     def record(self) -> Record:
-        """Give the record as it is now."""
+        """Give the record as it is now, without what an earlier run left in it."""
         status = self._cluster.cached_status(self._name) or {}
-        return records.from_data(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+        kept = records.from_data(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+        ours = kept.spec is not None and kept.spec.trigger == self._trigger
+        return kept if ours else replace(kept, run=0, step=0, stages={})
 
     def over(self, record: Record) -> bool:
         """Whether this run is the one that `record` says is over."""

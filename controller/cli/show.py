@@ -202,5 +202,6 @@ def _footer(scene: Scene) -> list[Text]:
 
 def _verdict(scene: Scene) -> str:
     kept = scene.record
-    what = f"run {kept.run} at {scene.shown_commit}" if kept.run else scene.shown_commit
-    return f"{kept.phase}: {what}" + (f": {kept.message}" if kept.message and kept.phase != "Ready" else "")
+    what = f"run {kept.run} at {scene.shown_commit}" if kept.run else ""  # "": it did not come to a run
+    why = kept.message if kept.phase != "Ready" else ""
+    return ": ".join(filter(None, (kept.phase, what, why)))

@@ -189,6 +189,17 @@ def test_parts_of_a_project_run_on_the_artifacts_of_the_last_run(coachwork: Comm
     assert coachwork.run("run", folder, "--from", "nope").code == 2
 
 
+def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
+    assert coachwork.run("run", folder).code == 0
+    for wrong in (("--env", "PORT=3"), ("--only", "b")):
+        ended = coachwork.run("run", folder, *wrong)
+        assert ended.code == 2
+        (line,) = ended.out.splitlines()
+        assert line.startswith("Invalid: ")
+        assert "run 1" not in line
+
+
 def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "print('\\x1b[2J\\x07gone')\nraise SystemExit(3)\n"}
     ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
