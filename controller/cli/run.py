@@ -57,9 +57,10 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         raise Invalid("WrongUse", ["--only and --from: give one of them"])
     variables = _pairs(env or [])
     given = {**os.environ, **(_file(secrets) if secrets else {})}
-    place = find(target, ref, path)
     interpreter = _interpreter(python)
-    for warning in filter(None, (*place.pipeline.warnings, laptop.version_warning(place.pipeline, interpreter))):
+    version = laptop.python_version(interpreter)
+    place = find(target, ref, path)
+    for warning in filter(None, (*place.pipeline.warnings, laptop.version_warning(place.pipeline, version))):
         typer.echo(f"warning: {warning}", err=True)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -122,7 +123,7 @@ def _interpreter(python: str) -> str:
     found = shutil.which(python) if python else sys.executable
     if not found:
         raise Invalid("WrongUse", [f"--python: {python}: no such program: give the path of a Python 3.8 or later"])
-    return found
+    return os.path.abspath(found)  # noqa: PTH100 (the stages run elsewhere; links stay, they make a venv's Python)
 
 
 def _pairs(lines: list[str]) -> tuple[tuple[str, str], ...]:

@@ -200,6 +200,17 @@ def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, t
         assert "run 1" not in line
 
 
+def test_what_is_no_python_is_told_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
+    old = write(tmp_path, {"old": "#!/bin/sh\necho 3.6.15\n"}) / "old"
+    old.chmod(0o755)
+    for wrong, words in (("true", "is no Python"), ("false", "is no Python"), (str(old), "is Python 3.6.15")):
+        ended = coachwork.run("run", folder, "--python", wrong)
+        assert (ended.code, ended.out) == (2, "")
+        assert words in ended.err
+        assert "Python 3.8 or later" in ended.err
+
+
 def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "print('\\x1b[2J\\x07gone')\nraise SystemExit(3)\n"}
     ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
