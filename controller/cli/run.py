@@ -63,7 +63,8 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     for warning in filter(None, (*place.pipeline.warnings, laptop.version_warning(place.pipeline, version))):
         typer.echo(f"warning: {warning}", err=True)
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)  # ignored: nohup
+    for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
         signal.signal(number, lambda _number, _frame: stopping.set())
     with laptop.running(place, laptop.Wishes(variables, given, interpreter, only, resume)) as current:
         record = _follow(current, stopping, output, stay=not exit_when_ready)

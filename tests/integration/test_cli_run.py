@@ -282,6 +282,16 @@ def test_killed_outright_it_leaves_no_process_and_the_next_run_nothing_at_all(
     assert list((coachwork.home / "scratch").iterdir()) == []
 
 
+def test_a_terminal_that_closes_ends_the_run_as_ctrl_c_does(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a") | {"a/run.py": "import time; time.sleep(600)\n"}
+    running = coachwork.start("run", str(write(tmp_path / "iris", files)))
+    running.line(lambda line: "Running" in line)
+    running.process.send_signal(signal.SIGHUP)
+    assert running.end().code == 130
+    assert coachwork.processes() == []
+    assert list((coachwork.home / "scratch").iterdir()) == []
+
+
 def test_plan_shows_the_objects_of_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a >> web", services={"web": 5000})
     ended = coachwork.run("plan", str(write(tmp_path / "iris", files)), "--output", "json", "--name", "prod")
