@@ -70,6 +70,8 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         record = _follow(current, stopping, output, stay=not exit_when_ready)
         if record.phase == "Failed" and output == "text":
             _last_words(current, record)
+        if len(record.problems) > 1 and output == "text":
+            typer.echo("\n".join(record.problems), err=True)
         code = EXITS.get(record.phase, exits.FAILED) if current.over(record) else exits.INTERRUPTED
     raise typer.Exit(code)
 

@@ -198,6 +198,8 @@ def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, t
         (line,) = ended.out.splitlines()
         assert line.startswith("Invalid: ")
         assert "run 1" not in line
+    ended = coachwork.run("run", folder, "--env", "PORT=3", "--env", "a b=1")
+    assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["env.PORT", "env.a b"]
 
 
 def test_what_is_no_python_is_told_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
