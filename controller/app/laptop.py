@@ -9,12 +9,13 @@ import fcntl
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +25,7 @@ from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.app.place import Place, state_folder
 from controller.app.running import App
-from controller.core import layout, names
+from controller.core import checks, layout, names
 from controller.core import record as records
 from controller.core.errors import Invalid
 from controller.core.model import Object, Pipeline, Record, Service
@@ -32,6 +33,8 @@ from controller.settings import Settings
 
 NAMESPACE = "local"
 BACK_OFF = 1.0  # seconds until a first retry: nobody shares this machine, so none need to be spared
+OLDEST_PYTHON = (3, 8)  # that the launcher runs on
+GOOD_PYTHON = "give the path of a Python 3.8 or later"
 TAIL = 64 * 1024  # bytes that are read of the end of a log
 
 
@@ -58,9 +61,11 @@ class LaptopRun:
         self._trigger = uuid.uuid4().hex
         self._volume = Volume(self._root)
         self._lock = self._locked()
+        self._scratch = self._root / "scratch" / self._uid
+        shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
         machine = Machine(
             volume=self._root,
-            scratch=self._root / "scratch",
+            scratch=self._scratch,
             environments=self._root / "environments",
             python=wishes.python,
             secrets=_secrets(place.pipeline, wishes.secrets),
@@ -84,12 +89,16 @@ class LaptopRun:
     def stop(self) -> None:
         """End everything that runs, wait for it, and leave nothing behind."""
         self._app.stop()
+        with contextlib.suppress(OSError):
+            self._scratch.rmdir()
         self._lock.close()
 
     def record(self) -> Record:
-        """Give the record as it is now."""
+        """Give the record as it is now, without what an earlier run left in it."""
         status = self._cluster.cached_status(self._name) or {}
-        return records.from_data(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+        kept = records.from_data(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+        ours = kept.spec is not None and kept.spec.trigger == self._trigger
+        return kept if ours else replace(kept, run=0, step=0, stages={})
 
     def over(self, record: Record) -> bool:
         """Whether this run is the one that `record` says is over."""
@@ -176,13 +185,28 @@ def missing_secrets(pipeline: Pipeline, given: Mapping[str, str]) -> list[str]:
     ]
 
 
-def version_warning(pipeline: Pipeline, python: str) -> str:
-    """Give a warning where the image's tag names another Python than the one that runs here, "" where not."""
+def python_version(python: str) -> str:
+    """Give the version of the Python at this path. Raises Invalid where it is none, or too old for the launcher."""
+    query = [python, "-c", "import platform; print(platform.python_version())"]
+    try:
+        found = subprocess.run(query, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        said = ""
+    else:
+        said = found.stdout.strip()
+    version = re.match(r"(\d+)\.(\d+)\.", said)
+    if not version:
+        raise Invalid("WrongUse", [f"--python: {python}: is no Python that runs: {GOOD_PYTHON}"])
+    if (int(version[1]), int(version[2])) < OLDEST_PYTHON:
+        raise Invalid("WrongUse", [f"--python: {python}: is Python {checks.printable(said, 20)}: {GOOD_PYTHON}"])
+    return said
+
+
+def version_warning(pipeline: Pipeline, found: str) -> str:
+    """Give a warning where the image's tag names another Python than this version, "" where not."""
     wanted = re.search(r"(?:^|/)python:(\d+\.\d+)", pipeline.image)
     if not wanted:
         return ""
-    query = [python, "-c", "import platform; print(platform.python_version())"]
-    found = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False).stdout.strip()
     same = found.startswith(f"{wanted[1]}.")
     return "" if same else f"the project asks for {pipeline.image}, here runs Python {found}: --python names another"
 

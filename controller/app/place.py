@@ -55,6 +55,8 @@ def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -
 def _project(target: str, path: str) -> Path:
     """Give a project's folder; one without a project file is refused before anything of it is copied."""
     folder = Path(target).expanduser() / path
+    if folder.is_file():
+        raise Invalid("WrongUse", [f"{folder}: is a file: give the folder that holds it"])
     if not folder.is_dir():
         raise Invalid("WrongUse", [f"{folder}: no such folder: give a project's folder, or a repository's address"])
     if not any((folder / name).exists() for name in PROJECT_FILES):

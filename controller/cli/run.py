@@ -1,6 +1,7 @@
 """`coachwork run`: a project on this machine, with no cluster."""
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.1  # seconds between two looks at the run
 LAST_LINES = 20
+CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # ECMA-48 8.3: colours, movements of the cursor
 EXITS = {"Ready": exits.DONE, "Degraded": exits.DONE, "Invalid": exits.INVALID, "Cancelled": exits.CANCELLED}
 
 
@@ -55,17 +57,21 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         raise Invalid("WrongUse", ["--only and --from: give one of them"])
     variables = _pairs(env or [])
     given = {**os.environ, **(_file(secrets) if secrets else {})}
-    place = find(target, ref, path)
     interpreter = _interpreter(python)
-    for warning in filter(None, (*place.pipeline.warnings, laptop.version_warning(place.pipeline, interpreter))):
+    version = laptop.python_version(interpreter)
+    place = find(target, ref, path)
+    for warning in filter(None, (*place.pipeline.warnings, laptop.version_warning(place.pipeline, version))):
         typer.echo(f"warning: {warning}", err=True)
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)  # ignored: nohup
+    for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
         signal.signal(number, lambda _number, _frame: stopping.set())
     with laptop.running(place, laptop.Wishes(variables, given, interpreter, only, resume)) as current:
         record = _follow(current, stopping, output, stay=not exit_when_ready)
         if record.phase == "Failed" and output == "text":
             _last_words(current, record)
+        if len(record.problems) > 1 and output == "text":
+            typer.echo("\n".join(record.problems), err=True)
         code = EXITS.get(record.phase, exits.FAILED) if current.over(record) else exits.INTERRUPTED
     raise typer.Exit(code)
 
@@ -93,7 +99,7 @@ def _show(shown: "Screen", current: "LaptopRun", record: Record) -> None:
     from controller.cli.show import Scene  # noqa: PLC0415
 
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    tails = {name: checks.printable(lines[0], 200) for name in running if (lines := current.tail(name, 1))}
+    tails = {name: _plain(lines[0]) for name in running if (lines := current.tail(name, 1))}
     place = current.place
     over = current.over(record)
     shown.show(Scene(record, place.shown, place.pipeline.steps, over, tails, current.addresses()))
@@ -104,7 +110,12 @@ def _last_words(current: "LaptopRun", record: Record) -> None:
         if stage.state == "Failed" and (lines := current.tail(name, LAST_LINES)):
             typer.echo(f"\nthe last lines of stage {name}:", err=True)
             for line in lines:
-                typer.echo(f"  {line}", err=True)
+                typer.echo(f"  {_plain(line)}", err=True)
+
+
+def _plain(line: str) -> str:
+    """Give a line of a stage as it may stand on a terminal: without colours, everything else that acts escaped."""
+    return checks.printable(CONTROL_SEQUENCE.sub("", line).expandtabs())
 
 
 def _serves(pipeline: Pipeline) -> bool:
@@ -115,7 +126,7 @@ def _interpreter(python: str) -> str:
     found = shutil.which(python) if python else sys.executable
     if not found:
         raise Invalid("WrongUse", [f"--python: {python}: no such program: give the path of a Python 3.8 or later"])
-    return found
+    return os.path.abspath(found)  # noqa: PTH100 (the stages run elsewhere; links stay, they make a venv's Python)
 
 
 def _pairs(lines: list[str]) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +24,8 @@ COLOURS = {
     "Stopped": "yellow",
 }
 REFRESH = 4  # a second
+FRAME = 2  # lines of a terminal that are not the table's rows: its title, and the cursor's
+NARROW = 60  # columns of a terminal that has no room for what matters least
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,13 @@ class LiveTable:
 
     def __init__(self, console: Console) -> None:
         """Take the terminal over, until `close`."""
+        self._console = console
         self._live = Live(console=console, refresh_per_second=REFRESH, transient=False)
         self._live.start()
 
     def show(self, scene: Scene) -> None:
         """Draw the scene anew."""
-        self._live.update(Group(_table(scene), *_footer(scene)))
+        self._live.update(Group(_table(scene, self._console.size), *_footer(scene)))
 
     def close(self) -> None:
         """Leave the last picture on the terminal."""
@@ -159,25 +162,35 @@ def duration(stage: StageRecord, now: datetime | None = None) -> str:
     return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60} s"  # noqa: PLR2004 (a minute)
 
 
-def _table(scene: Scene) -> Table:
+def _table(scene: Scene, size: ConsoleDimensions) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("step", "stage", "state", "time", "attempt"):
+    titles = ("step", "stage", "state", "time", *(("attempt",) if size.width >= NARROW else ()))
+    for title in titles:
         table.add_column(title, no_wrap=True)
-    table.add_column("last words", no_wrap=True, overflow="ellipsis", ratio=1)
-    now = datetime.now(UTC)
-    for number, step in enumerate(scene.steps, start=1):
-        for place, name in enumerate(step):
-            stage = scene.record.stages.get(name, StageRecord())
-            words = stage.message or scene.addresses.get(name) or scene.tails.get(name, "")
-            table.add_row(
-                str(number) if place == 0 else "",
-                name,
-                Text(stage.state, style=COLOURS.get(stage.state, "dim")),
-                duration(stage, now),
-                str(stage.attempts or ""),
-                Text(words),
-            )
+    # This one may be squeezed, so that the others are not; its texts are cut.
+    table.add_column(Text("last words", no_wrap=True, overflow="ellipsis"), ratio=1)
+    for number, place, name in _rows(scene, size.height - FRAME):
+        stage = scene.record.stages.get(name, StageRecord())
+        words = stage.message or scene.addresses.get(name) or scene.tails.get(name, "")
+        cells = (
+            str(number) if place == 0 else "",
+            name,
+            Text(stage.state, style=COLOURS.get(stage.state, "dim")),
+            duration(stage, datetime.now(UTC)),
+            str(stage.attempts or ""),
+        )
+        table.add_row(*cells[: len(titles)], Text(words, no_wrap=True, overflow="ellipsis"))
     return table
+
+
+def _rows(scene: Scene, room: int) -> list[tuple[int, int, str]]:
+    """Give step, place in it, and stage of each row: all at the end, before that what has room below the open step."""
+    rows = [(number, place, name) for number, step in enumerate(scene.steps, 1) for place, name in enumerate(step)]
+    if scene.over or len(rows) <= room:
+        return rows
+    opened = next((at for at, (number, _, _) in enumerate(rows) if number == scene.record.step), 0)
+    first = min(opened, len(rows) - max(room, 1))
+    return rows[first : first + max(room, 1)]
 
 
 def _footer(scene: Scene) -> list[Text]:
@@ -189,5 +202,6 @@ def _footer(scene: Scene) -> list[Text]:
 
 def _verdict(scene: Scene) -> str:
     kept = scene.record
-    what = f"run {kept.run} at {scene.shown_commit}" if kept.run else scene.shown_commit
-    return f"{kept.phase}: {what}" + (f": {kept.message}" if kept.message and kept.phase != "Ready" else "")
+    what = f"run {kept.run} at {scene.shown_commit}" if kept.run else ""  # "": it did not come to a run
+    why = kept.message if kept.phase != "Ready" else ""
+    return ": ".join(filter(None, (kept.phase, what, why)))

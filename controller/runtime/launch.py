@@ -37,7 +37,7 @@ else:  # published side by side: the script's folder is where Python looks first
 TIMED_OUT = 124  # exit code
 DRAIN = 1.0  # seconds for output that is still in the pipe
 FLUSH = 10.0  # seconds for each destination of the output at the end
-OWN_VARIABLES = ("COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
+OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
 ENDED_BY_US = {"TimedOut": TIMED_OUT, "StartupTimeout": stage_order.HOPELESS}
 
 
@@ -51,6 +51,7 @@ class Launch:
         self.address = os.environ.get("COACHWORK_POD_IP", "")
         self.termination_log = os.environ.get("COACHWORK_TERMINATION_LOG", "/dev/termination-log")
         self.keeper = stage_process.Keeper(order.grace)
+        stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
         self.output = stage_output.Output(1)
         self.outcome = stage_order.Outcome()
         self.first: Dict[str, Any] = {}  # of a service: first start in this pod, whether it ever was ready, last cause

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from typing import Callable, Dict, List, Optional
 
@@ -138,6 +139,19 @@ class Keeper:
                 if pid == self._pid:
                     self._status = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         return self._status is not None
+
+
+def obey_leash(descriptor: str) -> None:
+    """Take the end of this pipe ("": there is none) for SIGTERM: on a laptop, whoever started us may be killed."""
+    if descriptor:
+        threading.Thread(target=_hold, args=(int(descriptor),), daemon=True).start()
+
+
+def _hold(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(descriptor, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def descendants() -> List[int]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import threading
 import time
-from typing import Callable, List, Set
+from typing import TYPE_CHECKING, Callable, List, Set
+
+if TYPE_CHECKING:
+    from controller.runtime import stage_process
+else:  # published side by side: the script's folder is where Python looks first
+    import stage_process
 
 CONNECT, ANSWER = 1.0, 5.0  # seconds
 EAGER, RELAXED, EAGER_FOR = 0.1, 0.5, 10.0  # seconds between tries, for how long
 _LISTEN = "0A"  # include/net/tcp_states.h
+_INODE = 9  # column of net/tcp
 
 
 class Readiness:
@@ -98,13 +106,26 @@ def _connects(host: str, port: int) -> bool:
 
 
 def listening_ports() -> List[int]:
-    """Give the TCP ports that something in this network namespace listens on (proc(5), net/tcp)."""
+    """Give the TCP ports that the script listens on (proc(5), net/tcp): on a laptop others listen too."""
     ports: Set[int] = set()
+    own = _sockets(stage_process.descendants())
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/self/net/{name}", encoding="ascii") as table:
                 rows = [line.split() for line in table.read(1 << 20).splitlines()[1:]]
         except OSError:
             continue
-        ports.update(int(row[1].rsplit(":", 1)[1], 16) for row in rows if len(row) > 3 and row[3] == _LISTEN)  # noqa: PLR2004
+        listening = [row for row in rows if len(row) > _INODE and row[3] == _LISTEN and row[_INODE] in own]
+        ports.update(int(row[1].rsplit(":", 1)[1], 16) for row in listening)
     return sorted(ports)
+
+
+def _sockets(pids: List[int]) -> Set[str]:
+    """Give the inodes of the sockets that these processes have open."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    found.add(os.readlink(entry.path))
+    return {name[len("socket:[") : -1] for name in found if name.startswith("socket:[")}

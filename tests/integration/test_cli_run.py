@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import CommandLine, write
+from tests.support.eventually import eventually
 from tests.support.world import project
 
 SERVER = """\
@@ -188,6 +189,50 @@ def test_parts_of_a_project_run_on_the_artifacts_of_the_last_run(coachwork: Comm
     assert coachwork.run("run", folder, "--from", "nope").code == 2
 
 
+def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
+    assert coachwork.run("run", folder).code == 0
+    for wrong in (("--env", "PORT=3"), ("--only", "b")):
+        ended = coachwork.run("run", folder, *wrong)
+        assert ended.code == 2
+        (line,) = ended.out.splitlines()
+        assert line.startswith("Invalid: ")
+        assert "run 1" not in line
+    ended = coachwork.run("run", folder, "--env", "PORT=3", "--env", "a b=1")
+    assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["env.PORT", "env.a b"]
+
+
+def test_what_is_no_python_is_told_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
+    old = write(tmp_path, {"old": "#!/bin/sh\necho 3.6.15\n"}) / "old"
+    old.chmod(0o755)
+    for wrong, words in (("true", "is no Python"), ("false", "is no Python"), (str(old), "is Python 3.6.15")):
+        ended = coachwork.run("run", folder, "--python", wrong)
+        assert (ended.code, ended.out) == (2, "")
+        assert words in ended.err
+        assert "Python 3.8 or later" in ended.err
+
+
+def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a") | {"a/run.py": "print('\\x1b[2J\\x07gone')\nraise SystemExit(3)\n"}
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
+    assert (ended.code, "\x07" in ended.err) == (1, False)
+    assert "  \\x07gone" in ended.err
+
+
+def test_ctrl_c_while_the_command_still_loads_is_no_traceback(coachwork: CommandLine, tmp_path: Path) -> None:
+    write(tmp_path / "late", {"typer.py": "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"})
+    ended = coachwork.run("validate", str(tmp_path), PYTHONPATH=str(tmp_path / "late"))
+    assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = write(tmp_path / "iris", project("a"))
+    ended = coachwork.run("validate", str(folder / "bodywork.ini"))
+    assert ended.code == 2
+    assert "bodywork.ini: is a file: give the folder that holds it" in ended.err
+
+
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "import time; time.sleep(60)"}
     folder = str(write(tmp_path / "iris", files))
@@ -218,6 +263,35 @@ def test_interrupted_at_random_moments_it_leaves_no_process_and_nothing_half_wri
         assert [path for path in coachwork.home.rglob(".*-*") if path.name.startswith(".") and path.is_dir()] == []
         assert not (coachwork.home / "scratch").exists() or list((coachwork.home / "scratch").iterdir()) == []
     assert coachwork.run("run", folder, "--exit-when-ready").code == 0
+
+
+def test_killed_outright_it_leaves_no_process_and_the_next_run_nothing_at_all(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("serve >> wait", services={"serve": 5000})
+    files["serve/run.py"] = SERVER.format(words="'here'", port=5000)
+    files["wait/run.py"] = "import subprocess\nsubprocess.run(['sleep', '600'], start_new_session=True)\n"
+    folder = write(tmp_path / "iris", files)
+    running = coachwork.start("run", str(folder))
+    running.line(lambda line: "wait: Running" in line)
+    eventually(lambda: any("wait/run.py" in process for process in coachwork.processes()))
+    running.process.kill()
+    running.end()
+    eventually(lambda: coachwork.processes() == [])
+    write(folder, {"wait/run.py": "print('done')\n"})
+    ended = coachwork.run("run", str(folder), "--exit-when-ready")
+    assert ended.code == 0, ended.err + ended.out
+    assert list((coachwork.home / "scratch").iterdir()) == []
+
+
+def test_a_terminal_that_closes_ends_the_run_as_ctrl_c_does(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a") | {"a/run.py": "import time; time.sleep(600)\n"}
+    running = coachwork.start("run", str(write(tmp_path / "iris", files)))
+    running.line(lambda line: "Running" in line)
+    running.process.send_signal(signal.SIGHUP)
+    assert running.end().code == 130
+    assert coachwork.processes() == []
+    assert list((coachwork.home / "scratch").iterdir()) == []
 
 
 def test_plan_shows_the_objects_of_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:

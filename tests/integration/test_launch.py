@@ -391,6 +391,16 @@ def test_a_service_that_never_listens(stage: Stage) -> None:
     assert ended.message["message"] == expected
 
 
+def test_a_service_on_another_port_is_told_its_own_and_nobody_elses(stage: Stage) -> None:
+    port, other = free_port(), free_port()
+    stage.env = {"COACHWORK_POD_IP": "127.0.0.1"}
+    with socket.create_server(("127.0.0.1", 0)) as neighbour:
+        ended = stage.run(server(other), kind="service", port=port, limit=3)
+        assert str(neighbour.getsockname()[1]) not in ended.message["message"]
+    words = f"nothing listens on port {port}, but on {other}: PORT and the script must name the same port"
+    assert ended.message["message"] == f"train/train.py: not ready within 3 s: {words}"
+
+
 def test_a_service_on_localhost_only_is_told_what_to_bind_to(stage: Stage) -> None:
     port = free_port()
     stage.env = {"COACHWORK_POD_IP": "127.0.0.2"}

@@ -18,6 +18,7 @@ from controller.adapters.local.ports import ADDRESS
 from controller.core.model import Object
 
 TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"
+LEASH = "COACHWORK_LEASH"  # names a pipe that ends with us, however we end: the launcher ends with it
 MARK = "COACHWORK_LOCAL_POD"  # in the environment of all processes of a pod: how they are found again
 URL = "COACHWORK_URL_"
 HOOK = Path(__file__).parent / "hook"

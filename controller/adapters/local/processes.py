@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from controller.adapters.local.machine import MARK
+from controller.adapters.local.machine import LEASH, MARK
 
 SWEEP_LIMIT = 3.0  # seconds for what was killed to be gone
 _PROC = Path("/proc")
@@ -26,16 +26,20 @@ class Process:
     ) -> None:
         """Start it in the pod's private folder, where its output goes to `log`. Raises OSError."""
         self._mark, self._ended = environment[MARK], ended
-        with (private / "log").open("ab") as output:
+        held, self._leash = os.pipe()
+        with (private / "log").open("ab") as output, os.fdopen(held), contextlib.ExitStack() as failed:
+            failed.callback(os.close, self._leash)
             self._popen = subprocess.Popen(
                 argv,
-                env=dict(environment),
+                env={**environment, LEASH: str(held)},
+                pass_fds=[held],
                 cwd=private,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            failed.pop_all()
         self._thread = threading.Thread(target=self._wait, name=f"local-pod-{self._popen.pid}", daemon=True)
         self._thread.start()
 
@@ -56,6 +60,7 @@ class Process:
 
     def _wait(self) -> None:
         code = self._popen.wait()
+        os.close(self._leash)
         sweep(self._popen.pid, self._mark)
         self._ended(128 - code if code < 0 else code)
 

@@ -1,0 +1,46 @@
+"""What a person sees of a run on a terminal."""
+
+import io
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from controller.cli.show import LiveTable, Scene
+from controller.core import times
+from controller.core.model import Record, StageRecord
+
+NOW = times.text(datetime.now(UTC))
+
+
+def picture(scene: Scene, width: int, height: int = 30) -> str:
+    """Give the last picture that is left on a terminal of this size."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
+    table = LiveTable(console)
+    table.show(scene)
+    table.close()
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_long_last_words_leave_room_for_the_other_columns() -> None:
+    stages = {"train-model": StageRecord("Running", started=NOW, attempts=1)}
+    scene = Scene(Record("u", run=1, stages=stages), "abc", (("train-model",),), tails={"train-model": "loss " * 60})
+    for width in (40, 60, 100):
+        drawn = picture(scene, width)
+        assert "train-model" in drawn
+        assert "Running" in drawn
+        assert "lo" in drawn
+        assert "…" in drawn
+        assert max(map(len, drawn.replace("\x1b[?25l", "").splitlines())) <= width
+
+
+def test_a_table_higher_than_the_terminal_shows_the_open_step() -> None:
+    steps = tuple((f"stage-{number}",) for number in range(1, 41))
+    stages = {"stage-20": StageRecord("Running", started=NOW)}
+    scene = Scene(Record("u", run=1, step=20, stages=stages), "abc", steps)
+    drawn = picture(scene, 80, 10)
+    assert "stage-20" in drawn
+    assert "stage-1 " not in drawn
+    over = Scene(Record("u", phase="Ready", run=1, stages=stages), "abc", steps, over=True)
+    assert "stage-1 " in picture(over, 80, 10)
+    assert "stage-40" in picture(over, 80, 10)
