@@ -27,7 +27,8 @@ def reported(command: Command) -> Command:
             raise typer.Exit(INVALID) from None
         except (errors.Transient, errors.NotYet) as error:
             reason = error.reason if isinstance(error, errors.Transient) else "Busy"
-            _tell(reason, (str(error),), as_json=kwargs.get("output") == "json")
+            hint = "; it is the state folder here: free space, or set COACHWORK_HOME" if reason[:6] == "Volume" else ""
+            _tell(reason, (f"{error}{hint}",), as_json=kwargs.get("output") == "json")
             raise typer.Exit(UNREACHABLE) from None
 
     return told  # type: ignore[return-value]  # functools.wraps keeps the signature that typer reads

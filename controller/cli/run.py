@@ -72,7 +72,10 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
             _last_words(current, record)
         if len(record.problems) > 1 and output == "text":
             typer.echo("\n".join(record.problems), err=True)
-        code = EXITS.get(record.phase, exits.FAILED) if current.over(record) else exits.INTERRUPTED
+        over = current.over(record)
+        if stopping.is_set():
+            typer.echo("stopping the services" if over else "interrupted: stopping what runs", err=True)
+        code = EXITS.get(record.phase, exits.FAILED) if over else exits.INTERRUPTED
     raise typer.Exit(code)
 
 
