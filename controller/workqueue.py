@@ -112,12 +112,13 @@ class WorkQueue:
     def _growth(self, key: str) -> float:
         """Count one more pass in a row that came to no end; give the factor for its delay (1, 2, 4, 8).
 
-        One that news brought in the middle of a back-off is not counted: a busy request would be punished for its news,
-        with a minute for a few seconds without an API server.
+        One that news brought in the middle of a back-off, and that ended there, is not counted: a busy request would be
+        punished for its news, with a minute for a few seconds without an API server.
         """
         with self._changed:
             failures = self._failures.get(key, 0)
-            if not failures or key not in self._early:
+            in_time = key not in self._early or self._delayed.get(key, 0.0) <= time.monotonic()
+            if in_time or not failures:
                 failures = self._failures[key] = failures + 1
         return 2.0 ** min(failures - 1, 20)
 
