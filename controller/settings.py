@@ -118,7 +118,7 @@ class Settings:
     node: str = _setting(_name, "")  # stages are placed here (ReadWriteOnce); "": anywhere
     image_pull_policy: str = _setting(_one_of("IfNotPresent", "Always", "Never"), "IfNotPresent")  # of stages
     service_account: str = _setting(_name, "coachwork-stage")  # of stages
-    workers: int = _setting(_whole(1, 64), 4)  # requests reconciled at once
+    workers: int = _setting(_whole(1, 64), 8)  # requests reconciled at once
     port: int = _setting(_whole(0, 65535), 8080)  # of /metrics, /healthz, /readyz; 0: any free one
     log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
     kubeconfig: str = _setting(_path, "")  # "": the pod's own account
@@ -129,7 +129,7 @@ class Settings:
     git_fetch_timeout: int = _setting(_seconds(1, 86_400), 300)  # seconds of one fetch, and of one checkout
     git_max_bytes: int = _setting(_bytes(1 << 20, 1 << 40), 2 << 30)  # of a mirror, and of a checkout
     git_max_files: int = _setting(_whole(1, 10_000_000), 100_000)  # of a checkout
-    git_concurrency: int = _setting(_whole(1, 64), 4)  # git commands that talk to remotes at once
+    git_concurrency: int = _setting(_whole(1, 64), 4)  # at remotes at once; at most half of the workers
 
     start_grace: int = _setting(_seconds(0, 86_400), 120)  # seconds that a missing image or Secret may last
     schedule_grace: int = _setting(_seconds(0, 604_800), 1800)  # seconds without room, quota or volume

@@ -25,6 +25,7 @@ class WorkQueue:
         self._delayed: dict[str, float] = {}  # key -> when (monotonic); the earliest wish wins
         self._heap: list[tuple[float, str]] = []  # may hold wishes that no longer stand
         self._failures: dict[str, int] = {}
+        self._early: set[str] = set()  # taken before their own time, because something was new
         self._closed = False
         self._changed = threading.Condition()
 
@@ -86,6 +87,8 @@ class WorkQueue:
                     key = self._ready.popleft()
                     self._dirty.discard(key)
                     self._active.add(key)
+                    if key in self._delayed:
+                        self._early.add(key)
                     if self._ready:
                         self._changed.notify()  # several may have come due at once
                     return key
@@ -95,6 +98,7 @@ class WorkQueue:
         """Say that the work on `key` is over; it comes again at once if it was added meanwhile."""
         with self._changed:
             self._active.discard(key)
+            self._early.discard(key)
             if key in self._dirty:
                 self._ready.append(key)
                 self._changed.notify()
@@ -106,9 +110,16 @@ class WorkQueue:
             self._changed.notify_all()
 
     def _growth(self, key: str) -> float:
-        """Count one more pass in a row that came to no end; give the factor for its delay (1, 2, 4, 8)."""
+        """Count one more pass in a row that came to no end; give the factor for its delay (1, 2, 4, 8).
+
+        One that news brought in the middle of a back-off, and that ended there, is not counted: a busy request would be
+        punished for its news, with a minute for a few seconds without an API server.
+        """
         with self._changed:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            failures = self._failures.get(key, 0)
+            in_time = key not in self._early or self._delayed.get(key, 0.0) <= time.monotonic()
+            if in_time or not failures:
+                failures = self._failures[key] = failures + 1
         return 2.0 ** min(failures - 1, 20)
 
     def _add(self, key: str) -> None:

@@ -12,7 +12,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -149,6 +149,9 @@ class Volume:
             return
         for rest in self._root.joinpath(layout.RUNS).glob(".trash-*"):
             shutil.rmtree(rest, ignore_errors=True)
+            if rest.exists():
+                _unlock(rest)
+                shutil.rmtree(rest, ignore_errors=True)
 
 
 def _owners(folder: Path) -> Iterator[tuple[str, str]]:
@@ -156,6 +159,17 @@ def _owners(folder: Path) -> Iterator[tuple[str, str]]:
         name, uid = entry.name[: -UID_LENGTH - 1], entry.name[-UID_LENGTH:]
         if name and not entry.name.startswith("."):
             yield name, uid
+
+
+def _unlock(folder: Path) -> None:
+    """Make folders that a stage locked, of which the owner is our own uid, ones whose content can be removed."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+    for place, folders, _ in os.walk(folder):  # from the top, so that each is unlocked before it is entered
+        for entry in (Path(place, name) for name in folders):
+            with suppress(OSError):
+                if not entry.is_symlink():
+                    entry.chmod(0o700)
 
 
 def _listed(folder: Path) -> Sequence[Path]:

@@ -34,7 +34,7 @@ def serve(settings: Settings) -> int:
         cluster = connect(
             settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
         )
-        source = Git(root, _git_settings(settings), metrics.git_call)
+        source = Git(root, git_settings(settings), metrics.git_call)
         volume = Volume(root)
         app = App(settings, cluster, volume, source, metrics)
         left_over = volume.requests()
@@ -51,12 +51,13 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-def _git_settings(settings: Settings) -> GitSettings:
+def git_settings(settings: Settings) -> GitSettings:
+    """Give what Git needs of the settings; remotes that do not answer must leave workers to the other requests."""
     return GitSettings(
         resolve_timeout=settings.git_resolve_timeout,
         fetch_timeout=settings.git_fetch_timeout,
         max_bytes=settings.git_max_bytes,
         max_files=settings.git_max_files,
-        concurrency=settings.git_concurrency,
+        concurrency=min(settings.git_concurrency, max(settings.workers // 2, 1)),
         allow_file=settings.allow_file_repositories,
     )

@@ -1,10 +1,11 @@
 """The record of one request as the flat data of its NAME-status ConfigMap, and back.
 
 Flat keys are for `kubectl` (jsonpath, wait); the keys that hold YAML are for people and for the planner. A record that
-does not parse is no record: the copy on the volume, or nothing, stands in for it.
+somebody wrote over is no record, and is not even parsed: the copy on the volume, or nothing, stands in for it.
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, cast
@@ -60,12 +61,19 @@ def to_data(record: Record) -> dict[str, str]:
         "release-commit": record.release_commit,
     }
     data |= {_stage_key(name): stage.state for name, stage in record.stages.items()}
-    return {key: value for key, value in data.items() if value}
+    written = {key: value for key, value in data.items() if value}
+    return written | {"digest": _digest(written)}
+
+
+def _digest(data: Mapping[str, str]) -> str:
+    return names.digest(json.dumps(dict(data), sort_keys=True), 64)
 
 
 def from_data(data: Mapping[str, str], request_uid: str) -> Record | None:
-    """Give the record that `data` holds for the request of this uid; None where it holds none."""
+    """Give the record that `data` holds for the request of this uid; None where it holds none, or was written over."""
     if data.get("request-uid") != request_uid:
+        return None
+    if data.get("digest") != _digest({key: value for key, value in data.items() if key != "digest"}):
         return None
     try:
         return _parse(data)

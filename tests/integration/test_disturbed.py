@@ -77,6 +77,22 @@ def test_a_release_name_that_another_holds_makes_the_request_invalid(world: Worl
     assert (kept.phase, kept.reason) == ("Invalid", "NameTaken")
 
 
+# --- the record --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "edit", [{"stages": ""}, {"stages": "{a: {state: Dnoe}}"}, {"run": "-7"}, {"run-step": "9"}, {"started": "]["}]
+)
+def test_a_record_edited_by_hand_during_a_run_is_put_right_and_the_run_ends(world: World, edit: dict[str, str]) -> None:
+    world.source.push(project("a >> b"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.stored["ConfigMap", "iris-status"]["data"].update(edit)
+    kept = world.finish_all()
+    assert (kept.phase, kept.run) == ("Ready", 1)
+    assert set(world.jobs()) == {"iris-a-1", "iris-b-1"}
+
+
 # --- labels that someone took off -------------------------------------------------------------------
 
 

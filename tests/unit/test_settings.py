@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.app.pod import git_settings
 from controller.core.errors import Invalid
 from controller.core.model import IngressPolicy
 from controller.settings import PREFIX, Settings, load, policy
@@ -59,7 +60,7 @@ def test_a_flag_hides_a_bad_variable() -> None:
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
-    assert load(NEEDED | {"COACHWORK_NODE": "", "COACHWORK_WORKERS": ""}, {}).workers == 4
+    assert load(NEEDED | {"COACHWORK_NODE": "", "COACHWORK_WORKERS": ""}, {}).workers == 8
 
 
 def test_every_problem_is_told_at_once_each_with_what_would_be_right() -> None:
@@ -118,6 +119,11 @@ def test_annotations_are_lines_and_their_values_may_hold_anything() -> None:
 def test_hostile_values_give_settings_or_bounded_one_line_problems(environ: dict[str, str]) -> None:
     with suppress(Invalid), one_line_problems():
         load(environ, {})
+
+
+@pytest.mark.parametrize(("workers", "places"), [(None, 4), (2, 1), (1, 1), (64, 4)])
+def test_remotes_that_do_not_answer_never_hold_more_than_half_of_the_workers(workers: int | None, places: int) -> None:
+    assert git_settings(load(NEEDED, {"workers": workers})).concurrency == places
 
 
 def test_the_planner_gets_what_it_needs_of_the_settings() -> None:

@@ -1,6 +1,7 @@
 """What keeps a key from coming back at a steady, short pace."""
 
-from controller.workqueue import WorkQueue
+from controller.workqueue import BACKOFF_FIRST, WorkQueue
+from tests.support.eventually import eventually
 
 
 def test_a_wait_that_does_not_end_grows_to_half_a_minute_and_begins_anew_after_a_good_pass() -> None:
@@ -15,3 +16,22 @@ def test_a_wait_that_does_not_end_grows_to_half_a_minute_and_begins_anew_after_a
 def test_a_long_wait_stays_as_long_as_it_was_wished() -> None:
     queue = WorkQueue()
     assert [queue.wait("iris", 60.0) for _ in range(3)] == [60.0] * 3
+
+
+def test_news_during_a_back_off_is_looked_at_and_does_not_lengthen_it() -> None:
+    queue = WorkQueue()
+    queue.retry("iris", at_least=60.0)
+    for _ in range(10):
+        queue.add("iris")
+        assert queue.get() == "iris"
+        assert queue.retry("iris") <= BACKOFF_FIRST
+        queue.done("iris")
+
+
+def test_a_pass_that_outlasts_its_back_off_counts_whatever_brought_it() -> None:
+    queue = WorkQueue()
+    queue.retry("iris")
+    queue.add("iris")
+    assert queue.get() == "iris"
+    queue.add_after("iris", 0.0)  # what it waited for has come due while it is worked on
+    eventually(lambda: queue.retry("iris") > BACKOFF_FIRST)

@@ -42,7 +42,7 @@ class PodFact:
     cause: Cause | None = None
     exit_code: int | None = None  # of the stage's container, when it last ended
     crashed: bool = False  # the container is down now, and not for the first time or by choice
-    first_start: str = ""  # of the script in this pod, as the launcher says; known once it ended
+    first_start: str = ""  # of the script in this pod; known once it ended
 
 
 def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
@@ -63,8 +63,13 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         cause=waiting or _ending(status, ended, message),
         exit_code=ended.get("exitCode"),
         crashed=bool(ended) and not state.get("running"),
-        first_start=str(message.get("first_start") or ""),
+        first_start=str(message.get("first_start") or "") or _started(metadata, ended),
     )
+
+
+def _started(metadata: Object, ended: Object) -> str:
+    """Give when a container began whose launcher left no word: killed with its script, or never begun ("1970-...")."""
+    return max(ended.get("startedAt") or "", metadata.get("creationTimestamp") or "") if ended else ""
 
 
 def newest(pods: Sequence[PodFact]) -> PodFact | None:

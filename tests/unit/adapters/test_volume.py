@@ -241,6 +241,17 @@ def test_links_that_a_stage_left_lead_nobody_out_of_its_folders(volume: Volume, 
     assert names_in(outside) == {"kept"}
 
 
+def test_folders_that_a_stage_locked_go_as_well(volume: Volume, tmp_path: Path) -> None:
+    folder = tmp_path / layout.artifacts("iris", UID, 1)
+    volume.prepare([layout.artifacts("iris", UID, 1)])
+    (folder / "locked" / "inner").mkdir(parents=True)
+    (folder / "locked" / "inner" / "file").write_text("")
+    for place in (folder / "locked" / "inner", folder / "locked"):  # which root, if it runs this, does not feel
+        place.chmod(0o000)
+    volume.forget("iris")
+    assert names_in(tmp_path / "runs") == set()
+
+
 def test_folders_that_are_none_of_ours_are_left_alone(volume: Volume, tmp_path: Path) -> None:
     for name in ("lost+found", ".snapshot", "x"):
         (tmp_path / "runs" / name).mkdir(parents=True)

@@ -324,6 +324,18 @@ def test_a_crash_loop_tells_when_its_script_first_started_and_is_not_failed_yet(
     assert fact.cause == Cause("ExitCode", "web/run.py: exited with code 1")
 
 
+@pytest.mark.parametrize(
+    ("started", "since"),
+    [("1970-01-01T00:00:00Z", "2026-11-23T14:00:00Z"), ("2026-11-23T14:02:00Z", "2026-11-23T14:02:00Z")],
+    ids=["never started", "killed with its launcher"],
+)
+def test_a_crash_loop_without_a_word_of_the_launcher_has_a_start_as_well(started: str, since: str) -> None:
+    dead = crash(128)
+    dead["metadata"]["creationTimestamp"] = "2026-11-23T14:00:00Z"
+    dead["status"]["containerStatuses"][0]["lastState"]["terminated"]["startedAt"] = started
+    assert read_deployment(deployment(observedGeneration=3), [dead]).crash_started == since
+
+
 def test_a_container_that_runs_again_after_a_crash_is_not_down() -> None:
     words = said("ExitCode", "x", first_start="2026-11-23T14:00:00Z")
     again = service_pod({"running": {"startedAt": "2026-11-23T14:01:00Z"}}, last=terminated(1, message=words))

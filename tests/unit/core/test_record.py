@@ -94,6 +94,22 @@ def test_a_record_that_someone_wrote_over_is_no_record_or_one(data: dict[str, st
     assert isinstance(record.from_data(data | {"request-uid": "u"}, "u"), Record | None)
 
 
+@given(records(), st.data())
+def test_a_record_that_was_written_over_in_any_place_is_no_record(kept: Record, draw: st.DataObject) -> None:
+    data = record.to_data(kept)
+    key = draw.draw(st.sampled_from(sorted(data)))
+    value = draw.draw(st.none() | st.text(max_size=9).filter(lambda text: text != data[key]))
+    changed = {**data, key: value} if value is not None else {name: data[name] for name in data if name != key}
+    assert record.from_data(changed, kept.request_uid) is None
+
+
+def test_a_bomb_of_aliases_in_a_record_is_never_unfolded() -> None:
+    levels = [f"- &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 30)]
+    data = record.to_data(Record(request_uid="u", handled=("t",)))
+    bomb = "\n".join(["- &a0 [x]", *levels])
+    assert record.from_data({**data, "handled-triggers": bomb}, "u") is None
+
+
 def test_the_record_of_another_request_is_no_record() -> None:
     assert record.from_data(record.to_data(Record(request_uid="old")), "new") is None
 
