@@ -49,9 +49,9 @@ class WorkQueue:
                 heapq.heappush(self._heap, (due, key))
                 self._changed.notify()
 
-    def retry(self, key: str, *, at_least: float = 0.0) -> float:
+    def retry(self, key: str, *, at_least: float = 0.0, at_most: float = BACKOFF_LIMIT) -> float:
         """Have `key` worked on after an exponential back-off with jitter; give that delay in seconds."""
-        ceiling = min(BACKOFF_FIRST * self._growth(key), BACKOFF_LIMIT)
+        ceiling = min(BACKOFF_FIRST * self._growth(key), at_most)
         delay: float = max(ceiling * random.uniform(0.5, 1.0), at_least)  # noqa: S311 (jitter, no secret)
         self.add_after(key, delay)
         return delay

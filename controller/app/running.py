@@ -20,9 +20,11 @@ from controller.adapters.volume import Volume
 from controller.core import errors
 from controller.reconciler import Cluster, Reconciler, Source
 from controller.settings import Settings, policy
-from controller.workqueue import WorkQueue
+from controller.workqueue import BACKOFF_LIMIT, WorkQueue
 
 SYNC_SECONDS = 10.0  # between two lines that say that the lists have not come yet
+API_REASONS = ("ApiUnavailable", "ApiOverloaded", "Unauthorized")
+API_PATIENCE = 30.0  # seconds: nothing else wakes a request when the API server is back, and its trouble is shared
 DRAIN_SECONDS = 25.0  # for passes under way; the pod's grace period is 30
 
 _log = structlog.get_logger()
@@ -130,7 +132,8 @@ class App:
         except errors.NotYet as error:
             return "not-yet", {"waits_for": str(error), "again_in": round(self._queue.wait(key, error.delay), 2)}
         except errors.Transient as error:
-            delay = self._queue.retry(key, at_least=error.retry_after or 0.0)
+            patience = API_PATIENCE if error.reason in API_REASONS else BACKOFF_LIMIT
+            delay = self._queue.retry(key, at_least=error.retry_after or 0.0, at_most=patience)
             return "transient", {"reason": error.reason, "error": str(error), "again_in": round(delay, 2)}
         except Exception:  # noqa: BLE001 (the worker boundary: a defect in one request must not stop the others)
             _log.exception("defect in a pass", request=key)

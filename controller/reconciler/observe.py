@@ -1,6 +1,7 @@
 """What is so: objects from the watch caches as facts, and live look-ups where a cache can't settle a question."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 from controller.core import layout, names
@@ -17,6 +18,7 @@ def observe(
     """Give all facts about one request. Raises Transient where a live look-up fails."""
     children = cluster.cached_children(request.name)
     jobs = {fact.name: fact for fact in (_job(cluster, job, children) for job in children.jobs)}
+    jobs |= {name: _told(volume, request, record, fact) for name, fact in jobs.items() if _is_silent(fact, record)}
     ended: dict[str, Cause | None] = {}
     for stage, name in _missing(record, jobs):
         if (live := cluster.get("Job", name)) is not None:
@@ -45,6 +47,21 @@ def _job(cluster: Cluster, job: Object, children: Children) -> JobFact:
     if fact.state == "Failed" and fact.cause is None:
         return read_job(job, cluster.pods_of_job(fact.uid), children.events)
     return fact
+
+
+def _is_silent(fact: JobFact, record: Record) -> bool:
+    return record.active and fact.run == record.run and fact.state == "Failed" and fact.cause is None
+
+
+def _told(volume: Volume, request: Request, record: Record, fact: JobFact) -> JobFact:
+    """Give the fact with what the launcher wrote beside the log, for a Job that failed and whose pod is gone."""
+    stage = next((name for name, kept in record.stages.items() if f"Job/{fact.name}" in kept.objects), None)
+    attempts = volume.attempts(layout.logs(request.name, request.uid, record.run, stage)) if stage else ()
+    if not attempts:
+        return fact
+    last = attempts[-1]
+    words = last.message or f"attempt {last.number} was ended from outside, with its pod"
+    return replace(fact, cause=Cause(last.reason or "PodLost", words))
 
 
 def _missing(record: Record, jobs: dict[str, JobFact]) -> list[tuple[str, str]]:

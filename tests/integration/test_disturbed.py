@@ -273,3 +273,17 @@ def test_a_request_without_its_label_keeps_its_folders(world: World) -> None:
     unlabel(world, "ConfigMap", "iris")
     world.pass_()
     assert list((world.root / "runs").iterdir())
+
+
+def test_a_failed_job_whose_pod_is_gone_is_told_by_what_the_launcher_wrote(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-1"], 143)
+    del world.cluster.stored["Pod", "iris-a-1-p"]
+    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+    logs = world.root / "runs" / f"iris-{uid}" / "1" / "logs" / "a"
+    (logs / "1.log").write_text("hello")
+    (logs / "1.json").write_text('{"exit_code": 143, "reason": "Terminated", "message": "a/run.py: told to end"}')
+    kept = world.settle()
+    assert (kept.phase, kept.reason, kept.message) == ("Failed", "Terminated", "stage a: a/run.py: told to end")

@@ -398,7 +398,7 @@ def test_a_service_on_another_port_is_told_its_own_and_nobody_elses(stage: Stage
         ended = stage.run(server(other), kind="service", port=port, limit=3)
         assert str(neighbour.getsockname()[1]) not in ended.message["message"]
     words = f"nothing listens on port {port}, but on {other}: PORT and the script must name the same port"
-    assert ended.message["message"] == f"train/train.py: not ready within 3 s: {words}"
+    assert ended.message["message"] == f"train/train.py: not ready within 3 s (MAX_STARTUP_TIME_SECONDS): {words}"
 
 
 def test_a_service_on_localhost_only_is_told_what_to_bind_to(stage: Stage) -> None:
