@@ -18,6 +18,7 @@ from controller.core.model import Children, Object
 PAGE = 100  # objects of one list page
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 JSON_PATCH = "application/json-patch+json"
+TRIES = 5  # at a write whose precondition others move
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 
 
@@ -192,7 +193,18 @@ class Kube:
         return self._written(row, Call("patch", row.resource, "PATCH", path, query, manifest, APPLY))
 
     def _hand_over(self, row: Kind, path: str, uid: str | None) -> None:
-        """Let what our create set count as applied. Raises Conflict where somebody wrote meanwhile, Transient."""
+        """Let what our create set count as applied. Raises Conflict where others write all the time, Transient.
+
+        The Deployment controller writes its status between our read and our write now and then: tried again, as
+        client-go's RetryOnConflict does.
+        """
+        for _ in range(TRIES - 1):
+            with suppress(Conflict):
+                self._hand_over_once(row, path, uid)
+                return
+        self._hand_over_once(row, path, uid)
+
+    def _hand_over_once(self, row: Kind, path: str, uid: str | None) -> None:
         try:
             live = self._transport.call(Call("get", row.resource, "GET", path))
         except Missing:
