@@ -9,7 +9,9 @@ from controller.cli.show import LiveTable, Scene
 from controller.core import times
 from controller.core.model import Record, StageRecord
 
-NOW = times.text(datetime.now(UTC))
+
+def now() -> str:
+    return times.text(datetime.now(UTC))
 
 
 def picture(scene: Scene, width: int, height: int = 30) -> str:
@@ -23,7 +25,7 @@ def picture(scene: Scene, width: int, height: int = 30) -> str:
 
 
 def test_long_last_words_leave_room_for_the_other_columns() -> None:
-    stages = {"train-model": StageRecord("Running", started=NOW, attempts=1)}
+    stages = {"train-model": StageRecord("Running", started=now(), attempts=1)}
     scene = Scene(Record("u", run=1, stages=stages), "abc", (("train-model",),), tails={"train-model": "loss " * 60})
     for width in (40, 60, 100):
         drawn = picture(scene, width)
@@ -36,7 +38,7 @@ def test_long_last_words_leave_room_for_the_other_columns() -> None:
 
 def test_a_table_higher_than_the_terminal_shows_the_open_step() -> None:
     steps = tuple((f"stage-{number}",) for number in range(1, 41))
-    stages = {"stage-20": StageRecord("Running", started=NOW)}
+    stages = {"stage-20": StageRecord("Running", started=now())}
     scene = Scene(Record("u", run=1, step=20, stages=stages), "abc", steps)
     drawn = picture(scene, 80, 10)
     assert "stage-20" in drawn

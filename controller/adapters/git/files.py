@@ -3,11 +3,13 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".partial-"  # start of the name of a folder that is being built
+OUTLIVES, PAUSE = 5.0, 0.05  # seconds
 
 
 def make_folder(folder: Path) -> None:
@@ -35,6 +37,15 @@ def partial(target: Path) -> Iterator[Path]:
 def sweep_partials(target: Path) -> None:
     """Remove what earlier, killed builds of `target` left. The caller holds the lock of `target`."""
     for folder in target.parent.glob(f"{PARTIAL}{target.name}.*"):
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also while a git that outlived a killed controller still writes its last files into it."""
+    deadline = time.monotonic() + OUTLIVES
+    shutil.rmtree(folder, ignore_errors=True)
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(PAUSE)
         shutil.rmtree(folder, ignore_errors=True)
 
 
