@@ -114,9 +114,9 @@ class LaptopRun:
         }
         return {stage: found[name] for stage, name in services.items() if name in found}
 
-    def tail(self, stage: str, lines: int) -> list[str]:
-        """Give the last lines that a stage has printed in its newest attempt."""
-        folder = self._root / layout.logs(self._name, self._uid, self.record().run, stage)
+    def tail(self, run: int, stage: str, lines: int) -> list[str]:
+        """Give the last lines that a stage has printed in its newest attempt of this run."""
+        folder = self._root / layout.logs(self._name, self._uid, run, stage)
         logs = [path for path in folder.glob("*.log") if path.stem.isdigit()] if folder.is_dir() else []
         newest = max(logs, key=lambda path: int(path.stem), default=None)
         return _last_lines(newest, lines) if newest else []

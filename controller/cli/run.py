@@ -102,7 +102,7 @@ def _show(shown: "Screen", current: "LaptopRun", record: Record) -> None:
     from controller.cli.show import Scene  # noqa: PLC0415
 
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    tails = {name: _plain(lines[0]) for name in running if (lines := current.tail(name, 1))}
+    tails = {name: _plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
     place = current.place
     over = current.over(record)
     shown.show(Scene(record, place.shown, place.pipeline.steps, over, tails, current.addresses()))
@@ -110,7 +110,7 @@ def _show(shown: "Screen", current: "LaptopRun", record: Record) -> None:
 
 def _last_words(current: "LaptopRun", record: Record) -> None:
     for name, stage in record.stages.items():
-        if stage.state == "Failed" and (lines := current.tail(name, LAST_LINES)):
+        if stage.state == "Failed" and (lines := current.tail(record.run, name, LAST_LINES)):
             typer.echo(f"\nthe last lines of stage {name}:", err=True)
             for line in lines:
                 typer.echo(f"  {_plain(line)}", err=True)

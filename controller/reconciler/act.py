@@ -104,8 +104,14 @@ class Actor:
         live = self.cluster.get(kind, name)
         if live is None:
             raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
+        self._judge(request, live)
+        return live
+
+    def _judge(self, request: Request, live: Object) -> None:
+        """Return if the object is the request's own. Raises as `meet`."""
         if owner_uid(live) == request.uid:
-            return live
+            return
+        kind, name = live["kind"], live["metadata"]["name"]
         if self._is_leaving(live):
             raise errors.NotYet(FOREIGN_DELAY, f"{kind} {name} of a deleted request is still being removed")
         remedy = "rename the project or the stage, set `project-name`, or remove the other"
@@ -127,10 +133,9 @@ class Actor:
         problems: list[str] = []
         for kind, name in _needed(context):
             live = self.cluster.get(kind, name)
-            if live is None or owner_uid(live) == request.uid:
-                continue
             try:
-                self.meet(request, live)
+                if live is not None:
+                    self._judge(request, live)
             except errors.Invalid as taken:
                 problems += taken.problems
         if problems:

@@ -1,6 +1,6 @@
 """The straight line of one pass: request and record in, decision out, record first, then the actions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
@@ -77,15 +77,16 @@ class Reconciler:
             decision = self._decide(known, seen)
             self._inherit(known.request, decision.record)
             self._actor.prepare(decision.actions)
-            self._keep(known, decision)
+            manifest = self._manifest(known.request, decision.record)
+            self._keep(known, decision, manifest["data"])
         except (errors.Transient, errors.NotYet) as error:
-            self._report(known, _stumbled(known.record, error))
+            self._report(known, self._manifest(known.request, _stumbled(known.record, error)))
             raise
         except errors.Invalid as invalid:  # what we wrote ourselves was written over
             damaged = errors.Transient(invalid.reason, invalid.problems[0])
-            self._report(known, _stumbled(known.record, damaged))
+            self._report(known, self._manifest(known.request, _stumbled(known.record, damaged)))
             raise damaged from invalid
-        self._report(known, decision.record)
+        self._report(known, manifest)
         if decision.outcome:
             self._metrics.run_ended(decision.outcome)
         refused = self._actor.carry_out(known.request, decision.actions)
@@ -146,8 +147,9 @@ class Reconciler:
         request, now, commit = known.request, self._clock(), ""
         try:
             commit = self._source.resolve(request.repository, request.ref)
-            spec = self._spec(request, commit)
-            pipeline = self._pipeline(spec)
+            self._source.publish(request.repository, commit)
+            tree, pipeline = self._project(request.repository, commit, request.path)
+            spec = self._spec(request, commit, tree)
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
@@ -157,9 +159,7 @@ class Reconciler:
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
         return plan.advance(context, request, record, seen, now)
 
-    def _spec(self, request: Request, commit: str) -> RunSpec:
-        self._source.publish(request.repository, commit)
-        tree, _ = self._project(request.repository, commit, request.path)
+    def _spec(self, request: Request, commit: str, tree: str) -> RunSpec:
         return RunSpec(
             repository=request.repository,
             commit=commit,
@@ -198,18 +198,18 @@ class Reconciler:
             base = layout.artifacts(request.name, request.uid, record.spec.base)
             self._volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
 
-    def _keep(self, known: _Known, decision: Decision) -> None:
+    def _manifest(self, request: Request, record: Record) -> Object:
+        return records.manifest(request.name, request.uid, self._policy.namespace, record)
+
+    def _keep(self, known: _Known, decision: Decision, data: Mapping[str, str]) -> None:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
         if decision.outcome:
             self._keep_run(known.request, decision.record)
-        data = records.to_data(decision.record)
         if not known.status or known.status.get("data") != data:
             self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
 
-    def _report(self, known: _Known, record: Record) -> None:
+    def _report(self, known: _Known, manifest: Object) -> None:
         """Write NAME-status if it says anything new, and if nobody wrote since."""
-        request = known.request
-        manifest = records.manifest(request.name, request.uid, self._policy.namespace, record)
         if known.status and known.status.get("data") == manifest["data"]:
             return
         try:
@@ -219,7 +219,7 @@ class Reconciler:
             else:
                 self._cluster.create(manifest)
         except (errors.Conflict, errors.AlreadyExists) as moved:
-            self._meet_record(request, manifest)
+            self._meet_record(known.request, manifest)
             raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from moved
 
     def _meet_record(self, request: Request, manifest: Object) -> None:
