@@ -10,6 +10,10 @@ COMPLETE = ".complete"  # holds the commit or key of an immutable folder; writte
 # --- on the volume ------------------------------------------------------------------------------
 
 MIRRORS, CHECKOUTS, RUNS, TOOLS = (PurePosixPath(name) for name in ("mirrors", "checkouts", "runs", "tools"))
+ENVIRONMENTS, BUILDS = PurePosixPath("environments"), PurePosixPath("builds")
+LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
+PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
+STALE = ".stale"  # in an environment: a stage met another Python than this one's; the next run builds anew
 
 
 def repository_key(url: str) -> str:
@@ -74,6 +78,46 @@ def tools(digest: str) -> PurePosixPath:
     return TOOLS / digest
 
 
+def environment(folder: str) -> PurePosixPath:
+    """Give the folder of a published environment; immutable."""
+    return ENVIRONMENTS / folder
+
+
+def build(folder: str) -> PurePosixPath:
+    """Give the folder that one environment's build has for itself: environment/, logs/, lock.txt."""
+    return BUILDS / folder
+
+
+def built(folder: str) -> PurePosixPath:
+    """Give what a build makes and the controller publishes by a rename."""
+    return build(folder) / "environment"
+
+
+def build_logs(folder: str) -> PurePosixPath:
+    """Give the folder of a build's logs: <attempt>.log and <attempt>.json, as a stage's."""
+    return build(folder) / "logs"
+
+
+def build_lock(folder: str) -> PurePosixPath:
+    """Give the file that says which versions a build has to take; absent: the newest that fit."""
+    return build(folder) / LOCK
+
+
+def lock(name: str, uid: str, number: int, folder: str) -> PurePosixPath:
+    """Give the run's copy of an environment's lock."""
+    return run(name, uid, number) / "locks" / f"{folder}.txt"
+
+
+def uses(name: str, uid: str, number: int) -> PurePosixPath:
+    """Give the file that says what a run needs of the volume beyond its own folder: what no sweep takes away."""
+    return run(name, uid, number) / "uses.json"
+
+
+def run_record(name: str, uid: str, number: int) -> PurePosixPath:
+    """Give the file that tells all about a run that has ended."""
+    return run(name, uid, number) / "run.json"
+
+
 # --- in the container -----------------------------------------------------------------------------
 
 ROOT = PurePosixPath("/coachwork")
@@ -84,3 +128,6 @@ IN_ARTIFACTS = ROOT / "artifacts"
 IN_PREVIOUS = ROOT / "previous"  # read-only
 IN_CACHE = ROOT / "cache"
 IN_SCRATCH = ROOT / "scratch"  # private to the pod: the project's copy, the environment, HOME
+IN_ENVIRONMENT = ROOT / "environment"  # read-only: the stage's packages
+IN_BUILDS = ROOT / "builds"  # of a build: all builds with uv's cache, one mount so that it can rename and link
+IN_SOURCES = ROOT / "sources"  # read-only, of a build: the checkouts of Git requirements, 0, 1, ...

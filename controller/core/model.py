@@ -30,6 +30,26 @@ class Request:
     cancel: str = ""  # annotation coachwork.io/cancel
     resume: str = ""  # the stage that the trigger's run begins with: annotation coachwork.io/from
     only: str = ""  # the one stage of the trigger's run: annotation coachwork.io/only
+    git_secret: str = ""
+    index_secret: str = ""
+    schedule: str = ""  # five fields of cron, or @daily and the like
+    time_zone: str = ""
+    poll: int | None = None
+    on_overlap: Literal["queue", "replace", "skip"] = "queue"
+    pod_template: str = ""  # the ConfigMap that holds pod.yaml
+    parameters: tuple[tuple[str, str], ...] = ()  # of the trigger's run alone: annotation coachwork.io/set
+    rerun: int = 0  # the run that the trigger's run repeats: annotation coachwork.io/rerun
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GitCredentials:
+    """What opens a private repository: a name and a password (or token), or a key with the hosts that are known."""
+
+    username: str = ""
+    password: str = ""
+    private_key: str = ""
+    known_hosts: str = ""
+    authority: str = ""  # PEM: certificates that HTTPS servers may be signed by, beside the system's
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +116,8 @@ class Pipeline:
     stages: Mapping[str, Stage]
     image: str = ""  # "": the request's or the controller's
     service_aliases: bool = False  # schema 1.1: services answer to http://STAGE:PORT too
+    resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; "": now
+    run_on_failure: str = ""  # the stage that runs when a run has failed; in no step
     warnings: tuple[str, ...] = ()
 
 
@@ -158,6 +180,26 @@ class StageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class GitSource:
+    """A requirement that is a Git repository: its address as the requirement writes it, and what it was resolved to."""
+
+    address: str
+    repository: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One distinct environment of a run, as it was decided at the run's start."""
+
+    name: str  # by which it is shown, as a stage is: environment, environment-2
+    folder: str  # below environments/ and builds/: its key, and a number where an earlier one went out of date
+    stages: tuple[str, ...]  # that use it; the first one's requirements are built
+    sources: tuple[GitSource, ...] = ()
+    stale: str = ""  # uid of a failed build's Job that was there before the run: it counts no more
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """What a run was started with: it, and not the request as it is by now, decides what the run does."""
 
@@ -172,6 +214,8 @@ class RunSpec:
     trigger: str = ""  # the annotation's value, or "" for a start by creation or change
     cause: str = ""  # Created, Changed, Triggered
     base: int = 0  # the run whose artifacts this one begins with; 0: none
+    environments: tuple[Environment, ...] = ()
+    index_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)

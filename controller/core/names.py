@@ -18,6 +18,9 @@ TRIGGER = f"{DOMAIN}/trigger"
 CANCEL = f"{DOMAIN}/cancel"
 FROM = f"{DOMAIN}/from"
 ONLY = f"{DOMAIN}/only"
+SET = f"{DOMAIN}/set"
+RERUN = f"{DOMAIN}/rerun"
+ENVIRONMENT = f"{DOMAIN}/environment"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "coachwork"
 
@@ -43,6 +46,11 @@ def release_of(request: str) -> str:
 def job(request: str, stage: str, run: int) -> str:
     """Give the name of the Job of one stage in one run: REQUEST-STAGE-RUN, a DNS label."""
     return bounded(f"{request}-{kubernetes_name(stage)}", f"-{run}")
+
+
+def build(folder: str) -> str:
+    """Give the name of the Job that builds an environment: env-KEY."""
+    return f"env-{folder}"
 
 
 def request(project: str) -> str:

@@ -14,6 +14,8 @@ import yaml
 
 from controller.core import names
 from controller.core.model import (
+    Environment,
+    GitSource,
     Object,
     PastRun,
     Phase,
@@ -91,7 +93,7 @@ def _parse(data: Mapping[str, str]) -> Record:
         problems=tuple(data["problems"].split("\n")) if data.get("problems") else (),
         run=int(data.get("run", "0")),
         step=int(data.get("run-step", "0")),
-        spec=RunSpec(**spec | {"env": tuple((name, value) for name, value in spec["env"])}) if spec else None,
+        spec=_spec(spec) if spec else None,
         ref=data.get("ref", ""),
         started=data.get("started", ""),
         finished=data.get("finished", ""),
@@ -107,6 +109,16 @@ def _parse(data: Mapping[str, str]) -> Record:
         release_commit=data.get("release-commit", ""),
         history=tuple(PastRun(**past) for past in _load(data, "history") or ()),
     )
+
+
+def _spec(spec: dict[str, Any]) -> RunSpec:
+    pairs = {"env": tuple((name, value) for name, value in spec["env"])}
+    return RunSpec(**spec | pairs | {"environments": tuple(map(_environment, spec.get("environments", ())))})
+
+
+def _environment(item: dict[str, Any]) -> Environment:
+    sources = tuple(GitSource(**source) for source in item.get("sources", ()))
+    return Environment(**item | {"stages": tuple(item["stages"]), "sources": sources})
 
 
 def manifest(request: str, uid: str, namespace: str, record: Record) -> Object:

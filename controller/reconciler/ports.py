@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from controller.core.model import Attempt, Children, Object, ProjectTree
+from controller.core.model import Attempt, Children, GitCredentials, Object, ProjectTree
 
 
 class Cluster(Protocol):
@@ -45,14 +45,20 @@ class Cluster(Protocol):
 class Source(Protocol):
     """Git."""
 
-    def resolve(self, repository: str, ref: str) -> str:
+    def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
         """Give the full commit that `ref` ("" for HEAD) names on the remote now. Raises Invalid, NotYet, Transient."""
 
-    def publish(self, repository: str, commit: str) -> None:
+    def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Have the checkout of `commit` on the volume, complete. Raises Invalid, NotYet, Transient."""
 
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
         """Give what the core reads of the project in folder `path` of a published checkout. Raises Invalid."""
+
+    def texts(self, repository: str, commit: str, path: str, files: Iterable[str]) -> Mapping[str, bytes]:
+        """Give further files of the project by their names below it; those that are not there are left out."""
+
+    def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
+        """Give a digest of the content of files and folders below the project: equal for equal content."""
 
 
 class Volume(Protocol):

@@ -1,6 +1,6 @@
 """A whole controller in miniature: the real reconciler and volume, API server and projects in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from controller.adapters.volume import Volume
 from controller.core import names, record
 from controller.core.errors import Invalid, NotYet, Transient
-from controller.core.model import Object, Policy, ProjectTree, Record
+from controller.core.model import GitCredentials, Object, Policy, ProjectTree, Record
 from controller.reconciler import Reconciler
 from tests.support.memory import MemoryCluster
 
@@ -55,18 +55,27 @@ class Projects:
         self.commits.append(files)
         return self.resolve(REPOSITORY, "")
 
-    def resolve(self, _repository: str, _ref: str) -> str:
+    def resolve(self, _repository: str, _ref: str, _credentials: GitCredentials | None = None) -> str:
         self.calls.append("resolve")
         self._fail()
         return f"{len(self.commits):040x}"
 
-    def publish(self, _repository: str, _commit: str) -> None:
+    def publish(self, _repository: str, _commit: str, _credentials: GitCredentials | None = None) -> None:
         self._fail()
 
     def read(self, _repository: str, commit: str, _path: str) -> ProjectTree:
         files = self.commits[int(commit, 16) - 1]
         texts = {name: text.encode() for name, text in files.items() if not name.endswith(".py")}
         return ProjectTree(names.digest(repr(sorted(files.items())), 40), frozenset(files), texts)
+
+    def texts(self, _repository: str, commit: str, _path: str, files: Iterable[str]) -> Mapping[str, bytes]:
+        there = self.commits[int(commit, 16) - 1]
+        return {name: there[name].encode() for name in files if name in there}
+
+    def fingerprint(self, _repository: str, commit: str, _path: str, wanted: Iterable[str]) -> str:
+        there = self.commits[int(commit, 16) - 1]
+        below = [(name, text) for name, text in sorted(there.items()) for path in wanted if name.startswith(path)]
+        return names.digest(repr(below), 40)
 
     def _fail(self) -> None:
         if self.fault:

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from controller.adapters.git.submodules import entries, submodules
 from controller.adapters.git.tree import Reading, inside, read
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
-from controller.core.model import ProjectTree
+from controller.core.model import GitCredentials, ProjectTree
 
 SHOWN = 10  # folders in a message
 
@@ -47,13 +47,14 @@ class Git:
         self._mirrors = Mirrors(self._root, self._settings, self._runner)
         self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
 
-    def resolve(self, repository: str, ref: str) -> str:
+    def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
         """Give the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
 
         Only for a commit, full or abbreviated, that the mirror lacks something is fetched. A tag wins over a branch of
         its name, and both over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused,
         RepositoryNotFound, RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous), Transient, NotYet.
         """
+        del credentials
         self._check(repository)
         check_ref(ref)
         with _translated(repository):
@@ -69,11 +70,12 @@ class Git:
                 raise unknown_ref(repository, refs, ref)
             return commit
 
-    def publish(self, repository: str, commit: str) -> None:
+    def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Have the checkout of `commit`, submodules included, on the volume, complete.
 
         Raises Invalid (as `resolve`), Transient, NotYet.
         """
+        del credentials
         self._check(repository)
         _check_commit(commit)
         with _translated(repository):
@@ -96,6 +98,14 @@ class Git:
             found = read(Reading(root, project, self._settings.max_files, self._settings.max_text))
             warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
         return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings, path)
+
+    def texts(self, repository: str, commit: str, path: str, files: Iterable[str]) -> Mapping[str, bytes]:
+        """Give further files of the project by their names below it; those that are not there are left out."""
+        raise NotImplementedError
+
+    def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
+        """Give a digest of the content of files and folders below the project: equal for equal content."""
+        raise NotImplementedError
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
