@@ -11,6 +11,7 @@ COMPLETE = ".complete"  # holds the commit or key of an immutable folder; writte
 
 MIRRORS, CHECKOUTS, RUNS, TOOLS = (PurePosixPath(name) for name in ("mirrors", "checkouts", "runs", "tools"))
 ENVIRONMENTS, BUILDS = PurePosixPath("environments"), PurePosixPath("builds")
+BUILD_CACHE = BUILDS / "cache"  # uv's, on the mount of the builds: it links what it installs
 LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
 STALE = ".stale"  # in an environment: a stage met another Python than this one's; the next run builds anew
@@ -130,4 +131,5 @@ IN_CACHE = ROOT / "cache"
 IN_SCRATCH = ROOT / "scratch"  # private to the pod: the project's copy, the environment, HOME
 IN_ENVIRONMENT = ROOT / "environment"  # read-only: the stage's packages
 IN_BUILDS = ROOT / "builds"  # of a build: all builds with uv's cache, one mount so that it can rename and link
+IN_INDEX = ROOT / "index"  # read-only, of a build: files of the request's index-secret
 IN_SOURCES = ROOT / "sources"  # read-only, of a build: the checkouts of Git requirements, 0, 1, ...

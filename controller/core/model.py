@@ -174,6 +174,7 @@ class StageRecord:
     started: str = ""
     finished: str = ""
     attempts: int = 0
+    image: str = ""  # as the node reported it, with its digest
     waiting_since: str = ""  # first seen unable to start
     waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
@@ -215,7 +216,9 @@ class RunSpec:
     cause: str = ""  # Created, Changed, Triggered
     base: int = 0  # the run whose artifacts this one begins with; 0: none
     environments: tuple[Environment, ...] = ()
-    index_secret: str = ""
+    index_secret: str = ""  # the Secret with the settings of package indexes, for environment builds only
+    index_keys: tuple[str, ...] = ()  # its keys that count
+    secrets: tuple[tuple[str, str], ...] = ()  # the stages' Secrets, with their versions when the first step opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +302,11 @@ class Policy:
     uid: int = 10001
     start_grace: int = 120  # a missing image or Secret
     schedule_grace: int = 1800  # no room, no quota, no volume
-    install_limit: int = 900
+    install_limit: int = 900  # of building an environment
+    install_space: int = 512 * 1024 * 1024  # bytes that have to be free on the volume before a build
+    install_memory_mb: int = 512  # that a build asks for
+    scratch_limit: int = 10 * 1024 * 1024 * 1024  # bytes of a stage's private disk: its copy of the project, its HOME
+    platform: str = ""  # what decides on the Python beside the image; on a laptop, the interpreter
     log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
     grace_period: int = 30
     service_account: str = "coachwork-stage"

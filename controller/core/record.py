@@ -112,8 +112,13 @@ def _parse(data: Mapping[str, str]) -> Record:
 
 
 def _spec(spec: dict[str, Any]) -> RunSpec:
-    pairs = {"env": tuple((name, value) for name, value in spec["env"])}
-    return RunSpec(**spec | pairs | {"environments": tuple(map(_environment, spec.get("environments", ())))})
+    typed = {
+        "env": tuple((name, value) for name, value in spec["env"]),
+        "environments": tuple(map(_environment, spec.get("environments", ()))),
+        "index_keys": tuple(spec.get("index_keys", ())),
+        "secrets": tuple((name, version) for name, version in spec.get("secrets", ())),
+    }
+    return RunSpec(**spec | typed)
 
 
 def _environment(item: dict[str, Any]) -> Environment:

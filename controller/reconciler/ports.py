@@ -23,6 +23,12 @@ class Cluster(Protocol):
     def cached_children(self, name: str) -> Children:
         """Give everything labelled coachwork.io/request=NAME."""
 
+    def cached_build(self, folder: str) -> Children:
+        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events.
+
+        A change of them wakes every request with an active run: builds belong to no request.
+        """
+
     def get(self, kind: str, name: str) -> Object | None:
         """Read one object from the API server itself; None if there is none."""
 
@@ -75,6 +81,30 @@ class Volume(Protocol):
 
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
         """Write run.json, atomically."""
+
+    def environment(self, key: str) -> str:
+        """Give the folder that an environment of this key is in, or is to be built in; what is there is in use now."""
+
+    def has_environment(self, folder: str) -> bool:
+        """Whether an environment is published."""
+
+    def made_environment(self, folder: str) -> bool:
+        """Whether a build has made it, complete."""
+
+    def publish_environment(self, folder: str) -> None:
+        """Move what a build has made to where stages find it; nothing if it is there."""
+
+    def packages(self, folder: str) -> str:
+        """Give what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""
+
+    def retire_environment(self, folder: str) -> None:
+        """Have the next run build this environment anew: its Python is no longer the image's."""
+
+    def keep_text(self, path: PurePosixPath, text: str) -> None:
+        """Write a small file, atomically."""
+
+    def recall_text(self, path: PurePosixPath) -> str:
+        """Give a small file of ours, "" if there is none."""
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone."""

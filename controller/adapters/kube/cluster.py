@@ -1,13 +1,13 @@
 """`Kube`: reads from the watch caches, a dozen calls, and our own writes put into the caches at once."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.adapters.kube import fields
-from controller.adapters.kube.kinds import KINDS, Kind, permitted
+from controller.adapters.kube.kinds import WATCHED, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
 from controller.adapters.watch import Store, Watch
@@ -62,7 +62,7 @@ class Kube:
         self.namespace = namespace
         self._transport = transport
         self._on_key: Callable[[str], None] = _nobody
-        self._stores = {row.name: Store(row.name, self._changed, _trimmer(row)) for row in KINDS.values()}
+        self._stores = {row.name: Store(row.name, self._changed, _trimmer(row)) for row in WATCHED}
         self._watches: tuple[Watch, ...] = ()
 
     # --- the watches -----------------------------------------------------------------------------
@@ -70,9 +70,8 @@ class Kube:
     def start(self, on_key: Callable[[str], None]) -> None:
         """Begin to watch; `on_key` is called, from many threads, with a request's name for each change about it."""
         self._on_key = on_key
-        rows = (permitted(name, "watch") for name in KINDS)
         self._watches = tuple(
-            Watch(Collection(self._transport, row, self.namespace), self._stores[row.name]) for row in rows
+            Watch(Collection(self._transport, row, self.namespace), self._stores[row.name]) for row in WATCHED
         )
         for watch in self._watches:
             watch.start()
@@ -125,15 +124,27 @@ class Kube:
     def cached_children(self, name: str) -> Children:
         """Give everything labelled coachwork.io/request=NAME, by name, and the warnings about its Jobs and Pods."""
         jobs, pods = self._of("Job", name), self._of("Pod", name)
-        uids = {item["metadata"].get("uid") for item in (*jobs, *pods)}
         return Children(
             jobs=jobs,
             pods=pods,
             deployments=self._of("Deployment", name),
             services=self._of("Service", name),
             ingresses=self._of("Ingress", name),
-            events=[item for item in self._stores["Event"].values() if _involved(item).get("uid") in uids],
+            events=self._about((*jobs, *pods)),
         )
+
+    def cached_build(self, folder: str) -> Children:
+        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events."""
+        jobs, pods = (
+            [item for item in self._stores[kind].values() if names.environment_of(item) == folder]
+            for kind in ("Job", "Pod")
+        )
+        return Children(jobs=jobs, pods=pods, events=self._about((*jobs, *pods)))
+
+    def _about(self, items: Iterable[Object]) -> Sequence[Object]:
+        """Give the warnings about these objects."""
+        uids = {item["metadata"].get("uid") for item in items}
+        return [item for item in self._stores["Event"].values() if _involved(item).get("uid") in uids]
 
     def _config_map(self, name: str, role: str) -> Object | None:
         """Give a ConfigMap if it has this role."""
@@ -146,18 +157,17 @@ class Kube:
 
     def _changed(self, kind: str, old: Object | None, new: Object | None) -> None:
         """Pass a change on to the requests that it is about: two, where an object changed hands."""
-        keys = {self._owner(kind, item) for item in (old, new) if item is not None}
-        for key in sorted(key for key in keys if key):
+        for key in sorted({key for item in (old, new) if item is not None for key in self._owners(kind, item)}):
             self._on_key(key)
 
-    def _owner(self, kind: str, item: Object) -> str | None:
-        """Give the request that an object is about. An Event that comes before its Job wakes when the Job does."""
+    def _owners(self, kind: str, item: Object) -> Iterable[str]:
+        """Give the requests that an object is about. An Event that comes before its Job wakes when the Job does."""
         if kind != "Event":
-            return names.owner_key(kind, item)
+            return names.woken(kind, item, self._stores["ConfigMap"].values)
         involved = _involved(item)
         store = self._stores.get(str(involved.get("kind"))) if involved.get("kind") in {"Job", "Pod"} else None
         subject = store.get(str(involved.get("name"))) if store else None
-        return names.owner_key(str(involved["kind"]), subject) if subject else None
+        return names.woken(str(involved["kind"]), subject, self._stores["ConfigMap"].values) if subject else ()
 
     # --- calls -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ Every name, label and value follows from the arguments, so that any pass of any 
 object carries a digest of what it was made from: equal digests mean that nothing it depends on has changed.
 """
 
+from controller.core.manifests.build import build
 from controller.core.manifests.context import RunContext
 from controller.core.manifests.objects import (
     deployment,
@@ -17,6 +18,7 @@ from controller.core.manifests.objects import (
 
 __all__ = [
     "RunContext",
+    "build",
     "deployment",
     "event",
     "job",

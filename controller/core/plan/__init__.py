@@ -9,11 +9,14 @@ leads to one without actions.
 from controller.core.plan.decision import (
     Action,
     Apply,
+    Build,
     Create,
     Decision,
     Delete,
     Emit,
+    Missing,
     Observed,
+    Publish,
     Refusal,
 )
 from controller.core.plan.run import advance, fail
@@ -23,12 +26,15 @@ from controller.core.plan.trigger import Pending, pending, refuse, refuse_reques
 __all__ = [
     "Action",
     "Apply",
+    "Build",
     "Create",
     "Decision",
     "Delete",
     "Emit",
+    "Missing",
     "Observed",
     "Pending",
+    "Publish",
     "Refusal",
     "advance",
     "fail",

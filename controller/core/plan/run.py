@@ -1,19 +1,20 @@
 """Carry the active run on: open steps in order, end it well or badly."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.core import manifests, times
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import Cause, Object, PastRun, Phase, Record, Request, Service, StageRecord
+from controller.core.plan.build import Builds, look_at_builds
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Emit, Observed
 from controller.core.plan.settle import settle, stale_jobs
-from controller.core.plan.stage import DONE, View, look
+from controller.core.plan.stage import DONE, View, look, waiting
 from controller.core.plan.trigger import queue, remember
 from controller.core.record import REASON_LIMIT, one_line
 
+SECRETS_PAUSE = timedelta(seconds=5)  # Secrets are not watched: that takes a right to list them all
 _PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}
 
 
@@ -50,26 +51,54 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
 
 
 def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) -> _Walk:
-    """Look at the open step, and open the next as long as all stages of the one before are done."""
-    due: datetime | None = None
+    """Look at the builds and the open step, and open the next as long as all stages of the one before are done."""
+    builds = look_at_builds(context, record, seen, now)
+    record, actions, due = builds.record, builds.actions, builds.due
+    if not record.step and seen.missing:
+        return _held_back(context, record, seen, now, builds)
     for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
-        step = context.pipeline.steps[number - 1]
         if number > record.step:
-            record = _opened(record, number, step, now)
-        views = [look(context, context.pipeline.stages[name], record.stages[name], seen, now) for name in step]
-        changed = {name: view.record for name, view in zip(step, views, strict=True)}
-        record = replace(record, stages={**record.stages, **changed})
-        actions = tuple(action for view in views for action in view.actions)
-        due = min(filter(None, (view.due for view in views)), default=None)
-        if not all(_is_done(view) for view in views):
+            record = _opened(record, number, seen)
+        step = context.pipeline.steps[number - 1]
+        views = {name: _view(context, name, record, seen, now, builds.held) for name in step}
+        record = replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
+        actions = (*builds.actions, *(action for view in views.values() for action in view.actions))
+        due = min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
+        if not all(_is_done(view) for view in views.values()):
             return _Walk(record, actions, due, complete=False)
-    return _Walk(record, (), due, complete=True)
+    return _Walk(record, builds.actions, due, complete=not builds.actions)
 
 
-def _opened(record: Record, number: int, step: Sequence[str], now: datetime) -> Record:
-    waiting = [name for name in step if record.stages[name].state == "Waiting"]
-    opened = {name: StageRecord(state="Running", started=times.text(now)) for name in waiting}
-    return replace(record, step=number, stages={**record.stages, **opened})
+def _view(context: RunContext, name: str, record: Record, seen: Observed, now: datetime, held: frozenset[str]) -> View:
+    """Give the view of a stage of the open step; one whose packages are not there yet waits."""
+    stage = record.stages[name]
+    if stage.state == "Waiting" and name in held:
+        return View(stage)
+    if stage.state == "Waiting":
+        stage = StageRecord(state="Running", started=times.text(now))
+    return look(context, context.pipeline.stages[name], stage, seen, now)
+
+
+def _held_back(context: RunContext, record: Record, seen: Observed, now: datetime, builds: Builds) -> _Walk:
+    """Open no step while Secrets are missing: all of them are told at once, by each stage that wants one."""
+    cause = Cause("SecretMissing", "; ".join(item.line for item in seen.missing))
+    wanting = {name for item in seen.missing for name in item.stages}
+    views = {name: waiting(record.stages[name], "start", cause, context.policy, now) for name in sorted(wanting)}
+    record = replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
+    due = min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
+    return _Walk(record, builds.actions, min(filter(None, (due, now + SECRETS_PAUSE))), complete=False)
+
+
+def _opened(record: Record, number: int, seen: Observed) -> Record:
+    """Give the record of a run whose step `number` is open; with the first, the Secrets' versions are noted."""
+    if not record.step and record.spec:
+        told = {name: _unheld(stage) for name, stage in record.stages.items()}
+        record = replace(record, spec=replace(record.spec, secrets=seen.secrets), stages=told)
+    return replace(record, step=number)
+
+
+def _unheld(stage: StageRecord) -> StageRecord:
+    return StageRecord(state="Waiting") if stage.state == "Waiting" else stage
 
 
 def _is_done(view: View) -> bool:
@@ -102,9 +131,9 @@ def _is_released(record: Record, seen: Observed) -> bool:
 
 def _told(record: Record) -> Record:
     """Give the record with its one line: which step runs, and what a stage waits for if one does."""
-    waiting = [f"stage {name}: {stage.message}" for name, stage in record.stages.items() if stage.message]
+    told = [f"stage {name}: {stage.message}" for name, stage in record.stages.items() if stage.message]
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    message = waiting[0] if waiting else f"run {record.run}, step {record.step}: {', '.join(running)}"
+    message = told[0] if told else f"run {record.run}, step {record.step}: {', '.join(running)}"
     reason = next((stage.reason for stage in record.stages.values() if stage.message), "StepRunning")
     return replace(record, phase="Running", reason=reason, message=one_line(message))
 

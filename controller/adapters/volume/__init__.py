@@ -3,155 +3,122 @@
 Every file is written beside its place and renamed into it. Foreign errors become Transient: a volume can come back.
 """
 
-import errno
 import hashlib
 import json
-import os
 import re
 import shutil
-import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import yaml
 
+from controller.adapters.volume import files
+from controller.adapters.volume.environments import Environments
 from controller.core import layout
-from controller.core.errors import Transient
 from controller.core.model import Attempt
 
-FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
-READ_LIMIT = 4 * 1024 * 1024
 ATTEMPT_LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 UID_LENGTH = 36
 _NUMBER = re.compile(r"[0-9]{1,9}")  # of an attempt, as the launcher counts
 
 
-class Volume:
+class Volume(Environments):
     """The shared volume, mounted at `root`."""
-
-    def __init__(self, root: Path) -> None:
-        """Take the mount point; it exists."""
-        self._root = root
 
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
         """Make these folders, group-writable. Raises Transient."""
-        with _translated("make folders"):
+        with files.translated("make folders"):
             for folder in folders:
-                self._make(self._root / folder)
+                files.make(self._root, self._root / folder)
 
     def keep_record(self, path: PurePosixPath, data: Mapping[str, str]) -> None:
         """Write the record's copy, atomically. Raises Transient."""
-        self._write(path, yaml.safe_dump(dict(data), sort_keys=True, allow_unicode=True))
+        self.keep_text(path, yaml.safe_dump(dict(data), sort_keys=True, allow_unicode=True))
 
     def recall_record(self, path: PurePosixPath) -> Mapping[str, str] | None:
         """Give the record's copy; None if there is none, or none that can be read. Raises Transient."""
-        with _translated("read a record"):
+        with files.translated("read a record"):
             try:
-                loaded = yaml.safe_load(_read(self._root / path))
+                loaded = yaml.safe_load(files.read(self._root / path))
             except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
                 return None
         return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
 
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
         """Write run.json, atomically. Raises Transient."""
-        self._write(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
+        self.keep_text(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
+
+    def keep_text(self, path: PurePosixPath, text: str) -> None:
+        """Write a small file, atomically. Raises Transient."""
+        with files.translated(f"write {path.name}"):
+            files.write(self._root, self._root / path, text)
+
+    def recall_text(self, path: PurePosixPath) -> str:
+        """Give a small file of ours, "" if there is none, or none that can be read. Raises Transient."""
+        with files.translated(f"read {path.name}"):
+            try:
+                return files.read(self._root / path)
+            except (FileNotFoundError, UnicodeDecodeError):
+                return ""
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet. Raises Transient."""
         place = self._root / target
-        with _translated("copy artifacts"):
+        with files.translated("copy artifacts"):
             if place.exists() or not (self._root / source).is_dir():
                 return
-            self._make(place.parent)
+            files.make(self._root, place.parent)
             partial = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}")
             try:
                 shutil.copytree(self._root / source, partial, symlinks=True)
-                _publish(partial, place)
+                files.publish(partial, place)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
-        with _translated("read attempts"):
+        with files.translated("read attempts"):
             place = self._root / folder
             numbers = {int(path.stem) for path in place.glob("*.log") if _NUMBER.fullmatch(path.stem)}
             return [_attempt(number, place / f"{number}.json") for number in sorted(numbers)]
 
     def requests(self) -> Sequence[str]:
         """Give the names of the requests that have a folder here, whether they still live or not."""
-        with _translated("list runs"):
+        with files.translated("list runs"):
             folders = self._root / layout.RUNS
             return sorted({name for name, _ in _owners(folders)})
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
         """Remove the runs of a request other than `runs`, and what earlier requests of this name left."""
-        with _translated("remove old runs"):
+        with files.translated("remove old runs"):
             self.forget(name, living=uid)
             for folder in _listed(self._root / layout.request(name, uid)):
                 if folder.name.isdigit() and int(folder.name) not in runs:
-                    self._remove(folder)
+                    files.remove(folder, self._root / layout.RUNS)
 
     def forget(self, name: str, *, living: str = "") -> None:
         """Remove the folders of all requests of this name but the one whose uid is `living`."""
-        with _translated("remove runs"):
+        with files.translated("remove runs"):
             for found, uid in list(_owners(self._root / layout.RUNS)):
                 if found == name and uid != living:
-                    self._remove(self._root / layout.request(name, uid))
+                    files.remove(self._root / layout.request(name, uid), self._root / layout.RUNS)
 
-    def publish_tools(self, files: Sequence[Path]) -> str:
-        """Have `files` in a folder of their own, complete; give that folder's digest. Raises Transient."""
-        digest = _digest(files)
+    def publish_tools(self, tools: Sequence[Path]) -> str:
+        """Have these files in a folder of their own, complete; give that folder's digest. Raises Transient."""
+        digest = _digest(tools)
         target = self._root / layout.tools(digest)
-        with _translated("publish the tools"):
+        with files.translated("publish the tools"):
             if (target / layout.COMPLETE).exists():
                 return digest
-            self._make(target.parent)
+            files.make(self._root, target.parent)
             partial = target.with_name(f".{digest}-{uuid.uuid4().hex[:8]}")
             try:
-                _fill(partial, files, digest)
-                _publish(partial, target)
+                _fill(partial, tools, digest)
+                files.publish(partial, target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         return digest
-
-    def _write(self, path: PurePosixPath, text: str) -> None:
-        target = self._root / path
-        with _translated(f"write {path.name}"):
-            self._make(target.parent)
-            partial = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-            try:
-                with partial.open("w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
-
-    def _make(self, folder: Path) -> None:
-        """Make a folder and those above it: `mkdir` alone would leave their modes to the umask."""
-        missing = [folder, *folder.parents]
-        for path in reversed(missing[: missing.index(self._root)]):
-            try:
-                path.mkdir()
-            except FileExistsError:
-                continue
-            path.chmod(FOLDER_MODE)
-
-    def _remove(self, folder: Path) -> None:
-        """Remove a folder at once for all who look, then bit by bit. What resists is left for the next time."""
-        trash = self._root / layout.RUNS / f".trash-{uuid.uuid4().hex[:12]}"
-        try:
-            folder.rename(trash)
-        except FileNotFoundError:
-            return
-        for rest in self._root.joinpath(layout.RUNS).glob(".trash-*"):
-            shutil.rmtree(rest, ignore_errors=True)
-            if rest.exists():
-                _unlock(rest)
-                shutil.rmtree(rest, ignore_errors=True)
 
 
 def _owners(folder: Path) -> Iterator[tuple[str, str]]:
@@ -161,17 +128,6 @@ def _owners(folder: Path) -> Iterator[tuple[str, str]]:
             yield name, uid
 
 
-def _unlock(folder: Path) -> None:
-    """Make folders that a stage locked, of which the owner is our own uid, ones whose content can be removed."""
-    with suppress(OSError):
-        folder.chmod(0o700)
-    for place, folders, _ in os.walk(folder):  # from the top, so that each is unlocked before it is entered
-        for entry in (Path(place, name) for name in folders):
-            with suppress(OSError):
-                if not entry.is_symlink():
-                    entry.chmod(0o700)
-
-
 def _listed(folder: Path) -> Sequence[Path]:
     try:
         return sorted(folder.iterdir())
@@ -179,28 +135,10 @@ def _listed(folder: Path) -> Sequence[Path]:
         return ()
 
 
-def _read(path: Path) -> str:
-    """Read a plain file. A stage may have put a link or a pipe in its place: neither followed nor waited for."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
-        return file.read(READ_LIMIT).decode()
-
-
-def _read_hostile(path: Path) -> str:
-    """Read a small file of a folder that a stage can write to: no link is followed, no pipe is waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("no plain file")
-        return file.read(ATTEMPT_LIMIT).decode()
-
-
 def _attempt(number: int, path: Path) -> Attempt:
     """Read what the launcher wrote at an attempt's end; the stage could write there too, so nothing is believed."""
     try:
-        loaded = json.loads(_read_hostile(path))
+        loaded = json.loads(files.read(path, ATTEMPT_LIMIT))
         code = loaded["exit_code"]
         reason, message = str(loaded.get("reason", "")), str(loaded.get("message", ""))
         return Attempt(number, ended=True, exit_code=int(code), reason=reason, message=message)
@@ -221,21 +159,3 @@ def _fill(folder: Path, files: Iterable[Path], digest: str) -> None:
         shutil.copyfile(file, folder / file.name)
         (folder / file.name).chmod(0o755)
     (folder / layout.COMPLETE).write_text(digest)
-
-
-def _publish(partial: Path, target: Path) -> None:
-    """Rename a finished folder into its place; another who was first is just as good."""
-    try:
-        partial.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = "VolumeFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "VolumeUnavailable"
-        raise Transient(reason, f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}") from error
