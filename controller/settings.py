@@ -133,7 +133,12 @@ class Settings:
 
     start_grace: int = _setting(_seconds(0, 86_400), 120)  # seconds that a missing image or Secret may last
     schedule_grace: int = _setting(_seconds(0, 604_800), 1800)  # seconds without room, quota or volume
-    install_limit: int = _setting(_seconds(1, 86_400), 900)  # seconds of installing a stage's requirements
+    install_limit: int = _setting(_seconds(1, 86_400), 900)  # seconds of building an environment
+    install_memory: int = _setting(_bytes(1 << 24, 1 << 40), 512 << 20)  # that a build asks for
+    install_space: int = _setting(_bytes(0, 1 << 50), 512 << 20)  # that has to be free on the volume before a build
+    scratch_limit: int = _setting(
+        _bytes(1 << 24, 1 << 50), 10 << 30
+    )  # of a stage's private disk, its project's copy too
     log_cap: int = _setting(_bytes(1 << 10, 1 << 40), 64 << 20)  # bytes kept of one attempt's output
 
     ingress_class: str = _setting(_name, "")  # "": the cluster's default
@@ -208,6 +213,9 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
         start_grace=settings.start_grace,
         schedule_grace=settings.schedule_grace,
         install_limit=settings.install_limit,
+        install_memory_mb=settings.install_memory >> 20,
+        install_space=settings.install_space,
+        scratch_limit=settings.scratch_limit,
         log_cap=settings.log_cap,
         service_account=settings.service_account,
         ingress=IngressPolicy(

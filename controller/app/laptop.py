@@ -66,10 +66,10 @@ class LaptopRun:
         machine = Machine(
             volume=self._root,
             scratch=self._scratch,
-            environments=self._root / "environments",
             python=wishes.python,
             secrets=_secrets(place.pipeline, wishes.secrets),
-            environment={**base_environment(), "UV_CACHE_DIR": str(self._root / "uv-cache")},
+            environment=base_environment(),
+            packages=_package_settings(),
             back_off=BACK_OFF,
         )
         self._cluster = LocalCluster(NAMESPACE, machine)
@@ -80,7 +80,8 @@ class LaptopRun:
             volume=PurePosixPath(self._root),
         )
         source = Git(self._root, GitSettings(allow_file=True))
-        self._app = App(settings, self._cluster, self._volume, source, Metrics(metadata.version("coachwork")))
+        metrics = Metrics(metadata.version("coachwork"))
+        self._app = App(settings, self._cluster, self._volume, source, metrics, _platform(wishes.python))
 
     def start(self) -> None:
         """Begin the run."""
@@ -157,6 +158,17 @@ class LaptopRun:
             problem = f"{self.place.pipeline.name}: another `coachwork run` of it is under way: end that one first"
             raise Invalid("AlreadyRunning", [problem]) from None
         return stack
+
+
+def _package_settings() -> Mapping[str, str]:
+    """Give what the shell says about where packages come from."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_"))}
+
+
+def _platform(python: str) -> str:
+    """Give what decides on packages here: there are no images, but one Python and the settings of the shell."""
+    settings = names.digest(repr(sorted(_package_settings().items())), 20)
+    return " ".join([python, python_version(python), *platform.uname()[:1], platform.machine(), settings])
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Protocol
 
@@ -58,14 +59,24 @@ class App:
     """The running controller."""
 
     def __init__(
-        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Source, metrics: Metrics
+        self,
+        settings: Settings,
+        cluster: WatchedCluster,
+        volume: Volume,
+        source: Source,
+        metrics: Metrics,
+        platform: str = "",
     ) -> None:
-        """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
+        """Take the adapters. Publishes the stages' tools on the volume. Raises Transient.
+
+        `platform` is what decides on the stages' Python beside their image; on a laptop, the interpreter.
+        """
         self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
-        self._reconciler = Reconciler(cluster, source, volume, metrics, _now, policy(settings, tools))
+        told = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
+        self._reconciler = Reconciler(cluster, source, volume, metrics, _now, told)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)

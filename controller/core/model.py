@@ -306,6 +306,7 @@ class Policy:
     install_space: int = 512 * 1024 * 1024  # bytes that have to be free on the volume before a build
     install_memory_mb: int = 512  # that a build asks for
     scratch_limit: int = 10 * 1024 * 1024 * 1024  # bytes of a stage's private disk: its copy of the project, its HOME
+    version: str = ""  # of the controller
     platform: str = ""  # what decides on the Python beside the image; on a laptop, the interpreter
     log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
     grace_period: int = 30

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
-from controller.core import errors, layout, names, plan, project
+from controller.core import credentials, errors, index, layout, names, plan, project, secrets
 from controller.core import record as records
 from controller.core import request as requests
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.manifests import RunContext
-from controller.core.model import Cause, Object, Pipeline, Policy, Record, Request, RunSpec
+from controller.core.model import Cause, GitCredentials, Object, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
 from controller.core.plan import Decision, Observed, Pending, Refusal
 from controller.reconciler.act import STALE_DELAY, Actor
-from controller.reconciler.observe import observe
+from controller.reconciler.environments import Builders, Project
+from controller.reconciler.observe import builds, observe
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
 
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
@@ -39,6 +40,7 @@ class Reconciler:
         """Take what it stands on."""
         self._cluster, self._source, self._volume = cluster, source, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
+        self._builders = Builders(cluster, source, volume)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
         self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
 
@@ -131,9 +133,10 @@ class Reconciler:
         request, record, now = known.request, known.record, self._clock()
         if record.active and record.spec:
             try:
-                pipeline = self._pipeline(record.spec)
+                pipeline = self._pipeline(request, record.spec)
             except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
                 return plan.fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), seen, now)
+            seen = self._with_secrets(seen, pipeline, record)
             return plan.advance(self._context(request, record, record.spec, pipeline), request, record, seen, now)
         if known.problems:
             return plan.refuse_request(request, record, known.problems, seen, now)
@@ -146,10 +149,11 @@ class Reconciler:
         """Resolve the commit once and open the first step; or record why the project can't run."""
         request, now, commit = known.request, self._clock(), ""
         try:
-            commit = self._source.resolve(request.repository, request.ref)
-            self._source.publish(request.repository, commit)
+            opened = self._credentials(request)
+            commit = self._source.resolve(request.repository, request.ref, opened)
+            self._source.publish(request.repository, commit, opened)
             tree, pipeline = self._project(request.repository, commit, request.path)
-            spec = self._spec(request, commit, tree)
+            spec = self._spec(Project(request, commit, tree, pipeline, opened))
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
@@ -157,27 +161,57 @@ class Reconciler:
         except errors.Invalid as invalid:
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
-        return plan.advance(context, request, record, seen, now)
+        standing = replace(seen, builds=builds(self._cluster, self._volume, spec.environments))
+        return plan.advance(context, request, record, self._with_secrets(standing, pipeline, record), now)
 
-    def _spec(self, request: Request, commit: str, tree: str) -> RunSpec:
+    def _with_secrets(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
+        """Look, before the first step, at the Secrets that its stages will want."""
+        if record.step:
+            return seen
+        waiting = [
+            name for name, stage in record.stages.items() if name in pipeline.stages and stage.state == "Waiting"
+        ]
+        wanted = secrets.wanted(pipeline, waiting)
+        there = {name: self._cluster.get("Secret", name) for name in wanted}
+        missing = secrets.missing(wanted, there, self._policy.namespace)
+        return replace(seen, missing=missing, secrets=secrets.versions(there))
+
+    def _credentials(self, request: Request) -> GitCredentials | None:
+        """Read what opens the request's repository, anew each time: a Secret may be another by now. Raises Invalid."""
+        if not request.git_secret:
+            return None
+        secret = self._cluster.get("Secret", request.git_secret)
+        return credentials.git_credentials(secret, request.git_secret, request.repository)
+
+    def _spec(self, found: Project) -> RunSpec:
+        request, pipeline = found.request, found.pipeline
+        image = request.image or self._policy.image
+        secret = self._cluster.get("Secret", request.index_secret) if request.index_secret else None
+        settings = index.settings(secret, request.index_secret) if request.index_secret else index.Index()
+        base = f"{pipeline.image or image}\n{self._policy.platform}"
         return RunSpec(
             repository=request.repository,
-            commit=commit,
+            commit=found.commit,
             path=request.path,
-            tree=tree,
-            image=request.image or self._policy.image,
+            tree=found.tree.digest,
+            image=image,
             project_name=request.project_name,
             env=request.env,
             deadline=request.deadline,
+            environments=self._builders.decide(found, tuple(pipeline.stages), base, settings),
+            index_secret=request.index_secret,
+            index_keys=settings.keys,
         )
 
-    def _pipeline(self, spec: RunSpec) -> Pipeline:
-        self._source.publish(spec.repository, spec.commit)
+    def _pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
+        """Give the pipeline of an active run; its checkout is made again where it is lost."""
+        if not self._source.published(spec.repository, spec.commit):
+            self._source.publish(spec.repository, spec.commit, self._credentials(request))
         return self._project(spec.repository, spec.commit, spec.path)[1]
 
-    def _read_project(self, repository: str, commit: str, path: str) -> tuple[str, Pipeline]:
+    def _read_project(self, repository: str, commit: str, path: str) -> tuple[ProjectTree, Pipeline]:
         tree = self._source.read(repository, commit, path)
-        return tree.digest, project.load(tree)
+        return tree, project.load(tree)
 
     def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
         return RunContext(

@@ -54,6 +54,9 @@ class Source(Protocol):
     def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
         """Give the full commit that `ref` ("" for HEAD) names on the remote now. Raises Invalid, NotYet, Transient."""
 
+    def published(self, repository: str, commit: str) -> bool:
+        """Whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
+
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Have the checkout of `commit` on the volume, complete. Raises Invalid, NotYet, Transient."""
 

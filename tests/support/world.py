@@ -60,6 +60,9 @@ class Projects:
         self._fail()
         return f"{len(self.commits):040x}"
 
+    def published(self, _repository: str, _commit: str) -> bool:
+        return True
+
     def publish(self, _repository: str, _commit: str, _credentials: GitCredentials | None = None) -> None:
         self._fail()
 

@@ -70,6 +70,13 @@ class Git:
                 raise unknown_ref(repository, refs, ref)
             return commit
 
+    def published(self, repository: str, commit: str) -> bool:
+        """Tell whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
+        self._check(repository)
+        _check_commit(commit)
+        with _translated(repository):
+            return self._checkouts.complete(repository, commit)
+
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Have the checkout of `commit`, submodules included, on the volume, complete.
 
