@@ -54,14 +54,10 @@ def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
             )
 
 
-def references(lines: tuple[str, ...], folder: str, place: str, reading: Reading) -> None:
-    """Note files that requirement lines name and that the project does not have; absolute paths are the image's."""
-    for reference in requirements.references(lines):
-        path = posixpath.normpath(posixpath.join(folder, reference))
-        if path.startswith("../") or path == "..":
-            reading.problem(place, f"{checks.shown(reference)} is outside the project: copy it into the project")
-        elif not path.startswith("/") and path not in reading.tree.files and path not in reading.folders:
-            reading.problem(place, f"there is no file {checks.shown(path)}, which it refers to")
+def required(file: str, folder: str, reading: Reading, inline: tuple[str, tuple[str, ...]] = ("", ())) -> None:
+    """Note what is wrong with a stage's requirements: those of `file`, else the lines of `inline` (place, lines)."""
+    project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
+    reading.take(requirements.problems(project, file, folder, inline))
 
 
 def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:

@@ -150,7 +150,7 @@ def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
     if path not in reading.tree.files:
         return "", ()
     lines = requirements.lines(texts.read(path, reading) or "")
-    assembly.references(lines, folder, path, reading)
+    assembly.required(path, folder, reading)
     return path, lines
 
 

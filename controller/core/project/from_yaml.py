@@ -125,8 +125,9 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
         if not checks.is_dns_name(f"{group}-{secret}"):
             reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
     lines = requirements.lines("\n".join(form.requirements))
-    assembly.references(lines, "", place(("requirements",)), reading)
-    return assembly.stage(name, "", form, group, ("", lines))
+    built = assembly.stage(name, "", form, group, ("", lines))
+    assembly.required("", built.folder, reading, (place(("requirements",)), lines))
+    return built
 
 
 def _kind(raw: Any, place: sentences.Place, reading: Reading) -> Any:

@@ -287,11 +287,12 @@ def test_a_file_that_is_no_small_text_is_told_before_it_is_parsed(path: str, con
 )
 def test_a_requirement_that_refers_to_no_file_is_told(line: str, problem: str) -> None:
     project = one_stage(BATCH_INI, **{"train/requirements.txt": line})
-    assert problems_of(project) == (f"train/requirements.txt: {problem}",)
+    assert problems_of(project) == (f"train/requirements.txt:1: {problem}",)
 
 
 def test_requirements_may_refer_to_the_projects_files() -> None:
     texts = {"train/requirements.txt": "-r ../common.txt\n-e ../lib\n-e ..", "common.txt": "", "lib/setup.py": ""}
+    texts["setup.py"] = ""
     assert load(one_stage(BATCH_INI, **texts)).stages["train"].requirements == (
         "-r ../common.txt",
         "-e ../lib",

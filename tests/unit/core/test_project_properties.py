@@ -44,7 +44,7 @@ def holds(project: ProjectTree) -> None:
     assert isinstance(result, Invalid)
     assert result.problems
     for line in result.problems:
-        assert line.split(": ")[0] in project.files | {"bodywork.ini"}, line
+        assert line.split(":")[0] in project.files | {"bodywork.ini"}, line
         assert line.isprintable()
         assert len(line) <= 500
 
