@@ -80,7 +80,7 @@ class Builders:
     def _of_stage(self, project: Project, stage: Stage) -> Wanted | None:
         texts = dict(project.tree.texts)
         for _ in range(MAX_ROUNDS):
-            wanted = requirements.wanted(stage, texts)
+            wanted = requirements.wanted(stage, project.tree.files, texts)
             if not isinstance(wanted, Missing):
                 return wanted
             request = project.request
