@@ -64,6 +64,11 @@ def logs(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
     return run(name, uid, number) / "logs" / names.kubernetes_name(stage)
 
 
+def outdated(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
+    """Give the file by which a launcher tells that its environment's Python is not the image's."""
+    return logs(name, uid, number, stage) / "environment-outdated.json"
+
+
 def cache(name: str, uid: str) -> PurePosixPath:
     """Give the folder that persists over the request's runs."""
     return request(name, uid) / "cache"
@@ -82,6 +87,11 @@ def tools(digest: str) -> PurePosixPath:
 def environment(folder: str) -> PurePosixPath:
     """Give the folder of a published environment; immutable."""
     return ENVIRONMENTS / folder
+
+
+def is_environment(folder: str) -> bool:
+    """Tell whether a text can be the name of an environment's folder: a key, and perhaps a number."""
+    return re.fullmatch(r"[0-9a-f]{20}(-[0-9]{1,4})?", folder) is not None
 
 
 def build(folder: str) -> PurePosixPath:

@@ -236,6 +236,15 @@ class PastRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run will end badly, while its failure stage still runs; `stage` is "" where no stage is to blame."""
+
+    stage: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """The state of one request, kept in NAME-status and, as a copy, on the volume."""
 
@@ -258,6 +267,7 @@ class Record:
     release_run: int = 0
     release_commit: str = ""
     history: tuple[PastRun, ...] = ()  # newest first
+    failure: Failure | None = None  # of the active run
 
     @property
     def active(self) -> bool:
@@ -274,6 +284,8 @@ class Attempt:
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
+    started: str = ""
+    finished: str = ""
 
 
 # --- what the controller's settings mean for the planner -------------------------------------------

@@ -15,6 +15,7 @@ import yaml
 from controller.core import names
 from controller.core.model import (
     Environment,
+    Failure,
     GitSource,
     Object,
     PastRun,
@@ -59,6 +60,7 @@ def to_data(record: Record) -> dict[str, str]:
         if record.stages
         else "",
         "history": _dump([_known(past) for past in record.history[:HISTORY_LIMIT]]) if record.history else "",
+        "failure": _dump(dataclasses.asdict(record.failure)) if record.failure else "",
         "release-run": str(record.release_run) if record.release_run else "",
         "release-commit": record.release_commit,
     }
@@ -108,6 +110,7 @@ def _parse(data: Mapping[str, str]) -> Record:
         release_run=int(data.get("release-run", "0")),
         release_commit=data.get("release-commit", ""),
         history=tuple(PastRun(**past) for past in _load(data, "history") or ()),
+        failure=Failure(**failure) if (failure := _load(data, "failure")) else None,
     )
 
 

@@ -10,7 +10,7 @@ from controller.core.plan.decision import Missing
 def wanted(pipeline: Pipeline, stages: Iterable[str]) -> Mapping[str, Mapping[str, list[str]]]:
     """Give the Secrets that these stages want: Secret -> key -> stages."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in stages:
+    for name in sorted(stages):
         for secret in pipeline.stages[name].secrets:
             found[secret.secret][secret.key].append(name)
     return found

@@ -1,7 +1,7 @@
 """The straight line of one pass: request and record in, decision out, record first, then the actions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from controller.core import credentials, errors, index, layout, names, plan, project, secrets
@@ -9,9 +9,21 @@ from controller.core import record as records
 from controller.core import request as requests
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.manifests import RunContext
-from controller.core.model import Cause, GitCredentials, Object, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
+from controller.core.model import (
+    Cause,
+    Environment,
+    GitCredentials,
+    Object,
+    Pipeline,
+    Policy,
+    ProjectTree,
+    Record,
+    Request,
+    RunSpec,
+)
 from controller.core.plan import Decision, Observed, Pending, Refusal
 from controller.reconciler.act import STALE_DELAY, Actor
+from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Builders, Project
 from controller.reconciler.observe import builds, observe
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
@@ -40,6 +52,7 @@ class Reconciler:
         """Take what it stands on."""
         self._cluster, self._source, self._volume = cluster, source, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
+        self._archive = Archive(volume, policy.version)
         self._builders = Builders(cluster, source, volume)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
         self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
@@ -62,6 +75,8 @@ class Reconciler:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up, a deletion or the record: no stage's fault
             raise errors.Transient("RejectedByCluster", str(refused)) from refused
+        if decision.record.reason == "VolumeFull":  # a build's: whoever sees it makes room
+            raise errors.Transient("VolumeFull", decision.record.message)
         return decision.requeue_after
 
     def _forget(self, name: str) -> None:
@@ -77,7 +92,8 @@ class Reconciler:
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
-            self._inherit(known.request, decision.record)
+            if decision.record.run != known.record.run:
+                self._archive.begin(known.request, decision.record)
             self._actor.prepare(decision.actions)
             manifest = self._manifest(known.request, decision.record)
             self._keep(known, decision, manifest["data"])
@@ -149,6 +165,7 @@ class Reconciler:
         """Resolve the commit once and open the first step; or record why the project can't run."""
         request, now, commit = known.request, self._clock(), ""
         try:
+            self._archive.retire(request, known.record)
             opened = self._credentials(request)
             commit = self._source.resolve(request.repository, request.ref, opened)
             self._source.publish(request.repository, commit, opened)
@@ -168,10 +185,8 @@ class Reconciler:
         """Look, before the first step, at the Secrets that its stages will want."""
         if record.step:
             return seen
-        waiting = [
-            name for name, stage in record.stages.items() if name in pipeline.stages and stage.state == "Waiting"
-        ]
-        wanted = secrets.wanted(pipeline, waiting)
+        waiting = {name for name, stage in record.stages.items() if stage.state == "Waiting"}
+        wanted = secrets.wanted(pipeline, pipeline.stages.keys() & {*waiting, pipeline.run_on_failure})
         there = {name: self._cluster.get("Secret", name) for name in wanted}
         missing = secrets.missing(wanted, there, self._policy.namespace)
         return replace(seen, missing=missing, secrets=secrets.versions(there))
@@ -198,10 +213,16 @@ class Reconciler:
             project_name=request.project_name,
             env=request.env,
             deadline=request.deadline,
-            environments=self._builders.decide(found, tuple(pipeline.stages), base, settings),
+            environments=self._environments(found, base, settings),
             index_secret=request.index_secret,
             index_keys=settings.keys,
         )
+
+    def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
+        environments = self._builders.decide(found, tuple(found.pipeline.stages), base, settings)
+        for item in environments:
+            self._archive.recall_lock(found.request, item.folder)
+        return environments
 
     def _pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
         """Give the pipeline of an active run; its checkout is made again where it is lost."""
@@ -226,19 +247,13 @@ class Reconciler:
 
     # --- what is written ---------------------------------------------------------------------------
 
-    def _inherit(self, request: Request, record: Record) -> None:
-        """Let a run of a part of the project begin with the artifacts of the run that it goes on from."""
-        if record.active and record.spec and record.spec.base:
-            base = layout.artifacts(request.name, request.uid, record.spec.base)
-            self._volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
-
     def _manifest(self, request: Request, record: Record) -> Object:
         return records.manifest(request.name, request.uid, self._policy.namespace, record)
 
     def _keep(self, known: _Known, decision: Decision, data: Mapping[str, str]) -> None:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
         if decision.outcome:
-            self._keep_run(known.request, decision.record)
+            self._archive.end(known.request, decision.record)
         if not known.status or known.status.get("data") != data:
             self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
 
@@ -269,20 +284,6 @@ class Reconciler:
         except errors.Invalid as taken:
             self._actor.carry_out(request, [plan.Emit("record-taken", "Warning", "NameTaken", taken.problems[0])])
             raise errors.NotYet(TAKEN_DELAY, taken.problems[0]) from taken
-
-    def _keep_run(self, request: Request, record: Record) -> None:
-        run = {
-            "request": request.name,
-            "run": record.run,
-            "spec": asdict(record.spec) if record.spec else {},
-            "stages": {name: asdict(stage) for name, stage in record.stages.items()},
-            "outcome": record.history[0].outcome,
-            "reason": record.reason,
-            "message": record.message,
-            "started": record.started,
-            "finished": record.finished,
-        }
-        self._volume.keep_run(layout.run(request.name, request.uid, record.run) / "run.json", run)
 
     def _tidy(self, request: Request, decision: Decision, seen: Observed) -> None:
         kept = plan.kept_runs(decision.record, request.keep_runs, seen)

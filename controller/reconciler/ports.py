@@ -115,6 +115,9 @@ class Volume(Protocol):
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first."""
 
+    def runs(self, name: str, uid: str) -> Sequence[int]:
+        """Give the request's runs that have a folder, newest first."""
+
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
         """Remove the request's other runs, and what earlier requests of this name left."""
 

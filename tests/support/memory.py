@@ -13,7 +13,7 @@ from controller.core import names
 from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Children, Object
 
-KINDS = ("ConfigMap", "Job", "Pod", "Deployment", "Service", "Ingress", "Event")
+KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event")
 
 
 class MemoryCluster:
@@ -47,6 +47,10 @@ class MemoryCluster:
             for item in self._view().values()
             if (item["metadata"].get("labels") or {}).get(names.REQUEST) == name or item["kind"] == "Event"
         ]
+        return Children(*([copy.deepcopy(i) for i in mine if i["kind"] == kind] for kind in _CHILDREN))
+
+    def cached_build(self, folder: str) -> Children:
+        mine = [item for item in self._view().values() if names.environment_of(item) == folder]
         return Children(*([copy.deepcopy(i) for i in mine if i["kind"] == kind] for kind in _CHILDREN))
 
     def get(self, kind: str, name: str) -> Object | None:

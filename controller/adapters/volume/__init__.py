@@ -89,6 +89,12 @@ class Volume(Environments):
             folders = self._root / layout.RUNS
             return sorted({name for name, _ in _owners(folders)})
 
+    def runs(self, name: str, uid: str) -> Sequence[int]:
+        """Give the request's runs that have a folder, newest first. Raises Transient."""
+        with files.translated("list runs"):
+            found = _listed(self._root / layout.request(name, uid))
+            return sorted((int(folder.name) for folder in found if folder.name.isdigit()), reverse=True)
+
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
         """Remove the runs of a request other than `runs`, and what earlier requests of this name left."""
         with files.translated("remove old runs"):
@@ -140,8 +146,8 @@ def _attempt(number: int, path: Path) -> Attempt:
     try:
         loaded = json.loads(files.read(path, ATTEMPT_LIMIT))
         code = loaded["exit_code"]
-        reason, message = str(loaded.get("reason", "")), str(loaded.get("message", ""))
-        return Attempt(number, ended=True, exit_code=int(code), reason=reason, message=message)
+        words = {name: str(loaded.get(name, "")) for name in ("reason", "message", "started", "finished")}
+        return Attempt(number, ended=True, exit_code=int(code), **words)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Attempt(number, ended=False)
 

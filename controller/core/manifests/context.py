@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller.core import names, record
-from controller.core.model import Environment, Object, Pipeline, Policy, RunSpec, Service, Stage
+from controller.core.model import Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class RunContext:
     pipeline: Pipeline
     policy: Policy
     previous: int = 0
+    failure: Failure | None = None  # what the failure stage is told
 
     @property
     def project(self) -> str:

@@ -240,6 +240,12 @@ def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
         "LOGNAME": "stage",
         "PYTHONUNBUFFERED": "1",
     }
+    if context.failure and stage.name == context.pipeline.run_on_failure:
+        values |= {
+            "EXCEPTION_MESSAGE": context.failure.message,  # as Bodywork calls it
+            "COACHWORK_FAILED_STAGE": context.failure.stage,
+            "COACHWORK_FAILED_REASON": context.failure.reason,
+        }
     for name, other in sorted(context.pipeline.stages.items()):
         if isinstance(other.work, Service):
             url = f"http://{context.service_name(name)}:{other.work.port}"

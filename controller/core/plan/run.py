@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from controller.core import manifests, times
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
-from controller.core.model import Cause, Object, PastRun, Phase, Record, Request, Service, StageRecord
+from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record, Request, Service, StageRecord
 from controller.core.plan.build import Builds, look_at_builds
-from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Emit, Observed
+from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
+from controller.core.plan.failure import handle
 from controller.core.plan.settle import settle, stale_jobs
-from controller.core.plan.stage import DONE, View, look, waiting
+from controller.core.plan.stage import DONE, View, look, stopped, waiting
 from controller.core.plan.trigger import queue, remember
 from controller.core.record import REASON_LIMIT, one_line
 
@@ -36,15 +37,14 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
     if request.cancel == str(record.run):
         cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
         return _end(request, record, seen, now, "Cancelled", cause)
+    if record.failure:
+        return _handled(context, request, record, seen, now)
     walk = _walk(context, record, seen, now)
-    if failure := _failure(walk.record) or _refused_release(seen):
-        return _end(request, walk.record, seen, now, "Failed", failure)
+    limit = times.after(record.started, context.spec.deadline) if context.spec.deadline else None
+    if failure := _failure(walk.record) or _refused_release(seen) or _late(context, walk, limit, now):
+        return _handled(context, request, replace(walk.record, failure=failure), seen, now)
     if walk.complete:
         return _release(context, request, walk, seen, now)
-    limit = times.after(record.started, context.spec.deadline) if context.spec.deadline else None
-    if limit and now >= limit:
-        cause = Cause("DeadlineExceeded", f"the run took longer than its deadline of {context.spec.deadline} s")
-        return _end(request, walk.record, seen, now, "Failed", cause)
     due = min(filter(None, (walk.due, limit)), default=None)
     actions = (*_announced(record), *walk.actions, *stale_jobs(record, seen))
     return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
@@ -105,16 +105,35 @@ def _is_done(view: View) -> bool:
     return view.record.state in DONE and not view.actions
 
 
-def _failure(record: Record) -> Cause | None:
+def _failure(record: Record) -> Failure | None:
     for name, stage in record.stages.items():
         if stage.state == "Failed":
-            return Cause(stage.reason, f"stage {name}: {stage.message}")
+            return Failure(name, stage.reason, f"stage {name}: {stage.message}")
     return None
 
 
-def _refused_release(seen: Observed) -> Cause | None:
+def _late(context: RunContext, walk: _Walk, limit: datetime | None, now: datetime) -> Failure | None:
+    if walk.complete or not limit or now < limit:
+        return None
+    return Failure("", "DeadlineExceeded", f"the run took longer than its deadline of {context.spec.deadline} s")
+
+
+def _refused_release(seen: Observed) -> Failure | None:
     """Give why NAME-release, which is no stage's, can't be written and never will (too large for the API, say)."""
-    return next((item.cause for item in seen.refusals if item.final and item.stage == NO_STAGE), None)
+    refusal = next((item.cause for item in seen.refusals if item.final and item.stage == NO_STAGE), None)
+    return Failure("", refusal.reason, refusal.message) if refusal else None
+
+
+def _handled(context: RunContext, request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
+    """End a run that has failed, after its failure stage if the project has one; what it touched goes back at once."""
+    handled = handle(context, record, seen, now)
+    if handled.cause:
+        return _end(request, handled.record, seen, now, "Failed", handled.cause)
+    after = settle(request, replace(handled.record, finished=times.text(now)), seen)
+    kept = {item.removeprefix("Job/") for item in handled.objects}
+    others = (item for item in after.actions if not (isinstance(item, Delete) and item.name in kept))
+    due = min(filter(None, [handled.due]), default=None)
+    return Decision(_told(handled.record), (*others, *handled.actions), requeue_after=_seconds(due, now))
 
 
 def fail(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
@@ -200,8 +219,9 @@ def _end(
         message=past.message,
         finished=past.finished,
         finished_trigger=past.trigger or record.finished_trigger,
-        stages={name: _closed(stage, good=good) for name, stage in record.stages.items()},
+        stages=dict(record.stages) if good else {name: stopped(stage) for name, stage in record.stages.items()},
         history=remember(record, past),
+        failure=None,
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
     )
@@ -209,12 +229,6 @@ def _end(
     told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", news)
     after = settle(request, ended, seen)
     return replace(after, actions=(told, *after.actions), outcome=outcome, requeue_after=0.0)
-
-
-def _closed(stage: StageRecord, *, good: bool) -> StageRecord:
-    if good or stage.state not in ("Running", "Waiting"):
-        return stage
-    return replace(stage, state="Stopped" if stage.state == "Running" else "Skipped", waiting_since="", waiting_for="")
 
 
 def _seconds(due: datetime | None, now: datetime) -> float | None:

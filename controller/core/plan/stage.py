@@ -121,6 +121,15 @@ def failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
     return _over(replace(record, state="Failed", reason=reason, message=message), now)
 
 
+def stopped(record: StageRecord) -> StageRecord:
+    """Give the record of a stage whose run is over before the stage was."""
+    if record.state not in ("Running", "Waiting"):
+        return record
+    return replace(
+        record, state="Stopped" if record.state == "Running" else "Skipped", waiting_since="", waiting_for=""
+    )
+
+
 def done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:
     """Give the record of a stage that is done; not `changed`: it was left as it was."""
     return _over(replace(record, state="Done" if changed else "Unchanged", reason="", message=""), now)
