@@ -24,7 +24,7 @@ from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.snapshot import Snapshot, look, take
 from controller.adapters.git.submodules import entries, submodules
-from controller.adapters.git.tree import Reading, inside, read
+from controller.adapters.git.tree import Reading, fingerprint, inside, read, texts
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials, ProjectTree
@@ -93,26 +93,28 @@ class Git:
 
         Raises Invalid (PathNotFound, RepositoryTooLarge), Transient (NotPublished).
         """
-        self._check(repository)
-        _check_commit(commit)
-        check_path(path)
-        with _translated(repository):
-            if not self._checkouts.complete(repository, commit):
-                raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
-            root = self._checkouts.path(repository, commit)
-            project = _project(root, path)
-            digest = self._digest(repository, commit, project.relative_to(root).as_posix(), path)
-            found = read(Reading(root, project, self._settings.max_files, self._settings.max_text))
+        with self._open(repository, commit, path) as reading:
+            inner = reading.project.relative_to(reading.root).as_posix()
+            digest = self._digest(repository, commit, inner, path)
+            found = read(reading)
             warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
         return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings, path)
 
     def texts(self, repository: str, commit: str, path: str, files: Iterable[str]) -> Mapping[str, bytes]:
-        """Give further files of the project by their names below it; those that are not there are left out."""
-        raise NotImplementedError
+        """Give further files of the project by their names below it; those that are not there are left out.
+
+        Raises Invalid (InvalidProject where one is too large, and as `read`), Transient (NotPublished).
+        """
+        with self._open(repository, commit, path) as reading:
+            return texts(reading, files)
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
-        """Give a digest of the content of files and folders below the project: equal for equal content."""
-        raise NotImplementedError
+        """Give a digest of the content of files and folders below the project: equal for equal content.
+
+        Raises Invalid (as `read`), Transient (NotPublished).
+        """
+        with self._open(repository, commit, path) as reading:
+            return fingerprint(reading, names, self._settings.max_bytes)
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
@@ -123,6 +125,18 @@ class Git:
         self._check(found.url)
         with _translated(found.url):
             return take(self._mirrors, found)
+
+    @contextmanager
+    def _open(self, repository: str, commit: str, path: str) -> Iterator[Reading]:
+        """Give a reading of the project in folder `path` of a published checkout."""
+        self._check(repository)
+        _check_commit(commit)
+        check_path(path)
+        with _translated(repository):
+            if not self._checkouts.complete(repository, commit):
+                raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
+            root = self._checkouts.path(repository, commit)
+            yield Reading(root, _project(root, path), self._settings.max_files, self._settings.max_text)
 
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)

@@ -25,11 +25,14 @@ def is_git(text: str) -> bool:
 
 
 def local(url: str) -> str | None:
-    """Give the path of a `file:` address, None for every other one."""
+    """Give the path of a `file:` address, None for every other one. Raises ValueError where it has none."""
     if not url.lower().startswith("file:"):
         return None
     path = url[len("file:") :]
-    return unquote(path.removeprefix("//").removeprefix("localhost") if path.startswith("//") else path)
+    path = unquote(path.removeprefix("//").removeprefix("localhost") if path.startswith("//") else path)
+    if not path:
+        raise ValueError("names no file: write its path after file:")
+    return path
 
 
 def check_web(url: str) -> None:

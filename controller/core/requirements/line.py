@@ -27,7 +27,7 @@ OPTIONS = (*INCLUDES, "--editable", *PLACES, *LISTS, *VALUES, *FLAGS)
 
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?P<extras>\[[^\[\]]*\])?\s*(?P<rest>.*)")
 _VERSION = re.compile(r"(===|[~=!<>]=|[<>])\s*([^\s<>=!~,;()]+)")
-_MARKER = re.compile(r"\"[^\"]*\"|'[^']*'|[()]|===|[~=!<>]=|[<>]|[^\s\"'()<>=!~]+|\S")
+_MARKER = re.compile(r"\"[^\"]*\"|'[^']*'|[()]|===|[~=!<>]=|[<>]|[\w.]+|\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +176,11 @@ def _extras(text: str) -> str:
 
 
 def _marker(text: str) -> str:
-    """Give ` ; MARKER` with one space between its words, and texts in double quotes where they can be."""
-    words = (f'"{word[1:-1]}"' if word[0] == "'" and '"' not in word else word for word in _MARKER.findall(text))
-    marker = " ".join(words)
+    """Give ` ; MARKER` with one space between its words, and texts in double quotes. Raises ValueError."""
+    words = _MARKER.findall(text)
+    if any(len(word) == 1 and word not in "()<>" and not re.fullmatch(r"[\w.]", word) for word in words):
+        raise ValueError(f'after the ; is no marker like python_version < "3.9": {checks.shown(text.strip())}')
+    marker = " ".join(f'"{word[1:-1]}"' if word[0] == "'" and '"' not in word else word for word in words)
     return f" ; {marker}" if marker else ""
 
 
