@@ -4,6 +4,7 @@ It keeps two views: what is stored, and what the watch caches have heard of (`sy
 what the reconciler uses, and raises on the rest.
 """
 
+import base64
 import copy
 import json
 import uuid
@@ -128,6 +129,12 @@ class MemoryCluster:
         }
         plain = {key.replace("_", "-"): value for key, value in data.items()} | ({"env.ALPHA": env} if env else {})
         return self._store({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain})
+
+    def secret(self, name: str, **values: str) -> None:
+        """Create a Secret."""
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        metadata = {"name": name, "uid": str(uuid.uuid4())}
+        self._store({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
 
     def remove(self, kind: str, name: str) -> None:
         """Delete as a user would; the collector follows."""
