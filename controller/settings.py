@@ -119,7 +119,8 @@ class Settings:
     image_pull_policy: str = _setting(_one_of("IfNotPresent", "Always", "Never"), "IfNotPresent")  # of stages
     service_account: str = _setting(_name, "coachwork-stage")  # of stages
     workers: int = _setting(_whole(1, 64), 8)  # requests reconciled at once
-    port: int = _setting(_whole(0, 65535), 8080)  # of /metrics, /healthz, /readyz; 0: any free one
+    pass_limit: int = _setting(_seconds(1, 604_800), 900)  # seconds of a pass, beside its Git, until /healthz fails
+    port: int = _setting(_whole(0, 65535), 8080)  # of /metrics, /healthz, /readyz, /api/; 0: any free one
     log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
     kubeconfig: str = _setting(_path, "")  # "": the pod's own account
     context: str = _setting(_path, "")  # of the kubeconfig; "": its current one

@@ -75,6 +75,8 @@ class App:
         self._queue = WorkQueue()
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
+        self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
+        self._pass_limit = pass_limit(settings)
         told = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
         self._reconciler = Reconciler(cluster, source, volume, metrics, _now, told)
         self._workers = [
@@ -109,11 +111,16 @@ class App:
         self._cluster.stop()
 
     def trouble(self) -> str:
-        """Give what only a restart would mend, "" if nothing."""
+        """Give what only a restart can mend, "" if nothing.
+
+        A pass that hangs is reported too. A restart costs little (running stages do not notice it) and ends a deadlock
+        or a call that lost its answer. It does not mend a volume that hangs, but then nothing is lost by it either,
+        and the restarts show in the pod's state, where a thread that waits for ever would not.
+        """
         if not self._cluster.healthy:
             return "a watch has died"
         dead = [worker.name for worker in self._workers if worker.ident and not worker.is_alive()]
-        return f"{dead[0]} has died" if dead else ""
+        return f"{dead[0]} has died" if dead else stuck(self._passes.copy(), time.monotonic(), self._pass_limit)
 
     def unready(self) -> str:
         """Give why no work is done yet, "" if it is."""
@@ -127,10 +134,11 @@ class App:
     def _work(self) -> None:
         """Reconcile one key after the other: the one place where errors end."""
         while (key := self._queue.get()) is not None:
-            started = time.monotonic()
+            started = self._passes[key] = time.monotonic()
             try:
                 result, details = self._reconcile(key)
             finally:
+                del self._passes[key]
                 self._queue.done(key)
             seconds = time.monotonic() - started
             self._metrics.reconciled(result, seconds)
@@ -153,6 +161,19 @@ class App:
         if after is not None:
             self._queue.add_after(key, after)
         return "done", {} if after is None else {"again_in": round(after, 2)}
+
+
+def pass_limit(settings: Settings) -> float:
+    """Give how long a pass may take (seconds): what its Git may take, one look, fetch and checkout, and some more."""
+    return settings.pass_limit + settings.git_resolve_timeout + 2 * settings.git_fetch_timeout
+
+
+def stuck(passes: Mapping[str, float], now: float, limit: float) -> str:
+    """Give, in one line, which of the passes under way (by when each began) has taken longer than `limit` seconds."""
+    key = min(passes, key=passes.__getitem__, default="")
+    if not key or now - passes[key] <= limit:
+        return ""
+    return f"a pass over request {key} has lasted {now - passes[key]:.0f} s: does the shared volume hang?"
 
 
 def tool_files() -> list[Path]:
