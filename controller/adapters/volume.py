@@ -55,8 +55,17 @@ class Volume:
         return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
 
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
-        """Write run.json, atomically. Raises Transient."""
+        """Write what is told of a run as JSON, atomically. Raises Transient."""
         self._write(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
+
+    def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
+        """Give what `keep_run` wrote; None if there is none, or none that can be read. Raises Transient."""
+        with _translated("read a run"):
+            try:
+                loaded = json.loads(_read(self._root / path))
+            except (FileNotFoundError, ValueError, RecursionError):
+                return None
+        return loaded if isinstance(loaded, dict) else None
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet. Raises Transient."""

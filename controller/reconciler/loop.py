@@ -11,8 +11,10 @@ from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Object, Pipeline, Policy, Record, Request, RunSpec
 from controller.core.plan import Decision, Observed, Pending, Refusal
+from controller.reconciler import repeat
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.observe import observe
+from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
 
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
@@ -40,6 +42,7 @@ class Reconciler:
         self._cluster, self._source, self._volume = cluster, source, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
         self._actor = Actor(cluster, volume, clock, policy.namespace)
+        self._poller = Poller(self._resolve, clock)
         self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
 
     def reconcile(self, name: str) -> float | None:
@@ -64,6 +67,7 @@ class Reconciler:
 
     def _forget(self, name: str) -> None:
         """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""
+        self._poller.forget(name)
         children = self._cluster.cached_children(name)
         if children.pods or children.jobs or children.deployments:
             return
@@ -128,28 +132,46 @@ class Reconciler:
     # --- what follows ------------------------------------------------------------------------------
 
     def _decide(self, known: _Known, seen: Observed) -> Decision:
+        """Decide on the run, and on what goes on beside it: the schedule, and the looks at `ref`."""
+        if known.problems and not known.record.active:
+            return plan.refuse_request(known.request, known.record, known.problems, seen, self._clock())
+        look = self._poller.look(known.request, known.record)
+        decision = plan.told(self._decide_run(known, seen, look.commit), look.problem)
+        if not known.problems:  # an invalid request does not say what it wants
+            decision = plan.keep_schedule(known.request, decision, seen, self._policy)
+        return look.reminded(decision, self._clock())
+
+    def _decide_run(self, known: _Known, seen: Observed, commit: str) -> Decision:
         request, record, now = known.request, known.record, self._clock()
+        wanted = plan.pending(request, record, known.digest, commit)
         if record.active and record.spec:
-            try:
-                pipeline = self._pipeline(record.spec)
-            except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
-                return plan.fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), seen, now)
-            return plan.advance(self._context(request, record, record.spec, pipeline), request, record, seen, now)
-        if known.problems:
-            return plan.refuse_request(request, record, known.problems, seen, now)
-        wanted = plan.pending(request, record, known.digest)
+            if cause := plan.replacement(request, record, wanted):
+                return plan.fail(request, record, cause, seen, now, "Cancelled")
+            return self._advance(request, plan.overlap(request, record, wanted, now, known.digest), record.spec, seen)
         if wanted and not request.suspend:
             return self._begin(known, wanted, seen)
-        return plan.settle(request, plan.skip(request, record, known.digest), seen)
+        return plan.settle(request, plan.skip(request, record, known.digest, commit), seen)
+
+    def _advance(self, request: Request, record: Record, spec: RunSpec, seen: Observed) -> Decision:
+        try:
+            pipeline = self._pipeline(spec)
+        except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
+            cause = Cause(invalid.reason, "; ".join(invalid.problems))
+            return plan.fail(request, record, cause, seen, self._clock())
+        return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
         """Resolve the commit once and open the first step; or record why the project can't run."""
-        request, now, commit = known.request, self._clock(), ""
+        request, now, commit = plan.asked(known.request, wanted), self._clock(), ""
         try:
-            commit = self._source.resolve(request.repository, request.ref)
-            self._source.publish(request.repository, commit)
-            tree, pipeline = self._project(request.repository, commit, request.path)
-            spec = self._spec(request, commit, tree)
+            if request.rerun:
+                spec = repeat.recall(self._volume, request, known.record, seen)
+                commit, pipeline = spec.commit, self._pipeline(spec)
+            else:
+                commit = wanted.commit if wanted.cause == "Polled" else self._poller.resolve(request)
+                self._source.publish(request.repository, commit)
+                tree, pipeline = self._project(request.repository, commit, request.path)
+                spec = self._spec(request, commit, tree)
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
@@ -158,6 +180,9 @@ class Reconciler:
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
         return plan.advance(context, request, record, seen, now)
+
+    def _resolve(self, request: Request) -> str:
+        return self._source.resolve(request.repository, request.ref)
 
     def _spec(self, request: Request, commit: str, tree: str) -> RunSpec:
         return RunSpec(
@@ -169,6 +194,7 @@ class Reconciler:
             project_name=request.project_name,
             env=request.env,
             deadline=request.deadline,
+            parameters=request.parameters,
         )
 
     def _pipeline(self, spec: RunSpec) -> Pipeline:
@@ -205,6 +231,7 @@ class Reconciler:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
         if decision.outcome:
             self._keep_run(known.request, decision.record)
+            repeat.keep(self._volume, known.request, decision.record)
         if not known.status or known.status.get("data") != data:
             self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
 

@@ -74,7 +74,10 @@ class Volume(Protocol):
         """Give the record's copy, None if there is none."""
 
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
-        """Write run.json, atomically."""
+        """Write what is told of a run (run.json, spec.json), atomically."""
+
+    def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
+        """Give what `keep_run` wrote, None if there is none that can be read."""
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone."""

@@ -132,6 +132,7 @@ class Kube:
             deployments=self._of("Deployment", name),
             services=self._of("Service", name),
             ingresses=self._of("Ingress", name),
+            cronjobs=self._of("CronJob", name),
             events=[item for item in self._stores["Event"].values() if _involved(item).get("uid") in uids],
         )
 

@@ -82,6 +82,7 @@ _ALL = (
         field=("type", "Warning"),  # a quota denial or a failed mount is told nowhere else
     ),
     _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
+    _kind("CronJob", "batch", "v1", "cronjobs", _WORKLOAD),
     _kind("Pod", "", "v1", "pods", ("list", "watch")),
     _kind("Deployment", "apps", "v1", "deployments", _WORKLOAD),
     _kind("Service", "", "v1", "services", _WORKLOAD),

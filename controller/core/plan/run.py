@@ -11,7 +11,7 @@ from controller.core.model import Cause, Object, PastRun, Phase, Record, Request
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Emit, Observed
 from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, look
-from controller.core.plan.trigger import queue, remember
+from controller.core.plan.trigger import remember
 from controller.core.record import REASON_LIMIT, one_line
 
 _PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}
@@ -29,7 +29,6 @@ class _Walk:
 
 def advance(context: RunContext, request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
     """Decide on the active run of `record`. A release that was written for it settles that it ended well."""
-    record = queue(request, record)
     if _is_released(record, seen):
         return _end(request, record, seen, now, "Succeeded", None)
     if request.cancel == str(record.run):
@@ -88,12 +87,16 @@ def _refused_release(seen: Observed) -> Cause | None:
     return next((item.cause for item in seen.refusals if item.final and item.stage == NO_STAGE), None)
 
 
-def fail(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
-    """End the active run of `record`, which can't go on for a cause outside its stages (unless it was all done)."""
-    record = queue(request, record)
+def fail(
+    request: Request, record: Record, cause: Cause, seen: Observed, now: datetime, outcome: str = "Failed"
+) -> Decision:
+    """End the active run of `record`, which can't go on for a cause outside its stages (unless it was all done).
+
+    `outcome` is Cancelled where another run takes its place.
+    """
     if _is_released(record, seen):
         return _end(request, record, seen, now, "Succeeded", None)
-    return _end(request, record, seen, now, "Failed", cause)
+    return _end(request, record, seen, now, outcome, cause)
 
 
 def _is_released(record: Record, seen: Observed) -> bool:
