@@ -118,6 +118,8 @@ class Settings:
     node: str = _setting(_name, "")  # stages are placed here (ReadWriteOnce); "": anywhere
     image_pull_policy: str = _setting(_one_of("IfNotPresent", "Always", "Never"), "IfNotPresent")  # of stages
     service_account: str = _setting(_name, "coachwork-stage")  # of stages
+    trigger_image: str = _setting(_text, "")  # of the pods that a schedule starts; "": `image`
+    trigger_service_account: str = _setting(_name, "coachwork-trigger")  # of the same
     workers: int = _setting(_whole(1, 64), 8)  # requests reconciled at once
     pass_limit: int = _setting(_seconds(1, 604_800), 900)  # seconds of a pass, beside its Git, until /healthz fails
     port: int = _setting(_whole(0, 65535), 8080)  # of /metrics, /healthz, /readyz, /api/; 0: any free one
@@ -219,6 +221,8 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
         scratch_limit=settings.scratch_limit,
         log_cap=settings.log_cap,
         service_account=settings.service_account,
+        trigger_image=settings.trigger_image,
+        trigger_account=settings.trigger_service_account,
         ingress=IngressPolicy(
             class_name=settings.ingress_class,
             host=settings.ingress_host,

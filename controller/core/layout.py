@@ -124,6 +124,11 @@ def uses(name: str, uid: str, number: int) -> PurePosixPath:
     return run(name, uid, number) / "uses.json"
 
 
+def run_spec(name: str, uid: str, number: int) -> PurePosixPath:
+    """Give the file that says what a run was started with: written at its start, read when the run is repeated."""
+    return run(name, uid, number) / "spec.json"
+
+
 def run_record(name: str, uid: str, number: int) -> PurePosixPath:
     """Give the file that tells all about a run that has ended."""
     return run(name, uid, number) / "run.json"

@@ -146,6 +146,7 @@ class Children:
     services: Sequence[Object] = ()
     ingresses: Sequence[Object] = ()
     events: Sequence[Object] = ()  # Warning events about the jobs and pods above
+    cronjobs: Sequence[Object] = ()
 
 
 # --- what is recorded ---------------------------------------------------------------------------
@@ -213,12 +214,14 @@ class RunSpec:
     env: tuple[tuple[str, str], ...] = ()
     deadline: int | None = None
     trigger: str = ""  # the annotation's value, or "" for a start by creation or change
-    cause: str = ""  # Created, Changed, Triggered
+    cause: str = ""  # Created, Changed, Triggered, Polled
     base: int = 0  # the run whose artifacts this one begins with; 0: none
     environments: tuple[Environment, ...] = ()
     index_secret: str = ""  # the Secret with the settings of package indexes, for environment builds only
     index_keys: tuple[str, ...] = ()  # its keys that count
     secrets: tuple[tuple[str, str], ...] = ()  # the stages' Secrets, with their versions when the first step opened
+    parameters: tuple[tuple[str, str], ...] = ()  # of this run alone: over `env`, below secrets
+    rerun: int = 0  # the run that this one repeats; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ class PastRun:
     """One line of the history."""
 
     run: int = 0  # 0: no run was made of it
-    outcome: str = ""  # Succeeded, Failed, Cancelled, Superseded, Invalid
+    outcome: str = ""  # Succeeded, Failed, Cancelled, Superseded, Skipped, Invalid
     commit: str = ""
     trigger: str = ""
     reason: str = ""
@@ -268,6 +271,9 @@ class Record:
     release_commit: str = ""
     history: tuple[PastRun, ...] = ()  # newest first
     failure: Failure | None = None  # of the active run
+    poll_commit: str = ""  # what `ref` was when it was last handled: by a run, or by doing nothing
+    poll_problem: str = ""  # why the last look at `ref` found nothing; it disturbs nothing else
+    schedule_problem: str = ""  # why the CronJob is not as it should be
 
     @property
     def active(self) -> bool:
@@ -323,4 +329,6 @@ class Policy:
     log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
     grace_period: int = 30
     service_account: str = "coachwork-stage"
+    trigger_image: str = ""  # of the pods that a schedule starts: one with `coachwork` in it; "": `image`
+    trigger_account: str = "coachwork-trigger"
     ingress: IngressPolicy = IngressPolicy()

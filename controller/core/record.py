@@ -63,6 +63,9 @@ def to_data(record: Record) -> dict[str, str]:
         "failure": _dump(dataclasses.asdict(record.failure)) if record.failure else "",
         "release-run": str(record.release_run) if record.release_run else "",
         "release-commit": record.release_commit,
+        "poll-commit": record.poll_commit,
+        "poll-problem": one_line(record.poll_problem),
+        "schedule-problem": one_line(record.schedule_problem),
     }
     data |= {_stage_key(name): stage.state for name, stage in record.stages.items()}
     written = {key: value for key, value in data.items() if value}
@@ -111,17 +114,30 @@ def _parse(data: Mapping[str, str]) -> Record:
         release_commit=data.get("release-commit", ""),
         history=tuple(PastRun(**past) for past in _load(data, "history") or ()),
         failure=Failure(**failure) if (failure := _load(data, "failure")) else None,
+        poll_commit=data.get("poll-commit", ""),
+        poll_problem=data.get("poll-problem", ""),
+        schedule_problem=data.get("schedule-problem", ""),
     )
 
 
+def spec_from(kept: Mapping[str, Any]) -> RunSpec | None:
+    """Give what a run was started with from its own file; None where that was written by another, or another version.
+
+    The file's other side is `dataclasses.asdict`.
+    """
+    try:
+        return _spec(dict(kept))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def _spec(spec: dict[str, Any]) -> RunSpec:
+    pairs = {key: tuple((name, value) for name, value in spec.get(key, ())) for key in ("env", "parameters", "secrets")}
     typed = {
-        "env": tuple((name, value) for name, value in spec["env"]),
         "environments": tuple(map(_environment, spec.get("environments", ()))),
         "index_keys": tuple(spec.get("index_keys", ())),
-        "secrets": tuple((name, version) for name, version in spec.get("secrets", ())),
     }
-    return RunSpec(**spec | typed)
+    return RunSpec(**spec | pairs | typed)
 
 
 def _environment(item: dict[str, Any]) -> Environment:

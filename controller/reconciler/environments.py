@@ -54,10 +54,10 @@ class Builders:
         folders = {self.volume.environment(key): key for key in found}
         seen = zip(folders.items(), _names(project.pipeline), strict=False)
         decided = [Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen]
-        return tuple(self._after(item) for item in decided)
+        return tuple(self.after(item) for item in decided)
 
-    def _after(self, item: Environment) -> Environment:
-        """Give the environment with the uid of an older failed build, if there is one: it counts no more."""
+    def after(self, item: Environment) -> Environment:
+        """Give the environment for a new run: with the uid of an older failed build, if there is one: it counts no more."""
         job = builds(self.cluster, self.volume, [item])[item.folder].job
         stale = job.uid if job and job.state == "Failed" else ""
         return Environment(item.name, item.folder, item.stages, item.sources, stale)

@@ -22,10 +22,12 @@ from controller.core.model import (
     RunSpec,
 )
 from controller.core.plan import Decision, Observed, Pending, Refusal
+from controller.reconciler import repeat
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Builders, Project
 from controller.reconciler.observe import builds, observe
+from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
 
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
@@ -55,6 +57,7 @@ class Reconciler:
         self._archive = Archive(volume, policy.version)
         self._builders = Builders(cluster, source, volume)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
+        self._poller = Poller(self._resolve, clock)
         self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
 
     def reconcile(self, name: str) -> float | None:
@@ -81,6 +84,7 @@ class Reconciler:
 
     def _forget(self, name: str) -> None:
         """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""
+        self._poller.forget(name)
         children = self._cluster.cached_children(name)
         if children.pods or children.jobs or children.deployments:
             return
@@ -146,31 +150,49 @@ class Reconciler:
     # --- what follows ------------------------------------------------------------------------------
 
     def _decide(self, known: _Known, seen: Observed) -> Decision:
+        """Decide on the run, and on what goes on beside it: the schedule, and the looks at `ref`."""
+        if known.problems and not known.record.active:
+            return plan.refuse_request(known.request, known.record, known.problems, seen, self._clock())
+        look = self._poller.look(known.request, known.record)
+        decision = plan.told(self._decide_run(known, seen, look.commit), look.problem)
+        if not known.problems:  # an invalid request does not say what it wants
+            decision = plan.keep_schedule(known.request, decision, seen, self._policy)
+        return look.reminded(decision, self._clock())
+
+    def _decide_run(self, known: _Known, seen: Observed, commit: str) -> Decision:
         request, record, now = known.request, known.record, self._clock()
+        wanted = plan.pending(request, record, known.digest, commit)
         if record.active and record.spec:
-            try:
-                pipeline = self._pipeline(request, record.spec)
-            except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
-                return plan.fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), seen, now)
-            seen = self._with_secrets(seen, pipeline, record)
-            return plan.advance(self._context(request, record, record.spec, pipeline), request, record, seen, now)
-        if known.problems:
-            return plan.refuse_request(request, record, known.problems, seen, now)
-        wanted = plan.pending(request, record, known.digest)
+            if cause := plan.replacement(request, record, wanted):
+                return plan.fail(request, record, cause, seen, now, "Cancelled")
+            return self._advance(request, plan.overlap(request, record, wanted, now, known.digest), record.spec, seen)
         if wanted and not request.suspend:
             return self._begin(known, wanted, seen)
-        return plan.settle(request, plan.skip(request, record, known.digest), seen)
+        return plan.settle(request, plan.skip(request, record, known.digest, commit), seen)
+
+    def _advance(self, request: Request, record: Record, spec: RunSpec, seen: Observed) -> Decision:
+        try:
+            pipeline = self._pipeline(request, spec)
+        except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
+            cause = Cause(invalid.reason, "; ".join(invalid.problems))
+            return plan.fail(request, record, cause, seen, self._clock())
+        seen = self._with_secrets(seen, pipeline, record)
+        return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
         """Resolve the commit once and open the first step; or record why the project can't run."""
-        request, now, commit = known.request, self._clock(), ""
+        request, now, commit = plan.asked(known.request, wanted), self._clock(), ""
         try:
             self._archive.retire(request, known.record)
-            opened = self._credentials(request)
-            commit = self._source.resolve(request.repository, request.ref, opened)
-            self._source.publish(request.repository, commit, opened)
-            tree, pipeline = self._project(request.repository, commit, request.path)
-            spec = self._spec(Project(request, commit, tree, pipeline, opened))
+            if request.rerun:
+                spec = self._again(request, repeat.recall(self._volume, request, known.record, seen))
+                commit, pipeline = spec.commit, self._pipeline(request, spec)
+            else:
+                opened = self._credentials(request)
+                commit = wanted.commit if wanted.cause == "Polled" else self._poller.resolve(request)
+                self._source.publish(request.repository, commit, opened)
+                tree, pipeline = self._project(request.repository, commit, request.path)
+                spec = self._spec(Project(request, commit, tree, pipeline, opened))
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
@@ -180,6 +202,9 @@ class Reconciler:
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
         standing = replace(seen, builds=builds(self._cluster, self._volume, spec.environments))
         return plan.advance(context, request, record, self._with_secrets(standing, pipeline, record), now)
+
+    def _resolve(self, request: Request) -> str:
+        return self._source.resolve(request.repository, request.ref, self._credentials(request))
 
     def _with_secrets(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
         """Look, before the first step, at the Secrets that its stages will want."""
@@ -216,6 +241,7 @@ class Reconciler:
             environments=self._environments(found, base, settings),
             index_secret=request.index_secret,
             index_keys=settings.keys,
+            parameters=request.parameters,
         )
 
     def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
@@ -223,6 +249,12 @@ class Reconciler:
         for item in environments:
             self._archive.recall_lock(found.request, item.folder)
         return environments
+
+    def _again(self, request: Request, spec: RunSpec) -> RunSpec:
+        """Give what an earlier run ran with, for another run: its environments may be gone by now."""
+        for item in spec.environments:
+            self._archive.recall_lock(request, item.folder)
+        return replace(spec, environments=tuple(map(self._builders.after, spec.environments)))
 
     def _pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
         """Give the pipeline of an active run; its checkout is made again where it is lost."""
@@ -254,6 +286,7 @@ class Reconciler:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
         if decision.outcome:
             self._archive.end(known.request, decision.record)
+            repeat.keep(self._volume, known.request, decision.record)
         if not known.status or known.status.get("data") != data:
             self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
 

@@ -35,6 +35,7 @@ def observe(
         others={
             (item["kind"], item["metadata"]["name"]): item for item in chain(children.services, children.ingresses)
         },
+        cronjob=next((item for item in children.cronjobs if item["metadata"]["name"] == request.name), None),
         release=release if release and owner_uid(release) == request.uid else None,
         ended=ended,
         refusals=tuple(refusals),

@@ -83,7 +83,10 @@ class Volume(Protocol):
         """Give the record's copy, None if there is none."""
 
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
-        """Write run.json, atomically."""
+        """Write what is told of a run (run.json, spec.json), atomically."""
+
+    def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
+        """Give what `keep_run` wrote, None if there is none that can be read."""
 
     def environment(self, key: str) -> str:
         """Give the folder that an environment of this key is in, or is to be built in; what is there is in use now."""

@@ -14,7 +14,7 @@ from controller.core import names
 from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Children, Object
 
-KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event")
+KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
 
 
 class MemoryCluster:
@@ -117,9 +117,13 @@ class MemoryCluster:
         env: str = "",
         **data: str,
     ) -> Object:
-        """Create or update a request as a user would; `data`'s underscores are hyphens, `env` is the value of ALPHA."""
+        """Create or update a request as a user would.
+
+        `data`'s underscores are hyphens, `env` is the value of ALPHA, `at_KEY` is the annotation coachwork.io/KEY.
+        """
         live = self.stored.get(("ConfigMap", name))
         said = {names.TRIGGER: trigger, names.CANCEL: cancel, names.FROM: resume, names.ONLY: only}
+        said |= {f"{names.DOMAIN}/{key.removeprefix('at_')}": data.pop(key) for key in [*data] if key.startswith("at_")}
         metadata: Object = {
             "name": name,
             "namespace": "test",
@@ -229,7 +233,7 @@ class MemoryCluster:
         return copy.deepcopy(self.stored[_key(item)])
 
 
-_CHILDREN = ("Job", "Pod", "Deployment", "Service", "Ingress", "Event")
+_CHILDREN = ("Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
 
 
 class _Write:

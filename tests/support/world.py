@@ -65,6 +65,7 @@ class Projects:
     commits: list[dict[str, str]] = field(default_factory=list)
     fault: Exception | None = None
     calls: list[str] = field(default_factory=list)
+    head: int = 0  # where somebody has pushed the branch back to; 0: the newest commit
 
     def push(self, files: dict[str, str]) -> str:
         self.commits.append(files)
@@ -73,7 +74,7 @@ class Projects:
     def resolve(self, _repository: str, _ref: str, _credentials: GitCredentials | None = None) -> str:
         self.calls.append("resolve")
         self._fail()
-        return f"{len(self.commits):040x}"
+        return f"{self.head or len(self.commits):040x}"
 
     def published(self, _repository: str, _commit: str) -> bool:
         return self.fault is None
@@ -153,6 +154,14 @@ class World:
     def data(self, name: str = "iris") -> dict[str, str]:
         """Give the flat data of the record."""
         return dict(self.cluster.stored["ConfigMap", names.status_of(name)]["data"])
+
+    def passes(self, count: int, seconds: float = 0.0) -> Record:
+        """Make so many passes, each after so many seconds; give the record."""
+        for _ in range(count):
+            self.clock.pass_(seconds)
+            self.cluster.sync()
+            self.pass_()
+        return self.settle()
 
     def jobs(self) -> dict[str, Object]:
         """Give the Jobs by name."""

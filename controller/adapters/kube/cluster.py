@@ -130,6 +130,7 @@ class Kube:
             deployments=self._of("Deployment", name),
             services=self._of("Service", name),
             ingresses=self._of("Ingress", name),
+            cronjobs=self._of("CronJob", name),
             events=self._about((*jobs, *pods)),
         )
 

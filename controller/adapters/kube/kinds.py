@@ -83,6 +83,7 @@ _ALL = (
     ),
     _kind("Secret", "", "v1", "secrets", ("get",)),  # by name, and never kept
     _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
+    _kind("CronJob", "batch", "v1", "cronjobs", _WORKLOAD),
     _kind("Pod", "", "v1", "pods", ("list", "watch")),
     _kind("Deployment", "apps", "v1", "deployments", _WORKLOAD),
     _kind("Service", "", "v1", "services", _WORKLOAD),

@@ -46,8 +46,16 @@ class Volume(Environments):
         return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
 
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
-        """Write run.json, atomically. Raises Transient."""
+        """Write what is told of a run as JSON, atomically. Raises Transient."""
         self.keep_text(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
+
+    def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
+        """Give what `keep_run` wrote; None if there is none, or none that can be read. Raises Transient."""
+        try:
+            loaded = json.loads(self.recall_text(path))
+        except (ValueError, RecursionError):
+            return None
+        return loaded if isinstance(loaded, dict) else None
 
     def keep_text(self, path: PurePosixPath, text: str) -> None:
         """Write a small file, atomically. Raises Transient."""

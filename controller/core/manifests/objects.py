@@ -36,7 +36,7 @@ def job(context: RunContext, stage: Stage) -> Object:
 def deployment(context: RunContext, stage: Stage) -> Object:
     """Give the Deployment of a service stage, marked with the digest of all that it depends on."""
     digest = digest_of(_deployment(context.unversioned(stage.name), stage, ""))
-    return _stamped(_deployment(context, stage, digest), digest)
+    return stamped(_deployment(context, stage, digest), digest)
 
 
 def _deployment(context: RunContext, stage: Stage, digest: str) -> Object:
@@ -91,7 +91,7 @@ def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
             "ports": [{"name": pod.PORT_NAME, "port": work.port, "targetPort": pod.PORT_NAME, "protocol": "TCP"}],
         },
     }
-    return _stamped(manifest, digest_of(manifest))
+    return stamped(manifest, digest_of(manifest))
 
 
 def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
@@ -112,11 +112,12 @@ def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
     }
     annotations = {"nginx.ingress.kubernetes.io/rewrite-target": "/$2", **dict(policy.annotations)}
     manifest["metadata"]["annotations"] = annotations
-    return _stamped(manifest, digest_of(manifest))
+    return stamped(manifest, digest_of(manifest))
 
 
-def _stamped(manifest: Object, digest: str) -> Object:
-    annotations = {**manifest["metadata"].get("annotations", {}), names.DIGEST: digest}
+def stamped(manifest: Object, digest: str = "") -> Object:
+    """Give a manifest that says what it was made from: this digest, else its own."""
+    annotations = {**manifest["metadata"].get("annotations", {}), names.DIGEST: digest or digest_of(manifest)}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 

@@ -207,9 +207,12 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
 
 
 def environment(context: RunContext, stage: Stage) -> list[Object]:
-    """Give the container's variables, each name once; later kinds win: [env], the request's env.*, [secrets]."""
+    """Give the container's variables, each name once; later kinds win.
+
+    These are [env], the request's env.*, the run's parameters, [secrets], and what is ours.
+    """
     values: dict[str, Object] = {}
-    for name, value in (*stage.env, *context.spec.env):
+    for name, value in (*stage.env, *context.spec.env, *context.spec.parameters):
         values[name] = {"name": name, "value": escape(value)}
     for secret in stage.secrets:
         reference = {"name": secret.secret, "key": secret.key}

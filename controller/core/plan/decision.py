@@ -46,6 +46,7 @@ class Observed:
     deployments: Mapping[str, DeploymentFact] = field(default_factory=dict)
     others: Mapping[tuple[str, str], Object] = field(default_factory=dict)  # Service, Ingress by (kind, name)
     release: Object | None = None
+    cronjob: Object | None = None  # of the request's name, whoever owns it
     ended: Mapping[str, Cause | None] = field(default_factory=dict)
     """Stages of the open step whose Job is really gone, by what their log folder says: None: ended well; a cause: ran
     and did not end well, or nobody knows. A stage that is not here and has no Job never started."""

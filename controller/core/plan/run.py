@@ -12,7 +12,7 @@ from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decis
 from controller.core.plan.failure import handle
 from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, look, stopped, waiting
-from controller.core.plan.trigger import queue, remember
+from controller.core.plan.trigger import remember
 from controller.core.record import REASON_LIMIT, one_line
 
 SECRETS_PAUSE = timedelta(seconds=5)  # Secrets are not watched: that takes a right to list them all
@@ -31,7 +31,6 @@ class _Walk:
 
 def advance(context: RunContext, request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
     """Decide on the active run of `record`. A release that was written for it settles that it ended well."""
-    record = queue(request, record)
     if _is_released(record, seen):
         return _end(request, record, seen, now, "Succeeded", None)
     if request.cancel == str(record.run):
@@ -136,12 +135,16 @@ def _handled(context: RunContext, request: Request, record: Record, seen: Observ
     return Decision(_told(handled.record), (*others, *handled.actions), requeue_after=_seconds(due, now))
 
 
-def fail(request: Request, record: Record, cause: Cause, seen: Observed, now: datetime) -> Decision:
-    """End the active run of `record`, which can't go on for a cause outside its stages (unless it was all done)."""
-    record = queue(request, record)
+def fail(
+    request: Request, record: Record, cause: Cause, seen: Observed, now: datetime, outcome: str = "Failed"
+) -> Decision:
+    """End the active run of `record`, which can't go on for a cause outside its stages (unless it was all done).
+
+    `outcome` is Cancelled where another run takes its place.
+    """
     if _is_released(record, seen):
         return _end(request, record, seen, now, "Succeeded", None)
-    return _end(request, record, seen, now, "Failed", cause)
+    return _end(request, record, seen, now, outcome, cause)
 
 
 def _is_released(record: Record, seen: Observed) -> bool:
