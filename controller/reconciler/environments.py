@@ -57,7 +57,7 @@ class Builders:
         return tuple(self.after(item) for item in decided)
 
     def after(self, item: Environment) -> Environment:
-        """Give the environment for a new run: with the uid of an older failed build, if there is one: it counts no more."""
+        """Give the environment for a new run: an older build that failed counts no more."""
         job = builds(self.cluster, self.volume, [item])[item.folder].job
         stale = job.uid if job and job.state == "Failed" else ""
         return Environment(item.name, item.folder, item.stages, item.sources, stale)

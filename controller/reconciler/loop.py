@@ -2,36 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from controller.core import credentials, errors, index, layout, names, plan, project, secrets
+from controller.core import errors, layout, names, plan
 from controller.core import record as records
 from controller.core import request as requests
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.manifests import RunContext
-from controller.core.model import (
-    Cause,
-    Environment,
-    GitCredentials,
-    Object,
-    Pipeline,
-    Policy,
-    ProjectTree,
-    Record,
-    Request,
-    RunSpec,
-)
+from controller.core.model import Cause, Object, Pipeline, Policy, Record, Request, RunSpec
 from controller.core.plan import Decision, Observed, Pending, Refusal
 from controller.reconciler import repeat
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.archive import Archive
-from controller.reconciler.environments import Builders, Project
-from controller.reconciler.observe import builds, observe
+from controller.reconciler.observe import observe
 from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+from controller.reconciler.projects import Projects
 
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
-REMEMBERED_PROJECTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +39,12 @@ class Reconciler:
         self, cluster: Cluster, source: Source, volume: Volume, metrics: Metrics, clock: Clock, policy: Policy
     ) -> None:
         """Take what it stands on."""
-        self._cluster, self._source, self._volume = cluster, source, volume
+        self._cluster, self._volume = cluster, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
         self._archive = Archive(volume, policy.version)
-        self._builders = Builders(cluster, source, volume)
+        self._projects = Projects(cluster, source, volume, policy)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
-        self._poller = Poller(self._resolve, clock)
-        self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
+        self._poller = Poller(self._projects.resolve, clock)
 
     def reconcile(self, name: str) -> float | None:
         """Make one pass over the request `name`.
@@ -172,11 +158,11 @@ class Reconciler:
 
     def _advance(self, request: Request, record: Record, spec: RunSpec, seen: Observed) -> Decision:
         try:
-            pipeline = self._pipeline(request, spec)
+            pipeline = self._projects.pipeline(request, spec)
         except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
             cause = Cause(invalid.reason, "; ".join(invalid.problems))
             return plan.fail(request, record, cause, seen, self._clock())
-        seen = self._with_secrets(seen, pipeline, record)
+        seen = self._projects.standing(seen, pipeline, record)
         return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
@@ -185,14 +171,11 @@ class Reconciler:
         try:
             self._archive.retire(request, known.record)
             if request.rerun:
-                spec = self._again(request, repeat.recall(self._volume, request, known.record, seen))
-                commit, pipeline = spec.commit, self._pipeline(request, spec)
+                spec = self._projects.again(request, known.record, seen)
+                commit, pipeline = spec.commit, self._projects.pipeline(request, spec)
             else:
-                opened = self._credentials(request)
                 commit = wanted.commit if wanted.cause == "Polled" else self._poller.resolve(request)
-                self._source.publish(request.repository, commit, opened)
-                tree, pipeline = self._project(request.repository, commit, request.path)
-                spec = self._spec(Project(request, commit, tree, pipeline, opened))
+                spec, pipeline = self._projects.at(request, commit)
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
@@ -200,71 +183,7 @@ class Reconciler:
         except errors.Invalid as invalid:
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
-        standing = replace(seen, builds=builds(self._cluster, self._volume, spec.environments))
-        return plan.advance(context, request, record, self._with_secrets(standing, pipeline, record), now)
-
-    def _resolve(self, request: Request) -> str:
-        return self._source.resolve(request.repository, request.ref, self._credentials(request))
-
-    def _with_secrets(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
-        """Look, before the first step, at the Secrets that its stages will want."""
-        if record.step:
-            return seen
-        waiting = {name for name, stage in record.stages.items() if stage.state == "Waiting"}
-        wanted = secrets.wanted(pipeline, pipeline.stages.keys() & {*waiting, pipeline.run_on_failure})
-        there = {name: self._cluster.get("Secret", name) for name in wanted}
-        missing = secrets.missing(wanted, there, self._policy.namespace)
-        return replace(seen, missing=missing, secrets=secrets.versions(there))
-
-    def _credentials(self, request: Request) -> GitCredentials | None:
-        """Read what opens the request's repository, anew each time: a Secret may be another by now. Raises Invalid."""
-        if not request.git_secret:
-            return None
-        secret = self._cluster.get("Secret", request.git_secret)
-        return credentials.git_credentials(secret, request.git_secret, request.repository)
-
-    def _spec(self, found: Project) -> RunSpec:
-        request, pipeline = found.request, found.pipeline
-        image = request.image or self._policy.image
-        secret = self._cluster.get("Secret", request.index_secret) if request.index_secret else None
-        settings = index.settings(secret, request.index_secret) if request.index_secret else index.Index()
-        base = f"{pipeline.image or image}\n{self._policy.platform}"
-        return RunSpec(
-            repository=request.repository,
-            commit=found.commit,
-            path=request.path,
-            tree=found.tree.digest,
-            image=image,
-            project_name=request.project_name,
-            env=request.env,
-            deadline=request.deadline,
-            environments=self._environments(found, base, settings),
-            index_secret=request.index_secret,
-            index_keys=settings.keys,
-            parameters=request.parameters,
-        )
-
-    def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
-        environments = self._builders.decide(found, tuple(found.pipeline.stages), base, settings)
-        for item in environments:
-            self._archive.recall_lock(found.request, item.folder)
-        return environments
-
-    def _again(self, request: Request, spec: RunSpec) -> RunSpec:
-        """Give what an earlier run ran with, for another run: its environments may be gone by now."""
-        for item in spec.environments:
-            self._archive.recall_lock(request, item.folder)
-        return replace(spec, environments=tuple(map(self._builders.after, spec.environments)))
-
-    def _pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
-        """Give the pipeline of an active run; its checkout is made again where it is lost."""
-        if not self._source.published(spec.repository, spec.commit):
-            self._source.publish(spec.repository, spec.commit, self._credentials(request))
-        return self._project(spec.repository, spec.commit, spec.path)[1]
-
-    def _read_project(self, repository: str, commit: str, path: str) -> tuple[ProjectTree, Pipeline]:
-        tree = self._source.read(repository, commit, path)
-        return tree, project.load(tree)
+        return plan.advance(context, request, record, self._projects.standing(seen, pipeline, record), now)
 
     def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
         return RunContext(
