@@ -15,6 +15,8 @@ from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.observe import observe
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
 
+VOLUME_FULL = "VolumeFull"
+ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
 REMEMBERED_PROJECTS = 256
 
@@ -74,13 +76,12 @@ class Reconciler:
         known = self._known(configmap)
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
-            decision = self._decide(known, seen)
-            self._inherit(known.request, decision.record)
+            decision = self._inherited(known.request, self._decide(known, seen), seen)
             self._actor.prepare(decision.actions)
             manifest = self._manifest(known.request, decision.record)
             self._keep(known, decision, manifest["data"])
         except (errors.Transient, errors.NotYet) as error:
-            self._report(known, self._manifest(known.request, _stumbled(known.record, error)))
+            self._report(known, self._manifest(known.request, _stumbled(known.record, self._with_room(error))))
             raise
         except errors.Invalid as invalid:  # what we wrote ourselves was written over
             damaged = errors.Transient(invalid.reason, invalid.problems[0])
@@ -192,11 +193,25 @@ class Reconciler:
 
     # --- what is written ---------------------------------------------------------------------------
 
-    def _inherit(self, request: Request, record: Record) -> None:
-        """Let a run of a part of the project begin with the artifacts of the run that it goes on from."""
-        if record.active and record.spec and record.spec.base:
-            base = layout.artifacts(request.name, request.uid, record.spec.base)
+    def _inherited(self, request: Request, decision: Decision, seen: Observed) -> Decision:
+        """Let a run of a part of the project begin with the artifacts of the run that it goes on from, or fail it."""
+        record = decision.record
+        if not (record.active and record.spec and record.spec.base):
+            return decision
+        base = layout.artifacts(request.name, request.uid, record.spec.base)
+        try:
             self._volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
+        except errors.Invalid as unreadable:
+            cause = Cause(unreadable.reason, unreadable.problems[0])
+            return plan.fail(request, record, cause, seen, self._clock())
+        return decision
+
+    def _with_room(self, error: errors.Transient | errors.NotYet) -> errors.Transient | errors.NotYet:
+        """Give an error that a full volume has led to with how full it is, and what helps."""
+        if not isinstance(error, errors.Transient) or error.reason != VOLUME_FULL:
+            return error
+        free = self._volume.room()
+        return errors.Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
 
     def _manifest(self, request: Request, record: Record) -> Object:
         return records.manifest(request.name, request.uid, self._policy.namespace, record)

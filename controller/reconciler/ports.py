@@ -76,8 +76,14 @@ class Volume(Protocol):
     def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
         """Write run.json, atomically."""
 
+    def room(self) -> str:
+        """Give how much of it is free, in words; "" if it does not tell."""
+
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone."""
+        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone.
+
+        Raises Invalid where a stage left what can't be read.
+        """
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first."""
