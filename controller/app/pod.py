@@ -11,6 +11,7 @@ import structlog
 from controller.adapters.archive import Archive
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube import connect
+from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.adapters.web import WebServer
@@ -38,7 +39,7 @@ def serve(settings: Settings) -> int:
         )
         source = Git(root, git_settings(settings), metrics.git_call)
         volume = Volume(root)
-        app = App(settings, cluster, volume, source, metrics)
+        app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
         left_over = volume.requests()
     except (errors.Invalid, errors.Transient, OSError) as error:
         _log.error("controller can't start", error=str(error))

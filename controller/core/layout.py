@@ -12,6 +12,8 @@ COMPLETE = ".complete"  # holds the commit or key of an immutable folder; writte
 MIRRORS, CHECKOUTS, RUNS, TOOLS = (PurePosixPath(name) for name in ("mirrors", "checkouts", "runs", "tools"))
 ENVIRONMENTS, BUILDS = PurePosixPath("environments"), PurePosixPath("builds")
 BUILD_CACHE = BUILDS / "cache"  # uv's, on the mount of the builds: it links what it installs
+SCRATCH = PurePosixPath("scratch")  # on a laptop only: private folders of pods, below their project's
+TRASH = ".trash-"  # start of the name of what is being removed, in the top folder that it was in
 LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
 STALE = ".stale"  # in an environment: a stage met another Python than this one's; the next run builds anew

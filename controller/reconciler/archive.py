@@ -24,8 +24,7 @@ class Archive:
         """
         if record.spec is None:
             return
-        used = {"paths": sorted({str(path) for path in _uses(record.spec)})}
-        self.volume.keep_text(layout.uses(request.name, request.uid, record.run), json.dumps(used))
+        self.volume.note_uses(layout.uses(request.name, request.uid, record.run), _uses(record.spec))
         if record.spec.base:
             base = layout.artifacts(request.name, request.uid, record.spec.base)
             self.volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))

@@ -18,6 +18,8 @@ from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
 from controller.reconciler.projects import Projects
 
+VOLUME_FULL = "VolumeFull"
+ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
 
 
@@ -82,13 +84,11 @@ class Reconciler:
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
-            if decision.record.run != known.record.run:
-                self._archive.begin(known.request, decision.record)
             self._actor.prepare(decision.actions)
             manifest = self._manifest(known.request, decision.record)
             self._keep(known, decision, manifest["data"])
         except (errors.Transient, errors.NotYet) as error:
-            self._report(known, self._manifest(known.request, _stumbled(known.record, error)))
+            self._report(known, self._manifest(known.request, _stumbled(known.record, self._with_room(error))))
             raise
         except errors.Invalid as invalid:  # what we wrote ourselves was written over
             damaged = errors.Transient(invalid.reason, invalid.problems[0])
@@ -180,6 +180,7 @@ class Reconciler:
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
             record = replace(record, problems=(*record.problems, *context.renamed()))
+            self._archive.begin(request, record)
         except errors.Invalid as invalid:
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
@@ -197,6 +198,13 @@ class Reconciler:
         )
 
     # --- what is written ---------------------------------------------------------------------------
+
+    def _with_room(self, error: errors.Transient | errors.NotYet) -> errors.Transient | errors.NotYet:
+        """Give an error that a full volume has led to with how full it is, and what helps."""
+        if not isinstance(error, errors.Transient) or error.reason != VOLUME_FULL:
+            return error
+        free = self._volume.room()
+        return errors.Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
 
     def _manifest(self, request: Request, record: Record) -> Object:
         return records.manifest(request.name, request.uid, self._policy.namespace, record)

@@ -112,8 +112,17 @@ class Volume(Protocol):
     def recall_text(self, path: PurePosixPath) -> str:
         """Give a small file of ours, "" if there is none."""
 
+    def room(self) -> str:
+        """Give how much of it is free, in words; "" if it does not tell."""
+
+    def note_uses(self, path: PurePosixPath, paths: Iterable[PurePosixPath]) -> None:
+        """Write what a run needs of the volume beyond its own folder: no sweep takes it."""
+
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone."""
+        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone.
+
+        Raises Invalid where a stage left what can't be read.
+        """
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first."""

@@ -9,8 +9,9 @@ import copy
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
 
-from controller.core import names
+from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Children, Object
 
@@ -59,6 +60,9 @@ class MemoryCluster:
 
     def pods_of_job(self, uid: str) -> Sequence[Object]:
         return [item for (kind, _), item in self.stored.items() if kind == "Pod" and _owner(item) == uid]
+
+    def references(self) -> frozenset[PurePosixPath]:
+        return sweep.references(list(self.stored.values()))
 
     def create(self, manifest: Object) -> Object:
         with self._write("create", manifest):

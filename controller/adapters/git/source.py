@@ -1,6 +1,7 @@
 """The reconciler's Source, on git: resolve, publish, read."""
 
 import difflib
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -220,5 +221,6 @@ def _translated(repository: str) -> Iterator[None]:
         line = f"{place(repository)}: its mirror on the shared volume can't be worked with; it is tried again"
         raise Transient("GitFailed", line) from error
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         line = f"shared volume: {os.strerror(error.errno or 0)}: check that it is mounted, writable and not full"
-        raise Transient("VolumeFailed", line) from error
+        raise Transient("VolumeFull" if full else "VolumeFailed", line) from error

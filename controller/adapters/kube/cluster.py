@@ -1,18 +1,20 @@
 """`Kube`: reads from the watch caches, a dozen calls, and our own writes put into the caches at once."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
+from pathlib import PurePosixPath
 
 from controller.adapters.kube import fields
 from controller.adapters.kube.kinds import WATCHED, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
-from controller.adapters.watch import Store, Watch
-from controller.core import names, times
-from controller.core.errors import Conflict
+from controller.adapters.watch import Expired, Store, Watch
+from controller.core import names, sweep, times
+from controller.core.errors import Conflict, Transient
 from controller.core.model import Children, Object
 
 PAGE = 100  # objects of one list page
@@ -186,6 +188,29 @@ class Kube:
         query = ("labelSelector", f"{CONTROLLER_UID}={uid}")
         answer = self._transport.call(Call("list", row.resource, "GET", row.path(self.namespace), (query,)))
         return [_trimmer(row)(item) for item in answer.get("items") or ()]
+
+    def references(self) -> frozenset[PurePosixPath]:
+        """Give what living objects and records need of the shared volume, by the API server itself.
+
+        From lists made now, since a cache may lack an object, and in the order in which a need passes from one kind to
+        the next (docs/adr/0012). Raises Refused, NotYet, Transient.
+        """
+        listed = (self._listed(kind) for kind in sweep.KINDS)
+        return sweep.references(chain.from_iterable(listed))
+
+    def _listed(self, kind: str) -> Iterator[Object]:
+        """List what the controller watches of one kind."""
+        row = permitted(kind, "watch")
+        collection, trim, token = Collection(self._transport, row, self.namespace), _trimmer(row), ""
+        while True:
+            try:
+                page = collection.page(token)
+            except Expired as expired:
+                raise Transient("ApiUnavailable", "API server: a list took too long to read") from expired
+            yield from map(trim, page.get("items") or ())
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
 
     def create(self, manifest: Object) -> Object:
         """Create. Raises AlreadyExists where the name is taken, else Refused, NotYet, Transient."""

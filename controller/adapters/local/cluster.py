@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from controller.adapters.local.admission import admit, duplicates
 from controller.adapters.local.deployments import Deployments
@@ -19,7 +19,7 @@ from controller.adapters.local.schedule import Scheduler
 from controller.adapters.local.services import Services
 from controller.adapters.local.store import Change, Store, annotations, labels, now, owners
 from controller.adapters.local.workloads import delete_pod
-from controller.core import names
+from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict, Refused, Transient
 from controller.core.model import Children, Object
 
@@ -186,6 +186,10 @@ class LocalCluster:
     def pods_of_job(self, uid: str) -> Sequence[Object]:
         """Give the pods of one Job as they are stored."""
         return [pod for pod in self._store.of_kind("Pod") if labels(pod).get(CONTROLLER_UID) == uid]
+
+    def references(self) -> frozenset[PurePosixPath]:
+        """Give what living objects and records need of the shared volume."""
+        return sweep.references(item for kind in sweep.KINDS for item in self._store.of_kind(kind))
 
     def create(self, manifest: Object) -> Object:
         """Create. Raises AlreadyExists where the name is taken, Refused where it is not modelled."""

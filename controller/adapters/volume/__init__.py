@@ -5,21 +5,26 @@ Every file is written beside its place and renamed into it. Foreign errors becom
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import yaml
 
+from controller.adapters import removal
 from controller.adapters.volume import files
 from controller.adapters.volume.environments import Environments
-from controller.core import layout
+from controller.core import checks, layout, sweep
+from controller.core.errors import Invalid
 from controller.core.model import Attempt
 
 ATTEMPT_LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 UID_LENGTH = 36
+MIB = 1 << 20
 _NUMBER = re.compile(r"[0-9]{1,9}")  # of an attempt, as the launcher counts
 
 
@@ -70,8 +75,30 @@ class Volume(Environments):
             except (FileNotFoundError, UnicodeDecodeError):
                 return ""
 
+    def room(self) -> str:
+        """Give how much of the volume is free, for a person; "" where it does not tell."""
+        try:
+            found = os.statvfs(self._root)
+        except OSError:
+            return ""
+        if found.f_files and not found.f_favail:
+            return f"none of its {found.f_files} inodes are free"
+        free, size = (blocks * found.f_frsize / MIB for blocks in (found.f_bavail, found.f_blocks))
+        unit, factor = ("GiB", 1024) if size >= 1024 else ("MiB", 1)  # noqa: PLR2004 (the step of the units)
+        return f"{free / factor:.1f} of {size / factor:.1f} {unit} are free" if size else ""
+
+    def note_uses(self, path: PurePosixPath, paths: Iterable[PurePosixPath]) -> None:
+        """Write what a run needs of the volume beyond its own folder, atomically: no sweep takes it. Raises Transient.
+
+        It has to be there before the run's first object is.
+        """
+        self.keep_text(path, sweep.uses_text(paths))
+
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet. Raises Transient."""
+        """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet.
+
+        Raises Invalid where a stage has left what can't be read, Transient.
+        """
         place = self._root / target
         with files.translated("copy artifacts"):
             if place.exists() or not (self._root / source).is_dir():
@@ -79,8 +106,12 @@ class Volume(Environments):
             files.make(self._root, place.parent)
             partial = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}")
             try:
-                shutil.copytree(self._root / source, partial, symlinks=True)
+                removal.copy_tree(self._root / source, partial)
                 files.publish(partial, place)
+            except PermissionError as error:
+                if invalid := _unreadable(source, self._root / source, error):
+                    raise invalid from error
+                raise
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
@@ -123,6 +154,8 @@ class Volume(Environments):
         digest = _digest(tools)
         target = self._root / layout.tools(digest)
         with files.translated("publish the tools"):
+            with suppress(OSError):
+                os.utime(target)  # before the look: a sweep that comes between sees one of both (docs/adr/0012)
             if (target / layout.COMPLETE).exists():
                 return digest
             files.make(self._root, target.parent)
@@ -147,6 +180,17 @@ def _listed(folder: Path) -> Sequence[Path]:
         return sorted(folder.iterdir())
     except FileNotFoundError:
         return ()
+
+
+def _unreadable(source: PurePosixPath, folder: Path, error: PermissionError) -> Invalid | None:
+    """Give the error for a file of the artifacts that can't be read; None where it is about another place."""
+    place = Path(error.filename or "")
+    if not place.is_relative_to(folder):
+        return None
+    name = checks.shown(place.relative_to(folder).as_posix())
+    remedy = "the stage that wrote it took the right away: let its group read it, or start a run of all stages"
+    line = f"artifacts of run {layout.run_in(source)}: {name} can't be read by the controller ({remedy})"
+    return Invalid("ArtifactsUnreadable", [line])
 
 
 def _attempt(number: int, path: Path) -> Attempt:
