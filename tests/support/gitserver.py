@@ -132,6 +132,7 @@ class Handler(BaseHTTPRequestHandler):
         elif fault.startswith("redirect:"):
             self.send_response(302)
             self.send_header("Location", fault.removeprefix("redirect:") + self.path)
+            self.send_header("Content-Length", "0")
             self.end_headers()
         elif fault == "drop":
             head, content = self.backend(body)

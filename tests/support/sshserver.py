@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -21,6 +22,13 @@ def private_text(key: asyncssh.SSHKey) -> str:
 def public_text(key: asyncssh.SSHKey) -> str:
     """Give the public half: TYPE and base64, on one line."""
     return " ".join(key.export_public_key("openssh").decode().split()[:2])
+
+
+async def _pump(source: Any, target: Any) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
 
 
 @dataclass
@@ -49,10 +57,16 @@ class SshServer:
             return
         git = await asyncio.create_subprocess_exec(
             *("git", "-c", "safe.directory=*", "upload-pack", str(self.root / path.lstrip("/"))),
-            env=ENV, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=ENV, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        await process.redirect(stdin=git.stdin, stdout=git.stdout, stderr=git.stderr)
-        process.exit(await git.wait())
+        assert git.stdin
+        assert git.stdout
+        asking = asyncio.create_task(_pump(process.stdin, git.stdin))
+        await _pump(git.stdout, process.stdout)
+        status = await git.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        process.exit(status)
 
     async def serve(self, up: threading.Event, down: asyncio.Event) -> None:
         authorized = asyncssh.import_authorized_keys(public_text(self.client_key))

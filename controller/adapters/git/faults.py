@@ -119,6 +119,12 @@ TABLE = (
         "the repository holds a broken or dangerous object: run `git fsck` there and mend it",
     ),
     Row(
+        r"(recv|send) error|non-properly terminated|SSL_(read|write|connect)|unexpected eof",
+        "transient",
+        "GitInterrupted",
+        "the connection broke off; it is tried again",
+    ),
+    Row(
         r"certificate subject name|match target host|expired|expiration date|not yet (valid|activated)",
         "transient",
         "GitCertificate",
