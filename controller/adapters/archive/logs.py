@@ -11,7 +11,7 @@ from controller.adapters.archive.logtext import Growing, Whole
 from controller.adapters.archive.runs import Runs, environments, stages
 from controller.adapters.archive.tree import Tree
 from controller.core import layout, names
-from controller.core.kept import Content, Kept, SHOWN, NoAnswer, nearest, over_at, shown
+from controller.core.kept import SHOWN, Content, Kept, NoAnswer, nearest, over_at, shown
 from controller.core.record import one_line
 
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was told to end (30 s of grace) still writes
@@ -62,7 +62,7 @@ class Logs:
         return wanted or (there[-1] if there else 0)
 
     def _find(self, kept: Kept, stage: str, which: str) -> tuple[int, StageLogs]:
-        """Give the run that is meant, and where the stage's logs are; a stage that was left as it was has older ones."""
+        """Give the run that is meant and where its logs are; what was left as it was has them in an older one."""
         known: set[str] = set()
         for run in [self._runs.choose(kept, which)] if which else kept.runs:
             found = self._of(kept, run)
