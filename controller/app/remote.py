@@ -82,9 +82,11 @@ class Remote:
         known: list[str] = []
         with suppress(Transient):
             known = [standing.name for standing in self.all()]
+        if not known:
+            self.ready()  # raises what is wrong, if it is not just that there is no request
         there = f"no request {checks.shown(name)} in namespace {self.namespace}"
         remedy = (
-            checks.nearest(name, known) if known else "name another namespace with -n, or make it: coachwork deploy"
+            checks.nearest(name, known) if known else "make it with coachwork deploy, or name another namespace with -n"
         )
         return f"{there}: {remedy}"
 
@@ -92,6 +94,8 @@ class Remote:
         """Give the number of the run that a person names: a number, `latest` or `good`. Raises Invalid, NotFound."""
         kept = standing.record
         if run.isascii() and run.isdigit() and len(run) < 10:  # noqa: PLR2004 (more digits than runs)
+            if int(run) > kept.run:
+                raise NotFound(f"{standing.name} has no run {run}: the latest is {kept.run}")
             return int(run)
         if run not in {"latest", "good"}:
             raise Invalid("WrongUse", [f"a run is a number, latest or good, got {checks.shown(run)}"])
@@ -105,12 +109,14 @@ class Remote:
     def deploy(self, name: str, data: Mapping[str, str], trigger: str) -> Standing:
         """Make or update a request, and have it run under this trigger ("": only if that changes what runs).
 
-        Raises Invalid with all problems before anything is written, or where the name is another ConfigMap's.
+        Raises Invalid with all problems before anything is written, or where the name is another ConfigMap's, NotFound
+        where there is no such namespace, Transient where no controller is there.
         """
         annotations = {names.TRIGGER: trigger} if trigger else {}
         metadata: Object = {"name": name, "labels": {names.ROLE: names.ROLE_REQUEST}, "annotations": annotations}
         manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
         request.parse(manifest)
+        self.ready()
         there = self._person.get(name)
         if there is not None and not _is_request(there):
             problem = f"ConfigMap {name} of namespace {self.namespace} is no request: choose another --name"
@@ -163,7 +169,7 @@ class Remote:
     # --- what the controller keeps ---------------------------------------------------------------------
 
     def ready(self) -> None:
-        """See that a controller is there to do what is asked. Raises Transient where there is none.
+        """See that a controller is there to do what is asked. Raises Transient where none is, NotFound (the namespace).
 
         Who may not look (a CronJob's pod) goes on without.
         """
@@ -171,6 +177,8 @@ class Remote:
             with self._person.page("/readyz", {}):
                 return
         except Transient as error:
+            if error.reason == "ControllerMissing" and not self._person.lives():
+                raise NotFound(f"no namespace {checks.shown(self.namespace)}: name another with -n") from None
             if error.reason != "Forbidden":
                 raise
 
@@ -199,9 +207,13 @@ class Remote:
             while chunk := body.read(1 << 20):
                 file.write(chunk)
 
-    def fetch_all(self, name: str, run: str, folder: Path) -> None:
-        """Unpack all artifacts of a run into a folder; nothing is ever written outside it (PEP 706)."""
-        place = f"/api/artifacts/{quote(name, safe='')}/{quote(run, safe='')}"
+    def fetch_all(self, name: str, run: str, path: str, folder: Path) -> None:
+        """Unpack a run's artifacts below `path` ("": all) into a folder; nothing is written outside it (PEP 706).
+
+        Raises NotFound, Transient, Invalid (the folder here).
+        """
+        below = f"/{quote(path, safe='/')}" if path else ""
+        place = f"/api/artifacts/{quote(name, safe='')}/{quote(run, safe='')}{below}"
         with self._person.page(place, {}, accept="application/x-tar") as body, _here(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:

@@ -63,7 +63,6 @@ def deploy(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     data = {key: value for key, value in keys.items() if value}
     data |= {f"env.{variable}": value for variable, value in text.pairs("--env", env or [])}
     limit = text.duration("--timeout", timeout)
-    there.ready()
     trigger = "" if no_run else new_trigger()
     standing = there.deploy(name, data, trigger)
     wait = not no_wait and not no_run
@@ -92,9 +91,11 @@ def trigger(
         there.ready()
     standing, wanted = there.one(name), identity or new_trigger()
     fate = seen.fate(standing.record, wanted)
-    if fate.course == "unseen" and standing.trigger != wanted:
+    fresh = fate.course == "unseen" and standing.trigger != wanted
+    if fresh:
         there.trigger(standing, wanted, parameters=given)
-    _go_on(there, standing, wanted, output, wait=wait, timeout=limit, done="triggered")
+    done = "triggered" if fresh else "was triggered before"
+    _go_on(there, standing, wanted, output, wait=wait, timeout=limit, done=done)
 
 
 @reported

@@ -11,7 +11,7 @@ import typer
 from controller.cli import text
 from controller.cli.connected import Name, connected
 from controller.cli.exits import Output, reported
-from controller.cli.logs import Run
+from controller.cli.logs import Entry, Run
 from controller.core import checks
 from controller.core.errors import Invalid, NotFound, Transient
 
@@ -27,60 +27,56 @@ KIBI = 1024
 def artifacts(
     there: "Remote",
     name: Name,
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Fetch this one.", show_default=False)] = "",
-    run: Run = "latest",
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Fetch this file or folder.", show_default=False)] = "",
+    run: Run = "good",
     to: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Fetch into this folder: all, unless PATH names one.")
     ] = None,
     output: Output = "text",
 ) -> None:
-    """List what a run saved in COACHWORK_ARTIFACTS, or fetch it."""
+    """List what the last good run, or another, saved in COACHWORK_ARTIFACTS; or fetch it."""
     number = str(there.number(there.one(name), run))
     entries = there.artifacts(name, number)
-    if path:
-        wanted = [_known(path, entries, name, number)]
-        there.fetch(name, number, path, (to or Path()) / PurePosixPath(path).name)
-        entries, files = wanted, [(to or Path()) / PurePosixPath(path).name]
-    elif to:
-        there.fetch_all(name, number, to)
-        files = [to / _inside(entry) for entry in entries]
-    else:
-        rows = (
-            (_size(entry.get("size")), str(entry.get("modified", "")), str(entry.get("path", ""))) for entry in entries
-        )
-        _list(
-            output, entries, text.columns(("size", "modified", "path"), rows), f"run {number} of {name} saved nothing"
-        )
+    if not path and not to:
+        _list(output, entries, f"run {number} of {name} saved nothing")
         return
-    _check(entries, files)
-    told = [f"{checks.printable(str(file), 4096)}" for file in files]
-    typer.echo(
-        json.dumps({"run": int(number), "files": [str(file) for file in files]})
-        if output == "json"
-        else "\n".join(told)
-    )
+    folder = to or Path()
+    if path in [entry.get("path") for entry in entries]:
+        file = folder / PurePosixPath(path).name
+        there.fetch(name, number, path, file)
+        fetched = {file: next(entry for entry in entries if entry.get("path") == path)}
+    else:
+        below = _below(path, entries, name, number)
+        there.fetch_all(name, number, path, folder)
+        fetched = {folder / _inside(str(entry["path"]), path): entry for entry in below}
+    _check(fetched)
+    files = [str(file) for file in fetched]
+    lines = [checks.printable(file, 4096) for file in files]
+    typer.echo(json.dumps({"run": int(number), "files": files}) if output == "json" else "\n".join(lines))
 
 
-def _known(path: str, entries: list[dict[str, Any]], name: str, run: str) -> dict[str, Any]:
-    """Give the entry of an artifact. Raises NotFound with the nearest path."""
+def _below(path: str, entries: list[Entry], name: str, run: str) -> list[Entry]:
+    """Give the artifacts below a folder of them, "" for all. Raises NotFound with the nearest path."""
     known = {str(entry.get("path", "")): entry for entry in entries}
-    if path not in known:
-        near = checks.printable(checks.nearest(path, known), 500) if known else "it saved nothing"
-        raise NotFound(f"no artifact {checks.shown(path)} of run {run} of {name}: {near}")
-    return known[path]
+    found = [entry for place, entry in known.items() if not path or PurePosixPath(place).is_relative_to(path)]
+    if not found:
+        near = checks.printable(checks.nearest(path, known)) if known else "it saved nothing"
+        what = f"artifact {checks.shown(path)}" if path else "artifact"
+        raise NotFound(f"no {what} of run {run} of {name}: {near}")
+    return found
 
 
-def _inside(entry: dict[str, Any]) -> PurePosixPath:
-    """Give an artifact's path below the folder it was fetched to. Raises Invalid where it would leave that."""
-    path = PurePosixPath(str(entry.get("path", "")))
-    if path.is_absolute() or ".." in path.parts:
+def _inside(path: str, top: str) -> PurePosixPath:
+    """Give an artifact's path below the folder that was fetched. Raises Invalid where it would leave that."""
+    place = PurePosixPath(path).relative_to(top) if top else PurePosixPath(path)
+    if place.is_absolute() or ".." in place.parts:
         raise Invalid("WrongUse", [f"artifact {checks.shown(path)} would leave the folder: fetch the others by name"])
-    return path
+    return place
 
 
-def _check(entries: list[dict[str, Any]], files: list[Path]) -> None:
+def _check(fetched: Mapping[Path, Entry]) -> None:
     """See that everything has come whole. Raises Transient where it has not (or where the run still writes)."""
-    for entry, file in zip(entries, files, strict=True):
+    for file, entry in fetched.items():
         size = entry.get("size")
         if not file.is_file() or (isinstance(size, int) and file.stat().st_size != size):
             shown = checks.shown(str(file))
@@ -182,10 +178,11 @@ def _as_json(found: "Difference") -> dict[str, Any]:
     return {"changes": [asdict(change) for change in found.changes], "stages": stages}
 
 
-def _list(output: str, told: object, lines: list[str], empty: str) -> None:
+def _list(output: str, entries: list[Entry], empty: str) -> None:
+    rows = ((_size(item.get("size")), str(item.get("modified", "")), str(item.get("path", ""))) for item in entries)
     if output == "json":
-        typer.echo(json.dumps(told))
-    elif told:
-        typer.echo("\n".join(lines))
+        typer.echo(json.dumps(entries))
+    elif entries:
+        typer.echo("\n".join(text.columns(("size", "modified", "path"), rows)))
     else:
         typer.echo(empty, err=True)

@@ -34,6 +34,8 @@ def status(
         _write(output, as_json(standing), details(standing, now))
         return
     every = there.all()
+    if not every:
+        there.ready()
     if not every and output == "text":
         typer.echo(f"no requests in namespace {there.namespace}", err=True)
         return

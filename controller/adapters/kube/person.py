@@ -87,6 +87,17 @@ class Person:
         except Conflict:
             raise NotFound(f"{name} was deleted meanwhile") from None
 
+    def lives(self) -> bool:
+        """Tell whether the namespace exists; True where this person may not know. Raises Transient."""
+        path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}"
+        try:
+            self._transport.call(Call("get", "namespaces", "GET", path))
+        except (translate.Missing, NotYet):
+            return False
+        except Refused:
+            return True
+        return True
+
     def _call(
         self,
         verb: Verb,
