@@ -146,6 +146,7 @@ class Children:
     services: Sequence[Object] = ()
     ingresses: Sequence[Object] = ()
     events: Sequence[Object] = ()  # Warning events about the jobs and pods above
+    cronjobs: Sequence[Object] = ()
 
 
 # --- what is recorded ---------------------------------------------------------------------------
@@ -174,6 +175,7 @@ class StageRecord:
     started: str = ""
     finished: str = ""
     attempts: int = 0
+    image: str = ""  # as the node reported it, with its digest
     waiting_since: str = ""  # first seen unable to start
     waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
@@ -212,10 +214,14 @@ class RunSpec:
     env: tuple[tuple[str, str], ...] = ()
     deadline: int | None = None
     trigger: str = ""  # the annotation's value, or "" for a start by creation or change
-    cause: str = ""  # Created, Changed, Triggered
+    cause: str = ""  # Created, Changed, Triggered, Polled
     base: int = 0  # the run whose artifacts this one begins with; 0: none
     environments: tuple[Environment, ...] = ()
-    index_secret: str = ""
+    index_secret: str = ""  # the Secret with the settings of package indexes, for environment builds only
+    index_keys: tuple[str, ...] = ()  # its keys that count
+    secrets: tuple[tuple[str, str], ...] = ()  # the stages' Secrets, with their versions when the first step opened
+    parameters: tuple[tuple[str, str], ...] = ()  # of this run alone: over `env`, below secrets
+    rerun: int = 0  # the run that this one repeats; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +229,22 @@ class PastRun:
     """One line of the history."""
 
     run: int = 0  # 0: no run was made of it
-    outcome: str = ""  # Succeeded, Failed, Cancelled, Superseded, Invalid
+    outcome: str = ""  # Succeeded, Failed, Cancelled, Superseded, Skipped, Invalid
     commit: str = ""
     trigger: str = ""
     reason: str = ""
     message: str = ""
     started: str = ""
     finished: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run will end badly, while its failure stage still runs; `stage` is "" where no stage is to blame."""
+
+    stage: str
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +270,10 @@ class Record:
     release_run: int = 0
     release_commit: str = ""
     history: tuple[PastRun, ...] = ()  # newest first
+    failure: Failure | None = None  # of the active run
+    poll_commit: str = ""  # what `ref` was when it was last handled: by a run, or by doing nothing
+    poll_problem: str = ""  # why the last look at `ref` found nothing; it disturbs nothing else
+    schedule_problem: str = ""  # why the CronJob is not as it should be
 
     @property
     def active(self) -> bool:
@@ -271,6 +290,8 @@ class Attempt:
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
+    started: str = ""
+    finished: str = ""
 
 
 # --- what the controller's settings mean for the planner -------------------------------------------
@@ -299,8 +320,15 @@ class Policy:
     uid: int = 10001
     start_grace: int = 120  # a missing image or Secret
     schedule_grace: int = 1800  # no room, no quota, no volume
-    install_limit: int = 900
+    install_limit: int = 900  # of building an environment
+    install_space: int = 512 * 1024 * 1024  # bytes that have to be free on the volume before a build
+    install_memory_mb: int = 512  # that a build asks for
+    scratch_limit: int = 10 * 1024 * 1024 * 1024  # bytes of a stage's private disk: its copy of the project, its HOME
+    version: str = ""  # of the controller
+    platform: str = ""  # what decides on the Python beside the image; on a laptop, the interpreter
     log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
     grace_period: int = 30
     service_account: str = "coachwork-stage"
+    trigger_image: str = ""  # of the pods that a schedule starts: one with `coachwork` in it; "": `image`
+    trigger_account: str = "coachwork-trigger"
     ingress: IngressPolicy = IngressPolicy()

@@ -1,48 +1,47 @@
 """A request's ConfigMap -> Request, with all its problems at once (DESIGN 1.1).
 
-Refuses unknown keys, keys of the contract that are not built yet, and everything in a value that git, a shell or a
+Refuses unknown keys, and everything in a value that git, a shell or a
 path could take for something else. A repository's address is never repeated in a problem: it may hold a password.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal, cast
 
-from controller.core import checks, environment, names, repository
+from controller.core import annotations as asked
+from controller.core import checks, cron, environment, names, repository
 from controller.core.errors import Invalid
 from controller.core.model import Object, Request
 
 ENV = "env."
-ANNOTATION_LIMIT = 256
 REF_LIMIT = 255
 PATH_LIMIT = 1024
 KEEP_RUNS_LIMIT = 30
-DEADLINE_LIMIT = 366 * 24 * 3600
+DURATION_LIMIT = 366 * 24 * 3600
+POLL_LEAST = 10  # seconds: each look costs the Git server an answer
 
 KEYS = (
     "repository",
     "ref",
     "path",
-    "on-overlap",
+    "git-secret",
+    "index-secret",
+    "schedule",
+    "time-zone",
     "run-on-create",
+    "poll",
+    "on-overlap",
     "deadline",
     "keep-runs",
     "suspend",
     "image",
     "project-name",
+    "pod-template",
 )
-NOT_YET: Mapping[str, str] = {
-    "poll": f"set the annotation {names.TRIGGER} to a new value when the code has changed",
-    "schedule": f"let a CronJob of your own set the annotation {names.TRIGGER}",
-    "time-zone": "it goes with schedule: remove it",
-    "git-secret": "use a repository that can be read without credentials",
-    "index-secret": "use packages of public indexes",
-    "pod-template": "remove it; stages set CPU, memory and GPU in the project itself",
-}
 
 
 @dataclass
@@ -74,19 +73,29 @@ def parse(configmap: Object) -> Request:
         repository=_repository(reader),
         ref=reader.read("ref", _ref, ""),
         path=reader.read("path", _path, "."),
+        git_secret=reader.read("git-secret", _object_name, ""),
+        index_secret=reader.read("index-secret", _object_name, ""),
+        schedule=reader.read("schedule", cron.schedule, ""),
+        time_zone=reader.read("time-zone", cron.time_zone, ""),
+        poll=reader.read("poll", _poll, None),
+        on_overlap=reader.read("on-overlap", _overlap, "queue"),
         run_on_create=reader.read("run-on-create", _boolean, default=True),
         deadline=reader.read("deadline", _duration, None),
         keep_runs=reader.read("keep-runs", _keep_runs, 5),
         suspend=reader.read("suspend", _boolean, default=False),
         image=reader.read("image", _image, ""),
         project_name=reader.read("project-name", _project_name, ""),
+        pod_template=reader.read("pod-template", _object_name, ""),
         env=_env(reader),
-        trigger=_annotation(annotations, names.TRIGGER, reader.problems),
-        cancel=_annotation(annotations, names.CANCEL, reader.problems),
-        resume=_part(annotations, names.FROM, reader.problems),
-        only=_part(annotations, names.ONLY, reader.problems),
+        trigger=asked.text(annotations, names.TRIGGER, reader.problems),
+        cancel=asked.text(annotations, names.CANCEL, reader.problems),
+        resume=asked.part(annotations, names.FROM, reader.problems),
+        only=asked.part(annotations, names.ONLY, reader.problems),
+        parameters=asked.parameters(annotations, reader.problems),
+        rerun=asked.rerun(annotations, reader.problems),
     )
-    reader.read("on-overlap", _overlap, None)
+    if "time-zone" in reader.data and not reader.data.get("schedule"):
+        reader.problems.append("time-zone: goes with schedule: add one, or remove it")
     _refuse_others(reader)
     if reader.problems:
         raise Invalid("InvalidRequest", checks.bounded(reader.problems, "and more problems: mend these first"))
@@ -101,14 +110,21 @@ def identity(configmap: Object) -> Request:
         name=str(metadata.get("name") or ""),
         uid=str(metadata.get("uid") or ""),
         repository="",
-        trigger=_annotation(annotations, names.TRIGGER, []),
-        cancel=_annotation(annotations, names.CANCEL, []),
+        trigger=asked.text(annotations, names.TRIGGER, []),
+        cancel=asked.text(annotations, names.CANCEL, []),
     )
 
 
 def digest(request: Request) -> str:
-    """Give the SHA-256 (hexadecimal) of everything in a request that changes what runs."""
-    what = [request.repository, request.ref, request.path, request.image, request.project_name, request.env]
+    """Give the SHA-256 (hexadecimal) of everything in a request that changes what runs.
+
+    How the code is fetched (git-secret) and when it runs (schedule, poll, on-overlap) change nothing of it. A key that
+    is not set adds nothing: a controller that knows more keys than the one before starts no run for that.
+    """
+    what: list[Any] = [request.repository, request.ref, request.path]
+    what += [request.image, request.project_name, request.env]
+    later = {"index-secret": request.index_secret, "pod-template": request.pod_template}
+    what += [[key, value] for key, value in later.items() if value]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
@@ -146,24 +162,6 @@ def _name(name: Any, problems: list[str]) -> str:
     return text
 
 
-def _part(annotations: Mapping[str, Any], key: str, problems: list[str]) -> str:
-    """Give the stage that an annotation `TRIGGER STAGE` names, "" unless it goes with the present trigger.
-
-    So it counts for one run: one that is left behind means nothing to the next trigger.
-    """
-    trigger, _, stage = _annotation(annotations, key, problems).rpartition(" ")
-    return stage if trigger and trigger == annotations.get(names.TRIGGER) else ""
-
-
-def _annotation(annotations: Mapping[str, Any], key: str, problems: list[str]) -> str:
-    """Give an annotation's value, "" if there is none, with a problem if it can't be shown and recorded."""
-    value = annotations.get(key) or ""
-    if not isinstance(value, str) or len(value) > ANNOTATION_LIMIT or not value.isprintable():
-        problems.append(f"annotation {key}: expected at most {ANNOTATION_LIMIT} printable characters")
-        return ""
-    return value
-
-
 def _repository(reader: _Reader) -> str:
     """Give the repository, with a problem where it is missing or refused."""
     if not reader.data.get("repository"):
@@ -173,11 +171,9 @@ def _repository(reader: _Reader) -> str:
 
 
 def _refuse_others(reader: _Reader) -> None:
-    """Note every key that means nothing here, or nothing yet."""
+    """Note every key that means nothing here."""
     for key in sorted(reader.data):
-        if key in NOT_YET:
-            reader.problems.append(f"{key}: not supported yet: {NOT_YET[key]}")
-        elif key not in KEYS and not key.startswith(ENV) and len(reader.problems) <= checks.PROBLEM_LIMIT:
+        if key not in KEYS and not key.startswith(ENV) and len(reader.problems) <= checks.PROBLEM_LIMIT:
             known = (*KEYS, f"{ENV}NAME")
             reader.problems.append(
                 f"{checks.printable(key, checks.SHOWN_LIMIT)}: unknown key: {checks.nearest(key, known)}"
@@ -213,16 +209,29 @@ def _duration(text: str) -> int:
     parts = re.fullmatch(r"(?:([0-9]{1,8})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,8})s)?", text)
     hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
-    if not 1 <= total <= DEADLINE_LIMIT:
+    if not 1 <= total <= DURATION_LIMIT:
         raise ValueError(f"expected a duration like 30s, 5m, 2h or 1h30m, a year at most, got {checks.shown(text)}")
     return total
 
 
-def _overlap(text: str) -> None:
-    if text in {"replace", "skip"}:
-        raise ValueError(f"{text} is not supported yet: write queue, or remove the key")
-    if text != "queue":
-        raise ValueError(f"expected queue, got {checks.shown(text)}")
+def _poll(text: str) -> int:
+    seconds = _duration(text)
+    if seconds < POLL_LEAST:
+        raise ValueError(f"expected {POLL_LEAST}s or more, got {checks.shown(text)}")
+    return seconds
+
+
+def _overlap(text: str) -> Literal["queue", "replace", "skip"]:
+    if text not in {"queue", "replace", "skip"}:
+        raise ValueError(f"expected queue, replace or skip, got {checks.shown(text)}")
+    return cast("Literal['queue', 'replace', 'skip']", text)
+
+
+def _object_name(text: str) -> str:
+    """Check the name of a Secret or ConfigMap; "" is none."""
+    if text and not checks.is_dns_name(text):
+        raise ValueError(f"expected an object's name: lower-case letters, digits, - and ., got {checks.shown(text)}")
+    return text
 
 
 def _image(text: str) -> str:

@@ -7,11 +7,12 @@ from controller.core import errors, manifests, names, times
 from controller.core.facts.workloads import owner_uid
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Object, Request, Service
-from controller.core.plan import Action, Apply, Create, Delete, Emit, Refusal
+from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal
 from controller.reconciler.ports import Clock, Cluster, Volume
 
 FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
 STALE_DELAY = 0.2  # until the watch has brought what a write met
+_REMEDIES = {"CronJob": "rename the request, remove `schedule`, or remove the other"}
 REJECTIONS = 3  # the same object met with the same 500 so often is an object that the server can't take
 
 
@@ -36,6 +37,8 @@ class Actor:
                 case Delete():
                     if refusal := self._remove(action):
                         refusals.append(refusal)
+                case Publish():
+                    self.volume.publish_environment(action.folder)
                 case Emit():
                     self._emit(request, action)
         return refusals
@@ -84,6 +87,8 @@ class Actor:
 
     def _adopt(self, request: Request, manifest: Object) -> None:
         """Take an own object that the cache does not show; one whose labels were taken off gets them back."""
+        if names.environment_of(manifest):  # another request's run has begun the same build
+            return
         live = self.meet(request, manifest)
         labels = live["metadata"].get("labels") or {}
         if manifest["kind"] != "Job" and not manifest["metadata"]["labels"].items() <= labels.items():
@@ -114,7 +119,7 @@ class Actor:
         kind, name = live["kind"], live["metadata"]["name"]
         if self._is_leaving(live):
             raise errors.NotYet(FOREIGN_DELAY, f"{kind} {name} of a deleted request is still being removed")
-        remedy = "rename the project or the stage, set `project-name`, or remove the other"
+        remedy = _REMEDIES.get(kind, "rename the project or the stage, set `project-name`, or remove the other")
         raise errors.Invalid("NameTaken", [f"{kind} {name} belongs to {_owner(live)} ({remedy})"])
 
     def _is_leaving(self, live: Object) -> bool:
@@ -131,7 +136,7 @@ class Actor:
     def check_names(self, request: Request, context: RunContext) -> None:
         """See that no other holds a name that the run will need. Raises Invalid with all that are taken, NotYet."""
         problems: list[str] = []
-        for kind, name in _needed(context):
+        for kind, name in _needed(request, context):
             live = self.cluster.get(kind, name)
             try:
                 if live is not None:
@@ -156,7 +161,9 @@ class Actor:
             return
 
 
-def _needed(context: RunContext) -> Iterable[tuple[str, str]]:
+def _needed(request: Request, context: RunContext) -> Iterable[tuple[str, str]]:
+    if request.schedule:
+        yield "CronJob", request.name
     if any(isinstance(stage.work, Service) for stage in context.pipeline.stages.values()):
         yield "ConfigMap", names.release_of(context.request)
     for name in (stage for step in context.pipeline.steps for stage in step):

@@ -1,22 +1,26 @@
 """The straight line of one pass: request and record in, decision out, record first, then the actions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
-from controller.core import errors, layout, names, plan, project
+from controller.core import errors, layout, names, plan
 from controller.core import record as records
 from controller.core import request as requests
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Object, Pipeline, Policy, Record, Request, RunSpec
 from controller.core.plan import Decision, Observed, Pending, Refusal
+from controller.reconciler import repeat
 from controller.reconciler.act import STALE_DELAY, Actor
+from controller.reconciler.archive import Archive
 from controller.reconciler.observe import observe
+from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+from controller.reconciler.projects import Projects
 
+VOLUME_FULL = "VolumeFull"
+ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
-REMEMBERED_PROJECTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,12 @@ class Reconciler:
         self, cluster: Cluster, source: Source, volume: Volume, metrics: Metrics, clock: Clock, policy: Policy
     ) -> None:
         """Take what it stands on."""
-        self._cluster, self._source, self._volume = cluster, source, volume
+        self._cluster, self._volume = cluster, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
+        self._archive = Archive(volume, policy.version)
+        self._projects = Projects(cluster, source, volume, policy)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
-        self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
+        self._poller = Poller(self._projects.resolve, clock)
 
     def reconcile(self, name: str) -> float | None:
         """Make one pass over the request `name`.
@@ -60,10 +66,13 @@ class Reconciler:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up, a deletion or the record: no stage's fault
             raise errors.Transient("RejectedByCluster", str(refused)) from refused
+        if decision.record.reason == "VolumeFull":  # a build's: whoever sees it makes room
+            raise errors.Transient("VolumeFull", decision.record.message)
         return decision.requeue_after
 
     def _forget(self, name: str) -> None:
         """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""
+        self._poller.forget(name)
         children = self._cluster.cached_children(name)
         if children.pods or children.jobs or children.deployments:
             return
@@ -75,12 +84,11 @@ class Reconciler:
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
-            self._inherit(known.request, decision.record)
             self._actor.prepare(decision.actions)
             manifest = self._manifest(known.request, decision.record)
             self._keep(known, decision, manifest["data"])
         except (errors.Transient, errors.NotYet) as error:
-            self._report(known, self._manifest(known.request, _stumbled(known.record, error)))
+            self._report(known, self._manifest(known.request, _stumbled(known.record, self._with_room(error))))
             raise
         except errors.Invalid as invalid:  # what we wrote ourselves was written over
             damaged = errors.Transient(invalid.reason, invalid.problems[0])
@@ -128,56 +136,55 @@ class Reconciler:
     # --- what follows ------------------------------------------------------------------------------
 
     def _decide(self, known: _Known, seen: Observed) -> Decision:
+        """Decide on the run, and on what goes on beside it: the schedule, and the looks at `ref`."""
+        if known.problems and not known.record.active:
+            return plan.refuse_request(known.request, known.record, known.problems, seen, self._clock())
+        look = self._poller.look(known.request, known.record)
+        decision = plan.told(self._decide_run(known, seen, look.commit), look.problem)
+        if not known.problems:  # an invalid request does not say what it wants
+            decision = plan.keep_schedule(known.request, decision, seen, self._policy)
+        return look.reminded(decision, self._clock())
+
+    def _decide_run(self, known: _Known, seen: Observed, commit: str) -> Decision:
         request, record, now = known.request, known.record, self._clock()
+        wanted = plan.pending(request, record, known.digest, commit)
         if record.active and record.spec:
-            try:
-                pipeline = self._pipeline(record.spec)
-            except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
-                return plan.fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), seen, now)
-            return plan.advance(self._context(request, record, record.spec, pipeline), request, record, seen, now)
-        if known.problems:
-            return plan.refuse_request(request, record, known.problems, seen, now)
-        wanted = plan.pending(request, record, known.digest)
+            if cause := plan.replacement(request, record, wanted):
+                return plan.fail(request, record, cause, seen, now, "Cancelled")
+            return self._advance(request, plan.overlap(request, record, wanted, now, known.digest), record.spec, seen)
         if wanted and not request.suspend:
             return self._begin(known, wanted, seen)
-        return plan.settle(request, plan.skip(request, record, known.digest), seen)
+        return plan.settle(request, plan.skip(request, record, known.digest, commit), seen)
+
+    def _advance(self, request: Request, record: Record, spec: RunSpec, seen: Observed) -> Decision:
+        try:
+            pipeline = self._projects.pipeline(request, spec)
+        except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
+            cause = Cause(invalid.reason, "; ".join(invalid.problems))
+            return plan.fail(request, record, cause, seen, self._clock())
+        seen = self._projects.standing(seen, pipeline, record)
+        return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
         """Resolve the commit once and open the first step; or record why the project can't run."""
-        request, now, commit = known.request, self._clock(), ""
+        request, now, commit = plan.asked(known.request, wanted), self._clock(), ""
         try:
-            commit = self._source.resolve(request.repository, request.ref)
-            self._source.publish(request.repository, commit)
-            tree, pipeline = self._project(request.repository, commit, request.path)
-            spec = self._spec(request, commit, tree)
+            self._archive.retire(request, known.record)
+            if request.rerun:
+                spec = self._projects.again(request, known.record, seen)
+                commit, pipeline = spec.commit, self._projects.pipeline(request, spec)
+            else:
+                commit = wanted.commit if wanted.cause == "Polled" else self._poller.resolve(request)
+                spec, pipeline = self._projects.at(request, commit)
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
             record = replace(record, problems=(*record.problems, *context.renamed()))
+            self._archive.begin(request, record)
         except errors.Invalid as invalid:
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
-        return plan.advance(context, request, record, seen, now)
-
-    def _spec(self, request: Request, commit: str, tree: str) -> RunSpec:
-        return RunSpec(
-            repository=request.repository,
-            commit=commit,
-            path=request.path,
-            tree=tree,
-            image=request.image or self._policy.image,
-            project_name=request.project_name,
-            env=request.env,
-            deadline=request.deadline,
-        )
-
-    def _pipeline(self, spec: RunSpec) -> Pipeline:
-        self._source.publish(spec.repository, spec.commit)
-        return self._project(spec.repository, spec.commit, spec.path)[1]
-
-    def _read_project(self, repository: str, commit: str, path: str) -> tuple[str, Pipeline]:
-        tree = self._source.read(repository, commit, path)
-        return tree.digest, project.load(tree)
+        return plan.advance(context, request, record, self._projects.standing(seen, pipeline, record), now)
 
     def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
         return RunContext(
@@ -192,11 +199,12 @@ class Reconciler:
 
     # --- what is written ---------------------------------------------------------------------------
 
-    def _inherit(self, request: Request, record: Record) -> None:
-        """Let a run of a part of the project begin with the artifacts of the run that it goes on from."""
-        if record.active and record.spec and record.spec.base:
-            base = layout.artifacts(request.name, request.uid, record.spec.base)
-            self._volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
+    def _with_room(self, error: errors.Transient | errors.NotYet) -> errors.Transient | errors.NotYet:
+        """Give an error that a full volume has led to with how full it is, and what helps."""
+        if not isinstance(error, errors.Transient) or error.reason != VOLUME_FULL:
+            return error
+        free = self._volume.room()
+        return errors.Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
 
     def _manifest(self, request: Request, record: Record) -> Object:
         return records.manifest(request.name, request.uid, self._policy.namespace, record)
@@ -204,7 +212,8 @@ class Reconciler:
     def _keep(self, known: _Known, decision: Decision, data: Mapping[str, str]) -> None:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
         if decision.outcome:
-            self._keep_run(known.request, decision.record)
+            self._archive.end(known.request, decision.record)
+            repeat.keep(self._volume, known.request, decision.record)
         if not known.status or known.status.get("data") != data:
             self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
 
@@ -235,20 +244,6 @@ class Reconciler:
         except errors.Invalid as taken:
             self._actor.carry_out(request, [plan.Emit("record-taken", "Warning", "NameTaken", taken.problems[0])])
             raise errors.NotYet(TAKEN_DELAY, taken.problems[0]) from taken
-
-    def _keep_run(self, request: Request, record: Record) -> None:
-        run = {
-            "request": request.name,
-            "run": record.run,
-            "spec": asdict(record.spec) if record.spec else {},
-            "stages": {name: asdict(stage) for name, stage in record.stages.items()},
-            "outcome": record.history[0].outcome,
-            "reason": record.reason,
-            "message": record.message,
-            "started": record.started,
-            "finished": record.finished,
-        }
-        self._volume.keep_run(layout.run(request.name, request.uid, record.run) / "run.json", run)
 
     def _tidy(self, request: Request, decision: Decision, seen: Observed) -> None:
         kept = plan.kept_runs(decision.record, request.keep_runs, seen)

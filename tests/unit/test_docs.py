@@ -164,7 +164,6 @@ def test_every_key_of_a_request_is_explained_and_none_is_invented() -> None:
 def test_keys_that_are_refused_as_not_there_yet_are_in_the_readme() -> None:
     missing = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What does not exist yet")[2]
     assert {key for key in request.NOT_YET if f"`{key}`" not in missing} == set()
-    assert {key for _, key in from_ini.NOT_YET if f"`{key}`" not in missing} == set()
 
 
 def sections(heading: str) -> set[tuple[str, str]]:

@@ -11,7 +11,15 @@ from typing import TypeVar
 from controller.adapters.git import faults
 from controller.adapters.git.address import place
 from controller.adapters.git.command import Failed, Limits, TimedOut, TooLarge
-from controller.adapters.git.files import make_folder, partial, put, sweep_partials, sync_folder, write_synced
+from controller.adapters.git.files import (
+    make_folder,
+    mark_used,
+    partial,
+    put,
+    sweep_partials,
+    sync_folder,
+    write_synced,
+)
 from controller.adapters.git.locks import Locks
 from controller.adapters.git.mirror import Mirrors, too_large
 from controller.adapters.git.settings import GitSettings
@@ -75,10 +83,11 @@ class Checkouts:
             return False
 
     def publish(self, url: str, commit: str) -> None:
-        """Have the checkout there, whole. Raises Invalid, Transient, NotYet."""
+        """Have the checkout there, whole, and in use. Raises Invalid, Transient, NotYet."""
+        target = self.path(url, commit)
+        mark_used(target)
         if self.complete(url, commit):
             return
-        target = self.path(url, commit)
         make_folder(target.parent)
         with self._locks.hold(target.parent / ".lock", place(url)):
             if not self.complete(url, commit):

@@ -11,7 +11,7 @@ from pathlib import Path
 from controller.adapters.git import faults
 from controller.adapters.git.address import place
 from controller.adapters.git.command import Failed, Limits, Runner, TimedOut, TooLarge
-from controller.adapters.git.files import discard, make_folder, partial, put, sweep_partials
+from controller.adapters.git.files import discard, make_folder, mark_used, partial, put, sweep_partials
 from controller.adapters.git.locks import Locks, Slots
 from controller.adapters.git.settings import GitSettings
 from controller.core import layout
@@ -71,6 +71,7 @@ class Mirrors:
 
         Raises Invalid (RefNotFound where the remote does not have it either), Transient, NotYet.
         """
+        mark_used(self.folder(url))
         commit = self.commit(url, name)
         if commit:
             return commit
@@ -117,6 +118,7 @@ class Mirrors:
     def _held(self, url: str) -> AbstractContextManager[None]:
         path = self.folder(url)
         make_folder(path.parent)
+        mark_used(path)
         return self._locks.hold(path.with_suffix(".lock"), place(url))
 
     def _update(self, url: str) -> None:

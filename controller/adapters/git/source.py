@@ -1,6 +1,7 @@
 """The reconciler's Source, on git: resolve, publish, read."""
 
 import difflib
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.snapshot import Snapshot, look, take
 from controller.adapters.git.submodules import entries, submodules
-from controller.adapters.git.tree import Reading, inside, read
+from controller.adapters.git.tree import Reading, fingerprint, inside, read, texts
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials, ProjectTree
@@ -70,6 +71,13 @@ class Git:
                 raise unknown_ref(repository, refs, ref)
             return commit
 
+    def published(self, repository: str, commit: str) -> bool:
+        """Tell whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
+        self._check(repository)
+        _check_commit(commit)
+        with _translated(repository):
+            return self._checkouts.complete(repository, commit)
+
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Have the checkout of `commit`, submodules included, on the volume, complete.
 
@@ -86,26 +94,28 @@ class Git:
 
         Raises Invalid (PathNotFound, RepositoryTooLarge), Transient (NotPublished).
         """
-        self._check(repository)
-        _check_commit(commit)
-        check_path(path)
-        with _translated(repository):
-            if not self._checkouts.complete(repository, commit):
-                raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
-            root = self._checkouts.path(repository, commit)
-            project = _project(root, path)
-            digest = self._digest(repository, commit, project.relative_to(root).as_posix(), path)
-            found = read(Reading(root, project, self._settings.max_files, self._settings.max_text))
+        with self._open(repository, commit, path) as reading:
+            inner = reading.project.relative_to(reading.root).as_posix()
+            digest = self._digest(repository, commit, inner, path)
+            found = read(reading)
             warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
         return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings, path)
 
     def texts(self, repository: str, commit: str, path: str, files: Iterable[str]) -> Mapping[str, bytes]:
-        """Give further files of the project by their names below it; those that are not there are left out."""
-        raise NotImplementedError
+        """Give further files of the project by their names below it; those that are not there are left out.
+
+        Raises Invalid (InvalidProject where one is too large, and as `read`), Transient (NotPublished).
+        """
+        with self._open(repository, commit, path) as reading:
+            return texts(reading, files)
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
-        """Give a digest of the content of files and folders below the project: equal for equal content."""
-        raise NotImplementedError
+        """Give a digest of the content of files and folders below the project: equal for equal content.
+
+        Raises Invalid (as `read`), Transient (NotPublished).
+        """
+        with self._open(repository, commit, path) as reading:
+            return fingerprint(reading, names, self._settings.max_bytes)
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
@@ -116,6 +126,18 @@ class Git:
         self._check(found.url)
         with _translated(found.url):
             return take(self._mirrors, found)
+
+    @contextmanager
+    def _open(self, repository: str, commit: str, path: str) -> Iterator[Reading]:
+        """Give a reading of the project in folder `path` of a published checkout."""
+        self._check(repository)
+        _check_commit(commit)
+        check_path(path)
+        with _translated(repository):
+            if not self._checkouts.complete(repository, commit):
+                raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
+            root = self._checkouts.path(repository, commit)
+            yield Reading(root, _project(root, path), self._settings.max_files, self._settings.max_text)
 
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)
@@ -199,5 +221,6 @@ def _translated(repository: str) -> Iterator[None]:
         line = f"{place(repository)}: its mirror on the shared volume can't be worked with; it is tried again"
         raise Transient("GitFailed", line) from error
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         line = f"shared volume: {os.strerror(error.errno or 0)}: check that it is mounted, writable and not full"
-        raise Transient("VolumeFailed", line) from error
+        raise Transient("VolumeFull" if full else "VolumeFailed", line) from error

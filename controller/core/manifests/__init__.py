@@ -1,10 +1,12 @@
-"""Pipeline + run -> Job, Deployment, Service, Ingress: the exact objects that are applied.
+"""Pipeline + run -> Job, Deployment, Service, Ingress; request -> CronJob: the exact objects that are applied.
 
 Every name, label and value follows from the arguments, so that any pass of any controller makes the same objects. Each
 object carries a digest of what it was made from: equal digests mean that nothing it depends on has changed.
 """
 
+from controller.core.manifests.build import build
 from controller.core.manifests.context import RunContext
+from controller.core.manifests.cronjob import cronjob
 from controller.core.manifests.objects import (
     deployment,
     event,
@@ -17,6 +19,8 @@ from controller.core.manifests.objects import (
 
 __all__ = [
     "RunContext",
+    "build",
+    "cronjob",
     "deployment",
     "event",
     "job",

@@ -9,7 +9,6 @@ import yaml
 
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext, metadata, selector
 from controller.core.model import Batch, Object, Service, Stage
@@ -19,26 +18,16 @@ TRAVEL_SECONDS = 2  # until a ready pod's address has reached the nodes (kube-pr
 
 
 def job(context: RunContext, stage: Stage) -> Object:
-    """Give the Job of a batch stage.
-
-    Disruptions don't use up retries, and the launcher's own failures (exit code 121) are not tried again
-    (KEP-3329, podFailurePolicy: the first rule that matches decides, and a condition's status must be written out).
-    """
+    """Give the Job of a batch stage."""
     if not isinstance(stage.work, Batch):
         raise TypeError(f"{stage.name} is a service stage: it has no Job")
-    own_failure = {"containerName": names.STAGE_CONTAINER, "operator": "In", "values": [LAUNCHER_FAILED]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata(context, context.job_name(stage.name), stage),
         "spec": {
             "backoffLimit": stage.work.retries,
-            "podFailurePolicy": {
-                "rules": [
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    {"action": "FailJob", "onExitCodes": own_failure},
-                ]
-            },
+            "podFailurePolicy": pod.failure_policy(),
             "template": pod.template(context, stage),
         },
     }
@@ -47,7 +36,7 @@ def job(context: RunContext, stage: Stage) -> Object:
 def deployment(context: RunContext, stage: Stage) -> Object:
     """Give the Deployment of a service stage, marked with the digest of all that it depends on."""
     digest = digest_of(_deployment(context.unversioned(stage.name), stage, ""))
-    return _stamped(_deployment(context, stage, digest), digest)
+    return stamped(_deployment(context, stage, digest), digest)
 
 
 def _deployment(context: RunContext, stage: Stage, digest: str) -> Object:
@@ -102,7 +91,7 @@ def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
             "ports": [{"name": pod.PORT_NAME, "port": work.port, "targetPort": pod.PORT_NAME, "protocol": "TCP"}],
         },
     }
-    return _stamped(manifest, digest_of(manifest))
+    return stamped(manifest, digest_of(manifest))
 
 
 def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
@@ -123,11 +112,12 @@ def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
     }
     annotations = {"nginx.ingress.kubernetes.io/rewrite-target": "/$2", **dict(policy.annotations)}
     manifest["metadata"]["annotations"] = annotations
-    return _stamped(manifest, digest_of(manifest))
+    return stamped(manifest, digest_of(manifest))
 
 
-def _stamped(manifest: Object, digest: str) -> Object:
-    annotations = {**manifest["metadata"].get("annotations", {}), names.DIGEST: digest}
+def stamped(manifest: Object, digest: str = "") -> Object:
+    """Give a manifest that says what it was made from: this digest, else its own."""
+    annotations = {**manifest["metadata"].get("annotations", {}), names.DIGEST: digest or digest_of(manifest)}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 

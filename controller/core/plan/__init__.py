@@ -1,7 +1,8 @@
 """What should happen next, as a pure function of what is recorded and what is observed.
 
-`pending` says what asks for a run, `start` records it, `advance` carries the active run on, `fail` ends it for a cause
-outside its stages, `settle` keeps what was released. Each gives a Decision: the record to write first, then the
+`pending` says what asks for a run, `start` records it, `overlap` says what of it waits for the active run, `advance`
+carries that on, `fail` ends it for a cause outside its stages, `settle` keeps what was released, `keep_schedule` the
+CronJob. Each gives a Decision: the record to write first, then the
 actions. Deciding twice on the same observation gives the same decision; a decision whose actions were all carried out
 leads to one without actions.
 """
@@ -9,35 +10,50 @@ leads to one without actions.
 from controller.core.plan.decision import (
     Action,
     Apply,
+    Build,
     Create,
     Decision,
     Delete,
     Emit,
+    Missing,
     Observed,
+    Publish,
     Refusal,
 )
+from controller.core.plan.overlap import overlap, replacement
 from controller.core.plan.run import advance, fail
+from controller.core.plan.schedule import keep_schedule
+from controller.core.plan.select import repeated
 from controller.core.plan.settle import kept_runs, settle
-from controller.core.plan.trigger import Pending, pending, refuse, refuse_request, skip, start, stumble
+from controller.core.plan.trigger import Pending, asked, pending, refuse, refuse_request, skip, start, stumble, told
 
 __all__ = [
     "Action",
     "Apply",
+    "Build",
     "Create",
     "Decision",
     "Delete",
     "Emit",
+    "Missing",
     "Observed",
     "Pending",
+    "Publish",
     "Refusal",
     "advance",
+    "asked",
     "fail",
+    "keep_schedule",
     "kept_runs",
+    "overlap",
     "pending",
     "refuse",
     "refuse_request",
+    "repeated",
+    "replacement",
     "settle",
     "skip",
     "start",
     "stumble",
+    "told",
 ]

@@ -1,8 +1,13 @@
-"""Part of a project: one stage, or a stage and all that comes after it, with the artifacts of an earlier run."""
+"""A run that is not the whole project at its newest commit.
+
+It is one stage, or a stage and all that comes after it, with the artifacts of an earlier run; or an earlier run again.
+"""
+
+from dataclasses import replace
 
 from controller.core import checks
 from controller.core.errors import Invalid
-from controller.core.model import Pipeline, Request, Service, StageRecord
+from controller.core.model import Pipeline, Request, RunSpec, Service, StageRecord
 
 
 def chosen(request: Request, pipeline: Pipeline, earlier: int) -> dict[str, StageRecord]:
@@ -27,6 +32,12 @@ def chosen(request: Request, pipeline: Pipeline, earlier: int) -> dict[str, Stag
         for number, step in enumerate(pipeline.steps)
         for name in step
     }
+
+
+def repeated(request: Request, spec: RunSpec) -> RunSpec:
+    """Give what a run of `request` is started with that repeats the run of `spec`: all of it, with what is set anew."""
+    parameters = dict(spec.parameters) | dict(request.parameters)
+    return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun)
 
 
 def _is_reused(pipeline: Pipeline, distance: int, name: str, wanted: str) -> bool:

@@ -16,6 +16,7 @@ from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.record import one_line
 
 INVALID_REQUEST = "InvalidRequest"
+NOTHING = ("Superseded", "Skipped")  # outcomes of what changed nothing
 _GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it anew"
 
 
@@ -77,7 +78,7 @@ def _lost(record: Record, seen: Observed) -> bool:
 
 def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:
     last = next(
-        (past for past in record.history if past.outcome != "Superseded" and past.reason != INVALID_REQUEST), None
+        (past for past in record.history if past.outcome not in NOTHING and past.reason != INVALID_REQUEST), None
     )
     if record.phase == "Invalid" and record.reason == INVALID_REQUEST:
         record = replace(record, problems=())

@@ -5,32 +5,46 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
-from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec
+from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec, StageRecord
 from controller.core.plan.decision import Decision, Emit, Observed
 from controller.core.plan.select import chosen
 from controller.core.plan.settle import INVALID_REQUEST, settle
 from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 
+NO_COMMIT = "none"  # what `ref` was when it was no commit
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Why a run should start: Created, Changed or Triggered (`trigger`: the annotation's value)."""
+    """Why a run should start: Created, Changed, Polled, or Triggered (`trigger`: the annotation's value)."""
 
     cause: str
     trigger: str = ""
+    commit: str = ""  # what `ref` is by now, as far as anybody looked
 
 
-def pending(request: Request, record: Record, digest: str) -> Pending | None:
+def pending(request: Request, record: Record, digest: str, commit: str = "") -> Pending | None:
     """Give what asks for a run of `request` (whose digest is given) beyond what `record` has handled; None: nothing.
 
-    One run handles all that is pending when it is recorded.
+    `commit` is what `ref` was when `poll` last looked, "" where it did not. The first one is only taken note of: a
+    commit has to move, if only back, to ask for something. One run handles all that is pending when it is recorded.
     """
     trigger = _unhandled(request, record)
     if trigger:
-        return Pending("Triggered", trigger)
+        return Pending("Triggered", trigger, commit)
     if not record.request_digest:
-        return Pending("Created") if request.run_on_create else None
-    return Pending("Changed") if record.request_digest != digest else None
+        return Pending("Created", commit=commit) if request.run_on_create else None
+    if digest and record.request_digest != digest:
+        return Pending("Changed", commit=commit)
+    moved = request.poll and commit and record.poll_commit and commit != record.poll_commit
+    return Pending("Polled", commit=commit) if moved else None
+
+
+def asked(request: Request, wanted: Pending) -> Request:
+    """Give the request without what goes with a trigger, if it is not that trigger which asks for the run."""
+    if wanted.trigger and wanted.trigger == request.trigger:
+        return request
+    return replace(request, resume="", only="", parameters=(), rerun=0)
 
 
 def _unhandled(request: Request, record: Record) -> str:
@@ -38,33 +52,26 @@ def _unhandled(request: Request, record: Record) -> str:
     return fresh or record.queued
 
 
-def absorb(request: Request, record: Record, digest: str) -> Record:
-    """Give the record with all that is pending marked as handled (a run begins, or it is suspended or refused)."""
+def absorb(request: Request, record: Record, digest: str, commit: str = "") -> Record:
+    """Give the record with all that is pending marked as handled (a run begins, or it is suspended or refused).
+
+    `commit` is what `ref` is now, "" where nobody looked.
+    """
     trigger = _unhandled(request, record)
     handled = (*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled
-    return replace(record, handled=handled, queued="", request_digest=digest or record.request_digest)
-
-
-def skip(request: Request, record: Record, digest: str) -> Record:
-    """Give the record with what is pending handled by doing nothing (suspended; or created to wait for a trigger)."""
-    trigger = _unhandled(request, record)
-    return replace(absorb(request, record, digest), finished_trigger=trigger or record.finished_trigger)
-
-
-def queue(request: Request, record: Record) -> Record:
-    """Give an active run's record with the newest trigger waiting; one that waited before it is Superseded."""
-    fresh = request.trigger
-    if not fresh or fresh in record.handled or fresh == record.queued:
-        return record
-    if not record.queued:
-        return replace(record, queued=fresh)
-    superseded = PastRun(run=0, outcome="Superseded", trigger=record.queued)
     return replace(
         record,
-        queued=fresh,
-        handled=(*record.handled, record.queued)[-HANDLED_LIMIT:],
-        history=remember(record, superseded),
+        handled=handled,
+        queued="",
+        request_digest=digest or record.request_digest,
+        poll_commit=commit or record.poll_commit,
     )
+
+
+def skip(request: Request, record: Record, digest: str, commit: str = "") -> Record:
+    """Give the record with what is pending handled by doing nothing (suspended; or created to wait for a trigger)."""
+    trigger = _unhandled(request, record)
+    return replace(absorb(request, record, digest, commit), finished_trigger=trigger or record.finished_trigger)
 
 
 def remember(record: Record, past: PastRun) -> tuple[PastRun, ...]:
@@ -96,19 +103,20 @@ def start(
     Raises Invalid where the request wants a part of the project that is not there.
     """
     partial = bool(request.only or request.resume)
+    earlier = spec.rerun or record.run
     return replace(
-        absorb(request, record, digest),
+        absorb(request, record, digest, "" if spec.rerun else spec.commit),
         phase="Running",
         reason="Started",
         message=f"run {record.run + 1} of commit {spec.commit[:12]} has started",
         problems=pipeline.warnings,
         run=record.run + 1,
         step=0,
-        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=record.run if partial else 0),
+        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=earlier if partial else 0),
         ref=request.ref or "HEAD",
         started=times.text(now),
         finished="",
-        stages=chosen(request, pipeline, record.run),
+        stages={item.name: StageRecord() for item in spec.environments} | chosen(request, pipeline, earlier),
     )
 
 
@@ -123,13 +131,15 @@ def refuse(
 ) -> Decision:
     """Record that nothing can start: the request or its project is invalid. What was pending counts as handled.
 
-    An invalid request has no digest (""): mending it is a change, or its creation.
+    An invalid request has no digest (""): mending it is a change, or its creation. A `ref` that is nothing yet moves
+    when it gets to be something; what a repeated run ran says nothing about `ref`.
     """
     trigger = _unhandled(request, record)
+    met = commit or (NO_COMMIT if digest and not record.poll_commit else "")
     told = _invalid(record, problems, reason)
     message = told.message
     record = replace(
-        absorb(request, told, digest),
+        absorb(request, told, digest, "" if request.rerun else met),
         finished_trigger=trigger or record.finished_trigger,
         history=remember(
             record,
@@ -163,6 +173,17 @@ def refuse_request(
     if told and not _unhandled(request, record):
         return replace(settle(request, record, seen), record=wanted)
     return refuse(request, record, problems, INVALID_REQUEST, now)
+
+
+def told(decision: Decision, poll_problem: str) -> Decision:
+    """Give the decision with why the last look at `ref` failed, "" if it did not. Nothing else changes by it."""
+    if decision.record.poll_problem == poll_problem:
+        return decision
+    record = replace(decision.record, poll_problem=poll_problem)
+    if not poll_problem:
+        return replace(decision, record=record)
+    news = Emit(f"poll-{poll_problem}", "Warning", "PollFailed", poll_problem)
+    return replace(decision, record=record, actions=(*decision.actions, news))
 
 
 def stumble(record: Record, phase: Phase, reason: str, message: str) -> Record:

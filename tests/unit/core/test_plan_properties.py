@@ -29,6 +29,8 @@ FAULTS = (
     NotYet(5.0, "git is busy"),
     Invalid("RefNotFound", ["ref: no branch main"]),
 )
+KEYS = ("env", "suspend", "keep_runs", "deadline", "run_on_create", "poll", "schedule")
+OVERLAPS = ("queue", "replace", "skip")
 STEPS = st.lists(st.integers(1, 2), min_size=1, max_size=4)
 REQUEST = st.sampled_from(REQUESTS)
 ANY = st.integers(0, 1000)
@@ -82,10 +84,27 @@ class Story(RuleBasedStateMachine):
         self.triggers += 1
         self._ask(name, trigger=f"t{self.triggers}")
 
-    @rule(name=REQUEST, key=st.sampled_from(["env", "suspend", "keep_runs", "deadline", "run_on_create"]), value=ANY)
+    @rule(name=REQUEST, key=st.sampled_from(KEYS), value=ANY)
     def change(self, name: str, key: str, value: int) -> None:
-        choices = {"env": "12", "suspend": ["true", "false"], "keep_runs": "1x", "deadline": ["1h", "9m"]}
+        choices = {
+            "env": "12",
+            "suspend": ["true", "false"],
+            "keep_runs": "1x",
+            "deadline": ["1h", "9m"],
+            "poll": ["30s", "10m"],
+            "schedule": ["@daily", "nonsense"],
+        }
         self.asked[name] = {**self.asked[name], key: choices.get(key, ["true", "false"])[value % 2]}
+        self._ask(name)
+
+    @rule(name=REQUEST, run=st.integers(1, 4))
+    def repeat(self, name: str, run: int) -> None:
+        self.triggers += 1
+        self._ask(name, trigger=f"t{self.triggers}", at_rerun=f"t{self.triggers} {run}")
+
+    @rule(name=REQUEST, how=st.sampled_from(OVERLAPS))
+    def overlap(self, name: str, how: str) -> None:
+        self.asked[name] = {**self.asked[name], "on_overlap": how}
         self._ask(name)
 
     @rule(name=REQUEST)
@@ -161,6 +180,10 @@ class Story(RuleBasedStateMachine):
     @rule(kinds=st.sets(st.sampled_from(KINDS)))
     def hear(self, kinds: set[str]) -> None:
         self.world.cluster.sync(*kinds)
+
+    @rule(head=ANY)
+    def push_back(self, head: int) -> None:
+        self.world.source.head = head % (len(self.world.source.commits) + 1)
 
     @rule(fault=st.sampled_from([None, *FAULTS]))
     def git(self, fault: Exception | None) -> None:

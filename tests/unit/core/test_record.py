@@ -1,6 +1,7 @@
 """The record survives its way through a ConfigMap, whatever is in it."""
 
-from dataclasses import fields
+import json
+from dataclasses import asdict, fields
 from typing import Any, get_args
 
 from hypothesis import given
@@ -49,6 +50,8 @@ def specs() -> st.SearchStrategy[RunSpec]:
         deadline=st.none() | NUMBER,
         trigger=LINE,
         cause=WORD,
+        parameters=pairs,
+        rerun=NUMBER,
     )
 
 
@@ -74,12 +77,25 @@ def records() -> st.SearchStrategy[Record]:
         release_run=NUMBER,
         release_commit=WORD,
         history=st.lists(pasts(), max_size=3).map(tuple),
+        poll_commit=WORD,
+        poll_problem=LINE,
+        schedule_problem=LINE,
     )
 
 
 @given(records())
 def test_a_record_reads_back_as_it_was_written(kept: Record) -> None:
     assert record.from_data(record.to_data(kept), kept.request_uid) == kept
+
+
+@given(specs())
+def test_what_a_run_was_started_with_reads_back_from_its_own_file(spec: RunSpec) -> None:
+    assert record.spec_from(json.loads(json.dumps(asdict(spec)))) == spec
+
+
+@given(st.dictionaries(st.sampled_from([field.name for field in fields(RunSpec)]) | WORD, st.none() | NUMBER | WORD))
+def test_a_file_that_another_version_wrote_is_none_or_one(kept: dict[str, Any]) -> None:
+    assert isinstance(record.spec_from(kept), RunSpec | None)
 
 
 @given(records())

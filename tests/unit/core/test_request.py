@@ -1,5 +1,6 @@
 """What a request's ConfigMap may say."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -47,11 +48,22 @@ def test_every_key_is_read() -> None:
         "suspend": "true",
         "image": "python:3.12-slim",
         "project-name": "iris-staging",
-        "on-overlap": "queue",
+        "on-overlap": "skip",
+        "schedule": "0 6 * * 1-5",
+        "time-zone": "Europe/Paris",
+        "poll": "5m",
+        "git-secret": "git",
+        "index-secret": "index",
+        "pod-template": "gpu.nodes",
         "env.B": "2",
         "env.A": "",
     }
-    annotations = {"coachwork.io/trigger": "now 1", "coachwork.io/cancel": "4"}
+    annotations = {
+        "coachwork.io/trigger": "now 1",
+        "coachwork.io/cancel": "4",
+        "coachwork.io/set": 'now 1 {"B": "", "ALPHA": "0.1"}',
+        "coachwork.io/rerun": "now 1 12",
+    }
     assert parse(configmap(data, annotations=annotations)) == Request(
         name="iris",
         uid="u1",
@@ -67,6 +79,15 @@ def test_every_key_is_read() -> None:
         env=(("A", ""), ("B", "2")),
         trigger="now 1",
         cancel="4",
+        on_overlap="skip",
+        schedule="0 6 * * 1-5",
+        time_zone="Europe/Paris",
+        poll=300,
+        git_secret="git",
+        index_secret="index",
+        pod_template="gpu.nodes",
+        parameters=(("ALPHA", "0.1"), ("B", "")),
+        rerun=12,
     )
 
 
@@ -87,17 +108,29 @@ def test_all_problems_are_told_at_once() -> None:
     assert sorted(starts) == ["env.PATH", "keep-runs", "metadata.name", "ref", "refs", "repository", "suspend"]
 
 
-@pytest.mark.parametrize("key", ["poll", "schedule", "time-zone", "git-secret", "index-secret", "pod-template"])
-def test_keys_that_are_not_built_yet_are_refused_with_a_remedy(key: str) -> None:
-    (line,) = problems(configmap({"repository": URL, key: "x"}))
-    assert line.startswith(f"{key}: not supported yet: ")
+@pytest.mark.parametrize("key", ["git-secret", "index-secret", "pod-template"])
+@pytest.mark.parametrize("name", ["My_Secret", "a b", "-a", "a..b", "x" * 254, "a/b"])
+def test_names_that_no_object_can_have_are_refused(key: str, name: str) -> None:
+    (line,) = problems(configmap({"repository": URL, key: name}))
+    assert line.startswith(f"{key}: expected an object's name")
 
 
-@pytest.mark.parametrize("value", ["replace", "skip"])
-def test_other_overlaps_are_not_supported_yet(value: str) -> None:
-    assert problems(with_(on_overlap=value)) == (
-        f"on-overlap: {value} is not supported yet: write queue, or remove the key",
-    )
+@pytest.mark.parametrize("value", ["queue", "replace", "skip"])
+def test_all_ways_of_overlapping_are_taken(value: str) -> None:
+    assert parse(with_(on_overlap=value)).on_overlap == value
+
+
+def test_another_way_of_overlapping_is_refused() -> None:
+    assert problems(with_(on_overlap="wait")) == ('on-overlap: expected queue, replace or skip, got "wait"',)
+
+
+@pytest.mark.parametrize("value", ["9s", "1s", "soon", ""])
+def test_looking_too_often_is_refused(value: str) -> None:
+    assert problems(with_(poll=value))[0].startswith("poll: expected ")
+
+
+def test_a_time_zone_needs_a_schedule() -> None:
+    assert problems(with_(time_zone="Europe/Paris")) == ("time-zone: goes with schedule: add one, or remove it",)
 
 
 def test_an_unknown_key_is_told_with_the_nearest_known_one() -> None:
@@ -146,6 +179,19 @@ def test_plain_addresses_are_taken(url: str) -> None:
         "/srv/s3cret",
         "../s3cret",
         "host:s3cret",
+        "SSH://git@host/s3cret",
+        "git+ssh://git@host/s3cret",
+        "ssh://git:s3cret@host/a",
+        "ssh://host/s3cret",
+        "ssh://git@-s3cret/a",
+        "ssh://git@s3cret",
+        "ssh://-s3cret@host/a",
+        "ssh://git@host/a?s3cret",
+        "-s3cret@host:a",
+        "git@-s3cret:a",
+        "git@host://s3cret",
+        "git@host::s3cret",
+        "git:s3cret@host:a",
         "https://host/" + "s3cret" * 400,
         "https://h\u00f6st/s3cret",
         "\x00s3cret",
@@ -157,9 +203,18 @@ def test_other_addresses_are_refused_and_never_repeated(url: str) -> None:
     assert "s3cret" not in line
 
 
-@pytest.mark.parametrize("url", ["ssh://git@github.com/a/b", "git@github.com:a/b.git", "SSH://git@host/a"])
-def test_ssh_is_told_to_come_later(url: str) -> None:
-    assert "not supported yet" in problems(configmap({"repository": url}))[0]
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ssh://git@github.com/a/b",
+        "git@github.com:a/b.git",
+        "ssh://git@host:2222/~/a",
+        "git@host:/srv/a",
+        "ssh://g@[::1]/a",
+    ],
+)
+def test_addresses_over_ssh_are_taken_in_both_forms(url: str) -> None:
+    assert parse(configmap({"repository": url})).repository == url
 
 
 @pytest.mark.parametrize("ref", ["main", "feature/a-b", "v1.0", "refs/tags/v1", "0a1b2c3", "HEAD", "größe", "a@b", ""])
@@ -239,6 +294,44 @@ def test_annotations_are_short_and_printable(key: str, value: Any) -> None:
     assert line == f"annotation {key}: expected at most 256 printable characters"
 
 
+def wishing(**wishes: str) -> dict[str, Any]:
+    """Give a request whose trigger is `t 1`, with these annotations."""
+    return configmap(annotations={"coachwork.io/trigger": "t 1", **{f"coachwork.io/{k}": v for k, v in wishes.items()}})
+
+
+@pytest.mark.parametrize(("key", "wish"), [("set", '{"A": "1"}'), ("set", "nonsense"), ("rerun", "3"), ("rerun", "x")])
+@pytest.mark.parametrize("trigger", ["t", "t 2", ""])
+def test_a_wish_of_another_trigger_is_not_read(key: str, wish: str, trigger: str) -> None:
+    request = parse(wishing(**{key: f"{trigger} {wish}"}))
+    assert (request.parameters, request.rerun) == ((), 0)
+
+
+@pytest.mark.parametrize("wish", ["A=1", "[]", '{"A": 1}', '{"A": {}}', '{"A": "1", "A": "2"}', "{" * 9000])
+def test_parameters_that_are_no_mapping_to_text_are_refused(wish: str) -> None:
+    (line,) = problems(wishing(set=f"t 1 {wish}"))
+    assert line.startswith('annotation coachwork.io/set: expected TRIGGER {"NAME": "value"}')
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [({"PATH": "s3cret"}, '"PATH"'), ({"A-B": "s3cret"}, '"A-B"'), ({"A": "s3cret\0"}, '"A"')]
+)
+def test_parameters_that_no_variable_can_be_are_refused_without_their_values(given: dict[str, str], named: str) -> None:
+    (line,) = problems(wishing(set=f"t 1 {json.dumps(given)}"))
+    assert named in line
+    assert "s3cret" not in line
+
+
+def test_parameters_are_bounded_in_all() -> None:
+    (line,) = problems(wishing(set=f't 1 {{"A": "{"x" * 20_000}"}}'))
+    assert line == "annotation coachwork.io/set: expected at most 16384 printable characters"
+
+
+@pytest.mark.parametrize("wish", ["0", "-1", "x", "1.0", "٣", "1234567890"])
+def test_a_run_to_repeat_is_a_run_s_number(wish: str) -> None:
+    (line,) = problems(wishing(rerun=f"t 1 {wish}"))
+    assert line.startswith("annotation coachwork.io/rerun: expected TRIGGER RUN")
+
+
 @pytest.mark.parametrize("data", [5, [], {}])
 def test_without_data_the_repository_is_missing(data: Any) -> None:
     assert any(line.startswith("repository: missing") for line in problems(configmap(data)))
@@ -251,7 +344,16 @@ def test_binary_data_and_numbers_are_problems() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"ref": "x"}, {"path": "x"}, {"image": "x"}, {"project_name": "x"}, {"env": (("A", "1"),)}, {"repository": "x"}],
+    [
+        {"ref": "x"},
+        {"path": "x"},
+        {"image": "x"},
+        {"project_name": "x"},
+        {"env": (("A", "1"),)},
+        {"repository": "x"},
+        {"index_secret": "x"},
+        {"pod_template": "x"},
+    ],
 )
 def test_the_digest_changes_with_what_changes_what_runs(change: dict[str, Any]) -> None:
     request = parse(configmap())
@@ -261,7 +363,22 @@ def test_the_digest_changes_with_what_changes_what_runs(change: dict[str, Any]) 
 def test_the_digest_stays_when_nothing_else_would_run() -> None:
     request = parse(configmap())
     other = replace(
-        request, name="b", uid="2", suspend=True, keep_runs=9, deadline=5, run_on_create=False, trigger="1", cancel="2"
+        request,
+        name="b",
+        uid="2",
+        suspend=True,
+        keep_runs=9,
+        deadline=5,
+        run_on_create=False,
+        trigger="1",
+        cancel="2",
+        schedule="@daily",
+        time_zone="UTC",
+        poll=60,
+        on_overlap="replace",
+        git_secret="g",
+        parameters=(("A", "1"),),
+        rerun=3,
     )
     assert digest(request) == digest(other)
 
@@ -283,6 +400,9 @@ keys = st.sampled_from(
         "suspend",
         "on-overlap",
         "poll",
+        "schedule",
+        "time-zone",
+        "git-secret",
     ]
 )
 

@@ -1,0 +1,105 @@
+"""The CronJob of a request's schedule: for each slot a Job whose one pod triggers the request and waits for the run.
+
+The slot's id is the Job's name: the CronJob controller names it REQUEST-MINUTES after the scheduled time (minutes since
+1970), so it is the same however often the Job's pod is made anew. The pod reads it from its own labels.
+"""
+
+from controller.core import names
+from controller.core.manifests.objects import stamped
+from controller.core.model import Object, Policy, Request
+from controller.core.record import owner_reference
+
+CONTAINER = "trigger"
+SLOT = "COACHWORK_SLOT"
+JOB_NAME = "batch.kubernetes.io/job-name"  # label that the Job controller puts on its pods (Kubernetes 1.27)
+STARTING_DEADLINE = 600  # seconds: a slot that could not begin by then is missed
+HISTORY = 3  # Jobs that stay, of the good and of the failed each
+POD_RETRIES = 6  # for the pod's own troubles: the run itself is never started twice
+# Exit codes of `coachwork trigger --wait` that another pod would only repeat: the run failed, wrong use, no such
+# request, the run was cancelled.
+FINAL = (1, 2, 3, 5)
+
+
+def cronjob(request: Request, policy: Policy) -> Object:
+    """Give the CronJob that triggers `request` at its schedule's times."""
+    spec: Object = {
+        "schedule": request.schedule,
+        "timeZone": request.time_zone or "Etc/UTC",
+        "suspend": request.suspend,
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": STARTING_DEADLINE,
+        "successfulJobsHistoryLimit": HISTORY,
+        "failedJobsHistoryLimit": HISTORY,
+        "jobTemplate": {"metadata": {"labels": _labels(request)}, "spec": _job(request, policy)},
+    }
+    return stamped({
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {
+            "name": request.name,
+            "namespace": policy.namespace,
+            "labels": {**_labels(request), names.REQUEST_UID: request.uid, names.MANAGED_BY: names.MANAGER},
+            "ownerReferences": [owner_reference(request.name, request.uid)],
+        },
+        "spec": spec,
+    })  # fmt: skip
+
+
+def _labels(request: Request) -> dict[str, str]:
+    """Give the labels of the CronJob and all below it. Only itself is watched: its Jobs are Kubernetes' business."""
+    return {
+        "app.kubernetes.io/name": request.name,
+        "app.kubernetes.io/component": CONTAINER,
+        names.REQUEST: request.name,
+    }
+
+
+def _job(request: Request, policy: Policy) -> Object:
+    final = {"containerName": CONTAINER, "operator": "In", "values": list(FINAL)}
+    return {
+        "backoffLimit": POD_RETRIES,
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {"action": "FailJob", "onExitCodes": final},
+            ]
+        },
+        "template": {"metadata": {"labels": _labels(request)}, "spec": _pod(request, policy)},
+    }
+
+
+def _pod(request: Request, policy: Policy) -> Object:
+    """Give the pod: admitted under Pod Security `restricted`, with a token and without the volume."""
+    return {
+        "restartPolicy": "Never",
+        "serviceAccountName": policy.trigger_account,
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": policy.uid,
+            "runAsGroup": policy.uid,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(request, policy)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+    }
+
+
+def _container(request: Request, policy: Policy) -> Object:
+    slot = {"fieldRef": {"fieldPath": f"metadata.labels['{JOB_NAME}']"}}
+    return {
+        "name": CONTAINER,
+        "image": policy.trigger_image or policy.image,
+        "imagePullPolicy": policy.image_pull_policy,
+        "command": ["coachwork", "trigger", request.name, "--id", f"$({SLOT})", "--wait"],
+        "env": [{"name": SLOT, "valueFrom": slot}],
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 (the pod's own)
+    }

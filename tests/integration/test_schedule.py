@@ -1,0 +1,162 @@
+"""The CronJob of a request, pass by pass: it is what the request says, whatever else goes on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.cli import exits
+from controller.core import manifests, names
+from controller.core.errors import Refused
+from controller.core.model import Object, Request
+from tests.support.world import POLICY, REPOSITORY, World, project
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.source.push(project("a"))
+    return world
+
+
+def cronjobs(world: World) -> list[Object]:
+    """Give all CronJobs."""
+    return world.cluster.of_kind("CronJob")
+
+
+def test_a_schedule_makes_a_cronjob_that_is_owned_by_the_request(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="0 6 * * 1-5", time_zone="Europe/Paris")
+    kept = world.settle()
+    (found,) = cronjobs(world)
+    assert found["metadata"]["name"] == "iris"
+    assert found["metadata"]["ownerReferences"][0]["uid"] == kept.request_uid
+    spec = found["spec"]
+    assert (spec["schedule"], spec["timeZone"], spec["suspend"]) == ("0 6 * * 1-5", "Europe/Paris", False)
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert kept.active
+    world.cluster.remove("ConfigMap", "iris")
+    assert cronjobs(world) == []
+
+
+def test_a_schedule_that_changes_or_goes_is_followed_without_a_run(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@hourly", suspend="true")
+    assert world.settle().run == 1
+    (found,) = cronjobs(world)
+    assert (found["spec"]["schedule"], found["spec"]["suspend"], found["spec"]["timeZone"]) == (
+        "@hourly",
+        True,
+        "Etc/UTC",
+    )
+    world.cluster.ask("iris", repository=REPOSITORY)
+    assert world.settle().run == 1
+    assert cronjobs(world) == []
+
+
+def test_a_request_that_gets_invalid_keeps_its_cronjob(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, keep_runs="x")
+    assert world.settle().phase == "Invalid"
+    assert len(cronjobs(world)) == 1
+
+
+def test_a_cronjob_that_someone_deletes_comes_back(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    world.finish_all()
+    world.cluster.remove("CronJob", "iris")
+    world.settle()
+    assert len(cronjobs(world)) == 1
+
+
+def foreign(world: World) -> None:
+    """Let somebody else have a CronJob of the request's name."""
+    metadata = {"name": "iris", "namespace": "test", "labels": {}}
+    world.cluster.create({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": {}})
+
+
+def test_a_cronjob_of_that_name_makes_a_run_invalid_before_it_starts(world: World) -> None:
+    foreign(world)
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    kept = world.settle()
+    assert (kept.phase, kept.reason, kept.run) == ("Invalid", "NameTaken", 0)
+    assert "CronJob iris belongs to nobody of ours (rename the request" in kept.message
+    assert cronjobs(world)[0]["spec"] == {}
+
+
+def test_a_cronjob_of_that_name_does_not_disturb_what_serves_and_is_told(world: World) -> None:
+    foreign(world)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    kept = world.passes(3)
+    assert (kept.phase, kept.run) == ("Ready", 1)
+    assert kept.schedule_problem.startswith("NameTaken: CronJob iris belongs to nobody of ours")
+    assert world.data()["schedule-problem"] == kept.schedule_problem
+    writes = len(world.cluster.writes)
+    world.passes(3)
+    assert len(world.cluster.writes) == writes
+    world.cluster.remove("CronJob", "iris")
+    assert world.settle().schedule_problem == ""
+    assert cronjobs(world)[0]["spec"]["schedule"] == "@daily"
+
+
+def test_a_cronjob_that_the_server_refuses_is_told_and_the_run_goes_on(world: World) -> None:
+    world.cluster.refuse["create", "iris"] = Refused("spec.timeZone: unknown time zone", forbidden=False)
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    kept = world.settle()
+    assert kept.schedule_problem == "RejectedByCluster: CronJob/iris: spec.timeZone: unknown time zone"
+    assert kept.phase == "Running"
+    assert world.finish_all().phase == "Ready"
+    world.cluster.refuse.clear()
+    assert world.settle().schedule_problem == ""
+
+
+# --- what it starts --------------------------------------------------------------------------------
+
+CRONJOB = manifests.cronjob(Request("iris", "u", REPOSITORY, schedule="@daily"), POLICY)
+JOB = CRONJOB["spec"]["jobTemplate"]["spec"]
+POD = JOB["template"]["spec"]
+
+
+def test_the_slot_of_a_pod_is_the_name_of_its_job() -> None:
+    (container,) = POD["containers"]
+    assert container["command"] == ["coachwork", "trigger", "iris", "--id", "$(COACHWORK_SLOT)", "--wait"]
+    (slot,) = container["env"]
+    assert slot["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['batch.kubernetes.io/job-name']"
+
+
+def test_what_another_pod_would_only_repeat_ends_the_job() -> None:
+    rule = JOB["podFailurePolicy"]["rules"][1]
+    final = {exits.FAILED, exits.INVALID, exits.NOT_FOUND, exits.CANCELLED}
+    assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailJob", final)
+    assert rule["onExitCodes"]["containerName"] == POD["containers"][0]["name"]
+    assert JOB["backoffLimit"] > 0
+
+
+def test_its_pod_is_restricted_and_has_the_trigger_s_account() -> None:
+    (container,) = POD["containers"]
+    assert POD["serviceAccountName"] == "coachwork-trigger"
+    assert (POD["securityContext"]["runAsNonRoot"], POD["securityContext"]["seccompProfile"]) == (
+        True,
+        {"type": "RuntimeDefault"},
+    )
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_what_a_slot_starts_is_not_watched_as_a_stage() -> None:
+    for labels in (CRONJOB["spec"]["jobTemplate"]["metadata"]["labels"], JOB["template"]["metadata"]["labels"]):
+        assert names.MANAGED_BY not in labels
+        assert labels[names.REQUEST] == "iris"
+
+
+def test_the_image_of_triggers_need_not_be_that_of_stages() -> None:
+    request = Request("iris", "u", REPOSITORY, schedule="@daily")
+    made = manifests.cronjob(request, replace(POLICY, trigger_image="coachwork:1"))
+    assert made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] == "coachwork:1"
+    assert POD["containers"][0]["image"] == POLICY.image

@@ -1,0 +1,384 @@
+"""What starts a run and what it is started with, pass by pass: overlaps, polls, parameters, repetition."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from controller.core.errors import Invalid, Transient
+from controller.core.model import Object, Record
+from tests.support.world import REPOSITORY, World, project
+
+DOWN = Transient("GitUnreachable", "git.example: no answer")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.source.push(project("a"))
+    return world
+
+
+def variables(job: Object) -> dict[str, str]:
+    """Give the plain variables of a Job's container."""
+    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {item["name"]: item["value"] for item in env if "value" in item}
+
+
+def outcomes(kept: Record) -> list[tuple[int, str, str]]:
+    """Give run, outcome and trigger of the history, newest first."""
+    return [(past.run, past.outcome, past.trigger) for past in kept.history]
+
+
+# --- on-overlap ------------------------------------------------------------------------------------
+
+
+def test_replace_ends_the_active_run_and_starts_the_new_one(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace")
+    assert world.settle().run == 1
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace", trigger="t1")
+    kept = world.settle()
+    assert (kept.run, kept.phase) == (2, "Running")
+    assert set(world.jobs()) == {"iris-a-2"}
+    assert outcomes(kept) == [(1, "Cancelled", "")]
+    assert kept.history[0].reason == "Replaced"
+    assert kept.history[0].message == "run 1 was replaced by trigger t1 (on-overlap: replace)"
+    assert world.finish_all().finished_trigger == "t1"
+    assert world.metrics.outcomes == ["Cancelled", "Succeeded"]
+
+
+def test_a_change_replaces_as_a_trigger_does(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace", env="2")
+    kept = world.settle()
+    assert (kept.run, kept.history[0].message) == (
+        2,
+        "run 1 was replaced by a change of the request (on-overlap: replace)",
+    )
+    assert variables(world.jobs()["iris-a-2"])["ALPHA"] == "2"
+
+
+def test_a_commit_that_moves_replaces_the_run_of_the_old_one(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace", poll="30s")
+    world.settle()
+    world.source.push(project("a >> b"))
+    kept = world.passes(2, 31)
+    assert (kept.run, kept.spec and kept.spec.cause) == (2, "Polled")
+    assert kept.history[0].message == "run 1 was replaced by a commit that moved (on-overlap: replace)"
+
+
+def test_services_of_a_run_that_is_replaced_go_back_to_the_release(world: World) -> None:
+    world.source.push(project("serve", services={"serve": 5000}))
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace")
+    world.finish_all()
+    world.source.push(project("serve >> b", services={"serve": 6000}))
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace", trigger="t1")
+    world.settle()
+    world.source.push(project("b"))
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace", trigger="t2")
+    world.cluster.sync()
+    world.pass_()
+    (deployment,) = world.cluster.of_kind("Deployment")
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] == 5000
+    assert world.settle().run == 3
+
+
+def test_nothing_is_replaced_while_suspended(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace", suspend="true", trigger="t1")
+    assert (world.settle().run, world.record().active) == (1, True)
+    kept = world.finish_all()
+    assert (kept.run, kept.phase, kept.finished_trigger) == (1, "Suspended", "t1")
+
+
+def test_skip_passes_over_what_comes_during_a_run_and_says_so(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="skip")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="skip", trigger="t1")
+    kept = world.settle()
+    assert kept.finished_trigger == "t1"
+    assert (kept.run, outcomes(kept)) == (1, [(0, "Skipped", "t1")])
+    assert kept.history[0].message == "run 1 was active (on-overlap: skip)"
+    kept = world.finish_all()
+    assert (kept.run, kept.phase, kept.reason) == (1, "Ready", "Succeeded")
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="skip", trigger="t2")
+    assert world.finish_all().run == 2
+
+
+def test_skip_passes_over_changes_and_commits_as_well(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="skip", poll="30s")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="skip", poll="30s", env="2")
+    world.settle()
+    world.source.push(project("a >> b"))
+    assert outcomes(world.passes(2, 31)) == [(0, "Skipped", ""), (0, "Skipped", "")]
+    world.finish_all()
+    assert world.passes(3, 31).run == 1
+
+
+def test_what_an_invalid_request_is_asked_for_during_a_run_waits(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="skip")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="skip", keep_runs="x", trigger="t1")
+    assert world.settle().queued == "t1"
+
+
+# --- poll ------------------------------------------------------------------------------------------
+
+
+def polled(world: World, **data: str) -> Record:
+    """Have a request that looks every 30 s, and its first run over."""
+    world.cluster.ask("iris", repository=REPOSITORY, poll="30s", **data)
+    return world.finish_all()
+
+
+def test_a_commit_that_moves_starts_one_run(world: World) -> None:
+    polled(world)
+    world.source.push(project("a >> b"))
+    kept = world.passes(2, 31)
+    assert (kept.run, kept.spec and kept.spec.cause, kept.spec and kept.spec.commit[-1]) == (2, "Polled", "2")
+    assert variables(world.jobs()["iris-a-2"])["COACHWORK_TRIGGER"] == "polled"
+    world.finish_all()
+    assert world.passes(5, 31).run == 2
+
+
+def test_a_look_costs_one_question_and_no_write(world: World) -> None:
+    polled(world)
+    world.passes(1, 31)
+    world.source.calls.clear()
+    world.cluster.writes.clear()
+    for _ in range(30):
+        world.clock.pass_(2)
+        world.pass_()
+    assert world.source.calls == ["resolve", "resolve"]
+    assert world.cluster.writes == []
+
+
+def test_it_is_looked_again_when_the_next_look_is_due(world: World) -> None:
+    polled(world)
+    delay = world.pass_()
+    assert delay is not None
+    assert 0 < delay <= 30
+    world.source.push(project("a >> b"))
+    world.clock.pass_(delay)
+    assert world.settle().run == 2
+
+
+def test_requests_look_at_different_moments(world: World) -> None:
+    delays = set()
+    for number in range(8):
+        world.cluster.ask(f"r{number}", repository=REPOSITORY, poll="1h", run_on_create="false")
+        world.settle(f"r{number}")
+        delays.add(world.pass_(f"r{number}"))
+    assert len(delays) > 4
+
+
+@pytest.mark.parametrize("bad", [{"bootwork.ini": ""}, {"bodywork.ini": "nonsense"}])
+def test_a_commit_whose_project_is_invalid_is_handled(world: World, bad: dict[str, str]) -> None:
+    polled(world)
+    world.source.push(bad)
+    assert world.passes(2, 31).phase == "Invalid"
+    world.passes(4, 31)
+    assert world.metrics.outcomes == ["Succeeded", "Invalid"]
+    world.source.push(project("a"))
+    assert world.passes(2, 31).run == 2
+
+
+def test_a_commit_whose_run_failed_is_handled(world: World) -> None:
+    polled(world)
+    world.source.push(project("a >> b"))
+    world.passes(2, 31)
+    world.cluster.end_job(world.jobs()["iris-a-2"], 3)
+    assert world.settle().phase == "Failed"
+    assert world.passes(4, 31).run == 2
+
+
+def test_a_branch_that_is_pushed_back_has_moved(world: World) -> None:
+    world.source.push(project("a >> b"))
+    polled(world)
+    world.source.head = 1
+    kept = world.passes(2, 31)
+    assert (kept.run, kept.spec and kept.spec.commit[-1]) == (2, "1")
+
+
+def test_without_a_run_the_first_look_only_takes_note(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, poll="30s", run_on_create="false")
+    world.settle()
+    assert world.passes(3, 31).run == 0
+    world.source.push(project("a >> b"))
+    assert world.passes(2, 31).run == 1
+
+
+def test_a_restarted_controller_misses_no_commit(world: World) -> None:
+    polled(world)
+    world.source.push(project("a >> b"))
+    world.restart()
+    assert world.passes(2, 31).run == 2
+
+
+def test_what_is_pushed_while_suspended_counts_as_handled(world: World) -> None:
+    polled(world)
+    world.cluster.ask("iris", repository=REPOSITORY, poll="30s", suspend="true")
+    world.source.push(project("a >> b"))
+    assert world.passes(2, 31).phase == "Suspended"
+    world.cluster.ask("iris", repository=REPOSITORY, poll="30s")
+    assert world.passes(3, 31).run == 1
+
+
+def test_a_run_that_what_moved_has_to_wait_for_is_not_disturbed_by_looks(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, poll="30s")
+    world.settle()
+    world.source.push(project("a >> b"))
+    world.source.calls.clear()
+    world.passes(4, 31)
+    assert world.source.calls == []
+    world.finish_all()
+    assert world.passes(2, 31).run == 2
+
+
+@pytest.mark.parametrize("fault", [DOWN, Invalid("RefNotFound", ["ref: no branch main"])])
+def test_a_look_that_fails_is_told_beside_what_serves_and_disturbs_nothing(world: World, fault: Exception) -> None:
+    polled(world)
+    world.source.fault = fault
+    kept = world.passes(2, 31)
+    reason = getattr(fault, "reason", "")
+    assert (kept.phase, kept.reason, kept.poll_problem) == ("Ready", "Succeeded", f"{reason}: {fault}")
+    assert world.data()["poll-problem"].startswith(reason)
+    told = [item["message"] for item in world.cluster.of_kind("Event") if item["reason"] == "PollFailed"]
+    assert told == [kept.poll_problem]
+    world.source.fault = None
+    assert world.passes(4, 61).poll_problem == ""
+
+
+def test_a_server_that_does_not_answer_is_asked_less_and_less(world: World) -> None:
+    polled(world)
+    world.source.fault = DOWN
+    world.source.calls.clear()
+    world.passes(100, 31)
+    assert 4 < len(world.source.calls) < 12
+
+
+def test_a_branch_that_appears_later_is_run(world: World) -> None:
+    world.source.fault = Invalid("RefNotFound", ["ref: no branch main"])
+    world.cluster.ask("iris", repository=REPOSITORY, poll="30s")
+    assert world.settle().phase == "Invalid"
+    world.source.fault = None
+    assert world.passes(6, 31).run == 1
+
+
+def test_without_the_key_nobody_looks(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.source.push(project("a >> b"))
+    world.source.calls.clear()
+    assert world.passes(3, 3600).run == 1
+    assert world.source.calls == []
+
+
+# --- parameters ------------------------------------------------------------------------------------
+
+
+def test_parameters_are_variables_of_that_run_alone_and_win_over_the_requests(world: World) -> None:
+    given = json.dumps({"ALPHA": "0.1", "BETA": "$x"})
+    world.cluster.ask("iris", repository=REPOSITORY, env="9", trigger="t1", at_set=f"t1 {given}")
+    kept = world.settle()
+    assert kept.spec
+    assert kept.spec.parameters == (("ALPHA", "0.1"), ("BETA", "$x"))
+    found = variables(world.jobs()["iris-a-1"])
+    assert (found["ALPHA"], found["BETA"]) == ("0.1", "$$x")
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, env="9", trigger="t2", at_set=f"t1 {given}")
+    world.settle()
+    assert variables(world.jobs()["iris-a-2"])["ALPHA"] == "9"
+
+
+def test_what_went_with_a_handled_trigger_means_nothing_to_a_later_change(world: World) -> None:
+    wishes = {"trigger": "t1", "at_set": 't1 {"ALPHA": "1"}', "at_rerun": "t1 1", "at_from": "t1 b"}
+    world.source.push(project("a >> b"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, **wishes)
+    assert world.finish_all().run == 2
+    world.source.push(project("a >> b >> c"))
+    world.cluster.ask("iris", repository=REPOSITORY, env="2", **wishes)
+    kept = world.settle()
+    assert kept.spec
+    assert (kept.run, kept.spec.commit[-1], kept.spec.rerun, kept.spec.parameters) == (3, "3", 0, ())
+    assert {stage.state for stage in kept.stages.values()} == {"Running", "Waiting"}
+    assert variables(world.jobs()["iris-a-3"])["ALPHA"] == "2"
+
+
+# --- rerun -----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_repeated_with_all_that_it_was_started_with(world: World) -> None:
+    first = {"image": "python:3.10", "env": "1", "project_name": "old"}
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1", at_set='t1 {"BETA": "b"}', **first)
+    before = world.finish_all()
+    world.source.push(project("a >> b"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1", image="python:3.12", env="2")
+    assert world.finish_all().run == 2
+    world.cluster.ask("iris", repository=REPOSITORY, image="python:3.12", env="2", trigger="t3", at_rerun="t3 1")
+    kept = world.settle()
+    assert kept.spec
+    assert before.spec
+    assert kept.run == 3
+    for field in ("commit", "tree", "image", "project_name", "env", "parameters", "environments", "repository"):
+        assert getattr(kept.spec, field) == getattr(before.spec, field)
+    assert (kept.spec.rerun, kept.spec.cause, kept.spec.trigger) == (1, "Triggered", "t3")
+    job = world.jobs()["iris-a-3"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == "python:3.10"
+    assert variables(job).items() >= {("ALPHA", "1"), ("BETA", "b")}
+    assert world.finish_all().phase == "Ready"
+
+
+def test_a_repeated_run_takes_parameters_of_its_own_over_the_old_ones(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1", at_set='t1 {"A": "1", "B": "1"}')
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t2", at_rerun="t2 1", at_set='t2 {"B": "2"}')
+    kept = world.settle()
+    assert kept.spec
+    assert kept.spec.parameters == (("A", "1"), ("B", "2"))
+
+
+def test_a_repeated_run_is_no_move_of_the_branch(world: World) -> None:
+    polled(world)
+    world.source.push(project("a >> b"))
+    world.passes(2, 31)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, poll="30s", trigger="t1", at_rerun="t1 1")
+    assert world.finish_all().run == 3
+    assert world.passes(4, 31).run == 3
+
+
+def test_a_run_that_is_not_kept_can_not_be_repeated_and_the_kept_ones_are_named(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, keep_runs="1")
+    for number in range(3):
+        world.cluster.ask("iris", repository=REPOSITORY, keep_runs="1", trigger=f"t{number}")
+        world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, keep_runs="1", trigger="x", at_rerun="x 1")
+    kept = world.settle()
+    assert (kept.phase, kept.reason, kept.finished_trigger) == ("Invalid", "RunNotKept", "x")
+    assert kept.message == "run 1 is not kept, so it can't be repeated: kept are 3"
+
+
+def test_a_failed_run_goes_on_from_a_stage_with_its_artifacts(world: World) -> None:
+    world.source.push(project("a >> b"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    artifacts = world.root / f"runs/iris-{world.record().request_uid}/1/artifacts"
+    (artifacts / "model").write_text("of run 1")
+    world.cluster.end_job(world.jobs()["iris-a-1"])
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-b-1"], 3)
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t2", at_rerun="t2 1", at_from="t2 b")
+    kept = world.settle()
+    assert kept.spec
+    assert kept.spec.base == 1
+    assert (kept.stages["a"].state, set(world.jobs())) == ("Reused", {"iris-b-3"})
+    assert (artifacts.parents[1] / "3/artifacts/model").read_text() == "of run 1"
