@@ -331,4 +331,4 @@ def _essence(item: Object) -> Any:
 
 
 TestStory = Story.TestCase
-TestStory.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
+TestStory.settings = settings(deadline=None, max_examples=25, stateful_step_count=40)
