@@ -83,7 +83,7 @@ class Checkouts:
             return False
 
     def publish(self, remote: Remote, commit: str) -> None:
-        """Have the checkout there, whole and in use, and the mirror for reading it. Raises Invalid, Transient, NotYet."""
+        """Have the checkout there, whole, and the mirror to read it. Raises Invalid, Transient, NotYet."""
         url = remote.url
         target = self.path(url, commit)
         mark_used(target)

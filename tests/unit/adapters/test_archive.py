@@ -19,7 +19,7 @@ from controller.adapters.archive.tree import DEPTH_LIMIT
 from controller.core import layout
 from controller.core.kept import Content, NoAnswer
 from controller.core.model import Environment, StageRecord
-from controller.runtime.stage_output import LogFile
+from controller.runtime.stage_log import LogFile
 from tests.support.keptruns import DEPLOYMENT, JOB, OTHER, UID, KeptRuns
 
 RUNNING, DONE = StageRecord(state="Running", objects=JOB), StageRecord(state="Done", objects=JOB)
@@ -332,7 +332,7 @@ def test_a_log_that_is_turned_over_is_followed_without_a_gap(kept: KeptRuns, fol
         writer.write(line := b"line %d\n" % number)
         said += line
         found += follower.news()
-    writer.close()
+    writer.end(complete=True)
     assert b"".join(line for line in found.splitlines(keepends=True) if not line.startswith(b"coachwork")) == said
 
 
