@@ -63,6 +63,7 @@ REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 # Calls that are given a reason, by the callee's last name, and at which position.
 GIVEN = {
     "Cause": 0,
+    "Failure": 1,
     "Invalid": 0,
     "Transient": 0,
     "Refused": 0,
@@ -144,11 +145,11 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "StepRunning": "run.py",
         "JobDeleted": "observe.py",
         "RejectedByCluster": "act.py",
-        "InstallFailed": "stage_environment.py",
+        "InstallFailed": "install_build.py",
         "ServiceEnded": "launch.py",
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
-        "VolumeFull": "volume.py",
+        "VolumeFull": "files.py",
         "PollFailed": "trigger.py",
         "Replaced": "overlap.py",
         "RunNotKept": "repeat.py",
