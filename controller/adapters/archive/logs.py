@@ -11,7 +11,7 @@ from controller.adapters.archive.logtext import Growing, Whole
 from controller.adapters.archive.runs import Runs, environments, stages
 from controller.adapters.archive.tree import Tree
 from controller.core import layout, names
-from controller.core.kept import Content, Kept, SHOWN, NoAnswer, nearest, over_at, shown
+from controller.core.kept import SHOWN, Content, Kept, NoAnswer, nearest, over_at, shown
 from controller.core.record import one_line
 
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was told to end (30 s of grace) still writes
