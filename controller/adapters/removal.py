@@ -25,9 +25,13 @@ def size_of(place: Path) -> int:
     return sum(status.st_blocks * BLOCK for status in _statuses(place) if _is_alone(status))
 
 
-def newest(place: Path) -> float:
-    """Give the time (POSIX seconds) at which a file or anything in a folder was last written; 0 if it is not there."""
-    return max((status.st_mtime for status in _statuses(place)), default=0.0)
+def newest(place: Path, now: float) -> float:
+    """Give the time (POSIX seconds) at which a file or anything in a folder was last written; 0 if it is not there.
+
+    Times after `now` are left out: the clock was set back since.
+    """
+    times = (status.st_mtime for status in _statuses(place))
+    return max((time for time in times if time <= now), default=0.0)
 
 
 def copy_tree(source: Path, target: Path) -> None:

@@ -180,7 +180,7 @@ class Sweeper:
     def _take_all(self, unneeded: Iterable[Found], graces: Graces, now: float, swept: Swept) -> None:
         for found in sorted(unneeded, key=lambda found: found.kind != "cache"):  # which a change beside it makes used
             deep = found.kind in ("left", "built")  # nobody notes that these are in use, but they are written to
-            if not (deep and now - removal.newest(self._root / found.path) <= graces.of(found.kind)):
+            if not (deep and now - removal.newest(self._root / found.path, now) <= graces.of(found.kind)):
                 self._take(found, swept)
 
     def _take(self, found: Found, swept: Swept) -> bool:

@@ -1,6 +1,6 @@
 """The thread that keeps the shared volume from filling up: looks how full it is, and sweeps when that is due.
 
-It judges nothing: what is old and needed is decided in core/sweep.py. A sweep that can't see all is put off and said so.
+It judges nothing: what is old and needed is decided in core/sweep.py. A sweep that can't see all is put off, in a line.
 """
 
 import threading

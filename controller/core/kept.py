@@ -16,6 +16,7 @@ from controller.core.model import Record
 LATEST, GOOD = "latest", "good"
 OWN_OUTPUT = ("Done", "Unchanged", "Reused")  # states in which a service lives on after its run
 SHOWN = 10  # names or numbers in a message
+COMPARED = 1000  # names, for the nearest one
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -108,7 +109,7 @@ def over_at(record: Record | None, run: int, stage: str) -> datetime | None:
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """Give the end of a message about a name that is not there: the nearest one, else those that there are."""
-    names = sorted(known)
+    names = sorted(known)[:COMPARED]
     if close := difflib.get_close_matches(wrong[:100], names, n=1, cutoff=0.6):
         return f"the nearest is {shown(close[0])}"
     if not names:

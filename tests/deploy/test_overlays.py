@@ -109,17 +109,19 @@ def test_service_links_set_no_settings(overlay: str) -> None:
     assert pod(overlay)["enableServiceLinks"] is False
 
 
-def test_stages_that_name_no_image_get_the_controllers_own(overlay: str) -> None:
+def test_triggers_and_stages_that_name_no_image_get_the_controllers_own(overlay: str) -> None:
     assert settings(overlay)["COACHWORK_IMAGE"] == container(overlay)["image"]
+    assert settings(overlay)["COACHWORK_TRIGGER_IMAGE"] == container(overlay)["image"]
     assert re.search(r":(dev|[0-9]+\.[0-9]+\.[0-9]+)$", container(overlay)["image"])
 
 
-def test_only_the_controller_has_rights_and_none_to_secrets(overlay: str) -> None:
-    bindings = [item for item in objects(overlay) if item["kind"] == "RoleBinding"]
-    assert [binding["subjects"] for binding in bindings] == [
-        [{"kind": "ServiceAccount", "name": "coachwork", "namespace": "coachwork"}]
-    ]
-    rules = one(overlay, "Role")["rules"]
+def test_only_the_controller_and_triggers_have_rights_and_none_to_secrets(overlay: str) -> None:
+    for binding in (item for item in objects(overlay) if item["kind"] == "RoleBinding"):
+        name = binding["metadata"]["name"]
+        assert name in {"coachwork", "coachwork-trigger"}
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "coachwork"}]
+        assert binding["roleRef"]["name"] == name
+    rules = [rule for item in objects(overlay) if item["kind"] == "Role" for rule in item["rules"]]
     granted = {name for rule in rules for name in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])}
     assert not granted & {"*", "secrets", "pods/exec", "serviceaccounts", "roles", "rolebindings"}
 

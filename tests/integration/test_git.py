@@ -178,13 +178,18 @@ def test_a_ref_that_is_none_is_refused_before_git_sees_it(
         ("https://example.com:99999999/x", "valid"),
         ("https://exa\x1b[31mmple.com/x", "control"),
         ("https://example.com/x\n", "control"),
-        ("ssh://git@example.com/x", "ssh is not supported yet"),
-        ("git@example.com:acme/x", "ssh is not supported yet"),
-        ("git://example.com/x", "only http and https"),
-        ("ftp://example.com/x", "only http and https"),
+        ("ssh://example.com/x", "no user"),
+        ("ssh://git:hunter2@example.com/x", "credentials"),
+        ("ssh://-oProxyCommand=touch@example.com/x", "no user"),
+        ("ssh://git@-oProxyCommand=touch/x", "proper host"),
+        ("-oProxyCommand=touch@example.com:x", "option"),
+        ("git@-oProxyCommand=touch:x", "expected the address"),
+        ("example.com:acme/x", "expected the address"),
+        ("git://example.com/x", "only https, http and ssh"),
+        ("ftp://example.com/x", "only https, http and ssh"),
         ("file:///etc", "switched off"),
         ("/etc", "switched off"),
-        ("../x", "only http and https"),
+        ("../x", "only https, http and ssh"),
     ],
 )
 def test_an_address_that_git_must_not_be_given_is_refused_without_showing_secrets(
@@ -693,7 +698,7 @@ def test_submodules_in_submodules_are_checked_out(
 
 
 @pytest.mark.parametrize(
-    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "git@host:x", "."]
+    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "host:x", "."]
 )
 def test_a_submodule_of_a_hostile_address_is_refused_clearly(
     server: GitServer, iris: Repository, git: Git, volume: Path, url: str

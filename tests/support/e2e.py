@@ -174,13 +174,14 @@ class Coachwork:
         return listed(NAMESPACE, kinds, f"coachwork.io/request={name}")
 
     def pods(self, name: str, stage: str = "") -> list[Object]:
-        """Give the request's pods (of one stage) that are not on their way out."""
+        """Give the pods of the request's stages (of one stage) that are not on their way out."""
         found = self.objects(name, "pods")
         return [
             pod
             for pod in found
             if "deletionTimestamp" not in pod["metadata"]
-            and stage in ("", pod["metadata"]["labels"]["coachwork.io/stage"])
+            and (of := pod["metadata"]["labels"].get("coachwork.io/stage"))
+            and stage in ("", of)
         ]
 
     def events(self, name: str) -> list[Object]:

@@ -26,6 +26,7 @@ from controller.core.model import (
     Pipeline,
     Policy,
     Record,
+    Request,
     RunSpec,
     Service,
     Stage,
@@ -148,6 +149,9 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
         "VolumeFull": "volume.py",
+        "PollFailed": "trigger.py",
+        "Replaced": "overlap.py",
+        "RunNotKept": "repeat.py",
     }.items():
         assert file in found[reason]
 
@@ -157,13 +161,9 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
 
 def test_every_key_of_a_request_is_explained_and_none_is_invented() -> None:
     assert rows("request", "Keys") == {*request.KEYS, f"{request.ENV}NAME"}
-    assert rows("request", "Refused keys") == set(request.NOT_YET)
-    assert rows("request", "Annotations") == {names.TRIGGER, names.CANCEL, names.FROM, names.ONLY}
-
-
-def test_keys_that_are_refused_as_not_there_yet_are_in_the_readme() -> None:
-    missing = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What does not exist yet")[2]
-    assert {key for key in request.NOT_YET if f"`{key}`" not in missing} == set()
+    annotations = {names.TRIGGER, names.CANCEL, names.FROM, names.ONLY, names.SET, names.RERUN}
+    assert rows("request", "Annotations") == annotations
+    assert rows("request", "While a run is active") - {"on-overlap"} == {"queue", "replace", "skip"}
 
 
 def sections(heading: str) -> set[tuple[str, str]]:
@@ -257,6 +257,9 @@ FULL = Record(
     release_run=1,
     release_commit="x",
     history=(PastRun(),),
+    poll_commit="x",
+    poll_problem="x",
+    schedule_problem="x",
 )
 
 
@@ -273,7 +276,7 @@ def test_every_part_of_the_keys_that_hold_yaml_is_named(key: str, form: type[Any
 def test_every_phase_state_outcome_and_cause_is_explained_and_none_is_invented() -> None:
     assert rows("status", "Phases") == set(get_args(Phase))
     assert rows("status", "Stage states") == set(get_args(StageState))
-    assert rows("status", "Outcomes") == {*RUN_OUTCOMES, "Superseded"}
+    assert rows("status", "Outcomes") == {*RUN_OUTCOMES, "Superseded", "Skipped"}
     tree = ast.parse((ROOT / "controller" / "core" / "plan" / "trigger.py").read_text(encoding="utf-8"))
     causes = {
         text
@@ -328,6 +331,7 @@ def test_every_label_is_explained_and_none_is_invented() -> None:
     batch, service = CONTEXT.pipeline.stages.values()
     made = [manifests.job(CONTEXT, batch), *manifests.service_objects(CONTEXT, service)]
     made += [manifests.release(CONTEXT, []), record.manifest("iris", "u", "ml", FULL)]
+    made.append(manifests.cronjob(Request("iris", "u", "x", schedule="@daily"), CONTEXT.policy))
     assert rows("objects", "Labels") == {label for item in made for label in item["metadata"]["labels"]}
 
 

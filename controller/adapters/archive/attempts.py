@@ -1,4 +1,4 @@
-"""One stage's log folder: its attempts, and what each says of itself. The stage could write there: nothing is believed."""
+"""One stage's log folder: its attempts, and what each says of itself. Stages can write there: nothing is believed."""
 
 import json
 import re

@@ -62,7 +62,7 @@ class Logs:
         return wanted or (there[-1] if there else 0)
 
     def _find(self, kept: Kept, stage: str, which: str) -> tuple[int, StageLogs]:
-        """Give the run that is meant, and where the stage's logs are; a stage that was left as it was has older ones."""
+        """Give the run that is meant and where its logs are; what was left as it was has them in an older one."""
         known: set[str] = set()
         for run in [self._runs.choose(kept, which)] if which else kept.runs:
             found = self._of(kept, run)

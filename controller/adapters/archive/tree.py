@@ -103,11 +103,11 @@ class Tree:
     def open(self, path: PurePosixPath) -> io.FileIO:
         """Open the plain file at `path`, unbuffered."""
         with self.folder(path.parent) as folder:
-            file = io.FileIO(os.open(_plain(path.name), _FILE, dir_fd=folder))
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            file.close()
+            descriptor = os.open(_plain(path.name), _FILE, dir_fd=folder)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
             raise OSError(errno.EINVAL, "no plain file", str(path))
-        return file
+        return io.FileIO(descriptor)
 
     def look(self, path: PurePosixPath) -> io.FileIO | None:
         """Open the plain file at `path`; None where nothing usable is there."""

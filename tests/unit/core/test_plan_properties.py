@@ -1,7 +1,8 @@
 """Whatever happens, in whatever order: the promises of a run hold (DESIGN 1.5).
 
-Two requests live in one world with lagging caches. Users ask, change, cancel, suspend and delete; Jobs end, services
-come up or break; Git fails; the controller is killed at any write and starts again.
+Two requests live in one world with lagging caches. Users ask, change, repeat, cancel, suspend and delete, with all
+three ways of overlapping; branches move and are pushed back; Jobs end, services come up or break; Git fails; the
+controller is killed at any write and starts again.
 """
 
 import re
@@ -283,6 +284,7 @@ class Story(RuleBasedStateMachine):
             assert not kept.active
             assert not kept.queued
             self._judge_rest(name, kept)
+            self._judge_request(name, kept)
 
     def _finish(self, name: str) -> Record:
         for _ in range(60):
@@ -296,6 +298,16 @@ class Story(RuleBasedStateMachine):
             if not kept.active and len(self.world.cluster.writes) == writes:
                 return kept
         raise AssertionError(f"never comes to rest: {kept}")
+
+    def _judge_request(self, name: str, kept: Record) -> None:
+        """What was asked for last is handled, and the CronJob is as a valid request says."""
+        configmap = self.world.cluster.stored["ConfigMap", name]
+        trigger = configmap["metadata"]["annotations"].get(names.TRIGGER)
+        assert trigger is None or trigger in kept.handled
+        if kept.reason != "InvalidRequest":
+            assert [item["spec"]["schedule"] for item in self._owned(name, "CronJob")] == [
+                value for key, value in configmap["data"].items() if key == "schedule"
+            ]
 
     def _judge_rest(self, name: str, kept: Record) -> None:
         live = {
