@@ -1,5 +1,6 @@
 """Follow a trigger on a cluster to its end, as `coachwork run` follows a run here; the exit code tells the outcome."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ class TimedOut(Exception):
 
 def follow(there: "Remote", standing: "Standing", trigger: str, output: str, timeout: float | None) -> int:
     """Show what becomes of a trigger until it is over, or `timeout` seconds have passed; give the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the end of a CronJob's pod, where nobody else heeds it
     shown = screen(output)
     over: tuple[Record, PastRun] | None = None
     try:

@@ -31,7 +31,7 @@ def status(
     now = datetime.now(UTC)
     if name:
         standing = there.one(name)
-        _write(output, as_json(standing), details(standing, now))
+        _write(output, as_json(standing, now), details(standing, now))
         return
     every = there.all()
     if not every:
@@ -40,7 +40,7 @@ def status(
         typer.echo(f"no requests in namespace {there.namespace}", err=True)
         return
     lines = text.columns(TITLES, (row(standing, now) for standing in every), _width())
-    _write(output, [as_json(standing) for standing in every], lines)
+    _write(output, [as_json(standing, now) for standing in every], lines)
 
 
 @reported
@@ -81,6 +81,9 @@ def details(standing: "Standing", now: datetime) -> list[str]:
         "run": _run(kept, now),
         "release": f"run {kept.release_run}, commit {kept.release_commit[:7]}" if kept.release_run else "",
         "queued": f"trigger {kept.queued}" if kept.queued else "",
+        "next": _next(standing, now),
+        "poll problem": kept.poll_problem,
+        "schedule problem": kept.schedule_problem,
     }
     lines = text.columns(("", ""), ((f"{key}:", value) for key, value in facts.items() if value))[1:]
     if kept.stages:
@@ -88,6 +91,19 @@ def details(standing: "Standing", now: datetime) -> list[str]:
     if kept.problems:
         lines += ["", "problems:" if kept.phase == "Invalid" else "warnings:", *(f"  {line}" for line in kept.problems)]
     return lines
+
+
+def _next(standing: "Standing", now: datetime) -> str:
+    """Give when the schedule comes next, in its own zone and how long from now; "" where nothing will come."""
+    from controller.core.slots import following  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    data = standing.data
+    slot = following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
+    if slot is None:
+        return ""
+    if data.get("suspend") == "true":
+        return "suspended"
+    return f"{slot:%Y-%m-%d %H:%M %Z} (in {text.lasted((slot - now).total_seconds())})"
 
 
 def _run(kept: "Record", now: datetime) -> str:
@@ -133,9 +149,12 @@ def run_row(past: dict[str, Any], now: datetime) -> tuple[str, ...]:
     )
 
 
-def as_json(standing: "Standing") -> dict[str, Any]:
+def as_json(standing: "Standing", now: datetime) -> dict[str, Any]:
     """Give a request for programs. The shape is documented in docs/reference/cli.md."""
-    kept = standing.record
+    from controller.core import slots, times  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    kept, data = standing.record, standing.data
+    slot = slots.following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
     return {
         "request": standing.name,
         "data": dict(standing.data),
@@ -151,6 +170,7 @@ def as_json(standing: "Standing") -> dict[str, Any]:
         "finished": kept.finished,
         "stages": {name: asdict(stage) for name, stage in kept.stages.items()},
         "queued": kept.queued,
+        "next": times.text(slot) if slot and data.get("suspend") != "true" else "",
         "release": {"run": kept.release_run, "commit": kept.release_commit},
     }
 

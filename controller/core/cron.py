@@ -14,7 +14,15 @@ from importlib import resources
 from controller.core import checks
 
 LIMIT = 256
-MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 DAYS_OF_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -56,6 +64,16 @@ def schedule(text: str) -> str:
     if parts[4] in ("*", "?") and all(min(days) > DAYS_OF_MONTHS[month - 1] for month in months):
         raise ValueError(f"never comes: no month of {checks.shown(parts[3])} has a day {min(days)}")
     return text
+
+
+def moments(text: str) -> tuple[tuple[frozenset[int], ...], bool]:
+    """Give the five fields' numbers of a valid schedule, and whether both days have to fit (else one is enough).
+
+    The rule for days is cron(8)'s, as robfig/cron has it: either field is enough where neither begins with * or ?.
+    """
+    parts = MACROS.get(text, text).split()
+    both = any(part.startswith(("*", "?")) for part in (parts[2], parts[4]))
+    return tuple(_values(item, part) for item, part in zip(_FIELDS, parts, strict=True)), both
 
 
 def time_zone(text: str) -> str:

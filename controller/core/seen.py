@@ -49,6 +49,8 @@ def record(data: Mapping[str, str], uid: str) -> Record:
         finished_trigger=_shown(data.get("finished-trigger", "")),
         release_run=_number(data.get("release-run")),
         release_commit=_shown(data.get("release-commit", "")),
+        poll_problem=_shown(data.get("poll-problem", "")),
+        schedule_problem=_shown(data.get("schedule-problem", "")),
         history=tuple(_formed(_NO_RUN, past) for past in history) if isinstance(history, list) else (),
     )
 

@@ -1,0 +1,365 @@
+"""The commands that talk to a cluster: the real controller on this machine's cluster, reached over HTTP."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.core import names
+from tests.support.cli import CommandLine, Ended, Running
+from tests.support.eventually import eventually
+from tests.support.front import Front, config, front, status
+from tests.support.laptop import batch, laptop, project
+
+SAVE = """
+import os, pathlib
+folder = pathlib.Path(os.environ["COACHWORK_ARTIFACTS"], "models")
+folder.mkdir(exist_ok=True)
+(folder / "iris.txt").write_text("trained with " + os.environ.get("ALPHA", "nothing"))
+print("trained")
+"""
+WAIT = """
+import os, pathlib, time
+while not pathlib.Path(os.environ["COACHWORK_CACHE"], "go-on").exists():
+    time.sleep(0.02)
+print("waited")
+"""
+EVIL = """
+print("\\x1b]0;owned\\x07\\x1b[31mred")
+raise ValueError("\\x1b[2Jno rows")
+"""
+
+
+class Person:
+    """Somebody with a kubeconfig, a shell, and a repository."""
+
+    def __init__(self, there: Front, home: Path) -> None:
+        self.there, self.machine = there, there.machine
+        self.shell = CommandLine(home)
+
+    def start(self, command: str, *arguments: str) -> Running:
+        return self.shell.start(command, *arguments, "--kubeconfig", str(self.there.kubeconfig))
+
+    def run(self, command: str, *arguments: str) -> Ended:
+        return self.start(command, *arguments).end()
+
+    def deploy(self, *arguments: str) -> Ended:
+        return self.run("deploy", f"file://{self.machine.repository.folder}", "--name", "demo", *arguments)
+
+    def json(self, command: str, *arguments: str) -> object:
+        ended = self.run(command, *arguments, "--output", "json")
+        assert ended.code == 0, ended
+        return json.loads(ended.out)
+
+    def go_on(self) -> None:
+        """Let WAIT come to its end."""
+        (cache,) = eventually(lambda: list(self.machine.volume.glob("runs/demo-*/cache")))
+        (cache / "go-on").touch()
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Iterator[Person]:
+    with laptop(tmp_path) as machine, front(machine, tmp_path) as there:
+        yield Person(there, tmp_path / "home")
+
+
+def test_a_deploy_makes_the_request_and_follows_its_run_to_the_end(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    ended = person.deploy("--env", "ALPHA=0.1", "--keep-runs", "3")
+    assert ended.code == 0, ended
+    assert "save: Done" in ended.out
+    assert re.fullmatch(r"Ready: run 1 at [0-9a-f]{7}", ended.out.splitlines()[-1])
+    assert person.machine.artifact("models/iris.txt") == "trained with 0.1"
+    request = person.machine.cluster.get("ConfigMap", "demo")
+    assert request
+    assert (request["data"]["keep-runs"], request["data"]["env.ALPHA"]) == ("3", "0.1")
+
+
+def test_a_deploy_of_the_same_again_runs_the_newest_commit(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    commit = person.machine.repository.commit(project("save", save=batch(SAVE + "print('again')")))
+    ended = person.deploy()
+    assert ended.out.splitlines()[-1] == f"Ready: run 2 at {commit[:7]}"
+
+
+def test_a_failed_run_is_told_with_its_last_words_which_can_do_no_harm(person: Person) -> None:
+    person.machine.repository.commit(project("train", train=batch(EVIL)))
+    ended = person.deploy()
+    assert ended.code == 1
+    assert "train/run.py:3: exited with code 1: ValueError:" in ended.out
+    assert "the last lines of stage train:" in ended.err
+    for shown in (ended, person.run("status", "demo"), person.run("runs", "demo")):
+        assert "\x1b" not in shown.out + shown.err
+    assert "\x1b[31mred" in person.run("logs", "demo", "train").out, "no terminal: the very bytes"
+
+
+def test_an_invalid_request_is_told_whole_before_anything_is_written(person: Person) -> None:
+    ended = person.run("deploy", "ftp://example.com/x", "--name", "demo", "--keep-runs", "many", "--schedule", "now")
+    assert ended.code == 2
+    assert [line.split(":")[0] for line in ended.err.splitlines()] == [
+        "repository",
+        "schedule",
+        "keep-runs",
+        "3 problems",
+    ]
+    assert person.there.calls == []
+
+
+def test_an_invalid_project_ends_with_2_and_all_its_problems(person: Person) -> None:
+    person.machine.repository.commit(
+        project("a,b", a=batch("", more="RETRIES = x\n"), b=batch("", more="X = 1\nRETRIES = y\n"))
+    )
+    ended = person.deploy()
+    assert ended.code == 2
+    assert "a/config.ini" in ended.err
+    assert "b/config.ini" in ended.err
+
+
+def test_a_configmap_that_is_no_request_is_never_touched(person: Person) -> None:
+    metadata = {"name": "demo", "labels": {}}
+    person.machine.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}})
+    ended = person.deploy("--no-wait")
+    assert (ended.code, "is no request" in ended.err) == (2, True)
+    assert person.run("delete", "demo", "--yes").code == 3
+    kept = person.machine.cluster.get("ConfigMap", "demo")
+    assert kept
+    assert kept["data"] == {"a": "b"}
+
+
+def test_a_trigger_runs_once_however_often_its_id_is_given(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    for _ in range(2):
+        ended = person.run("trigger", "demo", "--id", "slot-7", "--wait")
+        assert (ended.code, ended.out.splitlines()[-1][:12]) == (0, "Ready: run 2")
+    assert person.run("trigger", "demo", "--id", "slot-7").out.startswith("demo: was triggered before")
+    assert person.machine.status()["run"] == "2"
+
+
+def test_a_trigger_tells_the_outcome_of_its_own_run_and_not_of_the_last(person: Person) -> None:
+    person.machine.repository.commit(project("train", train=batch("raise SystemExit(3)")))
+    assert person.run("deploy", f"file://{person.machine.repository.folder}", "--name", "demo").code == 1
+    person.machine.repository.commit(project("train", train=batch("")))
+    assert person.run("trigger", "demo", "--id", "good", "--wait").code == 0
+    person.machine.repository.commit(project("train", train=batch("raise SystemExit(3)")))
+    assert person.run("trigger", "demo", "--id", "bad", "--wait").code == 1
+    assert person.run("trigger", "demo", "--id", "good", "--wait").code == 0
+
+
+def test_parameters_of_a_trigger_reach_the_stages_of_its_run_alone(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    assert person.run("trigger", "demo", "--set", "ALPHA=0.5", "--set", "NAME=ü x", "--wait").code == 0
+    assert person.machine.artifact("models/iris.txt") == "trained with 0.5"
+    assert person.run("trigger", "demo", "--wait").code == 0
+    assert person.machine.artifact("models/iris.txt") == "trained with nothing"
+
+
+def test_who_waits_too_long_is_told_so_and_the_run_goes_on_until_it_is_cancelled(person: Person) -> None:
+    person.machine.repository.commit(project("wait", wait=batch(WAIT)))
+    ended = person.deploy("--timeout", "1s")
+    assert (ended.code, "timed out" in ended.err) == (124, True)
+    following = person.start("trigger", "demo", "--id", "next", "--wait")
+    following.line(lambda line: "waits" in line)
+    following.interrupt()
+    stopped = following.end()
+    assert (stopped.code, "Traceback" in stopped.err) == (130, False)
+    assert person.run("cancel", "demo", "--run", "7").code == 3
+    assert person.run("cancel", "demo").code == 0
+    eventually(lambda: person.machine.status()["run"] == "2", 30)
+    assert person.run("cancel", "demo").code == 0
+    assert person.run("trigger", "demo", "--id", "next", "--wait").code == 5
+    assert person.run("cancel", "demo").code == 3, "nothing runs"
+
+
+def test_a_rerun_runs_what_that_run_ran(person: Person) -> None:
+    old = person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    person.machine.repository.commit(project("save", save=batch("raise SystemExit(1)")))
+    assert person.run("trigger", "demo", "--wait").code == 1
+    ended = person.run("rerun", "demo", "--run", "good", "--wait")
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, f"Ready: run 3 at {old[:7]}")
+    assert person.run("rerun", "demo", "--run", "9").code == 3
+    assert person.run("rerun", "demo", "--run", "worst").code == 2
+
+
+def test_status_and_runs_show_what_is_and_what_was(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    line = person.run("status").out.splitlines()[1].split()
+    assert line[:3] == ["demo", "Ready", "1"]
+    told = person.run("status", "demo").out
+    assert "phase:" in told
+    assert re.search(r"save +Done", told)
+    (shown,) = person.json("status")  # type: ignore[misc]  # a list
+    assert (shown["request"], shown["phase"], shown["stages"]["save"]["state"]) == ("demo", "Ready", "Done")
+    (run,) = person.json("runs", "demo")  # type: ignore[misc]  # a list
+    assert (run["run"], run["outcome"]) == (1, "Succeeded")
+
+
+def test_logs_are_followed_while_they_grow_and_read_when_all_is_over(person: Person) -> None:
+    person.machine.repository.commit(project("save >> wait", save=batch(SAVE), wait=batch(WAIT)))
+    assert person.deploy("--no-wait").code == 0
+    eventually(lambda: person.machine.status().get("stage.wait") == "Running", 30)
+    following = person.start("logs", "demo", "--follow")
+    following.line(lambda line: line == "save: trained")
+    person.go_on()
+    ended = following.end()
+    assert (ended.code, "wait: waited" in ended.out) == (0, True)
+    assert person.run("logs", "demo", "save").out == "trained"
+    both = person.run("logs", "demo").out.splitlines()
+    assert both == ["==> save, attempt 1 <==", "trained", "", "==> wait, attempt 1 <==", "waited"]
+    entries = person.json("logs", "demo", "wait")
+    assert [(entry["stage"], entry["attempt"]) for entry in entries] == [("wait", 1)]  # type: ignore[attr-defined]
+    ended = person.run("logs", "demo", "sav")
+    assert (ended.code, "save" in ended.err) == (3, True)
+
+
+def test_artifacts_are_listed_and_fetched_one_or_all(person: Person, tmp_path: Path) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    assert "models/iris.txt" in person.run("artifacts", "demo").out
+    target = tmp_path / "fetched"
+    assert person.run("artifacts", "demo", "--to", str(target)).code == 0
+    assert (target / "models" / "iris.txt").read_text() == "trained with nothing"
+    assert person.run("artifacts", "demo", "models/iris.txt", "--to", str(target / "one")).code == 0
+    assert (target / "one" / "iris.txt").read_text() == "trained with nothing"
+    assert person.run("artifacts", "demo", "models", "--to", str(target / "folder")).code == 0
+    assert (target / "folder" / "iris.txt").exists()
+    ended = person.run("artifacts", "demo", "models/iris.tx")
+    assert (ended.code, "models/iris.txt" in ended.err) == (3, True)
+
+
+def test_a_diff_tells_what_changed_since_the_model_was_good(person: Person) -> None:
+    old = person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy("--env", "ALPHA=0.1").code == 0
+    new = person.machine.repository.commit(project("save", save=batch("raise SystemExit(4)")))
+    assert person.deploy("--env", "ALPHA=0.2").code == 1
+    told = person.run("diff", "demo").out
+    assert re.search(rf"^commit +{old} +{new}", told, re.MULTILINE)
+    assert re.search(r"^variable ALPHA +0.1 +0.2", told, re.MULTILINE)
+    assert re.search(r"^save +Done .*Failed ExitCode", told, re.MULTILINE)
+    found = person.json("diff", "demo", "1", "2")
+    assert isinstance(found, dict)
+    assert (found["from"]["outcome"], found["to"]["outcome"]) == ("Succeeded", "Failed")
+    assert {"kind": "commit", "name": "", "before": old, "after": new, "stages": []} in found["changes"]
+
+
+def test_a_schedule_is_set_shown_and_taken_away(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    assert person.run("schedule", "demo", "0 6 * * 1-5", "--time-zone", "Europe/Paris").code == 0
+    assert re.search(r"^next: +\d{4}-\d\d-\d\d 06:00 CES?T \(in ", person.run("status", "demo").out, re.MULTILINE)
+    wrong = person.run("schedule", "demo", "0 25 * * *", "--time-zone", "Europe/Pari")
+    assert wrong.code == 2
+    assert [line.split(":")[0] for line in wrong.err.splitlines()[:2]] == ["schedule", "time-zone"]
+    assert person.run("unschedule", "demo").code == 0
+    request = person.machine.cluster.get("ConfigMap", "demo")
+    assert request
+    assert not {"schedule", "time-zone"} & request["data"].keys()
+
+
+def test_a_delete_says_what_goes_and_takes_no_silence_for_a_yes(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    ended = person.run("delete", "demo")
+    assert (ended.code, "--yes" in ended.err) == (2, True)
+    assert "the history of 1 run, with logs, artifacts and cache" in ended.err
+    assert person.run("delete", "demo", "--yes").code == 0
+    assert person.machine.cluster.get("ConfigMap", "demo") is None
+    assert person.run("status", "demo").code == 3
+
+
+def test_who_mistypes_a_name_is_told_the_nearest(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    for command in (
+        "status",
+        "runs",
+        "logs",
+        "artifacts",
+        "diff",
+        "trigger",
+        "rerun",
+        "cancel",
+        "unschedule",
+        "delete",
+    ):
+        ended = person.run(command, "demmo")
+        assert (ended.code, ended.err) == (3, 'no request "demmo" in namespace laptop: did you mean demo?'), command
+
+
+def forbidden(user: str = "alice") -> tuple[int, dict[str, object]]:
+    return 403, status(403, "Forbidden", f'configmaps is forbidden: User "{user}" cannot list resource')
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        (forbidden(), 4, "no right to get configmaps in namespace laptop"),
+        (forbidden("\x1b[2J"), 4, "coachwork-user"),
+        ((401, {}), 4, "may have expired"),
+        ((404, status(404, "NotFound", "x", kind="namespaces")), 3, "the namespace does not exist"),
+        ((503, {}), 4, "HTTP 503"),
+        ((500, status(500, "InternalError", "\x1b[2J")), 4, "HTTP 500"),
+        ((200, {"items": 7}), 3, 'no request "demo"'),
+    ],
+)
+def test_what_the_cluster_refuses_is_one_line_with_the_remedy(
+    person: Person, answer: tuple[int, dict[str, object]], code: int, words: str
+) -> None:
+    person.there.refusing = answer
+    ended = person.run("status", "demo")
+    assert ended.code == code, ended
+    assert words in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert "\x1b" not in ended.err
+
+
+def test_where_no_controller_is_installed_it_is_said(person: Person) -> None:
+    person.there.installed = False
+    for command in (["status"], ["status", "demo"], ["logs", "demo"], ["trigger", "demo", "--wait"]):
+        ended = person.run(*command)
+        assert (ended.code, "no controller in namespace laptop" in ended.err) == (4, True), command
+    assert person.deploy().code == 4
+    assert person.machine.cluster.get("ConfigMap", "demo") is None, "nobody would run it"
+
+
+def test_a_cluster_that_can_t_be_found_is_one_line_with_the_remedy(tmp_path: Path) -> None:
+    shell = CommandLine(tmp_path / "home")
+    (tmp_path / "gone").write_text(json.dumps(config("http://127.0.0.1:1")))
+    (tmp_path / "broken").write_text("a: [")
+    for arguments, words in (
+        (["--kubeconfig", str(tmp_path / "none")], "there is no such kubeconfig"),
+        (["--kubeconfig", str(tmp_path / "broken")], "name a working kubeconfig"),
+        (["--kubeconfig", str(tmp_path / "gone"), "--context", "is"], "did you mean it?"),
+        (["--kubeconfig", str(tmp_path / "gone")], "http://127.0.0.1:1: API server: connection refused"),
+    ):
+        ended = shell.run("status", *arguments, KUBECONFIG="")
+        assert ended.code == 4, ended
+        assert words in ended.err
+        assert len(ended.err.splitlines()) == 1
+
+
+def test_errors_are_told_to_programs_too(person: Person) -> None:
+    ended = person.run("status", "demo", "--output", "json")
+    assert (ended.code, json.loads(ended.out)["reason"]) == (3, "NotFound")
+
+
+def test_an_output_that_nobody_reads_to_its_end_is_no_error(person: Person) -> None:
+    for number in range(3):
+        data = {"repository": "https://example.com/x", "run-on-create": "false"}
+        metadata = {"name": f"r{number}", "labels": {names.ROLE: names.ROLE_REQUEST}}
+        person.machine.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    command = [sys.executable, "-m", "controller", "status", "--kubeconfig", str(person.there.kubeconfig)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0

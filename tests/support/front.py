@@ -1,0 +1,171 @@
+"""An API server's front before the cluster of this machine: what commands need of one, over real HTTP.
+
+ConfigMaps of one namespace (get, list, server-side apply, merge patch, delete) and the service proxy to the controller's
+own pages. It knows no rights; what a server without them says can be scripted.
+"""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from controller.adapters.archive import Archive
+from controller.adapters.telemetry import Metrics
+from controller.adapters.web import WebServer
+from controller.app.pod import uid_of
+from controller.core.model import Object
+from tests.support.laptop import NAMESPACE, Laptop
+
+SPACE = f"/api/v1/namespaces/{NAMESPACE}"
+PAGES = f"{SPACE}/services/http:coachwork:http/proxy"
+
+
+@dataclass
+class Front:
+    """The front; `calls` are all that came (method, path), `refusing` is what it answers to every call, if set."""
+
+    machine: Laptop
+    kubeconfig: Path
+    pages: WebServer
+    port: int = 0
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    refusing: tuple[int, Object] | None = None
+    installed: bool = True
+
+    def request(self, method: str, target: str, body: Object | None) -> tuple[int, Object]:
+        """Give code and object that answer a call on ConfigMaps."""
+        url = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        collection, _, name = url.path.partition("/configmaps/")
+        if url.path == f"{SPACE}/configmaps" and method == "GET":
+            return 200, {"items": self._listed(query["labelSelector"])}
+        if collection != SPACE:
+            return 404, status(404, "NotFound", f"{url.path} not found")
+        live = self.machine.cluster.get("ConfigMap", name)
+        if live is None and not (method == "PATCH" and body and "apiVersion" in body):
+            return 404, status(404, "NotFound", f'configmaps "{name}" not found')
+        match method:
+            case "GET":
+                return 200, live or {}
+            case "PATCH":
+                return self._patch(live, body or {})
+            case _:
+                self.machine.cluster.remove("ConfigMap", name)
+                return 200, {"kind": "Status", "status": "Success"}
+
+    def _listed(self, selector: str) -> list[Object]:
+        label, _, values = selector.partition(" in ")
+        wanted = values.strip("()").split(",")
+        return [
+            item
+            for item in self.machine.cluster.objects("ConfigMap")
+            if (item["metadata"].get("labels") or {}).get(label) in wanted
+        ]
+
+    def _patch(self, live: Object | None, body: Object) -> tuple[int, Object]:
+        if live is None:
+            return 201, self.machine.cluster.create(body)
+        if body["metadata"].get("uid", live["metadata"]["uid"]) != live["metadata"]["uid"]:
+            return 409, status(409, "Conflict", "the uid in the precondition does not match")
+        item = (
+            {**body, "metadata": {**live["metadata"], **body["metadata"]}}
+            if "apiVersion" in body
+            else merged(live, body)
+        )
+        return 200, self.machine.cluster.replace(item)
+
+
+def merged(live: Any, change: Any) -> Any:
+    """Give what a JSON merge patch (RFC 7396) makes of a value."""
+    if not isinstance(change, dict):
+        return change
+    base = live if isinstance(live, dict) else {}
+    new = {key: merged(base.get(key), value) for key, value in change.items() if value is not None}
+    return {**{key: value for key, value in base.items() if key not in change}, **new}
+
+
+def status(code: int, reason: str, message: str, **details: str) -> Object:
+    """Give a Status as the API server writes it."""
+    return {"kind": "Status", "code": code, "reason": reason, "message": message, "details": details}
+
+
+def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_arguments: Any) -> None:
+            """Keep standard error clean."""
+
+        def answer(self, code: int, body: Object) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def do_GET(self) -> None:
+            front.calls.append((self.command, self.path))
+            size = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(size)) if size else None
+            if front.refusing:
+                self.answer(*front.refusing)
+            elif not self.path.startswith(PAGES):
+                self.answer(*front.request(self.command, self.path, body))
+            elif not front.installed:
+                self.answer(404, status(404, "NotFound", 'services "coachwork" not found', kind="services"))
+            else:
+                self.forward(self.path.removeprefix(PAGES))
+
+        do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
+
+        def forward(self, path: str) -> None:
+            """Pass the controller's answer on as it comes, as the API server does."""
+            address = f"http://127.0.0.1:{front.pages.port}{path}"
+            asked = urllib.request.Request(address, headers={"Accept": self.headers["Accept"]})
+            try:
+                answer: Any = urllib.request.urlopen(asked, timeout=60)  # noqa: S310 (an address of ours)
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
+                self.send_response(answer.status)
+                self.end_headers()
+                while chunk := answer.read1(65536):
+                    self.wfile.write(chunk)
+
+    return Handler
+
+
+@contextmanager
+def front(machine: Laptop, root: Path) -> Iterator[Front]:
+    """Give a front before this machine's cluster, with the controller's pages behind it."""
+    archive = Archive(machine.volume, living=lambda name: uid_of(machine.cluster.cached_request(name)))
+    metrics = Metrics("0")
+    pages = WebServer(
+        0, metrics=metrics.exposition, healthy=machine.app.trouble, ready=machine.app.unready, archive=archive
+    )
+    pages.start()
+    it = Front(machine, root / "kubeconfig", pages)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(it))
+    it.port = server.server_port
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    it.kubeconfig.write_text(json.dumps(config(f"http://127.0.0.1:{it.port}")))
+    try:
+        yield it
+    finally:
+        server.shutdown()
+        server.server_close()
+        pages.stop()
+
+
+def config(server: str, namespace: str = NAMESPACE) -> Mapping[str, Any]:
+    """Give a kubeconfig that leads to this server."""
+    return {
+        "apiVersion": "v1", "kind": "Config", "current-context": "it",
+        "clusters": [{"name": "it", "cluster": {"server": server}}],
+        "users": [{"name": "it", "user": {"token": "t0ken"}}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": namespace}}],
+    }  # fmt: skip
