@@ -121,7 +121,8 @@ class Settings:
     trigger_image: str = _setting(_text, "")  # of the pods that a schedule starts; "": `image`
     trigger_service_account: str = _setting(_name, "coachwork-trigger")  # of the same
     workers: int = _setting(_whole(1, 64), 8)  # requests reconciled at once
-    port: int = _setting(_whole(0, 65535), 8080)  # of /metrics, /healthz, /readyz; 0: any free one
+    pass_limit: int = _setting(_seconds(1, 604_800), 900)  # seconds of a pass, beside its Git, until /healthz fails
+    port: int = _setting(_whole(0, 65535), 8080)  # of /metrics, /healthz, /readyz, /api/; 0: any free one
     log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
     kubeconfig: str = _setting(_path, "")  # "": the pod's own account
     context: str = _setting(_path, "")  # of the kubeconfig; "": its current one
@@ -135,7 +136,12 @@ class Settings:
 
     start_grace: int = _setting(_seconds(0, 86_400), 120)  # seconds that a missing image or Secret may last
     schedule_grace: int = _setting(_seconds(0, 604_800), 1800)  # seconds without room, quota or volume
-    install_limit: int = _setting(_seconds(1, 86_400), 900)  # seconds of installing a stage's requirements
+    install_limit: int = _setting(_seconds(1, 86_400), 900)  # seconds of building an environment
+    install_memory: int = _setting(_bytes(1 << 24, 1 << 40), 512 << 20)  # that a build asks for
+    install_space: int = _setting(_bytes(0, 1 << 50), 512 << 20)  # that has to be free on the volume before a build
+    scratch_limit: int = _setting(
+        _bytes(1 << 24, 1 << 50), 10 << 30
+    )  # of a stage's private disk, its project's copy too
     log_cap: int = _setting(_bytes(1 << 10, 1 << 40), 64 << 20)  # bytes kept of one attempt's output
 
     ingress_class: str = _setting(_name, "")  # "": the cluster's default
@@ -210,6 +216,9 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
         start_grace=settings.start_grace,
         schedule_grace=settings.schedule_grace,
         install_limit=settings.install_limit,
+        install_memory_mb=settings.install_memory >> 20,
+        install_space=settings.install_space,
+        scratch_limit=settings.scratch_limit,
         log_cap=settings.log_cap,
         service_account=settings.service_account,
         trigger_image=settings.trigger_image,

@@ -138,6 +138,10 @@ class Metrics:
         )
         self._git = Counter("coachwork_git_calls", "Calls of git", ["operation", "outcome"], registry=registry)
         self._depth = Gauge("coachwork_queue_depth", "Requests that wait for a pass", registry=registry)
+        self._size = Gauge("coachwork_volume_size_bytes", "Size of the shared volume", registry=registry)
+        self._free = Gauge("coachwork_volume_free_bytes", "What of the shared volume is free", registry=registry)
+        self._swept = Counter("coachwork_swept", "Things that a sweep took off the volume", ["kind"], registry=registry)
+        self._freed = Counter("coachwork_swept_bytes", "Bytes that sweeps set free", ["kind"], registry=registry)
         build = Gauge("coachwork_build_info", "1, with the version as a label", ["version"], registry=registry)
         build.labels(version).set(1)
         for outcome in RUN_OUTCOMES:  # from the first scrape on, so that the first failure already is an increase
@@ -169,6 +173,18 @@ class Metrics:
     def queue_depth(self, depth: int) -> None:
         """Tell how many requests wait for a pass."""
         self._depth.set(depth)
+
+    def room(self, size: int, free: int) -> None:
+        """Tell the shared volume's size and what of it is free, in bytes."""
+        self._size.set(size)
+        self._free.set(free)
+
+    def swept(self, things: Mapping[str, int], freed: Mapping[str, int]) -> None:
+        """Count what a sweep took away, and the bytes that came free, by the top folder of the volume."""
+        for kind, count in things.items():
+            self._swept.labels(kind).inc(count)
+        for kind, count in freed.items():
+            self._freed.labels(kind).inc(count)
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
         """Give the content type and the text for a scraper whose Accept header is `accept`."""

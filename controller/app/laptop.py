@@ -13,21 +13,25 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+import structlog
+
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine, base_environment
+from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.app.place import Place, state_folder
 from controller.app.running import App
-from controller.core import checks, layout, names
+from controller.core import checks, layout, names, sweep
 from controller.core import record as records
-from controller.core.errors import Invalid
+from controller.core.errors import Invalid, Transient
 from controller.core.model import Object, Pipeline, Record, Service
 from controller.settings import Settings
 
@@ -35,7 +39,10 @@ NAMESPACE = "local"
 BACK_OFF = 1.0  # seconds until a first retry: nobody shares this machine, so none need to be spared
 OLDEST_PYTHON = (3, 8)  # that the launcher runs on
 GOOD_PYTHON = "give the path of a Python 3.8 or later"
+LOCK = ".lock"  # in a request's folder: held while a run of it is under way
 TAIL = 64 * 1024  # bytes that are read of the end of a log
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +68,16 @@ class LaptopRun:
         self._trigger = uuid.uuid4().hex
         self._volume = Volume(self._root)
         self._lock = self._locked()
-        self._scratch = self._root / "scratch" / self._uid
+        self._tidy()
+        self._scratch = self._root / layout.SCRATCH / self._uid
         shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
         machine = Machine(
             volume=self._root,
             scratch=self._scratch,
-            environments=self._root / "environments",
             python=wishes.python,
             secrets=_secrets(place.pipeline, wishes.secrets),
-            environment={**base_environment(), "UV_CACHE_DIR": str(self._root / "uv-cache")},
+            environment=base_environment(),
+            packages=_package_settings(),
             back_off=BACK_OFF,
         )
         self._cluster = LocalCluster(NAMESPACE, machine)
@@ -80,7 +88,8 @@ class LaptopRun:
             volume=PurePosixPath(self._root),
         )
         source = Git(self._root, GitSettings(allow_file=True))
-        self._app = App(settings, self._cluster, self._volume, source, Metrics(metadata.version("coachwork")))
+        metrics = Metrics(metadata.version("coachwork"))
+        self._app = App(settings, self._cluster, self._volume, source, metrics, _platform(wishes.python))
 
     def start(self) -> None:
         """Begin the run."""
@@ -144,12 +153,28 @@ class LaptopRun:
             "data": data | {f"env.{name}": value for name, value in wishes.env},
         }
 
+    def _tidy(self) -> None:
+        """Remove what no run here needs any more, unless another project's run is under way, whose needs nobody tells.
+
+        The runs themselves are their owner's, and stay.
+        """
+        own = self._root / layout.request(self._name, self._uid) / LOCK
+        if any(_is_held(lock) for lock in (self._root / layout.RUNS).glob(f"*/{LOCK}") if lock != own):
+            return
+        try:
+            swept = Sweeper(self._root).sweep(lambda: {layout.RUNS}, sweep.LAPTOP, time.time())
+        except Transient as error:
+            _log.warning("sweep put off", error=str(error))
+        else:
+            if swept.things:
+                _log.info("swept", things=dict(swept.things), freed_bytes=sum(swept.bytes.values()))
+
     def _locked(self) -> contextlib.ExitStack:
         """Hold the project's lock until the stack is closed; the end of the process lets it go too."""
         folder = self._root / layout.request(self._name, self._uid)
         folder.mkdir(parents=True, exist_ok=True)
         stack = contextlib.ExitStack()
-        file = stack.enter_context((folder / ".lock").open("w"))
+        file = stack.enter_context((folder / LOCK).open("w"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -157,6 +182,17 @@ class LaptopRun:
             problem = f"{self.place.pipeline.name}: another `coachwork run` of it is under way: end that one first"
             raise Invalid("AlreadyRunning", [problem]) from None
         return stack
+
+
+def _package_settings() -> Mapping[str, str]:
+    """Give what the shell says about where packages come from."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_"))}
+
+
+def _platform(python: str) -> str:
+    """Give what decides on packages here: there are no images, but one Python and the settings of the shell."""
+    settings = names.digest(repr(sorted(_package_settings().items())), 20)
+    return " ".join([python, python_version(python), *platform.uname()[:1], platform.machine(), settings])
 
 
 @contextlib.contextmanager
@@ -209,6 +245,16 @@ def version_warning(pipeline: Pipeline, found: str) -> str:
         return ""
     same = found.startswith(f"{wanted[1]}.")
     return "" if same else f"the project asks for {pipeline.image}, here runs Python {found}: --python names another"
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a living process holds this lock."""
+    with lock.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _secrets(pipeline: Pipeline, given: Mapping[str, str]) -> dict[str, dict[str, str]]:

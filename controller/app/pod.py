@@ -8,13 +8,16 @@ from pathlib import Path
 
 import structlog
 
+from controller.adapters.archive import Archive
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube import connect
+from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.adapters.web import WebServer
 from controller.app.running import App
 from controller.core import errors
+from controller.core.model import Object
 from controller.settings import Settings
 
 _log = structlog.get_logger()
@@ -36,12 +39,13 @@ def serve(settings: Settings) -> int:
         )
         source = Git(root, git_settings(settings), metrics.git_call)
         volume = Volume(root)
-        app = App(settings, cluster, volume, source, metrics)
+        app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
         left_over = volume.requests()
     except (errors.Invalid, errors.Transient, OSError) as error:
         _log.error("controller can't start", error=str(error))
         return 4
-    web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
+    archive = Archive(root, living=lambda name: uid_of(cluster.cached_request(name)))
+    web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive)
     web.start()
     if app.start(stopping, left_over=left_over):
         stopping.wait()
@@ -49,6 +53,11 @@ def serve(settings: Settings) -> int:
     app.stop()
     web.stop()
     return 0
+
+
+def uid_of(manifest: Object | None) -> str:
+    """Give the uid of an object, "" where there is none."""
+    return str(manifest["metadata"]["uid"]) if manifest else ""
 
 
 def git_settings(settings: Settings) -> GitSettings:

@@ -7,24 +7,32 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import resources
-from pathlib import Path
+from importlib import metadata, resources
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import structlog
 import uv
 
+from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
-from controller.core import errors
+from controller.app.sweeping import Sweeping
+from controller.core import errors, layout
 from controller.reconciler import Cluster, Reconciler, Source
 from controller.settings import Settings, policy
 from controller.workqueue import BACKOFF_LIMIT, WorkQueue
 
 SYNC_SECONDS = 10.0  # between two lines that say that the lists have not come yet
-API_REASONS = ("ApiUnavailable", "ApiOverloaded", "Unauthorized")
 API_PATIENCE = 30.0  # seconds: nothing else wakes a request when the API server is back, and its trouble is shared
+ROOM_PATIENCE = 60.0  # seconds: nor when somebody has made room on the volume
+VOLUME_FULL = "VolumeFull"
+PATIENCE = {
+    **dict.fromkeys(("ApiUnavailable", "ApiOverloaded", "Unauthorized"), API_PATIENCE),
+    VOLUME_FULL: ROOM_PATIENCE,
+}
 DRAIN_SECONDS = 25.0  # for passes under way; the pod's grace period is 30
 
 _log = structlog.get_logger()
@@ -42,6 +50,9 @@ class WatchedCluster(Cluster, Protocol):
     def wait_synced(self, timeout: float) -> bool:
         """Wait at most so many seconds for the first lists; give whether all are there."""
 
+    def references(self) -> frozenset[PurePosixPath]:
+        """Give what living objects and records need of the shared volume now. Raises Refused, NotYet, Transient."""
+
     @property
     def synced(self) -> bool:
         """Whether the first lists of all kinds are there."""
@@ -58,14 +69,32 @@ class App:
     """The running controller."""
 
     def __init__(
-        self, settings: Settings, cluster: WatchedCluster, volume: Volume, source: Source, metrics: Metrics
+        self,
+        settings: Settings,
+        cluster: WatchedCluster,
+        volume: Volume,
+        source: Source,
+        metrics: Metrics,
+        platform: str = "",
+        sweeper: Sweeper | None = None,
     ) -> None:
-        """Take the adapters. Publishes the stages' tools on the volume. Raises Transient."""
+        """Take the adapters; without `sweeper`, others sweep. Publishes the stages' tools on the volume.
+
+        `platform` is what decides on the stages' Python beside their image; on a laptop, the interpreter. Raises
+        Transient.
+        """
         self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
-        self._reconciler = Reconciler(cluster, source, volume, metrics, _now, policy(settings, tools))
+        self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
+        self._pass_limit = pass_limit(settings)
+        self._short_of_room: set[str] = set()
+        self._sweeping = (
+            Sweeping(sweeper, cluster.references, metrics, layout.tools(tools), self._wake) if sweeper else None
+        )
+        told = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
+        self._reconciler = Reconciler(cluster, source, volume, metrics, _now, told)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)
@@ -85,12 +114,16 @@ class App:
             self._queue.add(name)
         for worker in self._workers:
             worker.start()
+        if self._sweeping:
+            self._sweeping.start()
         _log.info("controller ready", requests=len(self._cluster.requests()))
         return True
 
     def stop(self) -> None:
         """Take no more work, let what is under way end, then end the watches."""
         self._queue.close()
+        if self._sweeping:
+            self._sweeping.stop()
         end = time.monotonic() + DRAIN_SECONDS
         for worker in self._workers:
             if worker.is_alive():
@@ -98,11 +131,19 @@ class App:
         self._cluster.stop()
 
     def trouble(self) -> str:
-        """Give what only a restart would mend, "" if nothing."""
+        """Give what only a restart can mend, "" if nothing.
+
+        A pass that hangs is reported too. A restart costs little (running stages do not notice it) and ends a deadlock
+        or a call that lost its answer. It does not mend a volume that hangs, but then nothing is lost by it either,
+        and the restarts show in the pod's state, where a thread that waits for ever would not.
+        """
         if not self._cluster.healthy:
             return "a watch has died"
         dead = [worker.name for worker in self._workers if worker.ident and not worker.is_alive()]
-        return f"{dead[0]} has died" if dead else ""
+        if dead:
+            return f"{dead[0]} has died"
+        trouble = self._sweeping.trouble() if self._sweeping else ""
+        return trouble or stuck(self._passes.copy(), time.monotonic(), self._pass_limit)
 
     def unready(self) -> str:
         """Give why no work is done yet, "" if it is."""
@@ -113,13 +154,19 @@ class App:
         records = (self._cluster.cached_status(name) for name in self._cluster.requests())
         return Counter(str(item["data"].get("phase", "")) for item in records if item and item.get("data"))
 
+    def _wake(self) -> None:
+        """Have those go on that a full volume has held up: there may be room now."""
+        while self._short_of_room:
+            self._queue.add(self._short_of_room.pop())
+
     def _work(self) -> None:
         """Reconcile one key after the other: the one place where errors end."""
         while (key := self._queue.get()) is not None:
-            started = time.monotonic()
+            started = self._passes[key] = time.monotonic()
             try:
                 result, details = self._reconcile(key)
             finally:
+                del self._passes[key]
                 self._queue.done(key)
             seconds = time.monotonic() - started
             self._metrics.reconciled(result, seconds)
@@ -132,7 +179,10 @@ class App:
         except errors.NotYet as error:
             return "not-yet", {"waits_for": str(error), "again_in": round(self._queue.wait(key, error.delay), 2)}
         except errors.Transient as error:
-            patience = API_PATIENCE if error.reason in API_REASONS else BACKOFF_LIMIT
+            patience = PATIENCE.get(error.reason, BACKOFF_LIMIT)
+            if error.reason == VOLUME_FULL and self._sweeping:
+                self._short_of_room.add(key)
+                self._sweeping.urge()
             delay = self._queue.retry(key, at_least=error.retry_after or 0.0, at_most=patience)
             return "transient", {"reason": error.reason, "error": str(error), "again_in": round(delay, 2)}
         except Exception:  # noqa: BLE001 (the worker boundary: a defect in one request must not stop the others)
@@ -142,6 +192,19 @@ class App:
         if after is not None:
             self._queue.add_after(key, after)
         return "done", {} if after is None else {"again_in": round(after, 2)}
+
+
+def pass_limit(settings: Settings) -> float:
+    """Give how long a pass may take (seconds): what its Git may take, one look, fetch and checkout, and some more."""
+    return settings.pass_limit + settings.git_resolve_timeout + 2 * settings.git_fetch_timeout
+
+
+def stuck(passes: Mapping[str, float], now: float, limit: float) -> str:
+    """Give, in one line, which of the passes under way (by when each began) has taken longer than `limit` seconds."""
+    key = min(passes, key=passes.__getitem__, default="")
+    if not key or now - passes[key] <= limit:
+        return ""
+    return f"a pass over request {key} has lasted {now - passes[key]:.0f} s: does the shared volume hang?"
 
 
 def tool_files() -> list[Path]:

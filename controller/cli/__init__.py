@@ -2,12 +2,11 @@
 
 import os
 import sys
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from controller.cli import projects, run
+from controller.cli import asking, changing, kept, logs, looking, projects, run
 from controller.core.errors import Invalid
 
 app = typer.Typer(
@@ -15,13 +14,14 @@ app = typer.Typer(
     help="Turns a Git repository of Python stages into running Kubernetes workloads.",
     no_args_is_help=True,
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # noqa: PLC0415 (costs a tenth of what --help may)
+
         typer.echo(f"coachwork {metadata.version('coachwork')}")
         raise typer.Exit
 
@@ -56,6 +56,21 @@ def controller(
     sys.exit(serve(settings))
 
 
-app.command()(run.run)
-app.command()(projects.validate)
-app.command()(projects.plan)
+for command in (
+    run.run,
+    projects.validate,
+    projects.plan,
+    asking.deploy,
+    looking.status,
+    looking.runs,
+    logs.logs,
+    kept.artifacts,
+    kept.diff,
+    asking.trigger,
+    asking.rerun,
+    changing.cancel,
+    changing.schedule,
+    changing.unschedule,
+    changing.delete,
+):
+    app.command()(command)

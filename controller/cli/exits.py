@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def reported(command: Command) -> Command:
-    """Give the command with its errors told to its user: what is invalid ends with 2, what is out of reach with 4."""
+    """Give the command with its errors told: invalid ends with 2, what is not there with 3, out of reach with 4."""
 
     @functools.wraps(command)
     def told(*args: Any, **kwargs: Any) -> Any:
@@ -25,6 +25,9 @@ def reported(command: Command) -> Command:
         except errors.Invalid as invalid:
             _tell(invalid.reason, invalid.problems, as_json=kwargs.get("output") == "json")
             raise typer.Exit(INVALID) from None
+        except errors.NotFound as missing:
+            _tell("NotFound", (str(missing),), as_json=kwargs.get("output") == "json")
+            raise typer.Exit(NOT_FOUND) from None
         except (errors.Transient, errors.NotYet) as error:
             reason = error.reason if isinstance(error, errors.Transient) else "Busy"
             hint = "; it is the state folder here: free space, or set COACHWORK_HOME" if reason[:6] == "Volume" else ""

@@ -1,16 +1,15 @@
 """`coachwork validate` and `coachwork plan`: a project's problems, and the objects that a cluster would be given."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
-from controller.app.place import Place, find
 from controller.cli.exits import Output, reported
-from controller.core import manifests, names
-from controller.core.manifests import RunContext
-from controller.core.model import Batch, Object, Policy, RunSpec
+
+if TYPE_CHECKING:
+    from controller.app.place import Place
+    from controller.core.model import Object, Policy
 
 Target = Annotated[str, typer.Argument(metavar="PATH", help="The project's folder, or a repository's address.")]
 Ref = Annotated[str, typer.Option(help="Branch, tag or commit of a repository's address.")]
@@ -25,6 +24,8 @@ def validate(
     target: Target = ".", ref: Ref = "", path: Path = ".", strict: Strict = False, output: Output = "text"
 ) -> None:
     """Tell every problem of a project, each with its place and its remedy."""
+    from controller.app.place import find  # noqa: PLC0415 (imported when called: --help stays quick)
+
     place = find(target, ref, path, strict=strict)
     pipeline = place.pipeline
     if output == "json":
@@ -49,6 +50,11 @@ def plan(
     output: Output = "text",
 ) -> None:
     """Show the exact objects that a cluster would be given, as YAML documents in the order of the steps."""
+    import yaml  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    from controller.app.place import find  # noqa: PLC0415
+    from controller.core.model import Policy  # noqa: PLC0415
+
     place = find(target, ref, path)
     objects = planned(place, name, Policy(namespace=namespace, image=image, claim="coachwork", tools="TOOLS"))
     if output == "json":
@@ -57,8 +63,11 @@ def plan(
         typer.echo(yaml.safe_dump_all(json.loads(json.dumps(objects)), sort_keys=False), nl=False)
 
 
-def planned(place: Place, name: str, policy: Policy) -> list[Object]:
+def planned(place: "Place", name: str, policy: "Policy") -> "list[Object]":
     """Give the objects of the project's first run. The owner's uid and the tools' digest are a cluster's to give."""
+    from controller.core import manifests, names  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core.model import Batch, RunSpec  # noqa: PLC0415
+
     spec = RunSpec(
         repository=place.repository,
         commit=place.commit,
@@ -68,7 +77,7 @@ def planned(place: Place, name: str, policy: Policy) -> list[Object]:
         cause="Created",
     )
     request = name or names.request(place.pipeline.name)
-    context = RunContext(request, OWNER, 1, spec, place.pipeline, policy)
+    context = manifests.RunContext(request, OWNER, 1, spec, place.pipeline, policy)
     stages = (place.pipeline.stages[name] for step in place.pipeline.steps for name in step)
     objects: list[Any] = []
     for stage in stages:

@@ -1,7 +1,6 @@
 """`coachwork run`: a project on this machine, with no cluster."""
 
 import os
-import re
 import shutil
 import signal
 import sys
@@ -11,21 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.app.place import find
 from controller.cli import exits
 from controller.cli.exits import Output, reported
 from controller.cli.projects import Ref, Target
-from controller.core import checks
+from controller.cli.text import pairs, plain
 from controller.core.errors import Invalid
-from controller.core.model import Pipeline, Record, Service
 
 if TYPE_CHECKING:
     from controller.app.laptop import LaptopRun
     from controller.cli.show import Screen
+    from controller.core.model import Pipeline, Record
 
 LOOK = 0.1  # seconds between two looks at the run
 LAST_LINES = 20
-CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # ECMA-48 8.3: colours, movements of the cursor
 EXITS = {"Ready": exits.DONE, "Degraded": exits.DONE, "Invalid": exits.INVALID, "Cancelled": exits.CANCELLED}
 
 
@@ -52,10 +49,11 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     Services stay up until Ctrl-C. Secrets come from the shell's variables of their names, or from --secrets.
     """
     from controller.app import laptop  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.app.place import find  # noqa: PLC0415
 
     if only and resume:
         raise Invalid("WrongUse", ["--only and --from: give one of them"])
-    variables = _pairs(env or [])
+    variables = tuple(pairs("--env", env or []))
     given = {**os.environ, **(_file(secrets) if secrets else {})}
     interpreter = _interpreter(python)
     version = laptop.python_version(interpreter)
@@ -79,7 +77,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     raise typer.Exit(code)
 
 
-def _follow(current: "LaptopRun", stopping: threading.Event, output: str, *, stay: bool) -> Record:
+def _follow(current: "LaptopRun", stopping: threading.Event, output: str, *, stay: bool) -> "Record":
     """Show the run until it is over, and its services until somebody stops it; give the last record."""
     from controller.cli.show import screen  # noqa: PLC0415
 
@@ -98,30 +96,27 @@ def _follow(current: "LaptopRun", stopping: threading.Event, output: str, *, sta
         shown.close()
 
 
-def _show(shown: "Screen", current: "LaptopRun", record: Record) -> None:
+def _show(shown: "Screen", current: "LaptopRun", record: "Record") -> None:
     from controller.cli.show import Scene  # noqa: PLC0415
 
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    tails = {name: _plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
+    tails = {name: plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
     place = current.place
     over = current.over(record)
     shown.show(Scene(record, place.shown, place.pipeline.steps, over, tails, current.addresses()))
 
 
-def _last_words(current: "LaptopRun", record: Record) -> None:
+def _last_words(current: "LaptopRun", record: "Record") -> None:
     for name, stage in record.stages.items():
         if stage.state == "Failed" and (lines := current.tail(record.run, name, LAST_LINES)):
             typer.echo(f"\nthe last lines of stage {name}:", err=True)
             for line in lines:
-                typer.echo(f"  {_plain(line)}", err=True)
+                typer.echo(f"  {plain(line)}", err=True)
 
 
-def _plain(line: str) -> str:
-    """Give a line of a stage as it may stand on a terminal: without colours, everything else that acts escaped."""
-    return checks.printable(CONTROL_SEQUENCE.sub("", line).expandtabs())
+def _serves(pipeline: "Pipeline") -> bool:
+    from controller.core.model import Service  # noqa: PLC0415 (as above)
 
-
-def _serves(pipeline: Pipeline) -> bool:
     return any(isinstance(stage.work, Service) for stage in pipeline.stages.values())
 
 
@@ -130,13 +125,6 @@ def _interpreter(python: str) -> str:
     if not found:
         raise Invalid("WrongUse", [f"--python: {python}: no such program: give the path of a Python 3.8 or later"])
     return os.path.abspath(found)  # noqa: PTH100 (the stages run elsewhere; links stay, they make a venv's Python)
-
-
-def _pairs(lines: list[str]) -> tuple[tuple[str, str], ...]:
-    pairs = [line.partition("=") for line in lines]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise Invalid("WrongUse", [f"--env: expected NAME=VALUE, got {checks.shown(name)}" for name in wrong])
-    return tuple((name, value) for name, _, value in pairs)
 
 
 def _file(path: Path) -> dict[str, str]:

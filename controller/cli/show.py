@@ -30,7 +30,10 @@ NARROW = 60  # columns of a terminal that has no room for what matters least
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What there is to see now. `steps` are stage names in their order, `tails` the last line that each printed."""
+    """What there is to see now. `steps` are stage names in their order, `tails` the last line that each printed.
+
+    Whoever reads a record alone knows no steps: not `numbered`, and all stages in one. `note`: what is waited for.
+    """
 
     record: Record
     shown_commit: str
@@ -38,6 +41,8 @@ class Scene:
     over: bool = False
     tails: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
+    numbered: bool = True
+    note: str = ""
 
 
 class Screen(Protocol):
@@ -77,12 +82,15 @@ class Lines:
 
     def show(self, scene: Scene) -> None:
         """Say what has changed since the last scene."""
+        if scene.note:
+            self._say("note", scene.note, scene.note)
         for number, step in enumerate(scene.steps, start=1):
             for name in step:
                 stage = scene.record.stages.get(name, StageRecord())
                 if stage.state != "Waiting":
                     words = " ".join(filter(None, (stage.state, duration(stage), stage.message)))
-                    self._say(name, f"{stage.state} {stage.message}", f"step {number}  {name}: {words}")
+                    place = f"step {number}  " if scene.numbered else ""
+                    self._say(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}")
         for name, address in scene.addresses.items():
             self._say(f"{name} address", address, f"service {name}: {address}")
         if scene.over:
@@ -164,7 +172,9 @@ def duration(stage: StageRecord, now: datetime | None = None) -> str:
 
 def _table(scene: Scene, size: ConsoleDimensions) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    titles = ("step", "stage", "state", "time", *(("attempt",) if size.width >= NARROW else ()))
+    titles = ["stage", "state", "time", *(["attempt"] if size.width >= NARROW else [])]
+    if scene.numbered:
+        titles.insert(0, "step")
     for title in titles:
         table.add_column(title, no_wrap=True)
     # This one may be squeezed, so that the others are not; its texts are cut.
@@ -172,13 +182,13 @@ def _table(scene: Scene, size: ConsoleDimensions) -> Table:
     for number, place, name in _rows(scene, size.height - FRAME):
         stage = scene.record.stages.get(name, StageRecord())
         words = stage.message or scene.addresses.get(name) or scene.tails.get(name, "")
-        cells = (
-            str(number) if place == 0 else "",
-            name,
+        cells: list[str | Text] = [
+            *([str(number) if place == 0 else ""] if scene.numbered else []),
+            Text(name),
             Text(stage.state, style=COLOURS.get(stage.state, "dim")),
             duration(stage, datetime.now(UTC)),
             str(stage.attempts or ""),
-        )
+        ]
         table.add_row(*cells[: len(titles)], Text(words, no_wrap=True, overflow="ellipsis"))
     return table
 
@@ -188,14 +198,20 @@ def _rows(scene: Scene, room: int) -> list[tuple[int, int, str]]:
     rows = [(number, place, name) for number, step in enumerate(scene.steps, 1) for place, name in enumerate(step)]
     if scene.over or len(rows) <= room:
         return rows
-    opened = next((at for at, (number, _, _) in enumerate(rows) if number == scene.record.step), 0)
+    opened = next((at for at, (number, _, name) in enumerate(rows) if _is_open(scene, number, name)), 0)
     first = min(opened, len(rows) - max(room, 1))
     return rows[first : first + max(room, 1)]
 
 
+def _is_open(scene: Scene, step: int, stage: str) -> bool:
+    if scene.numbered:
+        return step == scene.record.step
+    return scene.record.stages.get(stage, StageRecord()).state == "Running"
+
+
 def _footer(scene: Scene) -> list[Text]:
     if not scene.over:
-        return []
+        return [Text(scene.note, style="dim")] if scene.note else []
     good = scene.record.phase in ("Ready", "Degraded")
     return [Text(_verdict(scene), style="green" if good else "bold red")]
 

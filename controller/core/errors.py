@@ -51,3 +51,7 @@ class Refused(Exception):
         """Take the server's sentence, and whether it was a 403 (a quota or a right, which can change)."""
         self.forbidden = forbidden
         super().__init__(message)
+
+
+class NotFound(Exception):
+    """What a person named is not there: a request, a run, a log, a file. Of commands; the controller raises none."""

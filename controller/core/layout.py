@@ -11,6 +11,9 @@ COMPLETE = ".complete"  # holds the commit or key of an immutable folder; writte
 
 MIRRORS, CHECKOUTS, RUNS, TOOLS = (PurePosixPath(name) for name in ("mirrors", "checkouts", "runs", "tools"))
 ENVIRONMENTS, BUILDS = PurePosixPath("environments"), PurePosixPath("builds")
+BUILD_CACHE = BUILDS / "cache"  # uv's, on the mount of the builds: it links what it installs
+SCRATCH = PurePosixPath("scratch")  # on a laptop only: private folders of pods, below their project's
+TRASH = ".trash-"  # start of the name of what is being removed, in the top folder that it was in
 LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
 STALE = ".stale"  # in an environment: a stage met another Python than this one's; the next run builds anew
@@ -63,6 +66,11 @@ def logs(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
     return run(name, uid, number) / "logs" / names.kubernetes_name(stage)
 
 
+def outdated(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
+    """Give the file by which a launcher tells that its environment's Python is not the image's."""
+    return logs(name, uid, number, stage) / "environment-outdated.json"
+
+
 def cache(name: str, uid: str) -> PurePosixPath:
     """Give the folder that persists over the request's runs."""
     return request(name, uid) / "cache"
@@ -81,6 +89,11 @@ def tools(digest: str) -> PurePosixPath:
 def environment(folder: str) -> PurePosixPath:
     """Give the folder of a published environment; immutable."""
     return ENVIRONMENTS / folder
+
+
+def is_environment(folder: str) -> bool:
+    """Tell whether a text can be the name of an environment's folder: a key, and perhaps a number."""
+    return re.fullmatch(r"[0-9a-f]{20}(-[0-9]{1,4})?", folder) is not None
 
 
 def build(folder: str) -> PurePosixPath:
@@ -135,4 +148,5 @@ IN_CACHE = ROOT / "cache"
 IN_SCRATCH = ROOT / "scratch"  # private to the pod: the project's copy, the environment, HOME
 IN_ENVIRONMENT = ROOT / "environment"  # read-only: the stage's packages
 IN_BUILDS = ROOT / "builds"  # of a build: all builds with uv's cache, one mount so that it can rename and link
+IN_INDEX = ROOT / "index"  # read-only, of a build: files of the request's index-secret
 IN_SOURCES = ROOT / "sources"  # read-only, of a build: the checkouts of Git requirements, 0, 1, ...

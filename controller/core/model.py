@@ -175,6 +175,7 @@ class StageRecord:
     started: str = ""
     finished: str = ""
     attempts: int = 0
+    image: str = ""  # as the node reported it, with its digest
     waiting_since: str = ""  # first seen unable to start
     waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
@@ -216,7 +217,9 @@ class RunSpec:
     cause: str = ""  # Created, Changed, Triggered, Polled
     base: int = 0  # the run whose artifacts this one begins with; 0: none
     environments: tuple[Environment, ...] = ()
-    index_secret: str = ""
+    index_secret: str = ""  # the Secret with the settings of package indexes, for environment builds only
+    index_keys: tuple[str, ...] = ()  # its keys that count
+    secrets: tuple[tuple[str, str], ...] = ()  # the stages' Secrets, with their versions when the first step opened
     parameters: tuple[tuple[str, str], ...] = ()  # of this run alone: over `env`, below secrets
     rerun: int = 0  # the run that this one repeats; 0: none
 
@@ -233,6 +236,15 @@ class PastRun:
     message: str = ""
     started: str = ""
     finished: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run will end badly, while its failure stage still runs; `stage` is "" where no stage is to blame."""
+
+    stage: str
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +270,7 @@ class Record:
     release_run: int = 0
     release_commit: str = ""
     history: tuple[PastRun, ...] = ()  # newest first
+    failure: Failure | None = None  # of the active run
     poll_commit: str = ""  # what `ref` was when it was last handled: by a run, or by doing nothing
     poll_problem: str = ""  # why the last look at `ref` found nothing; it disturbs nothing else
     schedule_problem: str = ""  # why the CronJob is not as it should be
@@ -277,6 +290,8 @@ class Attempt:
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
+    started: str = ""
+    finished: str = ""
 
 
 # --- what the controller's settings mean for the planner -------------------------------------------
@@ -305,7 +320,12 @@ class Policy:
     uid: int = 10001
     start_grace: int = 120  # a missing image or Secret
     schedule_grace: int = 1800  # no room, no quota, no volume
-    install_limit: int = 900
+    install_limit: int = 900  # of building an environment
+    install_space: int = 512 * 1024 * 1024  # bytes that have to be free on the volume before a build
+    install_memory_mb: int = 512  # that a build asks for
+    scratch_limit: int = 10 * 1024 * 1024 * 1024  # bytes of a stage's private disk: its copy of the project, its HOME
+    version: str = ""  # of the controller
+    platform: str = ""  # what decides on the Python beside the image; on a laptop, the interpreter
     log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
     grace_period: int = 30
     service_account: str = "coachwork-stage"

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable, Iterable
 
 from controller.core.model import Object
 
@@ -106,6 +107,23 @@ def owner_key(kind: str, manifest: Object) -> str | None:
     if kind == "ConfigMap" and labels.get(ROLE) not in {ROLE_STATUS, ROLE_RELEASE}:
         return None
     return labels.get(REQUEST) or None
+
+
+def woken(kind: str, item: Object, config_maps: Callable[[], Iterable[Object]]) -> Iterable[str]:
+    """Give the requests that a change of `item` is about.
+
+    A build belongs to none: it is about each whose record, among `config_maps`, says that its run is under way.
+    """
+    if environment_of(item):
+        labels = (other["metadata"].get("labels") or {} for other in config_maps())
+        active = (found for found in labels if found.get(ROLE) == ROLE_STATUS and found.get(PHASE) == "Running")
+        return [str(found[REQUEST]) for found in active if found.get(REQUEST)]
+    return filter(None, [owner_key(kind, item)])
+
+
+def environment_of(manifest: Object) -> str:
+    """Give the folder of the environment that an object builds, "" where it builds none."""
+    return str(((manifest.get("metadata") or {}).get("labels") or {}).get(ENVIRONMENT, ""))
 
 
 def digest(text: str, length: int = 8) -> str:

@@ -15,6 +15,7 @@ import yaml
 from controller.core import names
 from controller.core.model import (
     Environment,
+    Failure,
     GitSource,
     Object,
     PastRun,
@@ -59,6 +60,7 @@ def to_data(record: Record) -> dict[str, str]:
         if record.stages
         else "",
         "history": _dump([_known(past) for past in record.history[:HISTORY_LIMIT]]) if record.history else "",
+        "failure": _dump(dataclasses.asdict(record.failure)) if record.failure else "",
         "release-run": str(record.release_run) if record.release_run else "",
         "release-commit": record.release_commit,
         "poll-commit": record.poll_commit,
@@ -111,6 +113,7 @@ def _parse(data: Mapping[str, str]) -> Record:
         release_run=int(data.get("release-run", "0")),
         release_commit=data.get("release-commit", ""),
         history=tuple(PastRun(**past) for past in _load(data, "history") or ()),
+        failure=Failure(**failure) if (failure := _load(data, "failure")) else None,
         poll_commit=data.get("poll-commit", ""),
         poll_problem=data.get("poll-problem", ""),
         schedule_problem=data.get("schedule-problem", ""),
@@ -129,8 +132,12 @@ def spec_from(kept: Mapping[str, Any]) -> RunSpec | None:
 
 
 def _spec(spec: dict[str, Any]) -> RunSpec:
-    pairs = {key: tuple((name, value) for name, value in spec.get(key, ())) for key in ("env", "parameters")}
-    return RunSpec(**spec | pairs | {"environments": tuple(map(_environment, spec.get("environments", ())))})
+    pairs = {key: tuple((name, value) for name, value in spec.get(key, ())) for key in ("env", "parameters", "secrets")}
+    typed = {
+        "environments": tuple(map(_environment, spec.get("environments", ()))),
+        "index_keys": tuple(spec.get("index_keys", ())),
+    }
+    return RunSpec(**spec | pairs | typed)
 
 
 def _environment(item: dict[str, Any]) -> Environment:

@@ -7,7 +7,7 @@ from controller.core import errors, manifests, names, times
 from controller.core.facts.workloads import owner_uid
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Object, Request, Service
-from controller.core.plan import Action, Apply, Create, Delete, Emit, Refusal
+from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal
 from controller.reconciler.ports import Clock, Cluster, Volume
 
 FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
@@ -37,6 +37,8 @@ class Actor:
                 case Delete():
                     if refusal := self._remove(action):
                         refusals.append(refusal)
+                case Publish():
+                    self.volume.publish_environment(action.folder)
                 case Emit():
                     self._emit(request, action)
         return refusals
@@ -85,6 +87,8 @@ class Actor:
 
     def _adopt(self, request: Request, manifest: Object) -> None:
         """Take an own object that the cache does not show; one whose labels were taken off gets them back."""
+        if names.environment_of(manifest):  # another request's run has begun the same build
+            return
         live = self.meet(request, manifest)
         labels = live["metadata"].get("labels") or {}
         if manifest["kind"] != "Job" and not manifest["metadata"]["labels"].items() <= labels.items():

@@ -1,10 +1,9 @@
 """The straight line of one pass: request and record in, decision out, record first, then the actions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
-from controller.core import errors, layout, names, plan, project
+from controller.core import errors, layout, names, plan
 from controller.core import record as records
 from controller.core import request as requests
 from controller.core.facts.workloads import owner_uid, run_of
@@ -13,12 +12,15 @@ from controller.core.model import Cause, Object, Pipeline, Policy, Record, Reque
 from controller.core.plan import Decision, Observed, Pending, Refusal
 from controller.reconciler import repeat
 from controller.reconciler.act import STALE_DELAY, Actor
+from controller.reconciler.archive import Archive
 from controller.reconciler.observe import observe
 from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+from controller.reconciler.projects import Projects
 
+VOLUME_FULL = "VolumeFull"
+ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
-REMEMBERED_PROJECTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,12 @@ class Reconciler:
         self, cluster: Cluster, source: Source, volume: Volume, metrics: Metrics, clock: Clock, policy: Policy
     ) -> None:
         """Take what it stands on."""
-        self._cluster, self._source, self._volume = cluster, source, volume
+        self._cluster, self._volume = cluster, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
+        self._archive = Archive(volume, policy.version)
+        self._projects = Projects(cluster, source, volume, policy)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
-        self._poller = Poller(self._resolve, clock)
-        self._project = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
+        self._poller = Poller(self._projects.resolve, clock)
 
     def reconcile(self, name: str) -> float | None:
         """Make one pass over the request `name`.
@@ -63,6 +66,8 @@ class Reconciler:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up, a deletion or the record: no stage's fault
             raise errors.Transient("RejectedByCluster", str(refused)) from refused
+        if decision.record.reason == "VolumeFull":  # a build's: whoever sees it makes room
+            raise errors.Transient("VolumeFull", decision.record.message)
         return decision.requeue_after
 
     def _forget(self, name: str) -> None:
@@ -79,12 +84,11 @@ class Reconciler:
         try:
             seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
-            self._inherit(known.request, decision.record)
             self._actor.prepare(decision.actions)
             manifest = self._manifest(known.request, decision.record)
             self._keep(known, decision, manifest["data"])
         except (errors.Transient, errors.NotYet) as error:
-            self._report(known, self._manifest(known.request, _stumbled(known.record, error)))
+            self._report(known, self._manifest(known.request, _stumbled(known.record, self._with_room(error))))
             raise
         except errors.Invalid as invalid:  # what we wrote ourselves was written over
             damaged = errors.Transient(invalid.reason, invalid.problems[0])
@@ -154,56 +158,33 @@ class Reconciler:
 
     def _advance(self, request: Request, record: Record, spec: RunSpec, seen: Observed) -> Decision:
         try:
-            pipeline = self._pipeline(spec)
+            pipeline = self._projects.pipeline(request, spec)
         except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
             cause = Cause(invalid.reason, "; ".join(invalid.problems))
             return plan.fail(request, record, cause, seen, self._clock())
+        seen = self._projects.standing(seen, pipeline, record)
         return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
         """Resolve the commit once and open the first step; or record why the project can't run."""
         request, now, commit = plan.asked(known.request, wanted), self._clock(), ""
         try:
+            self._archive.retire(request, known.record)
             if request.rerun:
-                spec = repeat.recall(self._volume, request, known.record, seen)
-                commit, pipeline = spec.commit, self._pipeline(spec)
+                spec = self._projects.again(request, known.record, seen)
+                commit, pipeline = spec.commit, self._projects.pipeline(request, spec)
             else:
                 commit = wanted.commit if wanted.cause == "Polled" else self._poller.resolve(request)
-                self._source.publish(request.repository, commit)
-                tree, pipeline = self._project(request.repository, commit, request.path)
-                spec = self._spec(request, commit, tree)
+                spec, pipeline = self._projects.at(request, commit)
             record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
             context = self._context(request, record, spec, pipeline)
             self._actor.check_names(request, context)
             record = replace(record, problems=(*record.problems, *context.renamed()))
+            self._archive.begin(request, record)
         except errors.Invalid as invalid:
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
-        return plan.advance(context, request, record, seen, now)
-
-    def _resolve(self, request: Request) -> str:
-        return self._source.resolve(request.repository, request.ref)
-
-    def _spec(self, request: Request, commit: str, tree: str) -> RunSpec:
-        return RunSpec(
-            repository=request.repository,
-            commit=commit,
-            path=request.path,
-            tree=tree,
-            image=request.image or self._policy.image,
-            project_name=request.project_name,
-            env=request.env,
-            deadline=request.deadline,
-            parameters=request.parameters,
-        )
-
-    def _pipeline(self, spec: RunSpec) -> Pipeline:
-        self._source.publish(spec.repository, spec.commit)
-        return self._project(spec.repository, spec.commit, spec.path)[1]
-
-    def _read_project(self, repository: str, commit: str, path: str) -> tuple[str, Pipeline]:
-        tree = self._source.read(repository, commit, path)
-        return tree.digest, project.load(tree)
+        return plan.advance(context, request, record, self._projects.standing(seen, pipeline, record), now)
 
     def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
         return RunContext(
@@ -218,11 +199,12 @@ class Reconciler:
 
     # --- what is written ---------------------------------------------------------------------------
 
-    def _inherit(self, request: Request, record: Record) -> None:
-        """Let a run of a part of the project begin with the artifacts of the run that it goes on from."""
-        if record.active and record.spec and record.spec.base:
-            base = layout.artifacts(request.name, request.uid, record.spec.base)
-            self._volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
+    def _with_room(self, error: errors.Transient | errors.NotYet) -> errors.Transient | errors.NotYet:
+        """Give an error that a full volume has led to with how full it is, and what helps."""
+        if not isinstance(error, errors.Transient) or error.reason != VOLUME_FULL:
+            return error
+        free = self._volume.room()
+        return errors.Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
 
     def _manifest(self, request: Request, record: Record) -> Object:
         return records.manifest(request.name, request.uid, self._policy.namespace, record)
@@ -230,7 +212,7 @@ class Reconciler:
     def _keep(self, known: _Known, decision: Decision, data: Mapping[str, str]) -> None:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
         if decision.outcome:
-            self._keep_run(known.request, decision.record)
+            self._archive.end(known.request, decision.record)
             repeat.keep(self._volume, known.request, decision.record)
         if not known.status or known.status.get("data") != data:
             self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
@@ -262,20 +244,6 @@ class Reconciler:
         except errors.Invalid as taken:
             self._actor.carry_out(request, [plan.Emit("record-taken", "Warning", "NameTaken", taken.problems[0])])
             raise errors.NotYet(TAKEN_DELAY, taken.problems[0]) from taken
-
-    def _keep_run(self, request: Request, record: Record) -> None:
-        run = {
-            "request": request.name,
-            "run": record.run,
-            "spec": asdict(record.spec) if record.spec else {},
-            "stages": {name: asdict(stage) for name, stage in record.stages.items()},
-            "outcome": record.history[0].outcome,
-            "reason": record.reason,
-            "message": record.message,
-            "started": record.started,
-            "finished": record.finished,
-        }
-        self._volume.keep_run(layout.run(request.name, request.uid, record.run) / "run.json", run)
 
     def _tidy(self, request: Request, decision: Decision, seen: Observed) -> None:
         kept = plan.kept_runs(decision.record, request.keep_runs, seen)

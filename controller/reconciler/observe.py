@@ -1,14 +1,15 @@
 """What is so: objects from the watch caches as facts, and live look-ups where a cache can't settle a question."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import PurePosixPath
 
 from controller.core import layout, names
 from controller.core.facts import JobFact, read_deployment, read_job
 from controller.core.facts.workloads import owner_uid
-from controller.core.model import Attempt, Cause, Children, Object, Record, Request
-from controller.core.plan import Observed, Refusal
+from controller.core.model import Attempt, Cause, Children, Environment, Object, Record, Request
+from controller.core.plan import Build, Observed, Refusal
 from controller.reconciler.ports import Cluster, Volume
 
 
@@ -17,12 +18,11 @@ def observe(
 ) -> Observed:
     """Give all facts about one request. Raises Transient where a live look-up fails."""
     children = cluster.cached_children(request.name)
-    jobs = {fact.name: fact for fact in (_job(cluster, job, children) for job in children.jobs)}
-    jobs |= {name: _told(volume, request, record, fact) for name, fact in jobs.items() if _is_silent(fact, record)}
+    jobs = {job["metadata"]["name"]: _stage_job(cluster, volume, request, record, job) for job in children.jobs}
     ended: dict[str, Cause | None] = {}
     for stage, name in _missing(record, jobs):
         if (live := cluster.get("Job", name)) is not None:
-            jobs[name] = _job(cluster, live, children)
+            jobs[name] = _stage_job(cluster, volume, request, record, live)
         elif any(_lives(pod, request, record, stage) for pod in children.pods):
             jobs[name] = _gone(name, record)
         elif attempts := volume.attempts(layout.logs(request.name, request.uid, record.run, stage)):
@@ -39,7 +39,46 @@ def observe(
         release=release if release and owner_uid(release) == request.uid else None,
         ended=ended,
         refusals=tuple(refusals),
+        builds=builds(cluster, volume, record.spec.environments) if record.active and record.spec else {},
     )
+
+
+def builds(cluster: Cluster, volume: Volume, environments: Iterable[Environment]) -> Mapping[str, Build]:
+    """Give how these environments stand, by folder. Raises Transient."""
+    return {item.folder: _build(cluster, volume, item.folder) for item in environments}
+
+
+def _build(cluster: Cluster, volume: Volume, folder: str) -> Build:
+    made = volume.made_environment(folder)  # first: what is published in between must not look lost
+    ready = volume.has_environment(folder)
+    children = cluster.cached_build(folder)
+    job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
+    if job is None:
+        return Build(ready, made, lingering=any(_has_not_ended(pod) for pod in children.pods))
+    fact = _job(cluster, job, children)
+    if fact.state == "Failed" and fact.cause is None and (said := _last_words(volume, layout.build_logs(folder))):
+        fact = replace(fact, cause=said)
+    return Build(ready, made, fact)
+
+
+def _stage_job(cluster: Cluster, volume: Volume, request: Request, record: Record, job: Object) -> JobFact:
+    """Give the fact about a stage's Job: from its pods, else from what the launcher wrote beside the log."""
+    fact = _job(cluster, job, cluster.cached_children(request.name))
+    if not (record.active and fact.run == record.run and fact.state == "Failed" and fact.cause is None):
+        return fact
+    stage = next((name for name, kept in record.stages.items() if f"Job/{fact.name}" in kept.objects), None)
+    said = _last_words(volume, layout.logs(request.name, request.uid, record.run, stage)) if stage else None
+    return replace(fact, cause=said) if said else fact
+
+
+def _last_words(volume: Volume, logs: PurePosixPath) -> Cause | None:
+    """Give what the last attempt of a Job that failed left in its log folder, None where there was none."""
+    attempts = volume.attempts(logs)
+    if not attempts:
+        return None
+    last = attempts[-1]
+    words = last.message or f"attempt {last.number} was ended from outside, with its pod"
+    return Cause(last.reason or "PodLost", words)
 
 
 def _job(cluster: Cluster, job: Object, children: Children) -> JobFact:
@@ -50,27 +89,13 @@ def _job(cluster: Cluster, job: Object, children: Children) -> JobFact:
     return fact
 
 
-def _is_silent(fact: JobFact, record: Record) -> bool:
-    return record.active and fact.run == record.run and fact.state == "Failed" and fact.cause is None
-
-
-def _told(volume: Volume, request: Request, record: Record, fact: JobFact) -> JobFact:
-    """Give the fact with what the launcher wrote beside the log, for a Job that failed and whose pod is gone."""
-    stage = next((name for name, kept in record.stages.items() if f"Job/{fact.name}" in kept.objects), None)
-    attempts = volume.attempts(layout.logs(request.name, request.uid, record.run, stage)) if stage else ()
-    if not attempts:
-        return fact
-    last = attempts[-1]
-    words = last.message or f"attempt {last.number} was ended from outside, with its pod"
-    return replace(fact, cause=Cause(last.reason or "PodLost", words))
-
-
 def _missing(record: Record, jobs: dict[str, JobFact]) -> list[tuple[str, str]]:
     """Give (stage, Job) of the open step's batch stages whose Job was to be there and is not in the cache."""
+    builds = {item.name for item in record.spec.environments} if record.spec else set()
     return [
         (stage, item.removeprefix("Job/"))
         for stage, kept in record.stages.items()
-        if record.active and kept.state == "Running"
+        if record.active and kept.state == "Running" and stage not in builds
         for item in kept.objects
         if item.startswith("Job/") and _absent(item.removeprefix("Job/"), record, jobs)
     ]
@@ -88,7 +113,11 @@ def _lives(pod: Object, request: Request, record: Record, stage: str) -> bool:
         names.RUN: str(record.run),
         names.STAGE: names.label_value(stage),
     }
-    return mine.items() <= labels.items() and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    return mine.items() <= labels.items() and _has_not_ended(pod)
+
+
+def _has_not_ended(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
 
 
 def _gone(name: str, record: Record) -> JobFact:

@@ -23,6 +23,12 @@ class Cluster(Protocol):
     def cached_children(self, name: str) -> Children:
         """Give everything labelled coachwork.io/request=NAME."""
 
+    def cached_build(self, folder: str) -> Children:
+        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events.
+
+        A change of them wakes every request with an active run: builds belong to no request.
+        """
+
     def get(self, kind: str, name: str) -> Object | None:
         """Read one object from the API server itself; None if there is none."""
 
@@ -47,6 +53,9 @@ class Source(Protocol):
 
     def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
         """Give the full commit that `ref` ("" for HEAD) names on the remote now. Raises Invalid, NotYet, Transient."""
+
+    def published(self, repository: str, commit: str) -> bool:
+        """Whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
 
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Have the checkout of `commit` on the volume, complete. Raises Invalid, NotYet, Transient."""
@@ -79,11 +88,47 @@ class Volume(Protocol):
     def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
         """Give what `keep_run` wrote, None if there is none that can be read."""
 
+    def environment(self, key: str) -> str:
+        """Give the folder that an environment of this key is in, or is to be built in; what is there is in use now."""
+
+    def has_environment(self, folder: str) -> bool:
+        """Whether an environment is published."""
+
+    def made_environment(self, folder: str) -> bool:
+        """Whether a build has made it, complete."""
+
+    def publish_environment(self, folder: str) -> None:
+        """Move what a build has made to where stages find it; nothing if it is there."""
+
+    def packages(self, folder: str) -> str:
+        """Give what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""
+
+    def retire_environment(self, folder: str) -> None:
+        """Have the next run build this environment anew: its Python is no longer the image's."""
+
+    def keep_text(self, path: PurePosixPath, text: str) -> None:
+        """Write a small file, atomically."""
+
+    def recall_text(self, path: PurePosixPath) -> str:
+        """Give a small file of ours, "" if there is none."""
+
+    def room(self) -> str:
+        """Give how much of it is free, in words; "" if it does not tell."""
+
+    def note_uses(self, path: PurePosixPath, paths: Iterable[PurePosixPath]) -> None:
+        """Write what a run needs of the volume beyond its own folder: no sweep takes it."""
+
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone."""
+        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone.
+
+        Raises Invalid where a stage left what can't be read.
+        """
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first."""
+
+    def runs(self, name: str, uid: str) -> Sequence[int]:
+        """Give the request's runs that have a folder, newest first."""
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
         """Remove the request's other runs, and what earlier requests of this name left."""

@@ -1,56 +1,56 @@
-"""Builds a stage's environment with uv: `python3 install.py '<json>'`, by the Python that will run the stage.
+"""Builds one environment in a container of its own: `python3 install.py '<json>'`, as PID 1, not root, Python >= 3.8.
 
-The image's own packages stay visible and are not downloaded again where their versions fit. Relative paths in a
-requirement file mean what they mean to pip: `-r` and `-c` start from the file, packages (`./wheels/x.whl`) from the
-working folder, which is the requirement file's folder, or the project's root where all of them exist only there.
-What goes wrong is left in one line in the file `failure`; uv's own output is printed. It never downloads a Python.
+It behaves as the launcher does: an attempt's log on the volume, the cause in the termination message and beside the
+log, SIGTERM obeyed, nothing left running. Exit code 0: `environment/` below the build's folder is complete, and the
+controller publishes it. 121: another attempt would not help. 1: it may pass (network, a full volume). It refuses to
+begin without the room and the memory that it is told to look for. The work itself is install_build.py's, in a process
+that may be killed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import site
-import subprocess
 import sys
-from dataclasses import dataclass
-from importlib import metadata
-from typing import Dict, List, Optional
+import time
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-COMPLETE = ".complete"
-LIMIT = 24 * 3600  # seconds; the launcher's own limit is the one that counts
-CAUSE_LIMIT = 600  # characters
-TOOLS = {"pip", "setuptools", "wheel", "uv"}  # what every image has: no reason for a second resolution
-# What an image may set for pip, and how uv calls it (https://docs.astral.sh/uv/reference/environment/).
-PIP_SETTINGS = {
-    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
-    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
-    "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
-    "PIP_FIND_LINKS": "UV_FIND_LINKS",
-    "PIP_CONSTRAINT": "UV_CONSTRAINT",
-    "PIP_CERT": "SSL_CERT_FILE",
-}
-SYSTEM_SETTINGS = "/etc/uv/uv.toml"
+if TYPE_CHECKING:
+    from controller.runtime import install_secrets, stage_attempt, stage_cause, stage_order, stage_output, stage_process
+else:  # published side by side: the script's folder is where Python looks first
+    import install_secrets
+    import stage_attempt
+    import stage_cause
+    import stage_order
+    import stage_output
+    import stage_process
 
-
-class InstallFailed(Exception):
-    """The environment can't be built; the text is the cause in one line."""
+MAY_PASS = 1  # exit code
+NEEDED = ("checkout", "tools", "scratch", "logs", "build", "cache")
+MIB = 1024 * 1024
+MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to build. Absolute paths, except the requirement file and the stage's folder (below the project)."""
+class Order(NamedTuple):
+    """What to build. Paths are relative as named; times are seconds."""
 
-    uv: str
-    project: str
-    folder: str
-    requirements_file: str  # "": the lines
-    requirements: List[str]
-    target: str
-    scratch: str
-    failure: str
+    kind: str  # environment
+    commit: str
+    environment: str  # what the complete environment says of itself
+    limit: float  # for all of it
+    paths: Dict[str, str]  # checkout, tools, scratch, logs, build, cache
+    project: str = "."  # below the checkout
+    folder: str = "."  # of the stage, below the project
+    requirements_file: str = ""  # below the project; "": the lines
+    requirements: Sequence[str] = ()
+    grace: float = 10
+    log_cap: int = 64 * 1024 * 1024
+    as_of: str = ""  # a day: packages as they were then
+    sources: Dict[str, str] = {}  # noqa: RUF012 - never changed; address in a requirement -> folder of its checkout
+    space: int = 0  # bytes that must be free where it is built
+    memory: int = 0  # MiB that the container must be allowed
+    secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
 
     @property
     def name(self) -> str:
@@ -58,197 +58,159 @@ class Job:
         return self.requirements_file or "bodywork.yaml: requirements"
 
 
-def build(job: Job) -> None:
-    """Build the environment. Raises InstallFailed."""
-    shutil.rmtree(job.target, ignore_errors=True)
-    venv = ["venv", "--relocatable", "--system-site-packages", "--no-project", "--python", sys.executable, job.target]
-    _check(job, _uv(job, ["--quiet", *venv], job.project))
-    _see_own_packages(job.target)
-    path = _requirements_path(job)
-    with open(path, encoding="utf-8", errors="replace") as file:
-        lines = file.read(1 << 20).splitlines()
-    folder = _working_folder(job, lines)
-    install = ["pip", "install", "--no-progress", "--python", os.path.join(job.target, "bin", "python"), "-r", path]
-    known = _options_for_known(job, install, folder)
-    if not known or _uv(job, install + known, folder).returncode:
-        _check(job, _uv(job, install, folder), path, lines)
-    with open(os.path.join(job.target, COMPLETE), "w", encoding="utf-8") as file:
-        file.write("complete\n")
+class Build:
+    """One attempt to build the environment, from its first step to its exit code."""
+
+    def __init__(self, order: Order) -> None:
+        """Take over output and signals of the process."""
+        self.order = order
+        self.keeper = stage_process.Keeper(order.grace)
+        stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
+        secrets = install_secrets.values(os.environ, order.secrets)
+        self.attempt = stage_attempt.Attempt(order.paths["logs"], order.limit, secrets)
+        self.output, self.outcome = self.attempt.output, self.attempt.outcome
+        self.failure = os.path.join(order.paths["scratch"], "failure.json")
+
+    def run(self) -> int:
+        """Do it all; give the exit code."""
+        self.attempt.go(self._work)
+        self.keeper.commit()
+        self.attempt.tell()
+        return self.outcome.exit_code
+
+    def _work(self) -> None:
+        order = self.order
+        try:
+            self.attempt.claim(order.log_cap, rotate=False)
+        except OSError as error:
+            self.output.say(f"no log is kept on the shared volume: {error}")
+        self.output.say(f"environment {order.environment} of {order.name} at commit {order.commit}")
+        self._check_room()
+        check_memory(order.name, order.memory, memory_limit())
+        self.keeper.commit()
+        self._build()
+
+    def _check_room(self) -> None:
+        """Refuse to begin where the volume has too little room, which may pass. Raises Refused."""
+        build = self.order.paths["build"]
+        try:
+            os.makedirs(build, exist_ok=True)
+            free = shutil.disk_usage(build).free
+        except OSError as error:
+            raise stage_order.Refused("VolumeFull", f"{build} can't be used: {error.strerror}", MAY_PASS) from error
+        if free < self.order.space:
+            wanted = f"{self.order.space // MIB} MiB must be free on the shared volume to build an environment"
+            raise stage_order.Refused(
+                "VolumeFull", f"{wanted}, and there are {free // MIB}: delete old runs or enlarge the volume", MAY_PASS
+            )
+
+    def _build(self) -> None:
+        drain = stage_output.Drain(self.output)
+        kills, started = stage_cause.oom_kills(), time.monotonic()
+        self.outcome.script_started = self.outcome.first_start = stage_order.now()
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in stage_attempt.OWN_VARIABLES and name != "PYTHONPATH"
+        }
+        folder = self.order.paths["build"]
+        self.keeper.start([sys.executable, *self._arguments()], folder, environment, drain.inlet)
+        drain.begin()
+        status = self.keeper.wait(lambda: self._look(started))
+        self.attempt.clear_up(self.keeper, drain, "the installation")
+        self._judge(status, stage_cause.oom_kills() > kills, time.monotonic() - started)
+
+    def _arguments(self) -> List[str]:
+        order, paths = self.order, self.order.paths
+        lock = os.path.join(paths["build"], "lock.txt")
+        job = {
+            "uv": os.path.join(paths["tools"], "uv"),
+            "project": os.path.normpath(os.path.join(paths["checkout"], order.project)),
+            "folder": order.folder,
+            "requirements_file": order.requirements_file,
+            "requirements": list(order.requirements),
+            "environment": order.environment,
+            "target": os.path.join(paths["build"], "environment"),
+            "scratch": os.path.join(os.path.realpath(paths["scratch"]), "install"),
+            "cache": paths["cache"],
+            "failure": self.failure,
+            "as_of": order.as_of,
+            "sources": order.sources,
+            "lock": lock if os.path.exists(lock) else "",
+        }
+        return [os.path.join(paths["tools"], "install_build.py"), json.dumps(job)]
+
+    def _look(self, started: float) -> float:
+        """Act on the limit; give how long nothing will change by itself (seconds)."""
+        left = self.order.limit - (time.monotonic() - started)
+        if left <= 0 and not self.keeper.why:
+            self.output.say(f"the limit of {self.order.limit:g} s has passed: the installation is told to end")
+            self.keeper.end("TimedOut")
+        return 60.0 if self.keeper.why else left
+
+    def _judge(self, status: int, out_of_memory: bool, seconds: float) -> None:
+        name, set_verdict = self.order.name, self.outcome.set
+        if self.keeper.why == "TimedOut":
+            message = f"{name}: not installed within {self.order.limit:g} s, the time limit of environment builds"
+            set_verdict(stage_order.HOPELESS, "InstallFailed", message)
+        elif self.keeper.why and status:
+            set_verdict(128 - status if status < 0 else status, self.keeper.why, f"{name}: told to end")
+        elif out_of_memory and status:
+            message = f"{name}: the installation used more memory than it may: give environment builds more"
+            set_verdict(stage_order.HOPELESS, "OutOfMemory", message)
+        elif status:
+            set_verdict(*self._told(status))
+        else:
+            set_verdict(0, "Completed", f"{name}: installed in {seconds:.1f} s")
+
+    def _told(self, status: int) -> Tuple[int, str, str]:
+        """Give the exit code, the reason and the message that install_build.py left."""
+        try:
+            told = json.loads(stage_order.read_text(self.failure))
+            return int(told["code"]), str(told["reason"]), str(told["message"])
+        except (ValueError, TypeError, KeyError):
+            ended = f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
+            return stage_order.HOPELESS, "InstallFailed", f"{self.order.name}: the installation {ended}"
 
 
-def _requirements_path(job: Job) -> str:
-    if job.requirements_file:
-        return os.path.join(job.project, job.requirements_file)
-    path = os.path.join(job.scratch, "requirements.txt")
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in job.requirements)
-    return path
+def memory_limit() -> Optional[int]:
+    """Give what the container may use (bytes), None if nothing is known."""
+    for path in MEMORY_LIMITS:
+        text = stage_order.read_text(path, 100).strip()
+        if text.isdigit():
+            return int(text)
+    return None
 
 
-def _working_folder(job: Job, lines: List[str]) -> str:
-    stage = os.path.join(job.project, os.path.dirname(job.requirements_file) or job.folder)
-    local = [
-        match.group(2) for match in (re.match(r"\s*(-e\s+)?(\.{1,2}/[^\s;#\[]+)", line) for line in lines) if match
-    ]
-    for folder in (stage, job.project):
-        if all(os.path.exists(os.path.join(folder, path)) for path in local):
-            return folder
-    return stage
-
-
-def _see_own_packages(target: str) -> None:
-    """Where the image's Python is itself a virtual environment, `--system-site-packages` means the one below it."""
-    if sys.prefix == sys.base_prefix:
-        return
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    path = os.path.join(target, "lib", version, "site-packages", "image.pth")
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(f"{folder}\n" for folder in site.getsitepackages() if os.path.isdir(folder))
-
-
-# --- the image's own packages ---------------------------------------------------------------------
-
-
-def _options_for_known(job: Job, install: List[str], folder: str) -> List[str]:
-    """Give the options that leave out what the image has in versions that fit; none if that can't be had.
-
-    uv does not see packages outside of the environment: so resolve once with their versions as constraints, then
-    exclude those that the plan names in just these versions.
-    """
-    packages = _image_packages()
-    if not set(packages) - TOOLS:
-        return []
-    constraints = os.path.join(job.scratch, "image-constraints.txt")
-    _write_lines(constraints, [f"{name}=={version}" for name, version in packages.items()])
-    options = ["--constraints", constraints]
-    plan = _run(job, [*install, *options, "--dry-run"], folder)
-    planned = dict(re.findall(r"^ \+ (\S+)==(\S+)$", plan.stdout, re.MULTILINE))
-    same = [name for name, version in packages.items() if planned.get(name) == version]
-    if plan.returncode or not same:
-        return []
-    excludes = os.path.join(job.scratch, "image-excludes.txt")
-    _write_lines(excludes, same)
-    print(f"coachwork: taken from the image: {', '.join(f'{name} {packages[name]}' for name in same)}", flush=True)
-    return [*options, "--excludes", excludes]
-
-
-def _image_packages() -> Dict[str, str]:
-    packages: Dict[str, str] = {}
-    for distribution in metadata.distributions():
-        name, version = distribution.metadata["Name"], distribution.version
-        if name and version:
-            packages.setdefault(_canonical(name), version)
-    return packages
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()  # PEP 503
-
-
-def _write_lines(path: str, lines: List[str]) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
-
-
-# --- uv -------------------------------------------------------------------------------------------
-
-
-def settings(environment: Dict[str, str], scratch: str) -> Dict[str, str]:
-    """Give uv's environment: what the image set for pip counts where nothing is set for uv itself."""
-    result = dict(environment)
-    for theirs, ours in PIP_SETTINGS.items():
-        if environment.get(theirs):
-            result.setdefault(ours, environment[theirs])
-    result.setdefault("UV_CACHE_DIR", os.path.join(scratch, "uv-cache"))
-    result.setdefault("HOME", scratch)
-    result.update(UV_PYTHON_DOWNLOADS="never", NO_COLOR="1")
-    if (
-        "UV_CONFIG_FILE" not in result
-    ):  # pip users don't expect a pyproject.toml above to change where packages come from
-        system = {"UV_CONFIG_FILE": SYSTEM_SETTINGS} if os.path.exists(SYSTEM_SETTINGS) else {"UV_NO_CONFIG": "1"}
-        result.update(system)
-    return result
-
-
-def _run(job: Job, arguments: List[str], folder: str) -> subprocess.CompletedProcess[str]:
-    """Run uv, both its outputs in one text. Raises InstallFailed if it can't run at all."""
-    try:
-        return subprocess.run(
-            [job.uv, *arguments],
-            cwd=folder,
-            env=settings(dict(os.environ), job.scratch),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            timeout=LIMIT,
-            check=False,
+def check_memory(name: str, wanted: int, limit: Optional[int]) -> None:
+    """Refuse to begin with less memory (bytes) than is wanted (MiB; 0: whatever there is). Raises Refused."""
+    if wanted and limit is not None and limit < wanted * MIB:
+        raise stage_order.Refused(
+            "OutOfMemory",
+            f"{name}: environment builds need {wanted} MiB of memory, and the container may use {limit // MIB}: "
+            "raise its limit (a LimitRange of the namespace may set it)",
         )
-    except OSError as error:
-        hint = ": is the image's C library another one than glibc (Alpine)?" if os.path.exists(job.uv) else ""
-        raise InstallFailed(f"{job.name}: uv can't run: {error.strerror}{hint}") from error
 
 
-def _uv(job: Job, arguments: List[str], folder: str) -> subprocess.CompletedProcess[str]:
-    """Run uv and print what it says."""
-    done = _run(job, arguments, folder)
-    sys.stdout.write(re.sub(r"(://)[^/@\s]+@", r"\1***@", done.stdout))
-    sys.stdout.flush()
-    return done
-
-
-def _check(job: Job, done: subprocess.CompletedProcess[str], path: str = "", lines: Optional[List[str]] = None) -> None:
-    if done.returncode:
-        number = line_of(done.stdout, lines or [], path)
-        place = f"{job.name}:{number}" if number else job.name
-        raise InstallFailed(f"{place}: {cause_of(done.stdout, done.returncode)}")
-
-
-def cause_of(output: str, code: int) -> str:
-    """Give uv's explanation in one line: from its `error:` on, without frames and hints."""
-    lines = [re.sub(r"^[^\w`\[(]+", "", line) for line in output.splitlines()]
-    starts = [number for number, line in enumerate(lines) if line.startswith(("error:", "No solution", "Failed to"))]
-    told = lines[starts[-1] if starts else 0 :]
-    ends = [number for number, line in enumerate(told) if line.startswith("hint:")]
-    text = " ".join(" ".join(told[: ends[0] if ends else None]).split()).replace("error: ", "", 1)
-    text = re.sub(r",? we can conclude that your requirements are unsatisfiable\.?", "", text)
-    text = text.replace("No solution found when resolving dependencies: ", "").replace(
-        "No solution found when resolving dependencies cause: ", ""
-    )
-    text = text.replace(" cause: ", ": ")
-    return text[:CAUSE_LIMIT] or f"uv exited with code {code}"
-
-
-def line_of(output: str, lines: List[str], path: str) -> int:
-    """Give the line (from 1) of the requirement that uv speaks of, 0 if that can't be told."""
-    position = re.search(re.escape(os.path.basename(path)) + r"` at position (\d+)", output) if path else None
-    if position:
-        return "\n".join(lines).encode()[: int(position.group(1))].count(b"\n") + 1
-    direct = re.search(re.escape(os.path.basename(path)) + r"`?:(\d+):\d+", output) if path else None
-    if direct:
-        return int(direct.group(1))
-    said = _canonical(output)
-    for number, line in enumerate(lines, 1):
-        words = line.split("#")[0].strip()
-        name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", words)
-        local = re.match(r"\S*/(\S+)", words)
-        wanted = _canonical(name.group()) if name else _canonical(local.group(1)) if local else ""
-        if wanted and re.search(rf"(?<![a-z0-9-]){re.escape(wanted)}(?![a-z0-9-])", said):
-            return number
-    return 0
+def parse(argv: List[str]) -> Tuple[Optional[Order], str]:
+    """Give the order, or what is wrong with it."""
+    try:
+        order = Order(**json.loads(argv[1]))
+        missing = [name for name in NEEDED if not order.paths.get(name)]
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        return None, f"usage: install.py JSON: {error}"
+    if missing or order.kind != "environment":
+        return None, f"usage: install.py JSON: kind {order.kind!r}, missing paths: {', '.join(missing) or 'none'}"
+    return order, ""
 
 
 def main() -> None:
-    """Build; on failure leave the cause and exit with 1."""
-    job = Job(**json.loads(sys.argv[1]))
-    try:
-        build(job)
-    except (InstallFailed, OSError) as error:
-        text = str(error) if isinstance(error, InstallFailed) else f"{job.name}: {error}"
-        with open(job.failure, "w", encoding="utf-8") as file:
-            file.write(text)
-        sys.exit(1)
+    """Build the environment that the only argument describes."""
+    order, problem = parse(sys.argv)
+    if order is None:
+        sys.stderr.write(problem + "\n")
+        sys.exit(stage_order.HOPELESS)
+    stage_attempt.leave(Build(order).run)
 
 
 if __name__ == "__main__":

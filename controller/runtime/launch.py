@@ -1,6 +1,6 @@
 """Runs one stage in its container: `python3 launch.py '<json>'`, as PID 1, not root, with nothing but Python >= 3.8.
 
-A fresh private copy of the checkout, the requirements, the claim of an attempt on the volume, the script, its end.
+A fresh private copy of the checkout, the environment, the claim of an attempt on the volume, the script, its end.
 Exit code: the script's own (128+n for signal n), 124 for a batch stage over its time, 121 where it is pointless to
 try again. The cause goes to the termination message and beside the log. It refuses incomplete checkouts, and never
 lets a full or hanging volume hold up the script.
@@ -8,15 +8,16 @@ lets a full or hanging volume hold up the script.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 if TYPE_CHECKING:
     from controller.runtime import (
+        stage_attempt,
         stage_cause,
         stage_copy,
         stage_environment,
@@ -26,18 +27,15 @@ if TYPE_CHECKING:
         stage_ready,
     )
 else:  # published side by side: the script's folder is where Python looks first
+    import stage_attempt
     import stage_cause
     import stage_copy
     import stage_environment
     import stage_order
     import stage_output
     import stage_process
-    import stage_ready
 
 TIMED_OUT = 124  # exit code
-DRAIN = 1.0  # seconds for output that is still in the pipe
-FLUSH = 10.0  # seconds for each destination of the output at the end
-OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
 ENDED_BY_US = {"TimedOut": TIMED_OUT, "StartupTimeout": stage_order.HOPELESS}
 
 
@@ -46,33 +44,27 @@ class Launch:
 
     def __init__(self, order: stage_order.Order) -> None:
         """Take over output and signals of the process."""
-        self.order, self.places = order, order.places
-        self.scratch, self.environment = order.scratch, order.environment
+        self.order, self.places, self.scratch = order, order.places, order.scratch
+        self.environment = ""  # the folder of the stage's packages
         self.address = os.environ.get("COACHWORK_POD_IP", "")
-        self.termination_log = os.environ.get("COACHWORK_TERMINATION_LOG", "/dev/termination-log")
         self.keeper = stage_process.Keeper(order.grace)
         stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
-        self.output = stage_output.Output(1)
-        self.outcome = stage_order.Outcome()
+        secrets = [os.environ.get(name, "") for name in order.secrets]
+        self.attempt = stage_attempt.Attempt(order.paths["logs"], order.limit, secrets)
+        self.output, self.outcome = self.attempt.output, self.attempt.outcome
         self.first: Dict[str, Any] = {}  # of a service: first start in this pod, whether it ever was ready, last cause
         self.ready: Optional[stage_ready.Readiness] = None
 
     def run(self) -> int:
         """Do it all; give the exit code."""
-        try:
-            self._prepare()
-            self._claim()
-            self._script()
-        except stage_order.Refused as error:
-            self.outcome.set(stage_order.HOPELESS, error.reason, str(error))
-        except stage_process.Stopped:
-            self.outcome.set(128 + signal.SIGTERM, "Terminated", "told to end before the script started")
-        except Exception as error:  # noqa: BLE001 - a defect of ours must reach the status, not end in a bare traceback
-            self.outcome.set(
-                stage_order.HOPELESS, "LauncherFailed", f"defect of the launcher: {type(error).__name__}: {error}"
-            )
+        self.attempt.go(self._work)
         self._finish()
         return self.outcome.exit_code
+
+    def _work(self) -> None:
+        self._prepare()
+        self._claim()
+        self._script()
 
     # --- before the script ------------------------------------------------------------------------
 
@@ -83,8 +75,8 @@ class Launch:
         stage_copy.copy_checkout(order.paths["checkout"], order.commit, self.places.checkout)
         if not os.path.isfile(os.path.join(self.places.project, self.places.script)):
             raise stage_order.Refused("ScriptMissing", f"{self.places.script}: no such file at commit {order.commit}")
-        if stage_environment.wanted(order):
-            self.environment = stage_environment.install(order, self.output)
+        if order.paths.get("environment"):
+            self.environment = stage_environment.have(order, self.output, self.outcome)
         self.keeper.commit()
 
     def _recall_first_start(self) -> None:
@@ -105,10 +97,9 @@ class Launch:
 
     def _claim(self) -> None:
         """Take the next attempt's number by creating its log: what marks, exactly once, that the script ran."""
-        order, folder = self.order, self.order.paths["logs"]
-        batch = order.kind == "batch"
+        order, batch = self.order, self.order.kind == "batch"
         try:
-            number, descriptor = stage_output.claim(folder)
+            number = self.attempt.claim(order.log_cap, rotate=not batch)
         except OSError as error:
             if batch:
                 raise stage_order.Refused(
@@ -116,9 +107,6 @@ class Launch:
                 ) from error
             self.output.say(f"no log is kept on the shared volume: {error}")
             return
-        self.outcome.attempt = number
-        log = os.path.join(folder, f"{number}.log")
-        self.output.open_log(stage_output.LogFile(log, descriptor, order.log_cap, rotate=not batch))
         if batch and number > order.attempts and not self.outcome.reason:
             raise stage_order.Refused(
                 "DisruptedTooOften",
@@ -128,33 +116,41 @@ class Launch:
     # --- the script -------------------------------------------------------------------------------
 
     def _script(self) -> None:
-        drain = stage_output.Drain(self.output.script)
+        drain = stage_output.Drain(self.output)
+        self.output.tail = b""
         kills, started = stage_cause.oom_kills(), time.monotonic()
         self.outcome.script_started = stage_order.now()
         self._note_first_start()
-        python = os.path.join(self.environment, "bin", "python")
-        command = [python if os.path.exists(python) else sys.executable, self._path(self.places.script)]
+        python = os.path.join(self.environment, "bin", "python") if self.environment else sys.executable
+        command = [python, self._path(self.places.script)]
         self.keeper.start([*command, *self.order.args], self.places.folder, self._variables(), drain.inlet)
         drain.begin()
         if self.order.kind == "service":
-            order = self.order
-            self.ready = stage_ready.Readiness(self.address, order.port, order.readiness_path, self.keeper.wake)
+            self.ready = self._watch()
         status = self.keeper.wait(lambda: self._look(started))
-        self._clear_up(drain)
+        if self.ready:
+            self.ready.stop()
+        self.attempt.clear_up(self.keeper, drain, "the script")
         self._judge(status, stage_cause.oom_kills() > kills)
+
+    def _watch(self) -> stage_ready.Readiness:
+        """Begin to ask whether the service answers; batch stages are spared the cost of the import."""
+        order, ready = self.order, importlib.import_module("stage_ready")
+        watch: stage_ready.Readiness = ready.Readiness(self.address, order.port, order.readiness_path, self.keeper.wake)
+        return watch
 
     def _path(self, relative: str) -> str:
         return os.path.join(self.places.project, relative)
 
     def _variables(self) -> Dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
+        environment = {name: value for name, value in os.environ.items() if name not in stage_attempt.OWN_VARIABLES}
         before = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join([self.places.project] + ([before] if before else []))
         environment["COACHWORK_ATTEMPT"] = str(self.outcome.attempt)
         environment["HOME"] = self._home(environment.get("HOME", ""))
         environment.setdefault("USER", "coachwork")
         environment.setdefault("PYTHONUNBUFFERED", "1")
-        if os.path.isdir(self.environment):
+        if self.environment:
             environment["VIRTUAL_ENV"] = self.environment
             binaries = os.path.join(self.environment, "bin")
             environment["PATH"] = os.pathsep.join([binaries, environment.get("PATH", os.defpath)])
@@ -208,17 +204,6 @@ class Launch:
         self.first["ready"] = True
         self._keep_first_start()
 
-    def _clear_up(self, drain: stage_output.Drain) -> None:
-        """End, soon, what the script's main process left running."""
-        if self.ready:
-            self.ready.stop()
-        complete = drain.ended(DRAIN)
-        left = self.keeper.sweep()
-        if left:
-            self.output.say(f"the script had ended; {left} processes that it left running were killed")
-        if not complete and not drain.ended(DRAIN):
-            drain.abandon()
-
     def _judge(self, status: int, out_of_memory: bool) -> None:
         order, why = self.order, self.keeper.why
         code = status if status >= 0 else 128 - status
@@ -240,29 +225,17 @@ class Launch:
 
     def _remember_cause(self, message: str) -> None:
         if self.order.kind == "service" and not self.first["ready"]:
-            self.first["cause"] = self._tidy(message)
+            self.first["cause"] = self.attempt.tidy(message)
             self._keep_first_start()
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _tidy(self, message: str) -> str:
-        values = [os.environ.get(name, "") for name in self.order.secrets]
-        return stage_cause.clean(stage_cause.redact(message, values))
-
     def _finish(self) -> None:
         self.keeper.commit()
         outcome = self.outcome
-        outcome.message = self._tidy(outcome.message)
         if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
             self._claim_for_failure()
-        self.output.say(f"{outcome.reason}: {outcome.message}")
-        self._write_termination_message()
-        size, digest, notes = self.output.close(FLUSH)
-        if outcome.attempt:
-            path = os.path.join(self.order.paths["logs"], f"{outcome.attempt}.json")
-            result = {key: value for key, value in vars(outcome).items() if key not in ("attempt", "first_start")}
-            result.update(finished=stage_order.now(), bytes=size, sha256=digest, complete=not notes, notes=notes)
-            stage_output.within(FLUSH, lambda: stage_order.write_atomically(path, result, durable=True))
+        self.attempt.tell()
 
     def _claim_for_failure(self) -> None:
         """Have a log of what failed before the script, too."""
@@ -271,28 +244,14 @@ class Launch:
         except stage_order.Refused as error:
             self.output.say(str(error))
 
-    def _write_termination_message(self) -> None:
-        outcome = self.outcome
-        message = {key: getattr(outcome, key) for key in ("reason", "message", "exit_code", "attempt", "first_start")}
-        message["limit"] = self.order.limit
-        try:
-            with open(self.termination_log, "w", encoding="utf-8") as file:
-                file.write(json.dumps(message, ensure_ascii=False))
-        except OSError as error:
-            self.output.say(f"no termination message: {error}")
-
 
 def main() -> None:
-    """Run, and leave at once: no thread that hangs on a volume may delay the exit."""
+    """Run the stage that the only argument describes."""
     order, problem = stage_order.parse(sys.argv)
     if order is None:
         sys.stderr.write(problem + "\n")
         sys.exit(stage_order.HOPELESS)
-    try:
-        code = Launch(order).run()
-    except stage_process.Stopped:  # told to end in the instant when a failure was about to be reported
-        code = 128 + signal.SIGTERM
-    os._exit(code)
+    stage_attempt.leave(Launch(order).run)
 
 
 if __name__ == "__main__":

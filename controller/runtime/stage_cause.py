@@ -5,25 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-from typing import List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
+
+if TYPE_CHECKING:
+    from controller.runtime.stage_order import Places
 
 MESSAGE_LIMIT = 1024  # bytes
-SECRET_LENGTH = 4  # characters; replacing shorter values would only garble
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)')
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[^']+)'")
 _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
 _MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
-
-
-class Places(NamedTuple):
-    """Where a script lives: absolute folders, and its own path relative to the project."""
-
-    checkout: str
-    project: str
-    folder: str
-    script: str  # relative to the project
-    requirements: str  # where a missing package would be named
 
 
 class Words(NamedTuple):
@@ -41,13 +33,6 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     if len(encoded) <= limit:
         return encoded.decode()
     return encoded[: limit - 3].decode("utf-8", "ignore") + "…"
-
-
-def redact(text: str, values: List[str]) -> str:
-    """Give the text without these values."""
-    for value in sorted(filter(lambda v: len(v) >= SECRET_LENGTH, values), key=len, reverse=True):
-        text = text.replace(value, "***")
-    return text
 
 
 def last_words(output: bytes, places: Places, exit_code: int) -> Words:

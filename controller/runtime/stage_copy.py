@@ -39,6 +39,11 @@ def copy_checkout(checkout: str, commit: str, target: str) -> None:
         raise Refused("WorkspaceFailed", f"the private copy of the repository failed: {error}") from error
 
 
+def copy_tree(source: str, target: str) -> None:
+    """Copy a folder to the new folder `target`, writable. Raises OSError."""
+    _Copier().folder(source, target)
+
+
 def _check_complete(checkout: str, commit: str) -> None:
     try:
         with open(os.path.join(checkout, COMPLETE), encoding="utf-8", errors="replace") as file:

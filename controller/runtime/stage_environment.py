@@ -1,101 +1,116 @@
-"""A stage's packages: whether it asks for any, and install.py as a process with a time limit."""
+"""A stage's packages: the published environment, or, where another Python made it, a private one of the same versions.
+
+It refuses an environment that is not complete, and never changes one.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_order, stage_output
+    from controller.runtime import stage_order, stage_output, stage_python
 else:  # published side by side
     import stage_order
     import stage_output
+    import stage_python
 
-COMPLETE = ".complete"  # install.py writes it last
+COMPLETE = ".complete"  # install_build.py writes it last
+OUTDATED = "environment-outdated.json"  # beside the logs: the controller builds anew for the next run
 DRAIN = 1.0  # seconds
 
 
-def wanted(order: stage_order.Order) -> bool:
-    """Tell whether any requirement is named."""
-    return any(line.strip() and not line.strip().startswith("#") for line in _text(order).splitlines())
+def have(order: stage_order.Order, output: stage_output.Output, outcome: stage_order.Outcome) -> str:
+    """Give the folder of the stage's packages. Raises Refused."""
+    folder = order.paths["environment"]
+    if _complete(folder) != order.environment:
+        raise stage_order.Refused(
+            "EnvironmentMissing",
+            f"the stage's environment {order.environment} is not there or not complete: start a new run",
+        )
+    was, now = _made_with(folder), stage_python.identity()
+    if stage_python.fits(was, now):
+        return folder
+    output.say(f"the environment was made with {stage_python.told(was)}; this image has {stage_python.told(now)}")
+    outcome.environment = "outdated"
+    _note(order, {"environment": order.environment, "was": was, "is": now}, output)
+    return _repaired(order, output, f"{stage_python.told(was)}, and this image has {stage_python.told(now)}")
 
 
-def install(order: stage_order.Order, output: stage_output.Output) -> str:
-    """Have the environment; give its folder. One that is complete is taken as it is. Raises Refused."""
-    kept = order.paths.get("environments")
-    target = os.path.join(kept, _key(order)) if kept else order.environment
-    if os.path.exists(os.path.join(target, COMPLETE)):
-        return target
-    if not kept:
-        _build(order, target, output)
-        return target
-    partial = os.path.join(kept, ".%s-%d" % (os.path.basename(target), os.getpid()))
-    os.makedirs(kept, exist_ok=True)
+def _complete(folder: str) -> str:
+    return stage_order.read_text(os.path.join(folder, COMPLETE), 200).strip()
+
+
+def _made_with(folder: str) -> Dict[str, Any]:
     try:
-        _build(order, partial, output)
-        os.rename(partial, target)
-    except OSError:  # another was first: its environment is as good
-        if not os.path.exists(os.path.join(target, COMPLETE)):
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
+        found = json.loads(stage_order.read_text(os.path.join(folder, stage_python.FILE)))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _key(order: stage_order.Order) -> str:
-    """Give a name for all that an environment depends on: equal names mean equal environments.
-
-    Requirements that name files (`-r`, `./wheel.whl`) or addresses stand for this commit's only.
-    """
-    text = _text(order)
-    parts = [text, sys.executable, sys.version, *os.uname()]
-    parts += sorted("%s=%s" % item for item in os.environ.items() if item[0].startswith(("UV_", "PIP_")))
-    if re.search(r"^\s*-|[/@]", text, re.MULTILINE):
-        parts += [order.commit, order.project, order.requirements_file or order.folder]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+def _note(order: stage_order.Order, content: Dict[str, Any], output: stage_output.Output) -> None:
+    path = os.path.join(order.paths["logs"], OUTDATED)
+    try:
+        stage_order.write_atomically(path, content, durable=True)
+    except OSError as error:
+        output.say(f"that can't be noted beside the log: {error}")
 
 
-def _text(order: stage_order.Order) -> str:
-    if order.requirements_file:
-        return stage_order.read_text(os.path.join(order.places.project, order.requirements_file), 1 << 20)
-    return "\n".join(order.requirements)
+def _repaired(order: stage_order.Order, output: stage_output.Output, pythons: str) -> str:
+    """Have the same versions in a private environment; one of a container before this one is taken as it is."""
+    target = os.path.join(order.scratch, "environment")
+    if _complete(target) == order.environment:
+        return target
+    started, failure = time.monotonic(), os.path.join(order.scratch, "failure.json")
+    status = _run(_command(order, target, failure), order.install_limit, output)
+    if status == 0:
+        output.say(f"installed {order.places.requirements} for this Python in {time.monotonic() - started:.1f} s")
+        return target
+    why = f"not within {order.install_limit:g} s" if status is None else _cause(failure, status)
+    raise stage_order.Refused(
+        "EnvironmentOutdated",
+        f"the environment was made with {pythons}: start a new run, which builds anew. "
+        f"An installation of the same versions for this pod failed: {why}",
+    )
 
 
-def _build(order: stage_order.Order, target: str, output: stage_output.Output) -> None:
-    tools, failure = order.paths["tools"], os.path.join(order.scratch, "install-failure")
+def _command(order: stage_order.Order, target: str, failure: str) -> List[str]:
+    tools = order.paths["tools"]
     job = {
         "uv": os.path.join(tools, "uv"),
         "project": order.places.project,
         "folder": order.folder,
         "requirements_file": order.requirements_file,
-        "requirements": order.requirements,
+        "requirements": list(order.requirements),
+        "environment": order.environment,
         "target": target,
-        "scratch": order.scratch,
+        "scratch": os.path.join(order.scratch, "install"),
+        "cache": os.path.join(order.scratch, "uv-cache"),
         "failure": failure,
+        "as_of": order.as_of,
+        "sources": order.sources,
+        "lock": os.path.join(order.paths["environment"], "lock.txt"),
+        "only_locked": True,
     }
-    started = time.monotonic()
-    command = [sys.executable, os.path.join(tools, "install.py"), json.dumps(job)]
-    status = _run(command, order.install_limit, output)
-    name = order.places.requirements
-    if status is None:
-        raise stage_order.Refused("InstallFailed", f"{name}: not installed within {order.install_limit:g} s")
-    if status:
-        cause = stage_order.read_text(failure) or f"{name}: install.py exited with code {status}"
-        raise stage_order.Refused("InstallFailed", cause)
-    output.say(f"installed {name} in {time.monotonic() - started:.1f} s")
+    return [sys.executable, os.path.join(tools, "install_build.py"), json.dumps(job)]
+
+
+def _cause(failure: str, status: int) -> str:
+    try:
+        return str(json.loads(stage_order.read_text(failure))["message"])
+    except (ValueError, TypeError, KeyError):
+        return f"install_build.py exited with code {status}"
 
 
 def _run(command: List[str], limit: float, output: stage_output.Output) -> Optional[int]:
     """Give the exit code, None if it took too long. Whatever happens, nothing of it runs on."""
-    drain = stage_output.Drain(output.pass_on)
+    drain = stage_output.Drain(output)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.Popen(
         command,
@@ -114,5 +129,5 @@ def _run(command: List[str], limit: float, output: stage_output.Output) -> Optio
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        drain.ended(DRAIN)
-        drain.abandon()
+        if not drain.ended(DRAIN):
+            drain.abandon()

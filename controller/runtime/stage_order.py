@@ -5,26 +5,31 @@ No dataclasses here: their import is a fifth of what the launcher costs before t
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
-
-if TYPE_CHECKING:
-    from controller.runtime import stage_cause
-else:  # published side by side: the folder of launch.py is where Python looks first
-    import stage_cause
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 HOPELESS = 121  # the exit code of what another attempt would not mend
 
 
 class Refused(Exception):
-    """The stage can't run, and another attempt would not help: reason and message."""
+    """It can't be done: reason and message; as a rule another attempt would not help."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        """Take what the status will show."""
+    def __init__(self, reason: str, message: str, code: int = HOPELESS) -> None:
+        """Take what the status will show, and the exit code."""
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.code = reason, code
+
+
+class Places(NamedTuple):
+    """Where a script lives: absolute folders, and its own path relative to the project."""
+
+    checkout: str
+    project: str
+    folder: str
+    script: str  # relative to the project
+    requirements: str  # where a missing package would be named
 
 
 class Order(NamedTuple):
@@ -35,18 +40,22 @@ class Order(NamedTuple):
     folder: str  # below the project
     script: str  # below the folder
     limit: float
-    paths: Dict[str, str]  # checkout, tools, logs, scratch; environments, where they are kept from run to run
+    paths: Dict[str, str]  # checkout, tools, logs, scratch; environment: the stage's packages ("": it needs none)
     project: str = "."  # below the checkout
     args: Sequence[str] = ()
     requirements_file: str = ""
     requirements: Sequence[str] = ()
-    install_limit: float = 900
+    environment: str = ""  # what a complete environment says of itself
+    install_limit: float = 900  # for the repair of an environment that another Python made
+    as_of: str = ""
+    sources: Dict[str, str] = {}  # noqa: RUF012 - never changed
+    workspace_limit: int = 0  # bytes of the project's copy; 0: none
     port: int = 0
     readiness_path: str = ""
     attempts: int = 1
     log_cap: int = 64 * 1024 * 1024
     grace: float = 30
-    secrets: Sequence[str] = ()  # variables whose values no message may show
+    secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
 
     @property
     def scratch(self) -> str:
@@ -54,12 +63,7 @@ class Order(NamedTuple):
         return os.path.realpath(self.paths["scratch"])
 
     @property
-    def environment(self) -> str:
-        """Give the private folder of the stage's packages, for where none are kept."""
-        return os.path.join(self.scratch, "environment")
-
-    @property
-    def places(self) -> stage_cause.Places:
+    def places(self) -> Places:
         """Give where everything lies in the private copy."""
         checkout = os.path.join(self.scratch, "work")
         project = os.path.normpath(os.path.join(checkout, self.project))
@@ -68,7 +72,7 @@ class Order(NamedTuple):
         missing_here = "the stage's `requirements` in bodywork.yaml"
         if self.requirements_file or not self.requirements:
             missing_here = self.requirements_file or os.path.normpath(os.path.join(self.folder, "requirements.txt"))
-        return stage_cause.Places(checkout, project, folder, script, missing_here)
+        return Places(checkout, project, folder, script, missing_here)
 
 
 class Outcome:
@@ -81,6 +85,7 @@ class Outcome:
         self.attempt = 0
         self.started = now()
         self.script_started = self.first_start = ""
+        self.environment = ""  # outdated: another Python made it
 
     def set(self, exit_code: int, reason: str, message: str) -> None:
         """Take the verdict."""
@@ -89,7 +94,8 @@ class Outcome:
 
 def now() -> str:
     """Give the time as RFC 3339 in UTC, with milliseconds."""
-    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
 
 
 def read_text(path: str, limit: int = 16384) -> str:

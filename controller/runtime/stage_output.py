@@ -7,18 +7,23 @@ note and never holds up the script for longer than its patience in all.
 from __future__ import annotations
 
 import collections
-import hashlib
 import os
-import re
+import select
 import threading
 import time
-from typing import Callable, Deque, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Tuple
+
+if TYPE_CHECKING:
+    from controller.runtime.stage_log import LogFile
+    from controller.runtime.stage_redact import Redactor
 
 ROOM = 8 * 1024 * 1024  # bytes that may wait for one destination
 CHUNK = 64 * 1024
 TAIL = 64 * 1024  # bytes kept for the last words
 EARLY = 256 * 1024  # bytes kept until the log is open
 STDOUT_PATIENCE, LOG_PATIENCE = 60.0, 5.0  # seconds
+MANY = 100  # waits for a stream that still moves
+PAUSE = 0.05  # seconds without output after which nothing is held back any longer
 
 
 class Sink:
@@ -32,6 +37,7 @@ class Sink:
         self._patience = patience
         self._queue: Deque[bytes] = collections.deque()
         self._waiting = 0
+        self._gap = 0  # bytes dropped since the last that was queued
         self._closed = False
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -46,8 +52,11 @@ class Sink:
                 self._patience -= time.monotonic() - started
             if self._waiting + len(chunk) > ROOM:
                 self.dropped += len(chunk)
+                self._gap += len(chunk)
                 self.failure = self.failure or "too slow"
                 return
+            if self._gap:
+                chunk, self._gap = _missing(self._gap, "too slow") + chunk, 0
             self._queue.append(chunk)
             self._waiting += len(chunk)
             self._change.notify_all()
@@ -66,6 +75,7 @@ class Sink:
         return True
 
     def _run(self) -> None:
+        lost, why = 0, ""
         while True:
             with self._change:
                 self._change.wait_for(lambda: bool(self._queue) or self._closed)
@@ -73,145 +83,91 @@ class Sink:
                     return
                 chunk = self._queue[0]
             try:
+                if lost:
+                    self._write(_missing(lost, why))
+                lost = 0
                 self._write(chunk)
             except OSError as error:
-                self.failure = self.failure or (error.strerror or str(error))
+                why = error.strerror or str(error)
+                self.failure = self.failure or why
                 self.dropped += len(chunk)
+                lost += len(chunk)
             with self._change:
                 self._waiting -= len(self._queue.popleft())
                 self._change.notify_all()
 
 
-class LogFile:
-    """One attempt's log: at most `cap` bytes, then an announced end or (rotate) a fresh file and the old one as .1."""
-
-    def __init__(self, path: str, descriptor: int, cap: int, rotate: bool) -> None:
-        """Take the descriptor of the new, empty file at `path`."""
-        self.size = 0
-        self.capped = False
-        self._path, self._descriptor, self._cap, self._rotate = path, descriptor, cap, rotate
-        self._hash = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        """Give the SHA-256 of the file as it was written so far (after rotating: of the newest file)."""
-        return self._hash.hexdigest()
-
-    def write(self, chunk: bytes) -> None:
-        """Append within the cap. Raises OSError."""
-        if self.capped:
-            return
-        if self.size + len(chunk) <= self._cap:
-            self._append(chunk)
-        elif self._rotate:
-            self._write_in_turns(chunk)
-        else:
-            self.capped = True
-            self._append(chunk[: max(0, self._cap - self.size)])
-            self._append(f"\ncoachwork: this log was capped at {self._cap} bytes; the rest was not kept\n".encode())
-
-    def close(self) -> None:
-        """Have it on the disk. Raises OSError."""
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
-
-    def _write_in_turns(self, chunk: bytes) -> None:
-        """Fill files up to the cap, each to the end of a line where it has one."""
-        while self.size + len(chunk) > self._cap:
-            room = max(0, self._cap - self.size)
-            cut = chunk.rfind(b"\n", 0, room) + 1 or (0 if self.size else max(1, room))
-            self._append(chunk[:cut])
-            self._append(f"coachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
-            self._turn()
-            chunk = chunk[cut:]
-        self._append(chunk)
-
-    def _append(self, chunk: bytes) -> None:
-        while chunk:
-            written = os.write(self._descriptor, chunk)
-            self._hash.update(chunk[:written])
-            self.size += written
-            chunk = chunk[written:]
-
-    def _turn(self) -> None:
-        """Begin a fresh file. The name `n.log` never disappears meanwhile: it is what marks the attempt as taken."""
-        fresh, old = f"{self._path}.new", f"{self._path}.1"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o664)
-        try:
-            if os.path.exists(old):
-                os.unlink(old)
-            os.link(self._path, old)
-        except OSError:  # no hard links on this storage
-            os.rename(self._path, old)
-        os.rename(fresh, self._path)
-        os.close(self._descriptor)
-        self._descriptor, self.size, self._hash = descriptor, 0, hashlib.sha256()
-
-
-def claim(folder: str) -> Tuple[int, int]:
-    """Create the log of the next free attempt number in `folder`; give the number and a descriptor. Raises OSError.
-
-    Exclusive creation decides between replicas that race.
-    """
-    taken = [
-        int(match.group(1)) for match in map(re.compile(r"(\d{1,9})\.(log|json)").match, os.listdir(folder)) if match
-    ]
-    number = max(taken, default=0) + 1
-    while True:
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return number, os.open(os.path.join(folder, f"{number}.log"), flags, 0o664)
-        except FileExistsError:
-            number += 1
-
-
 class Output:
-    """Everything that is said: by the script, by the installer and by the launcher itself."""
+    """Everything that is said: by the script, by the installer and by the launcher itself; secrets are blanked."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, redactor: Redactor) -> None:
         """Take the descriptor of the container's own output."""
-        self.tail = b""  # the end of the script's output
+        self.tail = b""  # the end of what a process said
+        self._redactor = redactor
         self._stdout = Sink(lambda chunk: _write_all(descriptor, chunk), STDOUT_PATIENCE)
         self._log: Optional[Sink] = None
         self._file: Optional[LogFile] = None
         self._early = b""
+        self._notes: List[str] = []
+        self._line_begun = False
+        self._lock = threading.RLock()
 
     def say(self, text: str) -> None:
         """Announce one line of the launcher's own."""
-        self.pass_on(f"coachwork: {text}\n".encode("utf-8", "replace"))
+        with self._lock:
+            line = f"coachwork: {self._redactor.text(text)}\n".encode("utf-8", "replace")
+            self._pass_on(b"\n" + line if self._line_begun else line)
 
-    def script(self, chunk: bytes) -> None:
-        """Take output of the script."""
-        self.tail = (self.tail + chunk)[-TAIL:]
-        self.pass_on(chunk)
+    def take(self, chunk: bytes) -> None:
+        """Take output of a process."""
+        with self._lock:
+            self._tell(self._redactor.feed(chunk))
 
-    def pass_on(self, chunk: bytes) -> None:
+    def pause(self) -> None:
+        """Hold nothing back any longer."""
+        with self._lock:
+            self._tell(self._redactor.flush())
+
+    def note(self, defect: str) -> None:
+        """Remember why the log is not complete."""
+        self._notes.append(defect)
+
+    def open_log(self, file: LogFile) -> None:
+        """Begin to write the log, with what was said so far."""
+        with self._lock:
+            self._file, self._log = file, Sink(file.write, LOG_PATIENCE)
+            if self._early:
+                self._log.put(self._early)
+
+    def close(self, limit: float) -> Tuple[int, str, List[str]]:
+        """Write out what waits, `limit` seconds for each destination; give the log's size, SHA-256 and defects."""
+        size, digest = 0, ""
+        if self._log and self._file:
+            failed = within(limit, self._file.sync) if self._log.close(limit) else "hangs"
+            if self._log.failure or failed:
+                self.note(f"{self._log.dropped} bytes are missing in the log: {self._log.failure or failed}")
+            if self._file.capped:
+                self.note("the log was capped")
+            size, digest = self._file.size, self._file.sha256
+            if failed != "hangs":
+                file, complete = self._file, not self._notes
+                within(limit, lambda: file.end(complete))
+        self._stdout.close(limit)
+        return size, digest, self._notes
+
+    def _tell(self, chunk: bytes) -> None:
+        if chunk:
+            self.tail = (self.tail + chunk)[-TAIL:]
+            self._pass_on(chunk)
+
+    def _pass_on(self, chunk: bytes) -> None:
         """Hand bytes to all destinations; before the log is open they are kept for it."""
+        self._line_begun = not chunk.endswith(b"\n")
         if self._log:
             self._log.put(chunk)
         else:
             self._early = (self._early + chunk)[-EARLY:]
         self._stdout.put(chunk)
-
-    def open_log(self, file: LogFile) -> None:
-        """Begin to write the log, with what was said so far."""
-        self._file, self._log = file, Sink(file.write, LOG_PATIENCE)
-        if self._early:
-            self._log.put(self._early)
-
-    def close(self, limit: float) -> Tuple[int, str, List[str]]:
-        """Write out what waits, `limit` seconds for each destination; give the log's size, SHA-256 and defects."""
-        notes = []
-        size, digest = 0, ""
-        if self._log and self._file:
-            failed = within(limit, self._file.close) if self._log.close(limit) else "hangs"
-            if self._log.failure or failed:
-                notes.append(f"{self._log.dropped} bytes are missing in the log: {self._log.failure or failed}")
-            if self._file.capped:
-                notes.append("the log was capped")
-            size, digest = self._file.size, self._file.sha256
-        self._stdout.close(limit)
-        return size, digest, notes
 
 
 def within(limit: float, work: Callable[[], None]) -> str:
@@ -234,11 +190,12 @@ def within(limit: float, work: Callable[[], None]) -> str:
 class Drain:
     """Reads one pipe to its end, in a thread."""
 
-    def __init__(self, take: Callable[[bytes], None]) -> None:
+    def __init__(self, output: Output) -> None:
         """Open the pipe: `inlet` is for the writer and is closed here by `begin`."""
         self._outlet, self.inlet = os.pipe()
-        self._take = take
+        self._output = output
         self._stopped = False
+        self._taken = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def begin(self) -> None:
@@ -247,20 +204,41 @@ class Drain:
         self._thread.start()
 
     def ended(self, limit: float) -> bool:
-        """Wait at most `limit` seconds for the end of the stream."""
-        self._thread.join(limit)
-        return not self._thread.is_alive()
+        """Wait for the end of the stream, until nothing has come for `limit` seconds, at most some minutes in all."""
+        for _ in range(MANY):
+            before = self._taken
+            self._thread.join(limit)
+            if not self._thread.is_alive():
+                return True
+            if self._taken == before:
+                return False
+        return False
 
     def abandon(self) -> None:
         """Take no more, although somebody still holds the pipe open."""
         self._stopped = True
+        self._output.note("what a process that could not be ended went on to write was not read")
 
     def _run(self) -> None:
         while True:
+            if not _readable(self._outlet, PAUSE):
+                self._output.pause()
             chunk = os.read(self._outlet, CHUNK)
             if not chunk or self._stopped:
+                self._output.pause()
                 return
-            self._take(chunk)
+            self._output.take(chunk)
+            self._taken += len(chunk)
+
+
+def _readable(descriptor: int, limit: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(limit * 1000))
+
+
+def _missing(count: int, why: str) -> bytes:
+    return f"\ncoachwork: {count} bytes are missing here: {why}\n".encode("utf-8", "replace")
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:

@@ -178,13 +178,18 @@ def test_a_ref_that_is_none_is_refused_before_git_sees_it(
         ("https://example.com:99999999/x", "valid"),
         ("https://exa\x1b[31mmple.com/x", "control"),
         ("https://example.com/x\n", "control"),
-        ("ssh://git@example.com/x", "ssh is not supported yet"),
-        ("git@example.com:acme/x", "ssh is not supported yet"),
-        ("git://example.com/x", "only http and https"),
-        ("ftp://example.com/x", "only http and https"),
+        ("ssh://example.com/x", "no user"),
+        ("ssh://git:hunter2@example.com/x", "credentials"),
+        ("ssh://-oProxyCommand=touch@example.com/x", "no user"),
+        ("ssh://git@-oProxyCommand=touch/x", "proper host"),
+        ("-oProxyCommand=touch@example.com:x", "option"),
+        ("git@-oProxyCommand=touch:x", "expected the address"),
+        ("example.com:acme/x", "expected the address"),
+        ("git://example.com/x", "only https, http and ssh"),
+        ("ftp://example.com/x", "only https, http and ssh"),
         ("file:///etc", "switched off"),
         ("/etc", "switched off"),
-        ("../x", "only http and https"),
+        ("../x", "only https, http and ssh"),
     ],
 )
 def test_an_address_that_git_must_not_be_given_is_refused_without_showing_secrets(
@@ -693,7 +698,7 @@ def test_submodules_in_submodules_are_checked_out(
 
 
 @pytest.mark.parametrize(
-    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "git@host:x", "."]
+    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "host:x", "."]
 )
 def test_a_submodule_of_a_hostile_address_is_refused_clearly(
     server: GitServer, iris: Repository, git: Git, volume: Path, url: str
@@ -812,6 +817,76 @@ def test_links_inside_are_followed_and_those_that_leave_are_told(
     assert {line.split(":")[0] for line in tree.warnings} == {"data", "dangling", "self"}
     assert not [text for text in tree.texts.values() if b"root:" in text]
     assert not [name for name in tree.files if name.startswith("data/")]
+
+
+def test_further_texts_are_those_of_the_projects_own_files(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    iris.link("linked.in", "train/train.py")
+    iris.link("out.in", "/etc/passwd")
+    iris.link("hidden", ".git")
+    iris.commit({"base.in": "six\n", "other/deep/more.in": "pandas\n"})
+    commit = published(git, volume, server.url("iris")).name
+    asked = [
+        "base.in",
+        "linked.in",
+        "out.in",
+        "hidden/HEAD",
+        ".git/HEAD",
+        ".complete",
+        "../volume",
+        "gone",
+        "train",
+        "",
+    ]
+    found = git.texts(server.url("iris"), commit, ".", asked)
+    assert found == {"base.in": b"six\n", "linked.in": b"print(1)\n"}
+    assert git.texts(server.url("iris"), commit, "other", ["deep/more.in", "base.in"]) == {"deep/more.in": b"pandas\n"}
+
+
+def test_a_further_text_above_the_limit_is_told(server: GitServer, iris: Repository, volume: Path) -> None:
+    commit = iris.commit({"base.in": "x" * 2000})
+    git = Git(volume, replace(SETTINGS, max_text=1000))
+    git.publish(server.url("iris"), commit)
+    reason, line = refusal(lambda: git.texts(server.url("iris"), commit, ".", ["base.in"]))
+    assert (reason, "base.in: 2000 bytes" in line) == ("InvalidProject", True)
+
+
+def test_a_fingerprint_follows_names_modes_and_contents_and_nothing_else(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    def taken(*names: str) -> str:
+        commit = published(git, volume, server.url("iris")).name
+        return git.fingerprint(server.url("iris"), commit, ".", names)
+
+    iris.link("out", "/etc")
+    iris.commit({"lib/setup.py": "1", "lib/a/b.py": "2", "a.whl": "w"})
+    first = taken("lib", "a.whl")
+    assert first == taken("a.whl", "lib")
+    iris.commit({"train/train.py": "print(2)\n"})
+    assert taken("lib", "a.whl") == first
+    seen = {first, taken("lib"), taken("a.whl"), taken("lib", "gone"), taken(".")}
+    assert len(seen) == 4
+    iris.commit({"lib/a/b.py": "3"})
+    seen.add(taken("lib", "a.whl"))
+    iris.git("mv", "lib/a/b.py", "lib/a/c.py")
+    iris.commit()
+    seen.add(taken("lib", "a.whl"))
+    iris.git("update-index", "--chmod=+x", "a.whl")
+    iris.git("commit", "--quiet", "--message", "mode")
+    seen.add(taken("lib", "a.whl"))
+    assert len(seen) == 7
+    assert taken("out", "../..", "/etc") == taken()
+
+
+def test_a_fingerprint_of_too_much_is_refused(server: GitServer, iris: Repository, volume: Path) -> None:
+    for number in range(40):
+        iris.link(f"lib/{number}", "../big")
+    commit = iris.commit({"big": "x" * 100_000})
+    git = Git(volume, replace(SETTINGS, max_bytes=3_000_000))
+    git.publish(server.url("iris"), commit)
+    reason, _ = refusal(lambda: git.fingerprint(server.url("iris"), commit, ".", ["lib"]))
+    assert reason == "RepositoryTooLarge"
 
 
 def test_many_links_to_folders_full_of_links_end_at_the_limit(

@@ -15,10 +15,15 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 @cache
 def objects(overlay: str) -> tuple[dict[str, Any], ...]:
     """Give the overlay's objects; skips the test where there is no kubectl."""
+    return built(DEPLOY / "overlays" / overlay)
+
+
+def built(folder: Path) -> tuple[dict[str, Any], ...]:
+    """Give the objects of a kustomization; skips the test where there is no kubectl."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not on PATH, and only it can build deploy/")
     done = subprocess.run(
-        ["kubectl", "kustomize", str(DEPLOY / "overlays" / overlay)],
+        ["kubectl", "kustomize", str(folder)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -50,6 +50,7 @@ class Stage:
     order: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     python: str = sys.executable
+    mounts: dict[str, str] = field(default_factory=dict)  # paths of the order beyond the four
 
     def __post_init__(self) -> None:
         for name in ("checkout/train", "tools", "logs", "scratch"):
@@ -86,7 +87,7 @@ class Stage:
         """Start the launcher on `train/train.py` with this text."""
         if script is not None:
             self.file("train/train.py", script)
-        paths = {name: str(self.root / name) for name in ("checkout", "tools", "logs", "scratch")}
+        paths = {name: str(self.root / name) for name in ("checkout", "tools", "logs", "scratch")} | self.mounts
         told = {"kind": "batch", "commit": COMMIT, "folder": "train", "script": "train.py", "limit": 60, "paths": paths}
         told |= {"grace": 5} | self.order | order
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "VIRTUAL_ENV"))}
@@ -116,7 +117,7 @@ class Stage:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def results(self) -> dict[int, dict[str, Any]]:
-        return {int(path.stem): json.loads(path.read_text()) for path in self.logs.glob("*.json")}
+        return {int(path.stem): json.loads(path.read_text()) for path in self.logs.glob("[0-9]*.json")}
 
     def log(self, attempt: int = 1) -> bytes:
         path = self.logs / f"{attempt}.log"

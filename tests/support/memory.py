@@ -4,16 +4,18 @@ It keeps two views: what is stored, and what the watch caches have heard of (`sy
 what the reconciler uses, and raises on the rest.
 """
 
+import base64
 import copy
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
 
-from controller.core import names
+from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Children, Object
 
-KINDS = ("ConfigMap", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
+KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
 
 
 class MemoryCluster:
@@ -49,11 +51,18 @@ class MemoryCluster:
         ]
         return Children(*([copy.deepcopy(i) for i in mine if i["kind"] == kind] for kind in _CHILDREN))
 
+    def cached_build(self, folder: str) -> Children:
+        mine = [item for item in self._view().values() if names.environment_of(item) == folder]
+        return Children(*([copy.deepcopy(i) for i in mine if i["kind"] == kind] for kind in _CHILDREN))
+
     def get(self, kind: str, name: str) -> Object | None:
         return copy.deepcopy(self.stored.get((kind, name)))
 
     def pods_of_job(self, uid: str) -> Sequence[Object]:
         return [item for (kind, _), item in self.stored.items() if kind == "Pod" and _owner(item) == uid]
+
+    def references(self) -> frozenset[PurePosixPath]:
+        return sweep.references(list(self.stored.values()))
 
     def create(self, manifest: Object) -> Object:
         with self._write("create", manifest):
@@ -128,6 +137,12 @@ class MemoryCluster:
         }
         plain = {key.replace("_", "-"): value for key, value in data.items()} | ({"env.ALPHA": env} if env else {})
         return self._store({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain})
+
+    def secret(self, name: str, **values: str) -> None:
+        """Create a Secret."""
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        metadata = {"name": name, "uid": str(uuid.uuid4())}
+        self._store({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
 
     def remove(self, kind: str, name: str) -> None:
         """Delete as a user would; the collector follows."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from controller.adapters.volume import Volume
-from controller.core import names, record
+from controller.core import layout, names, record
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.model import GitCredentials, Object, Policy, ProjectTree, Record
 from controller.reconciler import Reconciler
@@ -17,16 +17,31 @@ POLICY = Policy(namespace="test", image="python:3.12-slim", claim="coachwork", t
 
 
 def project(
-    dag: str, *, services: Mapping[str, int] | None = None, retries: int = 0, name: str = "iris"
+    dag: str,
+    *,
+    services: Mapping[str, int] | None = None,
+    retries: int = 0,
+    name: str = "iris",
+    packages: Mapping[str, str] | None = None,
+    on_failure: str = "",
+    secrets: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Give the files of a project: all stages of `dag` are batch stages but `services` (name to port)."""
-    files = {"bodywork.ini": f"[default]\nPROJECT_NAME = {name}\n[workflow]\nDAG = {dag}\n"}
-    for stage in dag.replace(">>", ",").split(","):
+    """Give the files of a project: all stages of `dag` are batch stages but `services` (name to port).
+
+    `packages` are requirements by stage, `secrets` lines of [secrets] by stage.
+    """
+    failing = f"RUN_ON_FAILURE = {on_failure}\n" if on_failure else ""
+    files = {"bodywork.ini": f"[default]\nPROJECT_NAME = {name}\n[workflow]\nDAG = {dag}\n{failing}"}
+    for stage in filter(None, [*dag.replace(">>", ",").split(","), on_failure]):
         stage = stage.strip()  # noqa: PLW2901
         port = (services or {}).get(stage)
         kind, rest = ("service", f"[service]\nPORT = {port}") if port else ("batch", f"[batch]\nRETRIES = {retries}")
         files[f"{stage}/config.ini"] = f"[default]\nSTAGE_TYPE = {kind}\nEXECUTABLE_SCRIPT = run.py\n{rest}\n"
         files[f"{stage}/run.py"] = "print('hello')\n"
+        if stage in (packages or {}):
+            files[f"{stage}/requirements.txt"] = (packages or {})[stage]
+        if stage in (secrets or {}):
+            files[f"{stage}/config.ini"] += f"[secrets]\n{(secrets or {})[stage]}\n"
     return files
 
 
@@ -60,6 +75,9 @@ class Projects:
         self.calls.append("resolve")
         self._fail()
         return f"{self.head or len(self.commits):040x}"
+
+    def published(self, _repository: str, _commit: str) -> bool:
+        return self.fault is None
 
     def publish(self, _repository: str, _commit: str, _credentials: GitCredentials | None = None) -> None:
         self._fail()
@@ -122,8 +140,7 @@ class World:
         for _ in range(60):
             before = len(self.cluster.writes)
             self.cluster.sync()
-            self.pass_(name)
-            if len(self.cluster.writes) == before:
+            if self.pass_(name) != 0 and len(self.cluster.writes) == before:
                 return self.record(name)
         raise AssertionError(f"never settles: {self.cluster.writes[-10:]}")
 
@@ -150,6 +167,15 @@ class World:
         """Give the Jobs by name."""
         return {item["metadata"]["name"]: item for item in self.cluster.of_kind("Job")}
 
+    def build(self, job: Object, lock: str = "flask==3.0.0\n") -> None:
+        """Let a build make its environment."""
+        folder = names.environment_of(job)
+        made = self.root / layout.built(folder)
+        made.mkdir(parents=True)
+        (made / layout.LOCK).write_text(lock)
+        (made / layout.COMPLETE).write_text(folder)
+        self.cluster.end_job(job)
+
     def finish_all(self) -> Record:
         """Let every Job succeed and every Deployment come up until the run is over."""
         for _ in range(60):
@@ -158,7 +184,7 @@ class World:
                 return kept
             for job in self.cluster.of_kind("Job"):
                 if "status" not in job:
-                    self.cluster.end_job(job)
+                    (self.build if names.environment_of(job) else self.cluster.end_job)(job)
             for deployment in self.cluster.of_kind("Deployment"):
                 self.cluster.roll_out(deployment)
         raise AssertionError("the run never ends")

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
-from controller.app.running import App
+from controller.app.running import App, pass_limit, stuck
 from controller.core.errors import Conflict, NotYet, Refused, Transient
 from controller.settings import load
 from tests.support.eventually import eventually
@@ -20,9 +20,10 @@ from tests.support.world import REPOSITORY, Projects, project
 class Process:
     """A controller whose API server is in memory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **settings: str) -> None:
         self.cluster, self.source, self.metrics = WatchedMemory(), Projects(), Metrics("0")
         environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
+        environ |= {f"COACHWORK_{key.upper()}": value for key, value in settings.items()}
         self.volume = Volume(root)
         self.app = App(load(environ, {}), self.cluster, self.volume, self.source, self.metrics)
         self.stopping = threading.Event()
@@ -119,6 +120,31 @@ def test_a_dead_watch_is_trouble_that_a_restart_mends(process: Process) -> None:
     process.start()
     process.cluster.healthy = False
     assert process.app.trouble() == "a watch has died"
+
+
+def test_a_pass_that_hangs_is_trouble_and_says_whose_it_is(tmp_path: Path) -> None:
+    process = Process(tmp_path, pass_limit="1", git_resolve_timeout="1", git_fetch_timeout="1")
+    process.cluster.ask("iris", repository=REPOSITORY)
+    process.cluster.gate.clear()
+    with capture_logs():
+        process.start()
+        assert process.cluster.entered.wait(20)
+        assert process.app.trouble() == ""
+        assert eventually(process.app.trouble).startswith("a pass over request iris has lasted")
+        process.cluster.gate.set()
+        eventually(lambda: process.app.trouble() == "")
+        process.app.stop()
+
+
+def test_the_longest_pass_is_the_one_that_is_reported() -> None:
+    passes = {"a": 90.0, "b": 10.0, "c": 99.0}
+    assert stuck(passes, 100.0, 50.0) == "a pass over request b has lasted 90 s: does the shared volume hang?"
+    assert stuck(passes, 100.0, 90.0) == stuck({}, 100.0, 1.0) == ""
+
+
+def test_a_pass_may_take_what_its_git_may_take() -> None:
+    environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "x", "COACHWORK_GIT_FETCH_TIMEOUT": "1h"}
+    assert pass_limit(load(environ, {})) > 2 * 3600
 
 
 def test_a_pass_under_way_ends_before_the_watches_do_and_none_begins_afterwards(process: Process) -> None:

@@ -166,11 +166,6 @@ def test_every_key_of_a_request_is_explained_and_none_is_invented() -> None:
     assert rows("request", "While a run is active") - {"on-overlap"} == {"queue", "replace", "skip"}
 
 
-def test_keys_that_are_refused_as_not_there_yet_are_in_the_readme() -> None:
-    missing = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What does not exist yet")[2]
-    assert {key for _, key in from_ini.NOT_YET if f"`{key}`" not in missing} == set()
-
-
 def sections(heading: str) -> set[tuple[str, str]]:
     """Give section and key of the rows `| KEY | [section] | ...`."""
     below = page("project").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL = ".partial-"  # start of the name of a folder that is being built
@@ -18,6 +18,15 @@ def make_folder(folder: Path) -> None:
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
         one.chmod(one.stat().st_mode | 0o070)
+
+
+def mark_used(folder: Path) -> None:
+    """Note that a folder is in use; nothing if it is not there.
+
+    No sweep takes it then for a while, if it is there when it is looked for after this (docs/adr/0012).
+    """
+    with suppress(OSError):  # not there, or another's, whom no sweep of ours can take it from
+        os.utime(folder)
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """The reconciler's Source, on git: resolve, publish, read."""
 
 import difflib
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.adapters.git import private
 from controller.adapters.git.address import (
     ABBREVIATED,
     FULL,
+    Remote,
+    check_opened,
     check_path,
     check_ref,
     check_repository,
@@ -24,7 +28,7 @@ from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.snapshot import Snapshot, look, take
 from controller.adapters.git.submodules import entries, submodules
-from controller.adapters.git.tree import Reading, inside, read
+from controller.adapters.git.tree import Reading, fingerprint, inside, read, texts
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials, ProjectTree
@@ -41,6 +45,7 @@ class Git:
         """Take the volume's root; `on_call(operation, outcome)` is told of each git process (for metrics)."""
         self._settings = settings or GitSettings()
         self._root = root.resolve()
+        private.sweep()
         home = self._root / layout.MIRRORS / ".home"
         make_folder(home)
         self._runner = Runner(home, self._settings.allow_file, on_call)
@@ -50,62 +55,75 @@ class Git:
     def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
         """Give the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
 
-        Only for a commit, full or abbreviated, that the mirror lacks something is fetched. A tag wins over a branch of
-        its name, and both over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused,
-        RepositoryNotFound, RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous), Transient, NotYet.
+        Only for a commit, full or abbreviated, that the mirror lacks something is fetched; whoever names a full commit
+        is judged by the remote as well, if credentials ever opened it. A tag wins over a branch of its name, and both
+        over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused, RepositoryNotFound,
+        RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous, and those of git-secret, all Git*), Transient,
+        NotYet.
         """
-        del credentials
-        self._check(repository)
+        remote = self._remote(repository, credentials)
         check_ref(ref)
         with _translated(repository):
             if FULL.fullmatch(ref):
-                return self._mirrors.have(repository, ref.lower())
-            refs = self._mirrors.advertised(repository)
+                commit = self._mirrors.have(remote, ref.lower())
+                self._mirrors.check_access(remote)
+                return commit
+            refs = self._mirrors.advertised(remote)
             if not refs:
                 raise Invalid("RepositoryEmpty", [f"{place(repository)}: it is empty: push a commit"])
             commit = pick(refs, ref or "HEAD")
             if not commit and ABBREVIATED.fullmatch(ref):
-                commit = self._abbreviated(repository, ref.lower())
+                commit = self._abbreviated(remote, ref.lower())
             if not commit:
                 raise unknown_ref(repository, refs, ref)
             return commit
 
-    def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
-        """Have the checkout of `commit`, submodules included, on the volume, complete.
-
-        Raises Invalid (as `resolve`), Transient, NotYet.
-        """
-        del credentials
+    def published(self, repository: str, commit: str) -> bool:
+        """Tell whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
         self._check(repository)
         _check_commit(commit)
         with _translated(repository):
-            self._checkouts.publish(repository, commit)
+            return self._checkouts.complete(repository, commit)
+
+    def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
+        """Have the checkout of `commit`, submodules included, on the volume, complete.
+
+        Submodules get the credentials on the repository's own server only. Whether the credentials open the repository
+        is `resolve`'s to say: a checkout that is there already costs no look at the remote. Raises Invalid (as
+        `resolve`), Transient, NotYet.
+        """
+        remote = self._remote(repository, credentials)
+        _check_commit(commit)
+        with _translated(repository):
+            self._checkouts.publish(remote, commit)
 
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
         """Give what the core reads of the project in folder `path` of a published checkout.
 
         Raises Invalid (PathNotFound, RepositoryTooLarge), Transient (NotPublished).
         """
-        self._check(repository)
-        _check_commit(commit)
-        check_path(path)
-        with _translated(repository):
-            if not self._checkouts.complete(repository, commit):
-                raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
-            root = self._checkouts.path(repository, commit)
-            project = _project(root, path)
-            digest = self._digest(repository, commit, project.relative_to(root).as_posix(), path)
-            found = read(Reading(root, project, self._settings.max_files, self._settings.max_text))
+        with self._open(repository, commit, path) as reading:
+            inner = reading.project.relative_to(reading.root).as_posix()
+            digest = self._digest(repository, commit, inner, path)
+            found = read(reading)
             warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
         return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings, path)
 
     def texts(self, repository: str, commit: str, path: str, files: Iterable[str]) -> Mapping[str, bytes]:
-        """Give further files of the project by their names below it; those that are not there are left out."""
-        raise NotImplementedError
+        """Give further files of the project by their names below it; those that are not there are left out.
+
+        Raises Invalid (InvalidProject where one is too large, and as `read`), Transient (NotPublished).
+        """
+        with self._open(repository, commit, path) as reading:
+            return texts(reading, files)
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
-        """Give a digest of the content of files and folders below the project: equal for equal content."""
-        raise NotImplementedError
+        """Give a digest of the content of files and folders below the project: equal for equal content.
+
+        Raises Invalid (as `read`), Transient (NotPublished).
+        """
+        with self._open(repository, commit, path) as reading:
+            return fingerprint(reading, names, self._settings.max_bytes)
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
@@ -117,22 +135,41 @@ class Git:
         with _translated(found.url):
             return take(self._mirrors, found)
 
+    @contextmanager
+    def _open(self, repository: str, commit: str, path: str) -> Iterator[Reading]:
+        """Give a reading of the project in folder `path` of a published checkout."""
+        self._check(repository)
+        _check_commit(commit)
+        check_path(path)
+        with _translated(repository):
+            if not self._checkouts.complete(repository, commit):
+                raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
+            root = self._checkouts.path(repository, commit)
+            yield Reading(root, _project(root, path), self._settings.max_files, self._settings.max_text)
+
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)
 
-    def _abbreviated(self, repository: str, prefix: str) -> str:
-        found = self._mirrors.expand(repository, prefix)
+    def _remote(self, repository: str, credentials: GitCredentials | None) -> Remote:
+        """Give the repository with what opens it, judged. Raises Invalid (RepositoryRefused, GitSecretRequired)."""
+        self._check(repository)
+        remote = Remote(repository, credentials if credentials != GitCredentials() else None)
+        check_opened(remote)
+        return remote
+
+    def _abbreviated(self, remote: Remote, prefix: str) -> str:
+        found = self._mirrors.expand(remote.url, prefix)
         if not found:
-            self._mirrors.update(repository)
-            found = self._mirrors.expand(repository, prefix)
+            self._mirrors.update(remote)
+            found = self._mirrors.expand(remote.url, prefix)
         if len(found) > 1:
-            line = f"{place(repository)}: {prefix} is the start of {' and '.join(found)}: give more digits"
+            line = f"{place(remote.url)}: {prefix} is the start of {' and '.join(found)}: give more digits"
             raise Invalid("RefAmbiguous", [line])
         return found[0] if found else ""
 
     def _digest(self, repository: str, commit: str, inner: str, path: str) -> str:
         """Give the id of the project's tree, from the mirror, which is fetched again if somebody took it away."""
-        self._mirrors.have(repository, commit)
+        self._mirrors.have(Remote(repository), commit)
         name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
         try:
             out = self._mirrors.local(repository, ["rev-parse", "--verify", "--end-of-options", name])
@@ -199,5 +236,6 @@ def _translated(repository: str) -> Iterator[None]:
         line = f"{place(repository)}: its mirror on the shared volume can't be worked with; it is tried again"
         raise Transient("GitFailed", line) from error
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         line = f"shared volume: {os.strerror(error.errno or 0)}: check that it is mounted, writable and not full"
-        raise Transient("VolumeFailed", line) from error
+        raise Transient("VolumeFull" if full else "VolumeFailed", line) from error

@@ -4,9 +4,10 @@ Refuses to follow a symbolic link out of the checkout, and to load what is too l
 """
 
 import errno
+import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +19,7 @@ PROJECT_FILES = frozenset({"bodywork.ini", "bodywork.yaml", "bodywork.yml"})
 REQUIREMENTS_DEPTH = 4  # folders and file
 MAX_TEXTS = 500
 MAX_LINES = 20  # warnings of one kind
+CHUNK = 1 << 20  # bytes read at a time
 
 LFS_START = b"version https://git-lfs.github.com/spec/"
 LFS_SIZE = 1024  # bytes; a pointer is smaller (Git LFS specification)
@@ -48,9 +50,68 @@ def read(reading: Reading) -> Reading:
     """Fill `reading`. Raises Invalid(RepositoryTooLarge) above its number of files."""
     for name, path in _walk(reading, reading.project, "", (reading.project,)):
         reading.files.add(name)
-        _look_at(reading, name, path)
+        _look_at(reading, name, path, load=wanted(name))
     reading.problems.sort()
     return reading
+
+
+def texts(reading: Reading, names: Iterable[str]) -> dict[str, bytes]:
+    """Give the content of these files, by their names below the project; those that are not there are left out.
+
+    Raises Invalid(InvalidProject) with a line for each that is too large or can't be read.
+    """
+    for name in names:
+        path = _inner(reading, name)
+        if path and path.is_file():
+            _look_at(reading, name, path, load=True)
+    if reading.problems:
+        raise Invalid("InvalidProject", sorted(reading.problems))
+    return reading.texts
+
+
+def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
+    """Give a SHA-256 over name, mode (executable or not) and content of these files and of all files below folders.
+
+    Links count as what they lead to. Raises Invalid(RepositoryTooLarge) above the number of files or `max_bytes`.
+    """
+    whole = hashlib.sha256()
+    left = max_bytes
+    for name, path in _files(reading, names):
+        digest = hashlib.sha256()
+        with path.open("rb") as stream:
+            mode = "x" if os.fstat(stream.fileno()).st_mode & 0o100 else "-"
+            while chunk := stream.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    line = (
+                        f"{clean(name)}: what requirements name is larger than {max_bytes} bytes: keep data out of it"
+                    )
+                    raise Invalid("RepositoryTooLarge", [line])
+                digest.update(chunk)
+        whole.update(f"{len(name.encode())} {name} {mode} {digest.hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _files(reading: Reading, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Give name and real path of these files and of all files below these folders."""
+    for name in sorted(set(names)):
+        path = _inner(reading, name)
+        if path and path.is_dir():
+            yield from _walk(reading, path, "" if name == "." else f"{name}/", (path,))
+        elif path:
+            yield name, path
+
+
+def _inner(reading: Reading, name: str) -> Path | None:
+    """Give the real path of what is below the project by this name, None for nothing, or what is not the checkout's."""
+    if not _is_utf8(name) or "\0" in name:
+        return None
+    try:
+        path = (reading.project / name).resolve(strict=True)
+    except (OSError, RuntimeError):  # not there, a file on the way, a name too long, or a loop of links
+        return None
+    hidden = path in {reading.root / ".git", reading.root / layout.COMPLETE}
+    return path if inside(reading.root, path) and not hidden else None
 
 
 def wanted(name: str) -> bool:
@@ -109,13 +170,13 @@ def inside(root: Path, path: Path) -> bool:
     return path == root or (path.is_relative_to(root) and path.relative_to(root).parts[0] != ".git")
 
 
-def _look_at(reading: Reading, name: str, path: Path) -> None:
+def _look_at(reading: Reading, name: str, path: Path, *, load: bool) -> None:
     """Load what the core wants, tell of Git LFS pointers."""
     try:
         size = path.stat().st_size
         if size <= LFS_SIZE and path.read_bytes().startswith(LFS_START):
             reading.pointers.append(f"{clean(name)}: is a Git LFS pointer, not the file: LFS is not supported yet")
-        if wanted(name):
+        if load:
             _load(reading, name, path, size)
     except OSError as error:
         if error.errno not in {errno.EACCES, errno.EPERM}:

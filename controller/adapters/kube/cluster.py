@@ -1,18 +1,20 @@
 """`Kube`: reads from the watch caches, a dozen calls, and our own writes put into the caches at once."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
+from pathlib import PurePosixPath
 
 from controller.adapters.kube import fields
-from controller.adapters.kube.kinds import KINDS, Kind, permitted
+from controller.adapters.kube.kinds import WATCHED, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
-from controller.adapters.watch import Store, Watch
-from controller.core import names, times
-from controller.core.errors import Conflict
+from controller.adapters.watch import Expired, Store, Watch
+from controller.core import names, sweep, times
+from controller.core.errors import Conflict, Transient
 from controller.core.model import Children, Object
 
 PAGE = 100  # objects of one list page
@@ -62,7 +64,7 @@ class Kube:
         self.namespace = namespace
         self._transport = transport
         self._on_key: Callable[[str], None] = _nobody
-        self._stores = {row.name: Store(row.name, self._changed, _trimmer(row)) for row in KINDS.values()}
+        self._stores = {row.name: Store(row.name, self._changed, _trimmer(row)) for row in WATCHED}
         self._watches: tuple[Watch, ...] = ()
 
     # --- the watches -----------------------------------------------------------------------------
@@ -70,9 +72,8 @@ class Kube:
     def start(self, on_key: Callable[[str], None]) -> None:
         """Begin to watch; `on_key` is called, from many threads, with a request's name for each change about it."""
         self._on_key = on_key
-        rows = (permitted(name, "watch") for name in KINDS)
         self._watches = tuple(
-            Watch(Collection(self._transport, row, self.namespace), self._stores[row.name]) for row in rows
+            Watch(Collection(self._transport, row, self.namespace), self._stores[row.name]) for row in WATCHED
         )
         for watch in self._watches:
             watch.start()
@@ -125,7 +126,6 @@ class Kube:
     def cached_children(self, name: str) -> Children:
         """Give everything labelled coachwork.io/request=NAME, by name, and the warnings about its Jobs and Pods."""
         jobs, pods = self._of("Job", name), self._of("Pod", name)
-        uids = {item["metadata"].get("uid") for item in (*jobs, *pods)}
         return Children(
             jobs=jobs,
             pods=pods,
@@ -133,8 +133,21 @@ class Kube:
             services=self._of("Service", name),
             ingresses=self._of("Ingress", name),
             cronjobs=self._of("CronJob", name),
-            events=[item for item in self._stores["Event"].values() if _involved(item).get("uid") in uids],
+            events=self._about((*jobs, *pods)),
         )
+
+    def cached_build(self, folder: str) -> Children:
+        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events."""
+        jobs, pods = (
+            [item for item in self._stores[kind].values() if names.environment_of(item) == folder]
+            for kind in ("Job", "Pod")
+        )
+        return Children(jobs=jobs, pods=pods, events=self._about((*jobs, *pods)))
+
+    def _about(self, items: Iterable[Object]) -> Sequence[Object]:
+        """Give the warnings about these objects."""
+        uids = {item["metadata"].get("uid") for item in items}
+        return [item for item in self._stores["Event"].values() if _involved(item).get("uid") in uids]
 
     def _config_map(self, name: str, role: str) -> Object | None:
         """Give a ConfigMap if it has this role."""
@@ -147,18 +160,17 @@ class Kube:
 
     def _changed(self, kind: str, old: Object | None, new: Object | None) -> None:
         """Pass a change on to the requests that it is about: two, where an object changed hands."""
-        keys = {self._owner(kind, item) for item in (old, new) if item is not None}
-        for key in sorted(key for key in keys if key):
+        for key in sorted({key for item in (old, new) if item is not None for key in self._owners(kind, item)}):
             self._on_key(key)
 
-    def _owner(self, kind: str, item: Object) -> str | None:
-        """Give the request that an object is about. An Event that comes before its Job wakes when the Job does."""
+    def _owners(self, kind: str, item: Object) -> Iterable[str]:
+        """Give the requests that an object is about. An Event that comes before its Job wakes when the Job does."""
         if kind != "Event":
-            return names.owner_key(kind, item)
+            return names.woken(kind, item, self._stores["ConfigMap"].values)
         involved = _involved(item)
         store = self._stores.get(str(involved.get("kind"))) if involved.get("kind") in {"Job", "Pod"} else None
         subject = store.get(str(involved.get("name"))) if store else None
-        return names.owner_key(str(involved["kind"]), subject) if subject else None
+        return names.woken(str(involved["kind"]), subject, self._stores["ConfigMap"].values) if subject else ()
 
     # --- calls -----------------------------------------------------------------------------------
 
@@ -176,6 +188,29 @@ class Kube:
         query = ("labelSelector", f"{CONTROLLER_UID}={uid}")
         answer = self._transport.call(Call("list", row.resource, "GET", row.path(self.namespace), (query,)))
         return [_trimmer(row)(item) for item in answer.get("items") or ()]
+
+    def references(self) -> frozenset[PurePosixPath]:
+        """Give what living objects and records need of the shared volume, by the API server itself.
+
+        From lists made now, since a cache may lack an object, and in the order in which a need passes from one kind to
+        the next (docs/adr/0012). Raises Refused, NotYet, Transient.
+        """
+        listed = (self._listed(kind) for kind in sweep.KINDS)
+        return sweep.references(chain.from_iterable(listed))
+
+    def _listed(self, kind: str) -> Iterator[Object]:
+        """List what the controller watches of one kind."""
+        row = permitted(kind, "watch")
+        collection, trim, token = Collection(self._transport, row, self.namespace), _trimmer(row), ""
+        while True:
+            try:
+                page = collection.page(token)
+            except Expired as expired:
+                raise Transient("ApiUnavailable", "API server: a list took too long to read") from expired
+            yield from map(trim, page.get("items") or ())
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
 
     def create(self, manifest: Object) -> Object:
         """Create. Raises AlreadyExists where the name is taken, else Refused, NotYet, Transient."""

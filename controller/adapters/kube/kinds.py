@@ -81,6 +81,7 @@ _ALL = (
         "Event", "", "v1", "events", frozenset[Method]({"watch", "create"}),
         field=("type", "Warning"),  # a quota denial or a failed mount is told nowhere else
     ),
+    _kind("Secret", "", "v1", "secrets", ("get",)),  # by name, and never kept
     _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
     _kind("CronJob", "batch", "v1", "cronjobs", _WORKLOAD),
     _kind("Pod", "", "v1", "pods", ("list", "watch")),
@@ -90,6 +91,10 @@ _ALL = (
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
+
+
+WATCHED = tuple(kind for kind in _ALL if "watch" in kind.methods)
+"""The kinds whose objects are in the caches."""
 
 
 def permitted(kind: str, method: Method) -> Kind:

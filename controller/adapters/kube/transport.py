@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from controller.adapters.kube import translate
+from controller.core import checks
 from controller.core.errors import Invalid, Transient
 from controller.core.model import Object
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 OnCall: TypeAlias = Callable[[str, str, int], None]
 """Told of each call: RBAC verb, resource, HTTP code (0: no answer)."""
+
+Failure: TypeAlias = Callable[[translate.Answer], Exception]
+"""Gives the error for an answer of 300 and above."""
 
 ANSWER_LIMIT = 128 * 1024 * 1024  # bytes; a page of a hundred ConfigMaps of 1 MiB each fits
 LINE_LIMIT = 16 * 1024 * 1024  # bytes of one watch event; etcd takes objects of 1.5 MiB
@@ -51,6 +55,7 @@ class Call:
     query: tuple[tuple[str, str], ...] = ()
     body: Object | list[Object] | None = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
 
 class Lines:
@@ -85,6 +90,37 @@ class Lines:
             return
 
 
+class Body:
+    """An answer's bytes as they come: to be iterated over, or read like a file. A `with` block gives it up."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Give up the connection: it can't be used again."""
+        self._response.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give what has come, as soon as it has. Raises Transient where it breaks off or falls silent."""
+        while chunk := self._read(self._response.read1, CHUNK):
+            yield chunk
+
+    def read(self, size: int) -> bytes:
+        """Give at most so many bytes, none at the end. Raises as iterating."""
+        return self._read(self._response.read, size)
+
+    @staticmethod
+    def _read(read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            return read(size)
+        except (HTTPError, OSError) as error:
+            raise translate.unreachable(error) from error
+
+
 class Transport:
     """One API server as seen with one set of credentials. Safe to use from many threads."""
 
@@ -103,11 +139,18 @@ class Transport:
         """Begin a watch. Raises what `translate` says."""
         return Lines(self._send(call, self._timeouts.silence))
 
+    def body(self, call: Call, failure: Failure, silence: float) -> Body:
+        """Do one call whose answer is no object; `failure` tells an answer of 300 and above.
+
+        `silence`: seconds within which the next bytes come.
+        """
+        return Body(self._send(call, silence, failure))
+
     def close(self) -> None:
         """Drop the idle connections."""
         self._client.close()  # type: ignore[no-untyped-call]  # the client is typed in part
 
-    def _send(self, call: Call, read_timeout: float) -> urllib3.BaseHTTPResponse:
+    def _send(self, call: Call, read_timeout: float, failure: Failure = translate.failure) -> urllib3.BaseHTTPResponse:
         """Send, and give the answer with its body unread; count it."""
         code = 0
         try:
@@ -118,14 +161,14 @@ class Transport:
         if 200 <= code < 300:  # noqa: PLR2004 - the range of HTTP
             return response
         body = self._read(response)
-        raise translate.failure(translate.answer(code, response.headers, body))
+        raise failure(translate.answer(code, response.headers, body))
 
     def _request(self, call: Call, read_timeout: float) -> urllib3.BaseHTTPResponse:
         """Send by the client, whose own errors are translated."""
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - the client costs 320 ms to import
         from kubernetes.config import ConfigException  # noqa: PLC0415
 
-        headers = {"Accept": "application/json", "Content-Type": call.content_type}
+        headers = {"Accept": call.accept, "Content-Type": call.content_type}
         try:
             method, url, headers, _, _ = self._client.param_serialize(
                 call.method, call.path, query_params=list(call.query), header_params=headers,
@@ -192,7 +235,7 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
             contexts = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
             namespace = _namespace(contexts, context)
     except Exception as error:  # ConfigException, but also KeyError, TypeError, YAMLError from a malformed file
-        raise Invalid("BadKubeconfig", [_complaint(path, in_cluster, error)]) from error
+        raise Invalid("BadKubeconfig", [_complaint(path, in_cluster, context, error)]) from error
     settings.retries = False  # neither retries nor redirects
     settings.connection_pool_maxsize = CONNECTIONS
     settings.keep_alive = True
@@ -208,8 +251,28 @@ def _namespace(contexts: Any, name: str) -> str:
     return str(chosen["context"].get("namespace") or "")
 
 
-def _complaint(path: str, in_cluster: bool, error: Exception) -> str:
+def _complaint(path: str, in_cluster: bool, context: str, error: Exception) -> str:
     """Give the sentence for credentials that can't be used."""
-    place = str(SERVICE_ACCOUNT) if in_cluster else path
-    cause = translate.one_line(str(error)) or type(error).__name__
-    return f"{place}: {cause}; name a working kubeconfig with KUBECONFIG or --kubeconfig"
+    remedy = "name a working kubeconfig with KUBECONFIG or --kubeconfig"
+    if in_cluster:
+        return f"{SERVICE_ACCOUNT}: {_cause(error)}; {remedy}"
+    if not any(Path(part).is_file() for part in path.split(os.pathsep)):
+        return f"{path}: there is no such kubeconfig; {remedy}"
+    if context and (known := _contexts(path)) and context not in known:
+        return f"{path}: no context {checks.shown(context)}: {checks.nearest(context, known)}"
+    return f"{path}: {_cause(error)}; {remedy}"
+
+
+def _cause(error: Exception) -> str:
+    return translate.one_line(str(error)) or type(error).__name__
+
+
+def _contexts(path: str) -> list[str]:
+    """Give the contexts' names, none where they can't be read."""
+    from kubernetes import config  # noqa: PLC0415 - as above
+
+    try:
+        every, _ = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+        return [str(context["name"]) for context in every]
+    except Exception:  # noqa: BLE001 - a malformed file fails in many ways; the first complaint tells of it
+        return []

@@ -86,7 +86,10 @@ _TEMPLATE = {
         "terminationGracePeriodSeconds": _whole,
         "activeDeadlineSeconds": _whole,
         "containers": [_CONTAINER],
-        "volumes": [{"name": ANY, "persistentVolumeClaim": {"claimName": ANY}, "emptyDir": {"medium": ANY}}],
+        # sizeLimit is not watched: the launcher looks at its own limit, and the disk is the user's
+        "volumes": [
+            {"name": ANY, "persistentVolumeClaim": {"claimName": ANY}, "emptyDir": {"medium": ANY, "sizeLimit": ANY}}
+        ],
     },
 }  # fmt: skip
 _RULE = {
@@ -100,7 +103,7 @@ _SPECS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "Event": ("v1", dict.fromkeys(
         ("involvedObject", "type", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count"), ANY)),
     "Job": ("batch/v1", {"spec": {
-        "backoffLimit": _whole, "podFailurePolicy": {"rules": [_RULE]}, "template": _TEMPLATE}}),
+        "backoffLimit": _whole, "ttlSecondsAfterFinished": _whole, "podFailurePolicy": {"rules": [_RULE]}, "template": _TEMPLATE}}),
     "Deployment": ("apps/v1", {"spec": {
         "replicas": _whole, "selector": {"matchLabels": ANY}, "strategy": _ROLLING,
         "progressDeadlineSeconds": _whole, "minReadySeconds": ANY, "revisionHistoryLimit": ANY,

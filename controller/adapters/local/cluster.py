@@ -3,10 +3,11 @@
 import copy
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 from controller.adapters.local.admission import admit, duplicates
 from controller.adapters.local.deployments import Deployments
@@ -18,7 +19,7 @@ from controller.adapters.local.schedule import Scheduler
 from controller.adapters.local.services import Services
 from controller.adapters.local.store import Change, Store, annotations, labels, now, owners
 from controller.adapters.local.workloads import delete_pod
-from controller.core import names
+from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict, Refused, Transient
 from controller.core.model import Children, Object
 
@@ -36,6 +37,7 @@ class LocalCluster:
         self._on_key: Callable[[str], None] = lambda _key: None
         self._changes: deque[Change] = deque()
         self._scheduler = Scheduler()
+        self._secrets = machine.secrets
         self._store = Store(namespace, self._note)
         places = replace(machine, volume=machine.volume.absolute(), scratch=machine.scratch.absolute())
         self._node = Node(self._store, self._scheduler, places)
@@ -87,22 +89,22 @@ class LocalCluster:
     def _deliver(self) -> None:
         """Let all know of the oldest change that they do not know: caches, the controller, the local controllers."""
         change = self._changes.popleft()
-        keys = {self._owner(item) for item in (change.old, change.new) if item is not None}
+        keys = {key for item in (change.old, change.new) if item is not None for key in self._owners(item)}
         self._store.hear(change)
-        for key in sorted(key for key in keys if key):
+        for key in sorted(keys):
             self._on_key(key)
         self._collect(change)
         for controller in self._controllers.get(change.item["kind"], ()):
             controller(change)
 
-    def _owner(self, item: Object) -> str | None:
-        """Give the request that an object is about; an Event's through what it is about."""
+    def _owners(self, item: Object) -> Iterable[str]:
+        """Give the requests that an object is about; an Event's through what it is about."""
         if item["kind"] != "Event":
-            return names.owner_key(item["kind"], item)
+            return names.woken(item["kind"], item, partial(self._store.all_heard, "ConfigMap"))
         involved = item.get("involvedObject") or {}
         kind, name = str(involved.get("kind")), str(involved.get("name"))
         subject = self._store.heard(kind, name) if kind in ("Job", "Pod") else None
-        return names.owner_key(kind, subject) if subject else None
+        return names.woken(kind, subject, partial(self._store.all_heard, "ConfigMap")) if subject else ()
 
     def _collect(self, change: Change) -> None:
         """Remove what has lost its last owner, or never had a living one."""
@@ -145,18 +147,28 @@ class LocalCluster:
             kind: [item for item in self._store.all_heard(kind) if names.owner_key(kind, item) == name]
             for kind in ("Job", "Pod", "Deployment", "Service", "Ingress")
         }
-        uids = {item["metadata"]["uid"] for item in (*mine["Job"], *mine["Pod"])}
-        events = [
-            item for item in self._store.all_heard("Event") if (item.get("involvedObject") or {}).get("uid") in uids
-        ]
         return Children(
             jobs=mine["Job"],
             pods=mine["Pod"],
             deployments=mine["Deployment"],
             services=mine["Service"],
             ingresses=mine["Ingress"],
-            events=events,
+            events=self._about((*mine["Job"], *mine["Pod"])),
         )
+
+    def cached_build(self, folder: str) -> Children:
+        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events."""
+        jobs, pods = (
+            [item for item in self._store.all_heard(kind) if names.environment_of(item) == folder]
+            for kind in ("Job", "Pod")
+        )
+        return Children(jobs=jobs, pods=pods, events=self._about((*jobs, *pods)))
+
+    def _about(self, items: Iterable[Object]) -> Sequence[Object]:
+        uids = {item["metadata"]["uid"] for item in items}
+        return [
+            item for item in self._store.all_heard("Event") if (item.get("involvedObject") or {}).get("uid") in uids
+        ]
 
     def _config_map(self, name: str, role: str) -> Object | None:
         item = self._store.heard("ConfigMap", name)
@@ -165,12 +177,19 @@ class LocalCluster:
     # --- calls -----------------------------------------------------------------------------------
 
     def get(self, kind: str, name: str) -> Object | None:
-        """Give one object as it is stored; None if there is none."""
+        """Give one object as it is stored; None if there is none. The machine's secrets are shown without values."""
+        if kind == "Secret":
+            keys = self._secrets.get(name)
+            return None if keys is None else {"kind": kind, "metadata": {"name": name}, "data": dict.fromkeys(keys, "")}
         return self._store.get(kind, name)
 
     def pods_of_job(self, uid: str) -> Sequence[Object]:
         """Give the pods of one Job as they are stored."""
         return [pod for pod in self._store.of_kind("Pod") if labels(pod).get(CONTROLLER_UID) == uid]
+
+    def references(self) -> frozenset[PurePosixPath]:
+        """Give what living objects and records need of the shared volume."""
+        return sweep.references(item for kind in sweep.KINDS for item in self._store.of_kind(kind))
 
     def create(self, manifest: Object) -> Object:
         """Create. Raises AlreadyExists where the name is taken, Refused where it is not modelled."""

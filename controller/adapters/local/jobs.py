@@ -78,6 +78,8 @@ class Jobs:
         self._store.note(job, {"active": None, "conditions": conditions[:1], **counts})
         completed = {"completionTime": now()} if types[1] == "Complete" else {}
         self._store.note(job, {"conditions": conditions, **completed})
+        if seconds := job["spec"].get("ttlSecondsAfterFinished"):
+            self._timers[job["metadata"]["uid"]] = self._scheduler.after(seconds, partial(self._store.remove, job))
 
 
 _OVER = ("Succeeded", "Failed")

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from controller.adapters.local.ports import ADDRESS
+from controller.core import names
 from controller.core.model import Object
 
 TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"
@@ -43,10 +44,10 @@ class Machine:
 
     volume: Path  # root of the shared volume: what the claim is in a cluster
     scratch: Path  # private folders of pods are made below it, and removed
-    environments: Path | None = None  # stages' packages are kept here; None: each pod installs its own
     python: str = sys.executable  # runs what asks for `python3`
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # Secret -> key -> value
     environment: Mapping[str, str] = field(default_factory=base_environment)  # base of every container's
+    packages: Mapping[str, str] = field(default_factory=dict)  # of builds of environments: UV_*, PIP_*
     back_off: float = 10.0  # until the first retry of a Job, and the second restart of a container; doubles
     stop_grace: float = 10.0  # between SIGTERM and SIGKILL when the cluster is stopped
 
@@ -91,7 +92,11 @@ def resolve(
     """
     container, wanted = container_of(pod), port_of(pod)
     move = _mover({path: str(folder) for path, folder in mounts.items()})
-    environment = {**machine.environment, **_hook(container, {wanted: port} if wanted else {}, address)}
+    environment = {
+        **machine.environment,
+        **(machine.packages if names.environment_of(pod) else {}),
+        **_hook(container, {wanted: port} if wanted else {}, address),
+    }
     for variable in container.get("env") or ():
         name = str(variable["name"])
         if "valueFrom" in variable:
@@ -102,8 +107,7 @@ def resolve(
             environment[name] = str(port)
         else:
             environment[name] = move(_unescaped(variable.get("value", "")))
-    kept = {"environments": str(machine.environments)} if machine.environments else {}
-    argv = [_argument(_unescaped(text), move, {"port": port} if wanted else {}, kept) for text in container["command"]]
+    argv = [_argument(_unescaped(text), move, {"port": port} if wanted else {}) for text in container["command"]]
     if argv[0] == "python3":
         argv[0] = machine.python
     return Container(tuple(argv), environment, port)
@@ -150,7 +154,7 @@ def _mover(mounts: Mapping[str, str]) -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda found: mounts[found[0]], text)
 
 
-def _argument(text: str, move: Callable[[str], str], told: Mapping[str, int], paths: Mapping[str, str]) -> str:
+def _argument(text: str, move: Callable[[str], str], told: Mapping[str, int]) -> str:
     """Give an argument as it is on this machine; the launcher's JSON is changed as JSON, to what is `told` besides."""
     try:
         order = json.loads(text) if text.startswith("{") else None
@@ -158,8 +162,7 @@ def _argument(text: str, move: Callable[[str], str], told: Mapping[str, int], pa
         order = None
     if not isinstance(order, dict):
         return move(text)
-    moved = _moved(order, move)
-    return json.dumps({**moved, **told, "paths": {**moved.get("paths", {}), **paths}})
+    return json.dumps({**_moved(order, move), **told})
 
 
 def _moved(value: Any, move: Callable[[str], str]) -> Any:

@@ -42,6 +42,7 @@ class PodFact:
     cause: Cause | None = None
     exit_code: int | None = None  # of the stage's container, when it last ended
     crashed: bool = False  # the container is down now, and not for the first time or by choice
+    image: str = ""  # as the node reports it, with its digest
     first_start: str = ""  # of the script in this pod; known once it ended
 
 
@@ -63,6 +64,7 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         cause=waiting or _ending(status, ended, message),
         exit_code=ended.get("exitCode"),
         crashed=bool(ended) and not state.get("running"),
+        image=str(container.get("imageID") or ""),
         first_start=str(message.get("first_start") or "") or _started(metadata, ended),
     )
 

@@ -23,6 +23,8 @@ class JobFact:
     attempts: int = 0
     running: bool = False  # its newest pod got past all that could keep it from starting
     blocked: Blocked = ""
+    image: str = ""  # of its newest pod, with its digest
+    finished: str = ""  # when it failed, RFC 3339
     cause: Cause | None = None  # Failed: why (None: nobody knows); Running: why it waits
 
 
@@ -42,6 +44,7 @@ class DeploymentFact:
     running: bool = False  # its pods got past all that could keep them from starting
     deleting: bool = False
     blocked: Blocked = ""
+    image: str = ""  # of its pods, with its digest
     cause: Cause | None = None
     crash_started: str = ""  # first start of a script that is down now: its start-up limit counts from here
 
@@ -71,7 +74,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     """
     metadata, status = job["metadata"], job.get("status") or {}
     facts = [read_pod(pod, events) for pod in pods if owner_uid(pod) == metadata["uid"]]
-    over = {item.get("type") for item in status.get("conditions") or () if item.get("status") == "True"}
+    over = {item.get("type"): item for item in status.get("conditions") or () if item.get("status") == "True"}
     done = "Complete" in over or any(pod.phase == "Succeeded" for pod in facts)
     failed = "Failed" in over and not done
     current = newest(facts)
@@ -85,6 +88,8 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         deleting=bool(metadata.get("deletionTimestamp")),
         attempts=max((status.get("failed") or 0) + running, 1),
         running=bool(current and current.phase != "Pending"),
+        image=current.image if current else "",
+        finished=str(over["Failed"].get("lastTransitionTime") or "") if failed else "",
     )
     if failed:
         return replace(fact, cause=_failure(job, facts))
@@ -149,6 +154,7 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         failed=not available and (late or bool(fatal)),
         running=bool(facts) and not blocked and all(pod.phase != "Pending" for pod in facts),
         deleting=bool(metadata.get("deletionTimestamp")),
+        image=max((pod.image for pod in facts), default=""),
         blocked="" if available else blocked[0].blocked if blocked else "schedule" if refused else "",
         cause=None if available else telling.cause if telling else refused or overdue,
         crash_started="" if available else min((pod.first_start for pod in crashed), default=""),

@@ -4,6 +4,7 @@ Every name, label and value follows from the arguments, so that any pass of any 
 object carries a digest of what it was made from: equal digests mean that nothing it depends on has changed.
 """
 
+from controller.core.manifests.build import build
 from controller.core.manifests.context import RunContext
 from controller.core.manifests.cronjob import cronjob
 from controller.core.manifests.objects import (
@@ -18,6 +19,7 @@ from controller.core.manifests.objects import (
 
 __all__ = [
     "RunContext",
+    "build",
     "cronjob",
     "deployment",
     "event",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller.core import names, record
-from controller.core.model import Object, Pipeline, Policy, RunSpec, Service, Stage
+from controller.core.model import Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class RunContext:
     pipeline: Pipeline
     policy: Policy
     previous: int = 0
+    failure: Failure | None = None  # what the failure stage is told
 
     @property
     def project(self) -> str:
@@ -31,6 +32,10 @@ class RunContext:
     def job_name(self, stage: str) -> str:
         """Give the name of a batch stage's Job."""
         return names.job(self.request, stage, self.run)
+
+    def environment_of(self, stage: str) -> Environment | None:
+        """Give the environment that a stage's packages are in, None where it wants none."""
+        return next((item for item in self.spec.environments if stage in item.stages), None)
 
     def renamed(self) -> tuple[str, ...]:
         """Give a warning for each service whose name is not PROJECT--STAGE: the address that old code calls changed."""

@@ -9,7 +9,6 @@ import yaml
 
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext, metadata, selector
 from controller.core.model import Batch, Object, Service, Stage
@@ -19,26 +18,16 @@ TRAVEL_SECONDS = 2  # until a ready pod's address has reached the nodes (kube-pr
 
 
 def job(context: RunContext, stage: Stage) -> Object:
-    """Give the Job of a batch stage.
-
-    Disruptions don't use up retries, and the launcher's own failures (exit code 121) are not tried again
-    (KEP-3329, podFailurePolicy: the first rule that matches decides, and a condition's status must be written out).
-    """
+    """Give the Job of a batch stage."""
     if not isinstance(stage.work, Batch):
         raise TypeError(f"{stage.name} is a service stage: it has no Job")
-    own_failure = {"containerName": names.STAGE_CONTAINER, "operator": "In", "values": [LAUNCHER_FAILED]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata(context, context.job_name(stage.name), stage),
         "spec": {
             "backoffLimit": stage.work.retries,
-            "podFailurePolicy": {
-                "rules": [
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    {"action": "FailJob", "onExitCodes": own_failure},
-                ]
-            },
+            "podFailurePolicy": pod.failure_policy(),
             "template": pod.template(context, stage),
         },
     }

@@ -5,12 +5,14 @@ argument. `$` is doubled everywhere: the kubelet expands `$(NAME)` in arguments 
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core import layout, names
+from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.manifests.context import RunContext, labels
-from controller.core.model import Batch, Object, Service, Stage
+from controller.core.model import Batch, Object, Policy, Service, Stage
 
 MOUNTED = "shared"
 SCRATCH = "scratch"
@@ -18,6 +20,7 @@ SHM = "shm"
 PORT_NAME = "http"
 DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
 PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels (DESIGN 2.3.6)
+SCRATCH_SPARE = 64 << 20  # bytes for the launcher's own files: it tells of a full disk before the node evicts
 SPARE_SECONDS = 10  # for the launcher's own work after the script's end
 
 
@@ -30,10 +33,16 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
 
 
 def _spec(context: RunContext, stage: Stage) -> Object:
-    policy = context.policy
+    pod = spec(context.policy, _container(context, stage))
+    if isinstance(stage.work, Batch):
+        return pod | {"restartPolicy": "Never", "activeDeadlineSeconds": _backstop(context, stage.work)}
+    return pod
+
+
+def spec(policy: Policy, container: Object, volumes: Sequence[Object] = ()) -> Object:
+    """Give the part of a pod that all pods of ours share: who it runs as, where, and its volumes."""
     user = policy.uid
-    spec: Object = {
-        "restartPolicy": "Never" if isinstance(stage.work, Batch) else "Always",
+    pod: Object = {
         "serviceAccountName": policy.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -44,18 +53,32 @@ def _spec(context: RunContext, stage: Stage) -> Object:
             "runAsGroup": user,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(context, stage)],
+        "containers": [container],
         "volumes": [
             {"name": MOUNTED, "persistentVolumeClaim": {"claimName": policy.claim}},
-            {"name": SCRATCH, "emptyDir": {}},
+            {"name": SCRATCH, "emptyDir": {"sizeLimit": str(policy.scratch_limit + SCRATCH_SPARE)}},
             {"name": SHM, "emptyDir": {"medium": "Memory"}},
+            *volumes,
         ],
     }
-    if isinstance(stage.work, Batch):
-        spec["activeDeadlineSeconds"] = _backstop(context, stage.work)
     if policy.node:
-        spec["affinity"] = _on_node(policy.node)
-    return spec
+        pod["affinity"] = _on_node(policy.node)
+    return pod
+
+
+def failure_policy() -> Object:
+    """Give the podFailurePolicy of our Jobs.
+
+    Disruptions don't use up retries, and the launcher's own failures (exit code 121) are not tried again
+    (KEP-3329: the first rule that matches decides, and a condition's status must be written out).
+    """
+    own_failure = {"containerName": names.STAGE_CONTAINER, "operator": "In", "values": [LAUNCHER_FAILED]}
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": "FailJob", "onExitCodes": own_failure},
+        ]
+    }
 
 
 def _on_node(name: str) -> Object:
@@ -66,27 +89,33 @@ def _on_node(name: str) -> Object:
 
 
 def _backstop(context: RunContext, work: Batch) -> int:
-    """Give the pod's own limit in seconds: past all that the launcher watches itself. The pod stays, with its cause."""
+    """Give the pod's own limit in seconds: past all that the launcher watches itself. The pod stays, with its cause.
+
+    The limit of an installation is in it, since an environment that does not fit the image's Python is built anew.
+    """
     policy = context.policy
     return work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS
 
 
-def _container(context: RunContext, stage: Stage) -> Object:
-    container: Object = {
+def container(context: RunContext, command: list[str]) -> Object:
+    """Give the part of a container that all containers of ours share."""
+    return {
         "name": names.STAGE_CONTAINER,
         "image": context.pipeline.image or context.spec.image,
         "imagePullPolicy": context.policy.image_pull_policy,
-        "command": ["python3", str(layout.IN_TOOLS / "launch.py"), escape(json.dumps(launch(context, stage)))],
-        "env": environment(context, stage),
+        "command": command,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [*_mounts(context, stage), *_private_mounts()],
         "terminationMessagePolicy": "File",
     }
+
+
+def _container(context: RunContext, stage: Stage) -> Object:
+    command = ["python3", str(layout.IN_TOOLS / "launch.py"), escape(json.dumps(launch(context, stage)))]
+    made = container(context, command)
+    made |= {"env": environment(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
     if resources := _resources(stage):
-        container["resources"] = resources
-    if isinstance(stage.work, Service):
-        container |= _serving(stage.work)
-    return container
+        made["resources"] = resources
+    return made | _serving(stage.work) if isinstance(stage.work, Service) else made
 
 
 def _serving(work: Service) -> Object:
@@ -122,27 +151,32 @@ def _quantities(cores: float | None, mebibytes: int | None) -> dict[str, str]:
 def _mounts(context: RunContext, stage: Stage) -> list[Object]:
     name, uid, run = context.request, context.uid, context.run
     service = isinstance(stage.work, Service)
+    used = context.environment_of(stage.name)
     return [
-        _mount(layout.checkout(context.spec.repository, context.spec.commit), layout.IN_CHECKOUT, read_only=True),
-        _mount(layout.tools(context.policy.tools), layout.IN_TOOLS, read_only=True),
-        _mount(layout.logs(name, uid, run, stage.name), layout.IN_LOGS),
-        _mount(layout.artifacts(name, uid, run), layout.IN_ARTIFACTS, read_only=service),
-        _mount(layout.artifacts(name, uid, context.previous), layout.IN_PREVIOUS, read_only=True),
-        _mount(layout.cache(name, uid), layout.IN_CACHE),
+        *([mount(layout.environment(used.folder), layout.IN_ENVIRONMENT, read_only=True)] if used else []),
+        mount(layout.checkout(context.spec.repository, context.spec.commit), layout.IN_CHECKOUT, read_only=True),
+        mount(layout.tools(context.policy.tools), layout.IN_TOOLS, read_only=True),
+        mount(layout.logs(name, uid, run, stage.name), layout.IN_LOGS),
+        mount(layout.artifacts(name, uid, run), layout.IN_ARTIFACTS, read_only=service),
+        mount(layout.artifacts(name, uid, context.previous), layout.IN_PREVIOUS, read_only=True),
+        mount(layout.cache(name, uid), layout.IN_CACHE),
     ]
 
 
-def _mount(folder: PurePosixPath, path: PurePosixPath, *, read_only: bool = False) -> Object:
+def mount(folder: PurePosixPath, path: PurePosixPath, *, read_only: bool = False) -> Object:
+    """Give the mount of a folder of the shared volume at `path`."""
     return {"name": MOUNTED, "subPath": str(folder), "mountPath": str(path), "readOnly": read_only}
 
 
-def _private_mounts() -> list[Object]:
+def private_mounts() -> list[Object]:
+    """Give the mounts of what is the pod's alone."""
     return [{"name": SCRATCH, "mountPath": str(layout.IN_SCRATCH)}, {"name": SHM, "mountPath": "/dev/shm"}]  # noqa: S108
 
 
 def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
     """Give the launcher's settings (see runtime/launch.py)."""
     work, policy = stage.work, context.policy
+    used = context.environment_of(stage.name)
     settings: dict[str, Any] = {
         "kind": "batch" if isinstance(work, Batch) else "service",
         "commit": context.spec.commit,
@@ -152,7 +186,10 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         "args": list(stage.args),
         "requirements_file": stage.requirements_file,
         "requirements": list(stage.requirements),
+        "environment": used.folder if used else "",
+        "as_of": context.pipeline.resolve_as_of,
         "install_limit": policy.install_limit,
+        "workspace_limit": policy.scratch_limit,
         "secrets": [secret.variable for secret in stage.secrets],  # the names: their values are blanked in messages
         "log_cap": policy.log_cap,
         "grace": policy.grace_period,
@@ -161,6 +198,7 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
             "tools": str(layout.IN_TOOLS),
             "logs": str(layout.IN_LOGS),
             "scratch": str(layout.IN_SCRATCH),
+            **({"environment": str(layout.IN_ENVIRONMENT)} if used else {}),
         },
     }
     if isinstance(work, Batch):
@@ -205,6 +243,12 @@ def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
         "LOGNAME": "stage",
         "PYTHONUNBUFFERED": "1",
     }
+    if context.failure and stage.name == context.pipeline.run_on_failure:
+        values |= {
+            "EXCEPTION_MESSAGE": context.failure.message,  # as Bodywork calls it
+            "COACHWORK_FAILED_STAGE": context.failure.stage,
+            "COACHWORK_FAILED_REASON": context.failure.reason,
+        }
     for name, other in sorted(context.pipeline.stages.items()):
         if isinstance(other.work, Service):
             url = f"http://{context.service_name(name)}:{other.work.port}"

@@ -10,11 +10,14 @@ leads to one without actions.
 from controller.core.plan.decision import (
     Action,
     Apply,
+    Build,
     Create,
     Decision,
     Delete,
     Emit,
+    Missing,
     Observed,
+    Publish,
     Refusal,
 )
 from controller.core.plan.overlap import overlap, replacement
@@ -27,12 +30,15 @@ from controller.core.plan.trigger import Pending, asked, pending, refuse, refuse
 __all__ = [
     "Action",
     "Apply",
+    "Build",
     "Create",
     "Decision",
     "Delete",
     "Emit",
+    "Missing",
     "Observed",
     "Pending",
+    "Publish",
     "Refusal",
     "advance",
     "asked",

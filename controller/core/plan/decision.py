@@ -21,6 +21,24 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """An environment that an active run wants, as the volume and the cluster have it."""
+
+    ready: bool = False  # published
+    made: bool = False  # complete, but not published yet
+    job: JobFact | None = None
+    lingering: bool = False  # there is no Job, but a pod of one that has not ended
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A Secret, or a key of one, that stages want and that is not there; the line has the remedy."""
+
+    stages: tuple[str, ...]
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything of one request's objects, from lists that have all synced. Facts go by the object's name."""
 
@@ -33,6 +51,9 @@ class Observed:
     """Stages of the open step whose Job is really gone, by what their log folder says: None: ended well; a cause: ran
     and did not end well, or nobody knows. A stage that is not here and has no Job never started."""
     refusals: tuple[Refusal, ...] = ()
+    builds: Mapping[str, Build] = field(default_factory=dict)  # by the environment's folder; of an active run
+    missing: tuple[Missing, ...] = ()  # before the first step is open
+    secrets: tuple[tuple[str, str], ...] = ()  # Secrets of the stages with their versions; before the first step
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,13 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Publish:
+    """Move a finished environment from its build's folder to where stages find it."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """An Event on the request. `key` makes its name: the same key is the same news."""
 
@@ -72,7 +100,7 @@ class Emit:
     message: str
 
 
-Action: TypeAlias = Create | Apply | Delete | Emit
+Action: TypeAlias = Create | Apply | Delete | Publish | Emit
 
 
 @dataclass(frozen=True, slots=True)

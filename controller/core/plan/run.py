@@ -1,19 +1,21 @@
 """Carry the active run on: open steps in order, end it well or badly."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.core import manifests, times
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
-from controller.core.model import Cause, Object, PastRun, Phase, Record, Request, Service, StageRecord
-from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Emit, Observed
+from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record, Request, Service, StageRecord
+from controller.core.plan.build import Builds, look_at_builds
+from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
+from controller.core.plan.failure import handle
 from controller.core.plan.settle import settle, stale_jobs
-from controller.core.plan.stage import DONE, View, look
+from controller.core.plan.stage import DONE, View, look, stopped, waiting
 from controller.core.plan.trigger import remember
 from controller.core.record import REASON_LIMIT, one_line
 
+SECRETS_PAUSE = timedelta(seconds=5)  # Secrets are not watched: that takes a right to list them all
 _PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}
 
 
@@ -34,57 +36,103 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
     if request.cancel == str(record.run):
         cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
         return _end(request, record, seen, now, "Cancelled", cause)
+    if record.failure:
+        return _handled(context, request, record, seen, now)
     walk = _walk(context, record, seen, now)
-    if failure := _failure(walk.record) or _refused_release(seen):
-        return _end(request, walk.record, seen, now, "Failed", failure)
+    limit = times.after(record.started, context.spec.deadline) if context.spec.deadline else None
+    if failure := _failure(walk.record) or _refused_release(seen) or _late(context, walk, limit, now):
+        return _handled(context, request, replace(walk.record, failure=failure), seen, now)
     if walk.complete:
         return _release(context, request, walk, seen, now)
-    limit = times.after(record.started, context.spec.deadline) if context.spec.deadline else None
-    if limit and now >= limit:
-        cause = Cause("DeadlineExceeded", f"the run took longer than its deadline of {context.spec.deadline} s")
-        return _end(request, walk.record, seen, now, "Failed", cause)
     due = min(filter(None, (walk.due, limit)), default=None)
     actions = (*_announced(record), *walk.actions, *stale_jobs(record, seen))
     return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
 
 
 def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) -> _Walk:
-    """Look at the open step, and open the next as long as all stages of the one before are done."""
-    due: datetime | None = None
+    """Look at the builds and the open step, and open the next as long as all stages of the one before are done."""
+    builds = look_at_builds(context, record, seen, now)
+    record, actions, due = builds.record, builds.actions, builds.due
+    if not record.step and seen.missing:
+        return _held_back(context, record, seen, now, builds)
     for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
-        step = context.pipeline.steps[number - 1]
         if number > record.step:
-            record = _opened(record, number, step, now)
-        views = [look(context, context.pipeline.stages[name], record.stages[name], seen, now) for name in step]
-        changed = {name: view.record for name, view in zip(step, views, strict=True)}
-        record = replace(record, stages={**record.stages, **changed})
-        actions = tuple(action for view in views for action in view.actions)
-        due = min(filter(None, (view.due for view in views)), default=None)
-        if not all(_is_done(view) for view in views):
+            record = _opened(record, number, seen)
+        step = context.pipeline.steps[number - 1]
+        views = {name: _view(context, name, record, seen, now, builds.held) for name in step}
+        record = replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
+        actions = (*builds.actions, *(action for view in views.values() for action in view.actions))
+        due = min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
+        if not all(_is_done(view) for view in views.values()):
             return _Walk(record, actions, due, complete=False)
-    return _Walk(record, (), due, complete=True)
+    return _Walk(record, builds.actions, due, complete=not builds.actions)
 
 
-def _opened(record: Record, number: int, step: Sequence[str], now: datetime) -> Record:
-    waiting = [name for name in step if record.stages[name].state == "Waiting"]
-    opened = {name: StageRecord(state="Running", started=times.text(now)) for name in waiting}
-    return replace(record, step=number, stages={**record.stages, **opened})
+def _view(context: RunContext, name: str, record: Record, seen: Observed, now: datetime, held: frozenset[str]) -> View:
+    """Give the view of a stage of the open step; one whose packages are not there yet waits."""
+    stage = record.stages[name]
+    if stage.state == "Waiting" and name in held:
+        return View(stage)
+    if stage.state == "Waiting":
+        stage = StageRecord(state="Running", started=times.text(now))
+    return look(context, context.pipeline.stages[name], stage, seen, now)
+
+
+def _held_back(context: RunContext, record: Record, seen: Observed, now: datetime, builds: Builds) -> _Walk:
+    """Open no step while Secrets are missing: all of them are told at once, by each stage that wants one."""
+    cause = Cause("SecretMissing", "; ".join(item.line for item in seen.missing))
+    wanting = {name for item in seen.missing for name in item.stages}
+    views = {name: waiting(record.stages[name], "start", cause, context.policy, now) for name in sorted(wanting)}
+    record = replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
+    due = min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
+    return _Walk(record, builds.actions, min(filter(None, (due, now + SECRETS_PAUSE))), complete=False)
+
+
+def _opened(record: Record, number: int, seen: Observed) -> Record:
+    """Give the record of a run whose step `number` is open; with the first, the Secrets' versions are noted."""
+    if not record.step and record.spec:
+        told = {name: _unheld(stage) for name, stage in record.stages.items()}
+        record = replace(record, spec=replace(record.spec, secrets=seen.secrets), stages=told)
+    return replace(record, step=number)
+
+
+def _unheld(stage: StageRecord) -> StageRecord:
+    return StageRecord(state="Waiting") if stage.state == "Waiting" else stage
 
 
 def _is_done(view: View) -> bool:
     return view.record.state in DONE and not view.actions
 
 
-def _failure(record: Record) -> Cause | None:
+def _failure(record: Record) -> Failure | None:
     for name, stage in record.stages.items():
         if stage.state == "Failed":
-            return Cause(stage.reason, f"stage {name}: {stage.message}")
+            return Failure(name, stage.reason, f"stage {name}: {stage.message}")
     return None
 
 
-def _refused_release(seen: Observed) -> Cause | None:
+def _late(context: RunContext, walk: _Walk, limit: datetime | None, now: datetime) -> Failure | None:
+    if walk.complete or not limit or now < limit:
+        return None
+    return Failure("", "DeadlineExceeded", f"the run took longer than its deadline of {context.spec.deadline} s")
+
+
+def _refused_release(seen: Observed) -> Failure | None:
     """Give why NAME-release, which is no stage's, can't be written and never will (too large for the API, say)."""
-    return next((item.cause for item in seen.refusals if item.final and item.stage == NO_STAGE), None)
+    refusal = next((item.cause for item in seen.refusals if item.final and item.stage == NO_STAGE), None)
+    return Failure("", refusal.reason, refusal.message) if refusal else None
+
+
+def _handled(context: RunContext, request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
+    """End a run that has failed, after its failure stage if the project has one; what it touched goes back at once."""
+    handled = handle(context, record, seen, now)
+    if handled.cause:
+        return _end(request, handled.record, seen, now, "Failed", handled.cause)
+    after = settle(request, replace(handled.record, finished=times.text(now)), seen)
+    kept = {item.removeprefix("Job/") for item in handled.objects}
+    others = (item for item in after.actions if not (isinstance(item, Delete) and item.name in kept))
+    due = min(filter(None, [handled.due]), default=None)
+    return Decision(_told(handled.record), (*others, *handled.actions), requeue_after=_seconds(due, now))
 
 
 def fail(
@@ -105,9 +153,9 @@ def _is_released(record: Record, seen: Observed) -> bool:
 
 def _told(record: Record) -> Record:
     """Give the record with its one line: which step runs, and what a stage waits for if one does."""
-    waiting = [f"stage {name}: {stage.message}" for name, stage in record.stages.items() if stage.message]
+    told = [f"stage {name}: {stage.message}" for name, stage in record.stages.items() if stage.message]
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    message = waiting[0] if waiting else f"run {record.run}, step {record.step}: {', '.join(running)}"
+    message = told[0] if told else f"run {record.run}, step {record.step}: {', '.join(running)}"
     reason = next((stage.reason for stage in record.stages.values() if stage.message), "StepRunning")
     return replace(record, phase="Running", reason=reason, message=one_line(message))
 
@@ -174,8 +222,9 @@ def _end(
         message=past.message,
         finished=past.finished,
         finished_trigger=past.trigger or record.finished_trigger,
-        stages={name: _closed(stage, good=good) for name, stage in record.stages.items()},
+        stages=dict(record.stages) if good else {name: stopped(stage) for name, stage in record.stages.items()},
         history=remember(record, past),
+        failure=None,
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
     )
@@ -183,12 +232,6 @@ def _end(
     told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", news)
     after = settle(request, ended, seen)
     return replace(after, actions=(told, *after.actions), outcome=outcome, requeue_after=0.0)
-
-
-def _closed(stage: StageRecord, *, good: bool) -> StageRecord:
-    if good or stage.state not in ("Running", "Waiting"):
-        return stage
-    return replace(stage, state="Stopped" if stage.state == "Running" else "Skipped", waiting_since="", waiting_for="")
 
 
 def _seconds(due: datetime | None, now: datetime) -> float | None:

@@ -29,14 +29,19 @@ def look(context: RunContext, stage: Stage, record: StageRecord, seen: Observed,
     """Give the view of one stage of an open step. What is recorded done is never looked at again."""
     if record.state in DONE:
         return View(record)
-    refusal = next((item for item in seen.refusals if item.stage == stage.name), None)
-    if refusal and refusal.final:
-        return View(_failed(record, refusal.cause, now))
-    if refusal:
-        return _waiting(record, "schedule", refusal.cause, context.policy, now)
+    if refusal := refused(stage.name, record, seen, context.policy, now):
+        return refusal
     if isinstance(stage.work, Batch):
         return _batch(context, stage, record, seen, now)
     return _service(context, stage, stage.work, record, seen, now)
+
+
+def refused(name: str, record: StageRecord, seen: Observed, policy: Policy, now: datetime) -> View | None:
+    """Give the view of a stage whose action the API server refused in this very pass, None where it refused none."""
+    refusal = next((item for item in seen.refusals if item.stage == name), None)
+    if refusal and refusal.final:
+        return View(failed(record, refusal.cause, now))
+    return waiting(record, "schedule", refusal.cause, policy, now) if refusal else None
 
 
 def _batch(context: RunContext, stage: Stage, record: StageRecord, seen: Observed, now: datetime) -> View:
@@ -46,15 +51,15 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, seen: Observe
     if fact is None or fact.owner != context.uid:
         if stage.name in seen.ended:
             cause = seen.ended[stage.name]
-            return View(_failed(record, cause, now) if cause else _done(record, now))
+            return View(failed(record, cause, now) if cause else done(record, now))
         manifest = manifests.job(context, stage)
         return View(replace(record, attempts=1), (Create(manifest, stage.name, folders_of(manifest)),))
-    record = replace(record, attempts=fact.attempts)
+    record = replace(record, attempts=fact.attempts, image=fact.image or record.image)
     if fact.state == "Succeeded":
-        return View(_done(record, now))
+        return View(done(record, now))
     if fact.state == "Failed":
-        return View(_failed(record, fact.cause or _unknown(name), now))
-    return _underway(record, fact, context.policy, now)
+        return View(failed(record, fact.cause or _unknown(name), now))
+    return underway(record, fact, context.policy, now)
 
 
 def _unknown(job: str) -> Cause:
@@ -70,21 +75,22 @@ def _service(
     fact = seen.deployments.get(context.service_name(stage.name))
     if fact is None or fact.owner != context.uid or fact.digest != digest_of(objects[0]):
         return View(record, actions)
+    record = replace(record, image=fact.image or record.image)
     if fact.available:
-        return View(record if actions else _done(record, now, changed=fact.run == context.run), actions)
+        return View(record if actions else done(record, now, changed=fact.run == context.run), actions)
     if fact.failed:
-        return View(_failed(record, fact.cause or Cause("NotReady", "its pods did not become ready"), now))
+        return View(failed(record, fact.cause or Cause("NotReady", "its pods did not become ready"), now))
     limit = times.after(fact.crash_started, work.max_startup_seconds)
     if limit and now >= limit:
-        return View(_failed(record, fact.cause or Cause("StartupTimeout", "it did not stay up"), now))
-    view = _underway(record, fact, context.policy, now)
+        return View(failed(record, fact.cause or Cause("StartupTimeout", "it did not stay up"), now))
+    view = underway(record, fact, context.policy, now)
     return replace(view, actions=actions, due=min(filter(None, (view.due, limit)), default=None))
 
 
-def _underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy, now: datetime) -> View:
+def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy, now: datetime) -> View:
     """Give the view of a stage that is on its way: it waits for something, runs, or says nothing yet."""
     if fact.blocked and fact.cause:
-        return _waiting(record, fact.blocked, fact.cause, policy, now)
+        return waiting(record, fact.blocked, fact.cause, policy, now)
     if fact.running:
         reason, message = (fact.cause.reason, fact.cause.message) if fact.cause else ("", "")
         told = replace(record, reason=one_line(reason, REASON_LIMIT), message=one_line(message))
@@ -92,7 +98,7 @@ def _underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Polic
     return View(record)
 
 
-def _waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> View:
+def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> View:
     """Tell at once why a stage can't start; fail it after the grace. The first cause stays: the later ones flap."""
     if record.waiting_for != grace:
         record = replace(
@@ -105,16 +111,27 @@ def _waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now:
     seconds = policy.start_grace if grace == "start" else policy.schedule_grace
     due = (times.moment(record.waiting_since) or now) + timedelta(seconds=seconds)
     if now >= due:
-        return View(_failed(record, Cause(record.reason, record.message), now))
+        return View(failed(record, Cause(record.reason, record.message), now))
     return View(record, due=due)
 
 
-def _failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
+def failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
+    """Give the record of a stage that has failed."""
     reason, message = one_line(cause.reason, REASON_LIMIT), one_line(cause.message)
     return _over(replace(record, state="Failed", reason=reason, message=message), now)
 
 
-def _done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:
+def stopped(record: StageRecord) -> StageRecord:
+    """Give the record of a stage whose run is over before the stage was."""
+    if record.state not in ("Running", "Waiting"):
+        return record
+    return replace(
+        record, state="Stopped" if record.state == "Running" else "Skipped", waiting_since="", waiting_for=""
+    )
+
+
+def done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:
+    """Give the record of a stage that is done; not `changed`: it was left as it was."""
     return _over(replace(record, state="Done" if changed else "Unchanged", reason="", message=""), now)
 
 

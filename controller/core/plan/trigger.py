@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
-from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec
+from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec, StageRecord
 from controller.core.plan.decision import Decision, Emit, Observed
 from controller.core.plan.select import chosen
 from controller.core.plan.settle import INVALID_REQUEST, settle
@@ -116,7 +116,7 @@ def start(
         ref=request.ref or "HEAD",
         started=times.text(now),
         finished="",
-        stages=chosen(request, pipeline, earlier),
+        stages={item.name: StageRecord() for item in spec.environments} | chosen(request, pipeline, earlier),
     )
 
 

@@ -17,17 +17,42 @@ from controller.core.project.reading import Reading
 BODYWORK_IMAGE = re.compile(r"(?:(?:index\.|registry-1\.)?docker\.io/)?bodyworkml/bodywork-core(?:[:@].*)?")
 
 
-def head(raw: Any, place: sentences.Place, reading: Reading) -> tuple[dag.Steps, forms.ProjectForm | None]:
-    """Give the steps (as far as they can be read) and the form of the project's own section."""
+def head(raw: Any, place: sentences.Place, reading: Reading) -> tuple[dag.Steps, str, forms.ProjectForm | None]:
+    """Give the steps and the failure stage (as far as they can be read), and the form of the project's own section."""
     steps: dag.Steps = ()
     if isinstance(raw, dict) and isinstance(raw.get("DAG"), str):
         steps, problems = dag.parse(raw["DAG"])
         for problem in problems:
             reading.problem(place(("DAG",)), problem)
+    failure = _failure(raw, steps, place, reading)
     form = sentences.check(forms.ProjectForm, raw, place, reading)
     if form and form.namespace:
         reading.warning(place(("namespace",)), "not used: everything runs in the request's namespace")
-    return steps, form
+    return steps, failure, form
+
+
+def _failure(raw: Any, steps: dag.Steps, place: sentences.Place, reading: Reading) -> str:
+    """Give the stage that runs when a run has failed, "" for none, or for one that can't be it.
+
+    It is in no step: a run runs each stage once, and keeps one state, one Job and one folder of logs for each.
+    """
+    name = raw.get("run_on_failure") if isinstance(raw, dict) else None
+    if not isinstance(name, str) or not dag.is_stage_name(name):
+        return ""  # of a wrong form: the form's to refuse
+    in_dag = [stage for step in steps for stage in step]
+    if name in in_dag:
+        remedy = "a stage runs once: give a copy of it another name"
+        reading.problem(place(("run_on_failure",)), f"stage {name} is in the DAG too: {remedy}")
+        return ""
+    for problem in dag.colliding([*in_dag, name]):
+        reading.problem(place(("run_on_failure",)), problem)
+    return name
+
+
+def failure_kind(stage: Stage | None, place: sentences.Place, reading: Reading) -> None:
+    """Note a failure stage that never ends."""
+    if stage and isinstance(stage.work, Service):
+        reading.problem(place(("run_on_failure",)), f"stage {stage.name} is a service: expected a batch stage")
 
 
 def script(raw: Any, folder: str, place: sentences.Place, reading: Reading) -> None:
@@ -54,14 +79,10 @@ def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
             )
 
 
-def references(lines: tuple[str, ...], folder: str, place: str, reading: Reading) -> None:
-    """Note files that requirement lines name and that the project does not have; absolute paths are the image's."""
-    for reference in requirements.references(lines):
-        path = posixpath.normpath(posixpath.join(folder, reference))
-        if path.startswith("../") or path == "..":
-            reading.problem(place, f"{checks.shown(reference)} is outside the project: copy it into the project")
-        elif not path.startswith("/") and path not in reading.tree.files and path not in reading.folders:
-            reading.problem(place, f"there is no file {checks.shown(path)}, which it refers to")
+def required(file: str, folder: str, reading: Reading, inline: tuple[str, tuple[str, ...]] = ("", ())) -> None:
+    """Note what is wrong with a stage's requirements: those of `file`, else the lines of `inline` (place, lines)."""
+    project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
+    reading.take(requirements.problems(project, file, folder, inline))
 
 
 def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:
@@ -108,4 +129,12 @@ def _work(form: forms.StageForm) -> Batch | Service:
 def pipeline(form: forms.ProjectForm, steps: dag.Steps, stages: Mapping[str, Stage], *, aliases: bool) -> Pipeline:
     """Build the pipeline; Bodywork's own image means the default stage image."""
     image = "" if BODYWORK_IMAGE.fullmatch(form.docker_image) else form.docker_image
-    return Pipeline(name=form.name, steps=steps, stages=stages, image=image, service_aliases=aliases)
+    return Pipeline(
+        name=form.name,
+        steps=steps,
+        stages=stages,
+        image=image,
+        service_aliases=aliases,
+        resolve_as_of=form.resolve_as_of,
+        run_on_failure=form.run_on_failure,
+    )

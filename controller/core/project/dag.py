@@ -29,12 +29,22 @@ def parse(text: str) -> tuple[Steps, tuple[str, ...]]:
         if not all(step)
     ]
     named = [name for name in stages if name]
-    return _named(steps), (*empty, *_bad(named), *_twice(named), *_colliding(named))
+    return _named(steps), (*empty, *_bad(named), *_twice(named), *colliding(named))
 
 
 def is_stage_name(name: str) -> bool:
     """Tell whether a stage can have this name: it is also a folder, a status key and part of object names."""
     return len(name) <= NAME_LIMIT and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name) is not None
+
+
+def colliding(stages: list[str]) -> list[str]:
+    """Give a sentence for each two names whose Kubernetes objects would have one name."""
+    problems, seen = [], dict[str, str]()
+    for name in filter(is_stage_name, dict.fromkeys(stages)):
+        other = seen.setdefault(names.kubernetes_name(name), name)
+        if other != name:
+            problems.append(f"stages {other} and {name} both become {names.kubernetes_name(name)}: rename one")
+    return problems
 
 
 def _named(steps: Steps) -> Steps:
@@ -65,13 +75,3 @@ def _twice(stages: list[str]) -> list[str]:
     """Give a sentence for each stage that is named more than once."""
     repeated = dict.fromkeys(name for name in stages if stages.count(name) > 1)
     return [f"stage {checks.shown(name)} is named {stages.count(name)} times: a stage runs once" for name in repeated]
-
-
-def _colliding(stages: list[str]) -> list[str]:
-    """Give a sentence for each two names whose Kubernetes objects would have one name."""
-    problems, seen = [], dict[str, str]()
-    for name in filter(is_stage_name, dict.fromkeys(stages)):
-        other = seen.setdefault(names.kubernetes_name(name), name)
-        if other != name:
-            problems.append(f"stages {other} and {name} both become {names.kubernetes_name(name)}: rename one")
-    return problems

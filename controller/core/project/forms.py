@@ -7,6 +7,7 @@ published JSON Schema is generated from here. A field's `Expected` is what its s
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -14,9 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic_core import PydanticCustomError
 
 from controller.core import checks, environment
+from controller.core.project import dag
 
 YEAR = 366 * 24 * 3600
 SCRIPT_LIMIT = 1024
+OLDEST_DAY = "2005-01-01"  # indexes know no times of upload from before
 SECTION = "a section with keys of its own"
 
 
@@ -67,6 +70,22 @@ def _secret_problem(text: str) -> str:
     if checks.is_dns_name(text):
         return ""
     return "expected the name of a Secret (lower-case letters, digits, - .), not a secret's value"
+
+
+def _day_problem(text: str) -> str:
+    try:
+        day = date.fromisoformat(text).isoformat()
+    except ValueError:
+        day = ""
+    if not day or day != text:
+        return f"expected a day like 2021-03-05, got {checks.shown(text)}"
+    if day < OLDEST_DAY:
+        return f"is before {OLDEST_DAY}: package indexes do not tell what there was then"
+    return ""
+
+
+def _stage_problem(text: str) -> str:
+    return "" if dag.is_stage_name(text) else f"expected the name of one stage, got {checks.shown(text)}"
 
 
 Text = Annotated[str, _refusing(lambda text: _named(environment.value_problem(text), "the text"))]
@@ -142,6 +161,10 @@ class ProjectForm(Form):
     DAG: Annotated[str, Expected("stages and their order, like prepare >> train >> serve")]
     docker_image: Annotated[str, _refusing(_image_problem), Expected("an image like python:3.12-slim")] = ""
     secrets_group: Annotated[str, _refusing(_secret_problem), Expected("the beginning of Secrets' names")] = ""
+    run_on_failure: Annotated[str, _refusing(_stage_problem), Expected("the name of one stage")] = ""
+    resolve_as_of: Annotated[
+        str, _refusing(_day_problem), Field(json_schema_extra={"format": "date"}), Expected("a day like 2021-03-05")
+    ] = ""
     usage_stats: Annotated[bool, Expected("true or false")] = False
     namespace: Annotated[str, Expected("text")] = ""
 

@@ -1,7 +1,4 @@
-"""bodywork.ini and FOLDER/config.ini -> Pipeline: brought to the shape of bodywork.yaml, then checked like it.
-
-Refuses RUN_ON_FAILURE and RESOLVE_AS_OF, which are not supported yet.
-"""
+"""bodywork.ini and FOLDER/config.ini -> Pipeline: brought to the shape of bodywork.yaml, then checked like it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,13 +18,11 @@ Keys = Mapping[Key, sentences.Location]
 PROJECT: Keys = {
     ("default", "PROJECT_NAME"): ("name",),
     ("default", "DOCKER_IMAGE"): ("docker_image",),
+    ("default", "RESOLVE_AS_OF"): ("resolve_as_of",),
     ("workflow", "DAG"): ("DAG",),
+    ("workflow", "RUN_ON_FAILURE"): ("run_on_failure",),
 }
 LOGGING: Keys = {("logging", "LOG_LEVEL"): ("log_level",)}
-NOT_YET = {
-    ("workflow", "RUN_ON_FAILURE"): "not supported yet: remove it",
-    ("default", "RESOLVE_AS_OF"): "not supported yet: pin the packages in requirements.txt and remove it",
-}
 COMMON: Keys = {
     ("default", "EXECUTABLE_SCRIPT"): ("executable_module_path",),
     ("default", "CPU_REQUEST"): ("cpu_request",),
@@ -77,14 +72,15 @@ def read(path: str, reading: Reading) -> Pipeline | None:
     file = _open(path, reading)
     if file is None:
         return None
-    for key, sentence in NOT_YET.items():
-        if file.get(key) is not None:
-            reading.problem(file.place(key), sentence)
-    _unknown(file, (*PROJECT, *LOGGING, *NOT_YET), reading)
-    steps, form = assembly.head(_document(file, PROJECT), _placing(file, PROJECT), reading)
+    _unknown(file, (*PROJECT, *LOGGING), reading)
+    place = _placing(file, PROJECT)
+    steps, failure, form = assembly.head(_document(file, PROJECT), place, reading)
     sentences.check(forms.LoggingForm, _document(file, LOGGING), _placing(file, LOGGING), reading)
-    names = tuple(name for step in steps for name in step)
-    stages = {name: stage for name in names if (stage := _stage(name, file, reading))}
+    wanted = {name: file.place(("workflow", "DAG")) for step in steps for name in step}
+    if failure:
+        wanted[failure] = file.place(("workflow", "RUN_ON_FAILURE"))
+    stages = {name: stage for name, named_at in wanted.items() if (stage := _stage(name, named_at, reading))}
+    assembly.failure_kind(stages.get(failure), place, reading)
     return assembly.pipeline(form, steps, stages, aliases=False) if form else None
 
 
@@ -99,11 +95,11 @@ def _open(path: str, reading: Reading) -> _File | None:
     return _File(path, sections)
 
 
-def _stage(name: str, main: _File, reading: Reading) -> Stage | None:
-    """Give one stage from its folder."""
+def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
+    """Give one stage from its folder; `named_at` is the place that names it."""
     path = f"{name}/{CONFIG}"
     if path not in reading.tree.files:
-        reading.problem(main.place(("workflow", "DAG")), _no_folder(name, reading))
+        reading.problem(named_at, _no_folder(name, reading))
         return None
     file = _open(path, reading)
     if file is None:
@@ -150,7 +146,7 @@ def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
     if path not in reading.tree.files:
         return "", ()
     lines = requirements.lines(texts.read(path, reading) or "")
-    assembly.references(lines, folder, path, reading)
+    assembly.required(path, folder, reading)
     return path, lines
 
 

@@ -1,9 +1,10 @@
 """bodywork.yaml, schemas "1.0" (`project:`) and "1.1" (`pipeline:`) -> Pipeline.
 
 As Bodywork defines them: a stage runs in its module's folder; with a `secrets_group`, a stage's secret NAME is the
-Kubernetes Secret GROUP-NAME. Refuses run_on_failure and notebooks, which are not supported yet.
+Kubernetes Secret GROUP-NAME. Refuses notebooks, which are not supported yet.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from controller.core import checks, requirements
@@ -24,10 +25,13 @@ def read(path: str, reading: Reading) -> Pipeline | None:
     _sections(document, version, path, reading)
     place = _placing(path, section)
     raw = document.get(section)
-    _not_yet(raw, place, reading)
-    steps, form = assembly.head(raw, place, reading) if section in document else ((), None)
+    steps, failure, form = assembly.head(raw, place, reading) if section in document else ((), "", None)
     sentences.check(forms.LoggingForm, document.get("logging") or {}, _placing(path, "logging"), reading)
-    stages = _stages(document.get("stages"), steps, form.secrets_group if form else "", path, reading)
+    wanted = dict.fromkeys((name for step in steps for name in step), "which the DAG names")
+    if failure:
+        wanted[failure] = "which run_on_failure names"
+    stages = _stages(document.get("stages"), wanted, form.secrets_group if form else "", path, reading)
+    assembly.failure_kind(stages.get(failure), place, reading)
     return assembly.pipeline(form, steps, stages, aliases=version == "1.1") if form else None
 
 
@@ -86,25 +90,18 @@ def _placing(path: str, *prefix: str) -> sentences.Place:
     return place
 
 
-def _not_yet(raw: Any, place: sentences.Place, reading: Reading) -> None:
-    """Refuse run_on_failure, and take it out."""
-    if isinstance(raw, dict) and raw.pop("run_on_failure", None) is not None:
-        reading.problem(place(("run_on_failure",)), "not supported yet: remove it")
-
-
-def _stages(raw: Any, steps: dag.Steps, group: str, path: str, reading: Reading) -> dict[str, Stage]:
-    """Give the DAG's stages in its order; every stage of the file is checked."""
+def _stages(raw: Any, wanted: Mapping[str, str], group: str, path: str, reading: Reading) -> dict[str, Stage]:
+    """Give the wanted stages in their order (name, and who names it); every stage of the file is checked."""
     if not isinstance(raw, dict) or not raw:
         reading.problem(f"{path}: stages", "missing: write a section for each stage of the DAG")
         return {}
     if len(raw) > dag.STAGE_LIMIT:
         reading.problem(f"{path}: stages", f"has {len(raw)} stages: {dag.STAGE_LIMIT} at most")
         return {}
-    wanted = tuple(name for step in steps for name in step)
-    for name in wanted:
+    for name, why in wanted.items():
         if name not in raw:
             remedy = checks.nearest(name, map(checks.printable, raw))
-            reading.problem(f"{path}: stages", f"there is no stage {name}, which the DAG names: {remedy}")
+            reading.problem(f"{path}: stages", f"there is no stage {name}, {why}: {remedy}")
     built = {name: _stage(name, document, name in wanted, group, path, reading) for name, document in raw.items()}
     return {name: stage for name in wanted if (stage := built.get(name))}
 
@@ -125,8 +122,9 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
         if not checks.is_dns_name(f"{group}-{secret}"):
             reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
     lines = requirements.lines("\n".join(form.requirements))
-    assembly.references(lines, "", place(("requirements",)), reading)
-    return assembly.stage(name, "", form, group, ("", lines))
+    built = assembly.stage(name, "", form, group, ("", lines))
+    assembly.required("", built.folder, reading, (place(("requirements",)), lines))
+    return built
 
 
 def _kind(raw: Any, place: sentences.Place, reading: Reading) -> Any:

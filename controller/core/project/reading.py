@@ -36,6 +36,10 @@ class Reading:
         if len(self.problems) < KEPT:
             self.problems.append(f"{place}: {sentence}")
 
+    def take(self, lines: Iterable[str]) -> None:
+        """Note problems that have their places already."""
+        self.problems.extend(list(lines)[: max(0, KEPT - len(self.problems))])
+
     def warning(self, place: str, sentence: str) -> None:
         """Note something that does nothing, or not what was meant."""
         if len(self.warnings) < KEPT:

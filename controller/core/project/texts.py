@@ -1,8 +1,7 @@
 """The files of a project as text. Refuses what is too large, holds NUL bytes or is not UTF-8, before any parsing."""
 
 from controller.core.project.reading import Reading
-
-LIMIT = 256 * 1024  # bytes of one file
+from controller.core.requirements.text import decoded
 
 
 def read(path: str, reading: Reading) -> str | None:
@@ -12,15 +11,8 @@ def read(path: str, reading: Reading) -> str | None:
         if not any(problem.startswith(f"{path}:") for problem in reading.tree.problems):
             reading.problem(path, "could not be read")
         return None
-    if len(content) > LIMIT:
-        reading.problem(path, f"is {len(content) / 1024:.0f} KiB large: {LIMIT // 1024} KiB at most")
-        return None
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        reading.problem(path, f"is not text (byte {error.start} is no UTF-8): save it as UTF-8")
+        return decoded(content)
+    except ValueError as error:
+        reading.problem(path, str(error))
         return None
-    if "\0" in text:
-        reading.problem(path, "is not text (it holds NUL bytes)")
-        return None
-    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.volume import FOLDER_MODE, Volume
+from controller.adapters.volume import Volume
+from controller.adapters.volume.files import FOLDER_MODE
 from controller.core import layout
 from controller.core.errors import Transient
 from controller.core.model import Attempt

@@ -95,6 +95,11 @@ def test_what_has_a_default_may_be_absent() -> None:
     assert full().stages["prepare"] == Stage(name="prepare", folder="prepare", script="main.py", work=Batch())
 
 
+def as_of(day: str) -> str:
+    """Give a bodywork.ini with a RESOLVE_AS_OF."""
+    return f"[default]\nRESOLVE_AS_OF = {day}\n" + MAIN_INI.removeprefix("[default]\n")
+
+
 @pytest.mark.parametrize(
     "image",
     ["bodyworkml/bodywork-core", "bodyworkml/bodywork-core:latest", "docker.io/bodyworkml/bodywork-core:3.0", '""'],
@@ -216,10 +221,36 @@ def test_a_bad_value_is_told_with_file_section_and_key(config: str, problem: str
             MAIN_INI.replace("train", "empty"),
             "[workflow] DAG: the folder empty has no config.ini: write one with STAGE_TYPE and EXECUTABLE_SCRIPT",
         ),
-        (MAIN_INI + "RUN_ON_FAILURE = train", "[workflow] RUN_ON_FAILURE: not supported yet: remove it"),
         (
-            "[default]\nRESOLVE_AS_OF = 2021-03-05\n" + MAIN_INI.removeprefix("[default]\n"),
-            "[default] RESOLVE_AS_OF: not supported yet: pin the packages in requirements.txt and remove it",
+            MAIN_INI + "RUN_ON_FAILURE = train",
+            (
+                "[workflow] RUN_ON_FAILURE: stage train is in the DAG too:"
+                " a stage runs once: give a copy of it another name"
+            ),
+        ),
+        (
+            MAIN_INI + "RUN_ON_FAILURE = a, b",
+            '[workflow] RUN_ON_FAILURE: expected the name of one stage, got "a, b"',
+        ),
+        (
+            MAIN_INI + "RUN_ON_FAILURE = empty",
+            (
+                "[workflow] RUN_ON_FAILURE: the folder empty has no config.ini:"
+                " write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
+            ),
+        ),
+        (
+            MAIN_INI + "RUN_ON_FAILURE = Train",
+            "[workflow] RUN_ON_FAILURE: stages train and Train both become train: rename one",
+        ),
+        (
+            as_of("2021-02-30"),
+            '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, got "2021-02-30"',
+        ),
+        (as_of("20210305"), '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, got "20210305"'),
+        (
+            as_of("1999-12-31"),
+            "[default] RESOLVE_AS_OF: is before 2005-01-01: package indexes do not tell what there was then",
         ),
         (
             MAIN_INI + "[logging]\nLOG_LEVEL = LOUD",
@@ -287,11 +318,12 @@ def test_a_file_that_is_no_small_text_is_told_before_it_is_parsed(path: str, con
 )
 def test_a_requirement_that_refers_to_no_file_is_told(line: str, problem: str) -> None:
     project = one_stage(BATCH_INI, **{"train/requirements.txt": line})
-    assert problems_of(project) == (f"train/requirements.txt: {problem}",)
+    assert problems_of(project) == (f"train/requirements.txt:1: {problem}",)
 
 
 def test_requirements_may_refer_to_the_projects_files() -> None:
     texts = {"train/requirements.txt": "-r ../common.txt\n-e ../lib\n-e ..", "common.txt": "", "lib/setup.py": ""}
+    texts["setup.py"] = ""
     assert load(one_stage(BATCH_INI, **texts)).stages["train"].requirements == (
         "-r ../common.txt",
         "-e ../lib",
@@ -338,3 +370,23 @@ def test_a_repository_without_a_project_is_told_where_one_could_be(files: tuple[
     with pytest.raises(Invalid) as refused:
         load(tree({}, *files))
     assert (refused.value.reason, refused.value.problems) == ("NoProject", (line,))
+
+
+def test_the_day_of_the_packages_and_the_failure_stage_are_read() -> None:
+    main = as_of("2021-03-05") + "RUN_ON_FAILURE = alert\n"
+    pipeline = load(
+        tree(
+            {"bodywork.ini": main, "train/config.ini": BATCH_INI, "alert/config.ini": BATCH_INI},
+            "train/main.py",
+            "alert/main.py",
+        )
+    )
+    assert (pipeline.resolve_as_of, pipeline.run_on_failure) == ("2021-03-05", "alert")
+    assert (pipeline.steps, set(pipeline.stages)) == ((("train",),), {"train", "alert"})
+
+
+def test_a_failure_stage_ends_by_itself() -> None:
+    texts = {"bodywork.ini": MAIN_INI + "RUN_ON_FAILURE = alert\n", "train/config.ini": BATCH_INI}
+    project = tree({**texts, "alert/config.ini": SERVICE_INI}, "train/main.py", "alert/main.py")
+    problem = "bodywork.ini: [workflow] RUN_ON_FAILURE: stage alert is a service: expected a batch stage"
+    assert problems_of(project) == (problem,)

@@ -113,7 +113,10 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ("DAG: train", "DAG: train >> gone", "stages: there is no stage gone, which the DAG names: known are train"),
         ("DAG: train", "DAG: train, train", 'project.DAG: stage "train" is named 2 times: a stage runs once'),
         ("DAG: train", "DAG: 5", "project.DAG: expected stages and their order, like prepare >> train >> serve, got 5"),
-        ("DAG: train", "DAG: train\n  run_on_failure: x", "project.run_on_failure: not supported yet: remove it"),
+        ("DAG: train", "DAG: train\n  run_on_failure: x",
+         "stages: there is no stage x, which run_on_failure names: known are train"),
+        ("DAG: train", "DAG: train\n  resolve_as_of: 21-3-5",
+         'project.resolve_as_of: expected a day like 2021-03-05, got "21-3-5"'),
         ("name: iris", "name: 2021", ("project.name: expected a name: 1 to 63 letters, digits, - _ or .,"
          " with a letter or digit at both ends, got 2021")),
         ("    batch:", "    batch: 5", "stages.train.batch: expected a section with keys of its own, got 5"),
@@ -226,3 +229,11 @@ def test_a_secret_whose_name_grows_too_long_is_told() -> None:
     assert project(text) == (
         "bodywork.yaml: stages.serve.secrets: a name of a Secret is too long with its secrets_group before it",
     )
+
+
+def test_a_failure_stage_is_one_of_the_stages_and_in_no_step() -> None:
+    text = SMALL.replace("DAG: train", "DAG: train\n  run_on_failure: alert\n  resolve_as_of: 2021-03-05", 1)
+    text += "  alert:\n    executable_module_path: main.py\n    batch:\n"
+    pipeline = load(tree({"bodywork.yaml": text}, *SCRIPTS))
+    assert (pipeline.run_on_failure, pipeline.resolve_as_of) == ("alert", "2021-03-05")
+    assert (set(pipeline.stages), pipeline.steps, pipeline.warnings) == ({"train", "alert"}, (("train",),), ())

@@ -179,6 +179,19 @@ def test_plain_addresses_are_taken(url: str) -> None:
         "/srv/s3cret",
         "../s3cret",
         "host:s3cret",
+        "SSH://git@host/s3cret",
+        "git+ssh://git@host/s3cret",
+        "ssh://git:s3cret@host/a",
+        "ssh://host/s3cret",
+        "ssh://git@-s3cret/a",
+        "ssh://git@s3cret",
+        "ssh://-s3cret@host/a",
+        "ssh://git@host/a?s3cret",
+        "-s3cret@host:a",
+        "git@-s3cret:a",
+        "git@host://s3cret",
+        "git@host::s3cret",
+        "git:s3cret@host:a",
         "https://host/" + "s3cret" * 400,
         "https://h\u00f6st/s3cret",
         "\x00s3cret",
@@ -190,9 +203,18 @@ def test_other_addresses_are_refused_and_never_repeated(url: str) -> None:
     assert "s3cret" not in line
 
 
-@pytest.mark.parametrize("url", ["ssh://git@github.com/a/b", "git@github.com:a/b.git", "SSH://git@host/a"])
-def test_ssh_is_told_to_come_later(url: str) -> None:
-    assert "not supported yet" in problems(configmap({"repository": url}))[0]
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ssh://git@github.com/a/b",
+        "git@github.com:a/b.git",
+        "ssh://git@host:2222/~/a",
+        "git@host:/srv/a",
+        "ssh://g@[::1]/a",
+    ],
+)
+def test_addresses_over_ssh_are_taken_in_both_forms(url: str) -> None:
+    assert parse(configmap({"repository": url})).repository == url
 
 
 @pytest.mark.parametrize("ref", ["main", "feature/a-b", "v1.0", "refs/tags/v1", "0a1b2c3", "HEAD", "größe", "a@b", ""])

@@ -1,10 +1,45 @@
-"""Requirement texts as pip reads them."""
+"""What a stage's environment is made of: normal form, files, Git addresses, problems, and the key."""
+
+import contextlib
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.requirements import lines, references
+from controller.core.errors import Invalid
+from controller.core.model import Batch, Stage
+from controller.core.requirements import Missing, Wanted, git_address, key, lines, wanted
+
+FILE = "train/requirements.txt"
+
+
+def asked(text: str, **others: str) -> Wanted | Missing | None:
+    """Give what is wanted for a requirement file, beside other files (`__` is a slash) that are all known."""
+    files = {FILE: text, **{name.replace("__", "/"): content for name, content in others.items()}}
+    stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE, requirements=lines(text))
+    return wanted(stage, frozenset(files), {name: content.encode() for name, content in files.items()})
+
+
+def of(text: str, **others: str) -> Wanted:
+    """Give what is wanted where there is something."""
+    found = asked(text, **others)
+    assert isinstance(found, Wanted)
+    return found
+
+
+def problems_of(text: str, **others: str) -> tuple[str, ...]:
+    """Give the problems of a requirement file."""
+    with pytest.raises(Invalid) as caught:
+        asked(text, **others)
+    assert caught.value.reason == "InvalidProject"
+    return caught.value.problems
+
+
+def key_of(found: Wanted, **others: str) -> str:
+    """Give a key with everything else equal."""
+    values = {"image": "python", "paths": "p", "index": "", "as_of": "", **others}
+    return key(found, commits={}, **values)
 
 
 @pytest.mark.parametrize(
@@ -27,48 +62,265 @@ def test_lines_keep_what_means_something_in_order(text: str, expected: tuple[str
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("-r common.txt", "common.txt"),
-        ("-rcommon.txt", "common.txt"),
-        ("-c ../limits.txt", "../limits.txt"),
-        ("--requirement=common.txt", "common.txt"),
-        ("--constraint common.txt", "common.txt"),
-        ("-e .", "."),
-        ("-e ./lib[extra]", "./lib"),
-        ("./lib ; python_version > '3'", "./lib"),
-        ("wheels/a-1.0-py3-none-any.whl", "wheels/a-1.0-py3-none-any.whl"),
-        ("lib @ file:./lib", "./lib"),
-        ("lib @ file:///opt/lib", "/opt/lib"),
+        ("Scikit_Learn == 1.4", "scikit-learn==1.4"),
+        ("requests [ Socks,security ] >= 2 , < 3", "requests[security,socks]<3,>=2"),
+        ("six (>=1)", "six>=1"),
+        ("six ;python_version>'3'", 'six ; python_version > "3"'),
+        ("six; python_version > \"3\" and os_name=='posix'", 'six ; python_version > "3" and os_name == "posix"'),
+        ("six==1 --hash=sha256:bb --hash sha256:aa", "six==1 --hash=sha256:aa --hash=sha256:bb"),
+        ("six==1 \\\n    --hash=sha256:aa", "six==1 --hash=sha256:aa"),
+        ("Six  @  https://host/six.whl", "six @ https://host/six.whl"),
+        ("https://host/six-1.0-py3-none-any.whl#sha256=aa", "https://host/six-1.0-py3-none-any.whl#sha256=aa"),
+        ("-i https://host/simple", "--index-url https://host/simple"),
+        ("--pypi-url=https://host/simple", "--index-url https://host/simple"),
+        ("--only-binary=:all:", "--only-binary :all:"),
+        ("scikit-learn = 0.24.2", "scikit-learn = 0.24.2"),
+        ("this is no requirement", "this is no requirement"),
+        ("Name @ git+https://host/r@v1 ; os_name=='nt'", 'name @ git+https://host/r@v1 ; os_name == "nt"'),
+        ("git+https://host/r.git@v1#egg=Name[x]&subdirectory=s", "name[x] @ git+https://host/r.git@v1#subdirectory=s"),
+        ("-e git+https://host/r#egg=name", "name @ git+https://host/r"),
+        ("-c https://host/limits.txt", "--constraint https://host/limits.txt"),
     ],
 )
-def test_local_files_are_references(line: str, expected: str) -> None:
-    assert references((line,)) == (expected,)
+def test_a_line_has_one_normal_form(line: str, expected: str) -> None:
+    assert of(f"{line}\nzz").lines == (expected, "zz")
+    assert of(f"{expected}\nzz").lines == (expected, "zz")
+
+
+def test_several_options_of_a_line_and_names_of_a_list_stand_alone() -> None:
+    found = of("--no-index --find-links=wheels\n--no-binary Six,tomli\nsix", train__wheels__a="")
+    assert found.lines == ("--no-index", "--find-links ./train/wheels", "--no-binary six", "--no-binary tomli", "six")
+    assert found.paths == ("train/wheels",)
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "expected", "path"),
     [
-        "pandas==2.2.3",
-        "scikit-learn = 0.24.2",
-        "-r https://host/r.txt",
-        "-e git+https://host/r",
-        "lib @ https://host/a.whl",
-        "https://host/a.whl",
-        "git+https://host/r@v1",
-        "--index-url https://host/simple",
-        "requests[security]>=2 ; python_version > '3'",
+        ("./lib", "./train/lib", "train/lib"),
+        ("lib/", "./train/lib", "train/lib"),
+        ("-e ./lib[Extra]", "./train/lib[extra]", "train/lib"),
+        ("--editable=./lib", "./train/lib", "train/lib"),
+        ('-e "./lib"', "./train/lib", "train/lib"),
+        ("./lib ; python_version>'3'", './train/lib ; python_version > "3"', "train/lib"),
+        ("Lib @ file:./lib", "lib @ ./train/lib", "train/lib"),
+        ("./lib#egg=lib", "lib @ ./train/lib", "train/lib"),
+        ("a-1.0-py3-none-any.whl", "./train/a-1.0-py3-none-any.whl", "train/a-1.0-py3-none-any.whl"),
+        ("./x/../lib", "./train/lib", "train/lib"),
+        ("..", "./", "."),
+        ("../other", "./other", "other"),
     ],
 )
-def test_other_lines_refer_to_no_file(line: str) -> None:
-    assert references((line,)) == ()
+def test_local_packages_are_relative_to_the_project(line: str, expected: str, path: str) -> None:
+    others = {
+        "train__lib__setup.py": "",
+        "train__a-1.0-py3-none-any.whl": "",
+        "setup.py": "",
+        "other__pyproject.toml": "",
+    }
+    found = of(line, **others)
+    assert (found.lines, found.paths) == ((expected,), (path,))
+
+
+def test_packages_start_from_the_root_where_all_of_them_exist_only_there() -> None:
+    text = "./lib\n-e .\n-r ../common.txt"
+    found = of(text, **{"setup.py": "", "lib__setup.py": "", "common.txt": "./more", "more__setup.py": ""})
+    assert found.lines == ("./lib", "./", "./more")
+
+
+def test_files_are_followed_from_where_they_stand() -> None:
+    others = {"deps__base.txt": "-rmore.txt\nflask", "deps__more.txt": "six", "limits.txt": "-r deps/more.txt\nclick<8"}
+    found = of("-r ../deps/base.txt\npandas\n-c ../limits.txt", **others)
+    assert found.lines == ("six", "flask", "pandas")
+    assert found.constraints == ("six", "click<8")
+    assert found.places == ("deps/more.txt:1", "deps/base.txt:2", f"{FILE}:2", "deps/more.txt:1", "limits.txt:2")
+
+
+def test_a_file_that_includes_itself_is_read_once() -> None:
+    assert of("six\n-r ../b.txt", **{"b.txt": f"-r {FILE}\n-r b.txt\ntomli"}).lines == ("six", "tomli")
+
+
+def test_texts_that_are_not_known_yet_are_asked_for() -> None:
+    stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
+    files = {FILE, "base.in", "more.in"}
+    assert wanted(stage, files, {}) == Missing((FILE,))
+    known = {FILE: b"-r ../base.in\n-c ../more.in"}
+    assert wanted(stage, files, known) == Missing(("base.in", "more.in"))
+    found = wanted(stage, files, {**known, "base.in": b"six", "more.in": b""})
+    assert isinstance(found, Wanted)
+    assert found.lines == ("six",)
+
+
+@pytest.mark.parametrize("text", ["", "# six\n", "-c ../c.txt", "--no-index\n", "-r ../c.txt"])
+def test_where_no_package_is_named_nothing_is_wanted(text: str) -> None:
+    assert asked(text, **{"c.txt": "# none"}) is None
+
+
+def test_a_stage_without_requirements_wants_nothing() -> None:
+    assert wanted(Stage("train", "train", "train.py", Batch()), frozenset(), {}) is None
+
+
+def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
+    stage = Stage("train", "train", "train.py", Batch(), requirements=("-r base.txt", "./lib"))
+    found = wanted(stage, {"base.txt", "train/lib/setup.py"}, {"base.txt": b"six"})
+    assert isinstance(found, Wanted)
+    assert (found.file, found.lines) == ("bodywork.yaml: stages.train.requirements", ("six", "./train/lib"))
+    assert found.places == ("base.txt:1", "bodywork.yaml: stages.train.requirements")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("-r ../../x.txt", '"../../x.txt" is outside the project: copy it into the project'),
+        ("-r /etc/x.txt", '"/etc/x.txt" is outside the project: copy it into the project'),
+        ("/opt/lib", '"/opt/lib" is outside the project: copy it into the project'),
+        ("lib @ file:///opt/lib", '"/opt/lib" is outside the project: copy it into the project'),
+        ("--find-links ../../wheels", '"../../wheels" is outside the project: copy it into the project'),
+        ("--index-url file:///srv/simple", '"/srv/simple" is outside the project: copy it into the project'),
+        ("-r gone.txt", 'there is no file "train/gone.txt", which it refers to'),
+        ("./gone", 'there is no file "train/gone", which it refers to'),
+        ("./bare", 'the folder "train/bare" has neither pyproject.toml nor setup.py: it can\'t be installed'),
+        ("./bare/x", '"train/bare/x" is no package: expected a folder or one of .whl, .zip'),
+        ("--foo", 'unknown option "--foo": known are'),
+        ("--indx-url x", 'unknown option "--indx-url": did you mean --index-url?'),
+        ("--index-url", "--index-url has no value: write one after it"),
+        ("six --config-settings x=y", 'option "--config-settings" after a package is not supported: remove it'),
+        ('-r "x', "has a quote that is not closed: close it, or remove it"),
+        ("git+https://user:pw@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
+        ("git+https://${TOKEN}@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
+        ("x @ git+ssh://git:pw@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
+        ("-i https://u:p@host/simple", "holds credentials: remove them, and give them by the request's index-secret"),
+        ("https://u:p@host/a.whl", "holds credentials: remove them, and give them by the request's index-secret"),
+        ("git+file:///srv/r", "is Git over what is not supported: write git+https://HOST/PATH"),
+        ("git+git://host/r", "is Git over what is not supported: write git+https://HOST/PATH"),
+        ("git+git@host:a/r", "is Git over what is not supported: write git+https://HOST/PATH"),
+        ("git+https://host/r@", "ends in an @ with no branch, tag or commit after it"),
+        ("hg+https://host/r", "is neither Git nor an archive"),
+        ("git+https://host:port/r", "is no proper address: its host or port is malformed"),
+    ],
+)
+def test_what_can_not_be_is_told_with_file_and_line(line: str, problem: str) -> None:
+    (told,) = problems_of(f"six\n{line}", train__bare__x="")
+    assert told.startswith(f"{FILE}:2: {problem}")
+    assert "pw" not in told
+    assert "u:p" not in told
+
+
+def test_all_problems_of_all_files_are_told_together() -> None:
+    told = problems_of("--foo\n-r ../more.txt\n./gone\n", **{"more.txt": "\n/abs"})
+    assert [line.split(": ")[0] for line in told] == [f"{FILE}:1", "more.txt:2", f"{FILE}:3"]
+
+
+def test_what_is_no_text_is_told() -> None:
+    stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
+    with pytest.raises(Invalid, match="is no UTF-8"):
+        wanted(stage, {FILE}, {FILE: b"\xff"})
+
+
+def test_too_much_is_told() -> None:
+    chain = {f"{number}.txt": f"-r {number + 1}.txt" for number in range(30)} | {"30.txt": "six"}
+    assert "more than 20 files deep" in problems_of("-r ../0.txt", **chain)[0]
+    assert "more than 20000 lines" in problems_of("a\n" * 20_001)[0]
+    assert "characters long" in problems_of("a" * 100_000)[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "repository", "ref"),
+    [
+        ("git+https://host/r", "https://host/r", ""),
+        ("git+https://host/a/r.git@v1.0", "https://host/a/r.git", "v1.0"),
+        ("git+http://host:8080/r@feature/x", "http://host:8080/r", "feature/x"),
+        ("git+https://host/a@b/r@main", "https://host/a@b/r", "main"),
+    ],
+)
+def test_a_git_address_is_cut_at_its_last_at_sign(address: str, repository: str, ref: str) -> None:
+    assert git_address(address) == (repository, ref)
+
+
+def test_git_addresses_are_given_as_written() -> None:
+    text = "a @ git+https://h/a@v1\n-e git+https://h/b.git#egg=b&subdirectory=s\ngit+https://h/a@v1#subdirectory=t"
+    assert of(text).addresses == ("git+https://h/a@v1", "git+https://h/b.git")
+
+
+# --- the key --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# why\nPandas==2.2\n\nsix>=1,<2 ; python_version > '3'\n",
+        'pandas == 2.2 # pinned\r\nsix <2,>=1;python_version>"3"',
+        "\ufeffpandas \\\n  ==2.2\nsix\\\n>=1,<2 ; python_version>'3'",
+        "-r ../same.txt\n",
+    ],
+)
+def test_texts_that_mean_the_same_have_one_key(text: str) -> None:
+    plain = "pandas==2.2\nsix<2,>=1 ; python_version > '3'"
+    assert key_of(of(text, **{"same.txt": plain})) == key_of(of(plain))
+
+
+@pytest.mark.parametrize(
+    "text", ["six==1.1", "six==1 ; os_name=='nt'", "six==1 --hash=sha256:a", "six[x]==1", "sixx==1"]
+)
+def test_another_version_marker_hash_or_extra_has_another_key(text: str) -> None:
+    assert key_of(of(text)) != key_of(of("six==1"))
+
+
+def test_everything_else_that_counts_changes_the_key() -> None:
+    found, local = of("six==1"), of("./lib", train__lib__setup="", **{"train__lib__setup.py": ""})
+    keys = {key_of(found), *(key_of(found, **{name: "other"}) for name in ("image", "index", "as_of"))}
+    keys |= {key(found, image="python", paths="p", commits={"git+https://h/r": c}, index="", as_of="") for c in "ab"}
+    assert len(keys) == 6
+    assert key_of(local) != key_of(local, paths="other")
+    assert key_of(found) == key_of(found, paths="other")
+    assert re.fullmatch("[0-9a-f]{20}", key_of(found))
+
+
+PIECES = [
+    *"-rcei.@[]=# \
+/a;:'\"(){}<>,$~!",
+    "git+",
+    "://",
+    "file:",
+    "--hash",
+    " @ ",
+    "\0",
+    "setup.py",
+    "./",
+]
+HOSTILE = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 
 
 @settings(deadline=None)
-@given(st.text(alphabet=st.sampled_from(list("-rce.@[]=# \\\n/a;:"))))
-def test_normal_form_is_stable(text: str) -> None:
-    once = lines(text)
-    assert all(line and line == line.strip() for line in once)
-    references(once)
+@given(HOSTILE)
+def test_any_text_gives_a_normal_form_or_problems(text: str) -> None:
+    try:
+        found = asked(text, **{"setup.py": "", "train__a": "", "train__r.txt": ""})
+    except Invalid:
+        return
+    if isinstance(found, Wanted):
+        again = "\n".join(found.lines)
+        stage = Stage("all", ".", "all.py", Batch(), requirements_file="all.txt")
+        files = {"all.txt", "setup.py", "train/a", "train/r.txt"}
+        twice = wanted(stage, files, dict.fromkeys(files, b"") | {"all.txt": again.encode()})
+        assert isinstance(twice, Wanted)
+        assert twice.lines == found.lines
 
 
-def test_hostile_lines_are_looked_at_quickly() -> None:
-    assert references(("[" * 200_000, "a" + " " * 200_000 + "x")) == ()
+NAMES = st.sampled_from(["pandas", "scikit-learn", "ruamel.yaml"])
+VERSIONS = st.sampled_from(["", "==1.0", ">=1,<2", "~=3.1"])
+MARKERS = st.sampled_from(["", ' ; python_version > "3.8"', " ; os_name == 'posix' and extra == 'x'"])
+
+
+@given(st.lists(st.tuples(NAMES, VERSIONS, MARKERS), min_size=1, max_size=5), st.data())
+def test_layout_does_not_change_the_key(parts: list[tuple[str, str, str]], data: st.DataObject) -> None:
+    styles = st.sampled_from(["{0}{1}{2}", "  {0}{1}{2}  # note", "{3}{1}{2}", "{0} \\\n {1}{2}", "# x\n\n{4}{1}{2}"])
+    text = "\n".join(
+        data.draw(styles).format(*part, part[0].title(), part[0].replace("-", "_").upper()) for part in parts
+    )
+    assert key_of(of(text)) == key_of(of("\n".join("".join(part) for part in parts)))
+
+
+@pytest.mark.parametrize("line", ["[", "a ", "a-.", "a;'", "./[", "-e ", "a[", "-'", "a>=1,", "a @ /", "a --hash"])
+def test_hostile_lines_are_looked_at_quickly(line: str) -> None:
+    with contextlib.suppress(Invalid):
+        asked(line[0] + line[1:] * 20_000 if len(line) > 1 else line * 60_000)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.runtime.stage_cause import Places, Words, clean, explain_exit, last_words
+from controller.runtime.stage_cause import Words, clean, explain_exit, last_words
+from controller.runtime.stage_order import Places
 
 PLACES = Places("/s/work", "/s/work/project", "/s/work/project/train", "train/train.py", "train/requirements.txt")
 

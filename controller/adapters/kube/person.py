@@ -1,0 +1,213 @@
+"""A person at the API server: plain calls with that person's own rights; nothing watched, nothing cached.
+
+Apart from the controller's `Kube` and its table of kinds on purpose: what a command may do is decided by the rights of
+whoever calls it (`deploy/components/user-role`), and must never widen the controller's. Every error says what to do.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import quote
+
+from controller.adapters.kube import translate
+from controller.adapters.kube.kinds import KINDS
+from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
+from controller.core import names
+from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
+from controller.core.model import Object
+
+Verb: TypeAlias = Literal["get", "list", "create", "patch", "delete"]  # create: an apply of what is not there yet
+
+USED: Final[Mapping[str, frozenset[Verb]]] = MappingProxyType({
+    "configmaps": frozenset[Verb]({"get", "list", "create", "patch", "delete"}),
+    "services/proxy": frozenset[Verb]({"get"}),
+})  # fmt: skip
+"""Resource of the core group -> RBAC verbs: all that commands ask for."""
+
+METHODS: Final[Mapping[Verb, str]] = {"get": "GET", "list": "GET", "patch": "PATCH", "delete": "DELETE"}
+APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
+SERVICE: Final = "http:coachwork:http"  # of the controller, as the API server's service proxy names it
+MANAGER: Final = f"{names.MANAGER}-cli"  # of the fields that a command states; the controller has others
+TIMEOUTS: Final = Timeouts(connect=10.0, read=30.0)
+SILENCE: Final = 3600.0  # seconds that a log which is followed may say nothing
+INSTALL: Final = "kubectl apply -k deploy/overlays/dev, or say with -n in which namespace it is"
+
+
+class Person:
+    """The requests, the records and the controller's pages of one namespace."""
+
+    def __init__(self, transport: Transport, namespace: str, server: str) -> None:
+        self.namespace, self._server = namespace, server
+        self._transport = transport
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._transport.close()
+
+    # --- ConfigMaps --------------------------------------------------------------------------------
+
+    def get(self, name: str) -> Object | None:
+        """Give a ConfigMap, None if there is none. Raises NotFound where the namespace is none, Transient."""
+        try:
+            return self._call("get", name)
+        except translate.Missing:
+            return None
+
+    def listed(self, label: str, values: Sequence[str]) -> list[Object]:
+        """Give the ConfigMaps with one of these values of a label. Raises Transient."""
+        items: list[Object] = []
+        token = ""
+        while True:
+            query = (("labelSelector", f"{label} in ({','.join(values)})"), ("limit", "500"), ("continue", token))
+            page = self._call("list", query=query)
+            items += page.get("items") or ()
+            token = str((page.get("metadata") or {}).get("continue") or "")
+            if not token:
+                return items
+
+    def apply(self, manifest: Object) -> Object:
+        """Server-side apply of a ConfigMap, forced. Raises Invalid where the server does not take it, Transient."""
+        query = (("fieldManager", MANAGER), ("force", "true"))
+        return self._call("patch", manifest["metadata"]["name"], query, manifest, APPLY)
+
+    def patch(self, name: str, uid: str, change: Object) -> Object:
+        """Merge a change into the ConfigMap of this uid. Raises NotFound where it is gone, Invalid, Transient."""
+        change = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
+        try:
+            return self._call("patch", name, (("fieldManager", MANAGER),), change, "application/merge-patch+json")
+        except Conflict:
+            raise NotFound(f"{name} was deleted meanwhile: look at it again") from None
+
+    def delete(self, name: str, uid: str) -> None:
+        """Delete the ConfigMap of this uid and what it owns. Raises NotFound where it is gone, Transient."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            self._call("delete", name, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
+        except Conflict:
+            raise NotFound(f"{name} was deleted meanwhile") from None
+
+    def lives(self) -> bool:
+        """Tell whether the namespace exists; True where this person may not know. Raises Transient."""
+        path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}"
+        try:
+            self._transport.call(Call("get", "namespaces", "GET", path))
+        except (translate.Missing, NotYet):
+            return False
+        except Refused:
+            return True
+        return True
+
+    def _call(
+        self,
+        verb: Verb,
+        name: str = "",
+        query: tuple[tuple[str, str], ...] = (),
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        path, given = KINDS["ConfigMap"].path(self.namespace, name), tuple(pair for pair in query if pair[1])
+        try:
+            return self._transport.call(Call(verb, "configmaps", METHODS[verb], path, given, body, content_type))
+        except (Refused, NotYet, AlreadyExists, Transient) as error:
+            raise self._told(error, verb, "configmaps") from error
+
+    # --- the controller's pages -----------------------------------------------------------------------
+
+    def page(self, path: str, query: Mapping[str, str], *, accept: str = "*/*", follow: bool = False) -> Body:
+        """Give a page of the controller's HTTP port, through the API server; `path` is percent-encoded.
+
+        Raises NotFound, Invalid and Transient in the controller's own words, or because there is no controller.
+        """
+        base = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/services/{SERVICE}/proxy"
+        given = tuple((key, value) for key, value in query.items() if value)
+        call = Call("get", "services/proxy", "GET", base + path, given, accept=accept)
+        try:
+            return self._transport.body(call, self._failure, SILENCE if follow else TIMEOUTS.read)
+        except (Refused, NotYet, Transient) as error:
+            raise self._told(error, "get", "services/proxy") from error
+
+    def _failure(self, said: translate.Answer) -> Exception:
+        """Give the error for a page's answer: the controller's own, or the API server's about it."""
+        if isinstance(said.status.get("error"), str):
+            return _own(said.code, translate.one_line(said.status["error"]))
+        match said.code:
+            case 404 if said.detail("kind") == "services":
+                return Transient("ControllerMissing", f"no controller in namespace {self.namespace}: {INSTALL}")
+            case 404 if not said.status:
+                return Transient(
+                    "ControllerTooOld", "the controller has no such page: it is older than this command: update it"
+                )
+            case 502 | 503 | 504 if said.status.get("kind") == "Status":
+                return Transient(
+                    "ControllerDown",
+                    f"the controller in namespace {self.namespace} does not answer: "
+                    f"kubectl -n {self.namespace} get pods -l app.kubernetes.io/component=controller",
+                )
+        return translate.failure(said)
+
+    # --- errors ---------------------------------------------------------------------------------------
+
+    def _told(self, error: Exception, verb: str, resource: str) -> Exception:
+        """Give an error of the API server as a person needs it: one line, with what to do."""
+        match error:
+            case Refused(forbidden=True) if "quota" not in str(error):
+                return Transient(
+                    "Forbidden",
+                    f"no right to {verb} {resource} in namespace {self.namespace} (or there is no such namespace): ask "
+                    "its administrator to bind you to the Role coachwork-user, or name another namespace with -n",
+                )
+            case Refused():
+                return Invalid("RejectedByCluster", [str(error)])
+            case NotYet():
+                return NotFound(f"namespace {self.namespace}: {error}: name another with -n")
+            case Transient(reason="Unauthorized"):
+                return Transient(
+                    "Unauthorized",
+                    f"{self._server}: {error}: they may have expired, log in again; or name others with --context",
+                )
+            case Transient(reason="ApiUnavailable"):
+                return Transient(
+                    "ApiUnavailable",
+                    f"{self._server}: {error}: is the cluster up, and is it the one that you mean (--context)?",
+                    retry_after=error.retry_after,
+                )
+        return error
+
+
+def join(namespace: str = "", *, context: str = "", kubeconfig: str = "") -> Person:
+    """Give the namespace of a cluster that a kubeconfig, or a pod's own account, leads to. Does not call it yet.
+
+    Without `namespace`: the context's or the pod's, else `coachwork`. Raises Transient("BadKubeconfig").
+    """
+    try:
+        client, own = login(kubeconfig, context)
+    except Invalid as invalid:
+        raise Transient(invalid.reason, invalid.problems[0]) from invalid
+    transport = Transport(client, lambda _verb, _resource, _code: None, TIMEOUTS)
+    return Person(transport, namespace or own or names.MANAGER, translate.one_line(str(client.configuration.host)))
+
+
+def _own(code: int, sentence: str) -> Exception:
+    """Give the error for what the controller itself answered."""
+    match code:
+        case 404 | 410:
+            return NotFound(sentence)
+        case code if 400 <= code < 500 and code != 429:  # noqa: PLR2004 - the codes of HTTP
+            return Invalid("WrongUse", [sentence])
+        case _:
+            return Transient("ControllerBusy", sentence)
+
+
+def loaded(body: Body, limit: int = 64 * 1024 * 1024) -> Any:
+    """Give a page's JSON. Raises Transient where it is none, or beyond `limit` bytes."""
+    with body:
+        text = b""
+        while chunk := body.read(64 * 1024):
+            text += chunk
+            if len(text) > limit:
+                raise Transient("ControllerBusy", "the controller's answer is too large")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Transient("ControllerBusy", "the controller's answer is no JSON") from error

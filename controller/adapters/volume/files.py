@@ -1,0 +1,99 @@
+"""Files and folders of the shared volume: made group-writable, written atomically, read without trust.
+
+Foreign errors become Transient: a volume can come back.
+"""
+
+import errno
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from controller.core.errors import Transient
+
+FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
+READ_LIMIT = 4 * 1024 * 1024
+
+
+def make(root: Path, folder: Path) -> None:
+    """Make a folder and those above it, up to `root`: `mkdir` alone would leave their modes to the umask."""
+    missing = [folder, *folder.parents]
+    for path in reversed(missing[: missing.index(root)]):
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        path.chmod(FOLDER_MODE)
+
+
+def write(root: Path, target: Path, text: str) -> None:
+    """Write a file so that readers see all of it or nothing, even after a crash of the machine."""
+    make(root, target.parent)
+    partial = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: Path, limit: int = READ_LIMIT) -> str:
+    """Read a plain file. A stage may have put a link or a pipe in its place: neither followed nor waited for."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
+        return file.read(limit).decode()
+
+
+def publish(partial: Path, target: Path) -> None:
+    """Rename a finished folder into its place; another who was first is just as good."""
+    try:
+        partial.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+
+
+def remove(folder: Path, top: Path) -> None:
+    """Remove a folder at once for all who look, then bit by bit. What resists is left for the next time.
+
+    `top` is a folder of the same mount, where what is being removed waits.
+    """
+    trash = top / f".trash-{uuid.uuid4().hex[:12]}"
+    try:
+        folder.rename(trash)
+    except FileNotFoundError:
+        return
+    for rest in top.glob(".trash-*"):
+        shutil.rmtree(rest, ignore_errors=True)
+        if rest.exists():
+            _unlock(rest)
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def _unlock(folder: Path) -> None:
+    """Make folders that a stage locked, of which the owner is our own uid, ones whose content can be removed."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+    for place, folders, _ in os.walk(folder):  # from the top, so that each is unlocked before it is entered
+        for entry in (Path(place, name) for name in folders):
+            with suppress(OSError):
+                if not entry.is_symlink():
+                    entry.chmod(0o700)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the file system says into Transient."""
+    try:
+        yield
+    except OSError as error:
+        reason = "VolumeFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "VolumeUnavailable"
+        raise Transient(reason, f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}") from error

@@ -1,0 +1,44 @@
+"""What is answered: a page that is there as a whole, or a stream whose pieces come one after the other."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+JSON, TEXT, BYTES, TAR = (
+    "application/json",
+    "text/plain; charset=utf-8",
+    "application/octet-stream",
+    "application/x-tar",
+)
+Headers = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole page."""
+
+    status: int
+    body: bytes
+    content_type: str = TEXT
+    headers: Headers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A page that is sent as it is read; `size` None: until it ends, and an empty piece: nothing yet."""
+
+    chunks: Iterator[bytes]
+    close: Callable[[], None]
+    size: int | None
+    content_type: str = TEXT
+    headers: Headers = field(default_factory=dict)
+
+
+def as_json(value: object, headers: Headers | None = None) -> Reply:
+    """Give `value` as JSON. Names that are no UTF-8 become escapes that Python reads back (surrogateescape)."""
+    return Reply(200, json.dumps(value).encode() + b"\n", JSON, headers or {})
+
+
+def error(status: int, line: str) -> Reply:
+    """Give an error as JSON: one line that says what to do."""
+    return Reply(status, json.dumps({"error": line}).encode() + b"\n", JSON)

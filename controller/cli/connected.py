@@ -1,0 +1,44 @@
+"""What all commands have that talk to a cluster: which one, and which namespace of it."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The request's name.", show_default=False)]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code tells its outcome.")]
+Timeout = Annotated[str, typer.Option(metavar="DURATION", help="Wait at most so long: 30s, 5m, 2h, 1h30m.")]
+
+_WHERE = {
+    "namespace": Annotated[
+        str, typer.Option("--namespace", "-n", help="The namespace; else the context's, else coachwork.")
+    ],
+    "context": Annotated[str, typer.Option(help="The kubeconfig's context; else its current one.")],
+    "kubeconfig": Annotated[
+        str, typer.Option(metavar="FILE", help="Else $KUBECONFIG, ~/.kube/config, or the pod's own account.")
+    ],
+}
+
+
+def connected(command: Command) -> Command:
+    """Give the command with options that say where, and with the Remote there instead of its first parameter."""
+    own = list(inspect.signature(command).parameters.values())[1:]
+    where = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default="", annotation=kind)
+        for name, kind in _WHERE.items()
+    ]
+
+    @functools.wraps(command)
+    def called(*args: Any, namespace: str = "", context: str = "", kubeconfig: str = "", **kwargs: Any) -> Any:
+        from controller.app.remote import remote  # noqa: PLC0415 (the client costs a third of a second)
+
+        with remote(namespace, context, kubeconfig) as there:
+            return command(there, *args, **kwargs)
+
+    called.__signature__ = inspect.Signature([*own, *where])  # type: ignore[attr-defined]  # what typer reads
+    called.__annotations__ = {item.name: item.annotation for item in (*own, *where)}
+    return called  # type: ignore[return-value]  # functools.wraps keeps what else there is

@@ -1,0 +1,127 @@
+"""What is asked of the runs that are kept: nouns of the answers, which run is meant, when an output is at its end.
+
+Refuses nothing by itself: what can't be answered becomes NoAnswer, with a line that says what could be asked instead.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from controller.core import times
+from controller.core.model import Record
+
+LATEST, GOOD = "latest", "good"
+OWN_OUTPUT = ("Done", "Unchanged", "Reused")  # states in which a service lives on after its run
+SHOWN = 10  # names or numbers in a message
+COMPARED = 1000  # names, for the nearest one
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class NoAnswer(Exception):
+    """There is nothing to give: a wrong question, something that never was, something that is no longer kept."""
+
+    def __init__(self, kind: Literal["wrong", "absent", "gone"], line: str) -> None:
+        """Take which of them, and one line with the cause and the remedy."""
+        self.kind = kind
+        super().__init__(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One request with the runs that have a folder, newest first; `record` as its copy on the volume tells it."""
+
+    name: str
+    uid: str
+    record: Record | None
+    runs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a run's artifacts: POSIX path below them, bytes, RFC 3339 in UTC."""
+
+    path: str
+    size: int
+    modified: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The artifacts of a run, by path; not complete where there are more than are listed."""
+
+    run: int
+    files: tuple[FileEntry, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes of a run, piece by piece; an empty piece: nothing yet. `size` is what they add up to, None: not known."""
+
+    run: int
+    size: int | None
+    chunks: Iterator[bytes]
+    close: Callable[[], None]  # has to be called, read or not
+
+
+def choose(kept: Kept, which: str, good: int) -> int:
+    """Give the run that `which` means: a number, latest, or good (the run `good`; 0: none). Raises NoAnswer."""
+    if not kept.runs:
+        raise NoAnswer("absent", f"{kept.name} has no run yet: see its record, {kept.name}-status")
+    if which == LATEST:
+        return kept.runs[0]
+    if which == GOOD:
+        if good in kept.runs:
+            return good
+        raise NoAnswer("absent", f"{kept.name} has no good run: name another one, {_numbers(kept.runs)}")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", which):
+        raise NoAnswer("wrong", f"run: expected a number, {LATEST} or {GOOD}, got {shown(which)}")
+    number = int(which)
+    if number in kept.runs:
+        return number
+    last = kept.record.run if kept.record else kept.runs[0]
+    if number <= last:
+        raise NoAnswer(
+            "gone", f"run {number} of {kept.name} is no longer kept (keep-runs); there are {_numbers(kept.runs)}"
+        )
+    raise NoAnswer("absent", f"{kept.name} has had no run {number} yet; there are {_numbers(kept.runs)}")
+
+
+def over_at(record: Record | None, run: int, stage: str) -> datetime | None:
+    """Give when no further output or attempt of the stage in this run was to come any more; None while it may come."""
+    if record is None:
+        return _LONG_AGO
+    told = record.stages.get(stage)
+    serves = told is not None and any(item.startswith("Deployment/") for item in told.objects)
+    if told is None:
+        return None if record.active and run == record.run else _LONG_AGO
+    if run != record.run:  # an earlier run's service serves until a later one's has taken over
+        return None if serves and told.state != "Done" else _LONG_AGO
+    if serves and told.state in OWN_OUTPUT:
+        return None
+    if record.active and told.state in ("Waiting", "Running"):
+        return None
+    return times.moment(told.finished or record.finished) or _LONG_AGO
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Give the end of a message about a name that is not there: the nearest one, else those that there are."""
+    names = sorted(known)[:COMPARED]
+    if close := difflib.get_close_matches(wrong[:100], names, n=1, cutoff=0.6):
+        return f"the nearest is {shown(close[0])}"
+    if not names:
+        return "there is none"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"there are {', '.join(map(shown, names[:SHOWN]))}{more}"
+
+
+def shown(text: str) -> str:
+    """Give hostile text for a message: quoted, on one line, bounded."""
+    return ascii(text if len(text) <= 80 else f"{text[:80]}...")  # noqa: PLR2004 - what a reader takes in
+
+
+def _numbers(runs: Sequence[int]) -> str:
+    return ", ".join(map(str, runs[:SHOWN]))

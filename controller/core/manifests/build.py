@@ -1,0 +1,131 @@
+"""The Job that builds one environment: install.py in the image of the stage that will use it.
+
+It is owned by no request, since it serves all whose stages ask for the same packages. Settings of private indexes come
+from the request's Secret: UV_* as variables, `netrc` and `ca.crt` as files. Nothing else of the cluster's reaches it.
+"""
+
+import json
+from typing import Any
+
+from controller.core import index, layout, names
+from controller.core.manifests import pod
+from controller.core.manifests.context import RunContext
+from controller.core.model import Environment, Object
+
+RETRIES = 2  # of what may pass: an index that does not answer, a node that goes away
+MEMORY_LEAST = 256  # MiB below which a build is not worth the try
+KEPT_SECONDS = 3600  # an ended Job that nobody reads any more goes by itself
+INDEX = "index"
+SPARE_SECONDS = 60  # for the pod's own start and end
+
+
+def build(context: RunContext, environment: Environment) -> Object:
+    """Give the Job env-KEY."""
+    labels = {
+        "app.kubernetes.io/name": "environment",
+        "app.kubernetes.io/part-of": names.MANAGER,
+        names.MANAGED_BY: names.MANAGER,
+        names.ENVIRONMENT: environment.folder,
+    }
+    metadata = {"name": names.build(environment.folder), "namespace": context.policy.namespace, "labels": labels}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "backoffLimit": RETRIES,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "podFailurePolicy": pod.failure_policy(),
+            "template": {"metadata": {"labels": labels}, "spec": _spec(context, environment)},
+        },
+    }
+
+
+def _spec(context: RunContext, environment: Environment) -> Object:
+    policy, keys = context.policy, context.spec.index_keys
+    files = [{"key": key, "path": key} for key in keys if key in index.FILES]
+    volumes = [{"name": INDEX, "secret": {"secretName": context.spec.index_secret, "items": files}}] if files else []
+    return pod.spec(policy, _container(context, environment), volumes) | {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS,
+    }
+
+
+def _container(context: RunContext, environment: Environment) -> Object:
+    policy = context.policy
+    command = ["python3", str(layout.IN_TOOLS / "install.py"), pod.escape(json.dumps(order(context, environment)))]
+    return pod.container(context, command) | {
+        "env": _variables(context),
+        "volumeMounts": _mounts(context, environment),
+        "resources": {"requests": {"cpu": "250m", "memory": f"{policy.install_memory_mb}Mi"}},
+    }
+
+
+def _mounts(context: RunContext, environment: Environment) -> list[Object]:
+    spec = context.spec
+    files = [key for key in spec.index_keys if key in index.FILES]
+    return [
+        pod.mount(layout.checkout(spec.repository, spec.commit), layout.IN_CHECKOUT, read_only=True),
+        pod.mount(layout.tools(context.policy.tools), layout.IN_TOOLS, read_only=True),
+        pod.mount(layout.BUILDS, layout.IN_BUILDS),
+        *(
+            pod.mount(layout.checkout(source.repository, source.commit), _source(number), read_only=True)
+            for number, source in enumerate(environment.sources)
+        ),
+        *([{"name": INDEX, "mountPath": str(layout.IN_INDEX), "readOnly": True}] if files else []),
+        *pod.private_mounts(),
+    ]
+
+
+def _source(number: int) -> Any:
+    return layout.IN_SOURCES / str(number)
+
+
+def _variables(context: RunContext) -> list[Object]:
+    secret, keys = context.spec.index_secret, context.spec.index_keys
+    values = {"HOME": str(layout.IN_SCRATCH / "home"), "USER": "stage", "LOGNAME": "stage", "PYTHONUNBUFFERED": "1"}
+    values |= {index.FILES[key]: str(layout.IN_INDEX / key) for key in keys if key in index.FILES}
+    return [
+        *({"name": name, "value": pod.escape(value)} for name, value in values.items()),
+        *(
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+            for key in keys
+            if key not in index.FILES
+        ),
+    ]
+
+
+def order(context: RunContext, environment: Environment) -> dict[str, Any]:
+    """Give install.py's settings (see there)."""
+    stage = context.pipeline.stages[environment.stages[0]]
+    spec, policy = context.spec, context.policy
+    return {
+        "kind": "environment",
+        "commit": spec.commit,
+        "project": spec.path,
+        "folder": stage.folder,
+        "requirements_file": stage.requirements_file,
+        "requirements": list(stage.requirements),
+        "environment": environment.folder,
+        "as_of": context.pipeline.resolve_as_of,
+        "sources": {source.address: str(_source(number)) for number, source in enumerate(environment.sources)},
+        "limit": policy.install_limit,
+        "grace": policy.grace_period,
+        "log_cap": policy.log_cap,
+        "space": policy.install_space,
+        "memory": MEMORY_LEAST,
+        "secrets": [key for key in spec.index_keys if key not in index.FILES],
+        "paths": {
+            "checkout": str(layout.IN_CHECKOUT),
+            "tools": str(layout.IN_TOOLS),
+            "scratch": str(layout.IN_SCRATCH),
+            "logs": str(_inside(environment, "logs")),
+            "build": str(_inside(environment, "")),
+            "cache": str(layout.IN_BUILDS / layout.BUILD_CACHE.name),
+        },
+    }
+
+
+def _inside(environment: Environment, name: str) -> Any:
+    """Give a path of the build's own folder as its container sees it."""
+    return layout.IN_BUILDS / environment.folder / name

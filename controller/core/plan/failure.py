@@ -1,0 +1,57 @@
+"""The failure stage: runs once when a run has failed, and is told why; its own failure is told beside the first."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controller.core.manifests import RunContext
+from controller.core.model import Cause, Failure, Record, StageRecord
+from controller.core.plan.build import look_at_builds
+from controller.core.plan.decision import Action, Observed
+from controller.core.plan.stage import look, stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """A failed run as it is now. `cause` is there when nothing is left to be done before it ends."""
+
+    record: Record
+    cause: Cause | None = None
+    actions: tuple[Action, ...] = ()
+    objects: tuple[str, ...] = ()  # of the failure stage and its environment: what must not be stopped
+    due: datetime | None = None
+
+
+def handle(context: RunContext, record: Record, seen: Observed, now: datetime) -> Handled:
+    """Give how the failure stage of a failed run stands. The run's other stages are over."""
+    failure, name = record.failure, context.pipeline.run_on_failure
+    if failure is None:
+        raise ValueError("the run has not failed")
+    cause = Cause(failure.reason, failure.message)
+    used = context.environment_of(name) if name else None
+    if not name or (used and record.stages[used.name].state == "Failed"):
+        return Handled(record, _beside(cause, "its environment was not built") if name else cause)
+    own = {name, *([used.name] if used else [])}
+    record = replace(
+        record, stages={key: stage if key in own else stopped(stage) for key, stage in record.stages.items()}
+    )
+    return _run(context, record, failure, seen, now)
+
+
+def _run(context: RunContext, record: Record, failure: Failure, seen: Observed, now: datetime) -> Handled:
+    name, cause = context.pipeline.run_on_failure, Cause(failure.reason, failure.message)
+    builds = look_at_builds(context, record, seen, now)
+    if name in builds.held:
+        return Handled(builds.record, None, builds.actions, due=builds.due)
+    context = replace(context, failure=failure)
+    before = record.stages.get(name) or StageRecord()
+    view = look(context, context.pipeline.stages[name], replace(before, state="Running"), seen, now)
+    record = replace(builds.record, stages={**builds.record.stages, name: view.record})
+    if view.record.state == "Failed":
+        return Handled(record, _beside(cause, view.record.message))
+    if view.record.state == "Done":
+        return Handled(record, cause)
+    return Handled(record, None, view.actions, view.record.objects, view.due)
+
+
+def _beside(cause: Cause, message: str) -> Cause:
+    return replace(cause, message=f"{cause.message} (and the failure stage failed: {message})")

@@ -1,0 +1,62 @@
+"""What run.json says of a run that has ended: all that it ran with, and how it went. No secret's value is in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from controller.core.model import Attempt, Record, RunSpec
+
+
+def run_file(
+    request: str,
+    record: Record,
+    attempts: Mapping[str, Sequence[Attempt]],
+    locks: Mapping[str, str],
+    version: str,
+) -> Mapping[str, Any]:
+    """Give the content. `attempts` by stage, `locks` by environment folder, `version` of the controller."""
+    spec = record.spec
+    return {
+        "request": request,
+        "run": record.run,
+        "outcome": record.history[0].outcome if record.history else "",
+        "reason": record.reason,
+        "message": record.message,
+        "ref": record.ref,
+        "started": record.started,
+        "finished": record.finished,
+        "controller": version,
+        **(_spec(spec, locks) if spec else {}),
+        "image_digests": {name: stage.image for name, stage in record.stages.items() if stage.image},
+        "stages": {
+            name: {**_plain(asdict(stage)), "attempts": [_plain(asdict(item)) for item in attempts.get(name, ())]}
+            for name, stage in record.stages.items()
+        },
+    }
+
+
+def _spec(spec: RunSpec, locks: Mapping[str, str]) -> Mapping[str, Any]:
+    plain = asdict(spec)
+    for key in ("index_keys", "env", "secrets", "environments"):
+        plain.pop(key)
+    return {
+        **plain,
+        "env": dict(spec.env),
+        "secrets": [{"name": name, "resource_version": version} for name, version in spec.secrets],
+        "environments": [
+            {**asdict(item), "packages": packages(locks.get(item.folder, ""))} for item in spec.environments
+        ],
+    }
+
+
+def _plain(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: item for key, item in value.items() if item not in ("", None, ())}
+
+
+def packages(lock: str) -> Mapping[str, str]:
+    """Give the version of each package by its name; of one from an address or a file, that."""
+    found = {}
+    for line in filter(None, (line.strip() for line in lock.splitlines())):
+        name, separator, version = line.partition("==") if "==" in line else line.partition(" @ ")
+        found[name.strip()] = version.strip() if separator else ""
+    return found

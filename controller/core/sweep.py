@@ -1,0 +1,225 @@
+"""What of the shared volume may go: what nothing living, kept or serving needs, and nobody has used for a while.
+
+A need is a path: it covers itself, what is below it and what it is in. What goes is older than its grace when it is
+looked at first, and still when it is taken: docs/adr/0012 has the argument. Refuses to guess: a request whose record
+can't be read needs all that it has.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal, TypeAlias
+
+from controller.core import layout, manifests, names, plan
+from controller.core import record as records
+from controller.core import request as requests
+from controller.core.errors import Invalid
+from controller.core.facts.workloads import owner_uid
+from controller.core.model import Object, Record
+
+MINUTE = 60.0
+INTERVAL = 15 * MINUTE  # between sweeps: with the grace of what was used, well within the hour
+FIRST = 5 * MINUTE  # from the start to the first: a predecessor's last pass has ended by then
+PRESSED = 5 * MINUTE  # between sweeps while the volume is nearly full
+URGED = MINUTE  # from one sweep to the next where a pass has met a full volume
+NEARLY_FULL = 0.05  # of the volume is free
+
+KINDS = ("ConfigMap", "Deployment", "Job", "Pod")  # that need something: each hands its need on to later ones only
+
+Kind: TypeAlias = Literal["kept", "built", "cache", "left"]
+"""kept: published or written for good; built: a build's own folder; cache: uv's; left: half of something, of a process
+that was killed, which nothing can need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something on the volume that can be swept, and when it was last used (POSIX seconds)."""
+
+    path: PurePosixPath
+    kind: Kind
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Graces:
+    """How long, in seconds after its last use, a thing stays that nothing needs."""
+
+    kept: float
+    built: float
+    cache: float
+    left: float
+
+    def of(self, kind: Kind) -> float:
+        """Give the grace of one kind."""
+        return {"kept": self.kept, "built": self.built, "cache": self.cache, "left": self.left}[kind]
+
+
+CALM = Graces(kept=30 * MINUTE, built=30 * MINUTE, cache=24 * 60 * MINUTE, left=30 * MINUTE)
+FULL = Graces(kept=30 * MINUTE, built=5 * MINUTE, cache=5 * MINUTE, left=5 * MINUTE)
+LAPTOP = Graces(kept=7 * 24 * 60 * MINUTE, built=24 * 60 * MINUTE, cache=30 * 24 * 60 * MINUTE, left=24 * 60 * MINUTE)
+
+
+def due(since: float, *, urged: bool, free: float) -> Graces | None:
+    """Give the graces of the sweep that is due `since` seconds after the last one; None where none is.
+
+    `urged`: a pass has met a full volume; `free`: the share of the volume that is.
+    """
+    pressed = free < NEARLY_FULL
+    if (urged and since >= URGED) or (pressed and since >= PRESSED):
+        return FULL
+    return (FULL if pressed else CALM) if since >= INTERVAL else None
+
+
+def is_old(found: Found, graces: Graces, now: float) -> bool:
+    """Whether the grace is over at the time `now`."""
+    return now - found.used > graces.of(found.kind)
+
+
+class Needed:
+    """What is needed, as a set of paths."""
+
+    def __init__(self, paths: Iterable[PurePosixPath]) -> None:
+        """Take the paths."""
+        self._paths = frozenset(paths)
+        self._above = frozenset(above for path in self._paths for above in path.parents)
+
+    def covers(self, path: PurePosixPath) -> bool:
+        """Whether the path, something in it or something around it is needed."""
+        return path in self._paths or path in self._above or not self._paths.isdisjoint(path.parents)
+
+
+# --- what a run has noted ---------------------------------------------------------------------------
+
+
+def uses_text(paths: Iterable[PurePosixPath]) -> str:
+    """Give the text of a run's uses.json."""
+    return json.dumps({"paths": sorted({str(path) for path in paths})}, indent=1) + "\n"
+
+
+def uses_of(text: str) -> frozenset[PurePosixPath]:
+    """Give the paths that a uses.json names. Raises ValueError where it is not what `uses_text` gives."""
+    loaded = json.loads(text)
+    paths = loaded.get("paths") if isinstance(loaded, dict) else None
+    if not isinstance(paths, list) or not all(isinstance(path, str) and path for path in paths):
+        raise ValueError("no list of paths")
+    return frozenset(map(PurePosixPath, paths))
+
+
+# --- what the objects of a namespace say --------------------------------------------------------------
+
+
+def references(objects: Iterable[Object]) -> frozenset[PurePosixPath]:
+    """Give what requests, records, releases, Deployments, Jobs and Pods need: all of a namespace, as they are now."""
+    listed = list(objects)
+    config_maps = [item for item in listed if item["kind"] == "ConfigMap"]
+    return frozenset({
+        *(path for item in listed for path in mounted(item)),
+        *(path for path in _asked(config_maps)),
+    })  # fmt: skip
+
+
+def mounted(item: Object) -> frozenset[PurePosixPath]:
+    """Give the paths that an object's pods mount, now or when they are made; nothing for one that has ended."""
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    match item["kind"]:
+        case "Pod" if status.get("phase") not in ("Succeeded", "Failed"):
+            return frozenset(_mounts(spec, environment_of(item)))
+        case "Job" if not _has_ended(status):
+            return frozenset(_mounts(spec["template"]["spec"], environment_of(item)))
+        case "Deployment":
+            return frozenset(_mounts(spec["template"]["spec"], ""))
+        case "ConfigMap" if _role(item) == names.ROLE_RELEASE:
+            return frozenset(path for released in _released(item) for path in mounted(released))
+        case _:
+            return frozenset()
+
+
+def environment_of(item: Object) -> str:
+    """Give the folder of the environment that an object builds, "" where it builds none."""
+    return str((item["metadata"].get("labels") or {}).get(names.ENVIRONMENT, ""))
+
+
+def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:
+    """Give the parts of volumes that a pod mounts. A build mounts all builds: it needs its own folder and the cache."""
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        for mount in container.get("volumeMounts") or ():
+            path = PurePosixPath(mount.get("subPath") or "")
+            if path == layout.BUILDS and build:
+                yield from (layout.build(build), layout.BUILD_CACHE)
+            elif path.parts:
+                yield path
+
+
+def _has_ended(status: Object) -> bool:
+    conditions = status.get("conditions") or ()
+    return any(item["type"] in ("Complete", "Failed") and item["status"] == "True" for item in conditions)
+
+
+def _released(release: Object) -> Iterable[Object]:
+    """Give the objects of a release. One that was written over can't be applied again, so nothing of it is needed."""
+    try:
+        return manifests.release_objects(release)
+    except Invalid:
+        return ()
+
+
+def _role(item: Object) -> str:
+    return str((item["metadata"].get("labels") or {}).get(names.ROLE, ""))
+
+
+def _asked(config_maps: Iterable[Object]) -> Iterator[PurePosixPath]:
+    """Give what requests and their records need."""
+    items = list(config_maps)
+    asking = {item["metadata"]["uid"]: item for item in items if _role(item) == names.ROLE_REQUEST}
+    told = {owner_uid(item): item for item in items if _role(item) == names.ROLE_STATUS}
+    for uid, item in asking.items():
+        yield from _of_request(item, told.get(uid))
+    for item in items:  # its request may have lost its label, and lives
+        if _role(item) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in asking:
+            yield layout.request((item["metadata"].get("labels") or {}).get(names.REQUEST, ""), uid)
+            yield from _of_run(records.from_data(item.get("data") or {}, uid))
+
+
+def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:
+    """Give what a request needs: of its own folder what its record keeps, or all where nobody says what that is."""
+    name, uid = item["metadata"]["name"], item["metadata"]["uid"]
+    record = records.from_data(status.get("data") or {}, uid) if status else None
+    yield from _of_run(record)
+    try:
+        request = requests.parse(item)
+    except Invalid:
+        yield layout.request(name, uid)
+        return
+    yield layout.mirror(request.repository)
+    if record is None:
+        yield layout.request(name, uid)
+        return
+    yield from (layout.cache(name, uid), layout.record(name, uid))
+    runs = plan.kept_runs(record, request.keep_runs, plan.Observed())  # what serves is mounted, and so needed anyway
+    base = {record.spec.base} if record.active and record.spec else set()
+    yield from (layout.run(name, uid, run) for run in runs | base)
+
+
+def _of_run(record: Record | None) -> Iterator[PurePosixPath]:
+    """Give what the run of a record needs while it is under way, and where its code is from."""
+    if record is None or record.spec is None:
+        return
+    spec = record.spec
+    yield layout.mirror(spec.repository)
+    if not record.active:
+        return
+    yield layout.checkout(spec.repository, spec.commit)
+    for item in spec.environments:
+        yield from (layout.environment(item.folder), layout.build(item.folder))
+        for source in item.sources:
+            yield from (layout.mirror(source.repository), layout.checkout(source.repository, source.commit))
+
+
+def without(
+    uses: Mapping[PurePosixPath, frozenset[PurePosixPath]], gone: Iterable[PurePosixPath]
+) -> set[PurePosixPath]:
+    """Give what the runs use that are not among the folders that are gone, from what each run (by its folder) uses."""
+    lost = frozenset(gone)
+    left = (paths for run, paths in uses.items() if run not in lost and lost.isdisjoint(run.parents))
+    return {path for paths in left for path in paths}

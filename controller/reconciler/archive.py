@@ -1,0 +1,85 @@
+"""What a run leaves on the volume beside its logs and artifacts: what it uses, what it ran with, what it installed."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from controller.core import layout, runfile
+from controller.core.model import Attempt, Record, Request, RunSpec
+from controller.reconciler.ports import Volume
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Keeps it. `version` is the controller's."""
+
+    volume: Volume
+    version: str
+
+    def begin(self, request: Request, record: Record) -> None:
+        """Note what a new run uses, so that no sweep takes it, and give it the artifacts that it goes on from.
+
+        Done before the run is recorded: a run that never was is swept. Raises Transient.
+        """
+        if record.spec is None:
+            return
+        self.volume.note_uses(layout.uses(request.name, request.uid, record.run), _uses(record.spec))
+        if record.spec.base:
+            base = layout.artifacts(request.name, request.uid, record.spec.base)
+            self.volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
+
+    def end(self, request: Request, record: Record) -> None:
+        """Write run.json, and a copy of each environment's lock. Raises Transient."""
+        environments = record.spec.environments if record.spec else ()
+        locks = {item.folder: self.volume.packages(item.folder) for item in environments}
+        for folder, text in locks.items():
+            if text:
+                self.volume.keep_text(layout.lock(request.name, request.uid, record.run, folder), text)
+        content = runfile.run_file(request.name, record, self._attempts(request, record), locks, self.version)
+        self.volume.keep_run(layout.run_record(request.name, request.uid, record.run), content)
+
+    def _attempts(self, request: Request, record: Record) -> dict[str, Sequence[Attempt]]:
+        builds = {item.name: item.folder for item in record.spec.environments} if record.spec else {}
+        folders = {
+            name: layout.build_logs(builds[name])
+            if name in builds
+            else layout.logs(request.name, request.uid, record.run, name)
+            for name, stage in record.stages.items()
+            if stage.state != "Reused"
+        }
+        return {name: self.volume.attempts(folder) for name, folder in folders.items()}
+
+    def recall_lock(self, request: Request, folder: str) -> None:
+        """Have an environment that was swept built as it was: with the versions that a kept run remembers."""
+        if self.volume.has_environment(folder) or self.volume.recall_text(layout.build_lock(folder)):
+            return
+        for run in self.volume.runs(request.name, request.uid):
+            if text := self.volume.recall_text(layout.lock(request.name, request.uid, run, folder)):
+                self.volume.keep_text(layout.build_lock(folder), text)
+                return
+
+    def retire(self, request: Request, record: Record) -> None:
+        """Have environments whose Python is not the image's any more built anew: stages of earlier runs met it."""
+        for run in {record.run, record.release_run} - {0}:
+            for stage in record.stages:
+                told = self.volume.recall_text(layout.outdated(request.name, request.uid, run, stage))
+                if folder := _folder(told):
+                    self.volume.retire_environment(folder)
+
+
+def _folder(told: str) -> str:
+    """Give the environment that a launcher found out of date; a stage can write there too, so only a name counts."""
+    try:
+        folder = json.loads(told)["environment"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return folder if isinstance(folder, str) and layout.is_environment(folder) else ""
+
+
+def _uses(spec: RunSpec) -> Iterator[PurePosixPath]:
+    yield from (layout.checkout(spec.repository, spec.commit), layout.mirror(spec.repository))
+    for item in spec.environments:
+        yield from (layout.environment(item.folder), layout.build(item.folder))
+        for source in item.sources:
+            yield from (layout.checkout(source.repository, source.commit), layout.mirror(source.repository))

@@ -1,0 +1,112 @@
+"""Which environments a run needs: texts to keys, Git requirements to commits, keys to folders. Once, at its start."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from controller.core import credentials, errors, requirements
+from controller.core.index import Index
+from controller.core.model import Environment, GitCredentials, GitSource, Pipeline, ProjectTree, Request, Stage
+from controller.core.requirements import Missing, Wanted
+from controller.reconciler.observe import builds
+from controller.reconciler.ports import Cluster, Source, Volume
+
+MAX_ROUNDS = 20  # of files that name files
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project at a commit, and what opens its repository."""
+
+    request: Request
+    commit: str
+    tree: ProjectTree
+    pipeline: Pipeline
+    credentials: GitCredentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Builders:
+    """What is asked while environments are decided."""
+
+    cluster: Cluster
+    source: Source
+    volume: Volume
+
+    def decide(self, project: Project, stages: Sequence[str], base: str, index: Index) -> tuple[Environment, ...]:
+        """Give the environments of these stages, each once. `base` is the image, and what else decides on the Python.
+
+        Raises Invalid with the problems of all requirements, NotYet, Transient.
+        """
+        found: dict[str, list[str]] = {}
+        sources: dict[str, tuple[GitSource, ...]] = {}
+        for stage, wanted in self._wanted(project, stages).items():
+            resolved = tuple(self._source(project, address) for address in wanted.addresses)
+            key = requirements.key(
+                wanted,
+                image=base,
+                paths=self._fingerprint(project, wanted),
+                commits={item.address: item.commit for item in resolved},
+                index=index.digest,
+                as_of=project.pipeline.resolve_as_of,
+            )
+            found.setdefault(key, []).append(stage)
+            sources[key] = resolved
+        folders = {self.volume.environment(key): key for key in found}
+        seen = zip(folders.items(), _names(project.pipeline), strict=False)
+        decided = [Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen]
+        return tuple(self.after(item) for item in decided)
+
+    def after(self, item: Environment) -> Environment:
+        """Give the environment for a new run: an older build that failed counts no more."""
+        job = builds(self.cluster, self.volume, [item])[item.folder].job
+        stale = job.uid if job and job.state == "Failed" else ""
+        return Environment(item.name, item.folder, item.stages, item.sources, stale)
+
+    def _wanted(self, project: Project, stages: Sequence[str]) -> Mapping[str, Wanted]:
+        """Give what each stage wants that wants packages."""
+        problems: list[str] = []
+        found: dict[str, Wanted] = {}
+        for name in stages:
+            try:
+                wanted = self._of_stage(project, project.pipeline.stages[name])
+            except errors.Invalid as invalid:
+                problems += [line for line in invalid.problems if line not in problems]
+            else:
+                found |= {name: wanted} if wanted else {}
+        if problems:
+            raise errors.Invalid("InvalidProject", problems)
+        return found
+
+    def _of_stage(self, project: Project, stage: Stage) -> Wanted | None:
+        texts = dict(project.tree.texts)
+        for _ in range(MAX_ROUNDS):
+            wanted = requirements.wanted(stage, project.tree.files, texts)
+            if not isinstance(wanted, Missing):
+                return wanted
+            request = project.request
+            texts |= self.source.texts(request.repository, project.commit, request.path, wanted.files)
+        raise errors.Invalid("InvalidProject", [f"{stage.requirements_file}: names files that name files without end"])
+
+    def _source(self, project: Project, address: str) -> GitSource:
+        """Give a Git requirement's commit, published: stage images have no git."""
+        repository, ref = requirements.git_address(address)
+        opened = credentials.fitting(project.credentials, project.request.repository, repository)
+        commit = self.source.resolve(repository, ref, opened)
+        self.source.publish(repository, commit, opened)
+        return GitSource(address, repository, commit)
+
+    def _fingerprint(self, project: Project, wanted: Wanted) -> str:
+        request = project.request
+        if not wanted.paths:
+            return ""
+        return self.source.fingerprint(request.repository, project.commit, request.path, wanted.paths)
+
+
+def _names(pipeline: Pipeline) -> Iterator[str]:
+    """Give names for environments that no stage of the project has: environment, environment-2, ..."""
+    number = 0
+    while True:
+        number += 1
+        name = "environment" if number == 1 else f"environment-{number}"
+        if name not in pipeline.stages:
+            yield name

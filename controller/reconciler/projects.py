@@ -1,0 +1,105 @@
+"""What a run runs: a project at a commit, with the credentials, packages and Secrets that it needs."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+from controller.core import credentials, index, project, secrets
+from controller.core.model import Environment, GitCredentials, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
+from controller.core.plan import Observed
+from controller.reconciler import repeat
+from controller.reconciler.archive import Archive
+from controller.reconciler.environments import Builders, Project
+from controller.reconciler.observe import builds
+from controller.reconciler.ports import Cluster, Source, Volume
+
+REMEMBERED_PROJECTS = 256
+
+
+class Projects:
+    """Finds projects and decides what a run of one is made of; remembers those that were read."""
+
+    def __init__(self, cluster: Cluster, source: Source, volume: Volume, policy: Policy) -> None:
+        """Take what it stands on."""
+        self._cluster, self._source, self._volume, self._policy = cluster, source, volume, policy
+        self._archive = Archive(volume, policy.version)
+        self._builders = Builders(cluster, source, volume)
+        self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_anew)
+
+    def resolve(self, request: Request) -> str:
+        """Give the commit that the request's `ref` is now. Raises Invalid, NotYet, Transient."""
+        return self._source.resolve(request.repository, request.ref, self._credentials(request))
+
+    def at(self, request: Request, commit: str) -> tuple[RunSpec, Pipeline]:
+        """Give what a run of this commit is made of. Raises Invalid with all problems, NotYet, Transient."""
+        opened = self._credentials(request)
+        self._source.publish(request.repository, commit, opened)
+        tree, pipeline = self._read(request.repository, commit, request.path)
+        return self._spec(Project(request, commit, tree, pipeline, opened)), pipeline
+
+    def again(self, request: Request, record: Record, seen: Observed) -> RunSpec:
+        """Give what the run that `request` wants repeated was made of; its environments may be gone by now.
+
+        Raises Invalid("RunNotKept"), Transient.
+        """
+        spec = repeat.recall(self._volume, request, record, seen)
+        for item in spec.environments:
+            self._archive.recall_lock(request, item.folder)
+        return replace(spec, environments=tuple(map(self._builders.after, spec.environments)))
+
+    def pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
+        """Give the pipeline of an active run; its checkout is made again where it is lost. Raises as `at`."""
+        if not self._source.published(spec.repository, spec.commit):
+            self._source.publish(spec.repository, spec.commit, self._credentials(request))
+        return self._read(spec.repository, spec.commit, spec.path)[1]
+
+    def standing(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
+        """Give what is seen with what a run needs before its first step: its builds, and the Secrets of its stages."""
+        if record.step or record.spec is None:
+            return seen
+        waiting = {name for name, stage in record.stages.items() if stage.state == "Waiting"}
+        wanted = secrets.wanted(pipeline, pipeline.stages.keys() & {*waiting, pipeline.run_on_failure})
+        there = {name: self._cluster.get("Secret", name) for name in wanted}
+        return replace(
+            seen,
+            builds=builds(self._cluster, self._volume, record.spec.environments),
+            missing=secrets.missing(wanted, there, self._policy.namespace),
+            secrets=secrets.versions(there),
+        )
+
+    def _credentials(self, request: Request) -> GitCredentials | None:
+        """Read what opens the request's repository, anew each time: a Secret may be another by now. Raises Invalid."""
+        if not request.git_secret:
+            return None
+        secret = self._cluster.get("Secret", request.git_secret)
+        return credentials.git_credentials(secret, request.git_secret, request.repository)
+
+    def _spec(self, found: Project) -> RunSpec:
+        request, name = found.request, found.request.index_secret
+        settings = index.settings(self._cluster.get("Secret", name), name) if name else index.Index()
+        image = request.image or self._policy.image
+        return RunSpec(
+            repository=request.repository,
+            commit=found.commit,
+            path=request.path,
+            tree=found.tree.digest,
+            image=image,
+            project_name=request.project_name,
+            env=request.env,
+            deadline=request.deadline,
+            environments=self._environments(
+                found, f"{found.pipeline.image or image}\n{self._policy.platform}", settings
+            ),
+            index_secret=name,
+            index_keys=settings.keys,
+            parameters=request.parameters,
+        )
+
+    def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
+        environments = self._builders.decide(found, tuple(found.pipeline.stages), base, settings)
+        for item in environments:
+            self._archive.recall_lock(found.request, item.folder)
+        return environments
+
+    def _read_anew(self, repository: str, commit: str, path: str) -> tuple[ProjectTree, Pipeline]:
+        tree = self._source.read(repository, commit, path)
+        return tree, project.load(tree)

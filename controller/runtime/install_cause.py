@@ -1,0 +1,224 @@
+"""Why uv failed, in one line: the requirement's place, the cause, the remedy; and whether another attempt may help.
+
+Written against what uv 0.9 to 0.13 says. What is not known here is told in uv's own words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from controller.runtime.install_image import canonical
+    from controller.runtime.install_requirements import Prepared, Text
+    from controller.runtime.install_uv import Done, without_credentials
+    from controller.runtime.stage_order import HOPELESS, Refused
+else:  # published side by side
+    from install_image import canonical
+    from install_uv import without_credentials
+    from stage_order import HOPELESS, Refused
+
+MAY_PASS = 1  # exit code
+LIMIT = 600  # characters
+_PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+_WHEEL = "pin a version that has a wheel"
+_FAILED = re.compile(r"Failed to (?:build|download and build) `([^`]+)`")
+_ADDRESS = re.compile(r"(?:Failed to fetch: |for url \(|\bAn index(?: URL)? \()`?(\w+://[^\s)`]+)")
+_COMPILER = re.compile(
+    r"(?:command '(?:[^']*/)?(?P<a>[\w.+-]+)' failed: No such file"
+    r"|unable to execute '?(?P<b>[\w.+-]+)'?: No such file"
+    r"|error: (?P<c>[\w.+-]+): (?:command )?not found"
+    r"|\[Errno 2\] No such file or directory: '(?P<d>gcc|g\+\+|cc|c\+\+|gfortran|make|cmake|cargo|rustc|swig)'"
+    r"|(?P<e>pg_config|mysql_config|pkg-config) (?:executable )?(?:is required|not found)"
+    r"|Unknown compiler\(s\): \[\[?'(?P<f>[\w.+-]+)'"
+    r"|(?P<g>CMAKE_C\w*_COMPILER) not set"
+    r"|can't find (?P<h>Rust) compiler"
+    r"|(?P<i>Cargo), the Rust package manager, is not installed"
+    r"|Could not find (?P<j>cmake) executable)"
+)
+
+
+class Finding(NamedTuple):
+    """A cause that was recognised: reason, exit code, words."""
+
+    reason: str
+    code: int
+    text: str
+
+
+def explain(done: Done, name: str, prepared: Prepared, as_of: str) -> Refused:
+    """Give the failure of a call of uv; `name` is what a user knows the requirements by."""
+    output, texts = _in_users_words(done.output, prepared), prepared.texts
+    found = next(filter(None, (look(output) for look in _KNOWN)), None)
+    if done.code < 0 and not found:
+        found = Finding("InstallFailed", HOPELESS, f"the installation was killed by signal {-done.code}")
+    finding = found or Finding("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), as_of))
+    place = _place(finding.text, output, texts) or name
+    return Refused(finding.reason, f"{place}: {finding.text}"[:LIMIT], finding.code)
+
+
+def _in_users_words(output: str, prepared: Prepared) -> str:
+    """Give the output with the user's own names of folders and addresses, without credentials."""
+    for folder in sorted(prepared.places, key=len, reverse=True):
+        for written in (f"file://{folder}", folder):
+            output = output.replace(written, prepared.places[folder])
+    return without_credentials(output)
+
+
+# --- what is recognised ---------------------------------------------------------------------------
+
+
+def _no_room(output: str) -> Finding | None:
+    if not re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", output):
+        return None
+    return Finding("VolumeFull", MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
+
+
+def _no_memory(output: str) -> Finding | None:
+    if not re.search(
+        r"^\s*(MemoryError\b|.*Cannot allocate memory|.*fatal error: Killed signal)", output, re.MULTILINE
+    ):
+        return None
+    return Finding(
+        "OutOfMemory", HOPELESS, "the installation needs more memory than it may use: give environment builds more"
+    )
+
+
+def _certificate(output: str) -> Finding | None:
+    if not re.search(r"invalid peer certificate|certificate verify failed|UnknownIssuer|self.signed cert", output):
+        return None
+    why = re.search(r"invalid peer certificate: (\S+)", output)
+    return _settled(
+        f"the certificate of {_address(output)} is not trusted{f' ({why[1]})' if why else ''}: "
+        "put its authority into `ca.crt` of the request's `index-secret`"
+    )
+
+
+def _refused(output: str) -> Finding | None:
+    found = re.search(r"\b(401 Unauthorized|403 Forbidden|407 Proxy Authentication Required)", output)
+    if not found:
+        return None
+    remedy = "check the credentials in the request's `index-secret`"
+    return _settled(f"{_address(output)} answers {found[1]}: {remedy}")
+
+
+def _unreachable(output: str) -> Finding | None:
+    found = re.search(r"HTTP status (?:server|client) error \((5\d\d|408|429)( [^)]*)?\)", output)
+    if found:
+        return Finding("InstallFailed", MAY_PASS, f"{_address(output)} answers {found[1]}{found[2] or ''}")
+    if not re.search(r"error sending request|dns error|tcp connect error|operation timed out|connection reset", output):
+        return None
+    causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
+    why = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
+    return Finding("InstallFailed", MAY_PASS, f"{_address(output)} can't be reached: {why}")
+
+
+def _no_git(output: str) -> Finding | None:
+    if not re.search(r"Git executable not found|git.*: No such file or directory", output):
+        return None
+    return _settled("a `git+` requirement needs git, which the image has not: use an image with git, or name a release")
+
+
+def _compiler(output: str) -> Finding | None:
+    found, package = _COMPILER.search(output), _FAILED.search(output)
+    if not found or not package:
+        return None
+    tool = next(filter(None, found.groups()))
+    return _settled(
+        f"`{package[1]}` has no wheel for {_PYTHON} here and must be compiled, and the image has no `{tool}`: "
+        f"{_WHEEL}, or use an image with a compiler"
+    )
+
+
+def _build(output: str) -> Finding | None:
+    package, call = _FAILED.search(output), output.rfind("Call to `")
+    if not package or call < 0:
+        return None
+    block = output[call:].partition("\nhint:")[0].splitlines()
+    said = [line.strip() for line in block[1:] if re.search(r"\w", line) and not re.match(r"\s*\[std\w+\]", line)]
+    why = said[-1] if said else block[0]
+    return _settled(f"`{package[1]}` has no wheel for {_PYTHON} here, and its build failed: {why}: {_WHEEL}")
+
+
+_KNOWN: Tuple[Callable[[str], "Finding | None"], ...] = (
+    _no_room,
+    _no_memory,
+    _certificate,
+    _refused,
+    _unreachable,
+    _no_git,
+    _compiler,
+    _build,
+)
+
+
+def _settled(text: str) -> Finding:
+    return Finding("InstallFailed", HOPELESS, text)
+
+
+def _address(output: str) -> str:
+    """Give the index that was asked, without the package's own part where it is the last."""
+    found = _ADDRESS.search(output)
+    return f"the package index {found[1]}" if found else "the package index"
+
+
+# --- uv's own words -------------------------------------------------------------------------------
+
+
+def cause_of(output: str, code: int) -> str:
+    """Give uv's explanation in one line: from its `error:` on, without frames and hints."""
+    lines = [re.sub(r"^[^\w`\[(]+", "", line) for line in output.splitlines()]
+    starts = [number for number, line in enumerate(lines) if line.startswith(("error:", "No solution", "Failed to"))]
+    told = lines[starts[-1] if starts else 0 :]
+    ends = [number for number, line in enumerate(told) if line.startswith("hint:")]
+    text = " ".join(" ".join(told[: ends[0] if ends else None]).split()).replace("error: ", "", 1)
+    text = re.sub(r",? we can conclude that your requirements are unsatisfiable\.?", "", text)
+    text = re.sub(r"No solution found when resolving dependencies:?( cause:)? ", "", text)
+    text = re.sub(r" cause: |: cause: ", ": ", text)
+    return text or f"uv exited with code {code}"
+
+
+def _remedied(text: str, as_of: str) -> str:
+    day = f" (packages as of {as_of})" if as_of else ""
+    if "was not found in the package registry" in text:
+        return f"{text}{day}: is the name right, and the index?"
+    if re.search(r"no wheels? with a matching|has no usable wheels|does not satisfy Python", text):
+        return f"{text}{day}: choose a version for {_PYTHON}, or an image with another Python"
+    return text + day
+
+
+def _place(cause: str, output: str, texts: Sequence[Text]) -> str:
+    """Give file and line of the requirement that is spoken of, "" if that can't be told."""
+    for text in texts:
+        direct = _direct(output, text)
+        if direct:
+            return f"{text.name}:{direct}"
+    for said in (canonical(cause), canonical(output)):
+        for text in texts:
+            number = _named(said, text.lines)
+            if number:
+                return f"{text.name}:{number}"
+    return ""
+
+
+def _direct(output: str, text: Text) -> int:
+    """Give the line of a position in the file that uv names."""
+    name = re.escape(os.path.basename(text.path) or "requirements.txt")
+    position = re.search(rf"[`/]{name}` at position (\d+)", output)
+    if position:
+        return "\n".join(text.lines).encode()[: int(position[1])].count(b"\n") + 1
+    direct = re.search(rf"[`/]{name}`?:(\d+):\d+", output)
+    return int(direct[1]) if direct else 0
+
+
+def _named(said: str, lines: List[str]) -> int:
+    for number, line in enumerate(lines, 1):
+        words = line.split("#")[0].strip()
+        name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", words)
+        local = re.match(r"\S*/(\S+)", words)
+        wanted = canonical(name.group()) if name else canonical(local[1]) if local else ""
+        if wanted and re.search(rf"(?<![a-z0-9-]){re.escape(wanted)}(?![a-z0-9-])", said):
+            return number
+    return 0

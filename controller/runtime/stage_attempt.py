@@ -1,0 +1,105 @@
+"""What a stage and a build have in common: an attempt's log, the way a process is cleared up, and how the end is told.
+
+The termination message goes to the kubelet, `<attempt>.json` beside the log; neither may hold up the exit for long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Callable, Iterable
+
+if TYPE_CHECKING:
+    from controller.runtime import stage_cause, stage_log, stage_order, stage_output, stage_process, stage_redact
+else:  # published side by side: the script's folder is where Python looks first
+    import stage_cause
+    import stage_log
+    import stage_order
+    import stage_output
+    import stage_process
+    import stage_redact
+
+DRAIN = 1.0  # seconds for output that is still in the pipe
+FLUSH = 10.0  # seconds for each destination of the output at the end
+OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
+_BESIDE = ("attempt", "first_start")  # in the termination message only
+
+
+class Attempt:
+    """The log and the verdict of one attempt."""
+
+    def __init__(self, folder: str, limit: float, secrets: Iterable[str]) -> None:
+        """Take over the output; `folder` is where logs are, `secrets` are values that nothing may show."""
+        self.outcome = stage_order.Outcome()
+        self._folder, self._limit = folder, limit
+        self._redactor = stage_redact.Redactor(secrets)
+        self.output = stage_output.Output(1, self._redactor)
+        self._termination_log = os.environ.get("COACHWORK_TERMINATION_LOG", "/dev/termination-log")
+
+    def claim(self, cap: int, rotate: bool) -> int:
+        """Take the next number by creating its log. Raises OSError."""
+        number, descriptor = stage_log.claim(self._folder)
+        self.outcome.attempt = number
+        log = os.path.join(self._folder, f"{number}.log")
+        self.output.open_log(stage_log.LogFile(log, descriptor, cap, rotate))
+        return number
+
+    def go(self, work: Callable[[], None]) -> None:
+        """Do the work, and have a verdict whatever happens."""
+        try:
+            work()
+        except stage_order.Refused as error:
+            self.outcome.set(error.code, error.reason, str(error))
+        except stage_process.Stopped:
+            self.outcome.set(128 + signal.SIGTERM, "Terminated", "told to end before anything was done")
+        except Exception as error:  # noqa: BLE001 - a defect of ours must reach the status, not end in a bare traceback
+            self.outcome.set(
+                stage_order.HOPELESS, "LauncherFailed", f"defect of the launcher: {type(error).__name__}: {error}"
+            )
+
+    def clear_up(self, keeper: stage_process.Keeper, drain: stage_output.Drain, name: str) -> None:
+        """End, soon, what a process that has ended left running."""
+        complete = drain.ended(DRAIN)
+        left = keeper.sweep()
+        if left:
+            self.output.say(f"{name} had ended; {left} processes that it left running were killed")
+        if not complete and not drain.ended(DRAIN):
+            drain.abandon()
+
+    def tidy(self, message: str) -> str:
+        """Give a message as it may be shown."""
+        return stage_cause.clean(self._redactor.text(message))
+
+    def tell(self) -> None:
+        """Say the verdict, in the log, to the kubelet and beside the log; close everything."""
+        outcome = self.outcome
+        outcome.message = self.tidy(outcome.message)
+        self.output.say(f"{outcome.reason}: {outcome.message}")
+        self._write_termination_message()
+        size, digest, notes = self.output.close(FLUSH)
+        if outcome.attempt:
+            path = os.path.join(self._folder, f"{outcome.attempt}.json")
+            result = {key: value for key, value in vars(outcome).items() if key not in _BESIDE}
+            result.update(finished=stage_order.now(), bytes=size, sha256=digest, complete=not notes, notes=notes)
+            result["redacted"] = self._redactor.count
+            stage_output.within(FLUSH, lambda: stage_order.write_atomically(path, result, durable=True))
+
+    def _write_termination_message(self) -> None:
+        outcome = self.outcome
+        message = {key: getattr(outcome, key) for key in ("reason", "message", "exit_code", "attempt", "first_start")}
+        message["limit"] = self._limit
+        try:
+            with open(self._termination_log, "w", encoding="utf-8") as file:
+                file.write(json.dumps(message, ensure_ascii=False))
+        except OSError as error:
+            self.output.say(f"no termination message: {error}")
+
+
+def leave(run: Callable[[], int]) -> None:
+    """Run, and leave at once with the exit code: no thread that hangs on a volume may delay the exit."""
+    try:
+        code = run()
+    except stage_process.Stopped:  # told to end in the instant when a failure was about to be reported
+        code = 128 + signal.SIGTERM
+    os._exit(code)

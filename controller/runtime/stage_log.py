@@ -1,0 +1,99 @@
+"""The file of one attempt's output on the volume: its number, its cap, its turns, its last line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from typing import Tuple
+
+
+class LogFile:
+    """One attempt's log: at most `cap` bytes, then an announced end or (rotate) a fresh file and the old one as .1."""
+
+    def __init__(self, path: str, descriptor: int, cap: int, rotate: bool) -> None:
+        """Take the descriptor of the new, empty file at `path`."""
+        self.size = 0
+        self.capped = False
+        self._path, self._descriptor, self._cap, self._rotate = path, descriptor, cap, rotate
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Give the SHA-256 of the file as it was written so far (after rotating: of the newest file)."""
+        return self._hash.hexdigest()
+
+    def write(self, chunk: bytes) -> None:
+        """Append within the cap. Raises OSError."""
+        if self.capped:
+            return
+        if self.size + len(chunk) <= self._cap:
+            self._append(chunk)
+        elif self._rotate:
+            self._write_in_turns(chunk)
+        else:
+            self.capped = True
+            self._append(chunk[: max(0, self._cap - self.size)])
+            self._append(f"\ncoachwork: this log was capped at {self._cap} bytes; the rest was not kept\n".encode())
+
+    def sync(self) -> None:
+        """Have it on the disk, where some storage tells of its failures only now. Raises OSError."""
+        os.fsync(self._descriptor)
+
+    def end(self, complete: bool) -> None:
+        """Write the last line, about all before it, and close. Raises OSError."""
+        verdict = "complete" if complete else "not complete"
+        line = f"coachwork: end of the log: {self.size} bytes, sha256 {self.sha256}, {verdict}\n".encode()
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+        self.sync()
+        os.close(self._descriptor)
+
+    def _write_in_turns(self, chunk: bytes) -> None:
+        """Fill files up to the cap, each to the end of a line where it has one."""
+        while self.size + len(chunk) > self._cap:
+            room = max(0, self._cap - self.size)
+            cut = chunk.rfind(b"\n", 0, room) + 1 or (0 if self.size else max(1, room))
+            self._append(chunk[:cut])
+            self._append(f"coachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
+            self._turn()
+            chunk = chunk[cut:]
+        self._append(chunk)
+
+    def _append(self, chunk: bytes) -> None:
+        while chunk:
+            written = os.write(self._descriptor, chunk)
+            self._hash.update(chunk[:written])
+            self.size += written
+            chunk = chunk[written:]
+
+    def _turn(self) -> None:
+        """Begin a fresh file. The name `n.log` never disappears meanwhile: it is what marks the attempt as taken."""
+        fresh, old = f"{self._path}.new", f"{self._path}.1"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o664)
+        try:
+            if os.path.exists(old):
+                os.unlink(old)
+            os.link(self._path, old)
+        except OSError:  # no hard links on this storage
+            os.rename(self._path, old)
+        os.rename(fresh, self._path)
+        os.close(self._descriptor)
+        self._descriptor, self.size, self._hash = descriptor, 0, hashlib.sha256()
+
+
+def claim(folder: str) -> Tuple[int, int]:
+    """Create the log of the next free attempt number in `folder`; give the number and a descriptor. Raises OSError.
+
+    Exclusive creation decides between replicas that race.
+    """
+    taken = [
+        int(match.group(1)) for match in map(re.compile(r"(\d{1,9})\.(log|json)").match, os.listdir(folder)) if match
+    ]
+    number = max(taken, default=0) + 1
+    while True:
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            return number, os.open(os.path.join(folder, f"{number}.log"), flags, 0o664)
+        except FileExistsError:
+            number += 1

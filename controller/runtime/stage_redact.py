@@ -1,0 +1,110 @@
+"""Blanks the values of secrets in what is said: as they are, in base64 and URL-encoded, also across writes.
+
+A stream is held back only while its end could be the beginning of such a value, so by less than the longest form of
+one; whoever feeds it flushes when the stream pauses or ends. A value that is written in two parts with such a pause
+between them is not found, nor is one in an encoding that is not named here. Values of fewer than 4 characters stay:
+to blank them would only garble.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+from typing import Iterable, List, Set, Tuple
+
+SHORTEST = 4  # characters of a value
+MASK = b"***"
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986, 2.3
+
+
+class Redactor:
+    """Replaces every form of the values by `***`, and counts how often."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        """Take the values; also as they are without white space around them, which files leave there."""
+        wanted = {text for value in values for text in (value, value.strip()) if len(text) >= SHORTEST}
+        self.count = 0
+        self._forms = sorted({form for text in wanted for form in forms(os.fsencode(text))}, key=len, reverse=True)
+        self._held = b""
+        self._masked = 0  # bytes at the beginning of what is held that have been replaced already
+
+    def text(self, text: str) -> str:
+        """Give a whole text without the values; the stream is not touched."""
+        if not self._forms:
+            return text
+        told, _, _ = self._replace(text.encode("utf-8", "surrogateescape"), 0, None)
+        return told.decode("utf-8", "surrogateescape")
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a part of the stream; give what of it can be told now."""
+        if not self._forms:
+            return chunk
+        data = self._held + chunk
+        told, self._held, self._masked = self._replace(data, self._masked, self._begun(data))
+        return told
+
+    def flush(self) -> bytes:
+        """Give what is held back: the stream pauses or has ended."""
+        told, self._held, self._masked = self._replace(self._held, self._masked, None)
+        return told
+
+    def _begun(self, data: bytes) -> int:
+        """Give the first position from which on the data could be the beginning of a form."""
+        first = len(data)
+        for form in self._forms:
+            at = data.find(form[:1], max(0, len(data) - len(form) + 1))
+            while 0 <= at < first:
+                if form.startswith(data[at:]):
+                    first = at
+                at = data.find(form[:1], at + 1)
+        return first
+
+    def _replace(self, data: bytes, masked: int, hold: int | None) -> Tuple[bytes, bytes, int]:
+        """Give what to tell of the data before `hold`, the rest, and how much of the rest has been replaced."""
+        end = len(data) if hold is None else hold
+        told, at = [], masked
+        for start, stop in self._found(data):
+            if start < masked:  # goes on with what was replaced before
+                at = max(at, stop)
+            elif start < end:
+                told += [data[at:start], MASK]
+                at = stop
+                self.count += 1
+        told.append(data[at:end])
+        return b"".join(told), data[end:], max(0, at - end)
+
+    def _found(self, data: bytes) -> List[Tuple[int, int]]:
+        """Give where forms stand, in order; those that overlap are one."""
+        found = []
+        for form in self._forms:
+            at = data.find(form)
+            while at >= 0:
+                found.append((at, at + len(form)))
+                at = data.find(form, at + 1)
+        merged: List[Tuple[int, int]] = []
+        for start, stop in sorted(found):
+            if merged and start < merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((start, stop))
+        return merged
+
+
+def forms(value: bytes) -> Set[bytes]:
+    """Give how a value may be written: raw, URL-encoded, and in base64, alone or inside of something longer."""
+    found = {value, _percent(value, b""), _percent(value, b"/"), _percent(value, b"").replace(b"%20", b"+")}
+    found |= {_lower(form) for form in list(found)}
+    encoded = {binascii.b2a_base64(value, newline=False)}
+    for before in range(3):  # bytes in front of it, modulo three
+        text = binascii.b2a_base64(b"\0" * before + value, newline=False)
+        encoded.add(text[-(-before * 8 // 6) : (before + len(value)) * 8 // 6])
+    return found | encoded | {form.replace(b"+", b"-").replace(b"/", b"_") for form in encoded}
+
+
+def _percent(value: bytes, safe: bytes) -> bytes:
+    return b"".join(bytes([c]) if c in _UNRESERVED or c in safe else b"%%%02X" % c for c in value)
+
+
+def _lower(form: bytes) -> bytes:
+    parts = form.split(b"%")
+    return b"%".join([parts[0], *(part[:2].lower() + part[2:] for part in parts[1:])])

@@ -1,0 +1,129 @@
+"""Logs and artifacts as a user gets them: with a kubeconfig, through the API server's service proxy."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.e2e import NAMESPACE, VOLUME, Coachwork, Failed, eventually, kubectl
+from tests.support.e2e_projects import batch, project
+
+PROXY = f"/api/v1/namespaces/{NAMESPACE}/services/http:coachwork:http/proxy"
+FOLLOWERS = 10  # at once
+# Says that it runs, waits for a word from the test, and leaves a model.
+PATIENT = """
+import os, pathlib, time
+
+print("the stage runs")
+artifacts = pathlib.Path(os.environ["COACHWORK_ARTIFACTS"])
+while not (artifacts / "go").exists():
+    time.sleep(0.1)
+(artifacts / "models").mkdir()
+(artifacts / "models" / "model.txt").write_text("weights of " + "x" * 100_000)
+(artifacts / "passwd").symlink_to("/etc/passwd")
+print("the stage ends")
+"""
+
+
+def raw(path: str) -> str:
+    """Give what `kubectl get --raw` prints of one of the controller's pages."""
+    return kubectl("get", "--raw", PROXY + path)
+
+
+@contextmanager
+def following(path: str) -> Iterator["subprocess.Popen[str]"]:
+    """Follow a log as a user at a shell does; the client is killed at the end."""
+    with subprocess.Popen(["kubectl", "get", "--raw", PROXY + path], stdout=subprocess.PIPE, text=True) as client:
+        try:
+            yield client
+        finally:
+            client.kill()
+
+
+def read_until(client: "subprocess.Popen[str]", wanted: str) -> bool:
+    """Read lines until one is the wanted one; whether it came before the end."""
+    assert client.stdout
+    return any(line.strip() == wanted for line in client.stdout)
+
+
+def let_go(coachwork: Coachwork, name: str) -> None:
+    """Let the patient stage of run 1 go on."""
+    coachwork.shell("touch", f"{VOLUME}/runs/{name}-{coachwork.uid(name)}/1/artifacts/go")
+
+
+def start(coachwork: Coachwork, word: str) -> str:
+    """Start a project with a patient stage; give its name."""
+    name = coachwork.name(word)
+    coachwork.git.push(name, project(name, "wait", batch("wait", PATIENT)))
+    coachwork.request(name)
+    coachwork.running(name, "wait")
+    return name
+
+
+def test_a_log_is_followed_while_the_stage_runs_and_ends_with_it(coachwork: Coachwork) -> None:
+    name = start(coachwork, "followed")
+    with following(f"/api/logs/{name}/wait?follow=1") as client:
+        assert read_until(client, "the stage runs")
+        assert coachwork.status(name)["phase"] == "Running"
+        (run,) = json.loads(raw(f"/api/runs/{name}"))
+        assert (run["run"], run["outcome"]) == (1, "")
+        let_go(coachwork, name)
+        assert read_until(client, "the stage ends")
+        assert client.stdout
+        client.stdout.read()
+        assert client.wait(60) == 0
+    assert coachwork.ended(name)["phase"] == "Ready"
+
+
+def test_logs_and_artifacts_are_there_when_the_job_is_gone(coachwork: Coachwork) -> None:
+    name = start(coachwork, "kept")
+    let_go(coachwork, name)
+    assert coachwork.ended(name)["phase"] == "Ready"
+    kubectl("-n", NAMESPACE, "delete", "job", "-l", f"coachwork.io/request={name}", "--wait=true")
+    eventually(lambda: not coachwork.pods(name), "end of the pods")
+    (told,) = json.loads(raw(f"/api/logs/{name}"))
+    assert (told["stage"], told["attempt"], told["exit_code"], told["complete"]) == ("wait", 1, 0, True)
+    log = raw(f"/api/logs/{name}/wait")
+    assert log.splitlines().count("the stage ends") == 1
+    assert (told["bytes"], told["sha256"]) == (len(log.encode()), hashlib.sha256(log.encode()).hexdigest())
+    files = {item["path"]: item["size"] for item in json.loads(raw(f"/api/artifacts/{name}"))}
+    assert files == {"go": 0, "models/model.txt": 100_011}
+    assert raw(f"/api/artifacts/{name}/good/models/model.txt") == "weights of " + "x" * 100_000
+    assert json.loads(raw(f"/api/runs/{name}/latest"))["outcome"] == "Succeeded"
+
+
+def test_clients_that_went_away_make_room_for_others(coachwork: Coachwork) -> None:
+    name = start(coachwork, "left")
+    path = f"/api/logs/{name}/wait?follow=1"
+
+    def follows() -> bool:
+        with following(path) as client:
+            return read_until(client, "the stage runs")
+
+    for number in range(FOLLOWERS + 5):
+        eventually(follows, f"room for follower {number}", seconds=60)
+    let_go(coachwork, name)
+    assert coachwork.ended(name)["phase"] == "Ready"
+
+
+def test_what_is_not_there_says_so_in_one_line(coachwork: Coachwork) -> None:
+    name = start(coachwork, "asked")
+    let_go(coachwork, name)
+    assert coachwork.ended(name)["phase"] == "Ready"
+    for path, words in (
+        (f"/api/runs/{name}x", f"the nearest is '{name}'"),
+        (f"/api/logs/{name}/wiat", "the nearest is 'wait'"),
+        (f"/api/logs/{name}/wait?run=7", "has had no run 7 yet"),
+        (f"/api/artifacts/{name}/1/passwd", "plain files only"),
+        (f"/api/artifacts/{name}/1/..%2Frun.json", "expected a name"),
+    ):
+        assert words in refused(path)
+
+
+def refused(path: str) -> str:
+    """Give what kubectl says about a page that is refused."""
+    try:
+        return f"not refused: {raw(path)[:200]}"
+    except Failed as error:
+        return str(error)

@@ -1,0 +1,247 @@
+"""Environments: each is built once, by a Job of its own, for all stages that ask for the same packages."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from controller.core import layout, names
+from controller.core.errors import Transient
+from controller.core.model import Object, Record
+from tests.support.world import REPOSITORY, World, project
+
+FLASK = {"a": "flask==3.0.0\n", "b": "Flask == 3.0.0  # the same\n"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def begin(world: World, files: dict[str, str], **data: str) -> Record:
+    world.source.push(files)
+    world.cluster.ask("iris", repository=REPOSITORY, **data)
+    return world.settle()
+
+
+def builds(world: World) -> list[Object]:
+    return [job for job in world.jobs().values() if names.environment_of(job)]
+
+
+def states(kept: Record) -> dict[str, str]:
+    return {name: stage.state for name, stage in kept.stages.items()}
+
+
+def folder_of(world: World) -> str:
+    (job,) = builds(world)
+    return names.environment_of(job)
+
+
+def test_stages_that_ask_for_the_same_packages_share_one_build(world: World) -> None:
+    kept = begin(world, project("a,b,c", packages={**FLASK, "c": "flask==2.3.0"}))
+    assert len(builds(world)) == 2
+    assert states(kept) == {
+        "environment": "Running", "environment-2": "Running", "a": "Waiting", "b": "Waiting", "c": "Waiting",
+    }  # fmt: skip
+
+
+def test_builds_start_beside_the_first_step(world: World) -> None:
+    kept = begin(world, project("first >> a", packages=FLASK))
+    assert states(kept) == {"environment": "Running", "first": "Running", "a": "Waiting"}
+    assert set(world.jobs()) == {"iris-first-1", f"env-{folder_of(world)}"}
+
+
+def test_a_stage_starts_when_its_environment_is_published(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    world.build(builds(world)[0])
+    kept = world.settle()
+    assert states(kept) == {"environment": "Done", "a": "Running"}
+    assert set(world.jobs()) == {"iris-a-1"}  # nobody needs the build's Job any more
+    assert (world.root / layout.environment(folder) / layout.COMPLETE).exists()
+    container = world.jobs()["iris-a-1"]["spec"]["template"]["spec"]["containers"][0]
+    mounted = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert mounted["/coachwork/environment"]["subPath"] == f"environments/{folder}"
+    assert mounted["/coachwork/environment"]["readOnly"]
+
+
+def test_an_environment_that_is_there_is_taken_as_it_is(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    kept = world.settle()
+    assert states(kept) == {"environment": "Reused", "a": "Running"}
+
+
+def test_two_requests_share_one_build(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    world.cluster.ask("other", repository=REPOSITORY, project_name="other")
+    world.settle("other")
+    assert len(builds(world)) == 1
+    world.build(builds(world)[0])
+    world.settle("other")
+    world.settle()
+    assert set(world.jobs()) == {"iris-a-1", "other-a-1"}
+
+
+def test_a_build_that_fails_fails_the_run_before_any_stage_that_needs_it(world: World) -> None:
+    begin(world, project("first >> a", packages=FLASK))
+    world.cluster.end_job(builds(world)[0], 121, "a/requirements.txt:1: no version of flask is 3.0.0")
+    kept = world.settle()
+    assert kept.phase == "Failed"
+    assert kept.message == "stage environment: a/requirements.txt:1: no version of flask is 3.0.0"
+    assert states(kept) == {"environment": "Failed", "first": "Stopped", "a": "Skipped"}
+
+
+def test_a_build_that_failed_is_tried_again_by_the_next_run(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    world.cluster.end_job(builds(world)[0], 121, "no such package")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    kept = world.settle()
+    assert states(kept) == {"environment": "Running", "a": "Waiting"}
+    assert "status" not in builds(world)[0]
+    assert world.finish_all().phase == "Ready"
+
+
+def test_a_build_whose_job_is_deleted_is_begun_again(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    world.cluster.remove("Job", f"env-{folder_of(world)}")
+    world.settle()
+    assert len(builds(world)) == 1
+    assert world.finish_all().phase == "Ready"
+
+
+def test_a_build_that_finds_the_volume_full_is_tried_again_when_there_is_room(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    _end_full(world, builds(world)[0])
+    with pytest.raises(Transient, match="no room"):
+        world.reconciler.reconcile("iris")
+    assert (world.record().phase, world.record().reason) == ("Running", "VolumeFull")
+    world.clock.pass_(3600)
+    for job in builds(world):
+        assert "status" in job
+
+
+def _end_full(world: World, job: Object) -> None:
+    world.cluster.end_job(job, 121, "no room")
+    pod = next(item for item in world.cluster.of_kind("Pod") if names.environment_of(item))
+    said = json.dumps({"reason": "VolumeFull", "message": "no room on the shared volume"})
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = said
+
+
+def test_a_swept_environment_is_built_as_it_was(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    world.build(builds(world)[0], "flask==3.0.0\nwerkzeug==3.0.1\n")
+    world.settle()
+    world.finish_all()
+    (world.root / layout.environment(folder)).rename(world.root / "swept")
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    world.settle()
+    assert (world.root / layout.build_lock(folder)).read_text() == "flask==3.0.0\nwerkzeug==3.0.1\n"
+
+
+def test_an_environment_of_another_python_is_built_anew_by_the_next_run(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    kept = world.finish_all()
+    told = world.root / layout.outdated("iris", kept.request_uid, 1, "a")
+    told.parent.mkdir(parents=True, exist_ok=True)
+    told.write_text(json.dumps({"environment": folder}))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    world.settle()
+    assert folder_of(world) == f"{folder}-2"
+    assert world.finish_all().phase == "Ready"
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="third")
+    assert states(world.settle())["environment"] == "Reused"
+
+
+def test_a_run_says_what_it_uses_and_what_it_ran_with(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    kept = world.finish_all()
+    uses = json.loads((world.root / layout.uses("iris", kept.request_uid, 1)).read_text())["paths"]
+    assert {f"environments/{folder}", f"builds/{folder}"} < set(uses)
+    run = json.loads((world.root / layout.run_record("iris", kept.request_uid, 1)).read_text())
+    assert run["environments"][0]["packages"] == {"flask": "3.0.0"}
+    assert run["outcome"] == "Succeeded"
+
+
+def test_all_missing_secrets_are_told_before_the_first_step(world: World) -> None:
+    files = project("first >> a,b", secrets={"a": "KEY = aws\nID = aws", "b": "TOKEN = hub"})
+    kept = begin(world, files)
+    assert kept.phase == "Running"
+    assert kept.reason == "SecretMissing"
+    assert "kubectl -n test create secret generic aws --from-literal=ID=… --from-literal=KEY=…" in kept.message
+    assert "kubectl -n test create secret generic hub --from-literal=TOKEN=…" in kept.message
+    assert not world.jobs()
+
+
+def test_a_run_goes_on_when_its_secrets_are_there(world: World) -> None:
+    begin(world, project("a", secrets={"a": "KEY = aws"}))
+    world.cluster.secret("aws", KEY="x")
+    kept = world.settle()
+    assert states(kept) == {"a": "Running"}
+    assert kept.stages["a"].message == ""
+    assert kept.spec is not None
+    assert [name for name, _ in kept.spec.secrets] == ["aws"]
+
+
+def test_a_run_whose_secrets_stay_away_fails_after_the_grace(world: World) -> None:
+    begin(world, project("a", secrets={"a": "KEY = aws"}))
+    world.clock.pass_(121)
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Failed", "SecretMissing")
+
+
+def test_the_failure_stage_runs_when_a_run_has_failed_and_is_told_why(world: World) -> None:
+    begin(world, project("a >> b", on_failure="tell"))
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "a/run.py:3: ValueError: no data")
+    kept = world.settle()
+    assert (kept.phase, states(kept)) == ("Running", {"a": "Failed", "b": "Skipped", "tell": "Running"})
+    container = world.jobs()["iris-tell-1"]["spec"]["template"]["spec"]["containers"][0]
+    told = {item["name"]: item.get("value") for item in container["env"]}
+    assert told["EXCEPTION_MESSAGE"] == "stage a: a/run.py:3: ValueError: no data"
+    assert (told["COACHWORK_FAILED_STAGE"], told["COACHWORK_FAILED_REASON"]) == ("a", "ExitCode")
+    world.cluster.end_job(world.jobs()["iris-tell-1"])
+    kept = world.settle()
+    assert (kept.phase, kept.message) == ("Failed", "stage a: a/run.py:3: ValueError: no data")
+    assert states(kept) == {"a": "Failed", "b": "Skipped", "tell": "Done"}
+
+
+def test_the_failure_of_the_failure_stage_is_told_beside_the_first(world: World) -> None:
+    begin(world, project("a", on_failure="tell"))
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-tell-1"], 1, "no mail")
+    kept = world.settle()
+    assert kept.message == "stage a: no data (and the failure stage failed: no mail)"
+
+
+def test_services_go_back_before_the_failure_stage_runs(world: World) -> None:
+    begin(world, project("web >> a", services={"web": 5000}, on_failure="tell"))
+    world.finish_all()
+    first = world.cluster.of_kind("Deployment")[0]["metadata"]["annotations"]
+    world.source.push(project("web >> a", services={"web": 5001}, on_failure="tell"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="second")
+    world.settle()
+    world.cluster.roll_out(world.cluster.of_kind("Deployment")[0])
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-2"], 1, "no data")
+    kept = world.settle()
+    assert kept.active
+    assert world.cluster.of_kind("Deployment")[0]["metadata"]["annotations"] == first
+
+
+def test_a_run_that_succeeds_has_no_failure_stage(world: World) -> None:
+    begin(world, project("a", on_failure="tell"))
+    kept = world.finish_all()
+    assert (kept.phase, states(kept)) == ("Ready", {"a": "Done"})
+
+
+def test_a_cancelled_run_has_no_failure_stage(world: World) -> None:
+    begin(world, project("a", on_failure="tell"))
+    world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
+    assert world.settle().phase == "Cancelled"
+    assert not world.jobs()

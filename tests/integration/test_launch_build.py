@@ -1,0 +1,421 @@
+"""Environments, built by the real uv from wheels and folders made here: no network."""
+
+import http.server
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.building import KEY, Builder
+from tests.support.launching import Stage, wait_for, wheel
+
+REQUIREMENTS = "train/requirements.txt"
+
+
+@pytest.fixture
+def builder(tmp_path: Path) -> Builder:
+    builder = Builder(Stage(tmp_path))
+    wheel(builder.index, "plume", "1.0", "VALUE = 42")
+    return builder
+
+
+def package(folder: Path, name: str, version: str = "1.0", value: int = 1) -> None:
+    """Make a package from source that its own folder is all it needs to be built: no setuptools to fetch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        f'[project]\nname = "{name}"\nversion = "{version}"\n'
+    )
+    (folder / "backend.py").write_text(f"""
+import zipfile
+def build_wheel(target, *args, **kwargs):
+    open("built-here", "w").close()
+    file = "{name}-{version}-py3-none-any.whl"
+    info = "{name}-{version}.dist-info"
+    with zipfile.ZipFile(target + "/" + file, "w") as archive:
+        archive.writestr("{name}.py", "VALUE = {value}")
+        archive.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        wheel = "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        archive.writestr(info + "/WHEEL", wheel)
+        archive.writestr(info + "/RECORD", "")
+    return file
+""")
+
+
+# --- a good build ---------------------------------------------------------------------------------
+
+
+def test_a_build_leaves_a_complete_environment(builder: Builder) -> None:
+    ended = builder.run("# what we need\nplume==1.0\n")
+    assert ended.code == 0, ended.text
+    assert (ended.message["reason"], ended.message["attempt"]) == ("Completed", 1)
+    assert builder.lock() == ["plume==1.0"]
+    assert (builder.environment / ".complete").read_text().strip() == KEY
+    assert builder.python("import plume; print(plume.VALUE)") == "42\n"
+    assert list(builder.environment.glob("lib/python*/site-packages/__pycache__/plume*.pyc"))
+    assert "plume==1.0" in builder.log()
+    assert builder.log().splitlines()[-1].endswith("complete")
+    assert ended.results[1]["reason"] == "Completed"
+
+
+def test_the_checkout_is_not_written_to_and_not_copied(builder: Builder) -> None:
+    builder.stage.file("data", "x")
+    before = sorted(builder.stage.checkout.rglob("*"))
+    assert builder.run("plume\n").code == 0
+    assert [path for path in sorted(builder.stage.checkout.rglob("*")) if path.name != "requirements.txt"] == before
+    assert not (builder.root / "build-scratch/install/project").exists()
+
+
+def test_what_a_killed_attempt_left_is_removed(builder: Builder) -> None:
+    site = builder.environment / "lib/python3/site-packages"
+    site.mkdir(parents=True)
+    (site / "half.py").write_text("")
+    (builder.environment / ".complete").write_text(KEY)
+    assert builder.run("plume\n").code == 0
+    assert not (site / "half.py").exists()
+
+
+def test_a_second_attempt_has_a_log_of_its_own(builder: Builder) -> None:
+    assert builder.run("nosuch\n").code == 121
+    ended = builder.run("plume\n")
+    assert ended.message["attempt"] == 2
+    assert "nosuch" in builder.log(1)
+    assert "nosuch" not in builder.log(2)
+
+
+def test_lines_of_bodywork_yaml_are_installed(builder: Builder) -> None:
+    builder.stage.file("train/more.txt", "plume\n")
+    ended = builder.run(requirements_file="", requirements=["-r more.txt"])
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["plume==1.0"]
+
+
+def test_versions_are_those_of_the_earlier_build(builder: Builder) -> None:
+    wheel(builder.index, "plume", "2.0", "")
+    (builder.build / "lock.txt").write_text("# a note\nplume==1.0\nunrelated==7\n")
+    assert builder.run("plume\n").code == 0
+    assert builder.lock() == ["plume==1.0"]
+
+
+def test_versions_that_are_gone_are_resolved_anew_and_that_is_said(builder: Builder) -> None:
+    (builder.build / "lock.txt").write_text("plume==0.9\n")
+    ended = builder.run("plume\n")
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["plume==1.0"]
+    assert "the versions of the earlier build can't be had any more" in builder.log()
+    assert "plume==0.9" in builder.log()
+
+
+# --- what requirements may say ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("line", "folder"), [("./wheels/", "train/wheels"), ("./libs/", "libs"), ("libs/", "libs")])
+def test_wheels_of_the_repository_are_found_below_stage_or_project(builder: Builder, line: str, folder: str) -> None:
+    path = wheel(builder.stage.checkout / folder, "quill", "2.0", "")
+    builder.stage.file("more.txt", f"{line}{path.name}\n")
+    ended = builder.run(f"{line}{path.name}\n-r ../more.txt\n")
+    assert ended.code == 0, ended.text
+    assert builder.lock()[0] == "quill==2.0"
+    assert builder.lock()[1].startswith("# quill is from ./")
+
+
+@pytest.mark.parametrize(
+    "line", ["-e ./lib", "-e lib", "--editable=./lib", "./lib", "mine @ file:lib", "./lib ; python_version > '3'"]
+)
+def test_packages_of_the_project_are_installed_as_plain_ones(builder: Builder, line: str) -> None:
+    package(builder.stage.checkout / "train/lib", "mine", value=7)
+    ended = builder.run(f"plume\n{line}\n")
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["mine==1.0", "plume==1.0", "# mine is from ./train/lib"]
+    shutil.rmtree(builder.root / "build-scratch")
+    assert builder.python("import mine; print(mine.VALUE)") == "7\n"
+    assert not (builder.stage.checkout / "train/lib/built-here").exists()
+
+
+@pytest.mark.parametrize("line", [".", "-e ."])
+@pytest.mark.parametrize("file", ["requirements.txt", REQUIREMENTS])
+def test_the_project_itself_is_installed_as_a_plain_package(builder: Builder, line: str, file: str) -> None:
+    package(builder.stage.checkout, "mine", value=7)
+    builder.stage.file(file, f"{line}\n")
+    ended = builder.run(requirements_file=file)
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["mine==1.0", "# mine is from ."]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "git+https://host/repo@v1#egg=mine&subdirectory=python",
+        "git+https://host/repo@v1#subdirectory=python",
+        "mine @ git+https://host/repo@v1#subdirectory=python ; python_version > '3'",
+        "-e git+https://host/repo@v1#egg=mine&subdirectory=python",
+    ],
+)
+def test_git_requirements_are_taken_from_their_folders(builder: Builder, line: str) -> None:
+    source = builder.root / "sources/0"
+    package(source / "python", "mine", value=7)
+    package(builder.root / "sources/1", "other")
+    builder.stage.file("train/nested.txt", f"{line}\n")
+    sources = {"git+https://host/repo@v1": str(source), "git+https://host/repo": str(builder.root / "sources/1")}
+    ended = builder.run("-r nested.txt\n", sources=sources)
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["mine==1.0", "# mine is from git+https://host/repo@v1/python"]
+    assert not (source / "python/built-here").exists()
+
+
+def test_hashes_are_checked(builder: Builder) -> None:
+    hashes = subprocess.run(["sha256sum", *builder.index.iterdir()], check=True, timeout=30, capture_output=True)
+    good = hashes.stdout.decode().split()[0]
+    assert builder.run(f"--require-hashes\nplume==1.0 \\\n    --hash=sha256:{good}\n").code == 0
+    ended = builder.run(f"plume==1.0 --hash=sha256:{'0' * 64}\n")
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:1: ")
+    assert "Hash mismatch for `plume==1.0`" in ended.message["message"]
+
+
+def test_constraints_and_markers_count(builder: Builder) -> None:
+    wheel(builder.index, "plume", "2.0", "")
+    builder.stage.file("train/pins.txt", "plume<2\n")
+    assert builder.run("-c pins.txt\nplume\nnosuch ; python_version < '3'\n").code == 0
+    assert builder.lock() == ["plume==1.0"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-r ../../secret.txt", "-c /etc/passwd", "-e ../../x", "../../x", "x @ file:///etc", "/etc/x.whl", "-r link"],
+)
+def test_what_is_outside_of_the_project_is_refused(builder: Builder, line: str) -> None:
+    (builder.root / "secret.txt").write_text("plume\n")
+    builder.stage.file("train/train.py", "")
+    (builder.stage.checkout / "train/link").symlink_to(builder.root / "secret.txt")
+    ended = builder.run(f"plume\n{line}\n")
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:2: ")
+    assert "outside of the project" in ended.message["message"]
+
+
+# --- what can't be built ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("# x\n\nnosuch==9\n", f"{REQUIREMENTS}:3: ", "nosuch"),
+        ("plume==3.0\n", f"{REQUIREMENTS}:1: ", "plume==3.0"),
+        ("plume==1.0\nplume==2.0\n", f"{REQUIREMENTS}:1: ", "plume==1.0 and plume==2.0"),
+        ("plume\nfoo bar baz\n", f"{REQUIREMENTS}:2: ", "Couldn't parse"),
+        ("plume\n./gone-1.0-py3-none-any.whl\n", f"{REQUIREMENTS}:2: ", "gone"),
+        ("plume\n-r gone.txt\n", f"{REQUIREMENTS}:2: ", "gone.txt can't be read: No such file"),
+        ("git+https://127.0.0.1:9/x@v1\n", REQUIREMENTS, "git"),
+    ],
+)
+def test_what_cant_be_installed_is_told_with_file_and_line(builder: Builder, text: str, place: str, words: str) -> None:
+    ended = builder.run(text)
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed"), ended.text
+    assert ended.message["message"].startswith(place)
+    assert words in ended.message["message"]
+    assert "InstallFailed" in builder.log()
+    assert not (builder.environment / ".complete").exists()
+
+
+def test_a_line_of_an_included_file_is_named_there(builder: Builder) -> None:
+    builder.stage.file("shared/base.txt", "plume\nnosuch\n")
+    ended = builder.run("-r ../shared/base.txt\n")
+    assert ended.message["message"].startswith("shared/base.txt:2: ")
+
+
+def test_a_wheel_for_another_python_comes_with_the_remedy(builder: Builder) -> None:
+    (builder.index / "quill-1.0-cp27-cp27m-manylinux1_x86_64.whl").write_bytes(
+        wheel(builder.root / "x", "quill", "1.0", "").read_bytes()
+    )
+    ended = builder.run("quill\n")
+    assert ended.code == 121
+    assert f"choose a version for Python {sys.version_info[0]}.{sys.version_info[1]}" in ended.message["message"]
+
+
+def test_a_package_that_needs_a_compiler_says_which_and_the_remedy(builder: Builder) -> None:
+    package(builder.stage.checkout / "train/lib", "mine")
+    (builder.stage.checkout / "train/lib/backend.py").write_text(
+        "import sys\ndef build_wheel(*args, **kwargs):\n"
+        "    print(\"error: command 'gcc' failed: No such file or directory\", file=sys.stderr)\n    sys.exit(1)\n"
+    )
+    ended = builder.run("mine @ ./lib\n")
+    assert ended.code == 121
+    assert "must be compiled, and the image has no `gcc`" in ended.message["message"]
+    assert "pin a version that has a wheel, or use an image with a compiler" in ended.message["message"]
+
+
+def test_a_build_that_fails_is_told_by_its_last_words(builder: Builder) -> None:
+    package(builder.stage.checkout / "train/lib", "mine")
+    (builder.stage.checkout / "train/lib/backend.py").write_text("raise RuntimeError('so not')\n")
+    ended = builder.run("plume\nmine @ ./lib\n")
+    assert ended.code == 121
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:2: `mine @ ./train/lib` has no wheel")
+    assert "RuntimeError: so not" in ended.message["message"]
+
+
+def test_a_build_over_its_time_is_ended(builder: Builder) -> None:
+    hang(builder)
+    ended = builder.run("plume\n", limit=0.5)
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
+    words = f"{REQUIREMENTS}: not installed within 0.5 s, the time limit of environment builds"
+    assert ended.message["message"] == words
+
+
+def test_a_build_that_is_told_to_end_ends_with_all_that_it_started(builder: Builder) -> None:
+    hang(builder)
+    process = builder.start("plume\n")
+    pid = int(wait_for(lambda: pid_of(builder), "uv"))
+    process.send_signal(signal.SIGTERM)
+    ended = builder.end(process)
+    assert (ended.code, ended.message["reason"]) == (143, "Terminated")
+    assert not Path(f"/proc/{pid}").exists()
+    assert ended.results[1]["reason"] == "Terminated"
+
+
+def hang(builder: Builder) -> None:
+    uv = builder.stage.tools / "uv"
+    uv.unlink()
+    uv.write_text(f"#!/bin/sh\necho $$ > {builder.root}/pid\nexec sleep 600\n")
+    uv.chmod(0o755)
+
+
+def pid_of(builder: Builder) -> str:
+    path = builder.root / "pid"
+    return path.read_text().strip() if path.exists() else ""
+
+
+def test_a_uv_that_cant_run_here_names_alpine(builder: Builder) -> None:
+    uv = builder.stage.tools / "uv"
+    uv.unlink()
+    uv.write_text("#!/no/such/loader\n")
+    uv.chmod(0o755)
+    ended = builder.run("plume\n")
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
+    assert "(Alpine)" in ended.message["message"]
+
+
+def test_too_little_room_is_told_before_anything_is_done(builder: Builder) -> None:
+    ended = builder.run("plume\n", space=1 << 60)
+    assert (ended.code, ended.message["reason"]) == (1, "VolumeFull")
+    assert f"{1 << 40} MiB must be free" in ended.message["message"]
+    assert not builder.environment.exists()
+
+
+def test_a_volume_that_gets_full_may_pass(builder: Builder) -> None:
+    uv = builder.stage.tools / "uv"
+    uv.unlink()
+    uv.write_text("#!/bin/sh\necho 'error: Failed to write: No space left on device (os error 28)'\nexit 2\n")
+    uv.chmod(0o755)
+    ended = builder.run("plume\n")
+    assert (ended.code, ended.message["reason"]) == (1, "VolumeFull")
+
+
+# --- indexes --------------------------------------------------------------------------------------
+
+
+class Index(http.server.SimpleHTTPRequestHandler):
+    """A package index that wants a password, or always answers with one code."""
+
+    def do_GET(self) -> None:
+        code = self.path.split("/")[1]
+        if code.isdigit():
+            self.send_error(int(code))
+        elif self.headers.get("Authorization") != "Basic bWU6cHctYiZkLXNlY3JldA==":
+            self.send_error(401)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(builder: Builder) -> Iterator[str]:
+    simple = builder.root / "web/simple/plume"
+    simple.mkdir(parents=True)
+    made = wheel(simple, "plume", "5.0", "VALUE = 5")
+    (simple / "index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
+    handler = lambda *args: Index(*args, directory=str(builder.root / "web"))  # noqa: E731
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_private_index_is_used_and_its_password_never_shown(builder: Builder, server: str) -> None:
+    builder.env = {"UV_DEFAULT_INDEX": f"http://me:pw-b&d-secret@{server}/simple/"}
+    ended = builder.run("plume\n", secrets=["UV_DEFAULT_INDEX"])
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["plume==5.0"]
+    assert builder.run("plume\nnosuch\n", secrets=["UV_DEFAULT_INDEX"]).code == 121
+    shown = b"".join(path.read_bytes() for path in builder.build.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert b"pw-b" not in shown + ended.output
+
+
+def test_credentials_of_a_netrc_are_used(builder: Builder, server: str) -> None:
+    netrc = builder.root / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password pw-b&d-secret\n")
+    builder.env = {"UV_DEFAULT_INDEX": f"http://{server}/simple/", "NETRC": str(netrc)}
+    ended = builder.run("plume\n")
+    assert ended.code == 0, ended.text
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        ("simple", 121, "answers 401 Unauthorized: check the credentials in the request's `index-secret`"),
+        ("403", 121, "answers 403 Forbidden: check"),
+        ("503", 1, "answers 503 Service Unavailable"),
+        ("429", 1, "answers 429 Too Many Requests"),
+    ],
+)
+def test_an_index_that_refuses_is_told(builder: Builder, server: str, path: str, code: int, words: str) -> None:
+    builder.env = {"UV_DEFAULT_INDEX": f"http://{server}/{path}", "UV_HTTP_RETRIES": "0"}
+    ended = builder.run("plume\n")
+    assert (ended.code, ended.message["reason"]) == (code, "InstallFailed"), ended.text
+    assert f"the package index http://{server}/" in ended.message["message"]
+    assert words in ended.message["message"]
+
+
+def test_an_index_that_cant_be_reached_may_pass(builder: Builder) -> None:
+    builder.env = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
+    ended = builder.run("plume\n")
+    assert (ended.code, ended.message["reason"]) == (1, "InstallFailed")
+    assert "can't be reached: Connection refused" in ended.message["message"]
+
+
+class TestImage:
+    """An image whose Python has packages of its own."""
+
+    @pytest.fixture(autouse=True)
+    def image(self, builder: Builder) -> None:
+        folder = builder.root / "image"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+        builder.stage.python = str(folder / "bin/python")
+        packages = next(folder.glob("lib/python*/site-packages"))
+        shutil.unpack_archive(builder.index / "plume-1.0-py3-none-any.whl", packages, "zip")
+        (packages / "plume.py").write_text("VALUE = 'of the image'")
+        wheel(builder.index, "quill", "1.0", "")
+
+    def test_packages_that_fit_are_not_installed_again(self, builder: Builder) -> None:
+        ended = builder.run("plume>=1\nquill\n")
+        assert "taken from the image: plume 1.0" in ended.text
+        assert builder.python("import plume; print(plume.VALUE)") == "of the image\n"
+        assert builder.lock() == ["quill==1.0"]
+
+    def test_packages_that_do_not_fit_are_installed(self, builder: Builder) -> None:
+        wheel(builder.index, "plume", "2.0", "VALUE = 'installed 2.0'")
+        assert builder.run("plume>=2\n").code == 0
+        assert builder.python("import plume; print(plume.VALUE)") == "installed 2.0\n"
+
+    def test_packages_that_nobody_requires_stay_visible(self, builder: Builder) -> None:
+        assert builder.run("quill\n").code == 0
+        assert builder.python("import plume; print(plume.VALUE)") == "of the image\n"

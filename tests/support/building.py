@@ -1,0 +1,119 @@
+"""Runs the builder of environments as a real process, on wheels made here: no network."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.launching import COMMIT, DEADLINE, Ended, Stage
+
+KEY = "key-1"
+FOLDERS = ("checkout", "tools", "scratch", "logs", "build", "cache")
+
+
+def add_uv(tools: Path) -> None:
+    """Put this project's uv among the tools."""
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    assert uv
+    (tools / "uv").symlink_to(uv)
+
+
+@dataclass
+class Builder:
+    """A build of the environment of a stage `train`, beside the stage's own folders."""
+
+    stage: Stage
+    order: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for path in (self.build, self.index, self.root / "cache"):
+            path.mkdir(parents=True, exist_ok=True)
+        add_uv(self.stage.tools)
+        self.env = {"UV_FIND_LINKS": str(self.index), "UV_OFFLINE": "1", "UV_NO_INDEX": "1"}
+        self.order = {"requirements_file": "train/requirements.txt"}
+
+    @property
+    def root(self) -> Path:
+        return self.stage.root
+
+    @property
+    def index(self) -> Path:
+        """The folder of wheels that the builder finds packages in."""
+        return self.root / "index"
+
+    @property
+    def build(self) -> Path:
+        return self.root / "builds" / KEY
+
+    @property
+    def environment(self) -> Path:
+        return self.build / "environment"
+
+    @property
+    def logs(self) -> Path:
+        return self.build / "logs"
+
+    def start(self, text: str | None = None, **order: Any) -> subprocess.Popen[bytes]:
+        """Start the builder on `train/requirements.txt` with this text."""
+        if text is not None:
+            self.stage.file("train/requirements.txt", text)
+        self.logs.mkdir(exist_ok=True)
+        scratch = self.root / "build-scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        paths = {name: str(self.root / name) for name in FOLDERS}
+        paths |= {"build": str(self.build), "logs": str(self.logs), "scratch": str(scratch)}
+        told = {"kind": "environment", "commit": COMMIT, "folder": "train", "environment": KEY, "limit": 60}
+        told |= {"paths": paths, "grace": 5} | self.order | order
+        env = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "VIRTUAL_ENV", "UV_", "PIP_"))
+        }
+        env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | self.env
+        return subprocess.Popen(
+            [self.stage.python, str(self.stage.tools / "install.py"), json.dumps(told)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def end(self, process: subprocess.Popen[bytes]) -> Ended:
+        """Wait for the builder's end."""
+        try:
+            output, _ = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+        return Ended(process.returncode, output, self.stage.message(), self.results())
+
+    def run(self, text: str | None = None, **order: Any) -> Ended:
+        """Start it and wait for its end."""
+        return self.end(self.start(text, **order))
+
+    def results(self) -> dict[int, dict[str, Any]]:
+        return {int(path.stem): json.loads(path.read_text()) for path in self.logs.glob("[0-9]*.json")}
+
+    def log(self, attempt: int = 1) -> str:
+        path = self.logs / f"{attempt}.log"
+        return path.read_text() if path.exists() else ""
+
+    def lock(self) -> list[str]:
+        return (self.environment / "lock.txt").read_text().splitlines()
+
+    def publish(self) -> Path:
+        """Move the environment as the controller does, and have the stage use it."""
+        published = self.root / "environments" / KEY
+        published.parent.mkdir(exist_ok=True)
+        self.environment.rename(published)
+        self.stage.order |= {"environment": KEY, **self.order}
+        self.stage.mounts["environment"] = str(published)
+        return published
+
+    def python(self, code: str) -> str:
+        """Run a line of Python in the environment."""
+        command = [str(self.environment / "bin/python"), "-c", code]
+        return subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout

@@ -1,0 +1,499 @@
+"""What runs left on the volume, as a reader gets it, whatever hostile stages put there."""
+
+import io
+import json
+import os
+import socket
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.adapters.archive import files
+from controller.adapters.archive.tree import DEPTH_LIMIT
+from controller.core import layout
+from controller.core.kept import Content, NoAnswer
+from controller.core.model import Environment, StageRecord
+from controller.runtime.stage_log import LogFile
+from tests.support.keptruns import DEPLOYMENT, JOB, OTHER, UID, KeptRuns
+
+RUNNING, DONE = StageRecord(state="Running", objects=JOB), StageRecord(state="Done", objects=JOB)
+UNCHANGED = StageRecord(state="Unchanged", objects=DEPLOYMENT)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> KeptRuns:
+    return KeptRuns(tmp_path)
+
+
+def text(content: Content) -> bytes:
+    """Give a content that ends by itself."""
+    with closing(content):
+        whole = b"".join(content.chunks)
+    assert content.size in (None, len(whole))
+    return whole
+
+
+def log(kept: KeptRuns, stage: str, *, run: str = "", attempt: int = 0, lines: int | None = None) -> bytes:
+    return text(kept.archive.log(kept.name, stage, run=run, attempt=attempt, lines=lines, follow=False))
+
+
+class Follower:
+    """Somebody who follows a log."""
+
+    def __init__(self, kept: KeptRuns, stage: str, *, attempt: int = 0, lines: int | None = None) -> None:
+        self.content = kept.archive.log(kept.name, stage, run="", attempt=attempt, lines=lines, follow=True)
+        self.ended = False
+
+    def news(self) -> bytes:
+        """Give what there is until nothing comes any more."""
+        found = b""
+        for chunk in self.content.chunks:
+            found += chunk
+            if not chunk:
+                return found
+        self.ended = True
+        return found
+
+
+@pytest.fixture
+def followers() -> Iterator[list[Follower]]:
+    made: list[Follower] = []
+    yield made
+    for follower in made:
+        follower.content.close()
+
+
+def refusal(ask: Callable[[], object]) -> NoAnswer:
+    with pytest.raises(NoAnswer) as caught:
+        ask()
+    return caught.value
+
+
+# --- runs ------------------------------------------------------------------------------------------
+
+
+def test_the_runs_of_a_request_come_newest_first_with_the_active_one(kept: KeptRuns) -> None:
+    for number in (9, 10):
+        kept.run(number, outcome="Succeeded")
+    kept.run(11)
+    kept.record(11, {"train": RUNNING})
+    runs = kept.archive.runs("iris")
+    assert [run["run"] for run in runs] == [11, 10, 9]
+    assert (runs[0]["outcome"], runs[0]["phase"]) == ("", "Running")
+    assert runs[0]["stages"]["train"]["state"] == "Running"  # type: ignore[index]
+
+
+def test_a_run_is_meant_by_its_number_as_the_latest_or_as_the_good_one(kept: KeptRuns) -> None:
+    kept.run(1, outcome="Succeeded")
+    kept.run(2, outcome="Succeeded")
+    kept.run(3, outcome="Failed")
+    archive = kept.archive
+    assert [archive.run("iris", which)["run"] for which in ("1", "latest", "good")] == [1, 3, 2]
+    kept.record(3, active=False, release=1)
+    assert archive.run("iris", "good")["run"] == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "kind", "line"),
+    [
+        ("2", "gone", "run 2 of iris is no longer kept (keep-runs); there are 3"),
+        ("4", "absent", "iris has had no run 4 yet; there are 3"),
+        ("good", "absent", "iris has no good run: name another one, 3"),
+        ("0", "wrong", "run: expected a number, latest or good, got '0'"),
+        ("\x1b[31m\n", "wrong", r"run: expected a number, latest or good, got '\x1b[31m\n'"),
+    ],
+)
+def test_a_run_that_is_not_there_says_why(kept: KeptRuns, run: str, kind: str, line: str) -> None:
+    kept.run(3, outcome="Failed")
+    error = refusal(lambda: kept.archive.run("iris", run))
+    assert (error.kind, str(error)) == (kind, line)
+
+
+def test_a_name_that_nobody_knows_gets_the_nearest_one(kept: KeptRuns) -> None:
+    kept.run(1)
+    assert (
+        str(refusal(lambda: kept.archive.runs("irsi")))
+        == "no request 'irsi' has left a run here; the nearest is 'iris'"
+    )
+
+
+def test_of_several_requests_of_one_name_the_living_one_is_meant_else_the_newest(
+    kept: KeptRuns, tmp_path: Path
+) -> None:
+    newer = KeptRuns(tmp_path, uid=OTHER)
+    for request, number in ((kept, 1), (newer, 2)):
+        request.run(number, outcome="Succeeded")
+        request.record(number, active=False)
+    os.utime(kept.path(layout.record("iris", UID)), (1, 1))
+    assert kept.archive.run("iris", "latest")["run"] == 2
+    kept.living = UID
+    assert kept.archive.run("iris", "latest")["run"] == 1
+    kept.living = "1b2c3d4e-0000-4000-8000-000000000003"
+    assert refusal(lambda: kept.archive.runs("iris")).kind == "absent"
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 100_000, "\0"])
+def test_a_run_record_that_was_spoilt_is_left_out(kept: KeptRuns, content: str) -> None:
+    (kept.run(1) / "run.json").write_text(content)
+    kept.run(2, outcome="Failed")
+    assert [run["run"] for run in kept.archive.runs("iris")] == [2]
+
+
+@pytest.mark.parametrize("stages", [{"train": 1}, [], {"train": {"state": ["x"]}}, None])
+@pytest.mark.parametrize("environments", [[], {}, [1], [{"name": "environment"}], None])
+def test_a_run_record_of_any_shape_spoils_no_list_of_logs(kept: KeptRuns, stages: object, environments: object) -> None:
+    kept.run(1, stages=stages, spec={"environments": environments})
+    kept.log(1, "train", 1, b"")
+    assert [item["stage"] for item in kept.archive.logs("iris")] == ["train"]
+
+
+# --- the list of logs ------------------------------------------------------------------------------
+
+
+def test_logs_are_listed_with_what_the_launcher_said_at_the_end(kept: KeptRuns) -> None:
+    first = kept.log(1, "Train_It", 1, b"12345")
+    kept.end(first, 1, bytes=5, sha256="ab", complete=False, notes=["capped"], reason="ExitCode", message="boom")
+    kept.log(1, "Train_It", 2, b"123")
+    kept.record(1, {"Train_It": RUNNING})
+    one, two = kept.archive.logs("iris")
+    told = {"ended": True, "bytes": 5, "sha256": "ab", "complete": False, "notes": ["capped"], "exit_code": 1}
+    assert {"stage": "Train_It", "attempt": 1, "reason": "ExitCode", "message": "boom", **told}.items() <= one.items()
+    assert {"attempt": 2, "ended": False, "bytes": 3, "exit_code": None}.items() <= two.items()
+
+
+def test_the_logs_of_environments_are_listed_and_read_under_their_names(kept: KeptRuns) -> None:
+    build = kept.path(layout.build_logs("key-2"))
+    build.mkdir(parents=True)
+    (build / "1.log").write_bytes(b"resolved\n")
+    kept.record(1, environments=(Environment("environment", "key-2", ("train",)),))
+    kept.run(1)
+    assert [item["stage"] for item in kept.archive.logs("iris")] == ["environment"]
+    assert log(kept, "environment") == b"resolved\n"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"exit_code": "x", "notes": {}, "bytes": []}', '{"message": "\\ud800"}']
+)
+def test_what_an_attempt_says_of_itself_is_not_believed(kept: KeptRuns, content: str) -> None:
+    path = kept.log(1, "train", 1, b"123")
+    path.with_suffix(".json").write_text(content)
+    (item,) = kept.archive.logs("iris")
+    assert (item["exit_code"], item["bytes"], item["notes"]) == (None, 3, [])
+    json.dumps(item).encode()
+
+
+# --- one log ---------------------------------------------------------------------------------------
+
+
+def test_a_log_is_that_of_the_newest_attempt_of_the_newest_run_that_has_the_stage(kept: KeptRuns) -> None:
+    kept.log(1, "train", 1, b"old")
+    kept.log(2, "train", 1, b"first")
+    kept.log(2, "train", 2, b"second")
+    kept.run(3, stages={})
+    assert log(kept, "train") == b"second"
+    assert log(kept, "train", attempt=1) == b"first"
+    assert log(kept, "train", run="1") == b"old"
+    assert "no attempt 7; there is 1, 2" in str(refusal(lambda: log(kept, "train", attempt=7)))
+
+
+def test_a_service_that_was_left_as_it_was_has_its_log_in_the_run_that_rolled_it_out(kept: KeptRuns) -> None:
+    kept.log(1, "serve", 1, b"serving")
+    kept.run(2)
+    kept.record(2, {"serve": UNCHANGED}, active=False)
+    assert log(kept, "serve") == b"serving"
+
+
+def test_a_stage_that_waits_says_so(kept: KeptRuns) -> None:
+    kept.log(1, "train", 1, b"of the run before")
+    kept.run(2)
+    kept.record(2, {"train": StageRecord(message="no node has room")})
+    error = refusal(lambda: log(kept, "train"))
+    assert error.kind == "absent"
+    assert str(error).startswith("stage 'train' has not started in run 2: it is Waiting (no node has room)")
+
+
+def test_a_stage_that_nobody_knows_gets_the_nearest_one(kept: KeptRuns) -> None:
+    kept.log(1, "train", 1, b"")
+    assert "the nearest is 'train'" in str(refusal(lambda: log(kept, "trian")))
+
+
+def test_a_log_that_was_turned_over_is_read_from_the_old_file_on(kept: KeptRuns) -> None:
+    path = kept.log(1, "serve", 1, b"c\nd\n")
+    path.with_name("1.log.1").write_bytes(b"a\nb\n")
+    assert log(kept, "serve") == b"a\nb\nc\nd\n"
+    assert [log(kept, "serve", lines=lines) for lines in (0, 1, 3)] == [b"", b"d\n", b"b\nc\nd\n"]
+
+
+LENGTHS = st.lists(st.sampled_from([0, 1, 300_000]), max_size=6)  # of lines; some are longer than a piece
+
+
+@settings(max_examples=40, deadline=None)
+@given(old=LENGTHS, new=LENGTHS, lines=st.integers(0, 8), closed=st.booleans())
+def test_the_last_lines_are_the_last_lines(
+    tmp_path_factory: pytest.TempPathFactory, old: list[int], new: list[int], lines: int, *, closed: bool
+) -> None:
+    kept = KeptRuns(tmp_path_factory.mktemp("volume"))
+    before = "".join(f"{'a' * length}\n" for length in old)
+    after = "\n".join("b" * length for length in new) + "\n" * (closed and bool(new))
+    path = kept.log(1, "serve", 1, after.encode())
+    path.with_name("1.log.1").write_text(before)
+    expected = "".join((before + after).splitlines(keepends=True)[-lines:]) if lines else ""
+    assert log(kept, "serve", lines=lines).decode() == expected
+
+
+# --- following -------------------------------------------------------------------------------------
+
+
+def test_a_follower_gets_what_is_there_then_what_comes_until_the_attempt_ends(
+    kept: KeptRuns, followers: list[Follower]
+) -> None:
+    path = kept.log(1, "train", 1, b"a\n")
+    kept.record(1, {"train": RUNNING})
+    followers.append(follower := Follower(kept, "train", attempt=1))
+    assert [follower.news(), follower.news()] == [b"a\n", b""]
+    with path.open("ab") as file:
+        file.write(b"b\n")
+    assert follower.news() == b"b\n"
+    with path.open("ab") as file:
+        file.write(b"c\n")
+    kept.end(path)
+    assert (follower.news(), follower.ended) == (b"c\n", True)
+
+
+def test_a_follower_goes_on_with_the_next_attempt_until_the_stage_is_over(
+    kept: KeptRuns, followers: list[Follower]
+) -> None:
+    kept.end(kept.log(1, "train", 1, b"failed"), 1)
+    kept.record(1, {"train": RUNNING})
+    followers.append(follower := Follower(kept, "train"))
+    assert (follower.news(), follower.ended) == (b"failed", False)
+    second = kept.log(1, "train", 2, b"well\n")
+    assert follower.news() == b"\ncoachwork: attempt 2\nwell\n"
+    kept.end(second)
+    assert (follower.news(), follower.ended) == (b"", False)
+    kept.record(1, {"train": DONE})
+    assert (follower.news(), follower.ended) == (b"", True)
+
+
+def test_a_follower_waits_for_a_stage_that_waits(kept: KeptRuns, followers: list[Follower]) -> None:
+    kept.run(1)
+    kept.record(1, {"train": StageRecord()})
+    followers.append(follower := Follower(kept, "train"))
+    assert (follower.news(), follower.ended) == (b"", False)
+    kept.log(1, "train", 1, b"begun\n")
+    assert follower.news() == b"begun\n"
+
+
+def test_a_follower_of_a_stage_that_never_starts_is_told(kept: KeptRuns, followers: list[Follower]) -> None:
+    kept.run(1)
+    kept.record(1, {"train": StageRecord()})
+    followers.append(follower := Follower(kept, "train"))
+    assert follower.news() == b""
+    kept.record(1, {"train": StageRecord(state="Skipped", message="prepare failed")}, active=False)
+    assert follower.news() == b"coachwork: the stage did not start in run 1: Skipped prepare failed\n"
+    assert follower.ended
+
+
+def test_a_log_whose_end_was_never_told_ends_some_time_after_its_run(kept: KeptRuns, followers: list[Follower]) -> None:
+    kept.log(1, "train", 1, b"killed")
+    kept.record(1, {"train": RUNNING}, active=False)
+    followers.append(follower := Follower(kept, "train"))
+    assert (follower.news(), follower.ended) == (b"killed", True)
+
+
+def test_a_service_is_followed_after_its_run_is_over(kept: KeptRuns, followers: list[Follower]) -> None:
+    path = kept.log(1, "serve", 1, b"a\n")
+    kept.record(1, {"serve": StageRecord(state="Done", objects=DEPLOYMENT)}, active=False)
+    followers.append(follower := Follower(kept, "serve"))
+    assert (follower.news(), follower.ended) == (b"a\n", False)
+    kept.end(path, 1)
+    assert (follower.news(), follower.ended) == (b"", False)
+    kept.log(1, "serve", 2, b"restarted\n")
+    assert follower.news() == b"coachwork: attempt 2\nrestarted\n"
+    kept.run(2)
+    kept.record(2, {}, active=False)
+    assert (follower.news(), follower.ended) == (b"", True)
+
+
+def test_a_log_that_is_turned_over_is_followed_without_a_gap(kept: KeptRuns, followers: list[Follower]) -> None:
+    """With the launcher's own writer, looked at between any two of its writes."""
+    path = kept.log(1, "serve", 1, b"")
+    kept.record(1, {"serve": StageRecord(state="Running", objects=DEPLOYMENT)})
+    writer = LogFile(str(path), os.open(path, os.O_WRONLY), 100, rotate=True)
+    followers.append(follower := Follower(kept, "serve"))
+    found, said = b"", b""
+    for number in range(60):
+        writer.write(line := b"line %d\n" % number)
+        said += line
+        found += follower.news()
+    writer.end(complete=True)
+    assert b"".join(line for line in found.splitlines(keepends=True) if not line.startswith(b"coachwork")) == said
+
+
+def test_a_log_that_is_turned_over_faster_than_it_is_read_says_so(kept: KeptRuns, followers: list[Follower]) -> None:
+    path = kept.log(1, "serve", 1, b"first\n")
+    kept.record(1, {"serve": StageRecord(state="Running", objects=DEPLOYMENT)})
+    followers.append(follower := Follower(kept, "serve"))
+    assert follower.news() == b"first\n"
+    with path.open("ab") as file:
+        file.write(b"rest\n")
+    for name, content in (("1.log.1", b"third\n"), ("1.log", b"fourth\n")):
+        (fresh := path.with_name("fresh")).write_bytes(content)
+        fresh.replace(path.with_name(name))
+    found = follower.news()
+    assert found.startswith(b"rest\ncoachwork: the log was turned over faster than it was read")
+    assert found.endswith(b"third\nfourth\n")
+
+
+def test_a_follower_of_a_request_that_is_deleted_comes_to_an_end(kept: KeptRuns, followers: list[Follower]) -> None:
+    kept.log(1, "train", 1, b"a\n")
+    kept.record(1, {"train": RUNNING})
+    followers.append(follower := Follower(kept, "train"))
+    assert follower.news() == b"a\n"
+    kept.path(layout.request("iris", UID)).rename(kept.root / "gone")
+    assert (follower.news(), follower.ended) == (b"", True)
+
+
+# --- artifacts -------------------------------------------------------------------------------------
+
+
+def paths(kept: KeptRuns) -> list[str]:
+    return [file.path for file in kept.archive.artifacts("iris", "1").files]
+
+
+def artifact(kept: KeptRuns, *path: str) -> bytes:
+    return text(kept.archive.artifact("iris", "1", path, tar=False))
+
+
+def test_artifacts_are_those_of_the_good_run_unless_another_is_named(kept: KeptRuns) -> None:
+    kept.artifact(1, "models/a.bin", b"1234")
+    kept.run(1, outcome="Succeeded")
+    kept.run(2, outcome="Failed")
+    listing = kept.archive.artifacts("iris")
+    (file,) = listing.files
+    assert (listing.run, listing.complete, file.path, file.size) == (1, True, "models/a.bin", 4)
+    assert file.modified.endswith("Z")
+    assert kept.archive.artifacts("iris", "2").files == ()
+    assert artifact(kept, "models", "a.bin") == b"1234"
+
+
+def test_a_missing_artifact_gets_the_nearest_one_and_a_folder_is_said_to_be_one(kept: KeptRuns) -> None:
+    kept.artifact(1, "models/model.pkl")
+    assert "the nearest is 'models/model.pkl'" in str(refusal(lambda: artifact(kept, "models", "modle.pkl")))
+    assert "is a folder" in str(refusal(lambda: artifact(kept, "models")))
+
+
+HOSTILE = ["new\nline", "a b", "ä", "\udcff\udcfe", "-rf", "x" * 200, '"', "%2e%2e", "\x1b[31m"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_every_name_that_a_file_can_have_is_listed_and_fetched(kept: KeptRuns, name: str) -> None:
+    kept.artifact(1, f"{name}/{name}", b"content")
+    assert paths(kept) == [f"{name}/{name}"]
+    assert artifact(kept, name, name) == b"content"
+
+
+def test_a_folder_is_fetched_as_an_archive_of_the_size_that_was_said(kept: KeptRuns) -> None:
+    expected = {f"sub/{name}": bytes([number]) * 700 * number for number, name in enumerate(HOSTILE)}
+    for path, content in expected.items():
+        kept.artifact(1, path, content)
+    for parts, prefix in (((), ""), (("sub",), "sub/")):
+        whole = text(kept.archive.artifact("iris", "1", parts, tar=True))
+        with tarfile.open(fileobj=io.BytesIO(whole), errors="surrogateescape") as tar:
+            found = {f"{prefix}{item.name}": tar.extractfile(item).read() for item in tar}  # type: ignore[union-attr]
+        assert found == expected
+
+
+def test_an_archive_of_a_file_that_shrinks_meanwhile_is_broken_off(kept: KeptRuns) -> None:
+    path = kept.artifact(1, "a", b"12345")
+    content = kept.archive.artifact("iris", "1", (), tar=True)
+    path.write_bytes(b"1")
+    with closing(content), pytest.raises(OSError, match="became shorter"):
+        b"".join(content.chunks)
+
+
+def test_what_is_no_plain_file_is_neither_listed_nor_given(kept: KeptRuns, tmp_path: Path) -> None:
+    folder = kept.artifact(1, "plain", b"x").parent
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    (folder / "link").symlink_to(outside / "secret")
+    (folder / "folder").symlink_to(outside)
+    os.mkfifo(folder / "pipe")
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        here = os.open(folder, os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{here}/socket")
+        os.close(here)
+        assert paths(kept) == ["plain"]
+        for path in (("link",), ("folder", "secret"), ("pipe",), ("socket",), ("plain", "x")):
+            assert refusal(partial(artifact, kept, *path)).kind == "absent"
+    whole = text(kept.archive.artifact("iris", "1", (), tar=True))
+    assert tarfile.open(fileobj=io.BytesIO(whole)).getnames() == ["plain"]  # noqa: SIM115
+
+
+@pytest.mark.parametrize("path", [("..", "run.json"), ("",), (".",), ("a/../../run.json",), ("a\0",)])
+def test_no_path_leads_out_of_the_artifacts(kept: KeptRuns, path: tuple[str, ...]) -> None:
+    kept.run(1, outcome="Succeeded")
+    kept.artifact(1, "a")
+    assert refusal(lambda: artifact(kept, *path)).kind == "wrong"
+
+
+@pytest.mark.parametrize("place", ["artifacts", "logs", "logs/train"])
+def test_a_folder_that_became_a_link_is_not_followed(kept: KeptRuns, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / "train").mkdir(parents=True)
+    for file in ("1.log", "train/1.log", "secret"):
+        (outside / file).write_text("secret")
+    link = kept.run(1, outcome="Succeeded", stages={"train": {"state": "Done"}}) / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside / "train" if place == "logs/train" else outside)
+    assert kept.archive.artifacts("iris", "1").files == ()
+    assert kept.archive.logs("iris") == []
+    assert refusal(lambda: log(kept, "train")).kind == "absent"
+
+
+@pytest.mark.parametrize("name", ["1.log", "1.json"])
+def test_a_log_that_became_a_link_or_a_pipe_is_not_read(kept: KeptRuns, tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text('{"exit_code": 0, "message": "secret"}')
+    path = kept.log(1, "train", 1, b"")
+    path.with_name(name).unlink(missing_ok=True)
+    path.with_name(name).symlink_to(tmp_path / "secret")
+    assert "secret" not in json.dumps(kept.archive.logs("iris"))
+    path.with_name(name).unlink()
+    os.mkfifo(path.with_name(name))
+    assert [item["ended"] for item in kept.archive.logs("iris")] == [False]
+    assert log(kept, "train") == b""
+
+
+def test_a_list_of_artifacts_is_bounded_and_says_so(kept: KeptRuns) -> None:
+    folder = kept.artifact(1, "many/0").parent
+    for number in range(1, files.FILES_LIMIT + 1):
+        (folder / str(number)).touch()
+    listing = kept.archive.artifacts("iris", "1")
+    assert (len(listing.files), listing.complete) == (files.FILES_LIMIT, False)
+    assert refusal(lambda: kept.archive.artifact("iris", "1", (), tar=True)).kind == "wrong"
+
+
+def test_folders_that_are_too_deep_are_left_out_and_said(kept: KeptRuns) -> None:
+    kept.artifact(1, "d/" * (DEPTH_LIMIT + 1) + "file")
+    listing = kept.archive.artifacts("iris", "1")
+    assert (listing.files, listing.complete) == ((), False)
+
+
+def test_a_sparse_file_beyond_all_memory_is_given_piece_by_piece(kept: KeptRuns) -> None:
+    path = kept.artifact(1, "huge")
+    os.truncate(path, 1 << 42)
+    with closing(kept.archive.artifact("iris", "1", ("huge",), tar=False)) as content:
+        assert content.size == 1 << 42
+        assert len(next(content.chunks)) < 1 << 20
+    kept.log(1, "train", 1, b"x")
+    os.truncate(kept.path(layout.logs("iris", UID, 1, "train")) / "1.log", 1 << 42)
+    with closing(kept.archive.log("iris", "train", run="", attempt=0, lines=2, follow=False)) as content:
+        assert content.size is not None
+        assert content.size < 1 << 30

@@ -1,0 +1,375 @@
+"""Random histories: what a living pod, a kept run or the serving release needs is never swept, the rest in an hour."""
+
+import copy
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from controller.adapters.sweeper import Sweeper
+from controller.adapters.volume import Volume
+from controller.core import layout, manifests, names, sweep
+from controller.core import record as records
+from controller.core.manifests import RunContext
+from controller.core.model import (
+    Batch,
+    Environment,
+    Object,
+    PastRun,
+    Pipeline,
+    Policy,
+    Record,
+    RunSpec,
+    Service,
+    Stage,
+)
+
+MINUTE = 60.0
+START = 1_700_000_000.0
+REPOSITORIES = ("https://git.example/a", "https://git.example/b")
+PIPELINE = Pipeline(
+    name="iris",
+    steps=(("train",), ("serve",)),
+    stages={"train": Stage("train", "t", "t.py", Batch()), "serve": Stage("serve", "s", "s.py", Service(port=5000))},
+)
+Paths = frozenset[PurePosixPath]
+
+
+class Killed(BaseException):
+    """The controller is gone, in the middle of something."""
+
+
+@dataclass
+class Asked:
+    """One request as its owner and its history have it."""
+
+    name: str
+    repository: str
+    keep: int
+    uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    run: int = 0
+    outcomes: dict[int, bool] = field(default_factory=dict)
+    uses: dict[int, Paths] = field(default_factory=dict)
+    record: Record | None = None
+
+    def kept(self) -> set[int]:
+        """Give the runs that `keep-runs` promises: so many good and bad ones each, the last, and what serves."""
+        ended = sorted(self.outcomes, reverse=True)
+        good = [run for run in ended if self.outcomes[run]]
+        bad = [run for run in ended if not self.outcomes[run]]
+        return {*good[: self.keep], *bad[: self.keep], *good[:1], self.run}
+
+
+class History(RuleBasedStateMachine):
+    """One namespace with its volume; the controller's passes are cut into steps, so that sweeps come in between."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.root = Path(tempfile.mkdtemp())
+        self.volume, self.sweeper = Volume(self.root), Sweeper(self.root)
+        self.now, self.tools, self.count = START, "0" * 16, 0
+        self.objects: dict[tuple[str, str], Object] = {}
+        self.asked: dict[str, Asked] = {}
+        self.passes: list[Iterator[None]] = []
+        self.make(layout.tools(self.tools))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "root"):
+            return
+        self.passes.clear()
+        for _ in range(5):  # a quiet hour and a quarter
+            self.now += 15 * MINUTE
+            self.make(layout.tools(self.tools))
+            self.sweep_now()
+        self.all_needed_is_there()
+        left = {path for path in self.everything() if not self.is_needed(path)}
+        shutil.rmtree(self.root)
+        assert left == set()
+
+    # --- the volume --------------------------------------------------------------------------------
+
+    def make(self, path: PurePosixPath) -> None:
+        """Publish something, or use what is published: noted first, looked for then."""
+        place = self.root / path
+        with suppress(FileNotFoundError):
+            os.utime(place, (self.now, self.now))
+        if not place.exists():
+            place.mkdir(parents=True)
+            (place / layout.COMPLETE).write_text("x")
+            os.utime(place, (self.now, self.now))
+
+    def everything(self) -> set[PurePosixPath]:
+        patterns = ("mirrors/*", "checkouts/*/*", "environments/*", "builds/*", "tools/*", "runs/*", "runs/*/[0-9]*")
+        found = {path for pattern in patterns for path in self.root.glob(pattern)}
+        return {PurePosixPath(path.relative_to(self.root)) for path in found}
+
+    def needed(self) -> set[PurePosixPath]:
+        """Give what has to be there: mounted by the living, used by the kept, served from."""
+        needed = {layout.tools(self.tools)}
+        for (kind, _), item in self.objects.items():
+            if kind in ("Pod", "Deployment") and item.get("status", {}).get("phase") != "Succeeded":
+                needed |= item["needs"]
+        for asked in self.asked.values():
+            for run in asked.kept() & set(asked.uses):
+                needed |= {*asked.uses[run], layout.run(asked.name, asked.uid, run)}
+        return needed
+
+    def is_needed(self, path: PurePosixPath) -> bool:
+        living = {layout.request(asked.name, asked.uid) for asked in self.asked.values()}
+        living |= {layout.mirror(asked.repository) for asked in self.asked.values()}
+        needed = self.needed()
+        return path in living or any(path == need or path in need.parents or need in path.parents for need in needed)
+
+    @invariant()
+    def all_needed_is_there(self) -> None:
+        if not hasattr(self, "root"):
+            return
+        for path in self.needed():
+            assert (self.root / path).is_dir(), f"{path} is gone"
+            if path.parts[0] in ("checkouts", "environments"):
+                assert (self.root / path / layout.COMPLETE).exists(), f"{path} is not whole"
+
+    # --- the users ---------------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from("ab"), repository=st.sampled_from(REPOSITORIES), keep=st.integers(0, 2))
+    def ask(self, name: str, repository: str, keep: int) -> None:
+        if name not in self.asked:
+            self.asked[name] = Asked(name, repository, keep)
+        else:
+            self.asked[name].keep = min(keep, self.asked[name].keep)  # what was removed does not come back
+        self.write_request(self.asked[name])
+
+    def write_request(self, asked: Asked) -> None:
+        metadata = {"name": asked.name, "uid": asked.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
+        data = {"repository": asked.repository, "keep-runs": str(asked.keep)}
+        self.objects["ConfigMap", asked.name] = {"kind": "ConfigMap", "metadata": metadata, "data": data}
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), forgotten=st.booleans())
+    def delete(self, data: st.DataObject, *, forgotten: bool) -> None:
+        """Delete a request; its pods may live on for a while, and the controller may die before it tidies up."""
+        asked = self.asked.pop(data.draw(st.sampled_from(sorted(self.asked))))
+        self.passes.clear()
+        names_of = (asked.name, names.status_of(asked.name), names.release_of(asked.name))
+        for key in [key for key, item in self.objects.items() if key[1] in names_of or item.get("of") == asked.uid]:
+            if key[0] != "Pod":
+                del self.objects[key]
+        if forgotten and not any(item.get("of") == asked.uid for item in self.objects.values()):
+            self.volume.forget(asked.name)
+
+    # --- runs --------------------------------------------------------------------------------------
+
+    @precondition(lambda self: any(not (a.record and a.record.active) for a in self.asked.values()))
+    @rule(data=st.data(), commit=st.integers(1, 3), folder=st.sampled_from(("e1", "e2")))
+    def start(self, data: st.DataObject, commit: int, folder: str) -> None:
+        idle = sorted(name for name, asked in self.asked.items() if not (asked.record and asked.record.active))
+        self.passes.append(self.passing(self.asked[data.draw(st.sampled_from(idle))], f"{commit:040x}", folder))
+
+    def passing(self, asked: Asked, commit: str, folder: str) -> Iterator[None]:
+        """Make the pass that begins a run, as the reconciler does, step by step."""
+        run, environment = asked.run + 1, Environment("environment", folder, ("train", "serve"))
+        uses = frozenset({
+            *(layout.mirror(asked.repository), layout.checkout(asked.repository, commit)),
+            *(layout.environment(folder), layout.build(folder)),
+        })  # fmt: skip
+        for path in sorted(uses):
+            self.make(path)
+            yield
+        self.make(layout.artifacts(asked.name, asked.uid, run))
+        self.volume.note_uses(layout.uses(asked.name, asked.uid, run), uses)
+        self.used(layout.run(asked.name, asked.uid, run))
+        yield
+        spec = RunSpec(asked.repository, commit, ".", "t", "i", environments=(environment,))
+        before = asked.record or Record(request_uid=asked.uid)
+        asked.record = replace(before, run=run, spec=spec, finished="", phase="Running")
+        asked.run, asked.uses[run] = run, uses
+        self.report(asked)
+        yield
+        yield from self.working(asked)
+
+    def working(self, asked: Asked) -> Iterator[None]:
+        """Make the objects of the active run."""
+        if not asked.record or not asked.record.spec:
+            return
+        context = self.context(asked)
+        for path in sorted(asked.uses[asked.run]):
+            self.make(path)
+        build = f"builds-{asked.record.spec.environments[0].folder}"
+        self.living(asked, build, {"containers": [_builder()]}, environment=context.spec.environments[0].folder)
+        yield
+        del self.objects["Pod", build]
+        for stage in PIPELINE.stages.values():
+            item = manifests.job(context, stage) if isinstance(stage.work, Batch) else self.deployment(context, stage)
+            self.living(asked, f"{item['metadata']['name']}-{asked.run}", item["spec"]["template"]["spec"])
+            yield
+
+    def deployment(self, context: RunContext, stage: Stage) -> Object:
+        item = manifests.deployment(context, stage)
+        paths = _mounts(item["spec"]["template"]["spec"])
+        self.objects["Deployment", item["metadata"]["name"]] = {**item, "needs": paths, "of": context.uid}
+        return item
+
+    def living(self, asked: Asked, name: str, spec: Object, environment: str = "") -> None:
+        labels = {names.ENVIRONMENT: environment} if environment else {}
+        needs = {layout.build(environment)} if environment else _mounts(spec)
+        for path in needs:
+            (self.root / path).mkdir(parents=True, exist_ok=True)
+        pod = {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec, "needs": needs}
+        self.objects["Pod", name] = {**pod, "of": asked.uid, "status": {"phase": "Running"}}
+
+    def context(self, asked: Asked) -> RunContext:
+        assert asked.record
+        assert asked.record.spec
+        policy = Policy(namespace="n", image="i", claim="c", tools=self.tools)
+        pipeline = replace(PIPELINE, name=asked.name)
+        return RunContext(asked.name, asked.uid, asked.run, asked.record.spec, pipeline, policy)
+
+    def report(self, asked: Asked) -> None:
+        assert asked.record
+        self.objects["ConfigMap", names.status_of(asked.name)] = records.manifest(
+            asked.name, asked.uid, "n", asked.record
+        )
+
+    @precondition(lambda self: self.passes)
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.passes))
+        if next(one, self) is self:
+            self.passes.remove(one)
+
+    @precondition(lambda self: any(a.record and a.record.active for a in self.asked.values()))
+    @rule(data=st.data(), good=st.booleans(), tidied=st.booleans(), lives_on=st.booleans())
+    def end(self, data: st.DataObject, *, good: bool, tidied: bool, lives_on: bool) -> None:
+        """End a run: a good one is released, a bad one rolled back; older pods may be on their way out still."""
+        asked = self.asked[
+            data.draw(st.sampled_from([n for n, a in self.asked.items() if a.record and a.record.active]))
+        ]
+        self.passes.clear()
+        assert asked.record
+        asked.outcomes[asked.run] = good
+        past = PastRun(run=asked.run, outcome="Succeeded" if good else "Failed")
+        asked.record = replace(asked.record, finished="now", history=(past, *asked.record.history), phase="Ready")
+        name, release = names.service(asked.name, "serve"), names.release_of(asked.name)
+        if good:
+            asked.record = replace(asked.record, release_run=asked.run)
+            item = self.deployment(self.context(asked), PIPELINE.stages["serve"])
+            self.objects["ConfigMap", release] = manifests.release(self.context(asked), [item])
+        elif released := self.objects.get(("ConfigMap", release)):
+            item = manifests.release_objects(released)[0]
+            paths = _mounts(item["spec"]["template"]["spec"])
+            self.objects["Deployment", name] = {**copy.deepcopy(item), "needs": paths, "of": asked.uid}
+        else:
+            self.objects.pop(("Deployment", name), None)
+        self.report(asked)
+        if not lives_on:
+            self.leave(asked.uid)
+        if tidied:
+            mounted = {layout.run_in(path) for path in self.needed()}
+            self.volume.keep_only(asked.name, asked.uid, frozenset(asked.kept() | {run for run in mounted if run}))
+
+    def leave(self, uid: str) -> None:
+        for key in [key for key, item in self.objects.items() if key[0] == "Pod" and item["of"] == uid]:
+            del self.objects[key]
+
+    @rule(ended=st.booleans())
+    def pods_go(self, *, ended: bool) -> None:
+        """Let pods end; those that did may stay to be seen."""
+        for key in [key for key in self.objects if key[0] == "Pod"]:
+            if ended:
+                self.objects[key]["status"] = {"phase": "Succeeded"}
+            else:
+                del self.objects[key]
+
+    # --- the controller ----------------------------------------------------------------------------
+
+    @rule(new=st.booleans())
+    def restart(self, *, new: bool) -> None:
+        """Kill the controller in the middle of its passes; what comes next may be another version, with other tools."""
+        self.passes = [self.working(asked) for asked in self.asked.values() if asked.record and asked.record.active]
+        if new:
+            self.count += 1
+            self.tools = f"{self.count:016x}"
+            self.make(layout.tools(self.tools))
+
+    @rule(what=st.sampled_from(("checkouts/a-1", "environments", "runs", "tools", "mirrors")))
+    def leave_half(self, what: str) -> None:
+        """Let something be killed in the middle of making a folder."""
+        half = self.root / what / f".half-{uuid.uuid4().hex}"
+        (half / "inner").mkdir(parents=True)
+        for place in (half / "inner", half):
+            os.utime(place, (self.now, self.now))
+
+    @rule(minutes=st.sampled_from((1, 5, 16, 31, 45, 90)))
+    def wait(self, minutes: int) -> None:
+        if minutes > 5:  # no pass takes so long
+            self.passes.clear()
+        self.now += minutes * MINUTE
+        self.make(layout.tools(self.tools))
+
+    @rule(hours=st.sampled_from((-3, -1, 1, 24)))
+    def set_clock(self, hours: int) -> None:
+        self.passes.clear()
+        self.now += hours * 60 * MINUTE
+        self.make(layout.tools(self.tools))
+
+    def used(self, path: PurePosixPath) -> None:
+        os.utime(self.root / path, (self.now, self.now))
+
+    @rule(data=st.data(), full=st.booleans())
+    def sweep_amid(self, data: st.DataObject, *, full: bool) -> None:
+        """Sweep; passes go on while its needs are told."""
+
+        def living() -> Paths:
+            for _ in range(data.draw(st.integers(0, 4))):
+                if self.passes:
+                    self.step(data)
+            found = sweep.references(list(self.objects.values()))
+            for _ in range(data.draw(st.integers(0, 4))):
+                if self.passes:
+                    self.step(data)
+            return found
+
+        self.sweeper.sweep(living, sweep.FULL if full else sweep.CALM, self.now)
+
+    @rule(moves=st.integers(0, 3), after=st.booleans())
+    def sweep_killed(self, moves: int, *, after: bool) -> None:
+        """Kill the controller at one of the sweep's renames, before or after it."""
+        rename, done = Path.rename, list[Path]()
+
+        def counted(self: Path, target: Path) -> Path:
+            if len(done) == moves and not after:
+                raise Killed
+            moved = rename(self, target)
+            if len(done) == moves:
+                raise Killed
+            done.append(target)
+            return moved
+
+        with suppress(Killed), patch.object(Path, "rename", counted):
+            self.sweep_now()
+
+    def sweep_now(self) -> None:
+        self.sweeper.sweep(lambda: sweep.references(list(self.objects.values())), sweep.CALM, self.now)
+
+
+def _mounts(spec: Object) -> set[PurePosixPath]:
+    return {PurePosixPath(m["subPath"]) for c in spec["containers"] for m in c["volumeMounts"] if "subPath" in m}
+
+
+def _builder() -> Object:
+    return {"name": "stage", "volumeMounts": [{"name": "shared", "subPath": "builds", "mountPath": "/x"}]}
+
+
+TestHistory = History.TestCase
+TestHistory.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
