@@ -127,7 +127,7 @@ def spec_from(kept: Mapping[str, Any]) -> RunSpec | None:
     """
     try:
         return _spec(dict(kept))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
