@@ -117,7 +117,7 @@ class InClusterGit:
 
     def __init__(self, namespace: str, work: Path, *, image: str = "coachwork:dev") -> None:
         """Take a namespace that exists, and an empty folder for this side's clones. KUBECONFIG names the cluster."""
-        self._namespace, self._work, self._image = namespace, work, image
+        self.namespace, self._work, self._image = namespace, work, image
 
     def start(self) -> None:
         """Apply the manifests and wait until the server answers."""
@@ -127,7 +127,7 @@ class InClusterGit:
 
     def manifests(self) -> list[dict[str, Any]]:
         """Give what `start` applies."""
-        return manifests(self._namespace, self._image)
+        return manifests(self.namespace, self._image)
 
     def shell(self, *command: str) -> str:
         """Give what a command prints in the server's pod."""
@@ -135,7 +135,7 @@ class InClusterGit:
 
     def url(self, repository: str) -> str:
         """Give the address that pods clone from."""
-        return f"http://{NAME}.{self._namespace}.svc.cluster.local/{repository}.git"
+        return f"http://{NAME}.{self.namespace}.svc.cluster.local/{repository}.git"
 
     def push(
         self,
@@ -144,15 +144,17 @@ class InClusterGit:
         *,
         branch: str = "main",
         tag: str = "",
+        submodules: Mapping[str, tuple[str, str]] | None = None,
     ) -> str:
         """Commit `content` (a folder, or texts by path) as the branch's whole tree, push it, and give the commit.
 
-        The repository is made when it is first pushed to; each push adds one commit to the branch.
+        The repository is made when it is first pushed to; each push adds one commit to the branch. Submodules are
+        given by path, with address and commit.
         """
         clone = self._clone(repository)
         self._git(clone, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
         _fill(clone, content)
-        self._git(clone, "add", "--all", "--force")
+        self._link(clone, submodules or {})
         self._git(clone, "commit", "--quiet", "--allow-empty", "--message", f"Version of {branch}")
         refs = [f"refs/heads/{branch}"]
         if tag:
@@ -179,12 +181,21 @@ class InClusterGit:
             clone.mkdir(parents=True)
             self._git(clone, "init", "--quiet", "-b", "main")
             # ext:: runs a command as the connection (git-remote-ext(1)); %S is git-receive-pack.
-            command = f"kubectl --namespace {self._namespace} exec --stdin deployment/{self.name} --"
+            command = f"kubectl --namespace {self.namespace} exec --stdin deployment/{self.name} --"
             self._git(clone, "remote", "add", "origin", f"ext::{command} %S {ROOT}/{repository}.git")
         return clone
 
+    def _link(self, clone: Path, submodules: Mapping[str, tuple[str, str]]) -> None:
+        """Stage everything, and the submodules without asking git whether their addresses are sound."""
+        lines = [f'[submodule "{at}"]\n\tpath = {at}\n\turl = {url}\n' for at, (url, _) in submodules.items()]
+        if lines:
+            (clone / ".gitmodules").write_text("".join(lines), encoding="utf-8")
+        self._git(clone, "add", "--all", "--force")
+        for at, (_, commit) in submodules.items():
+            self._git(clone, "update-index", "--add", "--cacheinfo", f"160000,{commit},{at}")
+
     def _kubectl(self, *arguments: str, text: str = "") -> str:
-        return _run(["kubectl", "--namespace", self._namespace, *arguments], text=text)
+        return _run(["kubectl", "--namespace", self.namespace, *arguments], text=text)
 
     def _git(self, clone: Path, *arguments: str) -> str:
         return _run(["git", "-C", str(clone), *arguments])

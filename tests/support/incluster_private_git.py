@@ -119,7 +119,7 @@ class PrivateGit(InClusterGit):
             "tls.crt": "".join(part.bytes().decode() for part in certificate.cert_chain_pems),
             "tls.key": certificate.private_key_pem.bytes().decode(),
         }
-        return manifests(self._namespace, self._image, name=self.name, files=files, ports=PORTS)
+        return manifests(self.namespace, self._image, name=self.name, files=files, ports=PORTS)
 
     # --- where and with what it is reached --------------------------------------------------------------
 
