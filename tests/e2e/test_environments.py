@@ -1,4 +1,4 @@
-"""Packages: built once for all who ask for the same, from public and private places, and told plainly when they fail."""
+"""Packages: built once for all who ask for the same, from public and private places; a failure is told plainly."""
 
 import base64
 import io
@@ -191,8 +191,8 @@ def _give_away(name: str) -> None:
     kubectl("create", "-f", "-", text=json.dumps(pod))
     try:
         phase = ("-n", NAMESPACE, "get", "pod", name, "-o", "jsonpath={.status.phase}")
-        assert eventually(lambda: [found for found in [kubectl(*phase)] if found in ("Succeeded", "Failed")]) == [
-            "Succeeded"
-        ]
+        assert eventually(
+            lambda: [found for found in [kubectl(*phase)] if found in ("Succeeded", "Failed")], "end of the pod"
+        ) == ["Succeeded"]
     finally:
         kubectl("-n", NAMESPACE, "delete", "pod", name)

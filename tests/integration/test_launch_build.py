@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.building import KEY, Builder
-from tests.support.launching import Stage, wait_for, wheel
+from tests.support.launching import PYTHON_38, Stage, wait_for, wheel
 
 REQUIREMENTS = "train/requirements.txt"
 
@@ -109,6 +109,16 @@ def test_versions_that_are_gone_are_resolved_anew_and_that_is_said(builder: Buil
     assert builder.lock() == ["plume==1.0"]
     assert "the versions of the earlier build can't be had any more" in builder.log()
     assert "plume==0.9" in builder.log()
+
+
+@pytest.mark.skipif(PYTHON_38 is None, reason="no Python 3.8 on this machine")
+def test_python_3_8_will_do(builder: Builder) -> None:
+    builder.stage.python = str(PYTHON_38)
+    package(builder.stage.checkout / "train/lib", "mine")
+    assert builder.run("plume\nmine @ ./lib\n").code == 0
+    assert builder.lock() == ["mine==1.0", "plume==1.0", "# mine is from ./train/lib"]
+    ended = builder.run("nosuch\n", secrets=["UV_FIND_LINKS"])
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:1: Because nosuch was not found")
 
 
 # --- what requirements may say ---------------------------------------------------------------------

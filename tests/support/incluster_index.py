@@ -45,7 +45,7 @@ http.server.ThreadingHTTPServer(("", {PORT}), Handler).serve_forever()
 class InClusterIndex:
     """The index in one namespace; `files` are its packages."""
 
-    password = "pa55-of-the-index"  # noqa: S105 - of a server that lives as long as a test
+    password = "pa55-of-the-index"
 
     def __init__(self, namespace: str, name: str, files: Mapping[str, bytes]) -> None:
         """Take a namespace that exists, and a name that is free in it."""

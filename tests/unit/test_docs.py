@@ -67,6 +67,7 @@ GIVEN = {
     "Invalid": 0,
     "Transient": 0,
     "Refused": 0,
+    "Finding": 0,
     "Row": 2,
     "Emit": 2,
     "_with": 2,
@@ -145,7 +146,11 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "StepRunning": "run.py",
         "JobDeleted": "observe.py",
         "RejectedByCluster": "act.py",
+<<<<<<< HEAD
         "InstallFailed": "install_build.py",
+=======
+        "InstallFailed": "install_cause.py",
+>>>>>>> runtime
         "ServiceEnded": "launch.py",
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
