@@ -49,7 +49,9 @@ class Projects:
     def pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
         """Give the pipeline of an active run; its checkout is made again where it is lost. Raises as `at`."""
         if not self._source.published(spec.repository, spec.commit):
-            self._source.publish(spec.repository, spec.commit, self._credentials(request))
+            opened = self._credentials(request) if request.git_secret else None
+            opened = credentials.fitting(opened, request.repository, spec.repository)
+            self._source.publish(spec.repository, spec.commit, opened)
         return self._read(spec.repository, spec.commit, spec.path)[1]
 
     def standing(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:

@@ -146,11 +146,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "StepRunning": "run.py",
         "JobDeleted": "observe.py",
         "RejectedByCluster": "act.py",
-<<<<<<< HEAD
-        "InstallFailed": "install_build.py",
-=======
         "InstallFailed": "install_cause.py",
->>>>>>> runtime
         "ServiceEnded": "launch.py",
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
