@@ -21,6 +21,7 @@ from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.reconciler import Source
+from tests.support.eventually import eventually
 from tests.support.gitserver import CLEAN, GitServer, Repository, serving
 
 SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
@@ -178,13 +179,18 @@ def test_a_ref_that_is_none_is_refused_before_git_sees_it(
         ("https://example.com:99999999/x", "valid"),
         ("https://exa\x1b[31mmple.com/x", "control"),
         ("https://example.com/x\n", "control"),
-        ("ssh://git@example.com/x", "ssh is not supported yet"),
-        ("git@example.com:acme/x", "ssh is not supported yet"),
-        ("git://example.com/x", "only http and https"),
-        ("ftp://example.com/x", "only http and https"),
+        ("ssh://example.com/x", "no user"),
+        ("ssh://git:hunter2@example.com/x", "credentials"),
+        ("ssh://-oProxyCommand=touch@example.com/x", "no user"),
+        ("ssh://git@-oProxyCommand=touch/x", "proper host"),
+        ("-oProxyCommand=touch@example.com:x", "option"),
+        ("git@-oProxyCommand=touch:x", "expected the address"),
+        ("example.com:acme/x", "expected the address"),
+        ("git://example.com/x", "only https, http and ssh"),
+        ("ftp://example.com/x", "only https, http and ssh"),
         ("file:///etc", "switched off"),
         ("/etc", "switched off"),
-        ("../x", "only http and https"),
+        ("../x", "only https, http and ssh"),
     ],
 )
 def test_an_address_that_git_must_not_be_given_is_refused_without_showing_secrets(
@@ -315,6 +321,56 @@ def test_dead_remotes_never_hold_all_workers(server: GitServer, iris: Repository
             git.resolve("http://127.0.0.1:9/other.git", "")
         server.released.set()
         assert stuck.exception(timeout=60)
+
+
+def test_one_dead_host_never_takes_all_places(server: GitServer, iris: Repository, volume: Path) -> None:
+    git = Git(volume, replace(SETTINGS, concurrency=4, wait=0.1))
+    with serving(server.root) as dead, ThreadPoolExecutor(2) as pool:
+        dead.fault = "hang"
+        stuck = [pool.submit(git.resolve, dead.url(name), "") for name in ("one", "two")]
+        eventually(lambda: len(dead.requests) == len(stuck))
+        with pytest.raises(NotYet):
+            git.resolve(dead.url("three"), "")
+        assert git.resolve(server.url("iris"), "") == iris.git("rev-parse", "HEAD")
+        dead.released.set()
+        assert all(one.exception(timeout=60) for one in stuck)
+
+
+def test_a_host_that_timed_out_is_not_asked_again_for_a_while_and_the_reason_stays(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    git = Git(volume, replace(SETTINGS, resolve_timeout=1, pause=60))
+    with serving(server.root) as dead:
+        dead.fault = "hang"
+        first = hitch(lambda: git.resolve(dead.url("iris"), ""))
+        asked = len(dead.requests)
+        assert hitch(lambda: git.resolve(dead.url("iris"), "")) == first
+        assert hitch(lambda: git.resolve(dead.url("other"), ""))[0] == "GitTimeout"
+        assert hitch(lambda: git.resolve(dead.url("iris"), "1" * 40)) == first
+        assert len(dead.requests) == asked
+        assert git.resolve(server.url("iris"), "") == iris.git("rev-parse", "HEAD")
+
+
+def test_a_host_that_answers_again_is_used_again(server: GitServer, iris: Repository, volume: Path) -> None:
+    git = Git(volume, replace(SETTINGS, resolve_timeout=2, pause=0.2, concurrency=2, wait=0.1))
+    server.fault = "hang"
+    with ThreadPoolExecutor(1) as pool:
+        assert hitch(lambda: git.resolve(server.url("iris"), ""))[0] == "GitTimeout"
+        asked, tried = len(server.requests), None
+        while len(server.requests) == asked:  # one try at a time, and all others are told as before
+            tried = pool.submit(git.resolve, server.url("iris"), "")
+            eventually(lambda it=tried: it.done() or len(server.requests) > asked)  # type: ignore[misc]
+        assert hitch(lambda: git.resolve(server.url("iris"), ""))[0] == "GitTimeout"
+        assert tried
+        assert isinstance(tried.exception(timeout=60), Transient)
+    server.fault = ""
+
+    def answers() -> bool:
+        with contextlib.suppress(Transient):
+            return git.resolve(server.url("iris"), "") == iris.git("rev-parse", "HEAD")
+        return False
+
+    eventually(answers)
 
 
 def test_what_git_says_is_shown_without_control_characters_and_credentials(
@@ -693,7 +749,7 @@ def test_submodules_in_submodules_are_checked_out(
 
 
 @pytest.mark.parametrize(
-    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "git@host:x", "."]
+    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "host:x", "."]
 )
 def test_a_submodule_of_a_hostile_address_is_refused_clearly(
     server: GitServer, iris: Repository, git: Git, volume: Path, url: str

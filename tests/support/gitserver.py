@@ -1,8 +1,10 @@
 """Real Git repositories, and a smart HTTP server for them (git-http-backend behind http.server) that can misbehave."""
 
+import base64
 import contextlib
 import gzip
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -68,14 +70,24 @@ class GitServer:
     """Serves the repositories below `root`. `fault` decides how; requests are counted as "GET /x.git/info/refs"."""
 
     root: Path
-    fault: str = ""  # "", hang, 404, 401, 500, redirect:URL, drop, endless; `#pack` after it: only for the pack
+    fault: str = (
+        ""  # "", hang, 404, 401, 500, redirect:URL, moved:FOLDER, drop, endless; `#pack` after it: only for the pack
+    )
     requests: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+    scheme: str = "http"
+    login: tuple[str, str] | None = None  # user name and password that it asks for
+    logins: list[str] = field(default_factory=list)  # what it was given, as USER:PASSWORD
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}.git"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{name}.git"
+
+    def lets_in(self, authorization: str) -> bool:
+        given = base64.b64decode(authorization.removeprefix("Basic ")).decode()
+        self.logins += [given] if given else []
+        return self.login is None or given == ":".join(self.login)
 
     def repository(self, name: str) -> Repository:
         folder = self.root / name
@@ -108,6 +120,9 @@ class Handler(BaseHTTPRequestHandler):
         self.git.requests.append(f"{self.command} {self.path}")
         self.git.arrived.set()
         fault, _, only = self.git.fault.partition("#")
+        moved = fault.startswith("moved:") and not self.path.startswith(fault.removeprefix("moved:"))
+        if not moved and not self.git.lets_in(self.headers.get("Authorization", "")):
+            fault, only = "401", ""
         pack = self.path.endswith("/git-upload-pack") and b"fetch" in _plain(self.headers.get("Content-Encoding"), body)
         if only and not pack:
             fault = ""
@@ -117,9 +132,16 @@ class Handler(BaseHTTPRequestHandler):
     def misbehave(self, fault: str, body: bytes) -> None:
         if fault == "hang":
             self.git.released.wait(60)
+        elif fault.startswith("moved:") and self.path.startswith(fault.removeprefix("moved:")):
+            self.reply(*self.backend(body))
+        elif fault.startswith("moved:"):
+            self.misbehave(
+                f"redirect:{self.git.scheme}://127.0.0.1:{self.git.port}{fault.removeprefix('moved:')}", body
+            )
         elif fault.startswith("redirect:"):
             self.send_response(302)
             self.send_header("Location", fault.removeprefix("redirect:") + self.path)
+            self.send_header("Content-Length", "0")
             self.end_headers()
         elif fault == "drop":
             head, content = self.backend(body)
@@ -183,11 +205,13 @@ def _plain(encoding: str | None, body: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(root: Path) -> Iterator[GitServer]:
+def serving(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[GitServer]:
     """Serve repositories below `root` on a free port of 127.0.0.1."""
-    git = GitServer(root)
+    git = GitServer(root, scheme="https" if tls else "http")
     handler = type("BoundHandler", (Handler,), {"git": git})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     git.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -6,10 +6,14 @@ The request's parser judges them too; this is the last look before a process sta
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from controller.adapters.git.faults import clean
+from controller.core import repository
+from controller.core.credentials import fitting
 from controller.core.errors import Invalid
+from controller.core.model import GitCredentials
 
 FULL = re.compile(r"[0-9a-fA-F]{40}")
 ABBREVIATED = re.compile(r"[0-9a-fA-F]{7,39}")
@@ -17,6 +21,18 @@ ABBREVIATED = re.compile(r"[0-9a-fA-F]{7,39}")
 URL_LIMIT = 2048
 REF_LIMIT = 255
 SHOWN = 5  # names in a suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A repository, and what opens it; None: nothing is needed, or nothing is given."""
+
+    url: str
+    credentials: GitCredentials | None = None
+
+    def at(self, url: str) -> "Remote":
+        """Give the repository at another address, with these credentials if they may be sent there."""
+        return Remote(url, fitting(self.credentials, self.url, url))
 
 
 def place(url: str) -> str:
@@ -45,8 +61,26 @@ def _fault(url: str, *, allow_file: bool) -> str:
     if url.startswith(("/", "file:///")):
         return "" if allow_file else "local paths are switched off: give the repository's https address"
     if url.startswith("ssh://") or re.match(r"[^/:]+:(?!//)", url):
-        return "ssh is not supported yet: give the repository's https address"
+        return _ssh_fault(url)
     return _web_fault(url)
+
+
+def _ssh_fault(url: str) -> str:
+    try:
+        repository.parse(url)
+    except ValueError as error:
+        return f"the address {error}"
+    return ""
+
+
+def check_opened(remote: Remote, *, where: str = "") -> None:
+    """Raise Invalid(GitSecretRequired) for a repository over ssh without a key; `where` is as in check_repository."""
+    if not repository.is_ssh(remote.url) or (remote.credentials and remote.credentials.private_key):
+        return
+    fault = "is reached over ssh, which needs git-secret"
+    if where:
+        fault = "is reached over ssh on another server, where git-secret is not sent: give a relative or https address"
+    raise Invalid("GitSecretRequired", [f"{where or place(remote.url)}: {fault}"])
 
 
 def _web_fault(url: str) -> str:
@@ -56,7 +90,7 @@ def _web_fault(url: str) -> str:
     except ValueError:
         return "this is no valid URL: give the repository's https address"
     if parts.scheme not in {"http", "https"}:
-        return "only http and https addresses are supported: give the repository's https address"
+        return "only https, http and ssh addresses are supported: give the repository's https address"
     return _parts_fault(parts)
 
 
@@ -77,13 +111,22 @@ def relative(base: str, url: str) -> str:
     """
     if not url.startswith(("./", "../")):
         return url
-    scheme, separator, path = base.rstrip("/").rpartition("://")
+    start, path = _start(base.rstrip("/"))
     parts, rest = path.split("/"), url
     while rest.startswith(("./", "../")):
         step, _, rest = rest.partition("/")
         if step == "..":
             parts = parts[:-1]
-    return f"{scheme}{separator}{'/'.join([*parts, rest])}" if any(parts) else url
+    return f"{start}{'/'.join([*parts, rest])}" if any(parts) or start.endswith(":") else url
+
+
+def _start(base: str) -> tuple[str, str]:
+    """Give what of an address no `../` takes away, and the rest, in which the host counts as a step after `://`."""
+    scheme, separator, path = base.rpartition("://")
+    if separator or not repository.is_ssh(base):
+        return f"{scheme}{separator}", path
+    host, colon, path = base.partition(":")
+    return f"{host}{colon}", path
 
 
 def check_ref(ref: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from controller.adapters.git import faults
-from controller.adapters.git.address import place
+from controller.adapters.git.address import Remote, place
 from controller.adapters.git.command import Failed, Limits, TimedOut, TooLarge
 from controller.adapters.git.files import make_folder, partial, put, sweep_partials, sync_folder, write_synced
 from controller.adapters.git.locks import Locks
@@ -74,22 +74,26 @@ class Checkouts:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def publish(self, url: str, commit: str) -> None:
-        """Have the checkout there, whole. Raises Invalid, Transient, NotYet."""
+    def publish(self, remote: Remote, commit: str) -> None:
+        """Have the checkout there, whole, and the mirror for reading it. Raises Invalid, Transient, NotYet."""
+        url = remote.url
         if self.complete(url, commit):
+            if not self._mirrors.folder(url).exists():  # swept; `read` has no credentials to fetch it with
+                self._mirrors.have(remote, commit)
             return
         target = self.path(url, commit)
         make_folder(target.parent)
         with self._locks.hold(target.parent / ".lock", place(url)):
             if not self.complete(url, commit):
                 sweep_partials(target)
-                self._build(url, commit, target)
+                self._build(remote, commit, target)
 
-    def _build(self, url: str, commit: str, target: Path) -> None:
+    def _build(self, remote: Remote, commit: str, target: Path) -> None:
+        url = remote.url
         with partial(target) as folder:
             build = Build(url, folder, Budget(self._settings.max_files, self._settings.max_bytes))
             try:
-                self._lay(build, url, commit, "", 0)
+                self._lay(build, remote, commit, "", 0)
             except TooLarge:
                 raise too_large(url, self._settings) from None
             except TimedOut:
@@ -99,36 +103,40 @@ class Checkouts:
             _seal(folder, commit)
             put(folder, target)
 
-    def _lay(self, build: Build, url: str, commit: str, below: str, depth: int) -> None:
+    def _lay(self, build: Build, remote: Remote, commit: str, below: str, depth: int) -> None:
         """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
-        listed = self._sound(url, commit, lambda: entries(self._mirrors, url, commit))
+        url = remote.url
+        listed = self._sound(remote, commit, lambda: entries(self._mirrors, url, commit))
         build.budget.take(listed)
         if not below and any(entry.path.split("/")[0] == layout.COMPLETE for entry in listed):
             line = f"{place(build.url)}: {layout.COMPLETE} at its root is a name that Coachwork needs: rename it"
             raise Invalid("RepositoryRefused", [line])
-        self._sound(url, commit, lambda: self._write(build, url, commit, below))
-        modules = self._sound(url, commit, lambda: submodules(self._mirrors, url, commit, listed))
+        self._sound(remote, commit, lambda: self._write(build, url, commit, below))
+        modules = self._sound(remote, commit, lambda: submodules(self._mirrors, url, commit, listed))
         for module in modules:
             if module.url:  # else nobody says where it is; source.py tells of its empty folder
-                check(module, allow_file=self._settings.allow_file)
+                there = remote.at(module.url)
+                check(module, there, allow_file=self._settings.allow_file)
                 inside = f"{below}/{module.path}".lstrip("/")
                 _enter(build, inside, depth + 1)
-                self._lay(build, module.url, module.commit, inside, depth + 1)
+                self._mirrors.have(there, module.commit)
+                self._mirrors.check_access(there)
+                self._lay(build, there, module.commit, inside, depth + 1)
 
-    def _sound(self, url: str, commit: str, action: Callable[[], Result]) -> Result:
+    def _sound(self, remote: Remote, commit: str, action: Callable[[], Result]) -> Result:
         """Work with the mirror; one in which that fails is broken, and made again once."""
-        self._mirrors.have(url, commit)
+        self._mirrors.have(remote, commit)
         try:
             return action()
         except Failed as failed:
             if faults.known(failed.stderr):
-                raise faults.error(place(url), failed.stderr) from None
-        self._mirrors.rebuild(url)
-        self._mirrors.have(url, commit)
+                raise faults.error(place(remote.url), failed.stderr) from None
+        self._mirrors.rebuild(remote)
+        self._mirrors.have(remote, commit)
         try:
             return action()
         except Failed as failed:
-            raise faults.error(place(url), failed.stderr) from None
+            raise faults.error(place(remote.url), failed.stderr) from None
 
     def _write(self, build: Build, url: str, commit: str, below: str) -> None:
         """Write a commit's files by git's plumbing, which runs no hook, and no filter where none is configured."""

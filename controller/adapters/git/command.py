@@ -1,6 +1,6 @@
 """One git process: with a clean environment, hard limits, and an end to its whole process group.
 
-Refuses the surroundings' configuration and credentials; CA and proxy variables pass.
+Refuses the surroundings' configuration and credentials; CA and proxy variables pass. Credentials come by private.py.
 """
 
 import os
@@ -135,7 +135,8 @@ class Runner:
     def run(self, arguments: Sequence[str], limits: Limits, env: Mapping[str, str] | None = None) -> bytes:
         """Give git's standard output. `arguments` start with the subcommand. Raises Failed, TimedOut, TooLarge."""
         with self._counted(arguments[0]):
-            with _started(self._command(arguments), {**self._environment(), **(env or {})}) as process:
+            environment = {**self._environment(), **(env or {})}
+            with _started(self._command(arguments, environment), environment) as process:
                 out, err = _drain(process, limits)
                 status = process.wait(limits.left())
             if status:
@@ -159,13 +160,15 @@ class Runner:
             if self.on_call:
                 self.on_call(operation, outcome)
 
-    def _command(self, arguments: Sequence[str]) -> list[str]:
+    def _command(self, arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
         config = {**CONFIG, **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS}}
         if self.allow_file:
             config["protocol.file.allow"] = "always"
+        if "GIT_SSH_COMMAND" in env:  # else ssh would use whatever keys the surroundings have
+            config["protocol.ssh.allow"] = "always"
         settings = [part for key, value in config.items() for part in ("-c", f"{key}={value}")]
         # GitPython always adds to os.environ and never takes away; `env -u` does, and shows names only in argv.
-        unset = [part for name in sorted(set(os.environ) - PASSED) for part in ("-u", name)]
+        unset = [part for name in sorted(set(os.environ) - PASSED - set(env)) for part in ("-u", name)]
         return ["env", *unset, *("git", "--no-pager", *settings), *arguments]
 
     def _environment(self) -> dict[str, str]:

@@ -56,22 +56,3 @@ def _lock_file(descriptor: int, deadline: float, what: str) -> None:
             time.sleep(PAUSE)
         else:
             return
-
-
-class Slots:
-    """The few places for git processes that talk to remotes, so that dead remotes never hold all workers."""
-
-    def __init__(self, count: int, wait: float) -> None:
-        """Take the number of places and the longest wait in seconds."""
-        self._places = threading.BoundedSemaphore(count)
-        self._wait = wait
-
-    @contextmanager
-    def take(self) -> Iterator[None]:
-        """Take a place. Raises NotYet."""
-        if not self._places.acquire(timeout=self._wait):
-            raise NotYet(BACK, "all places for Git are taken by other repositories")
-        try:
-            yield
-        finally:
-            self._places.release()

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from controller.adapters.git import faults
-from controller.adapters.git.address import place
-from controller.adapters.git.command import Failed, Limits, Runner, TimedOut, TooLarge
+from controller.adapters.git import faults, private
+from controller.adapters.git.address import Remote, place
+from controller.adapters.git.command import Failed, Limits, Runner, TooLarge
 from controller.adapters.git.files import discard, make_folder, partial, put, sweep_partials
-from controller.adapters.git.locks import Locks, Slots
+from controller.adapters.git.locks import Locks
+from controller.adapters.git.places import Places
 from controller.adapters.git.settings import GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 
 BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")  # not the hosts' refs/pull/*
 KEPT = "refs/coachwork/"  # commits that no branch or tag of the remote holds
+PRIVATE = "coachwork-private"  # in a mirror that credentials were used for: it gives nothing to those without
 TOO_LARGE = "RepositoryTooLarge"
 CANDIDATES = 16  # objects looked at for an abbreviated commit
 
@@ -37,14 +39,22 @@ class Mirrors:
         self._settings = settings
         self._runner = runner
         self._locks = Locks(settings.wait)
-        self._slots = Slots(settings.concurrency, settings.wait)
+        self._places = Places(settings.concurrency, settings.wait, settings.pause)
 
-    def advertised(self, url: str) -> dict[str, str]:
+    def advertised(self, remote: Remote) -> dict[str, str]:
         """Ask the remote, once: give its refs, annotated tags also peeled as `NAME^{}`. Raises Invalid, Transient."""
-        out = self._remote(url, ["ls-remote", "--", url], Limits(self._settings.resolve_timeout))
+        out = self._remote(remote, ["ls-remote", "--", remote.url], Limits(self._settings.resolve_timeout))
         lines = out.decode(errors="replace").split("\n")
         found = (re.fullmatch(r"([0-9a-f]{40})\t(.+)", line) for line in lines)
         return {line[2]: line[1] for line in found if line}
+
+    def check_access(self, remote: Remote) -> None:
+        """Have the remote judge the credentials before a mirror that others' credentials filled gives anything away.
+
+        Raises Invalid, Transient, NotYet.
+        """
+        if (self.folder(remote.url) / PRIVATE).exists():
+            self.advertised(remote)
 
     def commit(self, url: str, name: str) -> str:
         """Give the commit that the object `name` (40 digits) of the mirror is or points to, "" if it has none."""
@@ -66,30 +76,30 @@ class Mirrors:
         environment = {"GIT_DIR": str(self.folder(url)), **env}
         return self._runner.run(arguments, limits or Limits(self._settings.fetch_timeout), environment)
 
-    def have(self, url: str, name: str) -> str:
+    def have(self, remote: Remote, name: str) -> str:
         """Give the commit that the object `name` (40 digits) is or points to, fetched if the mirror lacks it.
 
         Raises Invalid (RefNotFound where the remote does not have it either), Transient, NotYet.
         """
-        commit = self.commit(url, name)
+        commit = self.commit(remote.url, name)
         if commit:
             return commit
-        with self._held(url):
-            commit = self.commit(url, name)  # somebody else may have fetched it meanwhile
+        with self._held(remote.url):
+            commit = self.commit(remote.url, name)  # somebody else may have fetched it meanwhile
             if not commit:
-                self._update(url)
-                commit = self.commit(url, name) or self._fetch_alone(url, name)
+                self._update(remote)
+                commit = self.commit(remote.url, name) or self._fetch_alone(remote, name)
         return commit
 
-    def update(self, url: str) -> None:
+    def update(self, remote: Remote) -> None:
         """Fetch all branches and tags. Raises Invalid, Transient, NotYet."""
-        with self._held(url):
-            self._update(url)
+        with self._held(remote.url):
+            self._update(remote)
 
-    def rebuild(self, url: str) -> None:
+    def rebuild(self, remote: Remote) -> None:
         """Throw a broken mirror away and clone again. Raises Invalid, Transient, NotYet."""
-        with self._held(url):
-            self._create(url)
+        with self._held(remote.url):
+            self._create(remote)
 
     def folder(self, url: str) -> Path:
         """Give the mirror's folder, whether it is there or not."""
@@ -119,59 +129,61 @@ class Mirrors:
         make_folder(path.parent)
         return self._locks.hold(path.with_suffix(".lock"), place(url))
 
-    def _update(self, url: str) -> None:
+    def _update(self, remote: Remote) -> None:
         """Fetch into the mirror, or make it. A failure that is not the remote's means that the mirror is broken."""
-        path = self.folder(url)
+        path = self.folder(remote.url)
         if not path.exists():
-            self._create(url)
+            self._create(remote)
             return
         _sweep_locks(path)
         try:
-            self._fetch(url, path, ["--prune"], BRANCHES_AND_TAGS)
+            self._fetch(remote, path, ["--prune"], BRANCHES_AND_TAGS)
         except Transient as error:
             if error.reason != "GitFailed":
                 raise
-            self._create(url)
+            self._create(remote)
         except Invalid as error:
             if error.reason != TOO_LARGE:
                 raise
             discard(path)  # forced pushes may have left more than the repository is now; this also frees the space
-            self._create(url)
+            self._create(remote)
         finally:
             _sweep_packs(path)
 
-    def _create(self, url: str) -> None:
-        path = self.folder(url)
+    def _create(self, remote: Remote) -> None:
+        path = self.folder(remote.url)
         sweep_partials(path)
         with partial(path) as folder:
             self._init(folder)
-            self._fetch(url, folder, [], BRANCHES_AND_TAGS)
+            self._fetch(remote, folder, [], BRANCHES_AND_TAGS)
             put(folder, path)
 
-    def _fetch_alone(self, url: str, name: str) -> str:
+    def _fetch_alone(self, remote: Remote, name: str) -> str:
         """Fetch a commit that no branch or tag holds (a pull request's, or one before a forced push)."""
-        self._fetch(url, self.folder(url), [], [f"+{name}:{KEPT}{name}"])
-        commit = self.commit(url, name)
+        self._fetch(remote, self.folder(remote.url), [], [f"+{name}:{KEPT}{name}"])
+        commit = self.commit(remote.url, name)
         if not commit:
-            raise Invalid("RefNotFound", [f"{place(url)}: {name} is no commit: give a branch, a tag or a commit"])
+            raise Invalid(
+                "RefNotFound", [f"{place(remote.url)}: {name} is no commit: give a branch, a tag or a commit"]
+            )
         return commit
 
-    def _fetch(self, url: str, folder: Path, options: Sequence[str], refspecs: Sequence[str]) -> None:
+    def _fetch(self, remote: Remote, folder: Path, options: Sequence[str], refspecs: Sequence[str]) -> None:
+        if remote.credentials:
+            (folder / PRIVATE).touch()
         limits = Limits(self._settings.fetch_timeout, folder, self._settings.max_bytes)
-        self._remote(url, [*FETCH, *options, "--", url, *refspecs], limits, GIT_DIR=str(folder))
+        self._remote(remote, [*FETCH, *options, "--", remote.url, *refspecs], limits, GIT_DIR=str(folder))
 
-    def _remote(self, url: str, arguments: Sequence[str], limits: Limits, **env: str) -> bytes:
+    def _remote(self, remote: Remote, arguments: Sequence[str], limits: Limits, **env: str) -> bytes:
         """Run git with the remote, in one of the few places for that, and translate what may go wrong."""
-        with self._slots.take():
+        question = arguments[0] == "ls-remote"
+        with self._places.take(remote.url, limits.seconds, question=question), private.opened(remote) as opening:
             try:
-                return self._runner.run(arguments, limits, env)
-            except TimedOut:
-                line = f"{place(url)}: no end within {limits.seconds:g} s; it is tried again: check the server"
-                raise Transient("GitTimeout", line) from None
+                return self._runner.run(arguments, limits, {**opening, **env})
             except TooLarge:
-                raise too_large(url, self._settings) from None
+                raise too_large(remote.url, self._settings) from None
             except Failed as failed:
-                raise faults.error(place(url), failed.stderr) from None
+                raise faults.error(place(remote.url), failed.stderr) from None
 
 
 def too_large(url: str, settings: GitSettings) -> Invalid:

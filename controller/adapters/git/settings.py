@@ -14,4 +14,5 @@ class GitSettings:
     max_text: int = 256 * 1024  # bytes of one project file, config.ini or requirements file
     allow_file: bool = False  # file:// and absolute paths
     concurrency: int = 4  # git processes that talk to remotes at once
+    pause: float = 30  # in which a host that did not answer is not asked again
     wait: float = 5  # for one of them, or for a lock, before the pass comes back later

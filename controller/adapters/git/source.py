@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.adapters.git import private
 from controller.adapters.git.address import (
     ABBREVIATED,
     FULL,
+    Remote,
+    check_opened,
     check_path,
     check_ref,
     check_repository,
@@ -41,6 +44,7 @@ class Git:
         """Take the volume's root; `on_call(operation, outcome)` is told of each git process (for metrics)."""
         self._settings = settings or GitSettings()
         self._root = root.resolve()
+        private.sweep()
         home = self._root / layout.MIRRORS / ".home"
         make_folder(home)
         self._runner = Runner(home, self._settings.allow_file, on_call)
@@ -50,22 +54,25 @@ class Git:
     def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
         """Give the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
 
-        Only for a commit, full or abbreviated, that the mirror lacks something is fetched. A tag wins over a branch of
-        its name, and both over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused,
-        RepositoryNotFound, RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous), Transient, NotYet.
+        Only for a commit, full or abbreviated, that the mirror lacks something is fetched; whoever names a full commit
+        is judged by the remote as well, if credentials ever opened it. A tag wins over a branch of its name, and both
+        over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused, RepositoryNotFound,
+        RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous, and those of git-secret, all Git*), Transient,
+        NotYet.
         """
-        del credentials
-        self._check(repository)
+        remote = self._remote(repository, credentials)
         check_ref(ref)
         with _translated(repository):
             if FULL.fullmatch(ref):
-                return self._mirrors.have(repository, ref.lower())
-            refs = self._mirrors.advertised(repository)
+                commit = self._mirrors.have(remote, ref.lower())
+                self._mirrors.check_access(remote)
+                return commit
+            refs = self._mirrors.advertised(remote)
             if not refs:
                 raise Invalid("RepositoryEmpty", [f"{place(repository)}: it is empty: push a commit"])
             commit = pick(refs, ref or "HEAD")
             if not commit and ABBREVIATED.fullmatch(ref):
-                commit = self._abbreviated(repository, ref.lower())
+                commit = self._abbreviated(remote, ref.lower())
             if not commit:
                 raise unknown_ref(repository, refs, ref)
             return commit
@@ -73,13 +80,14 @@ class Git:
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Have the checkout of `commit`, submodules included, on the volume, complete.
 
-        Raises Invalid (as `resolve`), Transient, NotYet.
+        Submodules get the credentials on the repository's own server only. Whether the credentials open the repository
+        is `resolve`'s to say: a checkout that is there already costs no look at the remote. Raises Invalid (as
+        `resolve`), Transient, NotYet.
         """
-        del credentials
-        self._check(repository)
+        remote = self._remote(repository, credentials)
         _check_commit(commit)
         with _translated(repository):
-            self._checkouts.publish(repository, commit)
+            self._checkouts.publish(remote, commit)
 
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
         """Give what the core reads of the project in folder `path` of a published checkout.
@@ -120,19 +128,26 @@ class Git:
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)
 
-    def _abbreviated(self, repository: str, prefix: str) -> str:
-        found = self._mirrors.expand(repository, prefix)
+    def _remote(self, repository: str, credentials: GitCredentials | None) -> Remote:
+        """Give the repository with what opens it, judged. Raises Invalid (RepositoryRefused, GitSecretRequired)."""
+        self._check(repository)
+        remote = Remote(repository, credentials if credentials != GitCredentials() else None)
+        check_opened(remote)
+        return remote
+
+    def _abbreviated(self, remote: Remote, prefix: str) -> str:
+        found = self._mirrors.expand(remote.url, prefix)
         if not found:
-            self._mirrors.update(repository)
-            found = self._mirrors.expand(repository, prefix)
+            self._mirrors.update(remote)
+            found = self._mirrors.expand(remote.url, prefix)
         if len(found) > 1:
-            line = f"{place(repository)}: {prefix} is the start of {' and '.join(found)}: give more digits"
+            line = f"{place(remote.url)}: {prefix} is the start of {' and '.join(found)}: give more digits"
             raise Invalid("RefAmbiguous", [line])
         return found[0] if found else ""
 
     def _digest(self, repository: str, commit: str, inner: str, path: str) -> str:
         """Give the id of the project's tree, from the mirror, which is fetched again if somebody took it away."""
-        self._mirrors.have(repository, commit)
+        self._mirrors.have(Remote(repository), commit)
         name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
         try:
             out = self._mirrors.local(repository, ["rev-parse", "--verify", "--end-of-options", name])

@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controller.adapters.git.address import check_repository, relative
+from controller.adapters.git.address import Remote, check_opened, check_repository, relative
 from controller.adapters.git.command import Failed
 from controller.adapters.git.faults import clean
 from controller.adapters.git.mirror import Mirrors
@@ -54,10 +54,14 @@ def submodules(mirrors: Mirrors, url: str, commit: str, listed: Iterable[Entry])
     return [Submodule(link.path, link.object, relative(url, urls.get(link.path, ""))) for link in links]
 
 
-def check(module: Submodule, *, allow_file: bool) -> None:
-    """Raise Invalid(RepositoryRefused) where a submodule's address is none that git may be given."""
+def check(module: Submodule, remote: Remote, *, allow_file: bool) -> None:
+    """Raise Invalid where a submodule's address is none that git may be given, or needs a key that is not sent there.
+
+    RepositoryRefused, GitSecretRequired.
+    """
     where = f'.gitmodules: submodule "{clean(module.path)}"'
     check_repository(module.url, allow_file=allow_file, where=where)
+    check_opened(remote, where=where)
 
 
 def _urls(mirrors: Mirrors, url: str, commit: str) -> dict[str, str]:
