@@ -73,11 +73,9 @@ class Projects:
             opened = credentials.fitting(self._credentials(request), request.repository, repository)
             self._source.publish(repository, commit, opened)
 
-    def _credentials(self, request: Request) -> GitCredentials | None:
+    def _credentials(self, request: Request) -> GitCredentials:
         """Read what opens the request's repository, anew each time: a Secret may be another by now. Raises Invalid."""
-        if not request.git_secret:
-            return None
-        secret = self._cluster.get("Secret", request.git_secret)
+        secret = self._cluster.get("Secret", request.git_secret) if request.git_secret else None
         return credentials.git_credentials(secret, request.git_secret, request.repository)
 
     def _spec(self, found: Project) -> RunSpec:
