@@ -46,6 +46,8 @@ class Front:
         collection, _, name = url.path.partition("/configmaps/")
         if url.path == f"{SPACE}/configmaps" and method == "GET":
             return 200, {"items": self._listed(query["labelSelector"])}
+        if url.path == SPACE:
+            return 200, {"kind": "Namespace", "metadata": {"name": NAMESPACE}}
         if collection != SPACE:
             return 404, status(404, "NotFound", f"{url.path} not found")
         live = self.machine.cluster.get("ConfigMap", name)
