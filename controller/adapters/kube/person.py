@@ -166,6 +166,8 @@ class Person:
                     "Unauthorized",
                     f"{self._server}: {error}: they may have expired, log in again; or name others with --context",
                 )
+            case Transient(reason="ApiUnavailable") if "TLS" in str(error):
+                return Transient("ApiUnavailable", f"{self._server}: {error}: get a fresh kubeconfig of this cluster")
             case Transient(reason="ApiUnavailable"):
                 return Transient(
                     "ApiUnavailable",
