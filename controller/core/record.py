@@ -61,6 +61,7 @@ def to_data(record: Record) -> dict[str, str]:
         else "",
         "history": _dump([_known(past) for past in record.history[:HISTORY_LIMIT]]) if record.history else "",
         "failure": _dump(dataclasses.asdict(record.failure)) if record.failure else "",
+        "pending-since": record.pending_since,
         "release-run": str(record.release_run) if record.release_run else "",
         "release-commit": record.release_commit,
         "poll-commit": record.poll_commit,
@@ -110,6 +111,7 @@ def _parse(data: Mapping[str, str]) -> Record:
         queued=data.get("queued-trigger", ""),
         finished_trigger=data.get("finished-trigger", ""),
         request_digest=data.get("request-digest", ""),
+        pending_since=data.get("pending-since", ""),
         release_run=int(data.get("release-run", "0")),
         release_commit=data.get("release-commit", ""),
         history=tuple(PastRun(**past) for past in _load(data, "history") or ()),
@@ -127,7 +129,7 @@ def spec_from(kept: Mapping[str, Any]) -> RunSpec | None:
     """
     try:
         return _spec(dict(kept))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -72,7 +72,9 @@ class Launch:
         order = self.order
         self._recall_first_start()
         self.output.say(f"{order.kind} stage {self.places.script} at commit {order.commit}")
-        stage_copy.copy_checkout(order.paths["checkout"], order.commit, self.places.checkout)
+        limit = order.workspace_limit
+        copied = stage_copy.copy_checkout(order.paths["checkout"], order.commit, self.places.checkout, limit)
+        self.output.say(f"copied the repository: {copied}")
         if not os.path.isfile(os.path.join(self.places.project, self.places.script)):
             raise stage_order.Refused("ScriptMissing", f"{self.places.script}: no such file at commit {order.commit}")
         if order.paths.get("environment"):

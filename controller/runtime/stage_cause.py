@@ -5,16 +5,34 @@ from __future__ import annotations
 import os
 import re
 import signal
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import Places
 
 MESSAGE_LIMIT = 1024  # bytes
+SHARED_MEMORY, TEMPORARY = "/dev/shm", "/tmp/"  # noqa: S108 - only compared with paths of the script
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)')
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[^']+)'")
+_LIBRARY = re.compile(r"(?:ImportError|OSError): (?P<library>\S+\.so\S*): cannot open shared object file")
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|database or disk is full")
+_NO_MEMORY = re.compile(
+    r"(\w+\.)*(MemoryError|_ArrayMemoryError)\b|.*(Cannot allocate memory|Unable to allocate \S+ \w*B)"
+)
+_PATH = re.compile(r"'(?P<path>/[^']*)'")
 _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+_SIGNALS: Dict[int, str] = {
+    signal.SIGSEGV: "a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
+    signal.SIGABRT: "a native library gave up; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
+    signal.SIGILL: "a native library was made for another processor",
+    signal.SIGBUS: "a native library, or no room in /dev/shm, which counts as memory",
+    signal.SIGKILL: "not for its memory limit: the node may have run out, or somebody did it",
+}
+_KNOWN = {
+    "Read-only file system": "write to the stage's own folder, COACHWORK_ARTIFACTS of a batch stage or COACHWORK_CACHE",
+    "Address already in use": "another process of the stage has the port",
+}
 _MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
 
 
@@ -55,11 +73,12 @@ def explain_exit(status: int, words: Words, places: Places, out_of_memory: bool)
         what = "was killed" if status < 0 else f"exited with code {status} after one of its processes was killed"
         return "OutOfMemory", f"{place}: {what} because it used more memory than it may: {_MEMORY}{said}"
     if status < 0:
-        return "Signal", f"{place}: was killed by {_signal_name(-status)}{said}"
+        hint = _SIGNALS.get(-status, "")
+        return "Signal", f"{place}: was killed by {_signal_name(-status)}{f' ({hint})' if hint else ''}{said}"
     if status == 0:
         return "Completed", f"{places.script}: completed"
-    reason, remedy = _import_error(words.text, places)
-    return reason, f"{place}: exited with code {status}{said}{remedy}"
+    reason, remedy = _remedy(words.text, places)
+    return reason, f"{place}: exited with code {status}{said}{f' ({remedy})' if remedy else ''}"
 
 
 def oom_kills() -> int:
@@ -92,14 +111,40 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _import_error(text: str, places: Places) -> Tuple[str, str]:
-    missing = _MODULE.match(text)
+def _remedy(text: str, places: Places) -> Tuple[str, str]:
+    """Give the reason and what to change ("": nobody can tell) for the last words of a script that failed."""
+    package = _package(text, places)
+    if package:
+        return "ImportError", package
+    if _NO_MEMORY.match(text):
+        return "OutOfMemory", _MEMORY
+    if _FULL.search(text):
+        return "DiskFull", _room(text, places)
+    return "ExitCode", next((remedy for words, remedy in _KNOWN.items() if words in text), "")
+
+
+def _package(text: str, places: Places) -> str:
+    """Give what to change for an import that failed, "" for anything else."""
+    missing, library = _MODULE.match(text), _LIBRARY.match(text)
     if missing:
-        module = missing.group("module").split(".")[0]
-        return "ImportError", f" (add the package of `{module}` to {places.requirements})"
-    if text.startswith("ImportError:"):
-        return "ImportError", f" (name versions that fit each other in {places.requirements})"
-    return "ExitCode", ""
+        return f"add the package of `{missing.group('module').split('.')[0]}` to {places.requirements}"
+    if library:
+        return f"the image has no `{library.group('library')}`: use one that has it, or another package"
+    return f"name versions that fit each other in {places.requirements}" if text.startswith("ImportError:") else ""
+
+
+def _room(text: str, places: Places) -> str:
+    """Tell which disk is full, where the path tells it, and what to do."""
+    found = _PATH.search(text)
+    path = os.path.normpath(os.path.join(places.folder, found.group("path"))) if found else ""
+    volume = [os.environ.get(name, "") for name in ("COACHWORK_ARTIFACTS", "COACHWORK_CACHE")]
+    if any(folder and f"{path}/".startswith(f"{folder}/") for folder in volume):
+        return "the shared volume is full: delete old runs, lower keep-runs, or enlarge it"
+    if path.startswith(SHARED_MEMORY):
+        return f"{SHARED_MEMORY} is full; it counts as memory: {_MEMORY}"
+    if path.startswith((os.path.dirname(places.checkout) + os.sep, TEMPORARY)):
+        return "the pod's own disk is full: write less, or to COACHWORK_CACHE"
+    return "full is the shared volume, if it was written to COACHWORK_ARTIFACTS or COACHWORK_CACHE, else the pod's disk"
 
 
 def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:

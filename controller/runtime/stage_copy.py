@@ -1,7 +1,7 @@
 """The private writable copy of a published checkout: reflinks where the file system can, else plain copies.
 
-Symlinks stay symlinks, everything becomes writable for its owner, sockets and the like are left out. It refuses a
-checkout that was not published completely.
+It is measured before it is made. Symlinks stay symlinks, everything becomes writable for its owner, sockets and the
+like are left out. It refuses a checkout that was not published completely, and one that has no room.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import errno
 import os
 import shutil
 import stat
-from typing import TYPE_CHECKING, Any, Callable
+import time
+from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import Refused
@@ -21,27 +22,66 @@ FICLONE = 0x40049409  # linux/fs.h
 COMPLETE = ".complete"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_REFLINK = (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
+MIB = 1024 * 1024
+MOST_FILES = 1_000_000
+REMEDY = "keep data out of Git (in the request's cache or a bucket), or"
 
 
-def copy_checkout(checkout: str, commit: str, target: str) -> None:
-    """Copy the checkout of `commit` to the new folder `target`, replacing what is there. Raises Refused."""
+class Copied(NamedTuple):
+    """What was copied."""
+
+    files: int
+    size: int  # bytes
+    seconds: float
+
+    def __str__(self) -> str:
+        """Give it in words."""
+        return f"{self.files} files, {self.size / MIB:.1f} MiB in {self.seconds:.2f} s"
+
+
+def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied:
+    """Copy the checkout of `commit` to the new folder `target`, replacing what is there. Raises Refused.
+
+    `limit` is the most that the copy may take (bytes; 0: no limit).
+    """
+    started = time.monotonic()
     _check_complete(checkout, commit)
     try:
         _remove(target)
-        _Copier().folder(checkout, target, skip=COMPLETE)
+        tree = _Tree()
+        tree.measure(checkout, target, limit, skip=COMPLETE)
+        _check_room(os.path.dirname(target), tree.size)
+        tree.copy()
     except OSError as error:
         if error.errno in FULL:
             raise Refused(
                 "WorkspaceFull",
                 f"no room for the private copy of the repository ({os.strerror(error.errno or 0)}): "
-                "give the pod more ephemeral storage or make the repository smaller",
+                f"{REMEDY} give the pod more ephemeral storage",
             ) from error
         raise Refused("WorkspaceFailed", f"the private copy of the repository failed: {error}") from error
+    return Copied(len(tree.files), tree.size, time.monotonic() - started)
 
 
 def copy_tree(source: str, target: str) -> None:
-    """Copy a folder to the new folder `target`, writable. Raises OSError."""
-    _Copier().folder(source, target)
+    """Copy a folder to the new folder `target`, writable. Raises OSError, Refused."""
+    tree = _Tree()
+    tree.measure(source, target, 0)
+    tree.copy()
+
+
+def _check_room(folder: str, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise Refused(
+            "WorkspaceFull",
+            f"the private copy of the repository needs {_mib(size)}, and the node has {_mib(free)} left for it: "
+            f"{REMEDY} free the node's disk",
+        )
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:.1f} MiB"
 
 
 def _check_complete(checkout: str, commit: str) -> None:
@@ -73,30 +113,58 @@ def _remove(folder: str) -> None:
         shutil.rmtree(folder, onerror=unlock)  # onexc is new in 3.12
 
 
-class _Copier:
-    def __init__(self) -> None:
-        self.reflinks = True
+class _Tree:
+    """A folder that is measured first, and then copied."""
 
-    def folder(self, source: str, target: str, skip: str = "") -> None:
-        os.makedirs(target, exist_ok=True)
+    def __init__(self) -> None:
+        self.size = 0  # bytes of its files
+        self.files: List[Tuple[str, str, int]] = []  # source, target, mode
+        self._folders: List[Tuple[str, int]] = []  # target, mode; a folder after the one that it is in
+        self._links: List[Tuple[str, str]] = []  # target, what it points to
+        self._reflinks = True
+
+    def measure(self, source: str, target: str, limit: int, skip: str = "") -> None:
+        """Find out what there is to copy. Raises OSError, Refused."""
+        self._folders.append((target, stat.S_IMODE(os.stat(source).st_mode) | stat.S_IRWXU))
         with os.scandir(source) as entries:
             for entry in entries:
-                if entry.name != skip:
-                    self._entry(entry, os.path.join(target, entry.name))
-        os.chmod(target, stat.S_IMODE(os.stat(source).st_mode) | stat.S_IRWXU)
+                if entry.name == skip:
+                    continue
+                path = os.path.join(target, entry.name)
+                if entry.is_symlink():
+                    self._links.append((path, os.readlink(entry.path)))
+                elif entry.is_dir():
+                    self.measure(entry.path, path, limit)
+                elif entry.is_file():
+                    self._add(entry, path, limit)
 
-    def _entry(self, entry: os.DirEntry[str], target: str) -> None:
-        if entry.is_symlink():
-            os.symlink(os.readlink(entry.path), target)
-        elif entry.is_dir():
-            self.folder(entry.path, target)
-        elif entry.is_file():
-            self._file(entry.path, target)
-            mode = stat.S_IMODE(entry.stat().st_mode) & 0o777
-            os.chmod(target, mode | stat.S_IRUSR | stat.S_IWUSR)
+    def _add(self, entry: os.DirEntry[str], target: str, limit: int) -> None:
+        found = entry.stat()
+        self.size += found.st_size
+        self.files.append((entry.path, target, stat.S_IMODE(found.st_mode) & 0o777 | stat.S_IRUSR | stat.S_IWUSR))
+        if limit and self.size > limit:
+            raise Refused(
+                "WorkspaceTooLarge",
+                f"the repository has more than {_mib(limit)}, the limit of a stage's private copy: "
+                f"{REMEDY} raise the limit",
+            )
+        if len(self.files) > MOST_FILES:
+            raise Refused("WorkspaceTooLarge", f"the repository has more than {MOST_FILES} files: keep data out of Git")
+
+    def copy(self) -> None:
+        """Copy it, one file after the other: on local disks more threads got in each other's way. Raises OSError."""
+        for folder, _ in self._folders:
+            os.makedirs(folder, exist_ok=True)
+        for target, points_to in self._links:
+            os.symlink(points_to, target)
+        for source, target, mode in self.files:
+            self._file(source, target)
+            os.chmod(target, mode)
+        for folder, mode in reversed(self._folders):
+            os.chmod(folder, mode)
 
     def _file(self, source: str, target: str) -> None:
-        if not (self.reflinks and self._reflink(source, target)):
+        if not (self._reflinks and self._reflink(source, target)):
             shutil.copyfile(source, target, follow_symlinks=False)
 
     def _reflink(self, source: str, target: str) -> bool:
@@ -109,6 +177,6 @@ class _Copier:
         except OSError as error:
             if error.errno not in NO_REFLINK:
                 raise
-            self.reflinks = False
+            self._reflinks = False
             return False
         return True

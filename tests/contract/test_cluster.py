@@ -1,9 +1,12 @@
 """Every behaviour of a cluster that the product relies on, each as one test, for each implementation of the port."""
 
+from dataclasses import replace
+
 import pytest
 
+from controller.core import cron, manifests
 from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
-from controller.core.model import Object
+from controller.core.model import Object, Policy, Request
 from tests.contract.conftest import World
 from tests.support.eventually import eventually
 from tests.support.workloads import conditions, config_map, deployment, job, labels
@@ -204,6 +207,32 @@ def test_services_and_ingresses_are_applied_cached_read_and_deleted(world: World
     eventually(
         lambda: not any((world.kube.cached_children("iris").services, world.kube.cached_children("iris").ingresses))
     )
+
+
+@REAL_ONLY
+def test_a_cronjob_is_made_as_the_schedule_says_changed_cached_and_deleted(world: World) -> None:
+    owner = world.kube.create(config_map("iris"))
+    request = Request("iris", owner["metadata"]["uid"], "x", schedule="0 6 * * 1-5", time_zone="Europe/Paris")
+    policy = Policy(namespace=world.kube.namespace, image="python:3.12-slim", claim="c", tools="t")
+    made = world.kube.create(manifests.cronjob(request, policy))
+    changed = manifests.cronjob(replace(request, schedule="@daily", suspend=True, time_zone=""), policy)
+    world.kube.apply(manifests.with_uid(changed, made["metadata"]["uid"]))
+    (cached,) = world.kube.cached_children("iris").cronjobs
+    spec = cached["spec"]
+    assert (spec["schedule"], spec["suspend"], spec["timeZone"]) == ("@daily", True, "Etc/UTC")
+    assert cached["metadata"]["annotations"] == changed["metadata"]["annotations"]
+    world.kube.delete("CronJob", "iris", made["metadata"]["uid"])
+    eventually(lambda: not world.kube.cached_children("iris").cronjobs)
+
+
+@REAL_ONLY
+@pytest.mark.parametrize("schedule", ["*/15 0-6/2,22 1,15 jan-MAR mon-FRI", "5/20 ? ? * ?", "0 0 31 2 1", "@weekly"])
+def test_schedules_that_a_request_may_have_are_taken_by_the_server(world: World, schedule: str) -> None:
+    policy = Policy(namespace=world.kube.namespace, image="python:3.12-slim", claim="c", tools="t")
+    request = Request("iris", OTHER_UID, "x", schedule=cron.schedule(schedule), time_zone="America/New_York")
+    orphan = manifests.cronjob(request, policy)
+    del orphan["metadata"]["ownerReferences"]
+    assert world.kube.create(orphan)["spec"]["schedule"] == schedule
 
 
 # --- owners ----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.reconciler import Source
+from tests.support.eventually import eventually
 from tests.support.gitserver import CLEAN, GitServer, Repository, serving
 
 SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
@@ -320,6 +321,56 @@ def test_dead_remotes_never_hold_all_workers(server: GitServer, iris: Repository
             git.resolve("http://127.0.0.1:9/other.git", "")
         server.released.set()
         assert stuck.exception(timeout=60)
+
+
+def test_one_dead_host_never_takes_all_places(server: GitServer, iris: Repository, volume: Path) -> None:
+    git = Git(volume, replace(SETTINGS, concurrency=4, wait=0.1))
+    with serving(server.root) as dead, ThreadPoolExecutor(2) as pool:
+        dead.fault = "hang"
+        stuck = [pool.submit(git.resolve, dead.url(name), "") for name in ("one", "two")]
+        eventually(lambda: len(dead.requests) == len(stuck))
+        with pytest.raises(NotYet):
+            git.resolve(dead.url("three"), "")
+        assert git.resolve(server.url("iris"), "") == iris.git("rev-parse", "HEAD")
+        dead.released.set()
+        assert all(one.exception(timeout=60) for one in stuck)
+
+
+def test_a_host_that_timed_out_is_not_asked_again_for_a_while_and_the_reason_stays(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    git = Git(volume, replace(SETTINGS, resolve_timeout=1, pause=60))
+    with serving(server.root) as dead:
+        dead.fault = "hang"
+        first = hitch(lambda: git.resolve(dead.url("iris"), ""))
+        asked = len(dead.requests)
+        assert hitch(lambda: git.resolve(dead.url("iris"), "")) == first
+        assert hitch(lambda: git.resolve(dead.url("other"), ""))[0] == "GitTimeout"
+        assert hitch(lambda: git.resolve(dead.url("iris"), "1" * 40)) == first
+        assert len(dead.requests) == asked
+        assert git.resolve(server.url("iris"), "") == iris.git("rev-parse", "HEAD")
+
+
+def test_a_host_that_answers_again_is_used_again(server: GitServer, iris: Repository, volume: Path) -> None:
+    git = Git(volume, replace(SETTINGS, resolve_timeout=2, pause=0.2, concurrency=2, wait=0.1))
+    server.fault = "hang"
+    with ThreadPoolExecutor(1) as pool:
+        assert hitch(lambda: git.resolve(server.url("iris"), ""))[0] == "GitTimeout"
+        asked, tried = len(server.requests), None
+        while len(server.requests) == asked:  # one try at a time, and all others are told as before
+            tried = pool.submit(git.resolve, server.url("iris"), "")
+            eventually(lambda it=tried: it.done() or len(server.requests) > asked)  # type: ignore[misc]
+        assert hitch(lambda: git.resolve(server.url("iris"), ""))[0] == "GitTimeout"
+        assert tried
+        assert isinstance(tried.exception(timeout=60), Transient)
+    server.fault = ""
+
+    def answers() -> bool:
+        with contextlib.suppress(Transient):
+            return git.resolve(server.url("iris"), "") == iris.git("rev-parse", "HEAD")
+        return False
+
+    eventually(answers)
 
 
 def test_what_git_says_is_shown_without_control_characters_and_credentials(

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +22,8 @@ from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials
-from tests.support import sshserver
+from tests.support import connectproxy, sshserver
+from tests.support.eventually import eventually
 from tests.support.gitserver import GitServer, Repository, serving
 from tests.support.sshserver import SshServer, private_text, public_text
 
@@ -228,13 +228,27 @@ def test_a_redirect_to_another_server_never_gets_the_password(
 
 
 def test_a_redirect_on_the_same_server_is_followed_with_the_password(
-    server: GitServer, iris: Repository, plain: GitServer, git: Git
+    server: GitServer, iris: Repository, git: Git, ada: GitCredentials
 ) -> None:
-    plain.repository("moved").commit({"b": "2"})
-    plain.login = server.login
-    plain.fault = ""
-    assert git.resolve(plain.url("moved"), "", ADA)
-    del iris
+    (server.root / "new").symlink_to(server.root)
+    server.fault = "moved:/new"
+    assert git.resolve(server.url("iris"), "", ada) == iris.git("rev-parse", "HEAD")
+    assert any("/new/iris.git" in request for request in server.requests)
+
+
+def test_the_surroundings_proxy_is_used_and_its_refusal_is_told(
+    server: GitServer, iris: Repository, git: Git, ada: GitCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    with connectproxy.serving() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert git.resolve(url, "", ada) == commit
+        assert proxy.targets
+        for refusal in (407, 403):
+            proxy.refusal = refusal
+            assert hitch(lambda: git.resolve(url, "", ada))[0] == "GitProxy"
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert git.resolve(url, "", ada) == commit
 
 
 def test_the_surroundings_askpass_is_not_asked(
@@ -334,8 +348,8 @@ def test_each_way_that_ssh_fails_is_told_apart(shell: SshServer, keys: Keys, git
     other_host = f"[127.0.0.2]:{port} {public_text(keys.ed25519)}\n"
     other_type = f"[127.0.0.1]:{port} {public_text(keys.rsa)}\n"
     expected = {
-        "GitHostKeyChanged": [keyed(shell, known_hosts=changed), keyed(shell, known_hosts=revoked)],
-        "GitHostKeyUnknown": [keyed(shell, known_hosts=other_host), keyed(shell, known_hosts=other_type)],
+        "GitHostKeyChanged": [keyed(shell, known_hosts=hosts) for hosts in (changed, revoked, other_type)],
+        "GitHostKeyUnknown": [keyed(shell, known_hosts=other_host)],
         "GitRefused": [keyed(shell, private_key=private_text(keys.ecdsa))],
     }
     for reason, given in expected.items():
@@ -365,13 +379,6 @@ def processes(what: str) -> bytes:
     return b"\n".join(found)
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_while_git_runs_the_password_is_in_no_command_line_environment_or_log(
     server: GitServer, iris: Repository, git: Git, volume: Path, ada: GitCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -381,7 +388,7 @@ def test_while_git_runs_the_password_is_in_no_command_line_environment_or_log(
     server.fault = "hang"
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(git.resolve, url, "", replace(ada, password=word))
-        until(lambda: server.logins)
+        eventually(lambda: server.logins)
         seen, files = processes("cmdline") + processes("environ"), laid(word)
         modes = {stat.S_IMODE(path.stat().st_mode) for file in files for path in (file, file.parent)}
         server.released.set()

@@ -70,7 +70,9 @@ class GitServer:
     """Serves the repositories below `root`. `fault` decides how; requests are counted as "GET /x.git/info/refs"."""
 
     root: Path
-    fault: str = ""  # "", hang, 404, 401, 500, redirect:URL, drop, endless; `#pack` after it: only for the pack
+    fault: str = (
+        ""  # "", hang, 404, 401, 500, redirect:URL, moved:FOLDER, drop, endless; `#pack` after it: only for the pack
+    )
     requests: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -118,7 +120,8 @@ class Handler(BaseHTTPRequestHandler):
         self.git.requests.append(f"{self.command} {self.path}")
         self.git.arrived.set()
         fault, _, only = self.git.fault.partition("#")
-        if not self.git.lets_in(self.headers.get("Authorization", "")):
+        moved = fault.startswith("moved:") and not self.path.startswith(fault.removeprefix("moved:"))
+        if not moved and not self.git.lets_in(self.headers.get("Authorization", "")):
             fault, only = "401", ""
         pack = self.path.endswith("/git-upload-pack") and b"fetch" in _plain(self.headers.get("Content-Encoding"), body)
         if only and not pack:
@@ -129,6 +132,12 @@ class Handler(BaseHTTPRequestHandler):
     def misbehave(self, fault: str, body: bytes) -> None:
         if fault == "hang":
             self.git.released.wait(60)
+        elif fault.startswith("moved:") and self.path.startswith(fault.removeprefix("moved:")):
+            self.reply(*self.backend(body))
+        elif fault.startswith("moved:"):
+            self.misbehave(
+                f"redirect:{self.git.scheme}://127.0.0.1:{self.git.port}{fault.removeprefix('moved:')}", body
+            )
         elif fault.startswith("redirect:"):
             self.send_response(302)
             self.send_header("Location", fault.removeprefix("redirect:") + self.path)

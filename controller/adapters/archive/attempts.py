@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,7 +25,7 @@ class StageLogs:
     message: str = ""
 
 
-def numbers(tree: Tree, logs: StageLogs) -> Sequence[int]:
+def numbers(tree: Tree, logs: StageLogs) -> list[int]:
     """Give the numbers of the attempts that have a log, oldest first. Raises OSError."""
     return sorted(int(name.partition(".")[0]) for name in tree.names(logs.folder, _LOG))
 

@@ -1,6 +1,7 @@
 """The logs of a run's stages and environments: listed, given as they are, or followed to their end."""
 
 import re
+import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from controller.core.kept import SHOWN, Content, Kept, NoAnswer, nearest, over_a
 from controller.core.record import one_line
 
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was told to end (30 s of grace) still writes
+SILENCE = 30.0  # seconds after which a later attempt tells that this one was killed with its launcher
 LISTED = 2000  # attempts in one answer
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -109,13 +111,20 @@ class _Following:
         """Give one attempt's log to its end."""
         with closing(Growing(self._tree, self._logs.folder / f"{number}.log", lines)) as log:
             while True:
-                last = attempts.ended(self._tree, self._logs, number) or self._over(AFTERWARDS)  # before the last look
+                last = self._ended(number, log)  # before the last look
                 for chunk in log.fresh():
                     self._line_open = not chunk.endswith(b"\n")
                     yield chunk
                 if last:
                     return
                 yield b""
+
+    def _ended(self, number: int, log: Growing) -> bool:
+        """Tell whether the attempt writes no more: it says so, its run is over, or a later one took its place."""
+        if attempts.ended(self._tree, self._logs, number) or self._over(AFTERWARDS):
+            return True
+        later = attempts.numbers(self._tree, self._logs)[-1:]
+        return later > [number] and time.time() - log.written > SILENCE
 
     def _next(self, number: int) -> Generator[bytes, None, int]:
         """Wait for the attempt after `number`; give its number, 0 where none can come."""

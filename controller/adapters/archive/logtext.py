@@ -50,6 +50,11 @@ class Growing:
         while self._files:
             self._files.pop().close()
 
+    @property
+    def written(self) -> float:
+        """Give when the log was last written (seconds since the epoch), 0 where there is none yet."""
+        return os.fstat(self._files[-1].fileno()).st_mtime if self._files else 0.0
+
     def fresh(self) -> Iterator[bytes]:
         """Give what was appended since the last time."""
         if self._begun:
@@ -114,7 +119,7 @@ def _beginning(tree: Tree, path: PurePosixPath, lines: int | None) -> list[tuple
     if current is None:
         return []
     start, found = (0, 0) if lines is None else _last_lines(current, lines)
-    old = tree.look(_turned(path)) if lines is None or found < lines else None
+    old = tree.look(_turned(path)) if not start and (lines is None or found < lines) else None
     if old is None:
         return [(current, start)]
     if os.path.sameopenfile(old.fileno(), current.fileno()):  # turned over in this very moment

@@ -10,6 +10,13 @@ JSON, TEXT, BYTES, TAR = (
     "application/octet-stream",
     "application/x-tar",
 )
+_REASONS = {  # metav1.StatusReason, by which kubectl introduces the message
+    400: "BadRequest",
+    404: "NotFound",
+    410: "Expired",
+    429: "TooManyRequests",
+    503: "ServiceUnavailable",
+}
 Headers = Mapping[str, str]
 
 
@@ -40,5 +47,6 @@ def as_json(value: object, headers: Headers | None = None) -> Reply:
 
 
 def error(status: int, line: str) -> Reply:
-    """Give an error as JSON: one line that says what to do."""
-    return Reply(status, json.dumps({"error": line}).encode() + b"\n", JSON)
+    """Give an error as JSON: one line that says what to do; in the API server's form too, so that kubectl shows it."""
+    told = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": status, "reason": _REASONS[status]}
+    return Reply(status, json.dumps({"error": line, "message": line, **told}).encode() + b"\n", JSON)

@@ -307,6 +307,19 @@ def test_a_log_whose_end_was_never_told_ends_some_time_after_its_run(kept: KeptR
     assert (follower.news(), follower.ended) == (b"killed", True)
 
 
+def test_an_attempt_that_was_killed_with_its_launcher_ends_when_a_later_one_writes(
+    kept: KeptRuns, followers: list[Follower]
+) -> None:
+    first = kept.log(1, "train", 1, b"killed\n")
+    kept.record(1, {"train": RUNNING})
+    followers.append(follower := Follower(kept, "train"))
+    assert follower.news() == b"killed\n"
+    kept.log(1, "train", 2, b"again\n")
+    assert follower.news() == b""
+    os.utime(first, (1, 1))
+    assert follower.news() == b"coachwork: attempt 2\nagain\n"
+
+
 def test_a_service_is_followed_after_its_run_is_over(kept: KeptRuns, followers: list[Follower]) -> None:
     path = kept.log(1, "serve", 1, b"a\n")
     kept.record(1, {"serve": StageRecord(state="Done", objects=DEPLOYMENT)}, active=False)

@@ -58,6 +58,58 @@ def test_running_out_of_memory_is_told_with_its_remedy() -> None:
     assert message.endswith(": epoch 3")
 
 
+@pytest.mark.parametrize(
+    ("text", "reason", "remedy"),
+    [
+        (
+            "ModuleNotFoundError: No module named 'a.b'",
+            "ImportError",
+            "add the package of `a` to train/requirements.txt",
+        ),
+        (
+            "ImportError: cannot import name 'x'",
+            "ImportError",
+            "name versions that fit each other in train/requirements",
+        ),
+        ("ImportError: libGL.so.1: cannot open shared object file: x", "ImportError", "the image has no `libGL.so.1`"),
+        ("MemoryError", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
+        ("numpy.core._exceptions._ArrayMemoryError: Unable to allocate 8 GiB", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
+        ("OSError: [Errno 12] Cannot allocate memory", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
+        ("OSError: [Errno 28] No space left on device: '/v/artifacts/m'", "DiskFull", "the shared volume is full"),
+        ("OSError: [Errno 28] No space left on device: '/v/artifacts2/m'", "DiskFull", "else the pod's disk"),
+        ("OSError: [Errno 28] No space left on device: '/s/work/m'", "DiskFull", "the pod's own disk is full"),
+        ("OSError: [Errno 28] No space left on device: '/dev/shm/m'", "DiskFull", "it counts as memory"),
+        ("OSError: [Errno 122] Disk quota exceeded", "DiskFull", "COACHWORK_ARTIFACTS or COACHWORK_CACHE"),
+        ("sqlite3.OperationalError: database or disk is full", "DiskFull", "the shared volume"),
+        ("OSError: [Errno 30] Read-only file system: '/x'", "ExitCode", "write to the stage's own folder"),
+        ("OSError: [Errno 98] Address already in use", "ExitCode", "another process of the stage has the port"),
+    ],
+)
+def test_known_last_words_come_with_their_remedy(
+    text: str, reason: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COACHWORK_ARTIFACTS", "/v/artifacts")
+    found, message = explain_exit(1, Words(text, "train/train.py:3"), PLACES, out_of_memory=False)
+    assert found == reason
+    assert message.startswith(f"train/train.py:3: exited with code 1: {text} (")
+    assert remedy in message
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (11, "was killed by SIGSEGV (a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where)"),
+        (9, "was killed by SIGKILL (not for its memory limit: the node may have run out, or somebody did it)"),
+        (15, "was killed by SIGTERM: epoch 3"),
+        (64, "was killed by SIGRTMAX"),
+    ],
+)
+def test_a_signal_is_told_by_its_name(number: int, told: str) -> None:
+    reason, message = explain_exit(-number, Words("epoch 3"), PLACES, out_of_memory=False)
+    assert reason == "Signal"
+    assert told in message
+
+
 @given(st.binary(max_size=400), st.integers(-64, 255))
 def test_any_output_gives_words(output: bytes, code: int) -> None:
     _, message = explain_exit(code, last_words(output, PLACES, code), PLACES, out_of_memory=False)
