@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncssh
 import pytest
@@ -50,7 +51,7 @@ class Ground:
         self.servers.push(name, project(name, "one", batch("one", "print('as ever')")))
         return name
 
-    def tell(self, name: str, **keys: str) -> Record:
+    def tell(self, name: str, **keys: Any) -> Record:
         """Give the record once it says why the request does not run."""
         self.coachwork.request(name, **keys)
         return self.coachwork.wait_for(name, lambda data: data.get("reason", "NotYet") != "NotYet", "a reason")

@@ -14,7 +14,7 @@ from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
 
 
-MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing")
+MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing")  # with what is applied a moment later
 
 
 @dataclass(frozen=True, slots=True)
