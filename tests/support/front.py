@@ -1,4 +1,4 @@
-"""An API server's front before the cluster of this machine: what commands need of one, over HTTP.
+"""An API server's front before the cluster of this machine: what commands need of one, over real HTTP.
 
 ConfigMaps of one namespace (get, list, server-side apply, merge patch, delete) and the service proxy to the pages of
 the controller. It knows no rights; what a server without them says can be scripted.
