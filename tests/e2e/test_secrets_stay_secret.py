@@ -17,10 +17,6 @@ value = os.environ["CANARY"]
 print("raw", value)
 print("in a line: " + value + " and on", file=sys.stderr)
 print("encoded", base64.b64encode(value.encode()).decode(), urllib.parse.quote(value, safe=""))
-for character in value:
-    sys.stdout.write(character)
-    sys.stdout.flush()
-print()
 artifacts = pathlib.Path(os.environ["COACHWORK_ARTIFACTS"])
 while not (artifacts / "go").exists():
     time.sleep(0.1)
