@@ -59,6 +59,11 @@ test: $(READY) ## Run all tests that need no cluster
 .PHONY: check
 check: lint types layers test ## Everything that needs no cluster: lint, types, layers, test
 
+.PHONY: bench
+bench: $(READY) ## Measure, side by side; the second needs KUBECONFIG and an installation of overlays/dev
+	$(BIN)/python -m bench.command_line
+	$(BIN)/python -m bench.stage_start
+
 .PHONY: image
 image: ## Build IMAGE (coachwork:dev), and hand it to the cluster's nodes if E2E_LOAD_IMAGE says how
 	$(if $(E2E_LOAD_IMAGE),$(E2E_LOAD_IMAGE),docker build --tag) $(IMAGE) .

@@ -26,7 +26,7 @@ def reported(command: Command) -> Command:
             _tell(invalid.reason, invalid.problems, as_json=kwargs.get("output") == "json")
             raise typer.Exit(INVALID) from None
         except errors.NotFound as missing:
-            _tell("NotFound", (str(missing),), as_json=kwargs.get("output") == "json")
+            _tell(reason="NotFound", problems=(str(missing),), as_json=kwargs.get("output") == "json")
             raise typer.Exit(NOT_FOUND) from None
         except (errors.Transient, errors.NotYet) as error:
             reason = error.reason if isinstance(error, errors.Transient) else "Busy"

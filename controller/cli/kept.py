@@ -1,6 +1,7 @@
 """`coachwork artifacts` and `coachwork diff`: what runs saved, and what is different between two of them."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
@@ -128,9 +129,7 @@ def difference(
         f"run {number}: {_outcome(one)}".rstrip(": "),
         f"run {later}: {_outcome(other)}".rstrip(": "),
     ]
-    changes = [
-        (_what(change), change.before or "-", change.after or "-", ", ".join(change.stages)) for change in found.changes
-    ]
+    changes = [(_what(item), _short(item.before), _short(item.after), ", ".join(item.stages)) for item in found.changes]
     lines = [*map(checks.printable, heads), ""]
     lines += (
         text.columns(("what", f"run {number}", f"run {later}", "stages"), changes)
@@ -157,6 +156,11 @@ def _outcome(run: Mapping[str, Any]) -> str:
 
 def _what(change: "Change") -> str:
     return f"{change.kind} {change.name}".rstrip()
+
+
+def _short(value: str) -> str:
+    """Give a value with an image's digest cut as commits are, "-" for none."""
+    return re.sub(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}", r"\1", value) or "-"
 
 
 def _went(stage: "StageRun | None") -> tuple[str, str]:

@@ -60,6 +60,7 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
 def _all(there: "Remote", name: str, run: str, query: dict[str, str]) -> None:
     """Show one log of each stage, one after the other."""
     entries = newest(there.logs(name, run), int(query["attempt"] or 0))
+    entries.sort(key=lambda entry: str(entry.get("started") or ""))
     if not entries:
         raise NotFound(f"{name} has no such logs: nothing has begun, or nothing is kept: coachwork runs {name}")
     for at, entry in enumerate(entries):

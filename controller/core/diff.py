@@ -52,7 +52,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
         *_texts("parameter", _pairs(before, "parameters"), _pairs(after, "parameters")),
         *_texts("variable", _pairs(before, "env"), _pairs(after, "env")),
         *_texts("secret", _secrets(before), _secrets(after)),
-        *_gathered("image digest", both, _digests(before), _digests(after)),
+        *_gathered("image digest", _told_of(both, before, after), _digests(before), _digests(after)),
         *_gathered("package", both, _packages(before), _packages(after)),
     ]
     stages = {name: (earlier.get(name), later.get(name)) for name in {**earlier, **later}}
@@ -92,7 +92,7 @@ def _pairs(run: Mapping[str, Any], key: str) -> dict[str, str]:
     """Give pairs that are written as a mapping, or as a list of two each."""
     value = run.get(key, _spec(run).get(key))
     if isinstance(value, list):
-        value = {item[0]: item[1] for item in value if isinstance(item, list) and len(item) == 2}  # noqa: PLR2004
+        value = {str(item[0]): item[1] for item in value if isinstance(item, list) and len(item) == 2}  # noqa: PLR2004
     return {str(name): str(text) for name, text in _mapping(value).items()}
 
 
@@ -106,8 +106,14 @@ def _secrets(run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _digests(run: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Give the image that each stage's node reported; unknown ones are no change."""
+    """Give the image that each stage's node reported."""
     return {stage: {"": digest} for stage, digest in _pairs(run, "image_digests").items() if digest}
+
+
+def _told_of(both: Iterable[str], before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Give the stages whose image is known of both runs: one that was left alone tells none."""
+    known = _digests(before).keys() & _digests(after).keys()
+    return [stage for stage in both if stage in known]
 
 
 def _packages(run: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -122,7 +128,10 @@ def _packages(run: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def _stages(run: Mapping[str, Any]) -> dict[str, StageRun]:
-    return {str(name): _stage(_mapping(stage)) for name, stage in _mapping(run.get("stages")).items()}
+    """Give the stages in the order in which they began; those that did not are last."""
+    told = {str(name): _mapping(stage) for name, stage in _mapping(run.get("stages")).items()}
+    order = sorted(told, key=lambda name: str(told[name].get("started") or "~"))
+    return {name: _stage(told[name]) for name in order}
 
 
 def _stage(stage: Mapping[str, Any]) -> StageRun:

@@ -272,6 +272,7 @@ class Record:
     release_commit: str = ""
     history: tuple[PastRun, ...] = ()  # newest first
     failure: Failure | None = None  # of the active run
+    pending_since: str = ""  # since when a run that is asked for can't begin, for the reason that is shown
     poll_commit: str = ""  # what `ref` was when it was last handled: by a run, or by doing nothing
     poll_problem: str = ""  # why the last look at `ref` found nothing; it disturbs nothing else
     schedule_problem: str = ""  # why the CronJob is not as it should be

@@ -1,10 +1,13 @@
 """What run.json says of a run that has ended: all that it ran with, and how it went. No secret's value is in it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from controller.core.model import Attempt, Record, RunSpec
+
+_ORIGIN = re.compile(r"# (\S+) is from (.+)")  # as install_build.py writes it
 
 
 def run_file(
@@ -54,9 +57,9 @@ def _plain(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def packages(lock: str) -> Mapping[str, str]:
-    """Give the version of each package by its name; of one from an address or a file, that."""
-    found = {}
-    for line in filter(None, (line.strip() for line in lock.splitlines())):
-        name, separator, version = line.partition("==") if "==" in line else line.partition(" @ ")
-        found[name.strip()] = version.strip() if separator else ""
+    """Give the version of each package by its name; with where it is from, if from no index."""
+    lines = [line.strip() for line in lock.splitlines()]
+    found = dict(line.split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
+    for origin in filter(None, map(_ORIGIN.fullmatch, lines)):
+        found[origin[1]] = f"{found.get(origin[1], '')} from {origin[2]}".strip()
     return found

@@ -166,7 +166,8 @@ def _needed(request: Request, context: RunContext) -> Iterable[tuple[str, str]]:
         yield "CronJob", request.name
     if any(isinstance(stage.work, Service) for stage in context.pipeline.stages.values()):
         yield "ConfigMap", names.release_of(context.request)
-    for name in (stage for step in context.pipeline.steps for stage in step):
+    steps = (*context.pipeline.steps, tuple(filter(None, [context.pipeline.run_on_failure])))
+    for name in (stage for step in steps for stage in step):
         stage = context.pipeline.stages[name]
         if isinstance(stage.work, Batch):
             yield "Job", context.job_name(name)

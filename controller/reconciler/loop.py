@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from controller.core import errors, layout, names, plan
 from controller.core import record as records
@@ -88,11 +89,13 @@ class Reconciler:
             manifest = self._manifest(known.request, decision.record)
             self._keep(known, decision, manifest["data"])
         except (errors.Transient, errors.NotYet) as error:
-            self._report(known, self._manifest(known.request, _stumbled(known.record, self._with_room(error))))
+            self._report(
+                known, self._manifest(known.request, _stumbled(known.record, self._with_room(error), self._clock()))
+            )
             raise
         except errors.Invalid as invalid:  # what we wrote ourselves was written over
             damaged = errors.Transient(invalid.reason, invalid.problems[0])
-            self._report(known, self._manifest(known.request, _stumbled(known.record, damaged)))
+            self._report(known, self._manifest(known.request, _stumbled(known.record, damaged, self._clock())))
             raise damaged from invalid
         self._report(known, manifest)
         if decision.outcome:
@@ -182,6 +185,8 @@ class Reconciler:
             record = replace(record, problems=(*record.problems, *context.renamed()))
             self._archive.begin(request, record)
         except errors.Invalid as invalid:
+            if plan.may_come(known.record, invalid.reason, now, self._policy.start_grace):
+                raise errors.Transient(invalid.reason, "; ".join(invalid.problems)) from invalid
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
         return plan.advance(context, request, record, self._projects.standing(seen, pipeline, record), now)
@@ -250,8 +255,8 @@ class Reconciler:
         self._volume.keep_only(request.name, request.uid, kept)
 
 
-def _stumbled(record: Record, error: errors.Transient | errors.NotYet) -> Record:
+def _stumbled(record: Record, error: errors.Transient | errors.NotYet, now: datetime) -> Record:
     """Give the record that says what a pass waits for."""
     if isinstance(error, errors.NotYet):
-        return plan.stumble(record, "Running" if record.active else "Queued", "NotYet", str(error))
-    return plan.stumble(record, "Running" if record.active else "Pending", error.reason, str(error))
+        return plan.stumble(record, "Running" if record.active else "Queued", "NotYet", str(error), now)
+    return plan.stumble(record, "Running" if record.active else "Pending", error.reason, str(error), now)

@@ -44,12 +44,13 @@ class Projects:
         spec = repeat.recall(self._volume, request, record, seen)
         for item in spec.environments:
             self._archive.recall_lock(request, item.folder)
+            for source in item.sources:
+                self._publish(request, source.repository, source.commit)
         return replace(spec, environments=tuple(map(self._builders.after, spec.environments)))
 
     def pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
         """Give the pipeline of an active run; its checkout is made again where it is lost. Raises as `at`."""
-        if not self._source.published(spec.repository, spec.commit):
-            self._source.publish(spec.repository, spec.commit, self._credentials(request))
+        self._publish(request, spec.repository, spec.commit)
         return self._read(spec.repository, spec.commit, spec.path)[1]
 
     def standing(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
@@ -66,11 +67,15 @@ class Projects:
             secrets=secrets.versions(there),
         )
 
-    def _credentials(self, request: Request) -> GitCredentials | None:
+    def _publish(self, request: Request, repository: str, commit: str) -> None:
+        """Have a checkout; what opens the request's repository goes to no other server."""
+        if not self._source.published(repository, commit):
+            opened = credentials.fitting(self._credentials(request), request.repository, repository)
+            self._source.publish(repository, commit, opened)
+
+    def _credentials(self, request: Request) -> GitCredentials:
         """Read what opens the request's repository, anew each time: a Secret may be another by now. Raises Invalid."""
-        if not request.git_secret:
-            return None
-        secret = self._cluster.get("Secret", request.git_secret)
+        secret = self._cluster.get("Secret", request.git_secret) if request.git_secret else None
         return credentials.git_credentials(secret, request.git_secret, request.repository)
 
     def _spec(self, found: Project) -> RunSpec:

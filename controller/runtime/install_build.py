@@ -1,17 +1,22 @@
 """Makes one environment with uv: `python3 install_build.py '<json>'`, by the Python that will run the stage.
 
 The versions of a lock are taken where there is one; where they can't be had any more, that is said and everything is
-resolved anew (`only_locked`: refused). What a killed attempt left is removed first, `.complete` is written last. What
-goes wrong is left as JSON in the file `failure`: exit code, reason, message in one line.
+resolved anew (`only_locked`: refused). What a killed attempt left is removed first; `.complete` is written last, and
+only then does the folder get its name, so that two attempts at once never mix. What goes wrong is left as JSON in the
+file `failure`: exit code, reason, message in one line.
 """
 
 from __future__ import annotations
 
+import compileall
 import errno
+import glob
 import json
 import os
+import re
 import shutil
 import sys
+import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Sequence
 
@@ -32,7 +37,9 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_order
     import stage_python
 
-COMPLETE = ".complete"
+COMPLETE, PARTIAL = ".complete", ".partial-"
+TESTS = re.compile(r"/tests?/")
+MOST_WORKERS = 4  # each is a process; the container's limits may be far below the node's processors
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -64,19 +71,31 @@ class Job(NamedTuple):
 
 def build(job: Job) -> None:
     """Make the environment. Raises Refused, OSError."""
-    for left in (job.target, job.scratch):
+    for left in (job.target, job.scratch, *glob.glob(f"{glob.escape(job.target)}{PARTIAL}*")):
         shutil.rmtree(left, ignore_errors=True)
     os.makedirs(job.scratch)
-    wanted = job.wanted
-    prepared = install_requirements.prepare(wanted)
+    prepared = install_requirements.prepare(job.wanted)
+    partial = f"{job.target}{PARTIAL}{os.urandom(4).hex()}"  # of a lost node's attempt that lives on, nothing gets in
+    _fill(job._replace(target=partial), prepared)
+    try:
+        os.rename(partial, job.target)
+    except OSError:
+        if not os.path.exists(os.path.join(job.target, COMPLETE)):  # else another attempt was quicker
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fill(job: Job, prepared: install_requirements.Prepared) -> None:
     environment = install_uv.settings(dict(os.environ), job.scratch, job.cache)
-    uv = install_uv.Uv(job.uv, wanted.name, environment)
+    uv = install_uv.Uv(job.uv, job.wanted.name, environment)
     venv = ["venv", "--relocatable", "--system-site-packages", "--no-project", "--python", sys.executable, job.target]
     made = uv.run(["--quiet", *venv], job.scratch)
     if made.code:
-        raise install_cause.explain(made, wanted.name, prepared, job.as_of)
+        raise install_cause.explain(made, job.wanted.name, prepared, job.as_of)
     install_image.see(job.target)
     _install(job, uv, prepared)
+    if not job.only_locked:  # a private environment is writable: Python compiles what is imported
+        _compile(job.target)
     _write(job, "lock.txt", "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
     _write(job, stage_python.FILE, json.dumps(stage_python.identity()))
     _write(job, COMPLETE, f"{job.environment}\n")
@@ -84,7 +103,7 @@ def build(job: Job) -> None:
 
 def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared) -> None:
     python = os.path.join(job.target, "bin", "python")
-    install = ["pip", "install", "--no-progress", "--compile-bytecode", "--python", python, "-r", prepared.path]
+    install = ["pip", "install", "--no-progress", "--python", python, "-r", prepared.path]
     install += ["--exclude-newer", job.as_of] if job.as_of else []
     if job.lock:
         done = _try(job, uv, [*install, "--constraints", job.lock], prepared.folder)
@@ -108,6 +127,15 @@ def _try(job: Job, uv: install_uv.Uv, install: List[str], folder: str) -> instal
         if not done.code:
             return done
     return uv.run(install, folder)
+
+
+def _compile(target: str) -> None:
+    """Compile what stages may import, since they can't: without the packages' own tests, often most of their files."""
+    started = time.monotonic()
+    folder = install_image.packages_folder(target)
+    workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    compileall.compile_dir(folder, quiet=2, rx=TESTS, workers=workers)
+    print(f"coachwork: compiled in {time.monotonic() - started:.1f} s", flush=True)
 
 
 def lock(target: str, places: Dict[str, str]) -> List[str]:

@@ -245,3 +245,18 @@ def test_a_cancelled_run_has_no_failure_stage(world: World) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
     assert world.settle().phase == "Cancelled"
     assert not world.jobs()
+
+
+def test_an_index_secret_may_come_a_little_later_than_its_request(world: World) -> None:
+    kept = begin(world, project("a", packages=FLASK), index_secret="pypi")
+    assert (kept.phase, kept.reason) == ("Pending", "SecretMissing")
+    world.cluster.secret("pypi", UV_INDEX="https://pypi.example/simple")
+    assert states(world.settle()) == {"environment": "Running", "a": "Waiting"}
+
+
+def test_an_index_secret_that_stays_away_makes_the_run_invalid(world: World) -> None:
+    begin(world, project("a", packages=FLASK), index_secret="pypi")
+    world.clock.pass_(121)
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Invalid", "SecretMissing")
+    assert "kubectl create secret generic pypi" in kept.message

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ class Person:
     def deploy(self, *arguments: str) -> Ended:
         return self.run("deploy", f"file://{self.machine.repository.folder}", "--name", "demo", *arguments)
 
-    def json(self, command: str, *arguments: str) -> object:
+    def json(self, command: str, *arguments: str) -> Any:
         ended = self.run(command, *arguments, "--output", "json")
         assert ended.code == 0, ended
         return json.loads(ended.out)
@@ -196,9 +197,9 @@ def test_status_and_runs_show_what_is_and_what_was(person: Person) -> None:
     told = person.run("status", "demo").out
     assert "phase:" in told
     assert re.search(r"save +Done", told)
-    (shown,) = person.json("status")  # type: ignore[misc]  # a list
+    (shown,) = person.json("status")
     assert (shown["request"], shown["phase"], shown["stages"]["save"]["state"]) == ("demo", "Ready", "Done")
-    (run,) = person.json("runs", "demo")  # type: ignore[misc]  # a list
+    (run,) = person.json("runs", "demo")
     assert (run["run"], run["outcome"]) == (1, "Succeeded")
 
 
@@ -211,11 +212,11 @@ def test_logs_are_followed_while_they_grow_and_read_when_all_is_over(person: Per
     person.go_on()
     ended = following.end()
     assert (ended.code, "wait: waited" in ended.out) == (0, True)
-    assert person.run("logs", "demo", "save").out == "trained"
-    both = person.run("logs", "demo").out.splitlines()
+    assert "trained" in person.run("logs", "demo", "save").out.splitlines()
+    both = [line for line in person.run("logs", "demo").out.splitlines() if not line.startswith("coachwork: ")]
     assert both == ["==> save, attempt 1 <==", "trained", "", "==> wait, attempt 1 <==", "waited"]
     entries = person.json("logs", "demo", "wait")
-    assert [(entry["stage"], entry["attempt"]) for entry in entries] == [("wait", 1)]  # type: ignore[attr-defined]
+    assert [(entry["stage"], entry["attempt"]) for entry in entries] == [("wait", 1)]
     ended = person.run("logs", "demo", "sav")
     assert (ended.code, "save" in ended.err) == (3, True)
 
@@ -245,7 +246,6 @@ def test_a_diff_tells_what_changed_since_the_model_was_good(person: Person) -> N
     assert re.search(r"^variable ALPHA +0.1 +0.2", told, re.MULTILINE)
     assert re.search(r"^save +Done .*Failed ExitCode", told, re.MULTILINE)
     found = person.json("diff", "demo", "1", "2")
-    assert isinstance(found, dict)
     assert (found["from"]["outcome"], found["to"]["outcome"]) == ("Succeeded", "Failed")
     assert {"kind": "commit", "name": "", "before": old, "after": new, "stages": []} in found["changes"]
 
@@ -307,7 +307,6 @@ def forbidden(user: str = "alice") -> tuple[int, dict[str, object]]:
         ((404, status(404, "NotFound", "x", kind="namespaces")), 3, "the namespace does not exist"),
         ((503, {}), 4, "HTTP 503"),
         ((500, status(500, "InternalError", "\x1b[2J")), 4, "HTTP 500"),
-        ((200, {"items": 7}), 3, 'no request "demo"'),
     ],
 )
 def test_what_the_cluster_refuses_is_one_line_with_the_remedy(
@@ -337,7 +336,7 @@ def test_a_cluster_that_can_t_be_found_is_one_line_with_the_remedy(tmp_path: Pat
     for arguments, words in (
         (["--kubeconfig", str(tmp_path / "none")], "there is no such kubeconfig"),
         (["--kubeconfig", str(tmp_path / "broken")], "name a working kubeconfig"),
-        (["--kubeconfig", str(tmp_path / "gone"), "--context", "is"], "did you mean it?"),
+        (["--kubeconfig", str(tmp_path / "gone"), "--context", "is"], "known are it"),
         (["--kubeconfig", str(tmp_path / "gone")], "http://127.0.0.1:1: API server: connection refused"),
     ):
         ended = shell.run("status", *arguments, KUBECONFIG="")

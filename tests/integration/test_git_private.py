@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials
 from tests.support import connectproxy, sshserver
+from tests.support.eventually import eventually
 from tests.support.gitserver import GitServer, Repository, serving
 from tests.support.sshserver import SshServer, private_text, public_text
 
@@ -379,13 +379,6 @@ def processes(what: str) -> bytes:
     return b"\n".join(found)
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_while_git_runs_the_password_is_in_no_command_line_environment_or_log(
     server: GitServer, iris: Repository, git: Git, volume: Path, ada: GitCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -395,7 +388,7 @@ def test_while_git_runs_the_password_is_in_no_command_line_environment_or_log(
     server.fault = "hang"
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(git.resolve, url, "", replace(ada, password=word))
-        until(lambda: server.logins)
+        eventually(lambda: server.logins)
         seen, files = processes("cmdline") + processes("environ"), laid(word)
         modes = {stat.S_IMODE(path.stat().st_mode) for file in files for path in (file, file.parent)}
         server.released.set()

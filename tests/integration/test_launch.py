@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import shutil
+import os
 import signal
 import socket
 import subprocess
@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.launching import COMMIT, DEADLINE, Stage, wait_for
-
-# On PATH, or where pyenv keeps what it installs.
-PYTHON_38 = next(iter(Path.home().glob(".pyenv/versions/3.8.*/bin/python3")), None) or shutil.which("python3.8")
+from tests.support.launching import COMMIT, DEADLINE, PYTHON_38, Stage, wait_for
 
 
 @pytest.fixture
@@ -202,7 +199,7 @@ os.mkdir("left"); open("left/x", "w").close(); os.chmod("left", 0); os.chmod("."
 def test_python_3_8_will_do(stage: Stage, kind: str) -> None:
     stage.python = str(PYTHON_38)
     ended = stage.run("import sys\nprint(sys.version)\nraise ValueError('so')", kind=kind, port=free_port())
-    assert ended.text.splitlines()[1].startswith("3.8")
+    assert ended.text.splitlines()[2].startswith("3.8")
     assert ended.message["message"] == "train/train.py:3: exited with code 1: ValueError: so"
 
 
@@ -329,12 +326,74 @@ def test_a_closed_standard_output_is_no_matter(stage: Stage) -> None:
     assert b"done" in stage.log()
 
 
+def test_all_that_was_said_before_a_sigkill_is_kept(stage: Stage) -> None:
+    script = """
+import os
+for n in range(3000): os.write(1 + n % 2, b"%06d " % n + b"x" * 1000 + b"\\n")
+os.write(1, b"the last")
+os.kill(os.getpid(), 9)
+"""
+    ended = stage.run(script)
+    assert ended.code == 137
+    wanted = b"".join(b"%06d " % n + b"x" * 1000 + b"\n" for n in range(3000)) + b"the last\n"
+    assert wanted in stage.log()
+    assert ended.results[1]["complete"] is True
+
+
+def test_what_was_read_before_the_launcher_is_killed_is_kept(stage: Stage) -> None:
+    process = stage.start("import os, time; os.write(1, b'first'); time.sleep(600)")
+    wait_for(lambda: b"first" in stage.log(), "the first words in the log")
+    pids = [pid for pid in Path("/proc").glob("[0-9]*") if parent_of(pid) == process.pid]
+    process.kill()
+    process.wait(60)
+    for pid in pids:
+        os.kill(int(pid.name), signal.SIGKILL)
+    assert process.stdout
+    process.stdout.close()
+    assert stage.log().endswith(b"first")
+    assert stage.results() == {}
+
+
+def parent_of(pid: Path) -> int:
+    try:
+        return int(pid.joinpath("stat").read_bytes().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def test_the_values_of_secrets_are_blanked_in_all_output(stage: Stage) -> None:
+    stage.env = {"TOKEN": "s3cr3t-value/1", "PIN": "123"}
+    script = """
+import base64, os, time, urllib.parse
+token = os.environ["TOKEN"]
+print("raw", token, "pin", os.environ["PIN"])
+print(base64.b64encode(token.encode()).decode(), urllib.parse.quote(token, safe=""))
+for letter in token: os.write(1, letter.encode())
+os.write(1, b" and\\n")
+raise ValueError(token)
+"""
+    ended = stage.run(script, secrets=["TOKEN", "PIN"])
+    for told in (ended.output, stage.log(), json.dumps([ended.message, ended.results]).encode()):
+        assert b"s3cr3t" not in told
+        assert b"czNjcjN0" not in told
+    assert "raw *** pin 123\n*** ***\n*** and\n" in ended.text
+    assert ended.message["message"].endswith("ValueError: ***")
+    assert ended.results[1]["redacted"] == 5
+
+
+def test_what_looks_like_the_beginning_of_a_secret_is_told_when_the_output_pauses(stage: Stage) -> None:
+    stage.env = {"TOKEN": "s3cr3t-value"}
+    process = stage.start("import os, time; os.write(1, b'here: s3cr3t'); time.sleep(600)", secrets=["TOKEN"])
+    wait_for(lambda: stage.log().endswith(b"here: s3cr3t"), "what was held back")
+    process.send_signal(signal.SIGTERM)
+    assert stage.end(process).code == 143
+
+
 # --- processes, signals, limits -------------------------------------------------------------------
 
 
 def test_sigterm_reaches_the_script_itself(stage: Stage) -> None:
     script = """
-import shutil
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("tidied"), sys.exit(9)))
 print("up")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.building import KEY, Builder
-from tests.support.launching import Stage, wait_for, wheel
+from tests.support.launching import PYTHON_38, Stage, wait_for, wheel
 
 REQUIREMENTS = "train/requirements.txt"
 
@@ -68,7 +68,7 @@ def test_the_checkout_is_not_written_to_and_not_copied(builder: Builder) -> None
     before = sorted(builder.stage.checkout.rglob("*"))
     assert builder.run("plume\n").code == 0
     assert [path for path in sorted(builder.stage.checkout.rglob("*")) if path.name != "requirements.txt"] == before
-    assert not (builder.root / "build-scratch/install/project").exists()
+    assert not (builder.scratch / "install/project").exists()
 
 
 def test_what_a_killed_attempt_left_is_removed(builder: Builder) -> None:
@@ -76,8 +76,10 @@ def test_what_a_killed_attempt_left_is_removed(builder: Builder) -> None:
     site.mkdir(parents=True)
     (site / "half.py").write_text("")
     (builder.environment / ".complete").write_text(KEY)
+    (builder.build / "environment.partial-1").mkdir()
     assert builder.run("plume\n").code == 0
     assert not (site / "half.py").exists()
+    assert sorted(path.name for path in builder.build.iterdir()) == ["environment", "logs"]
 
 
 def test_a_second_attempt_has_a_log_of_its_own(builder: Builder) -> None:
@@ -86,6 +88,15 @@ def test_a_second_attempt_has_a_log_of_its_own(builder: Builder) -> None:
     assert ended.message["attempt"] == 2
     assert "nosuch" in builder.log(1)
     assert "nosuch" not in builder.log(2)
+
+
+def test_attempts_at_once_never_mix(builder: Builder) -> None:
+    """A lost node's pod may live on while its Job has another."""
+    first, second = builder.start("plume\n"), builder.start()
+    codes = {builder.end(process).code for process in (first, second)}
+    assert 0 in codes
+    assert builder.lock() == ["plume==1.0"]
+    assert builder.python("import plume; print(plume.VALUE)") == "42\n"
 
 
 def test_lines_of_bodywork_yaml_are_installed(builder: Builder) -> None:
@@ -111,6 +122,16 @@ def test_versions_that_are_gone_are_resolved_anew_and_that_is_said(builder: Buil
     assert "plume==0.9" in builder.log()
 
 
+@pytest.mark.skipif(PYTHON_38 is None, reason="no Python 3.8 on this machine")
+def test_python_3_8_will_do(builder: Builder) -> None:
+    builder.stage.python = str(PYTHON_38)
+    package(builder.stage.checkout / "train/lib", "mine")
+    assert builder.run("plume\nmine @ ./lib\n").code == 0
+    assert builder.lock() == ["mine==1.0", "plume==1.0", "# mine is from ./train/lib"]
+    ended = builder.run("nosuch\n", secrets=["UV_FIND_LINKS"])
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:1: Because nosuch was not found")
+
+
 # --- what requirements may say ---------------------------------------------------------------------
 
 
@@ -132,7 +153,7 @@ def test_packages_of_the_project_are_installed_as_plain_ones(builder: Builder, l
     ended = builder.run(f"plume\n{line}\n")
     assert ended.code == 0, ended.text
     assert builder.lock() == ["mine==1.0", "plume==1.0", "# mine is from ./train/lib"]
-    shutil.rmtree(builder.root / "build-scratch")
+    shutil.rmtree(builder.scratch)
     assert builder.python("import mine; print(mine.VALUE)") == "7\n"
     assert not (builder.stage.checkout / "train/lib/built-here").exists()
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Builder:
     stage: Stage
     order: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    scratch: Path = field(init=False)  # of the newest attempt
 
     def __post_init__(self) -> None:
         for path in (self.build, self.index, self.root / "cache"):
@@ -63,11 +65,9 @@ class Builder:
         if text is not None:
             self.stage.file("train/requirements.txt", text)
         self.logs.mkdir(exist_ok=True)
-        scratch = self.root / "build-scratch"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+        self.scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
         paths = {name: str(self.root / name) for name in FOLDERS}
-        paths |= {"build": str(self.build), "logs": str(self.logs), "scratch": str(scratch)}
+        paths |= {"build": str(self.build), "logs": str(self.logs), "scratch": str(self.scratch)}
         told = {"kind": "environment", "commit": COMMIT, "folder": "train", "environment": KEY, "limit": 60}
         told |= {"paths": paths, "grace": 5} | self.order | order
         env = {

@@ -1,7 +1,7 @@
 """An API server's front before the cluster of this machine: what commands need of one, over real HTTP.
 
-ConfigMaps of one namespace (get, list, server-side apply, merge patch, delete) and the service proxy to the controller's
-own pages. It knows no rights; what a server without them says can be scripted.
+ConfigMaps of one namespace (get, list, server-side apply, merge patch, delete) and the service proxy to the pages of
+the controller. It knows no rights; what a server without them says can be scripted.
 """
 
 import json
@@ -44,8 +44,8 @@ class Front:
         url = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         collection, _, name = url.path.partition("/configmaps/")
-        if url.path == f"{SPACE}/configmaps" and method == "GET":
-            return 200, {"items": self._listed(query["labelSelector"])}
+        if url.path in (SPACE, f"{SPACE}/configmaps"):
+            return 200, {"items": self._listed(query.get("labelSelector", ""))}
         if collection != SPACE:
             return 404, status(404, "NotFound", f"{url.path} not found")
         live = self.machine.cluster.get("ConfigMap", name)

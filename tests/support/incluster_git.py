@@ -10,12 +10,16 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 NAME = "git"
 ROOT = "/srv/git"
 PORT = 8080
 TIMEOUT = 120  # seconds of one command
+
+Ports = Mapping[int, int]  # of the Service, and of the pod
+WEB = MappingProxyType({80: PORT})
 
 # git http-backend is a CGI program (git-http-backend(1)); http.server's own CGI support is gone since Python 3.13.
 SERVER = f"""
@@ -50,38 +54,43 @@ http.server.ThreadingHTTPServer(("", {PORT}), Handler).serve_forever()
 """
 
 
-def manifests(namespace: str, image: str) -> list[dict[str, Any]]:
-    """Give the server's ConfigMap, Deployment and Service."""
-    meta = {"name": NAME, "namespace": namespace, "labels": {"app": NAME}}
+def manifests(
+    namespace: str, image: str, *, name: str = NAME, files: Mapping[str, str] | None = None, ports: Ports = WEB
+) -> list[dict[str, Any]]:
+    """Give the server's Secret with its files (server.py among them), its Deployment and its Service."""
+    meta = {"name": name, "namespace": namespace, "labels": {"app": name}}
     return [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"server.py": SERVER}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": dict(files or {"server.py": SERVER})},
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": meta,
             "spec": {
-                "selector": {"matchLabels": {"app": NAME}},
-                "template": {"metadata": {"labels": {"app": NAME}}, "spec": _pod(image)},
+                "selector": {"matchLabels": {"app": name}},
+                "template": {"metadata": {"labels": {"app": name}}, "spec": _pod(name, image, max(ports.values()))},
             },
         },
         {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": meta,
-            "spec": {"selector": {"app": NAME}, "ports": [{"port": 80, "targetPort": PORT}]},
+            "spec": {
+                "selector": {"app": name},
+                "ports": [{"name": f"p{port}", "port": port, "targetPort": target} for port, target in ports.items()],
+            },
         },
     ]
 
 
-def _pod(image: str) -> dict[str, Any]:
-    """Give the pod's spec."""
+def _pod(name: str, image: str, ready: int) -> dict[str, Any]:
+    """Give the pod's spec; it is ready when the port `ready` is open."""
     container = {
         "name": NAME,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "/server/server.py"],
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - in the pod
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+        "readinessProbe": {"tcpSocket": {"port": ready}, "periodSeconds": 1},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "server", "mountPath": "/server"}, {"name": "repositories", "mountPath": ROOT}],
     }
@@ -97,26 +106,36 @@ def _pod(image: str) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
-        "volumes": [{"name": "server", "configMap": {"name": NAME}}, {"name": "repositories", "emptyDir": {}}],
+        "volumes": [{"name": "server", "secret": {"secretName": name}}, {"name": "repositories", "emptyDir": {}}],
     }
 
 
 class InClusterGit:
     """The server in one namespace, and the repositories that tests push into it. Goes when the namespace goes."""
 
+    name = NAME  # of its objects
+
     def __init__(self, namespace: str, work: Path, *, image: str = "coachwork:dev") -> None:
         """Take a namespace that exists, and an empty folder for this side's clones. KUBECONFIG names the cluster."""
-        self._namespace, self._work, self._image = namespace, work, image
+        self.namespace, self._work, self._image = namespace, work, image
 
     def start(self) -> None:
         """Apply the manifests and wait until the server answers."""
-        items = {"apiVersion": "v1", "kind": "List", "items": manifests(self._namespace, self._image)}
+        items = {"apiVersion": "v1", "kind": "List", "items": self.manifests()}
         self._kubectl("apply", "-f", "-", text=json.dumps(items))
-        self._kubectl("rollout", "status", f"deployment/{NAME}", f"--timeout={TIMEOUT}s")
+        self._kubectl("rollout", "status", f"deployment/{self.name}", f"--timeout={TIMEOUT}s")
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """Give what `start` applies."""
+        return manifests(self.namespace, self._image)
+
+    def shell(self, *command: str) -> str:
+        """Give what a command prints in the server's pod."""
+        return self._kubectl("exec", f"deployment/{self.name}", "--", *command)
 
     def url(self, repository: str) -> str:
         """Give the address that pods clone from."""
-        return f"http://{NAME}.{self._namespace}.svc.cluster.local/{repository}.git"
+        return f"http://{NAME}.{self.namespace}.svc.cluster.local/{repository}.git"
 
     def push(
         self,
@@ -125,15 +144,17 @@ class InClusterGit:
         *,
         branch: str = "main",
         tag: str = "",
+        submodules: Mapping[str, tuple[str, str]] | None = None,
     ) -> str:
         """Commit `content` (a folder, or texts by path) as the branch's whole tree, push it, and give the commit.
 
-        The repository is made when it is first pushed to; each push adds one commit to the branch.
+        The repository is made when it is first pushed to; each push adds one commit to the branch. Submodules are
+        given by path, with address and commit.
         """
         clone = self._clone(repository)
         self._git(clone, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
         _fill(clone, content)
-        self._git(clone, "add", "--all", "--force")
+        self._link(clone, submodules or {})
         self._git(clone, "commit", "--quiet", "--allow-empty", "--message", f"Version of {branch}")
         refs = [f"refs/heads/{branch}"]
         if tag:
@@ -145,11 +166,11 @@ class InClusterGit:
     def create(self, repository: str) -> None:
         """Make the repository, empty, if it is not there."""
         path = f"{ROOT}/{repository}.git"
-        self._kubectl("exec", f"deployment/{NAME}", "--", "git", "init", "--quiet", "--bare", "-b", "main", path)
+        self.shell("git", "init", "--quiet", "--bare", "-b", "main", path)
 
     def remove(self, repository: str) -> None:
         """Remove the repository from the server, as if it had never been there."""
-        self._kubectl("exec", f"deployment/{NAME}", "--", "rm", "-rf", f"{ROOT}/{repository}.git")
+        self.shell("rm", "-rf", f"{ROOT}/{repository}.git")
         shutil.rmtree(self._work / repository, ignore_errors=True)
 
     def _clone(self, repository: str) -> Path:
@@ -160,12 +181,21 @@ class InClusterGit:
             clone.mkdir(parents=True)
             self._git(clone, "init", "--quiet", "-b", "main")
             # ext:: runs a command as the connection (git-remote-ext(1)); %S is git-receive-pack.
-            command = f"kubectl --namespace {self._namespace} exec --stdin deployment/{NAME} --"
+            command = f"kubectl --namespace {self.namespace} exec --stdin deployment/{self.name} --"
             self._git(clone, "remote", "add", "origin", f"ext::{command} %S {ROOT}/{repository}.git")
         return clone
 
+    def _link(self, clone: Path, submodules: Mapping[str, tuple[str, str]]) -> None:
+        """Stage everything, and the submodules without asking git whether their addresses are sound."""
+        lines = [f'[submodule "{at}"]\n\tpath = {at}\n\turl = {url}\n' for at, (url, _) in submodules.items()]
+        if lines:
+            (clone / ".gitmodules").write_text("".join(lines), encoding="utf-8")
+        self._git(clone, "add", "--all", "--force")
+        for at, (_, commit) in submodules.items():
+            self._git(clone, "update-index", "--add", "--cacheinfo", f"160000,{commit},{at}")
+
     def _kubectl(self, *arguments: str, text: str = "") -> str:
-        return _run(["kubectl", "--namespace", self._namespace, *arguments], text=text)
+        return _run(["kubectl", "--namespace", self.namespace, *arguments], text=text)
 
     def _git(self, clone: Path, *arguments: str) -> str:
         return _run(["git", "-C", str(clone), *arguments])

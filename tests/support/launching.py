@@ -15,6 +15,8 @@ from typing import Any
 RUNTIME = Path(__file__).parents[2] / "controller" / "runtime"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DEADLINE = 60.0
+# On PATH, or where pyenv keeps what it installs.
+PYTHON_38 = next(iter(Path.home().glob(".pyenv/versions/3.8.*/bin/python3")), None) or shutil.which("python3.8")
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.adapters.git import address, faults
+from controller.adapters.git import address, faults, private
 from controller.core.errors import Invalid
 
 BASE = "https://example.com/acme/iris.git"
@@ -59,6 +59,30 @@ def test_nothing_before_the_at_sign_is_ever_shown(secret: str, more: str) -> Non
 )
 def test_a_submodules_address_is_relative_to_its_repository(url: str, expected: str) -> None:
     assert address.relative(BASE, url) == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "expected"),
+    [
+        ("git@host:acme/iris.git", "../library.git", "git@host:acme/library.git"),
+        ("git@host:acme/iris.git", "../../other/library.git", "git@host:other/library.git"),
+        ("git@host:iris.git", "../library.git", "git@host:library.git"),
+        ("ssh://git@host:22/acme/iris.git", "../library.git", "ssh://git@host:22/acme/library.git"),
+        ("ssh://git@host/iris.git", "../../../evil/x", "../../../evil/x"),
+        ("/srv/iris", "../../../x", "../../../x"),
+    ],
+)
+def test_a_submodules_address_stays_on_the_server_of_its_repository(base: str, url: str, expected: str) -> None:
+    assert address.relative(base, url) == expected
+
+
+def test_git_is_answered_about_the_repositorys_own_server_in_every_way_that_it_may_ask() -> None:
+    asked = private.questions("https://Git.example.com/x", "ada@home")
+    assert "Username for 'https://Git.example.com': " in asked["username"]
+    assert "Username for 'https://git.example.com:443': " in asked["username"]
+    assert "Password for 'https://ada@home@git.example.com': " in asked["password"]
+    assert "Password for 'https://ada%40home@git.example.com': " in asked["password"]
+    assert private.questions("http://[::1]:8080/x", "a")["username"] == ["Username for 'http://[::1]:8080': "]
 
 
 def test_the_same_fault_gives_the_same_words() -> None:

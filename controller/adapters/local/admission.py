@@ -103,7 +103,8 @@ _SPECS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "Event": ("v1", dict.fromkeys(
         ("involvedObject", "type", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count"), ANY)),
     "Job": ("batch/v1", {"spec": {
-        "backoffLimit": _whole, "ttlSecondsAfterFinished": _whole, "podFailurePolicy": {"rules": [_RULE]}, "template": _TEMPLATE}}),
+        "backoffLimit": _whole, "ttlSecondsAfterFinished": _whole,
+        "podFailurePolicy": {"rules": [_RULE]}, "template": _TEMPLATE}}),
     "Deployment": ("apps/v1", {"spec": {
         "replicas": _whole, "selector": {"matchLabels": ANY}, "strategy": _ROLLING,
         "progressDeadlineSeconds": _whole, "minReadySeconds": ANY, "revisionHistoryLimit": ANY,

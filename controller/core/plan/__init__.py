@@ -25,7 +25,18 @@ from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
 from controller.core.plan.select import repeated
 from controller.core.plan.settle import kept_runs, settle
-from controller.core.plan.trigger import Pending, asked, pending, refuse, refuse_request, skip, start, stumble, told
+from controller.core.plan.trigger import (
+    Pending,
+    asked,
+    may_come,
+    pending,
+    refuse,
+    refuse_request,
+    skip,
+    start,
+    stumble,
+    told,
+)
 
 __all__ = [
     "Action",
@@ -45,6 +56,7 @@ __all__ = [
     "fail",
     "keep_schedule",
     "kept_runs",
+    "may_come",
     "overlap",
     "pending",
     "refuse",

@@ -14,6 +14,9 @@ from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
 
 
+MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing")  # with what is applied a moment later
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """Why a run should start: Created, Changed, Polled, or Triggered (`trigger`: the annotation's value)."""
@@ -63,6 +66,7 @@ def absorb(request: Request, record: Record, digest: str, commit: str = "") -> R
         record,
         handled=handled,
         queued="",
+        pending_since="",
         request_digest=digest or record.request_digest,
         poll_commit=commit or record.poll_commit,
     )
@@ -186,7 +190,17 @@ def told(decision: Decision, poll_problem: str) -> Decision:
     return replace(decision, record=record, actions=(*decision.actions, news))
 
 
-def stumble(record: Record, phase: Phase, reason: str, message: str) -> Record:
+def stumble(record: Record, phase: Phase, reason: str, message: str, now: datetime) -> Record:
     """Give the record that tells why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
     problems = record.problems if record.active else ()  # an active run's are its project's warnings
-    return replace(record, phase=phase, reason=reason, message=one_line(message), problems=problems)
+    since = record.pending_since if record.reason == reason else ""
+    told = replace(record, phase=phase, reason=reason, message=one_line(message), problems=problems)
+    return told if record.active else replace(told, pending_since=since or times.text(now))
+
+
+def may_come(record: Record, reason: str, now: datetime, grace: int) -> bool:
+    """Whether what a run can't begin without may still come: a Secret that was applied together with the request."""
+    if reason not in MAY_COME:
+        return False
+    since = times.after(record.pending_since, grace) if record.reason == reason else None
+    return since is None or now < since

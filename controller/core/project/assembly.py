@@ -80,9 +80,11 @@ def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
 
 
 def required(file: str, folder: str, reading: Reading, inline: tuple[str, tuple[str, ...]] = ("", ())) -> None:
-    """Note what is wrong with a stage's requirements: those of `file`, else the lines of `inline` (place, lines)."""
+    """Note a stage's requirements, and what is wrong with them: those of `file`, else `inline`."""
     project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
-    reading.take(requirements.problems(project, file, folder, inline))
+    found = requirements.look(project, file, folder, inline)
+    reading.take(found.problems)
+    reading.required.append(found.lines)
 
 
 def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:

@@ -6,10 +6,11 @@ from pathlib import PurePosixPath
 from controller.core import checks
 from controller.core.errors import Invalid
 from controller.core.model import Pipeline, ProjectTree
-from controller.core.project import from_ini, from_yaml
+from controller.core.project import from_ini, from_yaml, pins
 from controller.core.project.reading import Reading
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
+DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} beside name in bodywork.yaml"}
 MORE = "and more problems: mend these first"
 CANDIDATES = 3  # shown at most
 
@@ -28,6 +29,8 @@ def load(tree: ProjectTree, *, strict: bool = False) -> Pipeline:
         main, pipeline = INI, from_ini.read(INI, reading)
     else:
         raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), f"{INI}: {MORE}"))
+    if pipeline and not pipeline.resolve_as_of:
+        reading.warnings.extend(pins.warnings(reading.required, DAYS[main])[: checks.PROBLEM_LIMIT])
     problems = [*reading.problems, *(reading.warnings if strict else [])]
     if problems or pipeline is None:
         raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: {MORE}"))

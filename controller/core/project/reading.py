@@ -18,6 +18,7 @@ class Reading:
     tree: ProjectTree
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    required: list[Mapping[str, str]] = field(default_factory=list)  # of each stage: lines in normal form, places
 
     @cached_property
     def folders(self) -> Mapping[str, list[str]]:

@@ -17,7 +17,7 @@ from controller.core.requirements.address import git_address
 from controller.core.requirements.closure import Closure, Entry, Project, settle
 from controller.core.requirements.text import lines
 
-__all__ = ["Missing", "Project", "Wanted", "git_address", "key", "lines", "problems", "wanted"]
+__all__ = ["Look", "Missing", "Project", "Wanted", "git_address", "key", "lines", "look", "wanted"]
 
 KEY_DIGITS = 20
 
@@ -44,6 +44,14 @@ class Missing:
     """Files of the project whose texts have to be known first."""
 
     files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known before all texts are: problems with their places, and each line in normal form with its place."""
+
+    problems: tuple[str, ...]
+    lines: Mapping[str, str]
 
 
 def wanted(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Wanted | Missing | None:
@@ -74,15 +82,14 @@ def wanted(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> 
     )
 
 
-def problems(
-    project: Project, file: str, folder: str, inline: tuple[str, tuple[str, ...]] = ("", ())
-) -> tuple[str, ...]:
-    """Give what is wrong with requirements, as far as the known texts tell, each with its place.
+def look(project: Project, file: str, folder: str, inline: tuple[str, tuple[str, ...]] = ("", ())) -> Look:
+    """Give what is wrong with requirements, and what they come to, as far as the known texts tell.
 
     `file` is the requirement file; "": the lines of `inline` (place, lines). `folder` is the stage's.
     """
     place, written = inline
-    return tuple(_closed(project, file, folder, [(place, line) for line in written])[0].problems)
+    closure, found = _closed(project, file, folder, [(place, line) for line in written])
+    return Look(tuple(closure.problems), {**_texts(found, constraint=True), **_texts(found, constraint=False)})
 
 
 def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], index: str, as_of: str) -> str:

@@ -1,6 +1,7 @@
 """Destinations of output that are slow, stuck or full."""
 
 import threading
+import time
 
 from controller.runtime.stage_output import ROOM, Sink, within
 
@@ -40,6 +41,43 @@ def test_a_failing_destination_is_counted() -> None:
     sink.put(b"12345")
     assert sink.close(60)
     assert (sink.dropped, sink.failure) == (5, "No space left on device")
+
+
+def test_a_gap_is_noted_where_it_is() -> None:
+    written: list[bytes] = []
+    outcomes = iter([True, False, False, True, True])
+
+    def full_for_a_while(chunk: bytes) -> None:
+        if not next(outcomes):
+            raise OSError(28, "No space left on device")
+        written.append(chunk)
+
+    sink = Sink(full_for_a_while, patience=1)
+    for chunk in (b"before", b"lost", b"lost", b"after"):
+        sink.put(chunk)
+    assert sink.close(60)
+    note = b"\ncoachwork: 8 bytes are missing here: No space left on device\n"
+    assert written == [b"before", note, b"after"]
+    assert sink.dropped == 8
+
+
+def test_a_gap_of_a_destination_that_was_too_slow_is_noted_where_it_is() -> None:
+    gate, written = threading.Event(), list[bytes]()
+
+    def slow(chunk: bytes) -> None:
+        gate.wait(60)
+        written.append(chunk)
+
+    sink = Sink(slow, patience=0.01)
+    for chunk in (b"x" * ROOM, b"lost"):
+        sink.put(chunk)
+    gate.set()
+    until = time.monotonic() + 60
+    while len(written) < 2 and time.monotonic() < until:
+        sink.put(b"y")
+    assert sink.close(60)
+    assert b"".join(written).lstrip(b"x").startswith(b"\ncoachwork: ")
+    assert b"bytes are missing here: too slow\ny" in b"".join(written)
 
 
 def test_work_on_a_volume_that_hangs_is_given_up() -> None:

@@ -1,0 +1,123 @@
+"""The commands on a real cluster, with a person's own kubeconfig and no more rights than the Role for people gives."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl
+from tests.support.e2e_projects import batch, project, server, service
+
+ROOT = Path(__file__).parents[2]
+ROLE = ROOT / "deploy" / "components" / "user-role" / "role.yaml"
+SECONDS = 240
+SAVE = """
+import os, pathlib
+words = "trained with " + os.environ.get("ALPHA", "nothing")
+pathlib.Path(os.environ["COACHWORK_ARTIFACTS"], "model.txt").write_text(words)
+print("trained")
+"""
+SLOW = "import time\nprint('begun')\ntime.sleep(600)\n"
+
+
+class Person:
+    """Somebody with a kubeconfig of their own, and nothing else."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+
+    def run(self, *arguments: str, code: int = 0, namespace: str = NAMESPACE) -> str:
+        """Give what a command printed; it has to end with this code."""
+        command = [sys.executable, "-m", "controller", *arguments, "-n", namespace]
+        environ = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "COLUMNS": "200"}
+        done = subprocess.run(
+            command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert done.returncode == code, f"{arguments} exited {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def json(self, *arguments: str) -> Any:
+        """Give the JSON that a command wrote."""
+        return json.loads(self.run(*arguments, "--output", "json"))
+
+
+@pytest.fixture
+def person(coachwork: Coachwork, tmp_path: Path) -> Iterator[Person]:
+    """Give somebody who is bound to the Role for people, for one test."""
+    name = coachwork.name("person")
+    kubectl("-n", NAMESPACE, "apply", "-f", str(ROLE))
+    kubectl("-n", NAMESPACE, "create", "serviceaccount", name)
+    account = f"--serviceaccount={NAMESPACE}:{name}"
+    kubectl("-n", NAMESPACE, "create", "rolebinding", name, "--role=coachwork-user", account)
+    try:
+        yield Person(kubeconfig(name, tmp_path / "kubeconfig"))
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "rolebinding,serviceaccount", name)
+
+
+def kubeconfig(account: str, path: Path) -> Path:
+    """Write the kubeconfig of a ServiceAccount; give its path."""
+    config = json.loads(kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
+    token = kubectl("-n", NAMESPACE, "create", "token", account)
+    config["users"] = [{"name": account, "user": {"token": token}}]
+    config["contexts"][0]["context"]["user"] = account
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_a_project_goes_from_its_repository_to_a_service_with_one_command(coachwork: Coachwork, person: Person) -> None:
+    name = coachwork.name("deploy")
+    coachwork.git.push(name, project(name, "train >> serve", batch("train", SAVE), service("serve", server("hello"))))
+    told = person.run("deploy", coachwork.git.url(name), "--name", name, "--env", "ALPHA=0.1").splitlines()
+    assert told[-1].startswith("Ready: run 1 at ")
+    coachwork.answer(f"{name}--serve", "hello")
+    assert re.search(rf"^{name} +Ready +1 ", person.run("status"), re.MULTILINE)
+    assert "trained" in person.run("logs", name, "train")
+    assert [entry["path"] for entry in person.json("artifacts", name)] == ["model.txt"]
+    assert f"Service/{name}--serve" in person.run("delete", name, "--yes")
+    eventually(lambda: not coachwork.objects(name, "deployments,services,pods"), "end of all that it owned")
+
+
+def test_a_trigger_with_parameters_runs_once_and_a_rerun_repeats_it(
+    coachwork: Coachwork, person: Person, tmp_path: Path
+) -> None:
+    name = coachwork.name("trigger")
+    coachwork.git.push(name, project(name, "train", batch("train", SAVE)))
+    person.run("deploy", coachwork.git.url(name), "--name", name)
+    for _ in range(2):
+        person.run("trigger", name, "--id", "slot-1", "--set", "ALPHA=0.5", "--wait")
+    coachwork.git.push(name, project(name, "train", batch("train", "raise ValueError('no rows')")))
+    told = person.run("trigger", name, "--wait", code=1)
+    assert "ValueError: no rows" in told
+    assert "the last lines of stage train:" in told
+    assert "variable" not in (changed := person.run("diff", name))
+    assert re.search(r"^commit ", changed, re.MULTILINE)
+    assert re.search(r"^train +Done .*Failed", changed, re.MULTILINE)
+    person.run("rerun", name, "--run", "good", "--wait")
+    person.run("artifacts", name, "model.txt", "--to", str(tmp_path))
+    assert (tmp_path / "model.txt").read_text() == "trained with 0.5"
+    outcomes = [(run["run"], run["outcome"]) for run in person.json("runs", name)]
+    assert outcomes == [(4, "Succeeded"), (3, "Failed"), (2, "Succeeded"), (1, "Succeeded")]
+
+
+def test_a_run_that_takes_too_long_is_let_go_then_cancelled(coachwork: Coachwork, person: Person) -> None:
+    name = coachwork.name("cancel")
+    coachwork.git.push(name, project(name, "train", batch("train", SLOW, seconds=900)))
+    person.run("deploy", coachwork.git.url(name), "--name", name, "--timeout", "5s", code=124)
+    person.run("cancel", name)
+    coachwork.ended(name, phase="Cancelled")
+    person.run("trigger", name, "--id", "x", "--wait", "--timeout", "1s", code=124)
+
+
+def test_whoever_has_no_rights_or_mistypes_a_name_is_told_what_to_do(coachwork: Coachwork, person: Person) -> None:
+    name = coachwork.name("nobody")
+    assert f'no request "{name}" in namespace {NAMESPACE}' in person.run("status", name, code=3)
+    told = person.run("status", name, code=4, namespace="kube-system")
+    assert "no right to get configmaps in namespace kube-system" in told
+    assert "coachwork-user" in told

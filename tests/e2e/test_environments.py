@@ -1,0 +1,198 @@
+"""Packages: built once for all who ask for the same, from public and private places; a failure is told plainly."""
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.e2e import NAMESPACE, VOLUME, Coachwork, eventually, kubectl, told
+from tests.support.e2e_projects import batch, project
+from tests.support.incluster_index import InClusterIndex
+
+SHOWS = "import six\nprint('six is', six.__version__)\n"
+
+
+def wheel(name: str, version: str) -> bytes:
+    """Give the smallest wheel: one module that knows its version."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"__version__ = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return content.getvalue()
+
+
+def run(coachwork: Coachwork, name: str, number: int = 1) -> dict[str, object]:
+    """Give what is kept of a run."""
+    return dict(json.loads(coachwork.run_file(name, number, "run.json")))
+
+
+def folders(coachwork: Coachwork, name: str, number: int = 1) -> list[str]:
+    """Give the environments of a run, by their folders on the volume."""
+    return [item["folder"] for item in run(coachwork, name, number)["environments"]]  # type: ignore[attr-defined]
+
+
+def test_two_projects_that_ask_for_the_same_share_one_environment(coachwork: Coachwork) -> None:
+    first, second = coachwork.name("share"), coachwork.name("share")
+    texts = {first: "six==1.16.0\n", second: "# the same\nSix == 1.16.0\n"}
+    for name, text in texts.items():
+        coachwork.git.push(name, project(name, "one", batch("one", SHOWS, requirements=text)))
+    for name in texts:
+        coachwork.request(name)
+    for name in texts:
+        record = coachwork.ended(name)
+        assert record["phase"] == "Ready", told(record)
+        assert "six is 1.16.0" in coachwork.run_file(name, 1, "logs/one/1.log")
+    (folder,) = folders(coachwork, first)
+    assert folders(coachwork, second) == [folder]
+    assert coachwork.shell("ls", f"{VOLUME}/builds/{folder}/logs").split() == ["1.json", "1.log"]
+
+
+def test_a_second_run_finds_its_environment_there(coachwork: Coachwork) -> None:
+    name = coachwork.name("warm")
+    record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements="six==1.17.0\n")))
+    assert record["phase"] == "Ready", told(record)
+    record = coachwork.trigger(name, "again")
+    assert record["phase"] == "Ready", told(record)
+    assert record["stage.environment"] == "Reused"
+
+
+def test_a_requirement_that_does_not_exist_is_told_with_its_line(coachwork: Coachwork) -> None:
+    name = coachwork.name("no-package")
+    stage = batch("one", "", requirements="six==1.17.0\nno-such-package-of-anybody==1.0\n")
+    record = coachwork.start(name, project(name, "one", stage))
+    assert (record["phase"], record["reason"]) == ("Failed", "InstallFailed"), told(record)
+    assert "one/requirements.txt:2" in record["message"]
+    assert "no-such-package-of-anybody" in record["message"]
+    assert record["stage.one"] == "Skipped"
+    assert not coachwork.pods(name, "one")
+
+
+def test_a_wheel_in_the_repository_is_installed(coachwork: Coachwork) -> None:
+    name = coachwork.name("wheel")
+    script = "import own\nprint('own is', own.__version__)\n"
+    stage = batch("one", script, requirements="./wheels/own-3.2.1-py3-none-any.whl\n")
+    files = project(name, "one", stage) | {"one/wheels/own-3.2.1-py3-none-any.whl": wheel("own", "3.2.1")}
+    record = coachwork.start(name, files)
+    assert record["phase"] == "Ready", told(record)
+    assert "own is 3.2.1" in coachwork.run_file(name, 1, "logs/one/1.log")
+
+
+@pytest.fixture
+def index(coachwork: Coachwork) -> Iterator[InClusterIndex]:
+    """A package index that wants a password."""
+    it = InClusterIndex(
+        f"{NAMESPACE}-e2e-git", coachwork.name("index"), {"hidden-1.0-py3-none-any.whl": wheel("hidden", "1.0")}
+    )
+    it.start()
+    yield it
+    it.stop()
+
+
+@contextmanager
+def secret(name: str, **values: str) -> Iterator[None]:
+    """Have a Secret."""
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    kubectl("-n", NAMESPACE, "apply", "-f", "-", text=json.dumps(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+    ))  # fmt: skip
+    try:
+        yield
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "secret", name)
+
+
+def test_packages_come_from_a_private_index_and_its_password_is_nowhere(
+    coachwork: Coachwork, index: InClusterIndex
+) -> None:
+    name = coachwork.name("private-index")
+    script = "import hidden\nprint('hidden is', hidden.__version__)\n"
+    coachwork.git.push(name, project(name, "one", batch("one", script, requirements="hidden==1.0\n")))
+    with secret(name, UV_DEFAULT_INDEX=index.address(with_password=True)):
+        coachwork.request(name, index_secret=name)
+        record = coachwork.ended(name)
+        assert record["phase"] == "Ready", told(record)
+        assert "hidden is 1.0" in coachwork.run_file(name, 1, "logs/one/1.log")
+        jobs = kubectl("-n", NAMESPACE, "get", "jobs,pods,configmaps,events", "-o", "json")
+        assert index.password not in jobs
+        found = coachwork.shell("sh", "-c", f"grep -rl {index.password} {VOLUME} || true")
+        assert found == ""
+        assert index.password not in coachwork.log()
+
+
+def test_a_wrong_password_of_a_private_index_is_told(coachwork: Coachwork, index: InClusterIndex) -> None:
+    name = coachwork.name("wrong-password")
+    coachwork.git.push(name, project(name, "one", batch("one", "", requirements="hidden==1.0\n")))
+    with secret(name, UV_DEFAULT_INDEX=index.address(with_password=True).replace(index.password, "not-the-password")):
+        coachwork.request(name, index_secret=name)
+        record = coachwork.ended(name)
+    assert (record["phase"], record["reason"]) == ("Failed", "InstallFailed"), told(record)
+    assert "401" in record["message"]
+    assert "not-the-password" not in told(record)
+
+
+def test_a_stage_that_is_killed_for_memory_says_so_and_its_log_is_whole(coachwork: Coachwork) -> None:
+    name = coachwork.name("memory")
+    script = "print('before')\ndata = []\nwhile True:\n    data.append(bytearray(8 << 20))\n"
+    stage = batch("one", script)
+    stage["one/config.ini"] = stage["one/config.ini"].replace("[batch]", "MEMORY_LIMIT_MB = 64\n[batch]")
+    record = coachwork.start(name, project(name, "one", stage))
+    assert (record["phase"], record["reason"]) == ("Failed", "OutOfMemory"), told(record)
+    assert "MEMORY_LIMIT_MB" in record["message"]
+    assert "before" in coachwork.run_file(name, 1, "logs/one/1.log")
+
+
+def test_a_volume_whose_files_belong_to_another_group_is_no_obstacle(coachwork: Coachwork) -> None:
+    name = coachwork.name("other-group")
+    stage = batch("one", SHOWS, requirements="six==1.15.0\n")
+    assert coachwork.start(name, project(name, "one", stage))["phase"] == "Ready"
+    _give_away(name)
+    stage = batch("one", SHOWS, requirements="six==1.14.0\n")
+    coachwork.git.push(name, project(name, "one", stage))
+    record = coachwork.trigger(name, "after")
+    assert record["phase"] == "Ready", told(record)
+    assert "six is 1.14.0" in coachwork.run_file(name, 2, "logs/one/1.log")
+
+
+def _give_away(name: str) -> None:
+    """Let everything on the volume belong to a group that neither the controller nor stages are in."""
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 20002,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {
+        "name": "give",
+        "image": "coachwork:dev",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", "chgrp -R 20002 /volume/* 2>/dev/null; ls -ln /volume | grep -q 20002"],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "volume", "mountPath": "/volume"}],
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": security,
+        "containers": [container],
+        "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "coachwork"}}],
+    }
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+    kubectl("create", "-f", "-", text=json.dumps(pod))
+    try:
+        phase = ("-n", NAMESPACE, "get", "pod", name, "-o", "jsonpath={.status.phase}")
+        assert eventually(
+            lambda: [found for found in [kubectl(*phase)] if found in ("Succeeded", "Failed")], "end of the pod"
+        ) == ["Succeeded"]
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "pod", name)

@@ -1,0 +1,97 @@
+"""What changed between two runs, told from what each left behind."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.core.diff import Change, StageRun, compare
+from controller.core.model import Attempt, Environment, PastRun, Record, RunSpec, StageRecord
+from controller.core.runfile import run_file
+
+calm = settings(deadline=None)  # a busy machine is no failure
+
+
+def spec(commit: str = "c1", **more: Any) -> RunSpec:
+    plain = {"repository": "https://example.com/iris", "path": ".", "tree": "t", "image": "python:3.12"}
+    return RunSpec(**{**plain, "commit": commit, **more})
+
+
+def run(lock: str = "numpy==1.26.0\npandas==2.2.0\n", version: str = "0.1.0", **more: Any) -> dict[str, Any]:
+    """Give a run.json as the controller writes it: of two stages that share an environment."""
+    environments = (Environment("environment", "key", ("train", "serve")),)
+    stages = {
+        "train": StageRecord(
+            "Done", started="2026-11-23T06:00:00Z", finished="2026-11-23T06:01:05Z", image="i@sha256:1"
+        ),
+        "serve": StageRecord("Done"),
+    }
+    record = Record(
+        "u", spec=spec(environments=environments, **more), stages=stages, history=(PastRun(1, "Succeeded"),)
+    )
+    attempts = {"train": [Attempt(1, ended=True), Attempt(2, ended=True)]}
+    written = json.dumps(run_file("iris", record, attempts, {"key": lock}, version))
+    return dict(json.loads(written))
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    return list(compare(before, after).changes)
+
+
+def test_equal_runs_differ_in_nothing() -> None:
+    assert changes(run(), run()) == []
+
+
+def test_every_kind_of_change_is_told_once() -> None:
+    before = run(env=(("ALPHA", "1"),), secrets=(("aws", "7"),), parameters=(("N", "3"),))
+    lock = "numpy==2.0.0\nscipy==1.14.0\npandas==2.2.0\n"
+    after = run(lock, "0.2.0", commit="c2", env=(("BETA", "1"),), secrets=(("aws", "9"),), parameters=(("N", "4"),))
+    after["image_digests"] = {"train": "i@sha256:2"}
+    assert changes(before, after) == [
+        Change("commit", "", "c1", "c2"),
+        Change("controller", "", "0.1.0", "0.2.0"),
+        Change("parameter", "N", "3", "4"),
+        Change("variable", "ALPHA", "1", ""),
+        Change("variable", "BETA", "", "1"),
+        Change("secret", "aws", "version 7", "version 9"),
+        Change("image digest", "", "i@sha256:1", "i@sha256:2", ("train",)),
+        Change("package", "numpy", "1.26.0", "2.0.0", ("train", "serve")),
+        Change("package", "scipy", "", "1.14.0", ("train", "serve")),
+    ]
+
+
+def test_a_stage_that_asks_for_other_packages_alone_is_named_with_them() -> None:
+    after = run()
+    after["environments"] = [
+        {"name": "environment", "stages": ["serve"], "packages": {"numpy": "1.26.0", "pandas": "2.2.0"}},
+        {"name": "environment-2", "stages": ["train"], "packages": {"numpy": "1.26.0"}},
+    ]
+    assert changes(run(), after) == [Change("package", "pandas", "2.2.0", "", ("train",))]
+
+
+def test_stages_are_told_side_by_side_with_times_and_attempts() -> None:
+    after = run()
+    after["stages"] = {"train": {"state": "Failed", "reason": "ExitCode"}, "check": {"state": "Skipped"}}
+    assert compare(run(), after).stages == {
+        "train": (StageRun("Done", attempts=2, seconds=65.0), StageRun("Failed", "ExitCode")),
+        "serve": (StageRun("Done"), None),
+        "check": (None, StageRun("Skipped")),
+    }
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from(
+    ["spec", "stages", "environments", "secrets", "env", "parameters", "image_digests", "commit", "image"]
+)
+
+
+@calm
+@given(st.dictionaries(keys, values), st.dictionaries(keys, values))
+def test_whatever_a_run_left_can_be_compared(one: dict[str, Any], other: dict[str, Any]) -> None:
+    compare(one, other)
+    assert changes(one, one) == []

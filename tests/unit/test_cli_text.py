@@ -1,0 +1,68 @@
+"""Texts on a terminal: lined up, short, and unable to do anything there."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.cli import text
+from controller.core.errors import Invalid
+
+calm = settings(deadline=None)  # a busy machine is no failure
+
+
+@calm
+@given(st.text())
+def test_no_line_of_a_stage_acts_on_a_terminal(line: str) -> None:
+    assert text.plain(line).isprintable()
+
+
+def test_a_line_keeps_its_words_and_loses_its_colours() -> None:
+    assert text.plain("\x1b[31mloss\x1b[0m\t0.1") == "loss    0.1"
+    assert len(text.plain("x" * 5000)) == 5000
+
+
+def test_columns_are_as_wide_as_they_need_and_end_at_the_terminal() -> None:
+    rows = [("iris", "Ready", "all is well"), ("long-name", "Failed", "stage train: \x1b[2Jno rows")]
+    assert text.columns(("name", "phase", "message"), rows) == [
+        "name        phase    message",
+        "iris        Ready    all is well",
+        "long-name   Failed   stage train: \\x1b[2Jno rows",
+    ]
+    assert text.columns(("name", "phase", "message"), rows, 30)[2] == "long-name   Failed   stage tr…"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, ""),
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (60, "1 min 0 s"),
+        (3601, "1 h 0 min"),
+        (7800, "2 h 10 min"),
+        (100_000, "1 d 3 h"),
+    ],
+)
+def test_durations_are_shown_in_two_units_at_most(seconds: float | None, shown: str) -> None:
+    assert text.lasted(seconds) == shown
+
+
+def test_how_long_something_took_counts_until_now_while_it_goes_on() -> None:
+    now = datetime(2026, 11, 23, 6, 1, tzinfo=UTC)
+    assert text.took("2026-11-23T06:00:00Z", "", now) == "1 min 0 s"
+    assert text.took("2026-11-23T06:00:00Z", "2026-11-23T06:00:05Z", now) == "5 s"
+    assert text.took("", "", now) == ""
+    assert text.ago("2026-11-23T06:00:00Z", now) == "1 min 0 s ago"
+
+
+def test_pairs_and_durations_of_options_are_checked() -> None:
+    assert text.pairs("--env", ["A=1", "B=x=y", "C="]) == [("A", "1"), ("B", "x=y"), ("C", "")]
+    with pytest.raises(Invalid) as wrong:
+        text.pairs("--env", ["A", "=1", "B=1"])
+    assert len(wrong.value.problems) == 2
+    assert [text.duration("--timeout", item) for item in ("", "30s", "5m", "1h30m")] == [None, 30, 300, 5400]
+    for item in ("x", "5", "-1s", "1d", "s"):
+        with pytest.raises(Invalid):
+            text.duration("--timeout", item)
