@@ -301,7 +301,7 @@ SPEC: Final = Fields({
     **_refused(_CREDENTIAL, "automountServiceAccountToken"),
     **_refused("retries are the project's: RETRIES", "restartPolicy"),
     **_refused(_TIME, "activeDeadlineSeconds"),
-    **_refused("is a setting of the controller: COACHWORK_GRACE_PERIOD", "terminationGracePeriodSeconds"),
+    **_refused("a stage always has 30 seconds after SIGTERM: remove it", "terminationGracePeriodSeconds"),
     **_refused("goes past the scheduler: use nodeSelector or affinity", "nodeName"),
     **_refused(_CLASS, "priority", "preemptionPolicy", "overhead"),
     **_refused("name amounts at the container stage: containers[0].resources", "resources"),
