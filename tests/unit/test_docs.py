@@ -19,7 +19,7 @@ from controller.core import environment, layout, manifests, names, podtemplate, 
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.manifests import RunContext
 from controller.core.manifests.pod import environment as pod_environment
-from controller.core.model import (
+from controller.core.model import Failure, (
     Batch,
     PastRun,
     Phase,
@@ -274,6 +274,8 @@ FULL = Record(
     poll_commit="x",
     poll_problem="x",
     schedule_problem="x",
+    pending_since="x",
+    failure=Failure("x", "x", "x"),
 )
 
 
