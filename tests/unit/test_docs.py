@@ -19,8 +19,9 @@ from controller.core import environment, layout, manifests, names, podtemplate, 
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.manifests import RunContext
 from controller.core.manifests.pod import environment as pod_environment
-from controller.core.model import Failure, (
+from controller.core.model import (
     Batch,
+    Failure,
     PastRun,
     Phase,
     Pipeline,
