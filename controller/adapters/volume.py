@@ -114,9 +114,11 @@ class Volume:
             return sorted({name for name, _ in _owners(folders)})
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
-        """Remove the runs of a request other than `runs`, and what earlier requests of this name left."""
+        """Remove the runs of a request other than `runs`.
+
+        What earlier requests of this name left is the sweep's: their pods may be on their way out still.
+        """
         with _translated("remove old runs"):
-            self.forget(name, living=uid)
             for folder in _listed(self._root / layout.request(name, uid)):
                 if folder.name.isdigit() and int(folder.name) not in runs:
                     self._remove(folder)

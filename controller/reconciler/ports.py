@@ -89,7 +89,7 @@ class Volume(Protocol):
         """Give the attempts that left something in a stage's log folder, oldest first."""
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
-        """Remove the request's other runs, and what earlier requests of this name left."""
+        """Remove the request's other runs."""
 
     def forget(self, name: str, *, living: str = "") -> None:
         """Remove the folders of all requests of this name but the one whose uid is `living`."""

@@ -1,5 +1,7 @@
 """Every behaviour of a cluster that the product relies on, each as one test, for each implementation of the port."""
 
+from pathlib import PurePosixPath
+
 import pytest
 
 from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
@@ -464,3 +466,20 @@ def _exceeded(world: World) -> Object | None:
     """Give the condition that says the deadline was exceeded."""
     condition = conditions(the_deployment(world)).get("Progressing", {})
     return condition if condition.get("reason") == "ProgressDeadlineExceeded" else None
+
+
+# --- what is needed of the shared volume ----------------------------------------------------------------
+
+
+def test_what_workloads_mount_is_told_from_all_that_is_there_now(world: World) -> None:
+    mounts = [{"name": "scratch", "subPath": "checkouts/iris/c1", "mountPath": "/mnt"}]
+    for number in range(3):
+        made = job(f"job-{number}", "sleep 3600", container={"volumeMounts": mounts})
+        made["spec"]["template"]["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+        world.kube.create(made)
+        mounts = [{**mounts[0], "subPath": f"checkouts/iris/c{number + 2}"}]
+    wanted = {PurePosixPath(f"checkouts/iris/c{number}") for number in (1, 2, 3)}
+    assert world.kube.references() == wanted
+    for item in world.kube.cached_children("iris").jobs:
+        world.kube.delete("Job", item["metadata"]["name"], item["metadata"]["uid"])
+    eventually(lambda: world.kube.references() == set())

@@ -171,7 +171,7 @@ class History(RuleBasedStateMachine):
         for key in [key for key, item in self.objects.items() if key[1] in names_of or item.get("of") == asked.uid]:
             if key[0] != "Pod":
                 del self.objects[key]
-        if forgotten and not any(item.get("of") == asked.uid for item in self.objects.values()):
+        if forgotten and not any(item.get("called") == asked.name for item in self.objects.values()):
             self.volume.forget(asked.name)
 
     # --- runs --------------------------------------------------------------------------------------
@@ -212,13 +212,13 @@ class History(RuleBasedStateMachine):
         context = self.context(asked)
         for path in sorted(asked.uses[asked.run]):
             self.make(path)
-        build = f"builds-{asked.record.spec.environments[0].folder}"
+        build = f"builds-{asked.uid}-{asked.record.spec.environments[0].folder}"
         self.living(asked, build, {"containers": [_builder()]}, environment=context.spec.environments[0].folder)
         yield
-        del self.objects["Pod", build]
+        self.objects.pop(("Pod", build), None)
         for stage in PIPELINE.stages.values():
             item = manifests.job(context, stage) if isinstance(stage.work, Batch) else self.deployment(context, stage)
-            self.living(asked, f"{item['metadata']['name']}-{asked.run}", item["spec"]["template"]["spec"])
+            self.living(asked, f"{item['metadata']['name']}-{asked.run}-{asked.uid}", item["spec"]["template"]["spec"])
             yield
 
     def deployment(self, context: RunContext, stage: Stage) -> Object:
@@ -233,7 +233,7 @@ class History(RuleBasedStateMachine):
         for path in needs:
             (self.root / path).mkdir(parents=True, exist_ok=True)
         pod = {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec, "needs": needs}
-        self.objects["Pod", name] = {**pod, "of": asked.uid, "status": {"phase": "Running"}}
+        self.objects["Pod", name] = {**pod, "of": asked.uid, "called": asked.name, "status": {"phase": "Running"}}
 
     def context(self, asked: Asked) -> RunContext:
         assert asked.record
