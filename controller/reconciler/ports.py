@@ -131,7 +131,7 @@ class Volume(Protocol):
         """Give the request's runs that have a folder, newest first."""
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
-        """Remove the request's other runs, and what earlier requests of this name left."""
+        """Remove the request's other runs."""
 
     def forget(self, name: str, *, living: str = "") -> None:
         """Remove the folders of all requests of this name but the one whose uid is `living`."""

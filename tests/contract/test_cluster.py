@@ -1,6 +1,7 @@
 """Every behaviour of a cluster that the product relies on, each as one test, for each implementation of the port."""
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -540,3 +541,20 @@ def test_an_ended_build_that_nobody_reads_goes_by_itself(world: World) -> None:
 
 def test_a_secret_that_is_not_there_is_none(world: World) -> None:
     assert world.kube.get("Secret", "nobody-s") is None
+
+
+# --- what is needed of the shared volume ----------------------------------------------------------------
+
+
+def test_what_workloads_mount_is_told_from_all_that_is_there_now(world: World) -> None:
+    mounts = [{"name": "scratch", "subPath": "checkouts/iris/c1", "mountPath": "/mnt"}]
+    for number in range(3):
+        made = job(f"job-{number}", "sleep 3600", container={"volumeMounts": mounts})
+        made["spec"]["template"]["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+        world.kube.create(made)
+        mounts = [{**mounts[0], "subPath": f"checkouts/iris/c{number + 2}"}]
+    wanted = {PurePosixPath(f"checkouts/iris/c{number}") for number in (1, 2, 3)}
+    assert world.kube.references() == wanted
+    for item in world.kube.cached_children("iris").jobs:
+        world.kube.delete("Job", item["metadata"]["name"], item["metadata"]["uid"])
+    eventually(lambda: world.kube.references() == set())

@@ -97,7 +97,7 @@ def test_each_secret_that_can_not_be_used_is_told_before_git_is_asked(ground: Gr
     for reason, (address, kind, values) in expected.items():
         name = ground.coachwork.name("secret")
         record = ground.tell(name, repository=address, git_secret=ground.secret(name, kind, values))
-        assert (record["phase"], record["reason"]) == ("Invalid", reason), told(record)
+        assert record["reason"] == reason, told(record)
         assert f"git-secret {name}" in record["message"], told(record)
     name = ground.coachwork.name("missing")
     record = ground.tell(name, repository=ssh, git_secret=name)
@@ -142,7 +142,7 @@ def test_a_rotated_secret_is_used_without_a_restart(ground: Ground) -> None:
 def test_a_submodule_of_the_same_server_is_opened_too(ground: Ground) -> None:
     name, library = ground.coachwork.name("parent"), ground.coachwork.name("library")
     commit = ground.servers.push(library, {"words.txt": "of the library"})
-    files = project(name, "one", batch("one", "print(open('lib/words.txt').read())"))
+    files = project(name, "one", batch("one", "print(open('../lib/words.txt').read())"))
     ground.servers.push(name, files, submodules={"lib": (f"../{library}.git", commit)})
     secret = ground.secret(name, SSH, ground.servers.key())
     ground.coachwork.request(name, repository=ground.servers.ssh_url(name), git_secret=secret)

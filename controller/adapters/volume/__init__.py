@@ -135,9 +135,11 @@ class Volume(Environments):
             return sorted((int(folder.name) for folder in found if folder.name.isdigit()), reverse=True)
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
-        """Remove the runs of a request other than `runs`, and what earlier requests of this name left."""
+        """Remove the runs of a request other than `runs`.
+
+        What earlier requests of this name left is the sweep's: their pods may be on their way out still.
+        """
         with files.translated("remove old runs"):
-            self.forget(name, living=uid)
             for folder in _listed(self._root / layout.request(name, uid)):
                 if folder.name.isdigit() and int(folder.name) not in runs:
                     files.remove(folder, self._root / layout.RUNS)

@@ -4,6 +4,7 @@ import copy
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,7 +36,6 @@ from controller.core.model import (
 
 MINUTE = 60.0
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (where fsync takes no time)
-START = 1_700_000_000.0
 REPOSITORIES = ("https://git.example/a", "https://git.example/b")
 PIPELINE = Pipeline(
     name="iris",
@@ -77,8 +77,9 @@ class History(RuleBasedStateMachine):
     def begin(self) -> None:
         self.root = Path(tempfile.mkdtemp(dir=MEMORY))
         self.volume, self.sweeper = Volume(self.root), Sweeper(self.root)
-        self.now, self.tools, self.count = START, "0" * 16, 0
+        self.now, self.tools, self.count = time.time(), "0" * 16, 0
         self.latest = self.now
+        self.noted: dict[PurePosixPath, Paths] = {}
         self.objects: dict[tuple[str, str], Object] = {}
         self.asked: dict[str, Asked] = {}
         self.passes: list[Iterator[None]] = []
@@ -97,7 +98,7 @@ class History(RuleBasedStateMachine):
         self.all_needed_is_there()
         left = {path for path in self.everything() if not self.is_needed(path)}
         shutil.rmtree(self.root)
-        assert left == set()
+        assert not left, f"nothing needs {sorted(map(str, left))}"
 
     # --- the volume --------------------------------------------------------------------------------
 
@@ -130,7 +131,10 @@ class History(RuleBasedStateMachine):
     def is_needed(self, path: PurePosixPath) -> bool:
         living = {layout.request(asked.name, asked.uid) for asked in self.asked.values()}
         living |= {layout.mirror(asked.repository) for asked in self.asked.values()}
+        living |= {layout.run(asked.name, asked.uid, 0) for asked in self.asked.values()}  # what is before the first
         needed = self.needed()
+        for run, uses in self.noted.items():  # a run that somebody still mounts is kept, with all that it uses
+            needed |= uses if any(run in need.parents for need in needed) else frozenset()
         return path in living or any(path == need or path in need.parents or need in path.parents for need in needed)
 
     @invariant()
@@ -144,7 +148,7 @@ class History(RuleBasedStateMachine):
 
     # --- the users ---------------------------------------------------------------------------------
 
-    @rule(name=st.sampled_from("ab"), repository=st.sampled_from(REPOSITORIES), keep=st.integers(0, 2))
+    @rule(name=st.sampled_from("ab"), repository=st.sampled_from(REPOSITORIES), keep=st.integers(1, 3))
     def ask(self, name: str, repository: str, keep: int) -> None:
         if name not in self.asked:
             self.asked[name] = Asked(name, repository, keep)
@@ -167,7 +171,7 @@ class History(RuleBasedStateMachine):
         for key in [key for key, item in self.objects.items() if key[1] in names_of or item.get("of") == asked.uid]:
             if key[0] != "Pod":
                 del self.objects[key]
-        if forgotten and not any(item.get("of") == asked.uid for item in self.objects.values()):
+        if forgotten and not any(item.get("called") == asked.name for item in self.objects.values()):
             self.volume.forget(asked.name)
 
     # --- runs --------------------------------------------------------------------------------------
@@ -191,6 +195,7 @@ class History(RuleBasedStateMachine):
         self.make(layout.artifacts(asked.name, asked.uid, run))
         self.volume.note_uses(layout.uses(asked.name, asked.uid, run), uses)
         self.used(layout.run(asked.name, asked.uid, run))
+        self.noted[layout.run(asked.name, asked.uid, run)] = uses
         yield
         spec = RunSpec(asked.repository, commit, ".", "t", "i", environments=(environment,))
         before = asked.record or Record(request_uid=asked.uid)
@@ -207,13 +212,13 @@ class History(RuleBasedStateMachine):
         context = self.context(asked)
         for path in sorted(asked.uses[asked.run]):
             self.make(path)
-        build = f"builds-{asked.record.spec.environments[0].folder}"
+        build = f"builds-{asked.uid}-{asked.record.spec.environments[0].folder}"
         self.living(asked, build, {"containers": [_builder()]}, environment=context.spec.environments[0].folder)
         yield
-        del self.objects["Pod", build]
+        self.objects.pop(("Pod", build), None)
         for stage in PIPELINE.stages.values():
             item = manifests.job(context, stage) if isinstance(stage.work, Batch) else self.deployment(context, stage)
-            self.living(asked, f"{item['metadata']['name']}-{asked.run}", item["spec"]["template"]["spec"])
+            self.living(asked, f"{item['metadata']['name']}-{asked.run}-{asked.uid}", item["spec"]["template"]["spec"])
             yield
 
     def deployment(self, context: RunContext, stage: Stage) -> Object:
@@ -228,7 +233,7 @@ class History(RuleBasedStateMachine):
         for path in needs:
             (self.root / path).mkdir(parents=True, exist_ok=True)
         pod = {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec, "needs": needs}
-        self.objects["Pod", name] = {**pod, "of": asked.uid, "status": {"phase": "Running"}}
+        self.objects["Pod", name] = {**pod, "of": asked.uid, "called": asked.name, "status": {"phase": "Running"}}
 
     def context(self, asked: Asked) -> RunContext:
         assert asked.record
@@ -293,7 +298,9 @@ class History(RuleBasedStateMachine):
             self.leave(asked.uid)
         if tidied:
             mounted = {layout.run_in(path) for path in self.needed()}
-            self.volume.keep_only(asked.name, asked.uid, frozenset(asked.kept() | {run for run in mounted if run}))
+            self.volume.keep_only(
+                asked.name, asked.uid, frozenset(asked.kept() | {run for run in mounted if run is not None})
+            )
 
     def leave(self, uid: str) -> None:
         for key in [key for key, item in self.objects.items() if key[0] == "Pod" and item["of"] == uid]:

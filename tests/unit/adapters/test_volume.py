@@ -209,12 +209,15 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def test_only_the_runs_that_are_kept_stay_and_nothing_of_an_earlier_request(volume: Volume, tmp_path: Path) -> None:
+def test_only_the_runs_that_are_kept_stay_and_an_earlier_request_is_left_to_the_sweep(
+    volume: Volume, tmp_path: Path
+) -> None:
     for uid in (UID, OLD):
         volume.prepare([layout.artifacts("iris", uid, run) for run in range(5)])
     volume.prepare([layout.cache("iris", UID), layout.artifacts("iris-2", UID, 1)])
     volume.keep_only("iris", UID, frozenset({0, 3}))
-    assert names_in(tmp_path / "runs") == {f"iris-{UID}", f"iris-2-{UID}"}
+    assert names_in(tmp_path / "runs") == {f"iris-{UID}", f"iris-{OLD}", f"iris-2-{UID}"}
+    assert len(names_in(tmp_path / layout.request("iris", OLD))) == 5
     assert names_in(tmp_path / layout.request("iris", UID)) == {"0", "3", "cache"}
 
 
