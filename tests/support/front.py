@@ -24,6 +24,7 @@ from controller.core.model import Object
 from tests.support.laptop import NAMESPACE, Laptop
 
 SPACE = f"/api/v1/namespaces/{NAMESPACE}"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 PAGES = f"{SPACE}/services/http:coachwork:http/proxy"
 
 
@@ -38,6 +39,12 @@ class Front:
     calls: list[tuple[str, str]] = field(default_factory=list)
     refusing: tuple[int, Object] | None = None
     installed: bool = True
+    examination: dict[str, object] = field(default_factory=dict)  # what the controller's own doctor finds
+    forbidden: frozenset[str] = frozenset()  # verbs that the person may not use
+
+    def review(self, body: Object) -> Object:
+        """Give the answer to the question whether the person may do something."""
+        return {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
 
     def request(self, method: str, target: str, body: Object | None) -> tuple[int, Object]:
         """Give code and object that answer a call on ConfigMaps."""
@@ -113,6 +120,8 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(size)) if size else None
             if front.refusing:
                 self.answer(*front.refusing)
+            elif self.path == REVIEWS:
+                self.answer(201, front.review(body or {}))
             elif not self.path.startswith(PAGES):
                 self.answer(*front.request(self.command, self.path, body))
             elif not front.installed:
@@ -120,7 +129,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
             else:
                 self.forward(self.path.removeprefix(PAGES))
 
-        do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
+        do_PATCH = do_DELETE = do_POST = do_GET  # noqa: N815 - http.server's names
 
         def forward(self, path: str) -> None:
             """Pass the controller's answer on as it comes, as the API server does."""
@@ -145,7 +154,12 @@ def front(machine: Laptop, root: Path) -> Iterator[Front]:
     archive = Archive(machine.volume, living=lambda name: uid_of(machine.cluster.cached_request(name)))
     metrics = Metrics("0")
     pages = WebServer(
-        0, metrics=metrics.exposition, healthy=machine.app.trouble, ready=machine.app.unready, archive=archive
+        0,
+        metrics=metrics.exposition,
+        healthy=machine.app.trouble,
+        ready=machine.app.unready,
+        archive=archive,
+        examine=lambda: it.examination,
     )
     pages.start()
     it = Front(machine, root / "kubeconfig", pages)
