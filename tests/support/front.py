@@ -103,6 +103,11 @@ def status(code: int, reason: str, message: str, **details: str) -> Object:
     return {"kind": "Status", "code": code, "reason": reason, "message": message, "details": details}
 
 
+def _body(handler: BaseHTTPRequestHandler) -> Any:
+    size = int(handler.headers.get("Content-Length") or 0)
+    return json.loads(handler.rfile.read(size)) if size else None
+
+
 def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_arguments: Any) -> None:
@@ -116,8 +121,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             front.calls.append((self.command, self.path))
-            size = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(size)) if size else None
+            body = _body(self)
             if front.refusing:
                 self.answer(*front.refusing)
             elif self.path == REVIEWS:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.adapters.kube import RIGHTS
+from controller.adapters.kube.examine import warning
 from controller.adapters.kube.kinds import permitted
 from controller.adapters.kube.translate import Missing, answer, failure, one_line
 from controller.adapters.watch import Expired
@@ -94,6 +95,12 @@ def test_secrets_can_be_neither_read_nor_written() -> None:
     assert not [resource for _, resource in RIGHTS if resource == "secrets"]
     with pytest.raises(KeyError):
         permitted("Secret", "get")
+
+
+def test_a_warning_is_its_text_without_quotes_and_escapes() -> None:
+    header = '299 - "would violate PodSecurity \\"restricted:latest\\": privileged"'
+    assert warning(header) == 'would violate PodSecurity "restricted:latest": privileged'
+    assert warning("nothing of that form") == "nothing of that form"
 
 
 def test_creating_by_server_side_apply_needs_both_verbs() -> None:

@@ -3,6 +3,7 @@
 Every call here needs no right beyond those of the table of kinds: who may do what is told to everybody about himself.
 """
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -67,7 +68,7 @@ class Examiner:
         row = permitted("Job", "create")
         call = Call("create", row.resource, "POST", row.path(self._namespace), (("dryRun", "All"),), job)
         _, headers = self._transport.told(call)
-        return [translate.one_line(line) for line in headers.getlist("Warning")]
+        return [warning(line) for line in headers.getlist("Warning")]
 
     def claim(self, name: str) -> Object | None:
         """Give a PersistentVolumeClaim, None if there is none. Raises Refused, Transient."""
@@ -84,3 +85,9 @@ class Examiner:
             Call("list", row.resource, "GET", row.path(self._namespace), (("limit", str(PAGE)),))
         )
         return list(found.get("items") or ())
+
+
+def warning(header: str) -> str:
+    """Give the text of a Warning header, whose form is `299 - "text"` with escapes (RFC 7234, 5.5)."""
+    quoted = re.fullmatch(r'[0-9]{3} \S+ "(.*)"', header.strip(), re.DOTALL)
+    return translate.one_line(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else header)
