@@ -1,29 +1,31 @@
 """What a platform engineer adds to an overlay."""
 
-import os
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
-from tests.support.kustomize import DEPLOY, built
+from controller.core.model import Policy
+from tests.support.kustomize import COMPONENTS, DEPLOY, OVERLAYS, built, composed, objects
+
+GUIDE = DEPLOY.parent / "docs" / "how-to" / "install.md"
+
+pytestmark = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
-@pytest.mark.parametrize("overlay", ["dev", "production"])
+def added(folder: Path, overlay: str, component: str, kind: str) -> list[dict[str, Any]]:
+    """Give the objects of a kind that are there with the component, in the namespace of another team."""
+    found = [item for item in composed(folder, overlay, component, namespace="team-b") if item["kind"] == kind]
+    assert {item["metadata"]["namespace"] for item in found} == {"team-b"}
+    return found
+
+
 def test_the_network_policy_closes_the_controllers_port_but_for_those_it_names(overlay: str, tmp_path: Path) -> None:
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": "team-b",
-        "resources": [os.path.relpath(DEPLOY / "overlays" / overlay, tmp_path)],
-        "components": [os.path.relpath(DEPLOY / "components" / "network-policy", tmp_path)],
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    found = built(tmp_path)
-    (policy,) = (item for item in found if item["kind"] == "NetworkPolicy")
-    (controller,) = (item for item in found if item["kind"] == "Deployment")
+    (policy,) = added(tmp_path, overlay, "network-policy", "NetworkPolicy")
+    (controller,) = added(tmp_path, overlay, "network-policy", "Deployment")
     template = controller["spec"]["template"]
-    assert policy["metadata"]["namespace"] == "team-b"
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     assert policy["spec"]["policyTypes"] == ["Ingress"]
     (container,) = template["spec"]["containers"]
@@ -32,3 +34,45 @@ def test_the_network_policy_closes_the_controllers_port_but_for_those_it_names(o
         assert {port["port"] for port in rule["ports"]} <= ports
         (admitted,) = rule["from"]
         assert admitted.get("podSelector") or admitted["ipBlock"]["cidr"].startswith("192.0.2.")
+
+
+def test_every_account_pulls_with_the_secret_of_the_registry(overlay: str, tmp_path: Path) -> None:
+    accounts = added(tmp_path, overlay, "pull-secret", "ServiceAccount")
+    policy = Policy(namespace="", image="", claim="", tools="")
+    assert {item["metadata"]["name"] for item in accounts} >= {
+        "coachwork",
+        policy.service_account,
+        policy.trigger_account,
+    }
+    assert all(item["imagePullSecrets"] == [{"name": "registry"}] for item in accounts)
+
+
+def test_the_dashboard_is_where_grafana_looks_for_it(overlay: str, tmp_path: Path) -> None:
+    boards = [
+        item
+        for item in added(tmp_path, overlay, "grafana-dashboard", "ConfigMap")
+        if item["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+    ]
+    (board,) = boards
+    text = (DEPLOY / "components" / "grafana-dashboard" / "dashboard.json").read_text(encoding="utf-8")
+    assert board["data"] == {"coachwork.json": text}
+
+
+def test_every_overlay_that_a_page_shows_can_be_built(overlay: str, tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY, tmp_path, dirs_exist_ok=True)
+    pages = [page.read_text(encoding="utf-8") for page in GUIDE.parent.glob("*.md")]
+    shown = [text for page in pages for text in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    shown = [text for text in shown if "kind: Kustomization" in text]
+    assert len(shown) >= 4
+    for at, text in enumerate(shown):
+        folder = tmp_path / "overlays" / f"ours-{at}"
+        folder.mkdir()
+        (folder / "kustomization.yaml").write_text(re.sub(r"\.\./(dev|production)", f"../{overlay}", text))
+        assert len(built(folder)) >= len(objects(overlay))
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_guide_names_every_component_and_none_that_does_not_exist(overlay: str, component: str) -> None:
+    shown = set(re.findall(r"^\| `([\w-]+)` \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert component in shown, overlay
+    assert shown <= set(COMPONENTS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from controller.adapters.archive import Archive
 from controller.adapters.telemetry import Metrics
@@ -42,13 +42,14 @@ class Front:
     examination: dict[str, object] = field(default_factory=dict)  # what the controller's own doctor finds
     forbidden: frozenset[str] = frozenset()  # verbs that the person may not use
 
-    def review(self, body: Object) -> Object:
-        """Give the answer to the question whether the person may do something."""
-        return {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
+    def _review(self, body: Object) -> tuple[int, Object]:
+        return 201, {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
 
     def request(self, method: str, target: str, body: Object | None) -> tuple[int, Object]:
-        """Give code and object that answer a call on ConfigMaps."""
-        url = urlsplit(target)
+        """Give code and object that answer a call on ConfigMaps, or a question about rights."""
+        return self._configmap(method, urlsplit(target), body) if target != REVIEWS else self._review(body or {})
+
+    def _configmap(self, method: str, url: SplitResult, body: Object | None) -> tuple[int, Object]:
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         collection, _, name = url.path.partition("/configmaps/")
         if url.path in (SPACE, f"{SPACE}/configmaps"):
@@ -124,8 +125,6 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
             body = _body(self)
             if front.refusing:
                 self.answer(*front.refusing)
-            elif self.path == REVIEWS:
-                self.answer(201, front.review(body or {}))
             elif not self.path.startswith(PAGES):
                 self.answer(*front.request(self.command, self.path, body))
             elif not front.installed:

@@ -1,5 +1,6 @@
 """What `kubectl kustomize` makes of an overlay; needs kubectl, but no cluster."""
 
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+OVERLAYS = ("dev", "production")
+COMPONENTS = tuple(sorted(path.name for path in (DEPLOY / "components").iterdir()))
 
 
 @cache
@@ -32,6 +35,27 @@ def built(folder: Path) -> tuple[dict[str, Any], ...]:
     assert done.returncode == 0, done.stderr
     assert not done.stderr, f"kustomize warns: {done.stderr}"
     return tuple(yaml.safe_load_all(done.stdout))
+
+
+def composed(folder: Path, overlay: str, *components: str, namespace: str) -> tuple[dict[str, Any], ...]:
+    """Give the objects of an overlay of one's own, written into an empty `folder` as docs/how-to/install.md says."""
+    write_overlay(folder, overlay, *components, namespace=namespace)
+    return built(folder)
+
+
+def write_overlay(folder: Path, overlay: str, *components: str, namespace: str, **more: Any) -> None:
+    """Write an overlay of one's own with these components, in a namespace of its own; `more` are further keys."""
+    move = [{"op": "replace", "path": "/metadata/name", "value": namespace}]
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": namespace,
+        "resources": [os.path.relpath(DEPLOY / "overlays" / overlay, folder)],
+        "components": [os.path.relpath(DEPLOY / "components" / name, folder) for name in components],
+        "patches": [{"target": {"kind": "Namespace"}, "patch": yaml.safe_dump(move)}],
+        **more,
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
 
 
 def one(overlay: str, kind: str, name: str = "coachwork") -> dict[str, Any]:

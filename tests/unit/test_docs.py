@@ -21,6 +21,7 @@ from controller.core.manifests import RunContext
 from controller.core.manifests.pod import environment as pod_environment
 from controller.core.model import (
     Batch,
+    Failure,
     PastRun,
     Phase,
     Pipeline,
@@ -274,6 +275,8 @@ FULL = Record(
     poll_commit="x",
     poll_problem="x",
     schedule_problem="x",
+    pending_since="x",
+    failure=Failure("x", "x", "x"),
 )
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from controller.cli.show import Lines, LiveTable, Scene
 from controller.core import times
-from controller.core.model import Record, StageRecord
+from controller.core.model import Environment, Record, RunSpec, StageRecord
 
 
 def now() -> str:
@@ -68,3 +68,12 @@ def test_a_name_is_never_taken_for_a_style() -> None:
     name = "[red]train[/red]"
     scene = Scene(Record("u", run=1, stages={name: StageRecord("Running")}), "abc", ((name,),))
     assert name in picture(scene, 80)
+
+
+def test_environments_are_shown_before_the_steps_and_the_failure_stage_after_them() -> None:
+    spec = RunSpec("r", "c", ".", "t", "i", environments=(Environment("environment", "0a", ("train",)),))
+    stages = {name: StageRecord("Done") for name in ("environment", "train", "tell")}
+    scene = Scene(Record("u", run=1, step=1, stages=stages, spec=spec), "abc", (("train",),))
+    assert scene.groups == ((0, ("environment",)), (1, ("train",)), (0, ("tell",)))
+    lines = [line.split()[:2] for line in picture(scene, 80).splitlines()]
+    assert [line for line in lines if "Done" in line] == [["environment", "Done"], ["tell", "Done"]]
