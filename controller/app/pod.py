@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.adapters.web import WebServer
+from controller.app.doctor import Doctor
 from controller.app.running import App
 from controller.core import errors
 from controller.core.model import Object
-from controller.settings import Settings
+from controller.settings import Settings, policy
 
 _log = structlog.get_logger()
 
@@ -42,11 +44,18 @@ def serve(settings: Settings) -> int:
         app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
         left_over = volume.requests()
     except (errors.Invalid, errors.Transient, OSError) as error:
-        _log.error("controller can't start", error=str(error))
+        remedy = "see that the volume is mounted and writable by user 10001; coachwork doctor says more once it runs"
+        _log.error("controller can't start", error=str(error), remedy=remedy)
         return 4
     archive = Archive(root, living=lambda name: uid_of(cluster.cached_request(name)))
-    web = WebServer(settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive)
+    told = replace(policy(settings, tools_digest=""), version=version)
+    doctor = Doctor(cluster, source, root, told)
+    web = WebServer(
+        settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
+        examine=doctor.examine,
+    )  # fmt: skip
     web.start()
+    threading.Thread(target=doctor.preflight, name="preflight", daemon=True).start()
     if app.start(stopping, left_over=left_over):
         stopping.wait()
     _log.info("controller stopping")

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from controller.adapters.kube import Body, Person, join, loaded
-from controller.core import checks, names, request, seen
-from controller.core.errors import Invalid, NotFound, Transient
+from controller.adapters.kube import SERVICE, USED, Body, Person, join, loaded
+from controller.core import checks, doctor, names, request, seen
+from controller.core.doctor import Finding
+from controller.core.errors import Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.model import Object, Record
 
+BINDING = "ask the namespace's administrator to bind you to the Role coachwork-user (deploy/components/user-role)"
 TRIGGER_LIMIT = 128  # characters: what goes with a trigger repeats it, and has a limit of its own
 
 
@@ -181,6 +183,22 @@ class Remote:
                 raise NotFound(f"no namespace {checks.shown(self.namespace)}: name another with -n") from None
             if error.reason != "Forbidden":
                 raise
+
+    def doctor(self) -> tuple[str, list[Finding]]:
+        """Give the controller's version and what its own doctor finds. Raises NotFound, Transient."""
+        found = loaded(self._person.page("/api/doctor", {}))
+        if not isinstance(found, dict):
+            raise Transient("ControllerBusy", "the controller's answer is no examination")
+        return str(found.get("version", "")), doctor.from_json(found.get("findings") or ())
+
+    def rights(self) -> list[Finding]:
+        """Give which of the rights that commands need this person has. Raises Transient."""
+        wanted = {("", resource): frozenset(map(str, verbs)) for resource, verbs in USED.items()}
+        try:
+            lacking = self._person.examiner().lacking(wanted, {"services/proxy": SERVICE})
+        except (Refused, NotYet) as error:
+            raise Transient("Forbidden", str(error)) from error
+        return doctor.rights("your rights", wanted, lacking, BINDING, "note")
 
     def run_record(self, name: str, run: str) -> Mapping[str, Any]:
         """Give the run.json of a run: a number, `latest` or `good`. Raises NotFound, Transient."""

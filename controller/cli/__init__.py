@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli import asking, changing, kept, logs, looking, projects, run
+from controller.cli import asking, changing, doctor, kept, logs, looking, projects, run
 from controller.core.errors import Invalid
 
 app = typer.Typer(
@@ -72,5 +72,6 @@ for command in (
     changing.schedule,
     changing.unschedule,
     changing.delete,
+    doctor.doctor,
 ):
     app.command()(command)

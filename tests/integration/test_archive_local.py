@@ -52,6 +52,7 @@ def address(machine: Laptop) -> Iterator[str]:
         healthy=machine.app.trouble,
         ready=machine.app.unready,
         archive=Archive(machine.volume, living),
+        examine=dict,
     )
     server.start()
     yield f"http://127.0.0.1:{server.port}/api"

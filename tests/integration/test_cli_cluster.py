@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,42 @@ def test_an_output_that_nobody_reads_to_its_end_is_no_error(person: Person) -> N
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 0
+
+
+# --- doctor -----------------------------------------------------------------------------------------
+
+WELL = {"check": "volume", "state": "ok", "message": "fine", "remedy": ""}
+ILL = {"check": "rights", "state": "wrong", "message": "may not \x1b[31mcreate jobs", "remedy": "apply the Role"}
+
+
+def test_the_doctor_tells_what_the_controller_found_and_what_the_person_may_do(person: Person) -> None:
+    person.there.examination = {"version": metadata.version("coachwork"), "findings": [WELL]}
+    ended = person.run("doctor")
+    assert ended.code == 0, ended
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [
+        ["ok", "your"], ["ok", "controller:"], ["ok", "version:"], ["ok", "volume:"],
+    ]  # fmt: skip
+
+
+def test_the_doctor_ends_with_1_where_something_is_wrong(person: Person) -> None:
+    person.there.examination = {"version": "0.0.1", "findings": [WELL, ILL]}
+    person.there.forbidden = frozenset({"delete"})
+    ended = person.run("doctor")
+    assert ended.code == 1
+    assert "wrong rights: may not create jobs\n      apply the Role" in ended.out
+    assert "note  your rights: may not delete configmaps" in ended.out
+    assert "note  version: the controller is 0.0.1" in ended.out
+    told = json.loads(person.run("doctor", "--output", "json").out)
+    assert (told["healthy"], len(told["findings"])) == (False, 5)
+
+
+def test_the_doctor_tells_that_no_controller_is_there(person: Person) -> None:
+    person.there.installed = False
+    ended = person.run("doctor")
+    assert ended.code == 1
+    assert "wrong controller: no controller in namespace" in ended.out
+
+
+def test_the_doctor_can_not_help_without_a_cluster(person: Person) -> None:
+    person.there.refusing = (401, status(401, "Unauthorized", "Unauthorized"))
+    assert person.run("doctor").code == 4

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from controller.adapters.archive import Archive
 from controller.adapters.telemetry import Metrics
@@ -24,6 +24,7 @@ from controller.core.model import Object
 from tests.support.laptop import NAMESPACE, Laptop
 
 SPACE = f"/api/v1/namespaces/{NAMESPACE}"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 PAGES = f"{SPACE}/services/http:coachwork:http/proxy"
 
 
@@ -38,10 +39,17 @@ class Front:
     calls: list[tuple[str, str]] = field(default_factory=list)
     refusing: tuple[int, Object] | None = None
     installed: bool = True
+    examination: dict[str, object] = field(default_factory=dict)  # what the controller's own doctor finds
+    forbidden: frozenset[str] = frozenset()  # verbs that the person may not use
+
+    def _review(self, body: Object) -> tuple[int, Object]:
+        return 201, {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
 
     def request(self, method: str, target: str, body: Object | None) -> tuple[int, Object]:
-        """Give code and object that answer a call on ConfigMaps."""
-        url = urlsplit(target)
+        """Give code and object that answer a call on ConfigMaps, or a question about rights."""
+        return self._configmap(method, urlsplit(target), body) if target != REVIEWS else self._review(body or {})
+
+    def _configmap(self, method: str, url: SplitResult, body: Object | None) -> tuple[int, Object]:
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         collection, _, name = url.path.partition("/configmaps/")
         if url.path in (SPACE, f"{SPACE}/configmaps"):
@@ -96,6 +104,11 @@ def status(code: int, reason: str, message: str, **details: str) -> Object:
     return {"kind": "Status", "code": code, "reason": reason, "message": message, "details": details}
 
 
+def _body(handler: BaseHTTPRequestHandler) -> Any:
+    size = int(handler.headers.get("Content-Length") or 0)
+    return json.loads(handler.rfile.read(size)) if size else None
+
+
 def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_arguments: Any) -> None:
@@ -109,8 +122,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             front.calls.append((self.command, self.path))
-            size = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(size)) if size else None
+            body = _body(self)
             if front.refusing:
                 self.answer(*front.refusing)
             elif not self.path.startswith(PAGES):
@@ -120,7 +132,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
             else:
                 self.forward(self.path.removeprefix(PAGES))
 
-        do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
+        do_PATCH = do_DELETE = do_POST = do_GET  # noqa: N815 - http.server's names
 
         def forward(self, path: str) -> None:
             """Pass the controller's answer on as it comes, as the API server does."""
@@ -145,7 +157,12 @@ def front(machine: Laptop, root: Path) -> Iterator[Front]:
     archive = Archive(machine.volume, living=lambda name: uid_of(machine.cluster.cached_request(name)))
     metrics = Metrics("0")
     pages = WebServer(
-        0, metrics=metrics.exposition, healthy=machine.app.trouble, ready=machine.app.unready, archive=archive
+        0,
+        metrics=metrics.exposition,
+        healthy=machine.app.trouble,
+        ready=machine.app.unready,
+        archive=archive,
+        examine=lambda: it.examination,
     )
     pages.start()
     it = Front(machine, root / "kubeconfig", pages)

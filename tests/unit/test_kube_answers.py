@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.adapters.kube import RIGHTS
+from controller.adapters.kube.examine import warning
 from controller.adapters.kube.kinds import Method, permitted
 from controller.adapters.kube.translate import Missing, answer, failure, one_line
 from controller.adapters.watch import Expired
@@ -95,6 +96,12 @@ def test_secrets_can_only_be_read_one_by_one(method: Method) -> None:
     assert RIGHTS["", "secrets"] == {"get"}
     with pytest.raises(KeyError):
         permitted("Secret", method)
+
+
+def test_a_warning_is_its_text_without_quotes_and_escapes() -> None:
+    header = '299 - "would violate PodSecurity \\"restricted:latest\\": privileged"'
+    assert warning(header) == 'would violate PodSecurity "restricted:latest": privileged'
+    assert warning("nothing of that form") == "nothing of that form"
 
 
 def test_creating_by_server_side_apply_needs_both_verbs() -> None:

@@ -5,8 +5,9 @@ table of kinds (no Secret can be read), so that the rights the controller needs 
 """
 
 from controller.adapters.kube.cluster import Kube, connect
+from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import RIGHTS
 from controller.adapters.kube.person import SERVICE, USED, Person, join, loaded
 from controller.adapters.kube.transport import Body, Timeouts
 
-__all__ = ["RIGHTS", "SERVICE", "USED", "Body", "Kube", "Person", "Timeouts", "connect", "join", "loaded"]
+__all__ = ["RIGHTS", "SERVICE", "USED", "Body", "Examiner", "Kube", "Person", "Timeouts", "connect", "join", "loaded"]

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import PurePosixPath
 
 from controller.adapters.kube import fields
+from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
@@ -100,6 +101,10 @@ class Kube:
     def healthy(self) -> bool:
         """Whether every watch's thread lives: a dead one is a defect that only a restart mends."""
         return bool(self._watches) and all(watch.alive for watch in self._watches)
+
+    def examiner(self) -> Examiner:
+        """Give what asks about the controller's own standing."""
+        return Examiner(self._transport, self.namespace)
 
     # --- the caches ------------------------------------------------------------------------------
 

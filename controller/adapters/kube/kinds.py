@@ -82,6 +82,7 @@ _ALL = (
         field=("type", "Warning"),  # a quota denial or a failed mount is told nowhere else
     ),
     _kind("Secret", "", "v1", "secrets", ("get",)),  # by name, and never kept
+    _kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", ("get",)),  # its access mode, for the doctor
     _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
     _kind("CronJob", "batch", "v1", "cronjobs", _WORKLOAD),
     _kind("Pod", "", "v1", "pods", ("list", "watch")),

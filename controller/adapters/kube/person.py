@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from controller.adapters.kube import translate
+from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
 from controller.core import names
@@ -145,6 +146,10 @@ class Person:
                     f"kubectl -n {self.namespace} get pods -l app.kubernetes.io/component=controller",
                 )
         return translate.failure(said)
+
+    def examiner(self) -> Examiner:
+        """Give what asks about this person's own rights."""
+        return Examiner(self._transport, self.namespace)
 
     # --- errors ---------------------------------------------------------------------------------------
 

@@ -135,6 +135,11 @@ class Transport:
         body = self._read(response)
         return _object(body)
 
+    def told(self, call: Call) -> tuple[Object, urllib3.HTTPHeaderDict]:
+        """Do one call and give the object answered with the answer's headers. Raises what `translate` says."""
+        response = self._send(call, self._timeouts.read)
+        return _object(self._read(response)), response.headers
+
     def lines(self, call: Call) -> Lines:
         """Begin a watch. Raises what `translate` says."""
         return Lines(self._send(call, self._timeouts.silence))

@@ -28,11 +28,16 @@ ROUTES: Final[Mapping[str, tuple[str, ...]]] = {  # each with the parameters tha
     "artifacts/NAME": ("run",),
     "artifacts/NAME/RUN": (),
     "artifacts/NAME/RUN/PATH": (),
+    "doctor": (),
 }
 STATUS: Final = {"wrong": 400, "absent": 404, "gone": 410}
 SHELTERED: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox"
 }  # no browser takes a stage's bytes for a page
+
+
+Examine = Callable[[], Mapping[str, object]]
+"""Gives what the doctor found. Raises Transient."""
 
 
 class Archive(Protocol):
@@ -85,9 +90,9 @@ class Query:
 class Api:
     """Answers what is asked below /api/."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, examine: Examine) -> None:
         """Take what the answers come from."""
-        self._archive = archive
+        self._archive, self._examine = archive, examine
         self._room, self._followers = threading.Semaphore(API_ROOM), threading.Semaphore(FOLLOWERS)
 
     def serve(self, target: str, accept: str, send: Callable[[Reply | Stream], None]) -> None:
@@ -116,6 +121,12 @@ class Api:
         return reply
 
     def _reply(self, query: Query, *, follow: bool) -> Reply | Stream:
+        if query.parts == ("doctor",):
+            return as_json(self._examine())
+        return self._kept(query, follow=follow)
+
+    def _kept(self, query: Query, *, follow: bool) -> Reply | Stream:
+        """Answer from what runs left behind."""
         match query.parts:
             case ("runs", name):
                 return as_json(self._archive.runs(name))

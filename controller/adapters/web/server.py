@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 import structlog
 
-from controller.adapters.web.api import PREFIX, Api, Archive
+from controller.adapters.web.api import PREFIX, Api, Archive, Examine
 from controller.adapters.web.replies import Headers, Reply, Stream
 
 READ_TIMEOUT: Final = 5  # seconds that a connection may be silent
@@ -45,11 +45,12 @@ class WebServer:
         healthy: Check,
         ready: Check,
         archive: Archive,
+        examine: Examine,
     ) -> None:
         """Take the port (0: any free one) and what the pages ask; `metrics` gets the Accept header. Raises OSError."""
         pages = {"/metrics": _metrics_page(metrics), "/healthz": _check_page(healthy), "/readyz": _check_page(ready)}
         self._stopping = threading.Event()
-        attributes = {"pages": pages, "api": Api(archive), "stopping": self._stopping}
+        attributes = {"pages": pages, "api": Api(archive, examine), "stopping": self._stopping}
         handler = type("Handler", (_Handler,), attributes)
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         self._server = _Server(family, port, handler)

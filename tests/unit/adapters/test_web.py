@@ -57,7 +57,14 @@ def kept(tmp_path: Path) -> KeptRuns:
 
 
 def server_of(controller: Controller, archive: Archive) -> WebServer:
-    return WebServer(0, metrics=controller.metrics, healthy=controller.healthy, ready=controller.ready, archive=archive)
+    return WebServer(
+        0,
+        metrics=controller.metrics,
+        healthy=controller.healthy,
+        ready=controller.ready,
+        archive=archive,
+        examine=lambda: {"version": "1", "findings": []},
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""`coachwork doctor` on a real cluster: a sound installation, and what is wrong with the requests of a test."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl
+from tests.support.e2e_projects import batch, project
+
+# What no other test of the same installation can disturb.
+SOUND = ("controller", "version", "your rights", "rights", "volume", "claim", "clock", "pod security")
+EVERY = (*SOUND, "images", "requests", "git", "cronjobs")
+
+
+def doctor() -> tuple[int, dict[str, Any]]:
+    """Give the exit code and what `coachwork doctor` tells."""
+    command = [sys.executable, "-m", "controller", "doctor", "-n", NAMESPACE, "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def lines(found: dict[str, Any], check: str, word: str = "") -> list[str]:
+    """Give what is wrong by a check, about a word."""
+    return [
+        item["message"]
+        for item in found["findings"]
+        if item["check"] == check and item["state"] == "wrong" and word in item["message"]
+    ]
+
+
+def test_a_sound_installation_is_told_to_be_sound(coachwork: Coachwork) -> None:
+    assert coachwork.controller()
+    _, found = doctor()
+    assert {item["check"] for item in found["findings"]} == set(EVERY)
+    assert [item for item in found["findings"] if item["check"] in SOUND and item["state"] != "ok"] == []
+
+
+def test_the_pod_itself_can_be_asked(coachwork: Coachwork) -> None:
+    assert coachwork.controller()
+    told = eventually(
+        lambda: coachwork.shell("sh", "-c", "coachwork doctor || true"), "answer of the doctor", seconds=60
+    )
+    assert "rights: all" in told
+    assert "restricted" in told
+
+
+def test_what_would_stop_the_next_run_is_told_before_it(coachwork: Coachwork) -> None:
+    name, away, gone = coachwork.name("sick"), coachwork.name("away"), coachwork.name("gone")
+    coachwork.git.push(name, project(name, "one", batch("one", "print()")))
+    coachwork.request(name, git_secret="no-such-secret", run_on_create="false")
+    coachwork.request(away, repository="https://nosuch.invalid/x", run_on_create="false")
+    job = kubectl("-n", NAMESPACE, "create", "cronjob", gone, "--image=x", "--schedule=0 0 1 1 *", "--dry-run=client",
+                  "-o", "json", "--", "coachwork", "trigger", gone)  # fmt: skip
+    restricted = json.loads(job)
+    restricted["spec"]["suspend"] = True
+    coachwork.apply(restricted)
+    try:
+        code, found = eventually(told_all(name, away, gone), "findings about all three", seconds=90)
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "cronjob", gone, "--wait=false")
+    assert (code, found["healthy"]) == (1, False)
+    assert "does not exist" in lines(found, "requests", name)[0]
+    assert lines(found, "cronjobs", gone) == [f'{gone} triggers request "{gone}", which is not there']
+
+
+def told_all(name: str, away: str, gone: str) -> Any:
+    """Give a look that is true once the doctor has something to say about each."""
+
+    def look() -> tuple[int, dict[str, Any]] | None:
+        code, found = doctor()
+        seen = lines(found, "requests", name) and lines(found, "git", away) and lines(found, "cronjobs", gone)
+        return (code, found) if seen else None
+
+    return look

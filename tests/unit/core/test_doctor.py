@@ -1,0 +1,218 @@
+"""What the doctor says of what it was told: every check by a table of its states."""
+
+import base64
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.core import doctor, manifests, names
+from controller.core.doctor import CHECKS, Finding, Reached, VolumeFacts, healthy
+from controller.core.model import Object, Policy, Request
+from tests.support.restricted import violations
+
+GIB = 1 << 30
+POLICY = Policy(namespace="ns", image="coachwork:0.1.0", claim="coachwork", tools="t")
+GOOD = VolumeFacts(free=50 * GIB, size=100 * GIB, inodes_free=1000, sync=0.004, owner="0:10001")
+WANTED = {("", "configmaps"): frozenset({"get", "list"}), ("batch", "jobs"): frozenset({"create"})}
+
+
+def states(findings: Any) -> list[str]:
+    found = [findings] if isinstance(findings, Finding) else list(findings)
+    assert all(finding.check in CHECKS for finding in found)
+    assert all(finding.remedy for finding in found if finding.state == "wrong" and finding.check != "git")
+    return [finding.state for finding in found]
+
+
+def test_rights_are_told_by_resource_with_what_grants_them() -> None:
+    (fine,) = doctor.rights("rights", WANTED, {}, "apply the Role")
+    assert fine == Finding("rights", "ok", "all 3 verbs on 2 resources are allowed")
+    (bad,) = doctor.rights("rights", WANTED, {("batch", "jobs"): frozenset({"create"})}, "apply the Role")
+    assert bad == Finding("rights", "wrong", "may not create jobs.batch", "apply the Role")
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "told"),
+    [
+        (GOOD, "ok", "50.0 of 100.0 GiB free"),
+        (VolumeFacts(problem="Read-only file system"), "wrong", "Read-only file system"),
+        (replace(GOOD, mounted=False), "wrong", "no volume is mounted"),
+        (replace(GOOD, free=GIB), "note", "1.00 of 100.0 GiB"),
+        (replace(GOOD, free=GIB // 8), "wrong", "0.12 of 100.0 GiB"),
+        (replace(GOOD, free=4 * GIB // 10, size=GIB), "ok", "0.4 of 1.0 GiB free"),
+        (replace(GOOD, inodes_free=0), "wrong", "inodes"),
+        (replace(GOOD, inodes_free=None), "ok", "writable"),
+        (replace(GOOD, sync=0.3), "note", "0.30 s"),
+        (replace(GOOD, sync=2.0), "wrong", "2.00 s"),
+    ],
+)
+def test_a_volume_is_judged_by_what_was_measured(facts: VolumeFacts, state: str, told: str) -> None:
+    (found,) = doctor.volume(facts, "/var/lib/coachwork")
+    assert states(found) == [state]
+    assert told in found.message
+
+
+@pytest.mark.parametrize(
+    ("phase", "modes", "node", "state"),
+    [
+        ("Bound", ["ReadWriteMany"], "", "ok"),
+        ("Bound", ["ReadWriteMany"], "n1", "note"),
+        ("Bound", ["ReadWriteOnce"], "n1", "ok"),
+        ("Bound", ["ReadWriteOnce"], "", "wrong"),
+        ("Bound", ["ReadWriteOncePod"], "n1", "wrong"),
+        ("Bound", ["ReadOnlyMany"], "", "wrong"),
+        ("Pending", ["ReadWriteMany"], "", "wrong"),
+    ],
+)
+def test_a_claim_is_judged_by_its_mode_and_where_stages_are_placed(
+    phase: str, modes: list[str], node: str, state: str
+) -> None:
+    assert states(doctor.claim({"status": {"phase": phase, "accessModes": modes}}, "coachwork", node)) == [state]
+
+
+def test_a_claim_that_is_not_there_is_wrong() -> None:
+    assert states(doctor.claim(None, "coachwork", "")) == ["wrong"]
+
+
+def pod(image: str, reason: str, message: str = "") -> Object:
+    waiting = {"reason": reason, "message": message}
+    return {"status": {"containerStatuses": [{"image": image, "state": {"waiting": waiting}}]}}
+
+
+@pytest.mark.parametrize(
+    ("image", "pull", "state"),
+    [
+        ("coachwork:0.1.0", "IfNotPresent", "ok"),
+        ("host:5000/coachwork", "IfNotPresent", "note"),
+        ("coachwork:latest", "Never", "note"),
+        ("coachwork:latest", "Always", "ok"),
+        (f"coachwork@sha256:{'0' * 64}", "IfNotPresent", "ok"),
+    ],
+)
+def test_a_default_image_that_can_change_under_its_name_is_noted(image: str, pull: str, state: str) -> None:
+    assert states(doctor.images(replace(POLICY, image=image, image_pull_policy=pull), [])) == [state]
+
+
+def test_an_image_that_nodes_can_not_pull_is_told_once() -> None:
+    pods = [pod("nosuch:1", "ImagePullBackOff", "not found"), pod("nosuch:1", "ErrImagePull"), {"status": {}}]
+    pods += [pod("fine:1", "ContainerCreating")]
+    (found,) = doctor.images(POLICY, pods)
+    assert (found.state, "nosuch:1" in found.message) == ("wrong", True)
+
+
+def asked(**data: str) -> Object:
+    plain = {key.replace("_", "-"): value for key, value in data.items()}
+    metadata = {"name": "iris", "uid": "u", "labels": {names.ROLE: names.ROLE_REQUEST}}
+    return {"metadata": metadata, "data": {"repository": "https://git.example/iris", **plain}}
+
+
+def secret(kind: str, **data: str) -> Object:
+    return {"type": kind, "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}}
+
+
+BASIC = secret("kubernetes.io/basic-auth", username="me", password="pw-b&d-secret")
+
+
+@pytest.mark.parametrize(
+    ("configmap", "there", "template", "told"),
+    [
+        (asked(), {}, None, ""),
+        (asked(keep_runs="none"), {}, None, "keep-runs"),
+        (asked(git_secret="g"), {"g": BASIC}, None, ""),
+        (asked(git_secret="g"), {"g": None}, None, "git-secret g"),
+        (asked(git_secret="g"), {"g": secret("Opaque", password="pw-b&d-secret")}, None, "of type"),
+        (asked(index_secret="i"), {"i": None}, None, "Secret i is not there"),
+        (asked(index_secret="i"), {"i": secret("Opaque", UV_INDX="x", UV="y")}, None, "key UV means nothing"),
+        (asked(pod_template="p"), {}, None, "no such ConfigMap"),
+        (asked(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {hostNetwork: true}"}}, "spec.hostNetwork"),
+        (asked(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {schedulerName: x}"}}, ""),
+    ],
+)
+def test_a_request_is_judged_as_its_next_run_would_judge_it(
+    configmap: Object, there: dict[str, Object | None], template: Object | None, told: str
+) -> None:
+    found = doctor.one_request(configmap, there, template, "coachwork")
+    assert states(found) == (["wrong"] if told else [])
+    assert all(told in finding.message and finding.message.startswith("iris: ") for finding in found)
+    assert "pw-b&d-secret" not in repr(found)
+    assert states(doctor.requests(1, found)) == (["wrong"] if told else ["ok"])
+
+
+def test_a_request_names_the_secrets_that_have_to_be_looked_at() -> None:
+    request = Request("iris", "u", "https://git.example/iris", git_secret="g", index_secret="i")
+    assert doctor.wanted_secrets(request) == ("g", "i")
+    assert doctor.wanted_secrets(replace(request, git_secret="")) == ("i",)
+
+
+def test_git_is_told_by_request() -> None:
+    good, bad, slow = Reached("a", "c" * 40), Reached("b", problems=("refused",)), Reached("c")
+    assert states(doctor.git([good])) == ["ok"]
+    assert [(found.state, found.message) for found in doctor.git([good, bad, slow])] == [
+        ("wrong", "b: refused"),
+        ("note", "not answered in time: c"),
+    ]
+
+
+@pytest.mark.parametrize(("skew", "state"), [(0.4, "ok"), (-3, "ok"), (20, "note"), (-20, "note"), (90, "wrong")])
+def test_clocks_may_differ_by_a_few_seconds(skew: float, state: str) -> None:
+    found = doctor.clock(skew)
+    assert states(found) == [state]
+    assert ("behind" in found.message) == (state != "ok" and skew < 0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "loose", "state"),
+    [
+        ([], ['would violate PodSecurity "restricted:latest": privileged'], "ok"),
+        (["deprecated"], ['would violate PodSecurity "restricted:v1.30": privileged'], "ok"),
+        ([], ['would violate PodSecurity "baseline:latest": privileged'], "note"),
+        ([], [], "note"),
+        (['would violate PodSecurity "restricted:latest": seccompProfile'], [], "wrong"),
+    ],
+)
+def test_the_namespace_is_judged_by_the_warnings_at_two_trials(stage: list[str], loose: list[str], state: str) -> None:
+    assert states(doctor.pod_security("ns", stage, loose)) == [state]
+
+
+def test_the_trials_are_a_stage_that_passes_and_one_that_does_not() -> None:
+    stage, loose = doctor.trial_stage(POLICY), doctor.trial_loose(POLICY)
+    assert violations({"metadata": {}, **stage["spec"]["template"]}) == []
+    assert {"hostNetwork", "privileged"} <= set(violations({"metadata": {}, **loose["spec"]["template"]}))
+    assert stage["spec"]["suspend"] is loose["spec"]["suspend"] is True
+
+
+def cronjob(name: str, *command: str, owned: bool = False) -> Object:
+    labels = {names.MANAGED_BY: names.MANAGER} if owned else {}
+    spec = {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"command": list(command)}]}}}}}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def test_cronjobs_are_told_whose_request_is_gone_or_has_no_schedule() -> None:
+    ours = manifests.cronjob(Request("iris", "u", "x", schedule="@daily"), POLICY)
+    by_hand = cronjob("nightly", "coachwork", "trigger", "iris")
+    others = [cronjob("backup", "sh", "-c", "x"), cronjob("empty")]
+    assert states(doctor.cronjobs([ours, by_hand, *others], {"iris": True})) == ["ok"]
+    found = doctor.cronjobs([ours, by_hand], {"iris": False})
+    assert [finding.message for finding in found] == ["iris is of request iris, which has no schedule any more"]
+    found = doctor.cronjobs([ours, by_hand], {})
+    assert states(found) == ["wrong", "wrong"]
+    assert all("which is not there" in finding.message for finding in found)
+
+
+def test_versions_that_differ_are_noted() -> None:
+    assert states(doctor.version("1", "1")) == ["ok"]
+    assert states(doctor.version("1", "2")) == states(doctor.version("", "2")) == ["note"]
+
+
+def test_findings_come_through_json_and_what_is_none_is_left_out() -> None:
+    found = [Finding("volume", "wrong", "full", "empty it"), Finding("clock", "ok", "fine")]
+    assert doctor.from_json([*doctor.to_json(found), None, {"state": "evil"}, 7]) == found
+    assert not healthy(found)
+    assert healthy(found[1:])
+
+
+def test_every_check_is_explained_and_none_is_invented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / "doctor.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z ]+)` \|", text, re.MULTILINE)) == set(CHECKS)
