@@ -1,4 +1,4 @@
-"""Each overlay and component as a platform engineer applies it, in a namespace of its own that enforces `restricted`."""
+"""Each overlay and component as a platform engineer applies it, in a namespace that enforces `restricted`."""
 
 import json
 import subprocess

@@ -18,7 +18,8 @@ STAYS = ("coachwork run ", "kubectl -n coachwork port-forward ")  # until Ctrl-C
 SECONDS = 400  # of one block of commands
 
 _PART = re.compile(
-    r"^## (?P<title>.+)$|^```(?P<kind>\w*)\n(?P<text>.*?)^```$|^(?P<shown>(?: {4}\S.*\n)+)", re.MULTILINE | re.DOTALL
+    r"^## (?P<title>[^\n]+)$|^```(?P<kind>\w*)\n(?P<text>.*?)^```$|^(?P<shown>(?: {4}\S[^\n]*\n)+)",
+    re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"`([\w./-]+\.(?:ini|py|txt))`")
 
@@ -108,8 +109,8 @@ class Reader:
         """Give the script: what is remembered, the commands, and a note of what is to be remembered."""
         for old, new in self.instead.items():
             commands = commands.replace(old, new)
-        memory = self._memory
-        return f". '{memory}'\ntrap '{{ export -p; echo cd \"\\'$PWD\\'\"; }} > {memory}' EXIT\n{commands}"
+        note = f"""trap 'export -p > {self._memory}; printf "cd %q\\n" "$PWD" >> {self._memory}' EXIT"""
+        return f". {self._memory}\n{note}\n{commands}"
 
     def _environ(self) -> dict[str, str]:
         plain = {key: value for key, value in os.environ.items() if not key.startswith(("COACHWORK_", "COV_"))}
