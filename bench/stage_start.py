@@ -60,7 +60,7 @@ IMAGE = "python:3.12-slim"
 
 def unique() -> str:
     """Give requirements that no environment was built for yet; they mean the same as all others of this script."""
-    return "\n".join([*PACKAGES, f"six ; platform_node == '{uuid.uuid4().hex}'", ""])
+    return "\n".join([*PACKAGES, f"six ; platform_version == '{uuid.uuid4().hex}'", ""])
 
 
 def first_lines(coachwork: Coachwork, name: str, run: int) -> list[float]:

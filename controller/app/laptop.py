@@ -125,7 +125,10 @@ class LaptopRun:
 
     def tail(self, run: int, stage: str, lines: int) -> list[str]:
         """Give the last lines that a stage has printed in its newest attempt of this run."""
-        folder = self._root / layout.logs(self._name, self._uid, run, stage)
+        spec = self.record().spec
+        builds = {item.name: item.folder for item in spec.environments} if spec else {}
+        place = layout.logs(self._name, self._uid, run, stage)
+        folder = self._root / (layout.build_logs(builds[stage]) if stage in builds else place)
         logs = [path for path in folder.glob("*.log") if path.stem.isdigit()] if folder.is_dir() else []
         newest = max(logs, key=lambda path: int(path.stem), default=None)
         return _last_lines(newest, lines) if newest else []

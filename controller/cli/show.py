@@ -44,6 +44,17 @@ class Scene:
     numbered: bool = True
     note: str = ""
 
+    @property
+    def groups(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        """Give the stages with the number of their step; 0 for those in none: environments, and the failure stage."""
+        kept, spec = self.record.stages, self.record.spec
+        steps = tuple(enumerate(self.steps, start=1))
+        others = [name for name in kept if not any(name in step for step in self.steps)]
+        builds = {item.name for item in spec.environments} if spec else set()
+        first = tuple(name for name in others if name in builds)
+        last = tuple(name for name in others if name not in builds)
+        return tuple((number, names) for number, names in ((0, first), *steps, (0, last)) if names)
+
 
 class Screen(Protocol):
     """Shows scenes."""
@@ -84,12 +95,12 @@ class Lines:
         """Say what has changed since the last scene."""
         if scene.note:
             self._say("note", scene.note, scene.note)
-        for number, step in enumerate(scene.steps, start=1):
+        for number, step in scene.groups:
             for name in step:
                 stage = scene.record.stages.get(name, StageRecord())
                 if stage.state != "Waiting":
                     words = " ".join(filter(None, (stage.state, duration(stage), stage.message)))
-                    place = f"step {number}  " if scene.numbered else ""
+                    place = f"step {number}  " if scene.numbered and number else ""
                     self._say(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}")
         for name, address in scene.addresses.items():
             self._say(f"{name} address", address, f"service {name}: {address}")
@@ -152,7 +163,7 @@ def as_json(scene: Scene) -> dict[str, object]:
                 "started": stage.started,
                 "finished": stage.finished,
             }
-            for number, step in enumerate(scene.steps, start=1)
+            for number, step in scene.groups
             for name in step
             for stage in [kept.stages.get(name, StageRecord())]
         },
@@ -183,7 +194,7 @@ def _table(scene: Scene, size: ConsoleDimensions) -> Table:
         stage = scene.record.stages.get(name, StageRecord())
         words = stage.message or scene.addresses.get(name) or scene.tails.get(name, "")
         cells: list[str | Text] = [
-            *([str(number) if place == 0 else ""] if scene.numbered else []),
+            *([str(number or "") if place == 0 else ""] if scene.numbered else []),
             Text(name),
             Text(stage.state, style=COLOURS.get(stage.state, "dim")),
             duration(stage, datetime.now(UTC)),
@@ -195,7 +206,7 @@ def _table(scene: Scene, size: ConsoleDimensions) -> Table:
 
 def _rows(scene: Scene, room: int) -> list[tuple[int, int, str]]:
     """Give step, place in it, and stage of each row: all at the end, before that what has room below the open step."""
-    rows = [(number, place, name) for number, step in enumerate(scene.steps, 1) for place, name in enumerate(step)]
+    rows = [(number, place, name) for number, step in scene.groups for place, name in enumerate(step)]
     if scene.over or len(rows) <= room:
         return rows
     opened = next((at for at, (number, _, name) in enumerate(rows) if _is_open(scene, number, name)), 0)

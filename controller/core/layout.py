@@ -149,4 +149,5 @@ IN_SCRATCH = ROOT / "scratch"  # private to the pod: the project's copy, the env
 IN_ENVIRONMENT = ROOT / "environment"  # read-only: the stage's packages
 IN_BUILDS = ROOT / "builds"  # of a build: all builds with uv's cache, one mount so that it can rename and link
 IN_INDEX = ROOT / "index"  # read-only, of a build: files of the request's index-secret
+SHM = "/dev/shm"  # noqa: S108 (the pod's own memory)
 IN_SOURCES = ROOT / "sources"  # read-only, of a build: the checkouts of Git requirements, 0, 1, ...

@@ -222,6 +222,7 @@ class RunSpec:
     secrets: tuple[tuple[str, str], ...] = ()  # the stages' Secrets, with their versions when the first step opened
     parameters: tuple[tuple[str, str], ...] = ()  # of this run alone: over `env`, below secrets
     rerun: int = 0  # the run that this one repeats; 0: none
+    pod_template: str = ""  # merged under its pods: canonical JSON (core/podtemplate), "": none
 
 
 @dataclass(frozen=True, slots=True)

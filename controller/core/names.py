@@ -32,6 +32,7 @@ REQUEST_LIMIT = 52  # as for a CronJob, whose Jobs' names need eleven characters
 RESERVED_SUFFIXES = ("-status", "-release")
 
 STAGE_CONTAINER = "stage"
+VOLUMES = (SHARED_VOLUME, SCRATCH_VOLUME, SHM_VOLUME, INDEX_VOLUME) = ("shared", "scratch", "shm", "index")
 
 
 def status_of(request: str) -> str:

@@ -143,7 +143,8 @@ def environment_of(item: Object) -> str:
 def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:
     """Give the parts of volumes that a pod mounts. A build mounts all builds: it needs its own folder and the cache."""
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        for mount in container.get("volumeMounts") or ():
+        ours = (item for item in container.get("volumeMounts") or () if item.get("name") == names.SHARED_VOLUME)
+        for mount in ours:
             path = PurePosixPath(mount.get("subPath") or "")
             if path == layout.BUILDS and build:
                 yield from (layout.build(build), layout.BUILD_CACHE)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import lru_cache
 
-from controller.core import credentials, index, project, secrets
+from controller.core import credentials, index, podtemplate, project, secrets
 from controller.core.model import Environment, GitCredentials, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
 from controller.core.plan import Observed
 from controller.reconciler import repeat
@@ -81,7 +81,8 @@ class Projects:
     def _spec(self, found: Project) -> RunSpec:
         request, name = found.request, found.request.index_secret
         settings = index.settings(self._cluster.get("Secret", name), name) if name else index.Index()
-        image = request.image or self._policy.image
+        image, template = request.image or self._policy.image, self._template(request)
+        platform = self._policy.platform or podtemplate.architecture(template)
         return RunSpec(
             repository=request.repository,
             commit=found.commit,
@@ -91,13 +92,19 @@ class Projects:
             project_name=request.project_name,
             env=request.env,
             deadline=request.deadline,
-            environments=self._environments(
-                found, f"{found.pipeline.image or image}\n{self._policy.platform}", settings
-            ),
+            environments=self._environments(found, f"{found.pipeline.image or image}\n{platform}", settings),
             index_secret=name,
             index_keys=settings.keys,
             parameters=request.parameters,
+            pod_template=template,
         )
+
+    def _template(self, request: Request) -> str:
+        """Read the request's pod template, anew for each run: how it is now counts until the run's end."""
+        if not request.pod_template:
+            return ""
+        found = self._cluster.get("ConfigMap", request.pod_template)
+        return podtemplate.read(found, request.pod_template, self._policy.claim)
 
     def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
         environments = self._builders.decide(found, tuple(found.pipeline.stages), base, settings)

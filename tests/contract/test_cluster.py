@@ -1,6 +1,7 @@
 """Every behaviour of a cluster that the product relies on, each as one test, for each implementation of the port."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -493,3 +494,49 @@ def _exceeded(world: World) -> Object | None:
     """Give the condition that says the deadline was exceeded."""
     condition = conditions(the_deployment(world)).get("Progressing", {})
     return condition if condition.get("reason") == "ProgressDeadlineExceeded" else None
+
+
+# --- builds: objects that belong to no request -------------------------------------------------------
+
+
+def a_build(folder: str, script: str = "true", **spec: Any) -> Object:
+    """Give a Job that says which environment it builds, and whose it is not."""
+    wanted = job(f"env-{folder}", script, **spec)
+    marks = {"app.kubernetes.io/managed-by": "coachwork", "coachwork.io/environment": folder}
+    template = {**wanted["spec"]["template"], "metadata": {"labels": marks}}
+    metadata = {"name": f"env-{folder}", "labels": marks}
+    return {**wanted, "metadata": metadata, "spec": {**wanted["spec"], "template": template}}
+
+
+def a_status(world: World, name: str, phase: str) -> None:
+    """Make the record of a request in this phase."""
+    marks = {"coachwork.io/role": "status", "coachwork.io/request": name, "coachwork.io/phase": phase}
+    world.kube.create(config_map(f"{name}-status", "status", labels=marks))
+
+
+def test_a_build_is_found_by_its_environment_and_is_no_request_s(world: World) -> None:
+    world.kube.create(a_build("0a1b"))
+    eventually(lambda: world.kube.cached_build("0a1b").pods, SLOW)
+    (cached,) = world.kube.cached_build("0a1b").jobs
+    assert cached["metadata"]["name"] == "env-0a1b"
+    assert not world.kube.cached_build("ffff").jobs
+    assert not world.kube.cached_children("iris").jobs
+
+
+def test_a_change_of_a_build_wakes_all_whose_run_is_under_way(world: World) -> None:
+    for name, phase in (("iris", "Running"), ("other", "Running"), ("third", "Ready")):
+        a_status(world, name, phase)
+    eventually(lambda: {"iris", "other", "third"} <= set(world.keys))
+    world.keys.clear()
+    world.kube.create(a_build("0a1b"))
+    eventually(lambda: {"iris", "other"} <= set(world.keys), SLOW)
+    assert "third" not in world.keys
+
+
+def test_an_ended_build_that_nobody_reads_goes_by_itself(world: World) -> None:
+    world.kube.create(a_build("0a1b", ttlSecondsAfterFinished=1))
+    eventually(lambda: world.kube.get("Job", "env-0a1b") is None, SLOW)
+
+
+def test_a_secret_that_is_not_there_is_none(world: World) -> None:
+    assert world.kube.get("Secret", "nobody-s") is None

@@ -10,7 +10,7 @@ def waits(record: Record) -> bool:
     return record.get("phase") == "Running" and record.get("reason") not in ("Started", "StepRunning")
 
 
-def test_a_missing_secret_fails_with_its_name(coachwork: Coachwork) -> None:
+def test_a_missing_secret_is_told_with_the_command_that_makes_it(coachwork: Coachwork) -> None:
     name = coachwork.name("no-secret")
     stage = batch("one", "", more="[secrets]\nKEY = the-vault")
     coachwork.git.push(name, project(name, "one", stage))
@@ -18,8 +18,8 @@ def test_a_missing_secret_fails_with_its_name(coachwork: Coachwork) -> None:
     record = coachwork.wait_for(name, waits, "cause while it waits")
     assert "the-vault" in record["message"]
     record = coachwork.ended(name)
-    assert (record["phase"], record["reason"]) == ("Failed", "MissingConfiguration"), told(record)
-    assert 'secret "the-vault" not found' in record["message"]
+    assert (record["phase"], record["reason"]) == ("Failed", "SecretMissing"), told(record)
+    assert "create secret generic the-vault --from-literal=KEY=" in record["message"]
 
 
 def test_a_secret_that_comes_within_the_grace_lets_the_stage_run(coachwork: Coachwork) -> None:

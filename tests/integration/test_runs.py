@@ -459,3 +459,35 @@ def test_a_part_that_can_not_run_is_told(world: World, part: str, reason: str) -
     world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume=part)
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Invalid", reason)
+
+
+def test_a_run_keeps_the_pod_template_that_it_began_with(world: World) -> None:
+    world.source.push(project("a >> web", services={"web": 5000}))
+    template = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gpu"}}
+    world.cluster.create({**template, "data": {"pod.yaml": "spec: {nodeSelector: {pool: one}}"}})
+    world.cluster.ask("iris", repository=REPOSITORY, pod_template="gpu")
+    world.settle()
+    world.cluster.stored["ConfigMap", "gpu"]["data"] = {"pod.yaml": "spec: {nodeSelector: {pool: two}}"}
+    assert world.finish_all().phase == "Ready"
+    assert selectors(world) == {"iris-a-1": {"pool": "one"}, "iris--web": {"pool": "one"}}
+    assert world.settle().run == 1
+    world.cluster.ask("iris", repository=REPOSITORY, pod_template="gpu", trigger="again")
+    assert world.finish_all().phase == "Ready"
+    assert selectors(world)["iris--web"] == {"pool": "two"}
+
+
+def selectors(world: World) -> dict[str, object]:
+    workloads = [*world.cluster.of_kind("Job"), *world.cluster.of_kind("Deployment")]
+    return {item["metadata"]["name"]: item["spec"]["template"]["spec"].get("nodeSelector") for item in workloads}
+
+
+def test_a_pod_template_that_is_not_there_or_wrong_starts_nothing(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY, pod_template="gpu")
+    assert (world.settle().phase, world.settle().reason) == ("Invalid", "PodTemplateMissing")
+    bad = {"pod.yaml": "spec: {hostNetwork: true, nodeName: n1}"}
+    world.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gpu"}, "data": bad})
+    world.cluster.ask("iris", repository=REPOSITORY, pod_template="gpu", trigger="again")
+    kept = world.settle()
+    assert (kept.phase, kept.reason, len(kept.problems)) == ("Invalid", "InvalidPodTemplate", 2)
+    assert world.jobs() == {}

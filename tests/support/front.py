@@ -44,8 +44,8 @@ class Front:
         url = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         collection, _, name = url.path.partition("/configmaps/")
-        if url.path == f"{SPACE}/configmaps" and method == "GET":
-            return 200, {"items": self._listed(query["labelSelector"])}
+        if url.path in (SPACE, f"{SPACE}/configmaps"):
+            return 200, {"items": self._listed(query.get("labelSelector", ""))}
         if collection != SPACE:
             return 404, status(404, "NotFound", f"{url.path} not found")
         live = self.machine.cluster.get("ConfigMap", name)

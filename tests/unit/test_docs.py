@@ -15,12 +15,13 @@ import yaml
 
 from controller.adapters.telemetry import RECONCILE_RESULTS, RUN_OUTCOMES, Metrics
 from controller.cli import app
-from controller.core import environment, layout, manifests, names, record, request
+from controller.core import environment, layout, manifests, names, podtemplate, record, request
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.manifests import RunContext
 from controller.core.manifests.pod import environment as pod_environment
 from controller.core.model import (
     Batch,
+    Failure,
     PastRun,
     Phase,
     Pipeline,
@@ -33,6 +34,9 @@ from controller.core.model import (
     StageRecord,
     StageState,
 )
+from controller.core.podtemplate import fields as podtemplate_fields
+from controller.core.podtemplate.merging import OF_BUILDS
+from controller.core.podtemplate.shape import Refused
 from controller.core.project import forms, from_ini, ini
 from controller.settings import PREFIX, Settings
 
@@ -75,7 +79,7 @@ GIVEN = {
     "refuse": 3,
     "set": 1,
 }
-TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE"}
+TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE", "MISSING", "UNUSABLE"}
 NO_REASON = {  # texts of that shape at those places that are none
     "AlreadyExists",  # the API server's own word, only compared with
     "NamespaceTerminating",  # same
@@ -215,6 +219,15 @@ def default(text: str, key: str) -> str:
     return str(row)
 
 
+def test_every_field_of_a_pod_template_is_explained_and_none_is_invented() -> None:
+    fields = {name for name, shape in podtemplate_fields.SPEC.known.items() if not isinstance(shape, Refused)}
+    container = {name for name, shape in podtemplate_fields.CONTAINER.known.items() if not isinstance(shape, Refused)}
+    assert rows("pod-template", "What it may say") == fields | container
+    built = set(re.findall(r"^\| `(\w+)` \|.*\| yes \|$", page("pod-template"), re.MULTILINE))
+    assert built == OF_BUILDS
+    assert set(podtemplate_fields.VOLUMES) <= set(re.findall(r"`(\w+)`", page("pod-template")))
+
+
 # --- settings and metrics -------------------------------------------------------------------------
 
 
@@ -262,6 +275,8 @@ FULL = Record(
     poll_commit="x",
     poll_problem="x",
     schedule_problem="x",
+    pending_since="x",
+    failure=Failure("x", "x", "x"),
 )
 
 
@@ -380,6 +395,8 @@ def test_every_other_yaml_that_is_shown_is_a_project_or_a_kustomization() -> Non
         match item:
             case {"kind": "ConfigMap" | "Kustomization"}:
                 continue
+            case {"spec": _, **rest} if rest.keys() <= {"metadata"}:
+                podtemplate.read({"data": {"pod.yaml": yaml.safe_dump(item)}}, "gpu", "coachwork")
             case {"version": "1.0"}:
                 forms.Document10.model_validate(item)
             case {"version": "1.1"}:

@@ -3,11 +3,12 @@
 import io
 from datetime import UTC, datetime
 
+import pytest
 from rich.console import Console
 
-from controller.cli.show import LiveTable, Scene
+from controller.cli.show import Lines, LiveTable, Scene
 from controller.core import times
-from controller.core.model import Record, StageRecord
+from controller.core.model import Environment, Record, RunSpec, StageRecord
 
 
 def now() -> str:
@@ -46,3 +47,33 @@ def test_a_table_higher_than_the_terminal_shows_the_open_step() -> None:
     over = Scene(Record("u", phase="Ready", run=1, stages=stages), "abc", steps, over=True)
     assert "stage-1 " in picture(over, 80, 10)
     assert "stage-40" in picture(over, 80, 10)
+
+
+def test_a_run_on_a_cluster_shows_no_steps_and_what_it_waits_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stages = {"train": StageRecord("Running", started=now()), "serve": StageRecord()}
+    running = Scene(Record("u", run=1, stages=stages), "abc", (("train", "serve"),), numbered=False)
+    ahead = Scene(Record("u"), "", (), numbered=False, note="waits: run 3 is active")
+    assert "step" not in picture(running, 80)
+    assert "train" in picture(running, 80)
+    assert "waits: run 3 is active" in picture(ahead, 80)
+    lines = Lines()
+    for scene in (ahead, ahead, running):
+        lines.show(scene)
+    assert capsys.readouterr().out.splitlines() == ["waits: run 3 is active", "train: Running"]
+
+
+def test_a_name_is_never_taken_for_a_style() -> None:
+    name = "[red]train[/red]"
+    scene = Scene(Record("u", run=1, stages={name: StageRecord("Running")}), "abc", ((name,),))
+    assert name in picture(scene, 80)
+
+
+def test_environments_are_shown_before_the_steps_and_the_failure_stage_after_them() -> None:
+    spec = RunSpec("r", "c", ".", "t", "i", environments=(Environment("environment", "0a", ("train",)),))
+    stages = {name: StageRecord("Done") for name in ("environment", "train", "tell")}
+    scene = Scene(Record("u", run=1, step=1, stages=stages, spec=spec), "abc", (("train",),))
+    assert scene.groups == ((0, ("environment",)), (1, ("train",)), (0, ("tell",)))
+    lines = [line.split()[:2] for line in picture(scene, 80).splitlines()]
+    assert [line for line in lines if "Done" in line] == [["environment", "Done"], ["tell", "Done"]]

@@ -161,18 +161,17 @@ class Person:
                 return Invalid("RejectedByCluster", [str(error)])
             case NotYet():
                 return NotFound(f"namespace {self.namespace}: {error}: name another with -n")
-            case Transient(reason="Unauthorized"):
-                return Transient(
-                    "Unauthorized",
-                    f"{self._server}: {error}: they may have expired, log in again; or name others with --context",
-                )
-            case Transient(reason="ApiUnavailable"):
-                return Transient(
-                    "ApiUnavailable",
-                    f"{self._server}: {error}: is the cluster up, and is it the one that you mean (--context)?",
-                    retry_after=error.retry_after,
-                )
+            case Transient(reason="Unauthorized" | "ApiUnavailable"):
+                remedy = _OUT_OF_REACH["TLS" if "TLS" in str(error) else error.reason]
+                return Transient(error.reason, f"{self._server}: {error}: {remedy}", retry_after=error.retry_after)
         return error
+
+
+_OUT_OF_REACH: Final[Mapping[str, str]] = {
+    "Unauthorized": "they may have expired, log in again; or name others with --context",
+    "ApiUnavailable": "is the cluster up, and is it the one that you mean (--context)?",
+    "TLS": "get a fresh kubeconfig of this cluster",
+}
 
 
 def join(namespace: str = "", *, context: str = "", kubeconfig: str = "") -> Person:

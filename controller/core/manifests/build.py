@@ -7,7 +7,7 @@ from the request's Secret: UV_* as variables, `netrc` and `ca.crt` as files. Not
 import json
 from typing import Any
 
-from controller.core import index, layout, names
+from controller.core import index, layout, names, podtemplate
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext
 from controller.core.model import Environment, Object
@@ -15,7 +15,6 @@ from controller.core.model import Environment, Object
 RETRIES = 2  # of what may pass: an index that does not answer, a node that goes away
 MEMORY_LEAST = 256  # MiB below which a build is not worth the try
 KEPT_SECONDS = 3600  # an ended Job that nobody reads any more goes by itself
-INDEX = "index"
 SPARE_SECONDS = 60  # for the pod's own start and end
 
 
@@ -36,7 +35,9 @@ def build(context: RunContext, environment: Environment) -> Object:
             "backoffLimit": RETRIES,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "podFailurePolicy": pod.failure_policy(),
-            "template": {"metadata": {"labels": labels}, "spec": _spec(context, environment)},
+            "template": podtemplate.under_build(
+                context.spec.pod_template, {"metadata": {"labels": labels}, "spec": _spec(context, environment)}
+            ),
         },
     }
 
@@ -44,7 +45,11 @@ def build(context: RunContext, environment: Environment) -> Object:
 def _spec(context: RunContext, environment: Environment) -> Object:
     policy, keys = context.policy, context.spec.index_keys
     files = [{"key": key, "path": key} for key in keys if key in index.FILES]
-    volumes = [{"name": INDEX, "secret": {"secretName": context.spec.index_secret, "items": files}}] if files else []
+    volumes = (
+        [{"name": names.INDEX_VOLUME, "secret": {"secretName": context.spec.index_secret, "items": files}}]
+        if files
+        else []
+    )
     return pod.spec(policy, _container(context, environment), volumes) | {
         "restartPolicy": "Never",
         "activeDeadlineSeconds": policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS,
@@ -72,7 +77,7 @@ def _mounts(context: RunContext, environment: Environment) -> list[Object]:
             pod.mount(layout.checkout(source.repository, source.commit), _source(number), read_only=True)
             for number, source in enumerate(environment.sources)
         ),
-        *([{"name": INDEX, "mountPath": str(layout.IN_INDEX), "readOnly": True}] if files else []),
+        *([{"name": names.INDEX_VOLUME, "mountPath": str(layout.IN_INDEX), "readOnly": True}] if files else []),
         *pod.private_mounts(),
     ]
 

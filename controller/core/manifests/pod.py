@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core import layout, names
+from controller.core import layout, names, podtemplate
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.manifests.context import RunContext, labels
 from controller.core.model import Batch, Object, Policy, Service, Stage
 
-MOUNTED = "shared"
-SCRATCH = "scratch"
-SHM = "shm"
 PORT_NAME = "http"
 DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
 PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels (DESIGN 2.3.6)
@@ -29,7 +26,7 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
     metadata: Object = {"labels": labels(context, stage)}
     if digest:
         metadata["annotations"] = {names.DIGEST: digest}
-    return {"metadata": metadata, "spec": _spec(context, stage)}
+    return podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": _spec(context, stage)})
 
 
 def _spec(context: RunContext, stage: Stage) -> Object:
@@ -55,9 +52,9 @@ def spec(policy: Policy, container: Object, volumes: Sequence[Object] = ()) -> O
         },
         "containers": [container],
         "volumes": [
-            {"name": MOUNTED, "persistentVolumeClaim": {"claimName": policy.claim}},
-            {"name": SCRATCH, "emptyDir": {"sizeLimit": str(policy.scratch_limit + SCRATCH_SPARE)}},
-            {"name": SHM, "emptyDir": {"medium": "Memory"}},
+            {"name": names.SHARED_VOLUME, "persistentVolumeClaim": {"claimName": policy.claim}},
+            {"name": names.SCRATCH_VOLUME, "emptyDir": {"sizeLimit": str(policy.scratch_limit + SCRATCH_SPARE)}},
+            {"name": names.SHM_VOLUME, "emptyDir": {"medium": "Memory"}},
             *volumes,
         ],
     }
@@ -165,12 +162,15 @@ def _mounts(context: RunContext, stage: Stage) -> list[Object]:
 
 def mount(folder: PurePosixPath, path: PurePosixPath, *, read_only: bool = False) -> Object:
     """Give the mount of a folder of the shared volume at `path`."""
-    return {"name": MOUNTED, "subPath": str(folder), "mountPath": str(path), "readOnly": read_only}
+    return {"name": names.SHARED_VOLUME, "subPath": str(folder), "mountPath": str(path), "readOnly": read_only}
 
 
 def private_mounts() -> list[Object]:
     """Give the mounts of what is the pod's alone."""
-    return [{"name": SCRATCH, "mountPath": str(layout.IN_SCRATCH)}, {"name": SHM, "mountPath": "/dev/shm"}]  # noqa: S108
+    return [
+        {"name": names.SCRATCH_VOLUME, "mountPath": str(layout.IN_SCRATCH)},
+        {"name": names.SHM_VOLUME, "mountPath": layout.SHM},
+    ]
 
 
 def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         "as_of": context.pipeline.resolve_as_of,
         "install_limit": policy.install_limit,
         "workspace_limit": policy.scratch_limit,
-        "secrets": [secret.variable for secret in stage.secrets],  # the names: their values are blanked in messages
+        "secrets": _secret_variables(context, stage),  # the names: their values are blanked in messages
         "log_cap": policy.log_cap,
         "grace": policy.grace_period,
         "paths": {
@@ -204,6 +204,12 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
     if isinstance(work, Batch):
         return settings | {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
+
+
+def _secret_variables(context: RunContext, stage: Stage) -> list[str]:
+    own = [secret.variable for secret in stage.secrets]
+    set_here = {item["name"] for item in environment(context, stage)}
+    return own + [name for name in podtemplate.secret_variables(context.spec.pod_template) if name not in set_here]
 
 
 def environment(context: RunContext, stage: Stage) -> list[Object]:

@@ -23,7 +23,7 @@ from controller.core.plan.decision import (
 from controller.core.plan.overlap import overlap, replacement
 from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
-from controller.core.plan.select import repeated
+from controller.core.plan.select import repeated, to_run
 from controller.core.plan.settle import kept_runs, settle
 from controller.core.plan.trigger import (
     Pending,
@@ -67,5 +67,6 @@ __all__ = [
     "skip",
     "start",
     "stumble",
+    "to_run",
     "told",
 ]

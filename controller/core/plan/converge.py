@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from controller.core import layout
+from controller.core import layout, names
 from controller.core.facts import DeploymentFact
 from controller.core.facts.workloads import digest_of, owner_uid, run_of
 from controller.core.manifests import with_uid
@@ -46,5 +46,6 @@ def folders_of(manifest: Object) -> tuple[PurePosixPath, ...]:
     They must be there before the pods: the kubelet would make a missing one, and root would own it.
     """
     containers = manifest["spec"]["template"]["spec"]["containers"]
-    paths = (PurePosixPath(mount.get("subPath", "")) for item in containers for mount in item["volumeMounts"])
+    mounts = (mount for item in containers for mount in item["volumeMounts"] if mount["name"] == names.SHARED_VOLUME)
+    paths = (PurePosixPath(mount.get("subPath", "")) for mount in mounts)
     return tuple(path for path in paths if path.is_relative_to(layout.RUNS))

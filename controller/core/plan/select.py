@@ -16,10 +16,21 @@ def chosen(request: Request, pipeline: Pipeline, earlier: int) -> dict[str, Stag
     `earlier` is the run whose artifacts are taken, 0 if there is none. Service stages are never Reused: they have to
     be up. Raises Invalid where the stage, or a run to go on from, is not there.
     """
+    if wanted := request.only or request.resume:
+        _check(wanted, pipeline, earlier)
+    return _states(request, pipeline)
+
+
+def to_run(request: Request, pipeline: Pipeline) -> tuple[str, ...]:
+    """Give the stages that a run may have to start: what their packages are installed for; the failure stage too."""
+    states = _states(request, pipeline)
+    return tuple(name for name in pipeline.stages if name not in states or states[name].state == "Waiting")
+
+
+def _states(request: Request, pipeline: Pipeline) -> dict[str, StageRecord]:
     wanted = request.only or request.resume
-    if not wanted:
+    if not any(wanted in step for step in pipeline.steps):
         return {name: StageRecord() for step in pipeline.steps for name in step}
-    _check(wanted, pipeline, earlier)
     if request.only:
         return {
             name: StageRecord(state="Waiting" if name == wanted else "Skipped")

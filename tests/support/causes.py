@@ -1,0 +1,68 @@
+"""Ways in which a stage fails, and the one line that each must give: the same on a laptop and on a cluster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+BATCH = "[default]\nSTAGE_TYPE = batch\nEXECUTABLE_SCRIPT = main.py\n"
+SERVICE = "[default]\nSTAGE_TYPE = service\nEXECUTABLE_SCRIPT = main.py\n"
+CONFLICT = "six==1.16.0\nsix==1.15.0\n"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A stage `one` that fails for `reason`; its message names all of `told`."""
+
+    name: str
+    reason: str
+    told: tuple[str, ...]
+    script: str = "print('hello')\n"
+    config: str = f"{BATCH}[batch]\nRETRIES = 0\nMAX_COMPLETION_TIME_SECONDS = 60\n"
+    requirements: str = ""
+
+    def files(self, project: str) -> Mapping[str, str]:
+        """Give the project."""
+        return {
+            "bodywork.ini": f"[default]\nPROJECT_NAME = {project}\n[workflow]\nDAG = one\n",
+            "one/config.ini": self.config,
+            "one/main.py": self.script,
+            "one/requirements.txt": self.requirements,
+        }
+
+
+WAYS = (
+    Way(
+        "exit-code",
+        "ExitCode",
+        ("one/main.py:2", "code 1", "ValueError: no data"),
+        "x = 1\nraise ValueError('no data')\n",
+    ),
+    Way("own-exit-code", "ExitCode", ("one/main.py", "code 7", "bye"), "print('bye')\nraise SystemExit(7)\n"),
+    Way("signal", "Signal", ("one/main.py", "SIGSEGV"), "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"),
+    Way(
+        "time-out",
+        "TimedOut",
+        ("one/main.py", "2 s", "MAX_COMPLETION_TIME_SECONDS"),
+        "import time\ntime.sleep(600)\n",
+        f"{BATCH}[batch]\nRETRIES = 0\nMAX_COMPLETION_TIME_SECONDS = 2\n",
+    ),
+    Way(
+        "import",
+        "ImportError",
+        ("one/main.py:1", "nowhere_to_be_found", "one/requirements.txt"),
+        "import nowhere_to_be_found\n",
+    ),
+    Way(
+        "no-package",
+        "InstallFailed",
+        ("one/requirements.txt:1", "no-such-package-of-anybody"),
+        requirements="no-such-package-of-anybody==1.0\n",
+    ),
+    Way("conflict", "InstallFailed", ("one/requirements.txt", "six", "1.15.0", "1.16.0"), requirements=CONFLICT),
+    Way(
+        "not-ready",
+        "StartupTimeout",
+        ("one/main.py", "5993", "MAX_STARTUP_TIME_SECONDS"),
+        "import time\ntime.sleep(600)\n",
+        f"{SERVICE}[service]\nPORT = 5993\nMAX_STARTUP_TIME_SECONDS = 3\n",
+    ),
+)
