@@ -40,7 +40,7 @@ def namespace() -> Iterator[str]:
 def create(namespace: str) -> None:
     """Make the namespace, as restricted as the overlays do."""
     item = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": ENFORCED}}
-    kubectl("apply", "--server-side", "-f", "-", text=json.dumps(item))
+    kubectl("apply", "-f", "-", text=json.dumps(item))
 
 
 def applied(*arguments: str, text: str = "") -> str:
