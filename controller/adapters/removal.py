@@ -1,8 +1,13 @@
-"""Removing and copying trees that stages have written: no link is followed, and locked folders go as well."""
+"""Removing and copying trees that stages have written: no link is followed, and locked folders go as well.
+
+A tree may be deeper than a stack and its paths longer than the system takes: nothing here goes down by recursion, but
+for the copy, which refuses such a tree.
+"""
 
 import os
 import shutil
 import stat
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,11 +18,20 @@ BLOCK = 512  # bytes: what st_blocks counts (stat(2))
 def erase(place: Path) -> int:
     """Remove a file or a folder; give about how many bytes came free. What resists is left for the next time."""
     before = size_of(place)
-    _remove(place)
-    if _is_folder(place):
-        _unlock(place)
-        _remove(place)
+    remove(place)
     return before - (size_of(place) if os.path.lexists(place) else 0)
+
+
+def remove(place: Path) -> None:
+    """Remove a file or a folder. What resists is left for the next time."""
+    if not _is_folder(place):
+        with suppress(OSError):
+            place.unlink()
+        return
+    with suppress(RecursionError):
+        shutil.rmtree(place, ignore_errors=True)
+    if _is_folder(place):
+        _raze(place)
 
 
 def size_of(place: Path) -> int:
@@ -67,26 +81,52 @@ def _statuses(place: Path) -> Iterator[os.stat_result]:
         yield place.lstat()
     if not _is_folder(place):
         return
-    for folder, folders, files in os.walk(place):
-        for name in (*folders, *files):
+    folders = [place]
+    while folders:
+        for entry in _entries(folders.pop()):
             with suppress(OSError):
-                yield Path(folder, name).lstat()
+                yield entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
 
 
-def _remove(place: Path) -> None:
-    if _is_folder(place):
-        shutil.rmtree(place, ignore_errors=True)
-        return
-    with suppress(OSError):
-        place.unlink()
-
-
-def _unlock(place: Path) -> None:
-    """Make folders that a stage locked, of which the owner is our own uid, ones whose content can be removed."""
-    with suppress(OSError):
-        place.chmod(0o700)
-    for folder, folders, _ in os.walk(place):  # from the top, so that each is unlocked before it is entered
-        for entry in (Path(folder, name) for name in folders):
+def _raze(top: Path) -> None:
+    """Remove a folder that locked folders are in, or that is too deep: what is deep in it is moved up first."""
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        _unlock(folder)
+        for entry in _entries(folder):
             with suppress(OSError):
-                if not entry.is_symlink():
-                    entry.chmod(0o700)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(_raised(Path(entry.path), top))
+                else:
+                    Path(entry.path).unlink()
+        if folder != top:
+            with suppress(OSError):
+                folder.rmdir()
+    with suppress(OSError):
+        top.rmdir()
+
+
+def _raised(folder: Path, top: Path) -> Path:
+    """Move a folder to `top`, where its path is short; give where it is now. Raises OSError."""
+    if folder.parent == top:
+        return folder
+    _unlock(folder)  # to move a folder is to write in it, too: its `..` changes
+    return folder.rename(top / f".{uuid.uuid4().hex}")
+
+
+def _unlock(folder: Path) -> None:
+    """Have a folder that a stage locked, of which the owner is our own uid, be one whose content can be removed."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Give what is in a folder, nothing where it can't be read."""
+    try:
+        with os.scandir(folder) as listing:
+            return list(listing)
+    except OSError:
+        return []

@@ -161,19 +161,27 @@ class Sweeper:
         return [found for found in others if found.kind == "left" or not noted.covers(found.path)]
 
     def _uses(self) -> Mapping[PurePosixPath, frozenset[PurePosixPath]]:
-        """Give what each run has noted, by its folder. Raises Transient where a note can't be read."""
+        """Give what each run has noted, by its folder. Raises Transient where a note can't be read.
+
+        Only a run's own folder counts: in the cache beside it, a stage can leave a file of that name, or a pipe.
+        """
         noted = {}
-        for file in (self._root / layout.RUNS).glob("*/*/uses.json"):
-            path = PurePosixPath(file.relative_to(self._root))
-            try:
-                with file.open("rb") as stream:
-                    noted[path.parent] = sweep.uses_of(stream.read(USES_LIMIT).decode())
-            except FileNotFoundError:
-                continue
-            except ValueError:
-                line = f"the shared volume: {path} is damaged, and nothing is swept: remove that run's folder"
-                raise Transient("VolumeUnavailable", line) from None
+        for folder in self._folders(layout.RUNS, _NAMES[layout.RUNS]):
+            for run in self._folders(folder, r"[0-9]+"):
+                if (uses := self._used_by(run / layout.USES)) is not None:
+                    noted[run] = uses
         return noted
+
+    def _used_by(self, path: PurePosixPath) -> frozenset[PurePosixPath] | None:
+        """Give what a note says, None where there is none. Raises Transient where it can't be read."""
+        try:
+            with (self._root / path).open("rb") as stream:
+                return sweep.uses_of(stream.read(USES_LIMIT).decode())
+        except FileNotFoundError:
+            return None
+        except (ValueError, RecursionError):
+            line = f"the shared volume: {path} is damaged, and nothing is swept: remove that run's folder"
+            raise Transient("VolumeUnavailable", line) from None
 
     # --- taking away -----------------------------------------------------------------------------------
 

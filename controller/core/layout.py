@@ -16,6 +16,7 @@ SCRATCH = PurePosixPath("scratch")  # on a laptop only: private folders of pods,
 TRASH = ".trash-"  # start of the name of what is being removed, in the top folder that it was in
 LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
+USES = "uses.json"  # in a run's folder
 STALE = ".stale"  # in an environment: a stage met another Python than this one's; the next run builds anew
 
 
@@ -123,7 +124,7 @@ def lock(name: str, uid: str, number: int, folder: str) -> PurePosixPath:
 
 def uses(name: str, uid: str, number: int) -> PurePosixPath:
     """Give the file that says what a run needs of the volume beyond its own folder: what no sweep takes away."""
-    return run(name, uid, number) / "uses.json"
+    return run(name, uid, number) / USES
 
 
 def run_spec(name: str, uid: str, number: int) -> PurePosixPath:

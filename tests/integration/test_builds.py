@@ -219,6 +219,26 @@ def test_the_failure_of_the_failure_stage_is_told_beside_the_first(world: World)
     assert kept.message == "stage a: no data (and the failure stage failed: no mail)"
 
 
+def test_builds_that_failed_or_were_stopped_rest_while_the_failure_stage_runs(world: World) -> None:
+    begin(world, project("a,b", packages={"a": "flask==3.0.0", "b": "flask==2.3.0"}, on_failure="tell"))
+    world.cluster.end_job(builds(world)[0], 121, "no such package")
+    kept = world.settle()
+    for job in builds(world):  # as its time to live has it, or a person
+        world.cluster.remove("Job", job["metadata"]["name"])
+    later = world.passes(3, seconds=60.0)
+    assert (later.active, later.stages, builds(world)) == (True, kept.stages, [])
+
+
+def test_what_is_left_of_a_damaged_environment_does_not_stand_in_the_way(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    world.finish_all()
+    (place,) = (world.root / layout.ENVIRONMENTS).iterdir()
+    (place / layout.COMPLETE).unlink()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    kept = world.finish_all()
+    assert (kept.run, kept.phase, (place / layout.COMPLETE).exists()) == (2, "Ready", True)
+
+
 def test_services_go_back_before_the_failure_stage_runs(world: World) -> None:
     begin(world, project("web >> a", services={"web": 5000}, on_failure="tell"))
     world.finish_all()

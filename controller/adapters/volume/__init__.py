@@ -108,12 +108,15 @@ class Volume(Environments):
             try:
                 removal.copy_tree(self._root / source, partial)
                 files.publish(partial, place)
+            except RecursionError:
+                line = f"artifacts of run {layout.run_in(source)}: folders in folders too deep to be copied"
+                raise Invalid("ArtifactsUnreadable", [f"{line}: start a run of all stages"]) from None
             except PermissionError as error:
                 if invalid := _unreadable(source, self._root / source, error):
                     raise invalid from error
                 raise
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                removal.remove(partial)
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""

@@ -4,6 +4,7 @@ A published environment is never written to again, but for the mark that its Pyt
 """
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Environments:
     def __init__(self, root: Path) -> None:
         """Take the mount point; it exists."""
         self._root = root
+        self._publishing = threading.Lock()  # two passes at once must not take each other's for what is in the way
 
     def environment(self, key: str) -> str:
         """Give the folder that an environment of this key is in, or is to be built in. Raises Transient.
@@ -47,12 +49,18 @@ class Environments:
                 return False
 
     def publish_environment(self, folder: str) -> None:
-        """Move what a build has made to where stages find it; nothing if it is there. Raises Transient."""
-        with files.translated("publish an environment"):
+        """Move what a build has made to where stages find it; nothing if it is there. Raises Transient.
+
+        What somebody left of one that was there is taken away: it would be in the way for ever.
+        """
+        with self._publishing, files.translated("publish an environment"):
             target = self._published(folder)
             files.make(self._root, target.parent)
             with suppress(FileNotFoundError):  # another pass was first
                 files.publish(self._made(folder), target)
+                if not self.has_environment(folder):
+                    files.remove(target, target.parent)
+                    files.publish(self._made(folder), target)
                 os.utime(target)
 
     def packages(self, folder: str) -> str:

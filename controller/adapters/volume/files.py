@@ -5,13 +5,13 @@ Foreign errors become Transient: a volume can come back.
 
 import errno
 import os
-import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from controller.adapters import removal
 from controller.core.errors import Transient
 
 FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
@@ -72,21 +72,7 @@ def remove(folder: Path, top: Path) -> None:
     except FileNotFoundError:
         return
     for rest in top.glob(".trash-*"):
-        shutil.rmtree(rest, ignore_errors=True)
-        if rest.exists():
-            _unlock(rest)
-            shutil.rmtree(rest, ignore_errors=True)
-
-
-def _unlock(folder: Path) -> None:
-    """Make folders that a stage locked, of which the owner is our own uid, ones whose content can be removed."""
-    with suppress(OSError):
-        folder.chmod(0o700)
-    for place, folders, _ in os.walk(folder):  # from the top, so that each is unlocked before it is entered
-        for entry in (Path(place, name) for name in folders):
-            with suppress(OSError):
-                if not entry.is_symlink():
-                    entry.chmod(0o700)
+        removal.remove(rest)
 
 
 @contextmanager

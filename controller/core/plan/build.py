@@ -10,6 +10,7 @@ from controller.core.model import Cause, Environment, Record, StageRecord
 from controller.core.plan.decision import Action, Build, Create, Delete, Observed, Publish
 from controller.core.plan.stage import DONE, View, done, failed, refused, underway, waiting
 
+OVER = (*DONE, "Failed", "Stopped")  # a run that failed still looks, for the sake of its failure stage
 FULL = "VolumeFull"
 FULL_PAUSE = 60  # seconds before a build that found the volume full is tried again
 
@@ -37,7 +38,7 @@ def look_at_builds(context: RunContext, record: Record, seen: Observed, now: dat
 
 
 def _look(context: RunContext, item: Environment, record: StageRecord, seen: Observed, now: datetime) -> View:
-    if record.state in DONE:
+    if record.state in OVER:
         return View(record)
     if refusal := refused(item.name, record, seen, context.policy, now):
         return refusal

@@ -14,7 +14,7 @@ import pytest
 from controller.adapters.volume import Volume
 from controller.adapters.volume.files import FOLDER_MODE
 from controller.core import layout
-from controller.core.errors import Transient
+from controller.core.errors import Invalid, Transient
 from controller.core.model import Attempt
 
 UID = "1b2c3d4e-0000-4000-8000-000000000001"
@@ -254,6 +254,36 @@ def test_folders_that_a_stage_locked_go_as_well(volume: Volume, tmp_path: Path) 
         place.chmod(0o000)
     volume.forget("iris")
     assert names_in(tmp_path / "runs") == set()
+
+
+def nest(folder: Path, depth: int) -> None:
+    """Make so many folders in folders; paths of that depth are longer than the system takes."""
+    for _ in range(depth):
+        (folder / "y").mkdir()
+        (folder / "x").rename(folder / "y" / "x")
+        (folder / "y").rename(folder / "x")
+
+
+def test_folders_in_folders_deeper_than_any_path_go_as_well(volume: Volume, tmp_path: Path) -> None:
+    folder = tmp_path / layout.artifacts("iris", UID, 1)
+    volume.prepare([layout.artifacts("iris", UID, 1)])
+    (folder / "x").mkdir()
+    (folder / "x" / "file").write_text("")
+    nest(folder, 3000)
+    volume.forget("iris")
+    assert names_in(tmp_path / "runs") == set()
+
+
+def test_artifacts_too_deep_to_be_copied_are_told_as_such(volume: Volume, tmp_path: Path) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    volume.prepare([source])
+    (tmp_path / source / "x").mkdir()
+    nest(tmp_path / source, 3000)
+    with pytest.raises(Invalid, match="artifacts of run 1: folders in folders too deep") as told:
+        volume.inherit(source, target)
+    assert told.value.reason == "ArtifactsUnreadable"
+    assert names_in(tmp_path / target.parent) == set()
+    volume.forget("iris")  # pytest could not
 
 
 def test_folders_that_are_none_of_ours_are_left_alone(volume: Volume, tmp_path: Path) -> None:
