@@ -184,10 +184,8 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         "folder": stage.folder,
         "script": stage.script,
         "args": list(stage.args),
-        "requirements_file": stage.requirements_file,
-        "requirements": list(stage.requirements),
+        "requirements": _requirements(stage),
         "environment": used.folder if used else "",
-        "as_of": context.pipeline.resolve_as_of,
         "install_limit": policy.install_limit,
         "workspace_limit": policy.scratch_limit,
         "secrets": [secret.variable for secret in stage.secrets],  # the names: their values are blanked in messages
@@ -204,6 +202,13 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
     if isinstance(work, Batch):
         return settings | {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
+
+
+def _requirements(stage: Stage) -> str:
+    """Give where a package that is missing would be named."""
+    if stage.requirements_file or not stage.requirements:
+        return stage.requirements_file or str(PurePosixPath(stage.folder) / "requirements.txt")
+    return "the stage's `requirements` in bodywork.yaml"
 
 
 def environment(context: RunContext, stage: Stage) -> list[Object]:
