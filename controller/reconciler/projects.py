@@ -43,7 +43,7 @@ class Projects:
         """
         spec = repeat.recall(self._volume, request, record, seen)
         for item in spec.environments:
-            self._archive.recall_lock(request, item.folder)
+            self._archive.recall_build(request, item.folder)
             for source in item.sources:
                 self._publish(request, source.repository, source.commit)
         return replace(spec, environments=tuple(map(self._builders.after, spec.environments)))
@@ -109,7 +109,7 @@ class Projects:
     def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
         environments = self._builders.decide(found, tuple(found.pipeline.stages), base, settings)
         for item in environments:
-            self._archive.recall_lock(found.request, item.folder)
+            self._archive.recall_build(found.request, item.folder)
         return environments
 
     def _read_anew(self, repository: str, commit: str, path: str) -> tuple[ProjectTree, Pipeline]:
