@@ -7,8 +7,7 @@ from controller.core import credentials, errors, layout, requirements
 from controller.core.index import Index
 from controller.core.model import Environment, GitCredentials, GitSource, Pipeline, ProjectTree, Request, Stage
 from controller.core.requirements import Missing, Wanted
-from controller.reconciler.observe import builds
-from controller.reconciler.ports import Cluster, Source, Volume
+from controller.reconciler.ports import Source, Volume
 
 MAX_ROUNDS = 20  # of files that name files
 
@@ -28,7 +27,6 @@ class Project:
 class Builders:
     """What is asked while environments are decided."""
 
-    cluster: Cluster
     source: Source
     volume: Volume
 
@@ -58,8 +56,7 @@ class Builders:
         for folder, key in folders.items():
             self._tell(folder, texts[key])
         seen = zip(folders.items(), _names(project.pipeline), strict=False)
-        decided = [Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen]
-        return tuple(self.after(item) for item in decided)
+        return tuple(Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen)
 
     def _tell(self, folder: str, text: str) -> None:
         """Leave for the builder what an environment is made of.
@@ -69,12 +66,6 @@ class Builders:
         path = layout.build_requirements(folder)
         if not self.volume.has_environment(folder) and self.volume.recall_text(path) != text:
             self.volume.keep_text(path, text)
-
-    def after(self, item: Environment) -> Environment:
-        """Give the environment for a new run: an older build that failed counts no more."""
-        job = builds(self.cluster, self.volume, [item])[item.folder].job
-        stale = job.uid if job and job.state == "Failed" else ""
-        return Environment(item.name, item.folder, item.stages, item.sources, stale)
 
     def _wanted(self, project: Project, stages: Sequence[str]) -> Mapping[str, Wanted]:
         """Give what each stage wants that wants packages."""
