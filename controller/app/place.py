@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.core.errors import Invalid
-from controller.core.model import Pipeline
+from controller.core.model import Environment, Pipeline, Policy, ProjectTree
 
 PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
 
@@ -19,7 +19,7 @@ class Place:
     commit: str
     path: str
     shown: str
-    tree: str
+    tree: ProjectTree
     pipeline: Pipeline
 
 
@@ -49,7 +49,22 @@ def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -
         repository, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
     git.publish(repository, commit)
     tree = git.read(repository, commit, path)
-    return Place(repository, commit, path, shown, tree.digest, project.load(tree, strict=strict))
+    return Place(repository, commit, path, shown, tree, project.load(tree, strict=strict))
+
+
+def environments(place: Place, policy: Policy) -> tuple[Environment, ...]:
+    """Give what environments the project's stages would be given. Raises Invalid, Transient."""
+    from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.adapters.volume import Volume  # noqa: PLC0415
+    from controller.core.index import Index  # noqa: PLC0415
+    from controller.core.model import Request  # noqa: PLC0415
+    from controller.reconciler.environments import Builders, Project  # noqa: PLC0415
+
+    root = state_folder()
+    request = Request(place.pipeline.name, "", place.repository, path=place.path)
+    builders = Builders(Git(root, GitSettings(allow_file=True)), Volume(root))
+    found = Project(request, place.commit, place.tree, place.pipeline)
+    return builders.decide(found, tuple(place.pipeline.stages), f"{place.pipeline.image or policy.image}\n", Index())
 
 
 def _project(target: str, path: str) -> Path:

@@ -49,7 +49,7 @@ def plan(
     image: Annotated[str, typer.Option(help="Stage image where the project names none.")] = "coachwork:dev",
     output: Output = "text",
 ) -> None:
-    """Show the exact objects that a cluster would be given, as YAML documents in the order of the steps."""
+    """Show the exact objects that a cluster would be given, as YAML: builds, then stages in the order of the steps."""
     import yaml  # noqa: PLC0415 (imported when called: --help stays quick)
 
     from controller.app.place import find  # noqa: PLC0415
@@ -65,21 +65,24 @@ def plan(
 
 def planned(place: "Place", name: str, policy: "Policy") -> "list[Object]":
     """Give the objects of the project's first run. The owner's uid and the tools' digest are a cluster's to give."""
-    from controller.core import manifests, names  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.app.place import environments  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core import manifests, names  # noqa: PLC0415
     from controller.core.model import Batch, RunSpec  # noqa: PLC0415
 
     spec = RunSpec(
         repository=place.repository,
         commit=place.commit,
         path=place.path,
-        tree=place.tree,
+        tree=place.tree.digest,
         image=policy.image,
         cause="Created",
+        environments=environments(place, policy),
     )
     request = name or names.request(place.pipeline.name)
     context = manifests.RunContext(request, OWNER, 1, spec, place.pipeline, policy)
-    stages = (place.pipeline.stages[name] for step in place.pipeline.steps for name in step)
-    objects: list[Any] = []
+    steps = (*place.pipeline.steps, tuple(filter(None, [place.pipeline.run_on_failure])))
+    stages = (place.pipeline.stages[name] for step in steps for name in step)
+    objects: list[Any] = [manifests.build(context, item) for item in spec.environments]
     for stage in stages:
         if isinstance(stage.work, Batch):
             objects.append(manifests.job(context, stage))

@@ -15,6 +15,7 @@ BUILD_CACHE = BUILDS / "cache"  # uv's, on the mount of the builds: it links wha
 SCRATCH = PurePosixPath("scratch")  # on a laptop only: private folders of pods, below their project's
 TRASH = ".trash-"  # start of the name of what is being removed, in the top folder that it was in
 LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
+REQUIREMENTS = "requirements.json"  # of a build, and in an environment: what it is made of, in normal form
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
 USES = "uses.json"  # in a run's folder
 STALE = ".stale"  # in an environment: a stage met another Python than this one's; the next run builds anew
@@ -98,7 +99,7 @@ def is_environment(folder: str) -> bool:
 
 
 def build(folder: str) -> PurePosixPath:
-    """Give the folder that one environment's build has for itself: environment/, logs/, lock.txt."""
+    """Give the folder that one environment's build has for itself: environment/, logs/, lock.txt, requirements.json."""
     return BUILDS / folder
 
 
@@ -117,9 +118,19 @@ def build_lock(folder: str) -> PurePosixPath:
     return build(folder) / LOCK
 
 
+def build_requirements(folder: str) -> PurePosixPath:
+    """Give the file that says what a build has to make: core/requirements writes it, runtime/install.py reads it."""
+    return build(folder) / REQUIREMENTS
+
+
 def lock(name: str, uid: str, number: int, folder: str) -> PurePosixPath:
     """Give the run's copy of an environment's lock."""
     return run(name, uid, number) / "locks" / f"{folder}.txt"
+
+
+def requirements(name: str, uid: str, number: int, folder: str) -> PurePosixPath:
+    """Give the run's copy of what an environment is made of."""
+    return run(name, uid, number) / "locks" / f"{folder}.json"
 
 
 def uses(name: str, uid: str, number: int) -> PurePosixPath:

@@ -196,7 +196,7 @@ class Environment:
 
     name: str  # by which it is shown, as a stage is: environment, environment-2
     folder: str  # below environments/ and builds/: its key, and a number where an earlier one went out of date
-    stages: tuple[str, ...]  # that use it; the first one's requirements are built
+    stages: tuple[str, ...]  # that use it
     sources: tuple[GitSource, ...] = ()
     stale: str = ""  # uid of a failed build's Job that was there before the run: it counts no more
 

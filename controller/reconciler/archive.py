@@ -1,13 +1,16 @@
 """What a run leaves on the volume beside its logs and artifacts: what it uses, what it ran with, what it installed."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 from controller.core import layout, runfile
 from controller.core.model import Attempt, Record, Request, RunSpec
 from controller.reconciler.ports import Volume
+
+Copy: TypeAlias = Callable[[str, str, int, str], PurePosixPath]  # request, uid, run, folder -> the run's copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,24 @@ class Archive:
             self.volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
 
     def end(self, request: Request, record: Record) -> None:
-        """Write run.json, and a copy of each environment's lock. Raises Transient."""
+        """Write run.json, and copies of what builds each environment anew. Raises Transient."""
         environments = record.spec.environments if record.spec else ()
         locks = {item.folder: self.volume.packages(item.folder) for item in environments}
+        owner = (request.name, request.uid, record.run)
         for folder, text in locks.items():
-            if text:
-                self.volume.keep_text(layout.lock(request.name, request.uid, record.run, folder), text)
+            self._copy(text, layout.lock(*owner, folder))
+            self._copy(self._requirements(folder), layout.requirements(*owner, folder))
         content = runfile.run_file(request.name, record, self._attempts(request, record), locks, self.version)
         self.volume.keep_run(layout.run_record(request.name, request.uid, record.run), content)
+
+    def _copy(self, text: str, path: PurePosixPath) -> None:
+        if text:
+            self.volume.keep_text(path, text)
+
+    def _requirements(self, folder: str) -> str:
+        """Give what an environment is made of: from itself, or from its build, which may have failed."""
+        published = self.volume.recall_text(layout.environment(folder) / layout.REQUIREMENTS)
+        return published or self.volume.recall_text(layout.build_requirements(folder))
 
     def _attempts(self, request: Request, record: Record) -> dict[str, Sequence[Attempt]]:
         builds = {item.name: item.folder for item in record.spec.environments} if record.spec else {}
@@ -50,13 +63,18 @@ class Archive:
         }
         return {name: self.volume.attempts(folder) for name, folder in folders.items()}
 
-    def recall_lock(self, request: Request, folder: str) -> None:
-        """Have an environment that was swept built as it was: with the versions that a kept run remembers."""
-        if self.volume.has_environment(folder) or self.volume.recall_text(layout.build_lock(folder)):
+    def recall_build(self, request: Request, folder: str) -> None:
+        """Have an environment that was swept built as it was: what for and which versions, as a kept run remembers."""
+        if not self.volume.has_environment(folder):
+            self._recall(request, folder, layout.lock, layout.build_lock(folder))
+            self._recall(request, folder, layout.requirements, layout.build_requirements(folder))
+
+    def _recall(self, request: Request, folder: str, copy: Copy, path: PurePosixPath) -> None:
+        if self.volume.recall_text(path):
             return
         for run in self.volume.runs(request.name, request.uid):
-            if text := self.volume.recall_text(layout.lock(request.name, request.uid, run, folder)):
-                self.volume.keep_text(layout.build_lock(folder), text)
+            if text := self.volume.recall_text(copy(request.name, request.uid, run, folder)):
+                self.volume.keep_text(path, text)
                 return
 
     def retire(self, request: Request, record: Record) -> None:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.core import credentials, errors, requirements
+from controller.core import credentials, errors, layout, requirements
 from controller.core.index import Index
 from controller.core.model import Environment, GitCredentials, GitSource, Pipeline, ProjectTree, Request, Stage
 from controller.core.requirements import Missing, Wanted
-from controller.reconciler.observe import builds
-from controller.reconciler.ports import Cluster, Source, Volume
+from controller.reconciler.ports import Source, Volume
 
 MAX_ROUNDS = 20  # of files that name files
 
@@ -28,17 +27,18 @@ class Project:
 class Builders:
     """What is asked while environments are decided."""
 
-    cluster: Cluster
     source: Source
     volume: Volume
 
     def decide(self, project: Project, stages: Sequence[str], base: str, index: Index) -> tuple[Environment, ...]:
-        """Give the environments of these stages, each once. `base` is the image, and what else decides on the Python.
+        """Give the environments of these stages, each once, and tell the builder of those that are not there.
 
-        Raises Invalid with the problems of all requirements, NotYet, Transient.
+        `base` is the image, and what else decides on the Python. Raises Invalid with the problems of all requirements,
+        NotYet, Transient.
         """
         found: dict[str, list[str]] = {}
         sources: dict[str, tuple[GitSource, ...]] = {}
+        texts: dict[str, str] = {}
         for stage, wanted in self._wanted(project, stages).items():
             resolved = tuple(self._source(project, address) for address in wanted.addresses)
             key = requirements.key(
@@ -51,16 +51,21 @@ class Builders:
             )
             found.setdefault(key, []).append(stage)
             sources[key] = resolved
+            texts.setdefault(key, requirements.told(wanted, project.pipeline.resolve_as_of))
         folders = {self.volume.environment(key): key for key in found}
+        for folder, key in folders.items():
+            self._tell(folder, texts[key])
         seen = zip(folders.items(), _names(project.pipeline), strict=False)
-        decided = [Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen]
-        return tuple(self.after(item) for item in decided)
+        return tuple(Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen)
 
-    def after(self, item: Environment) -> Environment:
-        """Give the environment for a new run: an older build that failed counts no more."""
-        job = builds(self.cluster, self.volume, [item])[item.folder].job
-        stale = job.uid if job and job.state == "Failed" else ""
-        return Environment(item.name, item.folder, item.stages, item.sources, stale)
+    def _tell(self, folder: str, text: str) -> None:
+        """Leave for the builder what an environment is made of.
+
+        A build that runs may read it at any time: for one key it differs only in the names that messages have.
+        """
+        path = layout.build_requirements(folder)
+        if not self.volume.has_environment(folder) and self.volume.recall_text(path) != text:
+            self.volume.keep_text(path, text)
 
     def _wanted(self, project: Project, stages: Sequence[str]) -> Mapping[str, Wanted]:
         """Give what each stage wants that wants packages."""

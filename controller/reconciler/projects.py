@@ -1,9 +1,10 @@
 """What a run runs: a project at a commit, with the credentials, packages and Secrets that it needs."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from controller.core import credentials, index, podtemplate, project, secrets
+from controller.core import credentials, index, plan, podtemplate, project, secrets
 from controller.core.model import Environment, GitCredentials, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
 from controller.core.plan import Observed
 from controller.reconciler import repeat
@@ -22,7 +23,7 @@ class Projects:
         """Take what it stands on."""
         self._cluster, self._source, self._volume, self._policy = cluster, source, volume, policy
         self._archive = Archive(volume, policy.version)
-        self._builders = Builders(cluster, source, volume)
+        self._builders = Builders(source, volume)
         self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_anew)
 
     def resolve(self, request: Request) -> str:
@@ -42,11 +43,11 @@ class Projects:
         Raises Invalid("RunNotKept"), Transient.
         """
         spec = repeat.recall(self._volume, request, record, seen)
-        for item in spec.environments:
-            self._archive.recall_lock(request, item.folder)
-            for source in item.sources:
-                self._publish(request, source.repository, source.commit)
-        return replace(spec, environments=tuple(map(self._builders.after, spec.environments)))
+        stages = set(plan.to_run(request, self.pipeline(request, spec)))
+        wanted = tuple(item for item in spec.environments if stages.intersection(item.stages))
+        for source in (source for item in wanted for source in item.sources):
+            self._publish(request, source.repository, source.commit)
+        return replace(spec, environments=self._begun(request, wanted))
 
     def pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
         """Give the pipeline of an active run; its checkout is made again where it is lost. Raises as `at`."""
@@ -107,10 +108,17 @@ class Projects:
         return podtemplate.read(found, request.pod_template, self._policy.claim)
 
     def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
-        environments = self._builders.decide(found, tuple(found.pipeline.stages), base, settings)
+        stages = plan.to_run(found.request, found.pipeline)
+        return self._begun(found.request, self._builders.decide(found, stages, base, settings))
+
+    def _begun(self, request: Request, environments: Iterable[Environment]) -> tuple[Environment, ...]:
+        """Give environments for a new run: one that was swept is built as it was, an older failed build counts not."""
+        begun = []
         for item in environments:
-            self._archive.recall_lock(found.request, item.folder)
-        return environments
+            self._archive.recall_build(request, item.folder)
+            job = builds(self._cluster, self._volume, [item])[item.folder].job
+            begun.append(replace(item, stale=job.uid if job and job.state == "Failed" else ""))
+        return tuple(begun)
 
     def _read_anew(self, repository: str, commit: str, path: str) -> tuple[ProjectTree, Pipeline]:
         tree = self._source.read(repository, commit, path)

@@ -17,8 +17,17 @@ import time
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime import install_secrets, stage_attempt, stage_cause, stage_order, stage_output, stage_process
+    from controller.runtime import (
+        install_requirements,
+        install_secrets,
+        stage_attempt,
+        stage_cause,
+        stage_order,
+        stage_output,
+        stage_process,
+    )
 else:  # published side by side: the script's folder is where Python looks first
+    import install_requirements
     import install_secrets
     import stage_attempt
     import stage_cause
@@ -41,21 +50,17 @@ class Order(NamedTuple):
     limit: float  # for all of it
     paths: Dict[str, str]  # checkout, tools, scratch, logs, build, cache
     project: str = "."  # below the checkout
-    folder: str = "."  # of the stage, below the project
-    requirements_file: str = ""  # below the project; "": the lines
-    requirements: Sequence[str] = ()
     grace: float = 10
     log_cap: int = 64 * 1024 * 1024
-    as_of: str = ""  # a day: packages as they were then
     sources: Dict[str, str] = {}  # noqa: RUF012 - never changed; address in a requirement -> folder of its checkout
     space: int = 0  # bytes that must be free where it is built
     memory: int = 0  # MiB that the container must be allowed
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
 
     @property
-    def name(self) -> str:
-        """Give what a user knows the requirements by."""
-        return self.requirements_file or "bodywork.yaml: requirements"
+    def requirements(self) -> str:
+        """Give the file in which the controller says what is wanted."""
+        return os.path.join(self.paths["build"], install_requirements.FILE)
 
 
 class Build:
@@ -63,7 +68,7 @@ class Build:
 
     def __init__(self, order: Order) -> None:
         """Take over output and signals of the process."""
-        self.order = order
+        self.order, self.name = order, "requirements"  # by which a user knows them, once they are read
         self.keeper = stage_process.Keeper(order.grace)
         stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
         secrets = install_secrets.values(os.environ, order.secrets)
@@ -84,9 +89,10 @@ class Build:
             self.attempt.claim(order.log_cap, rotate=False)
         except OSError as error:
             self.output.say(f"no log is kept on the shared volume: {error}")
-        self.output.say(f"environment {order.environment} of {order.name} at commit {order.commit}")
+        self.name = install_requirements.read(order.requirements).file
+        self.output.say(f"environment {order.environment} of {self.name} at commit {order.commit}")
         self._check_room()
-        check_memory(order.name, order.memory, memory_limit())
+        check_memory(self.name, order.memory, memory_limit())
         self.keeper.commit()
         self._build()
 
@@ -126,15 +132,12 @@ class Build:
         job = {
             "uv": os.path.join(paths["tools"], "uv"),
             "project": os.path.normpath(os.path.join(paths["checkout"], order.project)),
-            "folder": order.folder,
-            "requirements_file": order.requirements_file,
-            "requirements": list(order.requirements),
+            "requirements": order.requirements,
             "environment": order.environment,
             "target": os.path.join(paths["build"], "environment"),
             "scratch": os.path.join(os.path.realpath(paths["scratch"]), "install"),
             "cache": paths["cache"],
             "failure": self.failure,
-            "as_of": order.as_of,
             "sources": order.sources,
             "lock": lock if os.path.exists(lock) else "",
         }
@@ -149,7 +152,7 @@ class Build:
         return 60.0 if self.keeper.why else left
 
     def _judge(self, status: int, out_of_memory: bool, seconds: float) -> None:
-        name, set_verdict = self.order.name, self.outcome.set
+        name, set_verdict = self.name, self.outcome.set
         if self.keeper.why == "TimedOut":
             message = f"{name}: not installed within {self.order.limit:g} s, the time limit of environment builds"
             set_verdict(stage_order.HOPELESS, "InstallFailed", message)
@@ -170,7 +173,7 @@ class Build:
             return int(told["code"]), str(told["reason"]), str(told["message"])
         except (ValueError, TypeError, KeyError):
             ended = f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
-            return stage_order.HOPELESS, "InstallFailed", f"{self.order.name}: the installation {ended}"
+            return stage_order.HOPELESS, "InstallFailed", f"{self.name}: the installation {ended}"
 
 
 def memory_limit() -> Optional[int]:

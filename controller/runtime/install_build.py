@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 from importlib import metadata
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Dict, List, NamedTuple
 
 if TYPE_CHECKING:
     from controller.runtime import (
@@ -44,37 +44,27 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Job(NamedTuple):
-    """What to make. Absolute paths, except the requirement file and the stage's folder (below the project)."""
+    """What to make. Absolute paths."""
 
     uv: str
     project: str
-    folder: str
-    requirements_file: str  # "": the lines
-    requirements: Sequence[str]
+    requirements: str  # the file that says what is wanted
     environment: str  # what `.complete` will hold
     target: str
     scratch: str
     cache: str
     failure: str
-    as_of: str
-    sources: Dict[str, str]
+    sources: Dict[str, str]  # address in a requirement -> folder of its checkout
     lock: str  # "": the newest versions that fit
     only_locked: bool = False
 
-    @property
-    def wanted(self) -> install_requirements.Wanted:
-        """Give the part that is about requirements."""
-        return install_requirements.Wanted(
-            self.project, self.folder, self.requirements_file, self.requirements, self.sources, self.scratch
-        )
 
-
-def build(job: Job) -> None:
+def build(job: Job, wanted: install_requirements.Wanted) -> None:
     """Make the environment. Raises Refused, OSError."""
     for left in (job.target, job.scratch, *glob.glob(f"{glob.escape(job.target)}{PARTIAL}*")):
         shutil.rmtree(left, ignore_errors=True)
     os.makedirs(job.scratch)
-    prepared = install_requirements.prepare(job.wanted)
+    prepared = install_requirements.prepare(wanted, job.project, job.sources, job.scratch)
     partial = f"{job.target}{PARTIAL}{os.urandom(4).hex()}"  # of a lost node's attempt that lives on, nothing gets in
     _fill(job._replace(target=partial), prepared)
     try:
@@ -87,36 +77,36 @@ def build(job: Job) -> None:
 
 def _fill(job: Job, prepared: install_requirements.Prepared) -> None:
     environment = install_uv.settings(dict(os.environ), job.scratch, job.cache)
-    uv = install_uv.Uv(job.uv, job.wanted.name, environment)
+    uv = install_uv.Uv(job.uv, prepared.name, environment)
     venv = ["venv", "--relocatable", "--system-site-packages", "--no-project", "--python", sys.executable, job.target]
     made = uv.run(["--quiet", *venv], job.scratch)
     if made.code:
-        raise install_cause.explain(made, job.wanted.name, prepared, job.as_of)
+        raise install_cause.explain(made, prepared)
     install_image.see(job.target)
     _install(job, uv, prepared)
     if not job.only_locked:  # a private environment is writable: Python compiles what is imported
         _compile(job.target)
     _write(job, "lock.txt", "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
+    shutil.copyfile(job.requirements, os.path.join(job.target, install_requirements.FILE))
     _write(job, stage_python.FILE, json.dumps(stage_python.identity()))
     _write(job, COMPLETE, f"{job.environment}\n")
 
 
 def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared) -> None:
     python = os.path.join(job.target, "bin", "python")
-    install = ["pip", "install", "--no-progress", "--python", python, "-r", prepared.path]
-    install += ["--exclude-newer", job.as_of] if job.as_of else []
+    install = ["pip", "install", "--no-progress", "--python", python, *prepared.arguments]
     if job.lock:
         done = _try(job, uv, [*install, "--constraints", job.lock], prepared.folder)
         if not done.code:
             return
-        failure = install_cause.explain(done, job.wanted.name, prepared, job.as_of)
+        failure = install_cause.explain(done, prepared)
         if job.only_locked or failure.code != stage_order.HOPELESS or failure.reason != "InstallFailed":
             raise failure
         print(f"coachwork: the versions of the earlier build can't be had any more: {failure}", flush=True)
         print("coachwork: everything is resolved anew", flush=True)
     done = _try(job, uv, install, prepared.folder)
     if done.code:
-        raise install_cause.explain(done, job.wanted.name, prepared, job.as_of)
+        raise install_cause.explain(done, prepared)
 
 
 def _try(job: Job, uv: install_uv.Uv, install: List[str], folder: str) -> install_uv.Done:
@@ -170,15 +160,17 @@ def _write(job: Job, name: str, text: str) -> None:
 
 def main() -> None:
     """Build; on failure leave the cause and exit with its code."""
-    job = Job(**json.loads(sys.argv[1]))
+    job, name = Job(**json.loads(sys.argv[1])), "requirements"
     try:
-        build(job)
+        wanted = install_requirements.read(job.requirements)
+        name = wanted.file
+        build(job, wanted)
     except stage_order.Refused as error:
         failure = error
     except OSError as error:
         full = error.errno in FULL
         code = install_cause.MAY_PASS if full else stage_order.HOPELESS
-        failure = stage_order.Refused("VolumeFull" if full else "InstallFailed", f"{job.wanted.name}: {error}", code)
+        failure = stage_order.Refused("VolumeFull" if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
     told = {"code": failure.code, "reason": failure.reason, "message": str(failure)}

@@ -5,14 +5,13 @@ Written against what uv 0.9 to 0.13 says. What is not known here is told in uv's
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from typing import TYPE_CHECKING, Callable, List, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.install_image import canonical
-    from controller.runtime.install_requirements import Prepared, Text
+    from controller.runtime.install_requirements import Line, Prepared, Written
     from controller.runtime.install_uv import Done, without_credentials
     from controller.runtime.stage_order import HOPELESS, Refused
 else:  # published side by side
@@ -24,6 +23,8 @@ MAY_PASS = 1  # exit code
 LIMIT = 600  # characters
 _PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
 _WHEEL = "pin a version that has a wheel"
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?![A-Za-z0-9._+:/-])")  # a package's, and no address's beginning
+_LAST = re.compile(r"[^\s#]*/([^\s#\[]+)")  # part of a path or an address
 _FAILED = re.compile(r"Failed to (?:build|download and build) `([^`]+)`")
 _ADDRESS = re.compile(r"(?:Failed to fetch: |for url \(|\bAn index(?: URL)? \()`?(\w+://[^\s)`]+)")
 _COMPILER = re.compile(
@@ -48,19 +49,23 @@ class Finding(NamedTuple):
     text: str
 
 
-def explain(done: Done, name: str, prepared: Prepared, as_of: str) -> Refused:
-    """Give the failure of a call of uv; `name` is what a user knows the requirements by."""
-    output, texts = _in_users_words(done.output, prepared), prepared.texts
+def explain(done: Done, prepared: Prepared) -> Refused:
+    """Give the failure of a call of uv, at the user's own file and line where it speaks of one."""
+    direct = next(filter(None, (_direct(done.output, file) for file in prepared.files)), "")
+    output = _in_users_words(done.output, prepared)
     found = next(filter(None, (look(output) for look in _KNOWN)), None)
     if done.code < 0 and not found:
         found = Finding("InstallFailed", HOPELESS, f"the installation was killed by signal {-done.code}")
-    finding = found or Finding("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), as_of))
-    place = _place(finding.text, output, texts) or name
+    finding = found or Finding("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), prepared.as_of))
+    lines = [line for file in prepared.files for line in file.lines]
+    place = direct or _named(finding.text, lines) or _named(output, lines) or prepared.name
     return Refused(finding.reason, f"{place}: {finding.text}"[:LIMIT], finding.code)
 
 
 def _in_users_words(output: str, prepared: Prepared) -> str:
-    """Give the output with the user's own names of folders and addresses, without credentials."""
+    """Give the output with the user's own names of folders and addresses, without our files and credentials."""
+    for file in prepared.files:
+        output = re.sub(rf" in `{re.escape(file.path)}` at position \d+|: {re.escape(file.path)}:\d+:\d+", "", output)
     for folder in sorted(prepared.places, key=len, reverse=True):
         for written in (f"file://{folder}", folder):
             output = output.replace(written, prepared.places[folder])
@@ -189,36 +194,25 @@ def _remedied(text: str, as_of: str) -> str:
     return text + day
 
 
-def _place(cause: str, output: str, texts: Sequence[Text]) -> str:
-    """Give file and line of the requirement that is spoken of, "" if that can't be told."""
-    for text in texts:
-        direct = _direct(output, text)
-        if direct:
-            return f"{text.name}:{direct}"
-    for said in (canonical(cause), canonical(output)):
-        for text in texts:
-            number = _named(said, text.lines)
-            if number:
-                return f"{text.name}:{number}"
-    return ""
-
-
-def _direct(output: str, text: Text) -> int:
-    """Give the line of a position in the file that uv names."""
-    name = re.escape(os.path.basename(text.path) or "requirements.txt")
-    position = re.search(rf"[`/]{name}` at position (\d+)", output)
+def _direct(output: str, file: Written) -> str:
+    """Give the place of the line that uv points at in a file of ours, "" if it points at none."""
+    path = re.escape(file.path)
+    position, line = re.search(rf"`{path}` at position (\d+)", output), re.search(rf"{path}`?:(\d+):\d+", output)
     if position:
-        return "\n".join(text.lines).encode()[: int(position[1])].count(b"\n") + 1
-    direct = re.search(rf"[`/]{name}`?:(\d+):\d+", output)
-    return int(direct[1]) if direct else 0
+        number = "\n".join(file.texts).encode()[: int(position[1])].count(b"\n") + 1
+    elif line:
+        number = int(line[1])
+    else:
+        return ""
+    return file.lines[min(number, len(file.lines)) - 1].place  # what has no end is missed behind the last line
 
 
-def _named(said: str, lines: List[str]) -> int:
-    for number, line in enumerate(lines, 1):
-        words = line.split("#")[0].strip()
-        name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", words)
-        local = re.match(r"\S*/(\S+)", words)
-        wanted = canonical(name.group()) if name else canonical(local[1]) if local else ""
+def _named(text: str, lines: Sequence[Line]) -> str:
+    """Give the place of the first line whose package a text speaks of, "" if that can't be told."""
+    said = canonical(text)
+    for line in lines:
+        name = _NAME.match(line.text) or _LAST.match(line.text)
+        wanted = canonical(name[1]) if name else ""
         if wanted and re.search(rf"(?<![a-z0-9-]){re.escape(wanted)}(?![a-z0-9-])", said):
-            return number
-    return 0
+            return line.place
+    return ""

@@ -1,13 +1,15 @@
-"""Requirement files as uv can take them: read through `-r` and `-c`, checked, and rewritten in a copy where need be.
+"""What the controller wants installed (requirements.json), as files and options that uv reads.
 
-Relative paths mean what they mean to pip: `-r` and `-c` start from the file, packages (`./wheels/x.whl`) from the
-working folder, which is the requirement file's folder, or the project's root where all of them exist only there.
-`-e ./x` becomes `./x`: an editable installation leaves a path that is gone later. Git addresses become the folders that
-the controller has checked out. What leaves the project is refused. Lines keep their numbers.
+The controller has brought the user's files to a normal form (core/requirements), of which the environment's key is
+made; nothing of the user's is parsed here again. Line n of a written file is one line of the normal form, so that
+uv's complaints can be told at the user's own file and line. Paths become absolute; Git addresses become the folders
+that the controller has checked out; options that uv passes over in files go to its command line. What leaves the
+project, by a link, is refused.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import urllib.parse
@@ -15,276 +17,202 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime import stage_copy
-    from controller.runtime.stage_order import Refused
+    from controller.runtime.stage_order import Refused, read_text
 else:  # published side by side
     import stage_copy
-    from stage_order import Refused
+    from stage_order import Refused, read_text
 
-MOST_FILES = 100
-LARGEST = 1 << 20  # characters of one file
-_FILE = re.compile(r"^(?P<option>\s*(?:-r|-c|--requirement|--constraint)(?:\s*=\s*|\s+|(?<=-[rc])))(?P<path>[^\s#].*)$")
-_LINKS = re.compile(r"^\s*(?:-f|--find-links)(?:\s*=\s*|\s+)(?P<path>\S+)")
-_EDITABLE = re.compile(r"^(?P<indent>\s*)(?:-e|--editable)(?:\s*=\s*|\s+)(?P<rest>\S.*)$")
-_NAMED = re.compile(r"^\s*[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*(?P<path>\S+)")
-_SOURCE = (
-    r"^(?P<indent>\s*)(?:(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*)?"
-    r"%s(?P<fragment>#[^\s;]*)?(?P<rest>(?:[\s;].*)?)$"
-)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_ARCHIVE = re.compile(r"\.(whl|zip|tgz|tar|tar\.\w+)$", re.IGNORECASE)
-_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+FILE = "requirements.json"  # the controller writes it for the build; a complete environment keeps a copy
+LARGEST = 16 * 1024 * 1024  # characters of it
+IGNORED = ("--prefer-binary", "--use-feature")  # they mean nothing to uv
+_WHO = r"(?:[a-z0-9][a-z0-9.-]*(?:\[[^\[\]]*\])? @ )?"
+_LOCAL = re.compile(rf"(?P<before>{_WHO}|--(?:find-links|index-url|extra-index-url) )\./(?P<rest>.*)", re.DOTALL)
+_AFTER_PATH = re.compile(r"(?:\[[^\[\]]*\])?(?:\s.*)?", re.DOTALL)
+_SOURCE = rf"(?P<before>{_WHO})%s(?P<fragment>#\S*)?(?P<after>(?:\s.*)?)"
 
 
 class Wanted(NamedTuple):
-    """What is required, and of which project. Absolute folders."""
+    """The content of requirements.json; the fields are those of core/requirements."""
 
-    project: str
-    folder: str  # of the stage, below the project
-    requirements_file: str  # below the project; "": the lines
-    requirements: Sequence[str]
-    sources: Dict[str, str]  # address in a requirement -> folder of its checkout
-    scratch: str
-
-    @property
-    def name(self) -> str:
-        """Give what a user knows the requirements by."""
-        return self.requirements_file or "bodywork.yaml: requirements"
-
-    @property
-    def base(self) -> str:
-        """Give the folder that relative paths start from."""
-        below = os.path.dirname(self.requirements_file) if self.requirements_file else self.folder
-        return os.path.normpath(os.path.join(self.project, below))
+    file: str
+    lines: Sequence[str]
+    constraints: Sequence[str] = ()
+    places: Sequence[str] = ()
+    paths: Sequence[str] = ()
+    addresses: Sequence[str] = ()
+    as_of: str = ""  # a day: packages as they were at its end
 
 
-class Text(NamedTuple):
-    """One requirement file."""
+class Line(NamedTuple):
+    """A line of the normal form, and where the user wrote it."""
 
-    name: str  # as a user knows it
+    text: str
+    place: str
+
+
+class Written(NamedTuple):
+    """A file for uv: its lines, one of the normal form each."""
+
     path: str
-    lines: List[str]
+    texts: List[str]
+    lines: List[Line]
 
 
 class Prepared(NamedTuple):
     """What to hand to uv."""
 
-    path: str  # of the requirement file
+    name: str  # of the requirements, for messages
     folder: str  # to run in
-    texts: List[Text]  # the file and all that it includes, as the user wrote them
+    arguments: List[str]
+    files: List[Written]
     places: Dict[str, str]  # folder in the container -> what the user calls it
+    as_of: str
 
 
-def prepare(wanted: Wanted) -> Prepared:
-    """Read, check and, where need be, copy and rewrite. Raises Refused, OSError."""
-    texts = _texts(wanted)
-    folder = _working_folder(wanted, texts)
-    _check_inside(wanted, texts, folder)
-    os.makedirs(wanted.scratch, exist_ok=True)
-    project, places = wanted.project, {}
-    if _writes(wanted, texts, folder):
-        project = os.path.join(wanted.scratch, "project")
-        stage_copy.copy_tree(wanted.project, project)
-    places[project] = "."
-    sources = _copied_sources(wanted)
-    places.update({copy: address for address, copy in sources.items()})
-    path = _write(wanted, texts, project, sources)
-    return Prepared(path, _moved(folder, wanted.project, project), texts, places)
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
-def _texts(wanted: Wanted) -> List[Text]:
-    if not wanted.requirements_file:
-        first = Text(wanted.name, os.path.join(wanted.base, ""), list(wanted.requirements))
-    else:
-        path = os.path.join(wanted.project, wanted.requirements_file)
-        _inside(path, wanted.project, wanted.name)
-        first = Text(wanted.requirements_file, path, _read(path, wanted.requirements_file))
-    texts = [first]
-    for text in texts:
-        for number, line in enumerate(text.lines, 1):
-            included = _included(line)
-            path = os.path.normpath(os.path.join(os.path.dirname(text.path), included))
-            if included and path not in [other.path for other in texts]:
-                place = f"{text.name}:{number}"
-                _inside(path, wanted.project, place)
-                texts.append(Text(os.path.relpath(path, wanted.project), path, _read(path, place)))
-        if len(texts) > MOST_FILES:
-            raise Refused("InstallFailed", f"{first.name}: more than {MOST_FILES} files are included")
-    return texts
-
-
-def _read(path: str, place: str) -> List[str]:
+def read(path: str) -> Wanted:
+    """Give what is wanted. Raises Refused where that can't be read."""
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            return file.read(LARGEST).split("\n")
-    except OSError as error:
-        raise Refused("InstallFailed", f"{place}: {os.path.basename(path)} can't be read: {error.strerror}") from error
+        loaded = json.loads(read_text(path, LARGEST))
+        return Wanted(**{name: loaded[name] for name in Wanted._fields if name in loaded})
+    except (ValueError, TypeError) as error:
+        raise Refused("InstallFailed", f"{FILE} of the environment is gone or damaged: start a new run") from error
 
 
-def _bare(line: str) -> str:
-    """Give the line without its comment and without the backslash of a continuation."""
-    return re.sub(r"(?:^|\s)#.*$", "", line).rstrip("\\ \t\r")
+def prepare(wanted: Wanted, project: str, sources: Dict[str, str], scratch: str) -> Prepared:
+    """Write the files, below `scratch`. `sources` are the checkouts of addresses. Raises Refused, OSError."""
+    lines = list(map(Line, [*wanted.lines, *wanted.constraints], wanted.places))
+    required, limits = lines[: len(wanted.lines)], lines[len(wanted.lines) :]
+    required += [Line(_limiting(text), place) for text, place in limits if text.startswith("--")]
+    limits = [line for line in limits if not line.text.startswith("--")]
+    _check_inside(lines, wanted.paths, project)
+    folder = _writable(project, os.path.join(scratch, "project")) if _builds(lines, wanted.paths, project) else project
+    copies = _copied(lines, wanted.addresses, sources, os.path.join(scratch, "sources"))
+    files = [
+        _written(os.path.join(scratch, name), part, wanted, folder, copies)
+        for name, part in (("requirements.txt", required), ("constraints.txt", limits))
+    ]
+    arguments = ["--requirements", files[0].path, *(["--constraints", files[1].path] if limits else [])]
+    for line in required:
+        arguments += _options(line)
+    arguments += ["--exclude-newer", f"{wanted.as_of}T23:59:59Z"] if wanted.as_of else []
+    places = {folder: ".", **{copy: address for address, copy in copies.items()}}
+    return Prepared(wanted.file, folder, arguments, files, places, wanted.as_of)
 
 
-def _included(line: str) -> str:
-    found = _FILE.match(_bare(line))
-    path = _expanded(found["path"].strip("\"'")) if found else ""
-    return "" if _URL.match(path) else path
+# --- options --------------------------------------------------------------------------------------
 
 
-def _local(line: str) -> str:
-    """Give the path of the package, file or folder of packages that a line names, "" for none."""
-    bare = _bare(line)
-    links, editable = _LINKS.match(bare), _EDITABLE.match(bare)
-    if links:
-        return _path(links["path"])
-    if editable:
-        bare = editable["rest"]
-    named = _NAMED.match(bare)
-    target = named["path"] if named else re.split(r"\s*;|\s+--", bare.strip())[0]
-    target = re.sub(r"\[[^\]]*\]$", "", target.strip("\"'"))
-    looks_local = target.startswith((".", "/", "file:", "~")) or "/" in target or _ARCHIVE.search(target)
-    return _path(target) if editable or named or looks_local else ""
+def _limiting(text: str) -> str:
+    """Give an option from a file of constraints as one from a file of requirements."""
+    return re.sub(r"^--requirement ", "--constraint ", text)
 
 
-def _path(target: str) -> str:
-    text = _expanded(target.partition("#")[0])
-    if text.startswith("file:"):
-        return urllib.parse.unquote(re.sub(r"^file:(//(localhost(?=/))?)?", "", text))
-    return "" if _URL.match(text) or text.startswith("-") else text
+def _options(line: Line) -> List[str]:
+    """Give the options of uv's for one that it passes over in files, none for what it reads there."""
+    name, _, value = line.text.partition(" ")
+    if name == "--pre":
+        return ["--prerelease", "allow"]
+    if name == "--require-hashes":
+        return [name]
+    if name == "--trusted-host":
+        return [f"--allow-insecure-host={value}"]
+    if name in IGNORED:
+        print(f"coachwork: {line.place}: {name} is passed over: uv has nothing like it", flush=True)
+    return []
 
 
-def _expanded(text: str) -> str:
-    """Expand ${NAME} as pip and uv do."""
-    return _VARIABLE.sub(lambda found: os.environ.get(found[1], found[0]), text)
+def _in_file(text: str) -> bool:
+    return text.partition(" ")[0] not in ("--pre", "--require-hashes", "--trusted-host", *IGNORED)
 
 
-def _working_folder(wanted: Wanted, texts: List[Text]) -> str:
-    local = [path for text in texts for path in map(_local, text.lines) if path and "${" not in path]
-    for folder in (wanted.base, wanted.project):
-        if all(_installable(os.path.join(folder, path)) for path in local):
-            return folder
-    return wanted.base
+# --- what lines name --------------------------------------------------------------------------------
 
 
-def _installable(path: str) -> bool:
-    """Tell whether it is there: a file, a package's folder, or a folder of packages."""
-    if not os.path.isdir(path):
-        return os.path.exists(path)
-    names = os.listdir(path)
-    return any(name in ("pyproject.toml", "setup.py") or _ARCHIVE.search(name) for name in names)
+def _local(text: str, paths: Sequence[str]) -> Tuple[str, str, str]:
+    """Cut a line that names a path of the project into what is before, the path, and what is after; "" for none."""
+    found = _LOCAL.fullmatch(text)
+    if not found:
+        return "", "", ""
+    for path in sorted(paths, key=len, reverse=True):
+        written = "" if path == "." else path
+        after = found["rest"][len(written) :]
+        ends = not after if found["before"].startswith("--") else _AFTER_PATH.fullmatch(after)
+        if ends and found["rest"].startswith(written):
+            return found["before"], path, after
+    return "", "", ""
 
 
-# --- checks ---------------------------------------------------------------------------------------
+def _address(text: str, addresses: Sequence[str]) -> str:
+    """Give the Git address that a line names, "" for none; the longest, since one may begin like another."""
+    fitting = [address for address in addresses if re.fullmatch(_SOURCE % re.escape(address), text, re.DOTALL)]
+    return max(fitting, key=len, default="")
 
 
-def _check_inside(wanted: Wanted, texts: List[Text], folder: str) -> None:
-    for text in texts:
-        for number, line in enumerate(text.lines, 1):
-            path = _local(line).replace("${PROJECT_ROOT}", folder)
-            if path:
-                _inside(os.path.join(folder, path), wanted.project, f"{text.name}:{number}")
+def _check_inside(lines: Sequence[Line], paths: Sequence[str], project: str) -> None:
+    for text, place in lines:
+        _, path, _ = _local(text, paths)
+        if path:
+            _inside(os.path.join(project, path), project, place)
 
 
-def _inside(path: str, project: str, place: str) -> None:
-    real, root = os.path.realpath(path), os.path.realpath(project)
+def _inside(path: str, folder: str, place: str) -> None:
+    real, root = os.path.realpath(path), os.path.realpath(folder)
     if real != root and not real.startswith(root + os.sep):
-        told = os.path.relpath(path, project)
+        told = os.path.relpath(path, folder)
         raise Refused("InstallFailed", f"{place}: `{told}` is outside of the project: put it into the project's folder")
 
 
-def _writes(wanted: Wanted, texts: List[Text], folder: str) -> bool:
-    """Tell whether files have to be rewritten, or a package is built in its folder, where setuptools writes."""
-    lines = [line for text in texts for line in text.lines]
-    if any(_EDITABLE.match(_bare(line)) or _of_source(line, wanted.sources) for line in lines):
-        return True
-    return any(os.path.isdir(os.path.join(folder, path)) for path in map(_local, lines) if path)
+def _builds(lines: Sequence[Line], paths: Sequence[str], project: str) -> bool:
+    """Tell whether a package is built in its folder, where setuptools writes."""
+    found = [_local(line.text, paths) for line in lines]
+    return any(path and not before.startswith("--") and os.path.isdir(os.path.join(project, path))
+               for before, path, _ in found)  # fmt: skip
 
 
-# --- rewriting ------------------------------------------------------------------------------------
+def _writable(project: str, copy: str) -> str:
+    stage_copy.copy_tree(project, copy)
+    return copy
 
 
-def _copied_sources(wanted: Wanted) -> Dict[str, str]:
-    """Give a writable copy for each checkout of a Git requirement."""
+def _copied(lines: Sequence[Line], addresses: Sequence[str], sources: Dict[str, str], scratch: str) -> Dict[str, str]:
+    """Give a writable copy of the checkout of each address that is named. Raises Refused, OSError."""
     copies: Dict[str, str] = {}
-    for address, folder in wanted.sources.items():
-        bare = address.partition("#")[0]
-        if bare not in copies:
-            if not os.path.isdir(folder):
-                gone = f"{wanted.name}: the checkout of {bare} is not there: start a new run"
-                raise Refused("InstallFailed", gone)
-            copies[bare] = os.path.join(wanted.scratch, "sources", str(len(copies)))
-            stage_copy.copy_tree(folder, copies[bare])
+    for text, place in lines:
+        address = _address(text, addresses)
+        if not address or address in copies:
+            continue
+        if not os.path.isdir(sources.get(address, "")):
+            raise Refused("InstallFailed", f"{place}: the checkout of {address} is not there: start a new run")
+        copies[address] = os.path.join(scratch, str(len(copies)))
+        stage_copy.copy_tree(sources[address], copies[address])
     return copies
 
 
-def _write(wanted: Wanted, texts: List[Text], project: str, sources: Dict[str, str]) -> str:
-    """Write what differs; give the path of the first file."""
-    for text in texts[0 if wanted.requirements_file else 1 :]:
-        lines = [_rewritten(line, sources) for line in text.lines]
-        if lines != text.lines:
-            _save(_moved(text.path, wanted.project, project), lines)
-    if wanted.requirements_file:
-        return _moved(texts[0].path, wanted.project, project)
-    path, base = os.path.join(wanted.scratch, "requirements.txt"), _moved(wanted.base, wanted.project, project)
-    _save(path, [_based(_rewritten(line, sources), base) for line in texts[0].lines])
-    return path
+# --- writing --------------------------------------------------------------------------------------
 
 
-def _save(path: str, lines: List[str]) -> None:
+def _written(path: str, lines: List[Line], wanted: Wanted, folder: str, copies: Dict[str, str]) -> Written:
+    texts = [_for_uv(line, wanted.paths, folder, copies) if _in_file(line.text) else "" for line in lines]
     with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines))
+        file.writelines(f"{text}\n" for text in texts)
+    return Written(path, texts, lines)
 
 
-def _moved(path: str, before: str, after: str) -> str:
-    return os.path.normpath(os.path.join(after, os.path.relpath(path, before)))
-
-
-def _based(line: str, base: str) -> str:
-    """Have an include of lines that are in no file start from the stage's folder."""
-    found, path = _FILE.match(_bare(line)), _included(line)
-    return f"{found['option']}{os.path.join(base, path)}" if found and path else line
-
-
-def _rewritten(line: str, sources: Dict[str, str]) -> str:
-    editable = _EDITABLE.match(line)
-    if editable:
-        rest = editable["rest"]
-        plain = rest.startswith((".", "/", "'", '"')) or _URL.match(rest) or _NAMED.match(rest)
-        line = editable["indent"] + (rest if plain else f"./{rest}")
-    address = _of_source(line, sources)
-    return _as_folder(line, address, sources[address]) if address else line
-
-
-def _of_source(line: str, sources: Dict[str, str]) -> str:
-    """Give the address that a line names, "" for none; the longest, since one may begin like another."""
-    editable = _EDITABLE.match(line)
-    line = editable["rest"] if editable else line
-    for address in sorted(sources, key=len, reverse=True):
-        bare = address.partition("#")[0]
-        if re.match(_SOURCE % re.escape(bare), line):
-            return bare if bare in sources else address
-    return ""
-
-
-def _as_folder(line: str, address: str, folder: str) -> str:
-    """Give the requirement with a folder in the place of an address: name, extras, marker and subdirectory stay."""
-    found = re.match(_SOURCE % re.escape(address), line)
+def _for_uv(line: Line, paths: Sequence[str], folder: str, copies: Dict[str, str]) -> str:
+    """Give a line with absolute folders in the place of paths and addresses; extras, names and markers stay."""
+    before, path, after = _local(line.text, paths)
+    if path:
+        return before + _url(os.path.join(folder, path)) + after
+    address = _address(line.text, list(copies))
+    found = re.fullmatch(_SOURCE % re.escape(address), line.text, re.DOTALL) if address else None
     if not found:
-        return line
-    name, extras, below = _fragment(found["fragment"] or "", found["name"] or "", found["extras"] or "")
-    target = os.path.join(folder, below)
-    _inside(target, folder, address)
-    url = "file://" + urllib.parse.quote(os.path.normpath(target))
-    return found["indent"] + (f"{name}{extras} @ {url}" if name else url) + found["rest"]
+        return line.text
+    fields = [field.partition("=") for field in (found["fragment"] or "#")[1:].split("&")]
+    below = next((urllib.parse.unquote(value) for name, _, value in fields if name == "subdirectory"), "").strip("/")
+    target = os.path.join(copies[address], below)  # in the path, since uv passes over #subdirectory of a folder
+    _inside(target, copies[address], line.place)
+    return found["before"] + _url(target) + found["after"]
 
 
-def _fragment(fragment: str, name: str, extras: str) -> Tuple[str, str, str]:
-    """Give name, extras and subdirectory, with what `#egg=name[extras]&subdirectory=path` adds."""
-    parts = dict(part.partition("=")[::2] for part in fragment.lstrip("#").split("&") if "=" in part)
-    egg = re.match(r"([A-Za-z0-9][\w.-]*)(\[[^\]]*\])?$", urllib.parse.unquote(parts.get("egg", "")))
-    if egg and not name:
-        name, extras = egg[1], egg[2] or ""
-    return name, extras, urllib.parse.unquote(parts.get("subdirectory", "")).strip("/")
+def _url(path: str) -> str:
+    return "file://" + urllib.parse.quote(os.path.normpath(path))

@@ -21,6 +21,7 @@ else:  # published side by side
     import stage_python
 
 COMPLETE = ".complete"  # install_build.py writes it last
+REQUIREMENTS = "requirements.json"  # in it: what it was made of
 OUTDATED = "environment-outdated.json"  # beside the logs: the controller builds anew for the next run
 DRAIN = 1.0  # seconds
 
@@ -70,7 +71,7 @@ def _repaired(order: stage_order.Order, output: stage_output.Output, pythons: st
     started, failure = time.monotonic(), os.path.join(order.scratch, "failure.json")
     status = _run(_command(order, target, failure), order.install_limit, output)
     if status == 0:
-        output.say(f"installed {order.places.requirements} for this Python in {time.monotonic() - started:.1f} s")
+        output.say(f"installed {order.requirements} for this Python in {time.monotonic() - started:.1f} s")
         return target
     why = f"not within {order.install_limit:g} s" if status is None else _cause(failure, status)
     raise stage_order.Refused(
@@ -85,16 +86,13 @@ def _command(order: stage_order.Order, target: str, failure: str) -> List[str]:
     job = {
         "uv": os.path.join(tools, "uv"),
         "project": order.places.project,
-        "folder": order.folder,
-        "requirements_file": order.requirements_file,
-        "requirements": list(order.requirements),
+        "requirements": os.path.join(order.paths["environment"], REQUIREMENTS),
         "environment": order.environment,
         "target": target,
         "scratch": os.path.join(order.scratch, "install"),
         "cache": os.path.join(order.scratch, "uv-cache"),
         "failure": failure,
-        "as_of": order.as_of,
-        "sources": order.sources,
+        "sources": {},  # a stage's pod has no checkouts of Git requirements
         "lock": os.path.join(order.paths["environment"], "lock.txt"),
         "only_locked": True,
     }

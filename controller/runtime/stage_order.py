@@ -43,12 +43,9 @@ class Order(NamedTuple):
     paths: Dict[str, str]  # checkout, tools, logs, scratch; environment: the stage's packages ("": it needs none)
     project: str = "."  # below the checkout
     args: Sequence[str] = ()
-    requirements_file: str = ""
-    requirements: Sequence[str] = ()
+    requirements: str = ""  # where a missing package would be named
     environment: str = ""  # what a complete environment says of itself
     install_limit: float = 900  # for the repair of an environment that another Python made
-    as_of: str = ""
-    sources: Dict[str, str] = {}  # noqa: RUF012 - never changed
     workspace_limit: int = 0  # bytes of the project's copy; 0: none
     port: int = 0
     readiness_path: str = ""
@@ -69,10 +66,7 @@ class Order(NamedTuple):
         project = os.path.normpath(os.path.join(checkout, self.project))
         folder = os.path.normpath(os.path.join(project, self.folder))
         script = os.path.relpath(os.path.join(folder, self.script), project)
-        missing_here = "the stage's `requirements` in bodywork.yaml"
-        if self.requirements_file or not self.requirements:
-            missing_here = self.requirements_file or os.path.normpath(os.path.join(self.folder, "requirements.txt"))
-        return Places(checkout, project, folder, script, missing_here)
+        return Places(checkout, project, folder, script, self.requirements)
 
 
 class Outcome:

@@ -102,17 +102,12 @@ def _variables(context: RunContext) -> list[Object]:
 
 def order(context: RunContext, environment: Environment) -> dict[str, Any]:
     """Give install.py's settings (see there)."""
-    stage = context.pipeline.stages[environment.stages[0]]
     spec, policy = context.spec, context.policy
     return {
         "kind": "environment",
         "commit": spec.commit,
         "project": spec.path,
-        "folder": stage.folder,
-        "requirements_file": stage.requirements_file,
-        "requirements": list(stage.requirements),
         "environment": environment.folder,
-        "as_of": context.pipeline.resolve_as_of,
         "sources": {source.address: str(_source(number)) for number, source in enumerate(environment.sources)},
         "limit": policy.install_limit,
         "grace": policy.grace_period,

@@ -184,10 +184,8 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         "folder": stage.folder,
         "script": stage.script,
         "args": list(stage.args),
-        "requirements_file": stage.requirements_file,
-        "requirements": list(stage.requirements),
+        "requirements": _requirements(stage),
         "environment": used.folder if used else "",
-        "as_of": context.pipeline.resolve_as_of,
         "install_limit": policy.install_limit,
         "workspace_limit": policy.scratch_limit,
         "secrets": _secret_variables(context, stage),  # the names: their values are blanked in messages
@@ -210,6 +208,13 @@ def _secret_variables(context: RunContext, stage: Stage) -> list[str]:
     own = [secret.variable for secret in stage.secrets]
     set_here = {item["name"] for item in environment(context, stage)}
     return own + [name for name in podtemplate.secret_variables(context.spec.pod_template) if name not in set_here]
+
+
+def _requirements(stage: Stage) -> str:
+    """Give where a package that is missing would be named."""
+    if stage.requirements_file or not stage.requirements:
+        return stage.requirements_file or str(PurePosixPath(stage.folder) / "requirements.txt")
+    return "the stage's `requirements` in bodywork.yaml"
 
 
 def environment(context: RunContext, stage: Stage) -> list[Object]:

@@ -7,7 +7,7 @@ credentials; a requirement that is merely wrong is left to the installer, which 
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 from controller.core import checks, names
@@ -17,7 +17,7 @@ from controller.core.requirements.address import git_address
 from controller.core.requirements.closure import Closure, Entry, Project, settle
 from controller.core.requirements.text import lines
 
-__all__ = ["Look", "Missing", "Project", "Wanted", "git_address", "key", "lines", "look", "wanted"]
+__all__ = ["Look", "Missing", "Project", "Wanted", "git_address", "key", "lines", "look", "told", "wanted"]
 
 KEY_DIGITS = 20
 
@@ -100,6 +100,11 @@ def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], i
     """
     parts = [wanted.lines, wanted.constraints, wanted.paths and paths, sorted(commits.items()), image, index, as_of]
     return names.digest(json.dumps(parts), KEY_DIGITS)
+
+
+def told(wanted: Wanted, as_of: str) -> str:
+    """Give requirements.json: all that the builder is told (see runtime/install_requirements.py)."""
+    return json.dumps({**asdict(wanted), "as_of": as_of}, ensure_ascii=False) + "\n"
 
 
 def _closed(

@@ -16,6 +16,7 @@ from controller.core.requirements.text import decoded, numbered
 DEPTH = 20  # files within files
 FILES = 100
 LINES = 20_000
+SIZE = 1024 * 1024  # characters of all lines with their places: the normal form is a file that is read as a whole
 PACKAGE_FILES = ("pyproject.toml", "setup.py")  # one of them makes a folder a package that can be installed
 
 Lines = Iterable[tuple[str, str]]  # place and text
@@ -54,6 +55,7 @@ class Closure:
     problems: list[str] = field(default_factory=list)
     seen: set[tuple[str, bool]] = field(default_factory=set)
     lines: int = 0
+    size: int = 0
 
     def file(self, path: str, *, constraint: bool = False, depth: int = 0) -> None:
         """Follow a file that the project has, once."""
@@ -75,10 +77,7 @@ class Closure:
     def follow(self, lines: Lines, folder: str, *, constraint: bool = False, depth: int = 0) -> None:
         """Follow the lines of a file in `folder`."""
         for place, text in lines:
-            self.lines += 1
-            if self.lines == LINES + 1:
-                self.problems.append(f"{place}: more than {LINES} lines of requirements: make them fewer")
-            if self.lines > LINES:
+            if self._is_too_much(place, text):
                 return
             try:
                 for part in parse(text):
@@ -88,6 +87,17 @@ class Closure:
                         self.entries.append(Entry(place, folder, part, constraint))
             except ValueError as error:
                 self.problems.append(f"{place}: {error}")
+
+    def _is_too_much(self, place: str, text: str) -> bool:
+        """Count a line; whether it is beyond what is read, which is a problem once."""
+        before = self.lines > LINES or self.size > SIZE
+        self.lines += 1
+        self.size += len(place) + len(text)
+        if not before and self.lines > LINES:
+            self.problems.append(f"{place}: more than {LINES} lines of requirements: make them fewer")
+        elif not before and self.size > SIZE:
+            self.problems.append(f"{place}: more than {SIZE // 1024} KiB of requirements: make them fewer")
+        return self.lines > LINES or self.size > SIZE
 
     def _include(self, part: Include, folder: str, *, constraint: bool, depth: int) -> None:
         """Follow `-r` or `-c`; within a file of constraints everything is one. Raises ValueError."""

@@ -59,6 +59,8 @@ def parse(line: str) -> tuple[Part, ...]:
     """Give what a line asks for. Raises ValueError with one sentence."""
     if len(line) > LIMIT:
         raise ValueError(f"the line is {len(line)} characters long: {LIMIT} at most")
+    if line.endswith("\\"):  # what reads the normal form would join it with the next
+        raise ValueError("ends in a backslash that continues nothing: remove it")
     if editable := re.match(r"(?:-e|--editable)(?:\s*=\s*|\s+)(?=\S)", line):
         return (_requirement(re.sub(r"^(['\"])(.+)\1$", r"\2", line[editable.end() :])),)
     return _options(line) if line.startswith("-") else (_requirement(line),)
