@@ -1,5 +1,6 @@
 """Environments, built by the real uv from wheels and folders made here: no network."""
 
+import hashlib
 import http.server
 import shutil
 import signal
@@ -199,6 +200,42 @@ def test_hashes_are_checked(builder: Builder) -> None:
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
     assert ended.message["message"].startswith(f"{REQUIREMENTS}:1: ")
     assert "Hash mismatch for `plume==1.0`" in ended.message["message"]
+
+
+def test_a_lock_of_any_length_is_installed(builder: Builder) -> None:
+    hashes = "".join(f" \\\n    --hash=sha256:{number:064x}" for number in range(40))
+    (good,) = (hashlib.sha256(path.read_bytes()).hexdigest() for path in builder.index.iterdir())
+    others = "".join(f"other-{number}==1.0 ; python_version < '3'{hashes}\n" for number in range(60))
+    text = f"{others}--require-hashes\nplume==1.0{hashes} \\\n    --hash=sha256:{good}\n"
+    assert len(text) > 128 * 1024
+    ended = builder.run(text)
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["plume==1.0"]
+
+
+def test_a_build_keeps_what_it_was_made_of(builder: Builder) -> None:
+    assert builder.run("plume\n").code == 0
+    assert (builder.environment / "requirements.json").read_text() == (builder.build / "requirements.json").read_text()
+
+
+def test_a_build_that_was_told_nothing_says_so(builder: Builder) -> None:
+    ended = builder.run()
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
+    assert ended.message["message"] == "requirements.json of the environment is gone or damaged: start a new run"
+
+
+def test_options_that_uv_passes_over_in_files_are_on_its_command_line(builder: Builder) -> None:
+    uv, called = builder.stage.tools / "uv", builder.root / "called"
+    real = uv.resolve()
+    uv.unlink()
+    uv.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exec {real} "$@"\necho "$@" > {called}\nexit 1\n')
+    uv.chmod(0o755)
+    builder.stage.file(REQUIREMENTS, "plume\n--pre --trusted-host=h\n--prefer-binary\n")
+    builder.ask(as_of="2021-03-05")
+    assert builder.run().code == 121
+    asked = called.read_text()
+    assert "--prerelease allow --allow-insecure-host=h --exclude-newer 2021-03-05T23:59:59Z" in asked
+    assert f"{REQUIREMENTS}:3: --prefer-binary is passed over" in builder.log()
 
 
 def test_constraints_and_markers_count(builder: Builder) -> None:
