@@ -142,6 +142,74 @@ def test_a_swept_environment_is_built_as_it_was(world: World) -> None:
     assert (world.root / layout.build_lock(folder)).read_text() == "flask==3.0.0\nwerkzeug==3.0.1\n"
 
 
+def told(world: World, folder: str) -> dict[str, object]:
+    """Give what the builder is told."""
+    return dict(json.loads((world.root / layout.build_requirements(folder)).read_text()))
+
+
+def test_the_builder_is_told_what_the_key_is_made_of(world: World) -> None:
+    files = project("a", packages={"a": "-r ../common.txt\nFlask == 3.0.0  # why\n-c limits.txt\n--pre"})
+    begin(world, files | {"common.txt": "\nsix\n", "a/limits.txt": "six<2\n"})
+    assert told(world, folder_of(world)) == {
+        "file": "a/requirements.txt",
+        "lines": ["six", "flask==3.0.0", "--pre"],
+        "constraints": ["six<2"],
+        "places": ["common.txt:2", "a/requirements.txt:2", "a/requirements.txt:4", "a/limits.txt:1"],
+        "paths": [],
+        "addresses": [],
+        "as_of": "",
+    }
+
+
+def test_requirements_of_any_length_are_in_no_command_line(world: World) -> None:
+    hashes = "".join(f" \\\n    --hash=sha256:{number:064x}" for number in range(40))
+    text = "".join(f"package-{number}==1.0{hashes}\n" for number in range(60))
+    assert len(text) > 128 * 1024
+    begin(world, project("a", packages={"a": text}))
+    (job,) = builds(world)
+    assert len(json.dumps(job)) < 8192
+    lines = told(world, folder_of(world))["lines"]
+    assert isinstance(lines, list)
+    assert len(lines) == 60
+    world.build(job)
+    assert world.settle().stages["a"].state == "Running"
+    assert len(json.dumps(world.jobs()["iris-a-1"])) < 8192
+
+
+def test_nothing_is_told_of_an_environment_that_is_there(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    world.finish_all()
+    (world.root / layout.build_requirements(folder)).unlink()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert states(world.settle())["environment"] == "Reused"
+    assert not (world.root / layout.build_requirements(folder)).exists()
+
+
+def test_messages_name_the_file_of_the_run_that_began_the_build(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    world.cluster.end_job(builds(world)[0], 121, "no such package")
+    world.settle()
+    begin(world, project("b", packages=FLASK), trigger="again")
+    assert told(world, folder)["file"] == "b/requirements.txt"
+
+
+def test_a_run_that_is_repeated_builds_what_it_was_built_of(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    wanted = told(world, folder)
+    world.finish_all()
+    (world.root / layout.environment(folder)).rename(world.root / "swept")
+    (world.root / layout.build(folder)).rename(world.root / "swept-too")
+    world.source.push(project("a", packages={"a": "django"}))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again", at_rerun="again 1")
+    assert states(world.settle()) == {"environment": "Running", "a": "Waiting"}
+    assert folder_of(world) == folder
+    assert told(world, folder) == wanted
+    assert (world.root / layout.build_lock(folder)).read_text() == "flask==3.0.0\n"
+
+
 def test_an_environment_of_another_python_is_built_anew_by_the_next_run(world: World) -> None:
     begin(world, project("a", packages=FLASK))
     folder = folder_of(world)
