@@ -267,6 +267,16 @@ def test_a_cancelled_run_has_no_failure_stage(world: World) -> None:
     assert not world.jobs()
 
 
+def test_a_run_cancelled_during_its_failure_stage_still_tells_what_failed(world: World) -> None:
+    begin(world, project("a", on_failure="tell"))
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
+    kept = world.settle()
+    assert (kept.phase, kept.message) == ("Cancelled", "run 1 was cancelled on request (it had failed: stage a: no data)")
+    assert kept.history[0].message == kept.message
+
+
 def test_an_index_secret_may_come_a_little_later_than_its_request(world: World) -> None:
     kept = begin(world, project("a", packages=FLASK), index_secret="pypi")
     assert (kept.phase, kept.reason) == ("Pending", "SecretMissing")
