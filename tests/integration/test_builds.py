@@ -1,6 +1,7 @@
 """Environments: each is built once, by a Job of its own, for all stages that ask for the same packages."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,16 @@ def test_an_environment_of_another_python_is_built_anew_by_the_next_run(world: W
     assert states(world.settle())["environment"] == "Reused"
 
 
+def test_a_pipe_where_a_stage_tells_of_another_python_holds_up_no_later_run(world: World) -> None:
+    kept = begin(world, project("a"))
+    world.finish_all()
+    place = world.root / layout.outdated("iris", kept.request_uid, 1, "a")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(place)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.finish_all().run == 2
+
+
 def test_a_run_says_what_it_uses_and_what_it_ran_with(world: World) -> None:
     begin(world, project("a", packages=FLASK))
     folder = folder_of(world)
@@ -333,6 +344,19 @@ def test_a_cancelled_run_has_no_failure_stage(world: World) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
     assert world.settle().phase == "Cancelled"
     assert not world.jobs()
+
+
+def test_a_run_cancelled_during_its_failure_stage_still_tells_what_failed(world: World) -> None:
+    begin(world, project("a", on_failure="tell"))
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
+    kept = world.settle()
+    assert (kept.phase, kept.message) == (
+        "Cancelled",
+        "run 1 was cancelled on request (it had failed: stage a: no data)",
+    )
+    assert kept.history[0].message == kept.message
 
 
 def test_an_index_secret_may_come_a_little_later_than_its_request(world: World) -> None:
