@@ -9,7 +9,7 @@ from controller.core.errors import Invalid
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # ECMA-48 8.3: colours, movements of the cursor
 GAP = "   "
-LONGEST_ESCAPE = 10  # characters: \\UXXXXXXXX
+LONGEST_ESCAPE = 10  # characters: \UXXXXXXXX
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
