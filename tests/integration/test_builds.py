@@ -267,6 +267,23 @@ def test_a_run_goes_on_when_its_secrets_are_there(world: World) -> None:
     assert [name for name, _ in kept.spec.secrets] == ["aws"]
 
 
+def test_a_secret_that_only_the_failure_stage_wants_is_told_before_the_first_step(world: World) -> None:
+    kept = begin(world, project("a >> b", secrets={"tell": "KEY = mail"}, on_failure="tell"))
+    assert (kept.phase, kept.reason, kept.step, world.jobs()) == ("Running", "SecretMissing", 0, {})
+    assert "Secret mail with KEY is not there (stage tell)" in kept.message
+    world.cluster.secret("mail", KEY="x")
+    assert states(world.settle()) == {"a": "Running", "b": "Waiting"}
+
+
+def test_a_secret_that_has_come_is_told_as_missing_no_longer(world: World) -> None:
+    begin(world, project("a,b", secrets={"a": "KEY = aws", "b": "TOKEN = hub"}))
+    world.cluster.secret("aws", KEY="x")
+    world.clock.pass_(10)
+    kept = world.settle()
+    assert kept.stages["a"].message == ""
+    assert (kept.reason, "hub" in kept.message, "aws" in kept.message) == ("SecretMissing", True, False)
+
+
 def test_a_run_whose_secrets_stay_away_fails_after_the_grace(world: World) -> None:
     begin(world, project("a", secrets={"a": "KEY = aws"}))
     world.clock.pass_(121)

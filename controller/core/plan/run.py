@@ -79,13 +79,24 @@ def _view(context: RunContext, name: str, record: Record, seen: Observed, now: d
 
 
 def _held_back(context: RunContext, record: Record, seen: Observed, now: datetime, builds: Builds) -> _Walk:
-    """Open no step while Secrets are missing: all of them are told at once, by each stage that wants one."""
+    """Open no step while Secrets are missing: all of them are told at once, by each stage that wants one.
+
+    Where only the failure stage does, which is in no step, the first stage that would run tells it.
+    """
     cause = Cause("SecretMissing", "; ".join(item.line for item in seen.missing))
-    wanting = {name for item in seen.missing for name in item.stages}
-    views = {name: waiting(record.stages[name], "start", cause, context.policy, now) for name in sorted(wanting)}
-    record = replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
+    held = [name for step in context.pipeline.steps for name in step if record.stages[name].state == "Waiting"]
+    wanting = [name for name in held if any(name in item.stages for item in seen.missing)] or held[:1]
+    stages = {name: _unheld(record.stages[name]) for name in held if name not in wanting}  # theirs has come
+    views = {name: _without_secrets(context, record.stages[name], cause, now) for name in wanting}
+    stages |= {name: view.record for name, view in views.items()}
+    record = replace(record, stages={**record.stages, **stages})
     due = min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
     return _Walk(record, builds.actions, min(filter(None, (due, now + SECRETS_PAUSE))), complete=False)
+
+
+def _without_secrets(context: RunContext, record: StageRecord, cause: Cause, now: datetime) -> View:
+    """Give the view of a stage that waits for Secrets: what is missing by now, for as long as something has been."""
+    return waiting(replace(record, message=one_line(cause.message)), "start", cause, context.policy, now)
 
 
 def _opened(record: Record, number: int, seen: Observed) -> Record:
