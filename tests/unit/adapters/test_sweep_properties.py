@@ -254,6 +254,7 @@ class History(RuleBasedStateMachine):
     def run_through(self, data: st.DataObject, commit: int, folder: str) -> None:
         """Let a run go by undisturbed, to its end or until all that it makes is there, and some time with it."""
         asked = self.asked[data.draw(st.sampled_from(sorted(self.asked)))]
+        self.restart(new=data.draw(st.booleans()))
         self.passes.clear()
         if asked.record and asked.record.active:
             self.finish(asked, good=False, tidied=True, lives_on=False)
@@ -321,6 +322,9 @@ class History(RuleBasedStateMachine):
     # --- the controller ----------------------------------------------------------------------------
 
     @rule(new=st.booleans())
+    def killed(self, *, new: bool) -> None:
+        self.restart(new=new)
+
     def restart(self, *, new: bool) -> None:
         """Kill the controller in the middle of its passes; what comes next may be another version, with other tools."""
         self.passes = [self.working(asked) for asked in self.asked.values() if asked.record and asked.record.active]
