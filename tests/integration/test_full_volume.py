@@ -102,7 +102,7 @@ def test_git_on_a_full_volume_says_so_and_goes_on_when_there_is_room(tmp_path: P
         git.publish(url, commit)
 
 
-def test_artifacts_that_can_t_be_read_fail_the_run_that_goes_on_from_them() -> None:
+def test_no_run_goes_on_from_artifacts_that_can_t_be_read() -> None:
     with TemporaryDirectory() as name:
         world = World(Path(name))
         world.source.push(project("a >> b"))
@@ -115,7 +115,7 @@ def test_artifacts_that_can_t_be_read_fail_the_run_that_goes_on_from_them() -> N
             locked.chmod(0o000)
             world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume="x b")
             kept = world.settle()
-        assert (kept.phase, kept.reason, kept.run) == ("Failed", "ArtifactsUnreadable", 2)
+        assert (kept.phase, kept.reason, kept.run) == ("Invalid", "ArtifactsUnreadable", 1)
         assert 'artifacts of run 1: "model" can\'t be read' in kept.message
         assert "iris-b-2" not in world.jobs()
         locked.chmod(0o600)
