@@ -9,13 +9,14 @@ from controller.core.errors import Invalid
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # ECMA-48 8.3: colours, movements of the cursor
 GAP = "   "
+LONGEST_ESCAPE = 10  # characters: \UXXXXXXXX
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def plain(line: str) -> str:
     """Give a line of a stage as it may stand on a terminal: without colours, everything else that acts escaped."""
     text = CONTROL_SEQUENCE.sub("", line).expandtabs()
-    return checks.printable(text, limit=max(len(text), 1))
+    return checks.printable(text, limit=LONGEST_ESCAPE * len(text) + 1)
 
 
 def columns(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:

@@ -65,7 +65,8 @@ def explain(done: Done, prepared: Prepared) -> Refused:
 def _in_users_words(output: str, prepared: Prepared) -> str:
     """Give the output with the user's own names of folders and addresses, without our files and credentials."""
     for file in prepared.files:
-        output = re.sub(rf" in `{re.escape(file.path)}` at position \d+|: {re.escape(file.path)}:\d+:\d+", "", output)
+        path = _wrapped(file.path)
+        output = re.sub(rf"\s+in\s+`{path}`\s+at\s+position\s+\d+|:\s+{path}:\d+:\d+", "", output)
     for folder in sorted(prepared.places, key=len, reverse=True):
         for written in (f"file://{folder}", folder):
             output = output.replace(written, prepared.places[folder])
@@ -196,8 +197,9 @@ def _remedied(text: str, as_of: str) -> str:
 
 def _direct(output: str, file: Written) -> str:
     """Give the place of the line that uv points at in a file of ours, "" if it points at none."""
-    path = re.escape(file.path)
-    position, line = re.search(rf"`{path}` at position (\d+)", output), re.search(rf"{path}`?:(\d+):\d+", output)
+    path = _wrapped(file.path)
+    position = re.search(rf"`{path}`\s+at\s+position\s+(\d+)", output)
+    line = re.search(rf"{path}:(\d+):\d+", output)
     if position:
         number = "\n".join(file.texts).encode()[: int(position[1])].count(b"\n") + 1
     elif line:
@@ -205,6 +207,11 @@ def _direct(output: str, file: Written) -> str:
     else:
         return ""
     return file.lines[min(number, len(file.lines)) - 1].place  # what has no end is missed behind the last line
+
+
+def _wrapped(path: str) -> str:
+    """Give the pattern of a path in uv's output, which breaks long lines where a space is."""
+    return r"\s+".join(map(re.escape, path.split(" ")))
 
 
 def _named(text: str, lines: Sequence[Line]) -> str:

@@ -13,6 +13,7 @@ from tests.support.e2e import NAMESPACE, VOLUME, Coachwork, eventually, kubectl,
 from tests.support.e2e_projects import batch, project
 from tests.support.incluster_index import InClusterIndex
 
+SIX_HASH = "8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254"  # of the wheel of six 1.16.0
 SHOWS = "import six\nprint('six is', six.__version__)\n"
 
 
@@ -76,6 +77,26 @@ def test_a_requirement_that_does_not_exist_is_told_with_its_line(coachwork: Coac
     assert "no-such-package-of-anybody" in record["message"]
     assert record["stage.one"] == "Skipped"
     assert not coachwork.pods(name, "one")
+
+
+def test_a_requirement_of_an_included_file_is_told_with_its_own_line(coachwork: Coachwork) -> None:
+    name = coachwork.name("included")
+    files = project(name, "one", batch("one", "", requirements="six==1.17.0\n-r../common.txt\n"))
+    files |= {"common.txt": "# for all\n\nno-such-package-of-anybody \\\n  ==1.0\n"}
+    record = coachwork.start(name, files)
+    assert (record["phase"], record["reason"]) == ("Failed", "InstallFailed"), told(record)
+    assert "common.txt:3: Because no-such-package-of-anybody was not found" in record["message"]
+
+
+def test_a_lock_with_hashes_that_no_command_line_could_hold_is_installed(coachwork: Coachwork) -> None:
+    name = coachwork.name("lock")
+    hashes = "".join(f" \\\n    --hash=sha256:{number:064x}" for number in range(40))
+    others = "".join(f"other-{number}==1.0 ; python_version < '3'{hashes}\n" for number in range(60))
+    text = f"--require-hashes\n{others}six==1.16.0{hashes} \\\n    --hash=sha256:{SIX_HASH}\n"
+    assert len(text) > 128 * 1024
+    record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements=text)))
+    assert record["phase"] == "Ready", told(record)
+    assert "six is 1.16.0" in coachwork.run_file(name, 1, "logs/one/1.log")
 
 
 def test_a_wheel_in_the_repository_is_installed(coachwork: Coachwork) -> None:

@@ -1,6 +1,7 @@
 """Environments: each is built once, by a Job of its own, for all stages that ask for the same packages."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,74 @@ def test_a_swept_environment_is_built_as_it_was(world: World) -> None:
     assert (world.root / layout.build_lock(folder)).read_text() == "flask==3.0.0\nwerkzeug==3.0.1\n"
 
 
+def told(world: World, folder: str) -> dict[str, object]:
+    """Give what the builder is told."""
+    return dict(json.loads((world.root / layout.build_requirements(folder)).read_text()))
+
+
+def test_the_builder_is_told_what_the_key_is_made_of(world: World) -> None:
+    files = project("a", packages={"a": "-r ../common.txt\nFlask == 3.0.0  # why\n-c limits.txt\n--pre"})
+    begin(world, files | {"common.txt": "\nsix\n", "a/limits.txt": "six<2\n"})
+    assert told(world, folder_of(world)) == {
+        "file": "a/requirements.txt",
+        "lines": ["six", "flask==3.0.0", "--pre"],
+        "constraints": ["six<2"],
+        "places": ["common.txt:2", "a/requirements.txt:2", "a/requirements.txt:4", "a/limits.txt:1"],
+        "paths": [],
+        "addresses": [],
+        "as_of": "",
+    }
+
+
+def test_requirements_of_any_length_are_in_no_command_line(world: World) -> None:
+    hashes = "".join(f" \\\n    --hash=sha256:{number:064x}" for number in range(40))
+    text = "".join(f"package-{number}==1.0{hashes}\n" for number in range(60))
+    assert len(text) > 128 * 1024
+    begin(world, project("a", packages={"a": text}))
+    (job,) = builds(world)
+    assert len(json.dumps(job)) < 8192
+    lines = told(world, folder_of(world))["lines"]
+    assert isinstance(lines, list)
+    assert len(lines) == 60
+    world.build(job)
+    assert world.settle().stages["a"].state == "Running"
+    assert len(json.dumps(world.jobs()["iris-a-1"])) < 8192
+
+
+def test_nothing_is_told_of_an_environment_that_is_there(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    world.finish_all()
+    (world.root / layout.build_requirements(folder)).unlink()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert states(world.settle())["environment"] == "Reused"
+    assert not (world.root / layout.build_requirements(folder)).exists()
+
+
+def test_messages_name_the_file_of_the_run_that_began_the_build(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    world.cluster.end_job(builds(world)[0], 121, "no such package")
+    world.settle()
+    begin(world, project("b", packages=FLASK), trigger="again")
+    assert told(world, folder)["file"] == "b/requirements.txt"
+
+
+def test_a_run_that_is_repeated_builds_what_it_was_built_of(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    wanted = told(world, folder)
+    world.finish_all()
+    (world.root / layout.environment(folder)).rename(world.root / "swept")
+    (world.root / layout.build(folder)).rename(world.root / "swept-too")
+    world.source.push(project("a", packages={"a": "django"}))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again", at_rerun="again 1")
+    assert states(world.settle()) == {"environment": "Running", "a": "Waiting"}
+    assert folder_of(world) == folder
+    assert told(world, folder) == wanted
+    assert (world.root / layout.build_lock(folder)).read_text() == "flask==3.0.0\n"
+
+
 def test_an_environment_of_another_python_is_built_anew_by_the_next_run(world: World) -> None:
     begin(world, project("a", packages=FLASK))
     folder = folder_of(world)
@@ -155,6 +224,16 @@ def test_an_environment_of_another_python_is_built_anew_by_the_next_run(world: W
     assert world.finish_all().phase == "Ready"
     world.cluster.ask("iris", repository=REPOSITORY, trigger="third")
     assert states(world.settle())["environment"] == "Reused"
+
+
+def test_a_pipe_where_a_stage_tells_of_another_python_holds_up_no_later_run(world: World) -> None:
+    kept = begin(world, project("a"))
+    world.finish_all()
+    place = world.root / layout.outdated("iris", kept.request_uid, 1, "a")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(place)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert world.finish_all().run == 2
 
 
 def test_a_run_says_what_it_uses_and_what_it_ran_with(world: World) -> None:
@@ -265,6 +344,19 @@ def test_a_cancelled_run_has_no_failure_stage(world: World) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
     assert world.settle().phase == "Cancelled"
     assert not world.jobs()
+
+
+def test_a_run_cancelled_during_its_failure_stage_still_tells_what_failed(world: World) -> None:
+    begin(world, project("a", on_failure="tell"))
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
+    kept = world.settle()
+    assert (kept.phase, kept.message) == (
+        "Cancelled",
+        "run 1 was cancelled on request (it had failed: stage a: no data)",
+    )
+    assert kept.history[0].message == kept.message
 
 
 def test_an_index_secret_may_come_a_little_later_than_its_request(world: World) -> None:

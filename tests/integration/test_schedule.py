@@ -76,6 +76,16 @@ def foreign(world: World) -> None:
     world.cluster.create({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": {}})
 
 
+def test_a_cronjob_that_someone_edits_is_put_back(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    world.finish_all()
+    (found,) = cronjobs(world)
+    world.cluster.apply({**found, "spec": {**found["spec"], "schedule": "@yearly", "suspend": True}})
+    assert world.settle().run == 1
+    (found,) = cronjobs(world)
+    assert (found["spec"]["schedule"], found["spec"]["suspend"]) == ("@daily", False)
+
+
 def test_a_cronjob_of_that_name_makes_a_run_invalid_before_it_starts(world: World) -> None:
     foreign(world)
     world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")

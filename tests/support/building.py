@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller.core import layout, model, requirements
 from tests.support.launching import COMMIT, DEADLINE, Ended, Stage
 
 KEY = "key-1"
+FILE = "train/requirements.txt"
 FOLDERS = ("checkout", "tools", "scratch", "logs", "build", "cache")
 
 
@@ -23,12 +25,16 @@ def add_uv(tools: Path) -> None:
     (tools / "uv").symlink_to(uv)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Give all files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @dataclass
 class Builder:
     """A build of the environment of a stage `train`, beside the stage's own folders."""
 
     stage: Stage
-    order: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     scratch: Path = field(init=False)  # of the newest attempt
 
@@ -37,7 +43,6 @@ class Builder:
             path.mkdir(parents=True, exist_ok=True)
         add_uv(self.stage.tools)
         self.env = {"UV_FIND_LINKS": str(self.index), "UV_OFFLINE": "1", "UV_NO_INDEX": "1"}
-        self.order = {"requirements_file": "train/requirements.txt"}
 
     @property
     def root(self) -> Path:
@@ -60,16 +65,29 @@ class Builder:
     def logs(self) -> Path:
         return self.build / "logs"
 
+    def ask(self, file: str = FILE, lines: tuple[str, ...] = (), as_of: str = "") -> None:
+        """Say what is wanted, as the controller does: by a requirement file, or lines of bodywork.yaml ("" and they).
+
+        Raises Invalid with the problems.
+        """
+        checkout = self.stage.checkout
+        texts = {path.relative_to(checkout).as_posix(): path.read_bytes() for path in files_below(checkout)}
+        stage = model.Stage("train", "train", "train.py", model.Batch(), requirements_file=file, requirements=lines)
+        wanted = requirements.wanted(stage, frozenset(texts), texts)
+        assert isinstance(wanted, requirements.Wanted)
+        (self.build / layout.REQUIREMENTS).write_text(requirements.told(wanted, as_of))
+
     def start(self, text: str | None = None, **order: Any) -> subprocess.Popen[bytes]:
-        """Start the builder on `train/requirements.txt` with this text."""
+        """Start the builder on `train/requirements.txt` with this text, without one on what was asked last."""
         if text is not None:
-            self.stage.file("train/requirements.txt", text)
+            self.stage.file(FILE, text)
+            self.ask()
         self.logs.mkdir(exist_ok=True)
         self.scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
         paths = {name: str(self.root / name) for name in FOLDERS}
         paths |= {"build": str(self.build), "logs": str(self.logs), "scratch": str(self.scratch)}
-        told = {"kind": "environment", "commit": COMMIT, "folder": "train", "environment": KEY, "limit": 60}
-        told |= {"paths": paths, "grace": 5} | self.order | order
+        told = {"kind": "environment", "commit": COMMIT, "environment": KEY, "limit": 60}
+        told |= {"paths": paths, "grace": 5} | order
         env = {
             k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "VIRTUAL_ENV", "UV_", "PIP_"))
         }
@@ -109,7 +127,7 @@ class Builder:
         published = self.root / "environments" / KEY
         published.parent.mkdir(exist_ok=True)
         self.environment.rename(published)
-        self.stage.order |= {"environment": KEY, **self.order}
+        self.stage.order |= {"environment": KEY, "requirements": FILE}
         self.stage.mounts["environment"] = str(published)
         return published
 

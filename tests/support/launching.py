@@ -91,7 +91,7 @@ class Stage:
             self.file("train/train.py", script)
         paths = {name: str(self.root / name) for name in ("checkout", "tools", "logs", "scratch")} | self.mounts
         told = {"kind": "batch", "commit": COMMIT, "folder": "train", "script": "train.py", "limit": 60, "paths": paths}
-        told |= {"grace": 5} | self.order | order
+        told |= {"grace": 5, "requirements": "train/requirements.txt"} | self.order | order
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "VIRTUAL_ENV"))}
         env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | self.env
         return subprocess.Popen(

@@ -46,7 +46,7 @@ class Volume(Environments):
         with files.translated("read a record"):
             try:
                 loaded = yaml.safe_load(files.read(self._root / path))
-            except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
+            except (FileNotFoundError, yaml.YAMLError, ValueError, RecursionError):
                 return None
         return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
 
@@ -70,10 +70,7 @@ class Volume(Environments):
     def recall_text(self, path: PurePosixPath) -> str:
         """Give a small file of ours, "" if there is none, or none that can be read. Raises Transient."""
         with files.translated(f"read {path.name}"):
-            try:
-                return files.read(self._root / path)
-            except (FileNotFoundError, UnicodeDecodeError):
-                return ""
+            return files.read_any(self._root / path)
 
     def room(self) -> str:
         """Give how much of the volume is free, for a person; "" where it does not tell."""

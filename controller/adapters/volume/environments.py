@@ -43,10 +43,7 @@ class Environments:
     def made_environment(self, folder: str) -> bool:
         """Whether a build has made it, complete. Raises Transient."""
         with files.translated("look for a build"):
-            try:
-                return files.read(self._made(folder) / layout.COMPLETE).strip() == folder
-            except (FileNotFoundError, UnicodeDecodeError):
-                return False
+            return files.read_any(self._made(folder) / layout.COMPLETE).strip() == folder
 
     def publish_environment(self, folder: str) -> None:
         """Move what a build has made to where stages find it; nothing if it is there. Raises Transient.
@@ -66,10 +63,7 @@ class Environments:
     def packages(self, folder: str) -> str:
         """Give what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""
         with files.translated("read a lock"):
-            try:
-                return files.read(self._published(folder) / layout.LOCK)
-            except (FileNotFoundError, UnicodeDecodeError):
-                return ""
+            return files.read_any(self._published(folder) / layout.LOCK)
 
     def retire_environment(self, folder: str) -> None:
         """Have the next run build this environment anew: its Python is no longer the image's. Raises Transient."""

@@ -16,6 +16,8 @@ from controller.core.errors import Transient
 
 FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
 READ_LIMIT = 4 * 1024 * 1024
+# What opening fails with because of what is there: nothing, a link, a pipe, a socket, a folder, a locked file.
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR, errno.EACCES)
 
 
 def make(root: Path, folder: Path) -> None:
@@ -50,6 +52,18 @@ def read(path: Path, limit: int = READ_LIMIT) -> str:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
         return file.read(limit).decode()
+
+
+def read_any(path: Path) -> str:
+    """Read a plain file where others can write, "" where there is none or none of text. Raises OSError."""
+    try:
+        return read(path)
+    except UnicodeDecodeError:
+        return ""
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return ""
+        raise
 
 
 def publish(partial: Path, target: Path) -> None:

@@ -202,7 +202,7 @@ def _end(
 ) -> Decision:
     """End the run: record it with its outcome, then let `settle` put the workloads in order."""
     spec = record.spec
-    message = cause.message if cause else f"run {record.run} succeeded"
+    message = _with_failure(record, cause.message) if cause else f"run {record.run} succeeded"
     reason = one_line(cause.reason, REASON_LIMIT) if cause else "Succeeded"
     past = PastRun(
         run=record.run,
@@ -232,6 +232,12 @@ def _end(
     told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", news)
     after = settle(request, ended, seen)
     return replace(after, actions=(told, *after.actions), outcome=outcome, requeue_after=0.0)
+
+
+def _with_failure(record: Record, message: str) -> str:
+    """Give why a run ends; one that is ended while its failure stage runs still tells what had failed."""
+    known = record.failure.message if record.failure else ""
+    return message if message.startswith(known) else f"{message} (it had failed: {known})"
 
 
 def _seconds(due: datetime | None, now: datetime) -> float | None:

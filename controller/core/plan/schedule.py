@@ -8,7 +8,7 @@ from dataclasses import replace
 from controller.core import manifests
 from controller.core.facts.workloads import digest_of, owner_uid
 from controller.core.manifests import with_uid
-from controller.core.model import Policy, Record, Request
+from controller.core.model import Object, Policy, Record, Request
 from controller.core.plan.decision import Action, Apply, Create, Decision, Delete, Emit, Observed
 
 SCHEDULE = "/schedule"  # an action's or refusal's stage where it is the CronJob; no stage's name has a /
@@ -39,6 +39,12 @@ def _wanted(request: Request, seen: Observed, policy: Policy) -> tuple[Action, .
     manifest = manifests.cronjob(request, policy)
     if live is None:
         return (Create(manifest, SCHEDULE),)
-    if digest_of(live) != digest_of(manifest):
+    if digest_of(live) != digest_of(manifest) or _is_edited(live, manifest):
         return (Apply(with_uid(manifest, live["metadata"]["uid"]), SCHEDULE),)
     return ()
+
+
+def _is_edited(live: Object, wanted: Object) -> bool:
+    """Whether a person changed when it fires. What its Jobs are made of comes back with defaults: not compared."""
+    there = live.get("spec") or {}
+    return any(there.get(key) != value for key, value in wanted["spec"].items() if key != "jobTemplate")

@@ -62,7 +62,7 @@ def parse(line: str) -> tuple[Part, ...]:
     if line.endswith("\\"):  # what reads the normal form would join it with the next
         raise ValueError("ends in a backslash that continues nothing: remove it")
     if editable := re.match(r"(?:-e|--editable)(?:\s*=\s*|\s+)(?=\S)", line):
-        return (_requirement(re.sub(r"^(['\"])(.+)\1$", r"\2", line[editable.end() :])),)
+        return (_requirement(_editable(re.sub(r"^(['\"])(.+)\1$", r"\2", line[editable.end() :]))),)
     return _options(line) if line.startswith("-") else (_requirement(line),)
 
 
@@ -140,6 +140,14 @@ def _requirement(text: str) -> Item:
     if _is_path(bare):
         return _direct("", "", bare, after)
     return Item((_by_name(named) if named else "") or " ".join(bare.split()), after=after)
+
+
+def _editable(text: str) -> str:
+    """Give what follows `-e` as a requirement that stands alone: a bare word is a folder there, and no package."""
+    named = _NAME.fullmatch(text)
+    if named and not named["rest"].startswith("@") and not address.is_git(text) and not address.is_url(text):
+        return text if _is_path(text) else f"./{text}"
+    return text
 
 
 def _hashes(options: str) -> str:

@@ -92,7 +92,10 @@ def test_a_reader_never_sees_half_a_record(volume: Volume) -> None:
     assert torn == []
 
 
-@pytest.mark.parametrize("content", [b"", b"][", b"- a list", b"\xff\xfe\x00", b"null", b"{a: &a [*a, *a]}" * 3])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"][", b"- a list", b"\xff\xfe\x00", b"null", b"{a: &a [*a, *a]}" * 3, b"a: 2026-99-99", b"[" * 9999],
+)
 def test_a_record_that_is_none_is_none(volume: Volume, tmp_path: Path, content: bytes) -> None:
     volume.keep_record(RECORD, {})
     (tmp_path / RECORD).write_bytes(content)
@@ -200,6 +203,15 @@ def test_an_end_that_is_no_plain_file_is_neither_followed_nor_waited_for(
     (logs / "3.json").mkdir()
     (logs / "4.json").symlink_to("/dev/zero")
     assert volume.attempts(LOGS) == [Attempt(number, ended=False) for number in (1, 2, 3, 4)]
+
+
+def test_what_a_stage_leaves_instead_of_a_small_file_counts_as_none(volume: Volume, logs: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("another request's")
+    (logs / "link").symlink_to(secret)
+    (logs / "folder").mkdir()
+    os.mkfifo(logs / "pipe")
+    assert [volume.recall_text(LOGS / name) for name in ("link", "folder", "pipe")] == [""] * 3
 
 
 # --- removing -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from controller.core.manifests import RunContext
 from controller.core.manifests.pod import escape
 from controller.core.model import (
     Batch,
+    Environment,
     IngressPolicy,
     Object,
     Pipeline,
@@ -277,10 +278,10 @@ def test_a_service_that_depends_on_nothing_that_changed_has_the_same_digest(same
         replace(ALONE, policy=replace(POLICY, claim="other")),
         context([service("web", 5001, ingress=True)], [TRAIN]),
         context([service("web", ingress=True, replicas=2)], [TRAIN]),
-        context([service("web", ingress=True, requirements=("flask",))], [TRAIN]),
+        spec_with(environments=(Environment("environment", "a" * 20, ("web",)),)),
         context([WEB], [TRAIN, service("other")]),
     ],
-    ids=["tree", "env", "image", "repository", "path", "claim", "port", "replicas", "requirements", "other service"],
+    ids=["tree", "env", "image", "repository", "path", "claim", "port", "replicas", "environment", "other service"],
 )
 def test_a_service_whose_code_environment_or_settings_changed_has_another_digest(other: RunContext) -> None:
     assert digest(other, other.pipeline.stages["web"]) != digest(ALONE)

@@ -98,6 +98,8 @@ def test_several_options_of_a_line_and_names_of_a_list_stand_alone() -> None:
     [
         ("./lib", "./train/lib", "train/lib"),
         ("lib/", "./train/lib", "train/lib"),
+        ("-e lib", "./train/lib", "train/lib"),
+        ("-e lib[Extra] ; os_name=='nt'", './train/lib[extra] ; os_name == "nt"', "train/lib"),
         ("-e ./lib[Extra]", "./train/lib[extra]", "train/lib"),
         ("--editable=./lib", "./train/lib", "train/lib"),
         ('-e "./lib"', "./train/lib", "train/lib"),
@@ -184,6 +186,8 @@ def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
         ("--indx-url x", 'unknown option "--indx-url": did you mean --index-url?'),
         ("--index-url", "--index-url has no value: write one after it"),
         ("six --config-settings x=y", 'option "--config-settings" after a package is not supported: remove it'),
+        ("six \\ # why", "ends in a backslash that continues nothing: remove it"),
+        ("-e six", 'there is no file "train/six", which it refers to'),
         ('-r "x', "has a quote that is not closed: close it, or remove it"),
         ("git+https://user:pw@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
         ("git+https://${TOKEN}@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
@@ -221,6 +225,9 @@ def test_too_much_is_told() -> None:
     assert "more than 20 files deep" in problems_of("-r ../0.txt", **chain)[0]
     assert "more than 20000 lines" in problems_of("a\n" * 20_001)[0]
     assert "characters long" in problems_of("a" * 100_000)[0]
+    parts = {f"{number}.txt": f"{'a' * 60_000}\n" * 4 for number in range(5)}
+    (problem,) = problems_of("".join(f"-r ../{name}\n" for name in parts), **parts)
+    assert problem == "4.txt:2: more than 1024 KiB of requirements: make them fewer"
 
 
 @pytest.mark.parametrize(
