@@ -12,6 +12,7 @@ from controller.adapters.git import faults
 from controller.adapters.git.address import Remote, place
 from controller.adapters.git.command import Failed, Limits, TimedOut, TooLarge
 from controller.adapters.git.files import (
+    is_full,
     make_folder,
     mark_used,
     partial,
@@ -140,6 +141,9 @@ class Checkouts:
         except Failed as failed:
             if faults.known(failed.stderr):
                 raise faults.error(place(remote.url), failed.stderr) from None
+            if is_full(self._root):  # which is no fault of the mirror's
+                line = f"{place(remote.url)}: the checkout does not fit on the shared volume, which is full"
+                raise Transient("VolumeFull", line) from None
         self._mirrors.rebuild(remote)
         self._mirrors.have(remote, commit)
         try:

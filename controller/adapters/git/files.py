@@ -10,6 +10,7 @@ from pathlib import Path
 
 PARTIAL = ".partial-"  # start of the name of a folder that is being built
 OUTLIVES, PAUSE = 5.0, 0.05  # seconds
+LEAST = 64 * 1024  # bytes: a file system with less than a few blocks is full
 
 
 def make_folder(folder: Path) -> None:
@@ -27,6 +28,12 @@ def mark_used(folder: Path) -> None:
     """
     with suppress(OSError):  # not there, or another's, whom no sweep of ours can take it from
         os.utime(folder)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether a file system takes no more: git does not always say why it could not write a file."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize < LEAST or bool(found.f_files and not found.f_favail)
 
 
 @contextmanager

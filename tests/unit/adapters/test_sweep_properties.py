@@ -121,8 +121,9 @@ class History(RuleBasedStateMachine):
         """Give what has to be there: mounted by the living, used by the kept, served from."""
         needed = {layout.tools(self.tools)}
         for (kind, _), item in self.objects.items():
-            if kind in ("Pod", "Deployment") and item.get("status", {}).get("phase") != "Succeeded":
-                needed |= item["needs"]
+            if kind == "Pod" and item["status"]["phase"] == "Succeeded":
+                continue
+            needed |= item.get("needs", set())
         for asked in self.asked.values():
             for run in asked.kept() & set(asked.uses):
                 needed |= {*asked.uses[run], layout.run(asked.name, asked.uid, run)}
@@ -251,15 +252,17 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.asked)
     @rule(data=st.data(), commit=st.integers(1, 3), folder=st.sampled_from(("e1", "e2")))
     def run_through(self, data: st.DataObject, commit: int, folder: str) -> None:
-        """Let a whole run go by, undisturbed, and some time with it."""
+        """Let a run go by undisturbed, to its end or until all that it makes is there, and some time with it."""
         asked = self.asked[data.draw(st.sampled_from(sorted(self.asked)))]
+        self.restart(new=data.draw(st.booleans()))
         self.passes.clear()
         if asked.record and asked.record.active:
             self.finish(asked, good=False, tidied=True, lives_on=False)
         for _ in self.passing(asked, f"{commit:040x}", folder):
             pass
-        flags = data.draw(st.tuples(*[st.booleans()] * 3))
-        self.finish(asked, good=flags[0], tidied=flags[1], lives_on=flags[2])
+        ended, good, tidied, lives_on = data.draw(st.tuples(*[st.booleans()] * 4))
+        if ended:
+            self.finish(asked, good=good, tidied=tidied, lives_on=lives_on)
         self.wait(data.draw(st.sampled_from((1, 45))))
 
     @precondition(lambda self: self.passes)
@@ -286,7 +289,8 @@ class History(RuleBasedStateMachine):
         if good:
             asked.record = replace(asked.record, release_run=asked.run)
             item = self.deployment(self.context(asked), PIPELINE.stages["serve"])
-            self.objects["ConfigMap", release] = manifests.release(self.context(asked), [item])
+            needs = _mounts(item["spec"]["template"]["spec"])
+            self.objects["ConfigMap", release] = {**manifests.release(self.context(asked), [item]), "needs": needs}
         elif released := self.objects.get(("ConfigMap", release)):
             item = manifests.release_objects(released)[0]
             paths = _mounts(item["spec"]["template"]["spec"])
@@ -318,6 +322,9 @@ class History(RuleBasedStateMachine):
     # --- the controller ----------------------------------------------------------------------------
 
     @rule(new=st.booleans())
+    def killed(self, *, new: bool) -> None:
+        self.restart(new=new)
+
     def restart(self, *, new: bool) -> None:
         """Kill the controller in the middle of its passes; what comes next may be another version, with other tools."""
         self.passes = [self.working(asked) for asked in self.asked.values() if asked.record and asked.record.active]

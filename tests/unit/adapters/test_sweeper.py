@@ -2,18 +2,17 @@
 
 import os
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from controller.adapters.sweeper import Sweeper
 from controller.adapters.volume import Volume
 from controller.core import layout, sweep
-from controller.core.errors import Transient
+from controller.core.errors import Invalid, Transient
+from tests.support.smallvolume import fill, small, unprivileged
 
 UID = "1b2c3d4e-0000-4000-8000-000000000001"
 COMMIT = "c" * 40
@@ -254,29 +253,12 @@ def test_links_lead_no_sweep_out_of_the_volume_and_locked_folders_go(
 # --- a full volume ----------------------------------------------------------------------------------
 
 
-@contextmanager
-def small(root: Path, size: str) -> Iterator[Path]:
-    """Give a file system of this size, where this machine lets us mount one."""
-    if os.geteuid() != 0 or sys.platform != "linux":
-        pytest.skip("only root can mount a small file system")
-    folder = root / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, timeout=20, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], timeout=20, check=True)
-
-
 def test_a_full_volume_has_room_again_after_a_sweep(tmp_path: Path) -> None:
     with small(tmp_path, "1m") as folder:
         place = Place(folder)
         place.make(layout.environment("e1"))
         filler = folder / layout.environment("e1") / "filler"
-        with pytest.raises(OSError, match="No space left"):
-            filler.write_bytes(b"x" * (2 << 20))
+        fill(filler)
         os.utime(filler.parent, (OLD, OLD))
         assert place.sweeper.room().share < sweep.NEARLY_FULL
         assert "0.0 of 1.0 MiB are free" in place.volume.room()
@@ -307,3 +289,22 @@ def test_what_a_run_inherits_is_a_copy_with_modes_and_links_and_without_pipes(tm
     assert {path.name for path in copy.rglob("*")} == {"deep", "run.sh", "latest", "outside"}
     assert stat.S_IMODE((copy / "deep" / "run.sh").stat().st_mode) == 0o755
     assert (copy / "outside").readlink() == Path("/etc")
+
+
+@pytest.mark.parametrize("locked", ["model", "deep", "deep/model"])
+def test_artifacts_that_can_t_be_read_are_told_with_their_run_and_name_and_nothing_is_left(locked: str) -> None:
+    with TemporaryDirectory() as name:
+        place = Place(Path(name))
+        source = place.make(layout.artifacts("iris", UID, 3))
+        (source / "deep").mkdir()
+        for file in ("model", "deep/model"):
+            (source / file).write_text("42")
+        with unprivileged(Path(name)):
+            (source / locked).chmod(0o000)
+            with pytest.raises(
+                Invalid, match=f'artifacts of run 3: "{locked}" can\'t be read by the controller'
+            ) as told:
+                place.volume.inherit(layout.artifacts("iris", UID, 3), layout.artifacts("iris", UID, 4))
+            assert told.value.reason == "ArtifactsUnreadable"
+            assert [path.name for path in (place.root / layout.run("iris", UID, 4)).iterdir()] == []
+            (source / locked).chmod(0o700)
