@@ -67,8 +67,8 @@ class Reconciler:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up, a deletion or the record: no stage's fault
             raise errors.Transient("RejectedByCluster", str(refused)) from refused
-        if decision.record.reason == "VolumeFull":  # a build's: whoever sees it makes room
-            raise errors.Transient("VolumeFull", decision.record.message)
+        if decision.record.active and decision.record.reason == VOLUME_FULL:  # a build's: whoever sees it makes room
+            raise errors.Transient(VOLUME_FULL, decision.record.message)
         return decision.requeue_after
 
     def _forget(self, name: str) -> None:

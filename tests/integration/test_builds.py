@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core import layout, names
+from controller.core import layout, names, times
 from controller.core.errors import Transient
 from controller.core.model import Object, Record
 from tests.support.world import REPOSITORY, World, project
@@ -119,13 +119,37 @@ def test_a_build_that_finds_the_volume_full_is_tried_again_when_there_is_room(wo
     with pytest.raises(Transient, match="no room"):
         world.reconciler.reconcile("iris")
     assert (world.record().phase, world.record().reason) == ("Running", "VolumeFull")
-    world.clock.pass_(3600)
-    for job in builds(world):
-        assert "status" in job
+    full = builds(world)[0]["metadata"]["uid"]
+    world.clock.pass_(61)
+    _look_at_full_volume(world)  # removes the Job
+    _look_at_full_volume(world)  # and makes it anew
+    (again,) = builds(world)
+    assert again["metadata"]["uid"] != full
+    world.cluster.begin_pod(again)
+    assert world.settle().reason != "VolumeFull"
+    world.build(again)
+    assert states(world.settle()) == {"environment": "Done", "a": "Running"}
+
+
+def test_a_run_that_a_full_volume_has_failed_asks_for_no_more_room(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    _end_full(world, builds(world)[0])
+    _look_at_full_volume(world)
+    world.clock.pass_(1801)
+    kept = world.settle()
+    assert (kept.phase, kept.reason) == ("Failed", "VolumeFull")
+
+
+def _look_at_full_volume(world: World) -> None:
+    world.cluster.sync()
+    with pytest.raises(Transient, match="no room"):
+        world.reconciler.reconcile("iris")
 
 
 def _end_full(world: World, job: Object) -> None:
     world.cluster.end_job(job, 121, "no room")
+    (failed,) = world.cluster.stored["Job", job["metadata"]["name"]]["status"]["conditions"]
+    failed["lastTransitionTime"] = times.text(world.clock())
     pod = next(item for item in world.cluster.of_kind("Pod") if names.environment_of(item))
     said = json.dumps({"reason": "VolumeFull", "message": "no room on the shared volume"})
     pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = said
