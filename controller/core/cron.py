@@ -61,7 +61,7 @@ def schedule(text: str) -> str:
         names = ", ".join(item.name for item in _FIELDS)
         raise ValueError(f'expected five fields ({names}), like "0 6 * * 1-5", got {checks.shown(text)}')
     _, _, days, months, _ = (_values(item, part) for item, part in zip(_FIELDS, parts, strict=True))
-    if parts[4] in ("*", "?") and all(min(days) > DAYS_OF_MONTHS[month - 1] for month in months):
+    if _takes_all(parts[4]) and all(min(days) > DAYS_OF_MONTHS[month - 1] for month in months):
         raise ValueError(f"never comes: no month of {checks.shown(parts[3])} has a day {min(days)}")
     return text
 
@@ -69,10 +69,10 @@ def schedule(text: str) -> str:
 def moments(text: str) -> tuple[tuple[frozenset[int], ...], bool]:
     """Give the five fields' numbers of a valid schedule, and whether both days have to fit (else one is enough).
 
-    The rule for days is cron(8)'s, as robfig/cron has it: either field is enough where neither begins with * or ?.
+    The rule for days is cron(8)'s, as robfig/cron v3 has it: either field is enough where neither takes every day.
     """
     parts = MACROS.get(text, text).split()
-    both = any(part.startswith(("*", "?")) for part in (parts[2], parts[4]))
+    both = _takes_all(parts[2]) or _takes_all(parts[4])
     return tuple(_values(item, part) for item, part in zip(_FIELDS, parts, strict=True)), both
 
 
@@ -106,6 +106,11 @@ def _check_macro(text: str) -> None:
 def _values(item: _Field, text: str) -> frozenset[int]:
     """Give the numbers that one field means. Raises ValueError."""
     return frozenset(number for part in text.split(",") for number in _range(item, part))
+
+
+def _takes_all(text: str) -> bool:
+    """Whether a field has a `*` or `?`; one with a step (`*/2`) is a choice, as any other."""
+    return any(part in ("*", "?", "*/1", "?/1") for part in text.split(","))
 
 
 def _range(item: _Field, text: str) -> range:

@@ -79,18 +79,14 @@ def _gathered(
         yield Change(kind, name, old, new, tuple(about))
 
 
-def _spec(run: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(run.get("spec"))
-
-
 def _plain(run: Mapping[str, Any], key: str) -> str:
-    value = run.get(key, _spec(run).get(key))
+    value = run.get(key)
     return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _pairs(run: Mapping[str, Any], key: str) -> dict[str, str]:
     """Give pairs that are written as a mapping, or as a list of two each."""
-    value = run.get(key, _spec(run).get(key))
+    value = run.get(key)
     if isinstance(value, list):
         value = {str(item[0]): item[1] for item in value if isinstance(item, list) and len(item) == 2}  # noqa: PLR2004
     return {str(name): str(text) for name, text in _mapping(value).items()}

@@ -139,7 +139,7 @@ def uses(name: str, uid: str, number: int) -> PurePosixPath:
 
 
 def run_spec(name: str, uid: str, number: int) -> PurePosixPath:
-    """Give the file that says what a run was started with: written at its start, read when the run is repeated."""
+    """Give the file that says what a run was started with: written when it ends, read when it is repeated."""
     return run(name, uid, number) / "spec.json"
 
 

@@ -1,11 +1,11 @@
-"""What run.json says of a run that has ended: all that it ran with, and how it went. No secret's value is in it."""
+"""What is told of a run, in run.json once it has ended: all that it ran with, and how it went. No secret's value."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from controller.core.model import Attempt, Record, RunSpec
+from controller.core.model import Attempt, PastRun, Record, RunSpec
 
 _ORIGIN = re.compile(r"# (\S+) is from (.+)")  # as install_build.py writes it
 
@@ -17,12 +17,16 @@ def run_file(
     locks: Mapping[str, str],
     version: str,
 ) -> Mapping[str, Any]:
-    """Give the content. `attempts` by stage, `locks` by environment folder, `version` of the controller."""
+    """Give the content. `attempts` by stage, `locks` by environment folder, `version` of the controller.
+
+    The outcome is "" while the run is under way.
+    """
     spec = record.spec
+    past = next((past for past in record.history if past.run == record.run), PastRun())
     return {
         "request": request,
         "run": record.run,
-        "outcome": record.history[0].outcome if record.history else "",
+        "outcome": past.outcome,
         "reason": record.reason,
         "message": record.message,
         "ref": record.ref,

@@ -304,6 +304,7 @@ def test_the_failure_stage_runs_when_a_run_has_failed_and_is_told_why(world: Wor
     kept = world.settle()
     assert (kept.phase, kept.message) == ("Failed", "stage a: a/run.py:3: ValueError: no data")
     assert states(kept) == {"a": "Failed", "b": "Skipped", "tell": "Done"}
+    assert kept.stages["tell"].started
 
 
 def test_the_failure_of_the_failure_stage_is_told_beside_the_first(world: World) -> None:

@@ -16,6 +16,7 @@ from controller.core import layout
 from controller.core import record as records
 from controller.core.kept import GOOD, Kept, NoAnswer, choose, nearest, shown
 from controller.core.model import Record
+from controller.core.runfile import run_file
 
 READ_LIMIT = 4 * 1024 * 1024
 REMEMBERED = 256  # records
@@ -107,26 +108,14 @@ def _parsed(text: bytes, uid: str) -> Record | None:
 
 def _from_record(name: str, record: Record) -> Mapping[str, Any]:
     """Give, in run.json's terms, what the record knows of its run."""
-    past = next((past for past in record.history if past.run == record.run), None)
-    return {
-        "request": name,
-        "run": record.run,
-        "spec": asdict(record.spec) if record.spec else {},
-        "stages": {stage: asdict(told) for stage, told in record.stages.items()},
-        "outcome": past.outcome if past and not record.active else "",
-        "phase": record.phase,
-        "reason": record.reason,
-        "message": record.message,
-        "started": record.started,
-        "finished": record.finished,
-    }
+    told = run_file(name, record, attempts={}, locks={}, version="")
+    return {**told, "phase": record.phase, "stages": {stage: asdict(item) for stage, item in record.stages.items()}}
 
 
 def environments(told: Mapping[str, Any]) -> dict[str, PurePosixPath]:
     """Give the log folder of each environment of a run by its name. What is told may be anything."""
-    spec = told.get("spec")
-    listed = spec.get("environments") if isinstance(spec, dict) else None
-    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list | tuple) else []
+    listed = told.get("environments")
+    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     return {
         str(item["name"]): layout.build_logs(str(item["folder"])) for item in items if {"name", "folder"} <= {*item}
     }

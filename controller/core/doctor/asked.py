@@ -59,6 +59,9 @@ def one_request(
     try:
         if asked.index_secret:
             index.settings(there.get(asked.index_secret), asked.index_secret)
+    except Invalid as invalid:
+        found += _problems(name, invalid)
+    try:
         if asked.pod_template:
             podtemplate.read(template, asked.pod_template, claim_name)
     except Invalid as invalid:

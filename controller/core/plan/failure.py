@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from controller.core import times
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Failure, Record, StageRecord
 from controller.core.plan.build import look_at_builds
@@ -43,7 +44,7 @@ def _run(context: RunContext, record: Record, failure: Failure, seen: Observed, 
     if name in builds.held:
         return Handled(builds.record, None, builds.actions, due=builds.due)
     context = replace(context, failure=failure)
-    before = record.stages.get(name) or StageRecord()
+    before = record.stages.get(name) or StageRecord(started=times.text(now))
     view = look(context, context.pipeline.stages[name], replace(before, state="Running"), seen, now)
     record = replace(builds.record, stages={**builds.record.stages, name: view.record})
     if view.record.state == "Failed":

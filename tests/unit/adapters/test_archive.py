@@ -7,6 +7,7 @@ import socket
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from controller.adapters.archive import files
 from controller.adapters.archive.tree import DEPTH_LIMIT
 from controller.core import layout
 from controller.core.kept import Content, NoAnswer
-from controller.core.model import Environment, StageRecord
+from controller.core.model import Environment, PastRun, Record, StageRecord
+from controller.core.runfile import run_file
 from controller.runtime.stage_log import LogFile
-from tests.support.keptruns import DEPLOYMENT, JOB, OTHER, UID, KeptRuns
+from tests.support.keptruns import DEPLOYMENT, JOB, OTHER, SPEC, UID, KeptRuns
 
 RUNNING, DONE = StageRecord(state="Running", objects=JOB), StageRecord(state="Done", objects=JOB)
 UNCHANGED = StageRecord(state="Unchanged", objects=DEPLOYMENT)
@@ -148,7 +150,7 @@ def test_a_run_record_that_was_spoilt_is_left_out(kept: KeptRuns, content: str) 
 @pytest.mark.parametrize("stages", [{"train": 1}, [], {"train": {"state": ["x"]}}, None])
 @pytest.mark.parametrize("environments", [[], {}, [1], [{"name": "environment"}], None])
 def test_a_run_record_of_any_shape_spoils_no_list_of_logs(kept: KeptRuns, stages: object, environments: object) -> None:
-    kept.run(1, stages=stages, spec={"environments": environments})
+    kept.run(1, stages=stages, environments=environments)
     kept.log(1, "train", 1, b"")
     assert [item["stage"] for item in kept.archive.logs("iris")] == ["train"]
 
@@ -175,6 +177,18 @@ def test_the_logs_of_environments_are_listed_and_read_under_their_names(kept: Ke
     kept.run(1)
     assert [item["stage"] for item in kept.archive.logs("iris")] == ["environment"]
     assert log(kept, "environment") == b"resolved\n"
+
+
+def test_the_logs_of_environments_outlive_their_run(kept: KeptRuns) -> None:
+    build = kept.path(layout.build_logs("key-2"))
+    build.mkdir(parents=True)
+    (build / "1.log").write_bytes(b"no such package\n")
+    spec = replace(SPEC, environments=(Environment("environment", "key-2", ("train",)),))
+    stages = {"environment": StageRecord("Failed"), "train": StageRecord("Skipped")}
+    ended = Record(kept.uid, run=1, spec=spec, stages=stages, history=(PastRun(1, "Failed"),))
+    kept.run(1, **run_file("iris", ended, {}, {}, "0.1.0"))
+    assert [(item["stage"], item["attempt"]) for item in kept.archive.logs("iris")] == [("environment", 1)]
+    assert log(kept, "environment") == b"no such package\n"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,13 @@ def test_a_request_is_judged_as_its_next_run_would_judge_it(
     assert states(doctor.requests(1, found)) == (["wrong"] if told else ["ok"])
 
 
+def test_all_that_is_wrong_with_a_request_is_told_at_once() -> None:
+    data = {"repository": "https://git.example/iris", "git-secret": "g", "index-secret": "i", "pod-template": "t"}
+    configmap: Object = {"metadata": {"name": "iris", "uid": "u"}, "data": data}
+    found = doctor.one_request(configmap, {}, None, "coachwork")
+    assert [finding.message.split()[1] for finding in found] == ["git-secret", "index-secret:", "pod-template"]
+
+
 def test_a_request_names_the_secrets_that_have_to_be_looked_at() -> None:
     request = Request("iris", "u", "https://git.example/iris", git_secret="g", index_secret="i")
     assert doctor.wanted_secrets(request) == ("g", "i")
