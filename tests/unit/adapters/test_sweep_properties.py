@@ -84,11 +84,17 @@ class History(RuleBasedStateMachine):
         self.asked: dict[str, Asked] = {}
         self.passes: list[Iterator[None]] = []
         self.make(layout.tools(self.tools))
+        for name, repository in zip("ab", REPOSITORIES, strict=True):
+            self.asked[name] = Asked(name, repository, keep=2)
+            self.write_request(self.asked[name])
 
     def teardown(self) -> None:
         if not hasattr(self, "root"):
             return
         self.passes.clear()
+        for asked in self.asked.values():  # a pass that is left alone tells what it knows
+            asked.record = asked.record or Record(request_uid=asked.uid)
+            self.report(asked)
         rounds = 0
         while rounds < 5 or self.now < self.latest + 60 * MINUTE:  # a quiet hour; a clock set back first catches up
             rounds += 1
@@ -254,14 +260,16 @@ class History(RuleBasedStateMachine):
     def run_through(self, data: st.DataObject, commit: int, folder: str) -> None:
         """Let a run go by undisturbed, to its end or until all that it makes is there, and some time with it."""
         asked = self.asked[data.draw(st.sampled_from(sorted(self.asked)))]
+        self.restart(new=data.draw(st.booleans()))
         self.passes.clear()
         if asked.record and asked.record.active:
             self.finish(asked, good=False, tidied=True, lives_on=False)
         for _ in self.passing(asked, f"{commit:040x}", folder):
             pass
-        ended, good, tidied, lives_on = data.draw(st.tuples(*[st.booleans()] * 4))
-        if ended:
-            self.finish(asked, good=good, tidied=tidied, lives_on=lives_on)
+        outcome = data.draw(st.sampled_from(("good", "bad", "active")))
+        tidied, lives_on = data.draw(st.booleans()), data.draw(st.booleans())
+        if outcome != "active":
+            self.finish(asked, good=outcome == "good", tidied=tidied, lives_on=lives_on)
         self.wait(data.draw(st.sampled_from((1, 45))))
 
     @precondition(lambda self: self.passes)
@@ -321,6 +329,9 @@ class History(RuleBasedStateMachine):
     # --- the controller ----------------------------------------------------------------------------
 
     @rule(new=st.booleans())
+    def killed(self, *, new: bool) -> None:
+        self.restart(new=new)
+
     def restart(self, *, new: bool) -> None:
         """Kill the controller in the middle of its passes; what comes next may be another version, with other tools."""
         self.passes = [self.working(asked) for asked in self.asked.values() if asked.record and asked.record.active]
@@ -404,5 +415,5 @@ def _builder() -> Object:
 
 TestHistory = History.TestCase
 TestHistory.settings = settings(
-    max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
