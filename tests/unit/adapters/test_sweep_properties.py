@@ -89,21 +89,26 @@ class History(RuleBasedStateMachine):
             self.write_request(self.asked[name])
 
     def teardown(self) -> None:
-        if not hasattr(self, "root"):
-            return
+        if hasattr(self, "root"):
+            try:
+                self.end_quietly()
+            finally:
+                shutil.rmtree(self.root)
+
+    def end_quietly(self) -> None:
+        """Let an hour go by in which nothing happens: then only what is needed is there."""
         self.passes.clear()
         for asked in self.asked.values():  # a pass that is left alone tells what it knows
             asked.record = asked.record or Record(request_uid=asked.uid)
             self.report(asked)
         rounds = 0
-        while rounds < 5 or self.now < self.latest + 60 * MINUTE:  # a quiet hour; a clock set back first catches up
+        while rounds < 5 or self.now < self.latest + 60 * MINUTE:  # a clock that was set back first catches up
             rounds += 1
             self.now += 15 * MINUTE
             self.make(layout.tools(self.tools))
             self.sweep_now()
         self.all_needed_is_there()
         left = {path for path in self.everything() if not self.is_needed(path)}
-        shutil.rmtree(self.root)
         assert not left, f"nothing needs {sorted(map(str, left))}"
 
     # --- the volume --------------------------------------------------------------------------------
