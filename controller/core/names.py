@@ -113,13 +113,18 @@ def owner_key(kind: str, manifest: Object) -> str | None:
 def woken(kind: str, item: Object, config_maps: Callable[[], Iterable[Object]]) -> Iterable[str]:
     """Give the requests that a change of `item` is about.
 
-    A build belongs to none: it is about each whose record, among `config_maps`, says that its run is under way.
+    A build belongs to none: it is about each whose record, among `config_maps`, says that its run wants it.
     """
-    if environment_of(item):
-        labels = (other["metadata"].get("labels") or {} for other in config_maps())
-        active = (found for found in labels if found.get(ROLE) == ROLE_STATUS and found.get(PHASE) == "Running")
-        return [str(found[REQUEST]) for found in active if found.get(REQUEST)]
+    if folder := environment_of(item):
+        waiting = (other["metadata"]["labels"] for other in config_maps() if _waits_for(other, folder))
+        return [str(labels[REQUEST]) for labels in waiting if labels.get(REQUEST)]
     return filter(None, [owner_key(kind, item)])
+
+
+def _waits_for(record: Object, folder: str) -> bool:
+    labels = record["metadata"].get("labels") or {}
+    active = labels.get(ROLE) == ROLE_STATUS and labels.get(PHASE) == "Running"
+    return active and folder in str((record.get("data") or {}).get("run-spec", ""))
 
 
 def environment_of(manifest: Object) -> str:

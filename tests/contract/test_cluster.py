@@ -510,9 +510,9 @@ def a_build(folder: str, script: str = "true", **spec: Any) -> Object:
 
 
 def a_status(world: World, name: str, phase: str) -> None:
-    """Make the record of a request in this phase."""
+    """Make the record of a request in this phase, whose run wants the environment 0a1b."""
     marks = {"coachwork.io/role": "status", "coachwork.io/request": name, "coachwork.io/phase": phase}
-    world.kube.create(config_map(f"{name}-status", "status", labels=marks))
+    world.kube.create({**config_map(f"{name}-status", "status", labels=marks), "data": {"run-spec": "folder: 0a1b"}})
 
 
 def test_a_build_is_found_by_its_environment_and_is_no_request_s(world: World) -> None:

@@ -414,3 +414,12 @@ def test_an_index_secret_that_stays_away_makes_the_run_invalid(world: World) -> 
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Invalid", "SecretMissing")
     assert "kubectl create secret generic pypi" in kept.message
+
+
+def test_a_first_release_that_fails_takes_no_requests_while_its_failure_stage_runs(world: World) -> None:
+    begin(world, project("web >> a", services={"web": 5000}, on_failure="tell"))
+    world.cluster.roll_out(world.cluster.of_kind("Deployment")[0])
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
+    assert world.settle().active
+    assert not world.cluster.of_kind("Deployment")

@@ -1,6 +1,8 @@
 """`coachwork run` as a user has it: real projects, real processes, no cluster and no network."""
 
+import fcntl
 import json
+import os
 import random
 import signal
 import subprocess
@@ -309,3 +311,40 @@ def test_validate_says_what_is_there_and_strict_makes_warnings_errors(coachwork:
     assert "NICE" in ended.err
     assert coachwork.run("validate", folder, "--strict").code == 2
     assert json.loads(coachwork.run("validate", folder, "--output", "json").out)["valid"] is True
+
+
+# --- what older runs left ---------------------------------------------------------------------------
+
+
+def old_environment(home: Path) -> Path:
+    folder = home / "environments" / "0123456789abcdef0123"
+    folder.mkdir(parents=True)
+    os.utime(folder, (1_000_000_000, 1_000_000_000))
+    return folder
+
+
+def test_what_no_run_has_used_for_a_week_goes_with_the_next_run_and_what_runs_have_left_stays(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    folder = old_environment(coachwork.home)
+    files = project("train") | {
+        "train/run.py": "import os, pathlib\npathlib.Path(os.environ['COACHWORK_ARTIFACTS'], 'model').write_text('1')"
+    }
+    assert coachwork.run("run", str(write(tmp_path / "iris", files))).code == 0
+    assert not folder.exists()
+    for place in (coachwork.home / "runs").rglob("*"):
+        os.utime(place, (1_000_000_000, 1_000_000_000), follow_symlinks=False)
+    other = project("train", name="other") | {"train/run.py": ""}
+    assert coachwork.run("run", str(write(tmp_path / "other", other))).code == 0
+    assert len(list(coachwork.home.glob("runs/iris-*/1/artifacts/model"))) == 1
+
+
+def test_nothing_goes_while_another_project_runs(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = old_environment(coachwork.home)
+    lock = coachwork.home / "runs" / "other-00000000-0000-4000-8000-000000000000" / ".lock"
+    lock.parent.mkdir(parents=True)
+    files = project("train") | {"train/run.py": ""}
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert coachwork.run("run", str(write(tmp_path / "iris", files))).code == 0
+    assert folder.exists()

@@ -1,58 +1,27 @@
 """`Kube`: reads from the watch caches, a dozen calls, and our own writes put into the caches at once."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import PurePosixPath
 
 from controller.adapters.kube import fields
+from controller.adapters.kube.collection import Collection, trimmer
 from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Kind, permitted
 from controller.adapters.kube.translate import Missing
-from controller.adapters.kube.transport import Call, Lines, OnCall, Timeouts, Transport, login
-from controller.adapters.watch import Expired, Store, Watch
+from controller.adapters.kube.transport import Call, OnCall, Timeouts, Transport, login
+from controller.adapters.watch import Store, Watch
 from controller.core import names, sweep, times
-from controller.core.errors import Conflict, Transient
+from controller.core.errors import Conflict
 from controller.core.model import Children, Object
 
-PAGE = 100  # objects of one list page
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 JSON_PATCH = "application/json-patch+json"
 TRIES = 5  # at a write whose precondition others move
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """A `watch.Feed`: the objects of one kind that the controller watches."""
-
-    transport: Transport
-    row: Kind
-    namespace: str
-
-    @property
-    def kind(self) -> str:
-        """Give the kind's name."""
-        return self.row.name
-
-    def page(self, token: str) -> Object:
-        """Give one page of the list."""
-        more = (("continue", token),) if token else ()
-        return self.transport.call(self._call("list", ("limit", str(PAGE)), *more))
-
-    def lines(self, version: str, seconds: int) -> Lines:
-        """Begin to watch."""
-        return self.transport.lines(self._call(
-            "watch", ("watch", "true"), ("allowWatchBookmarks", "true"),
-            ("resourceVersion", version), ("timeoutSeconds", str(seconds)),
-        ))  # fmt: skip
-
-    def _call(self, verb: str, *query: tuple[str, str]) -> Call:
-        """Give a call on what is watched."""
-        return Call(verb, self.row.resource, "GET", self.row.path(self.namespace), (self.row.selector, *query))
 
 
 class Kube:
@@ -65,7 +34,7 @@ class Kube:
         self.namespace = namespace
         self._transport = transport
         self._on_key: Callable[[str], None] = _nobody
-        self._stores = {row.name: Store(row.name, self._changed, _trimmer(row)) for row in WATCHED}
+        self._stores = {row.name: Store(row.name, self._changed, trimmer(row)) for row in WATCHED}
         self._watches: tuple[Watch, ...] = ()
 
     # --- the watches -----------------------------------------------------------------------------
@@ -192,7 +161,7 @@ class Kube:
         row = permitted("Pod", "list")
         query = ("labelSelector", f"{CONTROLLER_UID}={uid}")
         answer = self._transport.call(Call("list", row.resource, "GET", row.path(self.namespace), (query,)))
-        return [_trimmer(row)(item) for item in answer.get("items") or ()]
+        return [trimmer(row)(item) for item in answer.get("items") or ()]
 
     def references(self) -> frozenset[PurePosixPath]:
         """Give what living objects and records need of the shared volume, by the API server itself.
@@ -200,22 +169,9 @@ class Kube:
         From lists made now, since a cache may lack an object, and in the order in which a need passes from one kind to
         the next (docs/adr/0012). Raises Refused, NotYet, Transient.
         """
-        listed = (self._listed(kind) for kind in sweep.KINDS)
+        rows = (permitted(kind, "watch") for kind in sweep.KINDS)
+        listed = (Collection(self._transport, row, self.namespace).everything() for row in rows)
         return sweep.references(chain.from_iterable(listed))
-
-    def _listed(self, kind: str) -> Iterator[Object]:
-        """List what the controller watches of one kind."""
-        row = permitted(kind, "watch")
-        collection, trim, token = Collection(self._transport, row, self.namespace), _trimmer(row), ""
-        while True:
-            try:
-                page = collection.page(token)
-            except Expired as expired:
-                raise Transient("ApiUnavailable", "API server: a list took too long to read") from expired
-            yield from map(trim, page.get("items") or ())
-            token = (page.get("metadata") or {}).get("continue") or ""
-            if not token:
-                return
 
     def create(self, manifest: Object) -> Object:
         """Create. Raises AlreadyExists where the name is taken, else Refused, NotYet, Transient."""
@@ -320,16 +276,3 @@ def _label(item: Object, label: str) -> str | None:
 def _involved(event: Object) -> Mapping[str, str]:
     """Give what an Event is about."""
     return event.get("involvedObject") or {}
-
-
-def _trimmer(row: Kind) -> Callable[[Object], Object]:
-    """Give what makes an object fit for the cache: named (lists leave kind and apiVersion out), without ballast."""
-
-    def trim(item: Object) -> Object:
-        metadata = dict(item["metadata"])
-        entries = metadata.pop("managedFields", None)
-        if entries and row.name not in ("Pod", "Job", "Event"):  # says how and when we wrote; which fields nobody reads
-            metadata["managedFields"] = [{k: v for k, v in entry.items() if k != "fieldsV1"} for entry in entries]
-        return {**item, "apiVersion": row.api_version, "kind": row.name, "metadata": metadata}
-
-    return trim

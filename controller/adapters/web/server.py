@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ from controller.adapters.web.replies import Headers, Reply, Stream
 READ_TIMEOUT: Final = 5  # seconds that a connection may be silent
 WRITE_TIMEOUT: Final = 300  # seconds in which a reader of a stream takes a piece: one that pages through a log pauses
 CONNECTIONS: Final = 32  # at once; more are closed unanswered
+OF_ONE_ADDRESS: Final = 20  # of them; followers, commands and probes may all come through one node
 PAUSE: Final = 0.25  # seconds between two looks at what a stream waits for
 KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # seconds, seconds
 
@@ -99,6 +101,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, family: socket.AddressFamily, port: int, handler: type["_Handler"]) -> None:
         self.address_family = family
         self._room = threading.BoundedSemaphore(CONNECTIONS)
+        self._guests: Counter[str] = Counter()  # connections by address
+        self._door = threading.Lock()
         super().__init__(("", port), handler)
 
     def server_bind(self) -> None:
@@ -108,17 +112,28 @@ class _Server(ThreadingHTTPServer):
         super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, if there is room for one."""
-        if not self._room.acquire(blocking=False):
+        """Answer in a thread of its own, if there is room for one: in all, and for this client."""
+        if not self._admit(client_address[0]):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
+
+    def _admit(self, address: str) -> bool:
+        """Take a place. One pod that holds connections open leaves some for the kubelet's probes."""
+        with self._door:
+            if self._guests[address] >= OF_ONE_ADDRESS or not self._room.acquire(blocking=False):
+                return False
+            self._guests[address] += 1
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer, and make room again."""
         try:
             super().process_request_thread(request, client_address)
         finally:
+            with self._door:
+                self._guests[client_address[0]] -= 1
+                self._guests += Counter()  # forget those of whom none is left
             self._room.release()
 
     def drain(self) -> None:

@@ -131,7 +131,9 @@ def _launcher_message(ended: Object) -> Mapping[str, Any]:
 
 def _ending(status: Object, ended: Object, message: Mapping[str, Any]) -> Cause | None:
     if status.get("reason") == "Evicted":
-        return Cause("Evicted", f"the node evicted the pod: {status.get('message', '')}")
+        said = status.get("message") or ""
+        remedy = " (write less, or have COACHWORK_SCRATCH_LIMIT raised)" if "emptyDir" in said else ""
+        return Cause("Evicted", f"the node evicted the pod: {said}{remedy}")
     if status.get("reason") == "DeadlineExceeded" and message.get("reason") in (None, "Terminated"):
         return Cause("TimedOut", "the pod ran longer than its stage's limits allow, installation included")
     return _container_ending(ended, message) if ended else _lost(status)

@@ -122,8 +122,10 @@ def _no_pod(uid: str, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
 
 def _refusal(message: str) -> Cause:
     """Give why no pod was made, without the name of the pod, which is another one at each try."""
-    reason = "QuotaExceeded" if "exceeded quota" in message else "PodRefused"
-    return Cause(reason, re.sub(r'^(Error creating: )?pods "[^"]*" is forbidden: ', "", message)[:600])
+    text = re.sub(r'^(Error creating: )?pods "[^"]*" is forbidden: ', "", message)[:600]
+    if "exceeded quota" in message:
+        return Cause("QuotaExceeded", f"{text} (raise the quota, or ask for less in the stage's config.ini)")
+    return Cause("PodRefused", text)
 
 
 def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> DeploymentFact:

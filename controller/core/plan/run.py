@@ -139,7 +139,9 @@ def _handled(context: RunContext, request: Request, record: Record, seen: Observ
     handled = handle(context, record, seen, now)
     if handled.cause:
         return _end(request, handled.record, seen, now, "Failed", handled.cause)
-    after = settle(request, replace(handled.record, finished=times.text(now)), seen)
+    bad = PastRun(run=record.run, outcome="Failed")
+    ended = replace(handled.record, finished=times.text(now), history=(bad, *record.history))
+    after = settle(request, ended, seen)
     kept = {item.removeprefix("Job/") for item in handled.objects}
     others = (item for item in after.actions if not (isinstance(item, Delete) and item.name in kept))
     due = min(filter(None, [handled.due]), default=None)
