@@ -375,6 +375,19 @@ def test_services_go_back_before_the_failure_stage_runs(world: World) -> None:
     assert world.cluster.of_kind("Deployment")[0]["metadata"]["annotations"] == first
 
 
+def test_a_failure_stage_whose_own_build_failed_the_run_is_told_once(world: World) -> None:
+    begin(world, project("a", packages={"tell": "flask==3.0.0"}, on_failure="tell"))
+    world.cluster.end_job(builds(world)[0], 121, "no such package")
+    assert world.settle().message == "stage environment: no such package"
+
+
+def test_a_good_run_that_ends_before_the_failure_stage_s_build_leaves_nothing_running(world: World) -> None:
+    begin(world, project("a", packages={"tell": "flask==3.0.0"}, on_failure="tell"))
+    world.cluster.end_job(world.jobs()["iris-a-1"])
+    kept = world.settle()
+    assert (kept.phase, states(kept)) == ("Ready", {"environment": "Stopped", "a": "Done"})
+
+
 def test_a_run_that_succeeds_has_no_failure_stage(world: World) -> None:
     begin(world, project("a", on_failure="tell"))
     kept = world.finish_all()

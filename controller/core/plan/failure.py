@@ -29,8 +29,10 @@ def handle(context: RunContext, record: Record, seen: Observed, now: datetime) -
         raise ValueError("the run has not failed")
     cause = Cause(failure.reason, failure.message)
     used = context.environment_of(name) if name else None
-    if not name or (used and record.stages[used.name].state == "Failed"):
-        return Handled(record, _beside(cause, "its environment was not built") if name else cause)
+    if not name or (used and failure.stage == used.name):
+        return Handled(record, cause)
+    if used and record.stages[used.name].state == "Failed":
+        return Handled(record, _beside(cause, "its environment was not built"))
     own = {name, *([used.name] if used else [])}
     record = replace(
         record, stages={key: stage if key in own else stopped(stage) for key, stage in record.stages.items()}

@@ -235,7 +235,7 @@ def _end(
         message=past.message,
         finished=past.finished,
         finished_trigger=past.trigger or record.finished_trigger,
-        stages=dict(record.stages) if good else {name: stopped(stage) for name, stage in record.stages.items()},
+        stages={name: stopped(stage) for name, stage in record.stages.items()},  # good: the failure stage's build
         history=remember(record, past),
         failure=None,
         release_run=record.run if good else record.release_run,
