@@ -547,10 +547,10 @@ def test_a_secret_that_is_not_there_is_none(world: World) -> None:
 
 
 def test_what_workloads_mount_is_told_from_all_that_is_there_now(world: World) -> None:
-    mounts = [{"name": "scratch", "subPath": "checkouts/iris/c1", "mountPath": "/mnt"}]
+    mounts = [{"name": "shared", "subPath": "checkouts/iris/c1", "mountPath": "/mnt"}]
     for number in range(3):
         made = job(f"job-{number}", "sleep 3600", container={"volumeMounts": mounts})
-        made["spec"]["template"]["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+        made["spec"]["template"]["spec"]["volumes"] = [{"name": "shared", "emptyDir": {}}]
         world.kube.create(made)
         mounts = [{**mounts[0], "subPath": f"checkouts/iris/c{number + 2}"}]
     wanted = {PurePosixPath(f"checkouts/iris/c{number}") for number in (1, 2, 3)}

@@ -83,11 +83,11 @@ def test_a_stage_gets_its_secrets_and_no_others(machine: Laptop, monkeypatch: py
     machine.wait("Ready")
 
 
-def test_a_missing_secret_is_told_while_the_stage_waits(machine: Laptop) -> None:
+def test_a_missing_secret_is_told_before_the_first_step(machine: Laptop) -> None:
     machine.repository.commit(project("train", train=batch("", more="[secrets]\nKEY = gcp\n")))
     machine.ask()
-    eventually(lambda: 'secret "gcp" not found' in machine.status().get("message", ""))
-    assert machine.status()["phase"] == "Running"
+    eventually(lambda: "create secret generic gcp --from-literal=KEY=" in machine.status().get("message", ""))
+    assert (machine.status()["phase"], machine.status()["reason"]) == ("Running", "SecretMissing")
 
 
 def test_a_broken_new_version_of_a_service_is_rolled_back_and_the_old_answers_all_the_time(machine: Laptop) -> None:

@@ -157,7 +157,10 @@ def test_a_quotas_denial_of_a_job_is_found_in_its_event_and_does_not_name_the_po
 
     facts = {read_job(job(), [], [denial(name)]) for name in ("iris-train-7-x7k2p", "iris-train-7-abcde")}
     (fact,) = facts
-    words = "exceeded quota: compute, requested: cpu=2, limited: cpu=1"
+    words = (
+        "exceeded quota: compute, requested: cpu=2, limited: cpu=1"
+        " (raise the quota, or ask for less in the stage's config.ini)"
+    )
     assert (fact.blocked, fact.cause) == ("schedule", Cause("QuotaExceeded", words))
 
 
@@ -367,7 +370,7 @@ def test_a_quotas_denial_of_a_services_pods_gets_the_grace_of_what_can_not_be_sc
     assert fact == denied("iris--web-7d9f-xyzzy")
     assert (fact.blocked, fact.cause) == (
         "schedule",
-        Cause("QuotaExceeded", "exceeded quota: compute, requested: cpu=2"),
+        Cause("QuotaExceeded", "exceeded quota: compute, requested: cpu=2 (raise the quota, or ask for less in the stage's config.ini)"),
     )
 
 
