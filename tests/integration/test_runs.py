@@ -453,6 +453,18 @@ def test_a_part_that_was_asked_for_with_another_trigger_means_nothing(world: Wor
     assert set(world.jobs()) == {"iris-a-2", "iris-b-2"}
 
 
+def test_a_run_does_not_go_on_from_a_stage_that_failed(world: World) -> None:
+    world.source.push(project("a >> b"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "boom")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume="x b")
+    kept = world.settle()
+    assert (kept.phase, kept.reason, kept.run) == ("Invalid", "NothingToReuse", 1)
+    assert kept.message.startswith("stage a of run 1 is Failed")
+
+
 @pytest.mark.parametrize(("part", "reason"), [("x nope", "UnknownStage"), ("x b", "NothingToReuse")])
 def test_a_part_that_can_not_run_is_told(world: World, part: str, reason: str) -> None:
     world.source.push(project("a >> b"))

@@ -3,6 +3,7 @@
 It is one stage, or a stage and all that comes after it, with the artifacts of an earlier run; or an earlier run again.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from controller.core import checks
@@ -10,15 +11,28 @@ from controller.core.errors import Invalid
 from controller.core.model import Pipeline, Request, RunSpec, Service, StageRecord
 
 
-def chosen(request: Request, pipeline: Pipeline, earlier: int) -> dict[str, StageRecord]:
+def chosen(
+    request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, StageRecord]
+) -> dict[str, StageRecord]:
     """Give the records that a run begins with: Waiting; Reused or Skipped where the request wants only a part.
 
-    `earlier` is the run whose artifacts are taken, 0 if there is none. Service stages are never Reused: they have to
-    be up. Raises Invalid where the stage, or a run to go on from, is not there.
+    `earlier` is the run whose artifacts are taken, 0 if there is none; `before` its stages, as far as they are known.
+    Service stages are never Reused: they have to be up. Raises Invalid where the stage, or a run to go on from, is not
+    there, or where that run did not get as far.
     """
     if wanted := request.only or request.resume:
         _check(wanted, pipeline, earlier)
-    return _states(request, pipeline)
+    states = _states(request, pipeline)
+    step = next((step for step in pipeline.steps if request.resume in step), ())
+    reused = [name for name, stage in states.items() if stage.state == "Reused" and name not in step]
+    if undone := [name for name in reused if _is_undone(before.get(name))]:
+        line = f"stage {undone[0]} of run {earlier} is {before[undone[0]].state}, so nothing of it can be reused"
+        raise Invalid("NothingToReuse", [f"{line}: begin with it, or go on from a run that got as far"])
+    return states
+
+
+def _is_undone(stage: StageRecord | None) -> bool:
+    return stage is not None and stage.state in ("Failed", "Stopped")
 
 
 def to_run(request: Request, pipeline: Pipeline) -> tuple[str, ...]:

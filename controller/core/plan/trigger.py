@@ -104,10 +104,11 @@ def start(
 ) -> Record:
     """Give the record of a new run: its number, its commit, what it handles. Its first step is not open yet.
 
-    Raises Invalid where the request wants a part of the project that is not there.
+    Raises Invalid where the request wants a part of the project that is not there, or that can't be had alone.
     """
     partial = bool(request.only or request.resume)
     earlier = spec.rerun or record.run
+    before = record.stages if earlier == record.run else {}
     return replace(
         absorb(request, record, digest, "" if spec.rerun else spec.commit),
         phase="Running",
@@ -120,7 +121,7 @@ def start(
         ref=request.ref or "HEAD",
         started=times.text(now),
         finished="",
-        stages={item.name: StageRecord() for item in spec.environments} | chosen(request, pipeline, earlier),
+        stages={item.name: StageRecord() for item in spec.environments} | chosen(request, pipeline, earlier, before),
     )
 
 
