@@ -236,6 +236,7 @@ class History(RuleBasedStateMachine):
     def deployment(self, context: RunContext, stage: Stage) -> Object:
         item = manifests.deployment(context, stage)
         paths = _mounts(item["spec"]["template"]["spec"])
+        self.volume.prepare(path for path in paths if path.is_relative_to(layout.RUNS))
         self.objects["Deployment", item["metadata"]["name"]] = {**item, "needs": paths, "of": context.uid}
         return item
 
