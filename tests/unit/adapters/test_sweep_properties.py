@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from unittest.mock import patch
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -236,6 +236,7 @@ class History(RuleBasedStateMachine):
     def deployment(self, context: RunContext, stage: Stage) -> Object:
         item = manifests.deployment(context, stage)
         paths = _mounts(item["spec"]["template"]["spec"])
+        self.volume.prepare(path for path in paths if path.is_relative_to(layout.RUNS))
         self.objects["Deployment", item["metadata"]["name"]] = {**item, "needs": paths, "of": context.uid}
         return item
 
@@ -420,5 +421,9 @@ def _builder() -> Object:
 
 TestHistory = History.TestCase
 TestHistory.settings = settings(
-    max_examples=80, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a history is read as it is: to shrink one takes minutes
 )
