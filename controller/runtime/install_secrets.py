@@ -7,16 +7,23 @@ import re
 import urllib.parse
 from typing import List, Mapping, Sequence
 
+_CHOICE = re.compile(r"(true|false|[0-9]{1,6}|[a-z]+(-[a-z]+)*)$")
+_PRIVATE = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
 _USER = re.compile(r"://([^/@\s]+)@")
 
 
 def values(environment: Mapping[str, str], names: Sequence[str]) -> List[str]:
     """Give the values of these variables and every password that they or the .netrc of NETRC hold."""
-    found = [environment.get(name, "") for name in names]
+    found = [environment.get(name, "") for name in names if not _is_choice(name, environment.get(name, ""))]
     for text in list(found):
         for user in _USER.findall(text):
             found += _passwords(user)
     return found + _of_netrc(environment.get("NETRC", ""))
+
+
+def _is_choice(name: str, value: str) -> bool:
+    """Tell whether a value is a setting such as `true`, `3` or `first-index`: to blank it would garble the log."""
+    return not _PRIVATE.search(name) and bool(_CHOICE.match(value))
 
 
 def _passwords(user: str) -> List[str]:

@@ -436,3 +436,10 @@ def test_a_first_release_that_fails_takes_no_requests_while_its_failure_stage_ru
     world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
     assert world.settle().active
     assert not world.cluster.of_kind("Deployment")
+
+
+def test_a_build_that_only_the_failure_stage_needs_fails_no_healthy_run(world: World) -> None:
+    begin(world, project("a", packages={"tell": "flask==3.0.0"}, on_failure="tell"))
+    world.cluster.end_job(builds(world)[0], 121, "no such package")
+    assert world.settle().active
+    assert world.finish_all().phase == "Ready"

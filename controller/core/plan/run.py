@@ -40,7 +40,7 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
         return _handled(context, request, record, seen, now)
     walk = _walk(context, record, seen, now)
     limit = times.after(record.started, context.spec.deadline) if context.spec.deadline else None
-    if failure := _failure(walk.record) or _refused_release(seen) or _late(context, walk, limit, now):
+    if failure := _failure(context, walk.record) or _refused_release(seen) or _late(context, walk, limit, now):
         return _handled(context, request, replace(walk.record, failure=failure), seen, now)
     if walk.complete:
         return _release(context, request, walk, seen, now)
@@ -115,9 +115,11 @@ def _is_done(view: View) -> bool:
     return view.record.state in DONE and not view.actions
 
 
-def _failure(record: Record) -> Failure | None:
+def _failure(context: RunContext, record: Record) -> Failure | None:
+    """Give the first failure. A build that only the failure stage needs is none: it is told beside a real one."""
+    alone = {item.name for item in context.spec.environments if item.stages == (context.pipeline.run_on_failure,)}
     for name, stage in record.stages.items():
-        if stage.state == "Failed":
+        if stage.state == "Failed" and name not in alone:
             return Failure(name, stage.reason, f"stage {name}: {stage.message}")
     return None
 

@@ -370,7 +370,10 @@ def test_a_quotas_denial_of_a_services_pods_gets_the_grace_of_what_can_not_be_sc
     assert fact == denied("iris--web-7d9f-xyzzy")
     assert (fact.blocked, fact.cause) == (
         "schedule",
-        Cause("QuotaExceeded", "exceeded quota: compute, requested: cpu=2 (raise the quota, or ask for less in the stage's config.ini)"),
+        Cause(
+            "QuotaExceeded",
+            "exceeded quota: compute, requested: cpu=2 (raise the quota, or ask for less in the stage's config.ini)",
+        ),
     )
 
 
