@@ -5,6 +5,7 @@ Composition root of every command that talks to a cluster. Everything goes with 
 
 import json
 import tarfile
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from controller.core.errors import Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.model import Object, Record
 
 BINDING = "ask the namespace's administrator to bind you to the Role coachwork-user (deploy/components/user-role)"
+RESTART_SECONDS, RESTART_PAUSE = 20.0, 1.0  # that a controller's pod may take to be replaced; between two looks
 TRIGGER_LIMIT = 128  # characters: what goes with a trigger repeats it, and has a limit of its own
 
 
@@ -170,13 +172,27 @@ class Remote:
 
     # --- what the controller keeps ---------------------------------------------------------------------
 
+    def _page(self, path: str, query: Mapping[str, str], *, accept: str = "*/*", follow: bool = False) -> Body:
+        """Give a page of the controller's; one that is being replaced by another pod is given the time to come up.
+
+        Raises as Person.page.
+        """
+        until = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                return self._person.page(path, query, accept=accept, follow=follow)
+            except Transient as error:
+                if error.reason != "ControllerDown" or time.monotonic() >= until:
+                    raise
+            time.sleep(RESTART_PAUSE)
+
     def ready(self) -> None:
         """See that a controller is there to do what is asked. Raises Transient where none is, NotFound (the namespace).
 
         Who may not look (a CronJob's pod) goes on without.
         """
         try:
-            with self._person.page("/readyz", {}):
+            with self._page("/readyz", {}):
                 return
         except Transient as error:
             if error.reason == "ControllerMissing" and not self._person.lives():
@@ -186,7 +202,7 @@ class Remote:
 
     def doctor(self) -> tuple[str, list[Finding]]:
         """Give the controller's version and what its own doctor finds. Raises NotFound, Transient."""
-        found = loaded(self._person.page("/api/doctor", {}))
+        found = loaded(self._page("/api/doctor", {}))
         if not isinstance(found, dict):
             raise Transient("ControllerBusy", "the controller's answer is no examination")
         return str(found.get("version", "")), doctor.from_json(found.get("findings") or ())
@@ -202,26 +218,26 @@ class Remote:
 
     def run_record(self, name: str, run: str) -> Mapping[str, Any]:
         """Give the run.json of a run: a number, `latest` or `good`. Raises NotFound, Transient."""
-        found = loaded(self._person.page(f"/api/runs/{quote(name, safe='')}/{quote(run, safe='')}", {}))
+        found = loaded(self._page(f"/api/runs/{quote(name, safe='')}/{quote(run, safe='')}", {}))
         return found if isinstance(found, dict) else {}
 
     def logs(self, name: str, run: str) -> list[dict[str, Any]]:
         """Give what logs a run has, one entry for each attempt of each stage."""
-        return _listed(loaded(self._person.page(f"/api/logs/{quote(name, safe='')}", {"run": run})))
+        return _listed(loaded(self._page(f"/api/logs/{quote(name, safe='')}", {"run": run})))
 
     def log(self, name: str, stage: str, query: Mapping[str, str]) -> Body:
         """Give one log's bytes: `run`, `attempt`, `tail` lines, and with `follow` until it ends."""
         path = f"/api/logs/{quote(name, safe='')}/{quote(stage, safe='')}"
-        return self._person.page(path, query, follow=bool(query.get("follow")))
+        return self._page(path, query, follow=bool(query.get("follow")))
 
     def artifacts(self, name: str, run: str) -> list[dict[str, Any]]:
         """Give the artifacts of a run: path, size, modified."""
-        return _listed(loaded(self._person.page(f"/api/artifacts/{quote(name, safe='')}", {"run": run})))
+        return _listed(loaded(self._page(f"/api/artifacts/{quote(name, safe='')}", {"run": run})))
 
     def fetch(self, name: str, run: str, path: str, target: Path) -> None:
         """Write one artifact to a file, whole or not at all. Raises NotFound, Transient, Invalid (the file here)."""
         place = f"/api/artifacts/{quote(name, safe='')}/{quote(run, safe='')}/{quote(path, safe='/')}"
-        with self._person.page(place, {}) as body, _here(target), _whole(target) as file:
+        with self._page(place, {}) as body, _here(target), _whole(target) as file:
             while chunk := body.read(1 << 20):
                 file.write(chunk)
 
@@ -232,7 +248,7 @@ class Remote:
         """
         below = f"/{quote(path, safe='/')}" if path else ""
         place = f"/api/artifacts/{quote(name, safe='')}/{quote(run, safe='')}{below}"
-        with self._person.page(place, {}, accept="application/x-tar") as body, _here(folder):
+        with self._page(place, {}, accept="application/x-tar") as body, _here(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 with tarfile.open(fileobj=body, mode="r|") as archive:  # type: ignore[call-overload]  # it only reads
