@@ -3,7 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -330,7 +330,10 @@ def variables_of_the_launcher() -> set[str]:
 
 
 def test_every_variable_of_a_stage_is_explained_and_none_is_invented() -> None:
-    given = {item["name"] for stage in CONTEXT.pipeline.stages.values() for item in pod_environment(CONTEXT, stage)}
+    stages = CONTEXT.pipeline.stages
+    failed = replace(CONTEXT, failure=Failure("x", "x", "x"))
+    failed = replace(failed, pipeline=replace(CONTEXT.pipeline, run_on_failure=next(iter(stages))))
+    given = {item["name"] for stage in stages.values() for item in pod_environment(failed, stage)}
     given = {re.sub(r"^(COACHWORK_URL_).*", r"\1<STAGE>", name) for name in given} - {"COACHWORK_POD_IP"}
     assert rows("stage", "Variables") == given | variables_of_the_launcher()
 
@@ -352,10 +355,13 @@ def test_every_label_is_explained_and_none_is_invented() -> None:
     assert rows("objects", "Labels") == {label for item in made for label in item["metadata"]["labels"]}
 
 
+TOPS = (layout.MIRRORS, layout.CHECKOUTS, layout.RUNS, layout.TOOLS, layout.ENVIRONMENTS, layout.BUILDS)
+
+
 def test_the_folders_of_the_volume_are_those_of_the_layout() -> None:
     drawn = page("objects").partition("## The volume")[2].partition("```\n")[2].partition("\n```")[0]
     tops = {line.split("/", maxsplit=1)[0] for line in drawn.splitlines()}
-    assert tops == {str(folder) for folder in (layout.MIRRORS, layout.CHECKOUTS, layout.RUNS, layout.TOOLS)}
+    assert tops == {str(folder) for folder in TOPS}
     folder = layout.request("REQUEST", "UID")
     shown = {line.split()[0].rstrip("/") for line in drawn.splitlines()}
     assert {str(layout.cache("REQUEST", "UID")), str(layout.record("REQUEST", "UID"))} <= shown
