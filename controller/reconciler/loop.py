@@ -165,7 +165,7 @@ class Reconciler:
         except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
             cause = Cause(invalid.reason, "; ".join(invalid.problems))
             return plan.fail(request, record, cause, seen, self._clock())
-        seen = self._projects.standing(seen, pipeline, record)
+        seen = self._projects.with_secrets(seen, pipeline, record)
         return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
@@ -189,7 +189,8 @@ class Reconciler:
                 raise errors.Transient(invalid.reason, "; ".join(invalid.problems)) from invalid
             self._metrics.run_ended("Invalid")
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
-        return plan.advance(context, request, record, self._projects.standing(seen, pipeline, record), now)
+        seen = self._projects.with_secrets(self._projects.begun(seen, record), pipeline, record)
+        return plan.advance(context, request, record, seen, now)
 
     def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
         return RunContext(

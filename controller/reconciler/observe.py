@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 
@@ -9,7 +10,7 @@ from controller.core import layout, names
 from controller.core.facts import JobFact, read_deployment, read_job
 from controller.core.facts.workloads import owner_uid
 from controller.core.model import Attempt, Cause, Children, Environment, Object, Record, Request
-from controller.core.plan import Build, Observed, Refusal
+from controller.core.plan import OVER, Build, Observed, Refusal
 from controller.reconciler.ports import Cluster, Volume
 
 
@@ -18,11 +19,12 @@ def observe(
 ) -> Observed:
     """Give all facts about one request. Raises Transient where a live look-up fails."""
     children = cluster.cached_children(request.name)
-    jobs = {job["metadata"]["name"]: _stage_job(cluster, volume, request, record, job) for job in children.jobs}
+    read = partial(_stage_job, cluster, volume, request, record, children)
+    jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
     ended: dict[str, Cause | None] = {}
     for stage, name in _missing(record, jobs):
         if (live := cluster.get("Job", name)) is not None:
-            jobs[name] = _stage_job(cluster, volume, request, record, live)
+            jobs[name] = read(live)
         elif any(_lives(pod, request, record, stage) for pod in children.pods):
             jobs[name] = _gone(name, record)
         elif attempts := volume.attempts(layout.logs(request.name, request.uid, record.run, stage)):
@@ -39,8 +41,14 @@ def observe(
         release=release if release and owner_uid(release) == request.uid else None,
         ended=ended,
         refusals=tuple(refusals),
-        builds=builds(cluster, volume, record.spec.environments) if record.active and record.spec else {},
+        builds=wanted_builds(cluster, volume, record) if record.active else {},
     )
+
+
+def wanted_builds(cluster: Cluster, volume: Volume, record: Record) -> Mapping[str, Build]:
+    """Give how the environments of a run stand, by folder; those that are decided cost no look. Raises Transient."""
+    environments = record.spec.environments if record.spec else ()
+    return builds(cluster, volume, (item for item in environments if record.stages[item.name].state not in OVER))
 
 
 def builds(cluster: Cluster, volume: Volume, environments: Iterable[Environment]) -> Mapping[str, Build]:
@@ -61,9 +69,11 @@ def _build(cluster: Cluster, volume: Volume, folder: str) -> Build:
     return Build(ready, made, fact)
 
 
-def _stage_job(cluster: Cluster, volume: Volume, request: Request, record: Record, job: Object) -> JobFact:
+def _stage_job(
+    cluster: Cluster, volume: Volume, request: Request, record: Record, children: Children, job: Object
+) -> JobFact:
     """Give the fact about a stage's Job: from its pods, else from what the launcher wrote beside the log."""
-    fact = _job(cluster, job, cluster.cached_children(request.name))
+    fact = _job(cluster, job, children)
     if not (record.active and fact.run == record.run and fact.state == "Failed" and fact.cause is None):
         return fact
     stage = next((name for name, kept in record.stages.items() if f"Job/{fact.name}" in kept.objects), None)

@@ -10,7 +10,7 @@ from controller.core.plan import Observed
 from controller.reconciler import repeat
 from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Builders, Project
-from controller.reconciler.observe import builds
+from controller.reconciler.observe import builds, wanted_builds
 from controller.reconciler.ports import Cluster, Source, Volume
 
 REMEMBERED_PROJECTS = 256
@@ -54,16 +54,19 @@ class Projects:
         self._publish(request, spec.repository, spec.commit)
         return self._read(spec.repository, spec.commit, spec.path)[1]
 
-    def standing(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
-        """Give what is seen with what a run needs before its first step: its builds, and the Secrets of its stages."""
-        if record.step or record.spec is None:
+    def begun(self, seen: Observed, record: Record) -> Observed:
+        """Give what is seen with the builds of a run that was not yet recorded when that was seen."""
+        return replace(seen, builds=wanted_builds(self._cluster, self._volume, record))
+
+    def with_secrets(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
+        """Give what is seen with the Secrets that the stages want, before the first step of a run is open."""
+        if record.step:
             return seen
         waiting = {name for name, stage in record.stages.items() if stage.state == "Waiting"}
         wanted = secrets.wanted(pipeline, pipeline.stages.keys() & {*waiting, pipeline.run_on_failure})
         there = {name: self._cluster.get("Secret", name) for name in wanted}
         return replace(
             seen,
-            builds=builds(self._cluster, self._volume, record.spec.environments),
             missing=secrets.missing(wanted, there, self._policy.namespace),
             secrets=secrets.versions(there),
         )

@@ -7,6 +7,7 @@ actions. Deciding twice on the same observation gives the same decision; a decis
 leads to one without actions.
 """
 
+from controller.core.plan.build import OVER
 from controller.core.plan.decision import (
     Action,
     Apply,
@@ -39,6 +40,7 @@ from controller.core.plan.trigger import (
 )
 
 __all__ = [
+    "OVER",
     "Action",
     "Apply",
     "Build",
