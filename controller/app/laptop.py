@@ -47,13 +47,17 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a run is asked for beyond its project. `secrets` are values by the name of their variable."""
+    """What a run is asked for beyond its project. `secrets` are values by the name of their variable.
+
+    `version` is that of `python`, as `python_version` gives it.
+    """
 
     env: tuple[tuple[str, str], ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
     only: str = ""
     resume: str = ""
+    version: str = platform.python_version()
 
 
 class LaptopRun:
@@ -89,7 +93,7 @@ class LaptopRun:
         )
         source = Git(self._root, GitSettings(allow_file=True))
         metrics = Metrics(metadata.version("coachwork"))
-        self._app = App(settings, self._cluster, self._volume, source, metrics, _platform(wishes.python))
+        self._app = App(settings, self._cluster, self._volume, source, metrics, _platform(wishes))
 
     def start(self) -> None:
         """Begin the run."""
@@ -192,10 +196,10 @@ def _package_settings() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_"))}
 
 
-def _platform(python: str) -> str:
+def _platform(wishes: Wishes) -> str:
     """Give what decides on packages here: there are no images, but one Python and the settings of the shell."""
     settings = names.digest(repr(sorted(_package_settings().items())), 20)
-    return " ".join([python, python_version(python), *platform.uname()[:1], platform.machine(), settings])
+    return " ".join([wishes.python, wishes.version, *platform.uname()[:1], platform.machine(), settings])
 
 
 @contextlib.contextmanager

@@ -64,7 +64,8 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)  # ignored: nohup
     for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    with laptop.running(place, laptop.Wishes(variables, given, interpreter, only, resume)) as current:
+    wishes = laptop.Wishes(variables, given, interpreter, only, resume, version)
+    with laptop.running(place, wishes) as current:
         record = _follow(current, stopping, output, stay=not exit_when_ready)
         if record.phase == "Failed" and output == "text":
             _last_words(current, record)

@@ -3,12 +3,11 @@
 Every method runs in the scheduler's thread. It refuses nothing: admission has seen the pod.
 """
 
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
+from controller.adapters import removal
 from controller.adapters.local.machine import (
     MARK,
     TERMINATION_LOG,
@@ -198,7 +197,7 @@ class Pod:
         for prober in self._probers:
             prober.stop()
             prober.join()
-        remove(self.private)
+        removal.remove(self.private)
 
     # --- what is shown -----------------------------------------------------------------------------
 
@@ -233,15 +232,6 @@ class Pod:
     def _soon(self, call: Callable[..., None]) -> Callable[..., None]:
         """Give a function for other threads that has `call` made in the scheduler's."""
         return lambda *arguments: self._scheduler.soon(partial(call, *arguments))
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder, whatever modes its files were left with."""
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir() and not path.is_symlink():
-            with suppress(OSError):
-                path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _number(probe: Object) -> int:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from controller.adapters import removal
+from controller.core import layout
 from controller.core.errors import Transient
 
 FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
@@ -80,12 +81,12 @@ def remove(folder: Path, top: Path) -> None:
 
     `top` is a folder of the same mount, where what is being removed waits.
     """
-    trash = top / f".trash-{uuid.uuid4().hex[:12]}"
+    trash = top / f"{layout.TRASH}{uuid.uuid4().hex[:12]}"
     try:
         folder.rename(trash)
     except FileNotFoundError:
         return
-    for rest in top.glob(".trash-*"):
+    for rest in top.glob(f"{layout.TRASH}*"):
         removal.remove(rest)
 
 

@@ -5,6 +5,7 @@ from the request's Secret: UV_* as variables, `netrc` and `ca.crt` as files. Not
 """
 
 import json
+from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core import index, layout, names, podtemplate
@@ -82,7 +83,7 @@ def _mounts(context: RunContext, environment: Environment) -> list[Object]:
     ]
 
 
-def _source(number: int) -> Any:
+def _source(number: int) -> PurePosixPath:
     return layout.IN_SOURCES / str(number)
 
 
@@ -126,6 +127,6 @@ def order(context: RunContext, environment: Environment) -> dict[str, Any]:
     }
 
 
-def _inside(environment: Environment, name: str) -> Any:
+def _inside(environment: Environment, name: str) -> PurePosixPath:
     """Give a path of the build's own folder as its container sees it."""
     return layout.IN_BUILDS / environment.folder / name

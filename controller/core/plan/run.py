@@ -52,7 +52,7 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
 def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) -> _Walk:
     """Look at the builds and the open step, and open the next as long as all stages of the one before are done."""
     builds = look_at_builds(context, record, seen, now)
-    record, actions, due = builds.record, builds.actions, builds.due
+    record, due = builds.record, builds.due
     if not record.step and seen.missing:
         return _held_back(context, record, seen, now, builds)
     for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
@@ -146,8 +146,7 @@ def _handled(context: RunContext, request: Request, record: Record, seen: Observ
     after = settle(request, ended, seen)
     kept = {item.removeprefix("Job/") for item in handled.objects}
     others = (item for item in after.actions if not (isinstance(item, Delete) and item.name in kept))
-    due = min(filter(None, [handled.due]), default=None)
-    return Decision(_told(handled.record), (*others, *handled.actions), requeue_after=_seconds(due, now))
+    return Decision(_told(handled.record), (*others, *handled.actions), requeue_after=_seconds(handled.due, now))
 
 
 def fail(
