@@ -6,12 +6,13 @@ In the controller's pod its page is asked directly: the controller's account has
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
 from controller.adapters.kube.transport import SERVICE_ACCOUNT
-from controller.app.remote import Remote
-from controller.core import doctor
+from controller.app.remote import Remote, examination
+from controller.core import checks, doctor
 from controller.core.doctor import Finding
 from controller.core.errors import Transient
 
@@ -20,6 +21,7 @@ LIMIT: Final = 4 << 20  # bytes
 NO_CONTROLLER: Final = frozenset(
     {"ControllerMissing", "ControllerDown", "ControllerTooOld", "ControllerBusy", "Forbidden"}
 )
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy leads elsewhere
 
 
 def examine(there: Remote, version: str, port: str) -> list[Finding]:
@@ -28,7 +30,7 @@ def examine(there: Remote, version: str, port: str) -> list[Finding]:
     Raises Transient where the cluster is out of reach, NotFound where the namespace is none.
     """
     if port.isascii() and port.isdigit() and Path(SERVICE_ACCOUNT).exists():
-        return _read(_own(int(port)), version)
+        return _read(own(int(port)), version)
     rights = there.rights()
     try:
         there.ready()
@@ -45,14 +47,15 @@ def _read(found: tuple[str, list[Finding]], version: str) -> list[Finding]:
     return [Finding("controller", "ok", "answers"), doctor.version(told, version), *findings]
 
 
-def _own(port: int) -> tuple[str, list[Finding]]:
+def own(port: int) -> tuple[str, list[Finding]]:
     """Ask the controller of this pod. Raises Transient."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/doctor", timeout=SECONDS) as reply:
-            found = json.loads(reply.read(LIMIT))
+        with _DIRECT.open(f"http://127.0.0.1:{port}/api/doctor", timeout=SECONDS) as reply:
+            return examination(json.loads(reply.read(LIMIT)))
     except urllib.error.HTTPError as error:
         with error:
             raise Transient("ControllerBusy", f"the controller answers with {error.code}: try again later") from error
-    except (OSError, ValueError) as error:
-        raise Transient("ControllerDown", f"the controller of this pod does not answer: {error}") from error
-    return str(found.get("version", "")), doctor.from_json(found.get("findings") or ())
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
+        raise Transient(
+            "ControllerDown", f"the controller of this pod does not answer: {checks.printable(str(error))}"
+        ) from error

@@ -202,10 +202,7 @@ class Remote:
 
     def doctor(self) -> tuple[str, list[Finding]]:
         """Give the controller's version and what its own doctor finds. Raises NotFound, Transient."""
-        found = loaded(self._page("/api/doctor", {}))
-        if not isinstance(found, dict):
-            raise Transient("ControllerBusy", "the controller's answer is no examination")
-        return str(found.get("version", "")), doctor.from_json(found.get("findings") or ())
+        return examination(loaded(self._page("/api/doctor", {})))
 
     def rights(self) -> list[Finding]:
         """Give which of the rights that commands need this person has. Raises Transient."""
@@ -265,6 +262,13 @@ def remote(namespace: str, context: str, kubeconfig: str) -> Iterator[Remote]:
         yield Remote(person)
     finally:
         person.close()
+
+
+def examination(answer: Any) -> tuple[str, list[Finding]]:
+    """Return the version and the findings that a controller's answer states. Raises Transient where it is none."""
+    if not isinstance(answer, dict):
+        raise Transient("ControllerBusy", "the controller's answer is no examination")
+    return str(answer.get("version", "")), doctor.from_json(_listed(answer.get("findings")))
 
 
 def new_trigger() -> str:

@@ -127,6 +127,19 @@ def cut(data: bytes) -> Fault:
     return act
 
 
+def declare(length: int, data: bytes = b"{") -> Fault:
+    """Answer that so many bytes come, send these and break the connection."""
+
+    def act(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(length))
+        handler.end_headers()
+        handler.wfile.write(data)
+        handler.close_connection = True
+
+    return act
+
+
 def silence(handler: _Handler) -> None:
     """Answer a watch, and never say anything."""
     handler.begin()
@@ -150,7 +163,7 @@ class ApiServer:
         self._events: list[tuple[int, str, Object]] = []
         self._oldest = 0
         self._version = 100
-        self._port = 0
+        self.port = 0
         self.start()
 
     # --- its life ---
@@ -158,8 +171,8 @@ class ApiServer:
     def start(self) -> None:
         """Listen, on the same port as before."""
         self.gone.clear()
-        self._listener = _Listener(("127.0.0.1", self._port), self)
-        self._port = self._listener.server_address[1]
+        self._listener = _Listener(("127.0.0.1", self.port), self)
+        self.port = self._listener.server_address[1]
         threading.Thread(target=self._listener.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -179,7 +192,7 @@ class ApiServer:
         """Write a kubeconfig that leads here; give its path."""
         config = {
             "apiVersion": "v1", "kind": "Config", "current-context": "it",
-            "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}],
+            "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
             "users": [{"name": "it", "user": {"token": "t0ken"}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "ns"}}],
         }  # fmt: skip

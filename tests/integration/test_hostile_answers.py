@@ -1,0 +1,81 @@
+"""What answers in place of the API server or the controller may claim what it likes: commands end with one line."""
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.kube import join
+from controller.app import checkup
+from controller.app.remote import Remote
+from controller.core.errors import Transient
+from tests.support.apiproxy import ApiServer, Fault, cut, declare, stream
+
+HUGE = 1 << 40  # bytes that no machine here has
+BOUND = 32 << 20  # bytes that a command may take to find that out
+LOOKS: dict[str, tuple[str, Callable[[Remote, Path], object]]] = {
+    "list": ("configmaps", lambda there, _: there.all()),
+    "object": ("demo", lambda there, _: there.one("demo")),
+    "doctor": ("doctor", lambda there, _: there.doctor()),
+    "record": ("1", lambda there, _: there.run_record("demo", "1")),
+    "log": ("train", lambda there, _: list(there.log("demo", "train", {"follow": "1"}))),
+    "artifact": ("model", lambda there, here: there.fetch("demo", "1", "model", here / "model")),
+    "artifacts": ("1", lambda there, here: there.fetch_all("demo", "1", "", here / "all")),
+}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    api = ApiServer()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def there(server: ApiServer, tmp_path: Path) -> Iterator[Remote]:
+    person = join(kubeconfig=server.kubeconfig(tmp_path / "config"))
+    yield Remote(person)
+    person.close()
+
+
+@pytest.fixture
+def _little_memory() -> Iterator[None]:
+    """Count what is asked for, also where the kernel would grant it: one that overcommits grants anything."""
+    tracemalloc.start()
+    yield
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < BOUND
+
+
+@pytest.mark.usefixtures("_little_memory")
+@pytest.mark.parametrize("what", LOOKS)
+def test_a_declared_length_is_never_allocated(server: ApiServer, there: Remote, tmp_path: Path, what: str) -> None:
+    resource, look = LOOKS[what]
+    server.script("list", declare(HUGE), resource=resource)
+    with pytest.raises(Transient):
+        look(there, tmp_path)
+    assert not (tmp_path / "model").exists()  # an artifact is whole or not there
+
+
+@pytest.mark.usefixtures("_little_memory")
+@pytest.mark.parametrize(
+    "fault",
+    [declare(HUGE), declare(HUGE, b"[" * 100_000), cut(b"[]"), cut(b'{"findings": 1, "version"')],
+    ids=["declares more", "nests too deep", "breaks off", "breaks off inside"],
+)
+def test_another_program_on_the_controllers_port_is_no_examination(server: ApiServer, fault: Fault) -> None:
+    server.script("list", fault, resource="doctor")
+    with pytest.raises(Transient, match="controller"):
+        checkup.own(server.port)
+
+
+def test_a_proxy_is_not_asked_for_the_controller_of_this_pod(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody answers
+    server.script("list", stream(b'{"version": "1.2.3", "findings": []}'), resource="doctor")
+    assert checkup.own(server.port) == ("1.2.3", [])
