@@ -33,7 +33,7 @@ def follow(run: subprocess.Popen) -> str:
     seen = {}
     for line in run.stdout:
         scene = json.loads(line)
-        for name, stage in scene["stages"].items():
+        for name, stage in sorted(scene["stages"].items(), key=since):
             if seen.get(name) != stage["state"] != "Waiting":
                 seen[name] = stage["state"]
                 print(f"step {stage['step']}  {name}: {stage['state']} {stage['message']}".rstrip(), flush=True)
@@ -41,6 +41,12 @@ def follow(run: subprocess.Popen) -> str:
             print(f"{scene['phase']}: {scene['message']}", flush=True)
             return scene["services"].get("serve", "")
     return ""
+
+
+def since(item: tuple[str, dict]) -> str:
+    """Return since when a stage is in its state: what came first is printed first."""
+    _, stage = item
+    return stage["finished"] or stage["started"]
 
 
 def ask(address: str) -> None:

@@ -23,6 +23,11 @@ COLOURS = {
     "Failed": "red",
     "Stopped": "yellow",
 }
+ORDER = {
+    "Stopped": 1,
+    "Skipped": 1,
+    "Running": 2,
+}  # of what happens in one second: ends, what follows from them, begins
 REFRESH = 4  # a second
 FRAME = 2  # lines of a terminal that are not the table's rows: its title, and the cursor's
 NARROW = 60  # columns of a terminal that has no room for what matters least
@@ -54,6 +59,22 @@ class Scene:
         first = tuple(name for name in others if name in builds)
         last = tuple(name for name in others if name not in builds)
         return tuple((number, names) for number, names in ((0, first), *steps, (0, last)) if names)
+
+    @property
+    def changes(self) -> list[tuple[int, str, StageRecord]]:
+        """Return step, name and state of each stage, in the order in which they came to these states."""
+        kept = self.record.stages
+        placed = [(number, name, kept.get(name, StageRecord())) for number, step in self.groups for name in step]
+        return sorted(placed, key=lambda item: (self._since(item[2]), ORDER.get(item[2].state, 0)))
+
+    def _since(self, stage: StageRecord) -> str:
+        """Return since when a stage is in its state; "" for what was decided before the run began."""
+        if stage.state not in ("Stopped", "Skipped"):
+            return stage.finished or stage.started
+        # No time is recorded of these: another's failure caused it, or something outside, after all that has ended.
+        stages = tuple(self.record.stages.values())
+        failures = [other.finished for other in stages if other.state == "Failed"]
+        return min(failures) if failures else max((other.finished for other in stages[:-1]), default="")
 
 
 class Screen(Protocol):
@@ -95,13 +116,11 @@ class Lines:
         """Say what has changed since the last scene."""
         if scene.note:
             self._say("note", scene.note, scene.note)
-        for number, step in scene.groups:
-            for name in step:
-                stage = scene.record.stages.get(name, StageRecord())
-                if stage.state != "Waiting":
-                    words = " ".join(filter(None, (stage.state, duration(stage), stage.message)))
-                    place = f"step {number}  " if scene.numbered and number else ""
-                    self._say(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}")
+        for number, name, stage in scene.changes:
+            if stage.state != "Waiting":
+                words = " ".join(filter(None, (stage.state, duration(stage), stage.message)))
+                place = f"step {number}  " if scene.numbered and number else ""
+                self._say(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}")
         for name, address in scene.addresses.items():
             self._say(f"{name} address", address, f"service {name}: {address}")
         if scene.over:
@@ -125,7 +144,7 @@ class JsonLines:
 
     def show(self, scene: Scene) -> None:
         """Write the scene if it is another than the last."""
-        line = json.dumps(as_json(scene), sort_keys=True)
+        line = json.dumps(as_json(scene))
         if line != self._last:
             self._last = line
             print(line, flush=True)  # noqa: T201 (this is the command's output)

@@ -1,14 +1,15 @@
 """What a person sees of a run on a terminal."""
 
 import io
+import json
 from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
 
-from controller.cli.show import Lines, LiveTable, Scene
+from controller.cli.show import JsonLines, Lines, LiveTable, Scene
 from controller.core import times
-from controller.core.model import Environment, Record, RunSpec, StageRecord
+from controller.core.model import Environment, Record, RunSpec, StageRecord, StageState
 
 
 def now() -> str:
@@ -77,3 +78,58 @@ def test_environments_are_shown_before_the_steps_and_the_failure_stage_after_the
     assert scene.groups == ((0, ("environment",)), (1, ("train",)), (0, ("tell",)))
     lines = [line.split()[:2] for line in picture(scene, 80).splitlines()]
     assert [line for line in lines if "Done" in line] == [["environment", "Done"], ["tell", "Done"]]
+
+
+def at(second: int) -> str:
+    return f"2026-11-22T06:00:{second:02}Z"
+
+
+def said(capsys: pytest.CaptureFixture[str], scene: Scene) -> list[str]:
+    """Give what is printed of a scene where nothing was before: `train: Done`."""
+    Lines().show(scene)
+    return [" ".join(line.split()[:2]) for line in capsys.readouterr().out.replace("step ", "").splitlines()]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_step_s_end_is_printed_before_the_next_one_begins(capsys: pytest.CaptureFixture[str], numbered: bool) -> None:
+    stages = {
+        "train": StageRecord("Done", started=at(1), finished=at(2)),
+        "serve": StageRecord("Running", started=at(2)),
+    }
+    steps = (("train",), ("serve",)) if numbered else (("train", "serve"),)
+    scene = Scene(Record("u", run=1, step=2, stages=stages), "abc", steps, numbered=numbered)
+    expected = ["1 train:", "2 serve:"] if numbered else ["train: Done", "serve: Running"]
+    assert said(capsys, scene) == expected
+    JsonLines().show(scene)
+    assert [*json.loads(capsys.readouterr().out)["stages"]] == ["train", "serve"]
+
+
+def test_what_ends_later_is_printed_later(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = RunSpec("r", "c", ".", "t", "i", environments=(Environment("environment-2", "0a", ("serve",)),))
+    stages = {
+        "environment-2": StageRecord("Done", started=at(0), finished=at(9)),
+        "slow": StageRecord("Done", started=at(1), finished=at(8)),
+        "quick": StageRecord("Done", started=at(1), finished=at(2)),
+        "late": StageRecord("Running", started=at(1)),
+        "early": StageRecord("Reused"),
+    }
+    scene = Scene(Record("u", run=1, step=2, stages=stages, spec=spec), "abc", (tuple(stages),), numbered=False)
+    assert said(capsys, scene) == [
+        "early: Reused", "late: Running", "quick: Done", "slow: Done", "environment-2: Done",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cause", "finished"), [("Failed", at(5)), ("Stopped", "")])
+def test_what_a_failure_stops_is_printed_after_it(
+    capsys: pytest.CaptureFixture[str], cause: StageState, finished: str
+) -> None:
+    stages = {
+        "other": StageRecord("Stopped", started=at(1)),
+        "train": StageRecord("Done", started=at(1), finished=at(4)),
+        "check": StageRecord(cause, started=at(1), finished=finished),
+        "serve": StageRecord("Skipped"),
+        "tell": StageRecord("Running", started=at(5)),
+    }
+    scene = Scene(Record("u", run=1, stages=stages), "abc", (tuple(stages),), numbered=False)
+    middle = ["other: Stopped", "check: Stopped"] if cause == "Stopped" else ["check: Failed", "other: Stopped"]
+    assert said(capsys, scene) == ["train: Done", *middle, "serve: Skipped", "tell: Running"]
