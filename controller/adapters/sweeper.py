@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from controller.adapters import removal
-from controller.core import layout, sweep
+from controller.core import layout, repository, sweep
 from controller.core.errors import Transient
 from controller.core.sweep import Found, Graces, Kind
 
@@ -31,7 +31,6 @@ _NAMES = {
     layout.TOOLS: r"[0-9a-f]{16}",
     layout.RUNS: r".+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
 }
-_COMMIT = r"[0-9a-f]{40}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class Sweeper:
         for top, pattern in _NAMES.items():
             yield from self._in(top, pattern, "kept")
         for folder in self._folders(layout.CHECKOUTS, r"[^.].*"):
-            yield from self._in(folder, _COMMIT, "kept")
+            yield from self._in(folder, repository.COMMIT, "kept")
         for folder in self._folders(layout.RUNS, _NAMES[layout.RUNS]):
             yield from self._in(folder, r"[0-9]+", "kept")
             for run in self._folders(folder, r"[0-9]+"):

@@ -11,7 +11,7 @@ import structlog
 
 from controller.adapters.kube import RIGHTS, Kube
 from controller.adapters.volume.probe import probe
-from controller.core import credentials, doctor, request
+from controller.core import credentials, doctor, repository, request
 from controller.core.doctor import Finding, Reached
 from controller.core.errors import Invalid, NotYet, Refused, Transient
 from controller.core.model import GitCredentials, Object, Policy, Request
@@ -131,7 +131,7 @@ class Doctor:
 
         None where its Secret is wrong: that is told with the requests.
         """
-        ref = "" if _is_commit(asked.ref) else asked.ref
+        ref = "" if repository.is_commit(asked.ref.lower()) else asked.ref
         try:
             opened = self._credentials(asked)
         except (Invalid, Transient, NotYet, Refused):
@@ -163,7 +163,3 @@ def _parsed(configmap: Object) -> Request | None:
         return request.parse(configmap)
     except Invalid:
         return None
-
-
-def _is_commit(ref: str) -> bool:
-    return len(ref) == 40 and all(digit in "0123456789abcdef" for digit in ref.lower())  # noqa: PLR2004 (SHA-1)

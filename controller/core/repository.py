@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 LIMIT = 2048
+SHA256_DIGITS = 64
+COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # a whole id: SHA-1 or SHA-256
 PORTS = {"https": 443, "http": 80, "ssh": 22}
 _EXPECTED = "expected the address of a Git repository, like https://HOST/PATH or ssh://git@HOST/PATH"
 _SPECIAL = re.compile(r"[\\\"'`<>|{}^$]|%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
@@ -59,6 +61,16 @@ def server(text: str) -> Server | None:
     if parts.scheme not in PORTS or not parts.hostname:
         return None
     return Server(parts.scheme, parts.hostname.lower(), parts.port or PORTS[parts.scheme])
+
+
+def is_commit(text: str) -> bool:
+    """Return whether `text` is the whole id of a commit, in lower case."""
+    return re.fullmatch(COMMIT, text) is not None
+
+
+def is_sha256(commit: str) -> bool:
+    """Return whether a whole id is one of a repository with SHA-256 ids (`git init --object-format=sha256`)."""
+    return len(commit) == SHA256_DIGITS
 
 
 def is_ssh(text: str) -> bool:

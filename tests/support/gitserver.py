@@ -89,11 +89,11 @@ class GitServer:
         self.logins += [given] if given else []
         return self.login is None or given == ":".join(self.login)
 
-    def repository(self, name: str) -> Repository:
+    def repository(self, name: str, *options: str) -> Repository:
         folder = self.root / name
         folder.mkdir(parents=True)
         repository = Repository(folder)
-        repository.git("init", "--quiet", "--initial-branch=main")
+        repository.git("init", "--quiet", "--initial-branch=main", *options)
         repository.git("config", "uploadpack.allowAnySHA1InWant", "true")
         (self.root / f"{name}.git").symlink_to(folder / ".git")
         return repository

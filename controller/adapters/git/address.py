@@ -15,8 +15,7 @@ from controller.core.credentials import fitting
 from controller.core.errors import Invalid
 from controller.core.model import GitCredentials
 
-FULL = re.compile(r"[0-9a-fA-F]{40}")
-ABBREVIATED = re.compile(r"[0-9a-fA-F]{7,39}")
+ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
 
 URL_LIMIT = 2048
 REF_LIMIT = 255

@@ -27,13 +27,15 @@ from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.submodules import Entry, check, entries, submodules
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
+from controller.core.repository import is_sha256
 
 Result = TypeVar("Result")
 
 DEPTH = 8  # of submodules in submodules
 MODULES = 64  # submodules of one checkout
 
-CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
+CONFIG = "[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = false\n"
+SHA256 = "[extensions]\n\tobjectFormat = sha256\n"
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ class Checkouts:
             if is_full(self._root):  # which is no fault of the mirror's
                 line = f"{place(remote.url)}: the checkout does not fit on the shared volume, which is full"
                 raise Transient("VolumeFull", line) from None
-        self._mirrors.rebuild(remote)
+        self._mirrors.rebuild(remote, commit)
         self._mirrors.have(remote, commit)
         try:
             return action()
@@ -153,7 +155,8 @@ class Checkouts:
 
     def _write(self, build: Build, url: str, commit: str, below: str) -> None:
         """Write a commit's files by git's plumbing, which runs no hook, and no filter where none is configured."""
-        index = build.root / ".git-index"
+        index = build.root / ".git" / "index"  # no file of a commit can be below .git
+        make_folder(index.parent)
         env = {"GIT_WORK_TREE": str(build.root / below), "GIT_INDEX_FILE": str(index)}
         limits = Limits(self._settings.fetch_timeout, build.root, self._settings.max_bytes)
         try:
@@ -177,7 +180,8 @@ def _seal(folder: Path, commit: str) -> None:
     git = folder / ".git"
     for part in (git / "objects", git / "refs"):
         make_folder(part)
-    (git / "config").write_text(CONFIG, encoding="utf-8")
+    config = CONFIG.format(version=1) + SHA256 if is_sha256(commit) else CONFIG.format(version=0)
+    (git / "config").write_text(config, encoding="utf-8")
     (git / "HEAD").write_text(f"{commit}\n", encoding="utf-8")
     write_synced(folder / layout.COMPLETE, commit)
     for file in (git / "config", git / "HEAD", folder / layout.COMPLETE):

@@ -107,16 +107,17 @@ TABLE = (
         "the repository does not have this commit: push it, or give another `ref`",
     ),
     Row(
+        r"mismatched algorithms: client",
+        "invalid",
+        "RefNotFound",
+        "its commits have ids of another length (40 digits of SHA-1, or 64 of SHA-256): give the whole id, a branch or"
+        " a tag",
+    ),
+    Row(
         r"File name too long|invalid path",
         "invalid",
         "RepositoryRefused",
         "a file in it has a name that can't be written: rename it",
-    ),
-    Row(
-        r"fsck error|fsck-objects|object [0-9a-f]{40}: \w+: ",
-        "invalid",
-        "RepositoryRefused",
-        "the repository holds a broken or dangerous object: run `git fsck` there and mend it",
     ),
     Row(
         r"(recv|send) error|non-properly terminated|SSL_(read|write|connect)|unexpected eof",
@@ -169,7 +170,7 @@ TABLE = (
 UNTELLING = "fatal: Could not read from remote repository"  # git's last word after whatever ssh said
 
 # What git says when the fault lies in the mirror itself, whatever else it says then.
-BROKEN = r"unresolved deltas|bad object|corrupt|did not send all necessary objects|unable to read [0-9a-f]{40}"
+BROKEN = r"unresolved deltas|bad object|corrupt|did not send all necessary objects|unable to read [0-9a-f]{40,64}"
 
 
 def known(stderr: str) -> Row | None:

@@ -17,6 +17,7 @@ from controller.adapters.git.places import Places
 from controller.adapters.git.settings import GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
+from controller.core.repository import COMMIT, is_sha256
 
 BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")  # not the hosts' refs/pull/*
 KEPT = "refs/coachwork/"  # commits that no branch or tag of the remote holds
@@ -26,7 +27,7 @@ CANDIDATES = 16  # objects looked at for an abbreviated commit
 
 FETCH = (
     *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head"),
-    *("--no-recurse-submodules", "--no-auto-maintenance"),
+    *("--no-recurse-submodules", "--no-auto-maintenance", "--update-shallow"),
 )
 
 
@@ -45,7 +46,7 @@ class Mirrors:
         """Ask the remote, once: give its refs, annotated tags also peeled as `NAME^{}`. Raises Invalid, Transient."""
         out = self._remote(remote, ["ls-remote", "--", remote.url], Limits(self._settings.resolve_timeout))
         lines = out.decode(errors="replace").split("\n")
-        found = (re.fullmatch(r"([0-9a-f]{40})\t(.+)", line) for line in lines)
+        found = (re.fullmatch(rf"({COMMIT})\t(.+)", line) for line in lines)
         return {line[2]: line[1] for line in found if line}
 
     def check_access(self, remote: Remote) -> None:
@@ -57,7 +58,7 @@ class Mirrors:
             self.advertised(remote)
 
     def commit(self, url: str, name: str) -> str:
-        """Give the commit that the object `name` (40 digits) of the mirror is or points to, "" if it has none."""
+        """Give the commit that the object `name` (all digits) of the mirror is or points to, "" if it has none."""
         try:
             return self.local(url, ["rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"]).decode().strip()
         except Failed:  # missing, or the mirror is broken: both are mended by a fetch
@@ -77,7 +78,7 @@ class Mirrors:
         return self._runner.run(arguments, limits or Limits(self._settings.fetch_timeout), environment)
 
     def have(self, remote: Remote, name: str) -> str:
-        """Give the commit that the object `name` (40 digits) is or points to, fetched if the mirror lacks it.
+        """Give the commit that the object `name` (all digits) is or points to, fetched if the mirror lacks it.
 
         Raises Invalid (RefNotFound where the remote does not have it either), Transient, NotYet.
         """
@@ -88,31 +89,31 @@ class Mirrors:
         with self._held(remote.url):
             commit = self.commit(remote.url, name)  # somebody else may have fetched it meanwhile
             if not commit:
-                self._update(remote)
+                self._update(remote, name)
                 commit = self.commit(remote.url, name) or self._fetch_alone(remote, name)
         return commit
 
-    def update(self, remote: Remote) -> None:
-        """Fetch all branches and tags. Raises Invalid, Transient, NotYet."""
+    def update(self, remote: Remote, name: str) -> None:
+        """Fetch all branches and tags. `name` is any object's, all digits. Raises Invalid, Transient, NotYet."""
         with self._held(remote.url):
-            self._update(remote)
+            self._update(remote, name)
 
-    def rebuild(self, remote: Remote) -> None:
-        """Throw a broken mirror away and clone again. Raises Invalid, Transient, NotYet."""
+    def rebuild(self, remote: Remote, name: str) -> None:
+        """Throw a broken mirror away and clone again; `name` as for `update`. Raises Invalid, Transient, NotYet."""
         with self._held(remote.url):
-            self._create(remote)
+            self._create(remote, sha256=is_sha256(name))
 
     def folder(self, url: str) -> Path:
         """Give the mirror's folder, whether it is there or not."""
         return self._root / layout.mirror(url)
 
-    def create_empty(self, url: str) -> None:
-        """Have a mirror, with nothing in it if it is new. Raises NotYet."""
+    def create_empty(self, url: str, *, sha256: bool) -> None:
+        """Have a mirror with such ids, with nothing in it if it is new. Raises NotYet."""
         path = self.folder(url)
         with self._held(url):
-            if not path.exists():
+            if not path.exists() or _has_sha256(path) != sha256:
                 with partial(path) as folder:
-                    self._init(folder)
+                    self._init(folder, sha256=sha256)
                     put(folder, path)
 
     def borrow(self, url: str, objects: Path) -> None:
@@ -121,9 +122,10 @@ class Mirrors:
         make_folder(file.parent)
         file.write_text(f"{objects}\n", encoding="utf-8")
 
-    def _init(self, folder: Path) -> None:
+    def _init(self, folder: Path, *, sha256: bool) -> None:
+        ids = f"--object-format={'sha256' if sha256 else 'sha1'}"
         limits = Limits(self._settings.fetch_timeout)
-        self._runner.run(["init", "--quiet", "--bare", "--template=", "--", str(folder)], limits)
+        self._runner.run(["init", "--quiet", "--bare", "--template=", ids, "--", str(folder)], limits)
 
     def _held(self, url: str) -> AbstractContextManager[None]:
         path = self.folder(url)
@@ -131,11 +133,11 @@ class Mirrors:
         mark_used(path)
         return self._locks.hold(path.with_suffix(".lock"), place(url))
 
-    def _update(self, remote: Remote) -> None:
+    def _update(self, remote: Remote, name: str) -> None:
         """Fetch into the mirror, or make it. A failure that is not the remote's means that the mirror is broken."""
-        path = self.folder(remote.url)
-        if not path.exists():
-            self._create(remote)
+        path, sha256 = self.folder(remote.url), is_sha256(name)
+        if not path.exists() or _has_sha256(path) != sha256:
+            self._create(remote, sha256=sha256)
             return
         _sweep_locks(path)
         try:
@@ -143,20 +145,20 @@ class Mirrors:
         except Transient as error:
             if error.reason != "GitFailed":
                 raise
-            self._create(remote)
+            self._create(remote, sha256=sha256)
         except Invalid as error:
             if error.reason != TOO_LARGE:
                 raise
             discard(path)  # forced pushes may have left more than the repository is now; this also frees the space
-            self._create(remote)
+            self._create(remote, sha256=sha256)
         finally:
             _sweep_packs(path)
 
-    def _create(self, remote: Remote) -> None:
+    def _create(self, remote: Remote, *, sha256: bool) -> None:
         path = self.folder(remote.url)
         sweep_partials(path)
         with partial(path) as folder:
-            self._init(folder)
+            self._init(folder, sha256=sha256)
             self._fetch(remote, folder, [], BRANCHES_AND_TAGS)
             put(folder, path)
 
@@ -193,6 +195,13 @@ def too_large(url: str, settings: GitSettings) -> Invalid:
     size = settings.max_bytes / 1024**2
     line = f"{place(url)}: larger than the limits ({size:.1f} MiB, {settings.max_files} files): keep data out of Git"
     return Invalid(TOO_LARGE, [line])
+
+
+def _has_sha256(mirror: Path) -> bool:
+    """Return whether a mirror is made for SHA-256 ids; a broken one says nothing, and is made again where it fails."""
+    with suppress(OSError, ValueError):
+        return "objectformat = sha256" in (mirror / "config").read_text(encoding="utf-8").lower()
+    return False
 
 
 def _sweep_locks(mirror: Path) -> None:

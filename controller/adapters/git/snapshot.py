@@ -42,6 +42,7 @@ class Folder:
     path: str
     head: str = ""
     objects: Path | None = None
+    sha256: bool = False
 
     @property
     def url(self) -> str:
@@ -61,13 +62,14 @@ def look(runner: Runner, folder: Path) -> Folder:
         head = _outside(runner, place, ["rev-parse", "--verify", "HEAD^{commit}"])
     except Failed:  # no commit yet
         head = ""
-    return Folder(top.resolve(), place.relative_to(top.resolve()).as_posix(), head, objects.resolve())
+    sha256 = _outside(runner, place, ["rev-parse", "--show-object-format"]) == "sha256"
+    return Folder(top.resolve(), place.relative_to(top.resolve()).as_posix(), head, objects.resolve(), sha256)
 
 
 def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
     """Give the snapshot of a working tree. Raises Invalid where git can't read it; Transient, NotYet."""
     url = folder.url
-    mirrors.create_empty(url)
+    mirrors.create_empty(url, sha256=folder.sha256)
     if folder.objects:
         mirrors.borrow(url, folder.objects)
     try:

@@ -10,7 +10,6 @@ from pathlib import Path
 from controller.adapters.git import private
 from controller.adapters.git.address import (
     ABBREVIATED,
-    FULL,
     Remote,
     check_opened,
     check_path,
@@ -32,6 +31,7 @@ from controller.adapters.git.tree import Reading, fingerprint, inside, read, tex
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials, ProjectTree
+from controller.core.repository import is_commit
 
 SHOWN = 10  # folders in a message
 
@@ -64,7 +64,7 @@ class Git:
         remote = self._remote(repository, credentials)
         check_ref(ref)
         with _translated(repository):
-            if FULL.fullmatch(ref):
+            if is_commit(ref.lower()):
                 commit = self._mirrors.have(remote, ref.lower())
                 self._mirrors.check_access(remote)
                 return commit
@@ -72,8 +72,8 @@ class Git:
             if not refs:
                 raise Invalid("RepositoryEmpty", [f"{place(repository)}: it is empty: push a commit"])
             commit = pick(refs, ref or "HEAD")
-            if not commit and ABBREVIATED.fullmatch(ref):
-                commit = self._abbreviated(remote, ref.lower())
+            if not commit and ABBREVIATED.fullmatch(ref.lower()):
+                commit = self._abbreviated(remote, ref.lower(), next(iter(refs.values())))
             if not commit:
                 raise unknown_ref(repository, refs, ref)
             return commit
@@ -157,10 +157,11 @@ class Git:
         check_opened(remote)
         return remote
 
-    def _abbreviated(self, remote: Remote, prefix: str) -> str:
+    def _abbreviated(self, remote: Remote, prefix: str, other: str) -> str:
+        """Return the commit that `prefix` is the start of, "" if none; `other` is any whole id of the repository."""
         found = self._mirrors.expand(remote.url, prefix)
         if not found:
-            self._mirrors.update(remote)
+            self._mirrors.update(remote, other)
             found = self._mirrors.expand(remote.url, prefix)
         if len(found) > 1:
             line = f"{place(remote.url)}: {prefix} is the start of {' and '.join(found)}: give more digits"
@@ -189,7 +190,7 @@ class Git:
 
 
 def _check_commit(commit: str) -> None:
-    if not FULL.fullmatch(commit) or commit != commit.lower():
+    if not is_commit(commit):
         raise Invalid("RefNotFound", [f'"{clean(commit, 100)}" is no full commit: resolve it first'])
 
 

@@ -57,7 +57,7 @@ ONE_OF_EACH = (
 )
 
 
-@pytest.mark.parametrize("path", ONE_OF_EACH, ids=str)
+@pytest.mark.parametrize("path", [*ONE_OF_EACH, layout.checkout(URL, "a" * 64)], ids=str)
 def test_what_is_old_and_needed_by_nobody_goes_and_is_counted(place: Place, path: PurePosixPath) -> None:
     place.make(path)
     if path.is_relative_to(layout.RUNS):  # its request has a folder of its own
