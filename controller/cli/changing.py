@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from controller.cli import exits
 from controller.cli.connected import Name, connected
 from controller.cli.exits import Output, reported
+from controller.cli.looking import next_slot
 from controller.core import checks
 from controller.core.errors import Invalid, NotFound
 
@@ -29,7 +31,10 @@ def schedule(
     standing = there.one(name)
     there.state(standing, {"schedule": cron, "time-zone": time_zone or None})
     where = f" ({time_zone})" if time_zone else ""
-    _say(output, f"{name}: runs at {cron}{where}", request=name, schedule=cron, time_zone=time_zone)
+    stated = {**standing.data, "schedule": cron, "time-zone": time_zone}
+    slot = next_slot(stated, datetime.now(UTC))
+    told = f"{name}: runs at {cron}{where}{f', next {slot}' if slot else ''}"
+    _say(output, told, request=name, schedule=cron, time_zone=time_zone)
 
 
 @reported

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,7 +82,7 @@ def details(standing: "Standing", now: datetime) -> list[str]:
         "run": _run(kept, now),
         "release": f"run {kept.release_run}, commit {kept.release_commit[:7]}" if kept.release_run else "",
         "queued": f"trigger {kept.queued}" if kept.queued else "",
-        "next": _next(standing, now),
+        "next": next_slot(standing.data, now),
         "poll problem": kept.poll_problem,
         "schedule problem": kept.schedule_problem,
     }
@@ -93,11 +94,10 @@ def details(standing: "Standing", now: datetime) -> list[str]:
     return lines
 
 
-def _next(standing: "Standing", now: datetime) -> str:
-    """Give when the schedule comes next, in its own zone and how long from now; "" where nothing will come."""
+def next_slot(data: Mapping[str, str], now: datetime) -> str:
+    """Return when a schedule comes next, in its own zone, and how long from now; "" where nothing will come."""
     from controller.core.slots import following  # noqa: PLC0415 (imported when called: --help stays quick)
 
-    data = standing.data
     slot = following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
     if slot is None:
         return ""

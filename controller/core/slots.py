@@ -1,41 +1,114 @@
-"""When a schedule comes next, for people to see. What starts runs is Kubernetes' CronJob controller, never this."""
+"""When a schedule comes next, for people to see. What starts runs is Kubernetes' CronJob controller, never this.
 
-from datetime import UTC, date, datetime, timedelta
+It walks as robfig/cron v3 does, which Kubernetes uses: field by field from the month down, in steps of time that really
+passes. So both agree about what becomes of a slot when clocks change, down to the oddities.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from controller.core import cron
 
-HORIZON = 8 * 366  # days: the 29th of February is left out for at most eight years
+YEARS = 5  # that are looked ahead, as there
+STEPS = 10_000  # several times as many as any walk takes; on a day that its zone left out, robfig's has no end
+NOON = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A unit of time: `begin` goes back to its start, `advance` on to the next one; at `first` it has come round."""
+
+    value: Callable[[datetime], int]
+    begin: Callable[[datetime], datetime]
+    advance: Callable[[datetime], datetime]
+    first: int
 
 
 def following(schedule: str, zone: str, now: datetime) -> datetime | None:
-    """Give the first time after `now`, in the zone (else UTC); None where there is none, or the schedule is not valid.
+    """Return the first time after `now`, in the zone (else UTC); None where there is none, or no valid schedule.
 
-    An hour that daylight saving time leaves out has no slot; one that it repeats has its first.
+    A time that the clocks leave out has no slot, one that they repeat has two.
     """
     try:
         cron.schedule(schedule)
-        place = ZoneInfo(zone) if zone else UTC
+        place: tzinfo = ZoneInfo(zone) if zone else UTC
     except (ValueError, ZoneInfoNotFoundError, OSError):
         return None
     (minutes, hours, days, months, weekdays), both = cron.moments(schedule)
-    first = now.astimezone(place).date()
-    for day in (first + timedelta(days=number) for number in range(HORIZON)):
-        if day.month not in months or not _fits(day, days, weekdays, both=both):
+
+    def takes_day(time: datetime) -> bool:
+        fits = (time.day in days, time.isoweekday() % 7 in weekdays)
+        return all(fits) if both else any(fits)
+
+    return _walk(
+        _later(now.astimezone(place), seconds=1).replace(microsecond=0),
+        (
+            lambda time: time.month in months,
+            takes_day,
+            lambda time: time.hour in hours,
+            lambda time: time.minute in minutes,
+            lambda time: time.second == 0,
+        ),
+    )
+
+
+def _walk(time: datetime, takes: tuple[Callable[[datetime], bool], ...]) -> datetime | None:
+    """Return the first time from `time` on that all fields take; where one comes round, the larger are asked again."""
+    last, level, begun = time.year + YEARS, 0, False
+    for _ in range(STEPS):
+        if level == len(takes):
+            return time
+        if takes[level](time):
+            level += 1
             continue
-        times = (datetime(day.year, day.month, day.day, hour, minute, tzinfo=place)
-                 for hour in sorted(hours) for minute in sorted(minutes))  # fmt: skip
-        found = next((time for time in times if time > now and _exists(time)), None)
-        if found:
-            return found
+        unit = _FIELDS[level]
+        time = unit.advance(time if begun else unit.begin(time))
+        begun = True
+        if unit.value(time) == unit.first:
+            level = 0
+            if time.year > last:
+                return None
     return None
 
 
-def _fits(day: date, days: frozenset[int], weekdays: frozenset[int], *, both: bool) -> bool:
-    fits = (day.day in days, day.isoweekday() % 7 in weekdays)
-    return all(fits) if both else any(fits)
+def _later(time: datetime, **passed: int) -> datetime:
+    """Return the time when so much has really passed, whatever the clocks do meanwhile."""
+    return (time.astimezone(UTC) + timedelta(**passed)).astimezone(time.tzinfo)
 
 
-def _exists(time: datetime) -> bool:
-    back = time.astimezone(UTC).astimezone(time.tzinfo)
-    return (back.hour, back.minute) == (time.hour, time.minute)
+def _at(wall: datetime) -> datetime:
+    """Return the time when the clocks show `wall`; of those that they leave out or repeat, the one that Go takes."""
+    guess = wall.replace(tzinfo=UTC)
+    utc = guess - ((guess.astimezone(wall.tzinfo).utcoffset()) or timedelta())
+    offset = utc.astimezone(wall.tzinfo).utcoffset() or timedelta()
+    return (guess - offset).astimezone(wall.tzinfo)
+
+
+def _month(time: datetime) -> datetime:
+    """Return the same day of the next month; the 31st may be one of the month after it."""
+    year, month = (time.year + 1, 1) if time.month == 12 else (time.year, time.month + 1)  # noqa: PLR2004
+    return _at(time.replace(year=year, month=month, day=1, fold=0) + timedelta(days=time.day - 1))
+
+
+def _day(time: datetime) -> datetime:
+    """Return the next day's midnight, or what stands for it where the clocks leave that out."""
+    time = _at(time.replace(fold=0) + timedelta(days=1))
+    if not time.hour:
+        return time
+    return _later(time, hours=24 - time.hour if time.hour > NOON else -time.hour)
+
+
+_FIELDS = (
+    _Field(lambda time: time.month, lambda time: _at(time.replace(day=1, hour=0, minute=0, second=0)), _month, 1),
+    _Field(lambda time: time.day, lambda time: _at(time.replace(hour=0, minute=0, second=0)), _day, 1),
+    _Field(
+        lambda time: time.hour,
+        lambda time: _at(time.replace(minute=0, second=0)),
+        lambda time: _later(time, hours=1),
+        0,
+    ),
+    _Field(lambda time: time.minute, lambda time: time.replace(second=0), lambda time: _later(time, minutes=1), 0),
+    _Field(lambda time: time.second, lambda time: time, lambda time: _later(time, seconds=1), 0),
+)

@@ -254,7 +254,9 @@ def test_a_diff_tells_what_changed_since_the_model_was_good(person: Person) -> N
 def test_a_schedule_is_set_shown_and_taken_away(person: Person) -> None:
     person.machine.repository.commit(project("save", save=batch(SAVE)))
     assert person.deploy().code == 0
-    assert person.run("schedule", "demo", "0 6 * * 1-5", "--time-zone", "Europe/Paris").code == 0
+    said = person.run("schedule", "demo", "0 6 * * 1-5", "--time-zone", "Europe/Paris")
+    assert said.code == 0
+    assert re.search(r"^demo: runs at .*, next \d{4}-\d\d-\d\d 06:00 CES?T \(in ", said.out)
     assert re.search(r"^next: +\d{4}-\d\d-\d\d 06:00 CES?T \(in ", person.run("status", "demo").out, re.MULTILINE)
     wrong = person.run("schedule", "demo", "0 25 * * *", "--time-zone", "Europe/Pari")
     assert wrong.code == 2

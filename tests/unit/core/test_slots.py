@@ -1,10 +1,15 @@
 """When a schedule comes next, as a person is told."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from controller.core.slots import following
+
+# What Kubernetes' own library answers around changes of the clocks: slots.go beside it writes it.
+PLACE = Path(__file__).parents[2] / "support" / "slots.txt"
+TABLE = [line.split("|") for line in PLACE.read_text(encoding="ascii").splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,37 @@ def test_the_next_time_is_the_first_after_now_in_the_schedule_s_own_zone(
 )
 def test_what_never_comes_or_is_no_schedule_has_no_next_time(schedule: str, zone: str) -> None:
     assert following(schedule, zone, datetime(2026, 11, 23, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize("zone", sorted({row[0] for row in TABLE}))
+def test_slots_are_those_that_kubernetes_starts_whatever_the_clocks_do(zone: str) -> None:
+    for _, schedule, now, *slots in (row for row in TABLE if row[0] == zone):
+        at = datetime.fromisoformat(now)
+        for slot in slots:
+            found = following(schedule, zone, at)
+            assert found
+            assert found.astimezone(UTC) == datetime.fromisoformat(slot), f"{schedule} after {at}"
+            at = found
+
+
+@pytest.mark.parametrize(
+    ("schedule", "now", "slots"),
+    [
+        ("0 2 * * *", "2025-10-25T12:00", ["26 02:00 CEST", "26 02:00 CET", "27 02:00 CET"]),
+        ("*/15 2 * * *", "2025-10-26T00:40", ["26 02:45 CEST", "26 02:00 CET", "26 02:15 CET"]),
+        ("30 2 * * *", "2025-03-29T12:00", ["31 02:30 CEST", "01 02:30 CEST"]),
+        ("30 * * * *", "2025-03-30T00:00", ["30 01:30 CET", "30 03:30 CEST"]),
+    ],
+)
+def test_a_slot_in_an_hour_that_is_repeated_comes_twice_and_in_one_that_is_left_out_not_at_all(
+    schedule: str, now: str, slots: list[str]
+) -> None:
+    found, at = [], datetime.fromisoformat(now).replace(tzinfo=UTC)
+    for _ in slots:
+        at = following(schedule, "Europe/Berlin", at) or at
+        found.append(f"{at:%d %H:%M %Z}")
+    assert found == slots
+
+
+def test_a_day_that_its_zone_left_out_ends_the_search() -> None:
+    assert following("@weekly", "Pacific/Apia", datetime(2011, 12, 29, 8, tzinfo=UTC)) is None
