@@ -1,10 +1,12 @@
 """A folder as it stands, uncommitted changes included, as a commit in its mirror: what `coachwork run PATH` runs.
 
-The same content gives the same commit, so that an unchanged folder is not published twice. Ignored files stay out. The
-user's repository is only read: index, objects and references are those of the mirror.
+The same content gives the same commit, so that an unchanged folder is not published twice. Ignored files stay out, but
+for those that the user's own index holds (`git add --force`). The user's repository is only read: index, objects and
+references are those of the mirror.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -43,6 +45,9 @@ class Folder:
     head: str = ""
     objects: Path | None = None
     sha256: bool = False
+    exclude: str = os.devnull  # what this clone ignores beside .gitignore
+    forced: bytes = b""  # ignored files that the index holds all the same, each with a NUL after it
+    dropped: bytes = b""  # files of HEAD that the index no longer holds
 
     @property
     def url(self) -> str:
@@ -62,8 +67,18 @@ def look(runner: Runner, folder: Path) -> Folder:
         head = _outside(runner, place, ["rev-parse", "--verify", "HEAD^{commit}"])
     except Failed:  # no commit yet
         head = ""
-    sha256 = _outside(runner, place, ["rev-parse", "--show-object-format"]) == "sha256"
-    return Folder(top.resolve(), place.relative_to(top.resolve()).as_posix(), head, objects.resolve(), sha256)
+    top = top.resolve()
+    dropped = ["diff-index", "--cached", "--name-only", "--no-renames", "--diff-filter=D", "-z", "HEAD", "--"]
+    return Folder(
+        top,
+        place.relative_to(top).as_posix(),
+        head,
+        objects.resolve(),
+        sha256=_outside(runner, place, ["rev-parse", "--show-object-format"]) == "sha256",
+        exclude=str(place / _outside(runner, place, ["rev-parse", "--git-path", "info/exclude"])),
+        forced=_there(top, _ask(runner, top, ["ls-files", "--cached", "--ignored", "--exclude-standard", "-z"])),
+        dropped=_ask(runner, top, dropped) if head else b"",
+    )
 
 
 def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
@@ -85,8 +100,17 @@ def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
 
 def _outside(runner: Runner, folder: Path, arguments: Sequence[str]) -> str:
     """Ask git about the user's own repository, from inside it."""
-    command = ["-C", str(folder), *arguments]
-    return runner.run(command, Limits(SECONDS)).decode(errors="surrogateescape").strip("\n")
+    return _ask(runner, folder, arguments).decode(errors="surrogateescape").strip("\n")
+
+
+def _ask(runner: Runner, folder: Path, arguments: Sequence[str]) -> bytes:
+    return runner.run(["-C", str(folder), *arguments], Limits(SECONDS))
+
+
+def _there(top: Path, names: bytes) -> bytes:
+    """Return those of NUL-terminated names that are there; git refuses to add one that is not."""
+    found = (name for name in names.split(b"\0") if name and os.path.lexists(top / os.fsdecode(name)))
+    return b"".join(name + b"\0" for name in found)
 
 
 def _tree(mirrors: Mirrors, folder: Folder) -> str:
@@ -96,9 +120,19 @@ def _tree(mirrors: Mirrors, folder: Folder) -> str:
     (mirrors.folder(folder.url) / "snapshot-index.lock").unlink(missing_ok=True)  # of a run that was killed
     start = ["read-tree", "--reset", folder.head] if folder.head and index.exists() else ["read-tree", folder.head]
     mirrors.local(folder.url, start if folder.head else ["read-tree", "--empty"], None, **env)
-    exclude = folder.top / ".git" / "info" / "exclude"
-    mirrors.local(folder.url, ["-c", f"core.excludesFile={exclude}", "add", "--all", "--", ":/"], None, **env)
+    _with(mirrors, folder, ["rm", "--cached", "--force", "--quiet", "--ignore-unmatch"], folder.dropped, env)
+    mirrors.local(folder.url, ["-c", f"core.excludesFile={folder.exclude}", "add", "--all", "--", ":/"], None, **env)
+    _with(mirrors, folder, ["add", "--force"], folder.forced, env)
     return mirrors.local(folder.url, ["write-tree"], None, **env).decode().strip()
+
+
+def _with(mirrors: Mirrors, folder: Folder, command: Sequence[str], names: bytes, env: Mapping[str, str]) -> None:
+    """Run git on files, by a list that may be longer than a command line."""
+    if names:
+        listed = mirrors.folder(folder.url) / "snapshot-names"
+        listed.write_bytes(names)
+        options = [f"--pathspec-from-file={listed}", "--pathspec-file-nul"]
+        mirrors.local(folder.url, [*command, *options], None, **env, GIT_LITERAL_PATHSPECS="1")
 
 
 def _tree_of(mirrors: Mirrors, folder: Folder) -> str:
