@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 import structlog
 
-from controller.core.errors import Conflict, NotYet, Refused, Transient
+from controller.core.errors import Conflict, Expired, NotYet, Refused, Transient
 from controller.core.model import Object
 
 OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
@@ -28,10 +28,6 @@ STOP_LIMIT = 2.0  # seconds that stop() waits; a thread that is still connecting
 
 _draw = random.SystemRandom()
 _log = structlog.get_logger(__name__)
-
-
-class Expired(Exception):
-    """The server no longer knows this version (410 Gone): list again."""
 
 
 class Lines(Protocol):

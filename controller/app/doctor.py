@@ -9,7 +9,8 @@ from typing import Final
 
 import structlog
 
-from controller.adapters.kube import RIGHTS, Kube
+from controller.adapters.kube.cluster import Kube
+from controller.adapters.kube.kinds import RIGHTS
 from controller.adapters.volume.probe import probe
 from controller.core import credentials, doctor, repository, request
 from controller.core.doctor import Finding, Reached

@@ -11,7 +11,7 @@ import structlog
 
 from controller.adapters.archive import Archive
 from controller.adapters.git import Git, GitSettings
-from controller.adapters.kube import connect
+from controller.adapters.kube.cluster import connect
 from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume

@@ -11,14 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from controller.adapters.kube import SERVICE, USED, Body, Person, join, loaded
-from controller.core import checks, doctor, names, request, seen
-from controller.core.doctor import Finding
+from controller.adapters.kube.person import SERVICE, USED, Person, join, loaded
+from controller.adapters.kube.transport import Body
+from controller.core import checks, names, request, seen
 from controller.core.errors import Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.model import Object, Record
+
+if TYPE_CHECKING:
+    from controller.core.doctor import Finding
 
 BINDING = "ask the namespace's administrator to bind you to the Role coachwork-user (deploy/components/user-role)"
 RESTART_SECONDS, RESTART_PAUSE = 20.0, 1.0  # that a controller's pod may take to be replaced; between two looks
@@ -200,12 +203,14 @@ class Remote:
             if error.reason != "Forbidden":
                 raise
 
-    def doctor(self) -> tuple[str, list[Finding]]:
+    def doctor(self) -> tuple[str, list["Finding"]]:
         """Give the controller's version and what its own doctor finds. Raises NotFound, Transient."""
         return examination(loaded(self._page("/api/doctor", {})))
 
-    def rights(self) -> list[Finding]:
+    def rights(self) -> list["Finding"]:
         """Give which of the rights that commands need this person has. Raises Transient."""
+        from controller.core import doctor  # noqa: PLC0415 - no other command pays for its imports
+
         wanted = {("", resource): frozenset(map(str, verbs)) for resource, verbs in USED.items()}
         try:
             lacking = self._person.examiner().lacking(wanted, {"services/proxy": SERVICE})
@@ -264,8 +269,10 @@ def remote(namespace: str, context: str, kubeconfig: str) -> Iterator[Remote]:
         person.close()
 
 
-def examination(answer: Any) -> tuple[str, list[Finding]]:
+def examination(answer: Any) -> tuple[str, list["Finding"]]:
     """Return the version and the findings that a controller's answer states. Raises Transient where it is none."""
+    from controller.core import doctor  # noqa: PLC0415 - as above
+
     if not isinstance(answer, dict):
         raise Transient("ControllerBusy", "the controller's answer is no examination")
     return str(answer.get("version", "")), doctor.from_json(_listed(answer.get("findings")))

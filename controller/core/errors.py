@@ -44,6 +44,10 @@ class Conflict(Exception):
     """A write's precondition (resourceVersion or uid) no longer holds: the view was stale, look again."""
 
 
+class Expired(Exception):
+    """The API server no longer knows the version from which a watch goes on (410 Gone): list again."""
+
+
 class Refused(Exception):
     """The API server refused this very object (4xx that is no conflict): a fact about the stage that wants it."""
 

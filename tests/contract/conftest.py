@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.kube import Kube, connect
+from controller.adapters.kube.cluster import Kube, connect
 from controller.adapters.kube.transport import Call, Timeouts, Transport, login
 from controller.adapters.local import LocalCluster, Machine
 from controller.core.errors import Conflict

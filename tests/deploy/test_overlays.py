@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.kube import RIGHTS
+from controller.adapters.kube.kinds import RIGHTS
 from controller.core.model import Policy
 from controller.settings import PREFIX, Settings, load
 from tests.support.kustomize import objects, one, settings

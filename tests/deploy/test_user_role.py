@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from controller.adapters.kube import SERVICE, USED
+from controller.adapters.kube.person import SERVICE, USED
 
 ROLE = Path(__file__).parents[2] / "deploy" / "components" / "user-role" / "role.yaml"
 OF_KUBECTL = {"watch", "update"}  # kubectl wait, edit and replace

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.kube import join
+from controller.adapters.kube.person import join
 from controller.app import checkup
 from controller.app.remote import Remote
 from controller.core.errors import Transient

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.kube import Kube, Timeouts, connect
+from controller.adapters.kube.cluster import Kube, connect
+from controller.adapters.kube.transport import Timeouts
 from controller.adapters.watch import FIRST_PAUSE
 from controller.core.errors import Conflict, Invalid, NotYet, Refused, Transient
 from tests.support.apiproxy import ApiServer, cut, mute, redirect, silence, status, stream

@@ -11,12 +11,27 @@ from controller.cli import app
 
 HEAVY = {"git", "kubernetes", "prometheus_client", "pydantic", "rich.live", "structlog", "urllib3", "uv", "yaml"}
 OURS = {"controller.core.model", "controller.app.remote", "controller.app.laptop", "controller.settings"}
+CONTROLLERS = {
+    "structlog",
+    "pydantic",
+    "controller.adapters.watch",
+    "controller.core.manifests",
+    "controller.core.project",
+}
+
+
+def loaded(module: str) -> set[str]:
+    program = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
 
 
 def test_help_loads_nothing_that_only_a_command_needs() -> None:
-    program = "import sys, controller.cli; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert not set(done.stdout.split()) & (HEAVY | OURS)
+    assert not loaded("controller.cli") & (HEAVY | OURS)
+
+
+def test_a_command_that_asks_a_cluster_loads_nothing_that_only_the_controller_needs() -> None:
+    assert not loaded("controller.app.remote") & CONTROLLERS
 
 
 def test_every_command_that_talks_to_a_cluster_says_where_in_the_same_way() -> None:

@@ -6,12 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.adapters.kube import RIGHTS
 from controller.adapters.kube.examine import warning
-from controller.adapters.kube.kinds import Method, permitted
+from controller.adapters.kube.kinds import RIGHTS, Method, permitted
 from controller.adapters.kube.translate import Missing, answer, failure, one_line
-from controller.adapters.watch import Expired
-from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
+from controller.core.errors import AlreadyExists, Conflict, Expired, NotYet, Refused, Transient
 from controller.core.model import Object
 
 calm = settings(deadline=None)  # a busy machine is no failure

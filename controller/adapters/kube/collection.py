@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from controller.adapters.kube.kinds import Kind
 from controller.adapters.kube.transport import Call, Lines, Transport
-from controller.adapters.watch import Expired
-from controller.core.errors import Transient
+from controller.core.errors import Expired, Transient
 from controller.core.model import Object
 
 PAGE = 100  # objects of one list page

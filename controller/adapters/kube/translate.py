@@ -10,8 +10,7 @@ from typing import Any
 
 import urllib3.exceptions as http
 
-from controller.adapters.watch import Expired
-from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
+from controller.core.errors import AlreadyExists, Conflict, Expired, NotYet, Refused, Transient
 
 SENTENCE = 300  # characters of a server's sentence that are kept
 LONGEST_WAIT = 300.0  # seconds: a Retry-After beyond it is not believed
