@@ -10,7 +10,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any
 
+from controller.core import checks
 from controller.core.errors import Invalid
+from controller.core.images import OFFICIAL, python_problem
 from controller.core.model import IngressPolicy, Policy
 
 PREFIX = "COACHWORK_"
@@ -93,6 +95,17 @@ def _annotations(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip(), value.strip()) for name, _, value in pairs)
 
 
+def _images(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs PYTHON=IMAGE, separated by commas or white space."""
+    pairs = [part.partition("=") for part in re.split(r"[\s,]+", text) if part]
+    known = {python: image for python, _, image in pairs}
+    if len(known) != len(pairs) or any(
+        python_problem(python) or not checks.is_image(image) for python, _, image in pairs
+    ):
+        raise ValueError("a Python and its image, each Python once, such as 3.9=python:3.9-slim, 3.12=python:3.12-slim")
+    return tuple(known.items())
+
+
 _text = _matching(r"[^\x00-\x20\x7f]{1,1024}", "text without white space")
 _label = _matching(DNS_LABEL, "a DNS label such as coachwork")
 _name = _matching(DNS_NAME, "a DNS name such as models.example.com")
@@ -113,6 +126,7 @@ class Settings:
 
     namespace: str = _setting(_label)  # requests, workloads, Secrets and the claim are in this one
     image: str = _setting(_text)  # of stages whose project and request name none
+    images: tuple[tuple[str, str], ...] = _setting(_images, OFFICIAL)  # of stages that ask for a Python
     volume: PurePosixPath = _setting(_absolute, PurePosixPath("/var/lib/coachwork"))  # noqa: RUF009 - it is a field()
     claim: str = _setting(_name, "coachwork")  # PersistentVolumeClaim that is mounted at `volume`
     node: str = _setting(_name, "")  # stages are placed here (ReadWriteOnce); "": anywhere
@@ -211,6 +225,7 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
         image=settings.image,
         claim=settings.claim,
         tools=tools_digest,
+        images=settings.images,
         image_pull_policy=settings.image_pull_policy,
         node=settings.node,
         start_grace=settings.start_grace,

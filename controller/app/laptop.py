@@ -8,10 +8,7 @@ import contextlib
 import fcntl
 import os
 import platform
-import re
 import shutil
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -28,17 +25,17 @@ from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.app.place import Place, state_folder
+from controller.app.pythons import Pythons
 from controller.app.running import App
-from controller.core import checks, layout, names, sweep
+from controller.core import layout, names, sweep
 from controller.core import record as records
 from controller.core.errors import Invalid, Transient
+from controller.core.images import wish
 from controller.core.model import Object, Pipeline, Record, Service
 from controller.settings import Settings
 
 NAMESPACE = "local"
 BACK_OFF = 1.0  # seconds until a first retry: nobody shares this machine, so none need to be spared
-OLDEST_PYTHON = (3, 8)  # that the launcher runs on
-GOOD_PYTHON = "give the path of a Python 3.8 or later"
 LOCK = ".lock"  # in a request's folder: held while a run of it is under way
 TAIL = 64 * 1024  # bytes that are read of the end of a log
 
@@ -47,17 +44,13 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a run is asked for beyond its project. `secrets` are values by the name of their variable.
-
-    `version` is that of `python`, as `python_version` gives it.
-    """
+    """What a run is asked for beyond its project. `secrets` are values by the name of their variable."""
 
     env: tuple[tuple[str, str], ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
-    python: str = sys.executable
+    pythons: Pythons = field(default_factory=Pythons)
     only: str = ""
     resume: str = ""
-    version: str = platform.python_version()
 
 
 class LaptopRun:
@@ -75,10 +68,12 @@ class LaptopRun:
         self._tidy()
         self._scratch = self._root / layout.SCRATCH / self._uid
         shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
+        image, images = _images(place.pipeline, wishes.pythons)
         machine = Machine(
             volume=self._root,
             scratch=self._scratch,
-            python=wishes.python,
+            python=wishes.pythons.default.path,
+            pythons={images[version]: other.path for version, other in wishes.pythons.others.items()},
             secrets=_secrets(place.pipeline, wishes.secrets),
             environment=base_environment(),
             packages=_package_settings(),
@@ -88,7 +83,8 @@ class LaptopRun:
         self._cluster.restore(self._request(wishes))
         settings = Settings(
             namespace=NAMESPACE,
-            image=place.pipeline.image or f"python:{platform.python_version()}",
+            image=image,
+            images=tuple(images.items()),
             volume=PurePosixPath(self._root),
         )
         source = Git(self._root, GitSettings(allow_file=True))
@@ -196,10 +192,24 @@ def _package_settings() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_"))}
 
 
+def _images(pipeline: Pipeline, pythons: Pythons) -> tuple[str, Mapping[str, str]]:
+    """Return what stands in for images here: the default, and one for each Python; nothing is pulled."""
+    found = pythons.default in pythons.others.values()
+    default = pipeline.image or f"python:{pythons.default.version if found else platform.python_version()}"
+    wanted = [item.python for stage in pipeline.stages.values() if (item := wish(pipeline, stage))]
+    others = {
+        version: f"python:{other.version} at {other.path}"
+        for version, other in pythons.others.items()
+        if other != pythons.default
+    }
+    return default, dict.fromkeys(wanted, default) | others
+
+
 def _platform(wishes: Wishes) -> str:
-    """Give what decides on packages here: there are no images, but one Python and the settings of the shell."""
+    """Give what decides on packages here beside what stands in for images: a Python, and the settings of the shell."""
     settings = names.digest(repr(sorted(_package_settings().items())), 20)
-    return " ".join([wishes.python, wishes.version, *platform.uname()[:1], platform.machine(), settings])
+    python = wishes.pythons.default
+    return " ".join([python.path, python.version, *platform.uname()[:1], platform.machine(), settings])
 
 
 @contextlib.contextmanager
@@ -226,32 +236,6 @@ def missing_secrets(pipeline: Pipeline, given: Mapping[str, str]) -> list[str]:
         f"secret {variable} (stage {', '.join(stages)}): export it, or give --secrets FILE with {variable}=…"
         for variable, stages in sorted(wanted.items())
     ]
-
-
-def python_version(python: str) -> str:
-    """Give the version of the Python at this path. Raises Invalid where it is none, or too old for the launcher."""
-    query = [python, "-c", "import platform; print(platform.python_version())"]
-    try:
-        found = subprocess.run(query, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
-        said = ""
-    else:
-        said = found.stdout.strip()
-    version = re.match(r"(\d+)\.(\d+)\.", said)
-    if not version:
-        raise Invalid("WrongUse", [f"--python: {python}: is no Python that runs: {GOOD_PYTHON}"])
-    if (int(version[1]), int(version[2])) < OLDEST_PYTHON:
-        raise Invalid("WrongUse", [f"--python: {python}: is Python {checks.printable(said, 20)}: {GOOD_PYTHON}"])
-    return said
-
-
-def version_warning(pipeline: Pipeline, found: str) -> str:
-    """Give a warning where the image's tag names another Python than this version, "" where not."""
-    wanted = re.search(r"(?:^|/)python:(\d+\.\d+)", pipeline.image)
-    if not wanted:
-        return ""
-    same = found.startswith(f"{wanted[1]}.")
-    return "" if same else f"the project asks for {pipeline.image}, here runs Python {found}: --python names another"
 
 
 def _is_held(lock: Path) -> bool:

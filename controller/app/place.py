@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.core.errors import Invalid
-from controller.core.model import Environment, Pipeline, Policy, ProjectTree
+from controller.core.model import Environment, Pipeline, ProjectTree, RunSpec
 
 PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
 
@@ -52,10 +52,11 @@ def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -
     return Place(repository, commit, path, shown, tree, project.load(tree, strict=strict))
 
 
-def environments(place: Place, policy: Policy) -> tuple[Environment, ...]:
-    """Give what environments the project's stages would be given. Raises Invalid, Transient."""
+def environments(place: Place, spec: RunSpec) -> tuple[Environment, ...]:
+    """Return the environments that the project's stages would be given in this run. Raises Invalid, Transient."""
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.adapters.volume import Volume  # noqa: PLC0415
+    from controller.core import images  # noqa: PLC0415
     from controller.core.index import Index  # noqa: PLC0415
     from controller.core.model import Request  # noqa: PLC0415
     from controller.reconciler.environments import Builders, Project  # noqa: PLC0415
@@ -64,7 +65,8 @@ def environments(place: Place, policy: Policy) -> tuple[Environment, ...]:
     request = Request(place.pipeline.name, "", place.repository, path=place.path)
     builders = Builders(Git(root, GitSettings(allow_file=True)), Volume(root))
     found = Project(request, place.commit, place.tree, place.pipeline)
-    return builders.decide(found, tuple(place.pipeline.stages), f"{place.pipeline.image or policy.image}\n", Index())
+    run_in = {stage: f"{images.of_stage(spec, place.pipeline, stage)}\n" for stage in place.pipeline.stages}
+    return builders.decide(found, tuple(place.pipeline.stages), run_in, Index())
 
 
 def _project(target: str, path: str) -> Path:

@@ -1,6 +1,7 @@
 """`coachwork validate` and `coachwork plan`: a project's problems, and the objects that a cluster would be given."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,10 +54,12 @@ def plan(
     import yaml  # noqa: PLC0415 (imported when called: --help stays quick)
 
     from controller.app.place import find  # noqa: PLC0415
+    from controller.core.images import OFFICIAL  # noqa: PLC0415
     from controller.core.model import Policy  # noqa: PLC0415
 
     place = find(target, ref, path)
-    objects = planned(place, name, Policy(namespace=namespace, image=image, claim="coachwork", tools="TOOLS"))
+    policy = Policy(namespace=namespace, image=image, images=OFFICIAL, claim="coachwork", tools="TOOLS")
+    objects = planned(place, name, policy)
     if output == "json":
         typer.echo(json.dumps(objects))
     else:
@@ -66,7 +69,7 @@ def plan(
 def planned(place: "Place", name: str, policy: "Policy") -> "list[Object]":
     """Give the objects of the project's first run. The owner's uid and the tools' digest are a cluster's to give."""
     from controller.app.place import environments  # noqa: PLC0415 (imported when called: --help stays quick)
-    from controller.core import manifests, names  # noqa: PLC0415
+    from controller.core import images, manifests, names  # noqa: PLC0415
     from controller.core.model import Batch, RunSpec  # noqa: PLC0415
 
     spec = RunSpec(
@@ -76,8 +79,9 @@ def planned(place: "Place", name: str, policy: "Policy") -> "list[Object]":
         tree=place.tree.digest,
         image=policy.image,
         cause="Created",
-        environments=environments(place, policy),
+        images=images.choose(place.pipeline, tuple(place.pipeline.stages), "", policy).images,
     )
+    spec = replace(spec, environments=environments(place, spec))
     request = name or names.request(place.pipeline.name)
     context = manifests.RunContext(request, OWNER, 1, spec, place.pipeline, policy)
     steps = (*place.pipeline.steps, tuple(filter(None, [place.pipeline.run_on_failure])))

@@ -1,9 +1,7 @@
 """`coachwork run`: a project on this machine, with no cluster."""
 
 import os
-import shutil
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +38,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         str,
         typer.Option("--from", metavar="STAGE", help="Run from this stage on, on the last run's artifacts."),
     ] = "",
-    python: Annotated[str, typer.Option(help="The Python that runs the stages; else this one.")] = "",
+    python: Annotated[str, typer.Option(help="The Python that runs the stages; else what the project asks for.")] = "",
     exit_when_ready: Annotated[bool, typer.Option("--exit-when-ready", help="Do not leave services up.")] = False,
     output: Output = "text",
 ) -> None:
@@ -48,23 +46,22 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
 
     Services stay up until Ctrl-C. Secrets come from the shell's variables of their names, or from --secrets.
     """
-    from controller.app import laptop  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.app import laptop, pythons  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.app.place import find  # noqa: PLC0415
 
     if only and resume:
         raise Invalid("WrongUse", ["--only and --from: give one of them"])
     variables = tuple(pairs("--env", env or []))
     given = {**os.environ, **(_file(secrets) if secrets else {})}
-    interpreter = _interpreter(python)
-    version = laptop.python_version(interpreter)
     place = find(target, ref, path)
-    for warning in filter(None, (*place.pipeline.warnings, laptop.version_warning(place.pipeline, version))):
-        typer.echo(f"warning: {warning}", err=True)
+    chosen = pythons.choose(place.pipeline, python, only)
+    for line in (*(f"warning: {warning}" for warning in place.pipeline.warnings), *chosen.lines):
+        typer.echo(line, err=True)
     stopping = threading.Event()
     hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)  # ignored: nohup
     for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    wishes = laptop.Wishes(variables, given, interpreter, only, resume, version)
+    wishes = laptop.Wishes(variables, given, chosen, only, resume)
     with laptop.running(place, wishes) as current:
         record = _follow(current, stopping, output, stay=not exit_when_ready)
         if record.phase == "Failed" and output == "text":
@@ -119,13 +116,6 @@ def _serves(pipeline: "Pipeline") -> bool:
     from controller.core.model import Service  # noqa: PLC0415 (as above)
 
     return any(isinstance(stage.work, Service) for stage in pipeline.stages.values())
-
-
-def _interpreter(python: str) -> str:
-    found = shutil.which(python) if python else sys.executable
-    if not found:
-        raise Invalid("WrongUse", [f"--python: {python}: no such program: give the path of a Python 3.8 or later"])
-    return os.path.abspath(found)  # noqa: PTH100 (the stages run elsewhere; links stay, they make a venv's Python)
 
 
 def _file(path: Path) -> dict[str, str]:

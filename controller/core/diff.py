@@ -49,6 +49,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
     both = [name for name in earlier if name in later]
     changes = [
         *_texts("", {key: _plain(before, key) for key in PLAIN}, {key: _plain(after, key) for key in PLAIN}),
+        *_texts("image of stage", _pairs(before, "images"), _pairs(after, "images")),
         *_texts("parameter", _pairs(before, "parameters"), _pairs(after, "parameters")),
         *_texts("variable", _pairs(before, "env"), _pairs(after, "env")),
         *_texts("secret", _secrets(before), _secrets(after)),

@@ -105,6 +105,7 @@ class Stage:
     resources: Resources = Resources()
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[Secret, ...] = ()
+    python: str = ""  # like 3.9; "": the project's
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Pipeline:
     steps: tuple[tuple[str, ...], ...]
     stages: Mapping[str, Stage]
     image: str = ""  # "": the request's or the controller's
+    python: str = ""  # like 3.9; "": that of the image
+    bodywork_image: str = ""  # Bodywork's own image, as the project names it; its Python is what counts
     service_aliases: bool = False  # schema 1.1: services answer to http://STAGE:PORT too
     resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; "": now
     run_on_failure: str = ""  # the stage that runs when a run has failed; in no step
@@ -223,6 +226,7 @@ class RunSpec:
     parameters: tuple[tuple[str, str], ...] = ()  # of this run alone: over `env`, below secrets
     rerun: int = 0  # the run that this one repeats; 0: none
     pod_template: str = ""  # merged under its pods: canonical JSON (core/podtemplate), "": none
+    images: tuple[tuple[str, str], ...] = ()  # of stages that run in another image than the default one
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +321,7 @@ class Policy:
     image: str  # default stage image
     claim: str  # the shared volume's PersistentVolumeClaim
     tools: str  # digest of the published tools
+    images: tuple[tuple[str, str], ...] = ()  # Python (like 3.9) and the image of stages that ask for it
     image_pull_policy: str = "IfNotPresent"
     node: str = ""  # place stages here (ReadWriteOnce); "": anywhere
     uid: int = 10001

@@ -30,6 +30,7 @@ REASON_LIMIT = 128
 HISTORY_LIMIT = 60
 HANDLED_LIMIT = 50
 PROBLEM_LIMIT = 100
+PAIRS = ("env", "parameters", "secrets", "images")  # of a run's spec
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -134,7 +135,7 @@ def spec_from(kept: Mapping[str, Any]) -> RunSpec | None:
 
 
 def _spec(spec: dict[str, Any]) -> RunSpec:
-    pairs = {key: tuple((name, value) for name, value in spec.get(key, ())) for key in ("env", "parameters", "secrets")}
+    pairs = {key: tuple((name, value) for name, value in spec.get(key, ())) for key in PAIRS}
     typed = {
         "environments": tuple(map(_environment, spec.get("environments", ()))),
         "index_keys": tuple(spec.get("index_keys", ())),

@@ -44,11 +44,12 @@ def run_file(
 
 def _spec(spec: RunSpec, locks: Mapping[str, str]) -> Mapping[str, Any]:
     plain = asdict(spec)
-    for key in ("index_keys", "env", "secrets", "environments"):
+    for key in ("index_keys", "env", "secrets", "environments", "images"):
         plain.pop(key)
     return {
         **plain,
         "env": dict(spec.env),
+        "images": dict(spec.images),
         "secrets": [{"name": name, "resource_version": version} for name, version in spec.secrets],
         "environments": [
             {**asdict(item), "packages": packages(locks.get(item.folder, ""))} for item in spec.environments

@@ -30,11 +30,13 @@ class Builders:
     source: Source
     volume: Volume
 
-    def decide(self, project: Project, stages: Sequence[str], base: str, index: Index) -> tuple[Environment, ...]:
+    def decide(
+        self, project: Project, stages: Sequence[str], bases: Mapping[str, str], index: Index
+    ) -> tuple[Environment, ...]:
         """Give the environments of these stages, each once, and tell the builder of those that are not there.
 
-        `base` is the image, and what else decides on the Python. Raises Invalid with the problems of all requirements,
-        NotYet, Transient.
+        `bases` says, by stage, the image and what else decides on the Python. Raises Invalid with the problems of all
+        requirements, NotYet, Transient.
         """
         found: dict[str, list[str]] = {}
         sources: dict[str, tuple[GitSource, ...]] = {}
@@ -43,7 +45,7 @@ class Builders:
             resolved = tuple(self._source(project, address) for address in wanted.addresses)
             key = requirements.key(
                 wanted,
-                image=base,
+                image=bases[stage],
                 paths=self._fingerprint(project, wanted),
                 commits={item.address: item.commit for item in resolved},
                 index=index.digest,

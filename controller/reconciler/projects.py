@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from controller.core import credentials, index, plan, podtemplate, project, secrets
+from controller.core import credentials, images, index, plan, podtemplate, project, secrets
 from controller.core.model import Environment, GitCredentials, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
 from controller.core.plan import Observed
 from controller.reconciler import repeat
@@ -35,7 +35,8 @@ class Projects:
         opened = self._credentials(request)
         self._source.publish(request.repository, commit, opened)
         tree, pipeline = self._read(request.repository, commit, request.path)
-        return self._spec(Project(request, commit, tree, pipeline, opened)), pipeline
+        spec, notes = self._spec(Project(request, commit, tree, pipeline, opened))
+        return spec, replace(pipeline, warnings=(*pipeline.warnings, *notes))
 
     def again(self, request: Request, record: Record, seen: Observed) -> RunSpec:
         """Give what the run that `request` wants repeated was made of; its environments may be gone by now.
@@ -82,12 +83,15 @@ class Projects:
         secret = self._cluster.get("Secret", request.git_secret) if request.git_secret else None
         return credentials.git_credentials(secret, request.git_secret, request.repository)
 
-    def _spec(self, found: Project) -> RunSpec:
+    def _spec(self, found: Project) -> tuple[RunSpec, tuple[str, ...]]:
+        """Return what a run is started with, and what is to be said about it. Raises as `at`."""
         request, name = found.request, found.request.index_secret
+        stages = plan.to_run(request, found.pipeline)
+        chosen = images.choose(found.pipeline, stages, request.image, self._policy)
         settings = index.settings(self._cluster.get("Secret", name), name) if name else index.Index()
         image, template = request.image or self._policy.image, self._template(request)
         platform = self._policy.platform or podtemplate.architecture(template)
-        return RunSpec(
+        spec = RunSpec(
             repository=request.repository,
             commit=found.commit,
             path=request.path,
@@ -96,12 +100,15 @@ class Projects:
             project_name=request.project_name,
             env=request.env,
             deadline=request.deadline,
-            environments=self._environments(found, f"{found.pipeline.image or image}\n{platform}", settings),
             index_secret=name,
             index_keys=settings.keys,
             parameters=request.parameters,
             pod_template=template,
+            images=chosen.images,
         )
+        run_in = {stage: f"{images.of_stage(spec, found.pipeline, stage)}\n{platform}" for stage in stages}
+        decided = self._builders.decide(found, stages, run_in, settings)
+        return replace(spec, environments=self._begun(request, decided)), chosen.notes
 
     def _template(self, request: Request) -> str:
         """Read the request's pod template, anew for each run: how it is now counts until the run's end."""
@@ -109,10 +116,6 @@ class Projects:
             return ""
         found = self._cluster.get("ConfigMap", request.pod_template)
         return podtemplate.read(found, request.pod_template, self._policy.claim)
-
-    def _environments(self, found: Project, base: str, settings: index.Index) -> tuple[Environment, ...]:
-        stages = plan.to_run(found.request, found.pipeline)
-        return self._begun(found.request, self._builders.decide(found, stages, base, settings))
 
     def _begun(self, request: Request, environments: Iterable[Environment]) -> tuple[Environment, ...]:
         """Give environments for a new run: one that was swept is built as it was, an older failed build counts not."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from controller.core import layout, names, times
 from controller.core.errors import Transient
 from controller.core.model import Object, Record
-from tests.support.world import REPOSITORY, World, project
+from controller.reconciler.loop import Reconciler
+from tests.support.world import POLICY, REPOSITORY, World, project
 
 FLASK = {"a": "flask==3.0.0\n", "b": "Flask == 3.0.0  # the same\n"}
 
@@ -443,3 +445,38 @@ def test_a_build_that_only_the_failure_stage_needs_fails_no_healthy_run(world: W
     world.cluster.end_job(builds(world)[0], 121, "no such package")
     assert world.settle().active
     assert world.finish_all().phase == "Ready"
+
+
+def test_each_build_is_made_in_the_image_of_its_stages_python(world: World) -> None:
+    files = project("a,b", packages={"a": "flask==3.0.0\n", "b": "flask==3.0.0\n"})
+    files["bodywork.ini"] = files["bodywork.ini"].replace("[default]", "[default]\nPYTHON = 3.9")
+    files["b/config.ini"] = files["b/config.ini"].replace("[default]", "[default]\nPYTHON = 3.10")
+    begin(world, files)
+    assert {image_of(job) for job in builds(world)} == {"python:3.9-slim", "python:3.10-slim"}
+    for job in builds(world):
+        world.build(job)
+    world.settle()
+    stages = {name: image_of(job) for name, job in world.jobs().items() if name.startswith("iris")}
+    assert stages == {"iris-a-1": "python:3.9-slim", "iris-b-1": "python:3.10-slim"}
+
+
+def test_a_run_keeps_its_images_where_the_setting_changes_meanwhile(world: World) -> None:
+    files = project("a >> b")
+    files["bodywork.ini"] = files["bodywork.ini"].replace("[default]", "[default]\nPYTHON = 3.9")
+    begin(world, files)
+    other = replace(POLICY, images=(("3.9", "acme/python:9"),))
+    world.reconciler = Reconciler(world.cluster, world.source, world.volume, world.metrics, world.clock, other)
+    world.cluster.end_job(world.jobs()["iris-a-1"])
+    world.settle()
+    assert image_of(world.jobs()["iris-b-1"]) == "python:3.9-slim"
+
+
+def test_what_is_to_be_said_of_a_python_is_among_the_problems_of_the_run(world: World) -> None:
+    files = project("a")
+    image = "DOCKER_IMAGE = bodyworkml/bodywork-core:1.0"
+    files["bodywork.ini"] = files["bodywork.ini"].replace("[default]", f"[default]\n{image}")
+    assert "had Python 3.7: its stages get 3.8" in begin(world, files).problems[0]
+
+
+def image_of(job: Object) -> str:
+    return str(job["spec"]["template"]["spec"]["containers"][0]["image"])

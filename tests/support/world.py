@@ -8,12 +8,13 @@ from pathlib import Path
 from controller.adapters.volume import Volume
 from controller.core import layout, names, record
 from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.images import OFFICIAL
 from controller.core.model import GitCredentials, Object, Policy, ProjectTree, Record
 from controller.reconciler import Reconciler
 from tests.support.memory import MemoryCluster
 
 REPOSITORY = "https://git.example/iris"
-POLICY = Policy(namespace="test", image="python:3.12-slim", claim="coachwork", tools="t0")
+POLICY = Policy(images=OFFICIAL, namespace="test", image="python:3.12-slim", claim="coachwork", tools="t0")
 
 
 def project(

@@ -115,6 +115,18 @@ def test_annotations_are_lines_and_their_values_may_hold_anything() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["3.8=a/b:1, 3.12=c", "3.8=a/b:1,3.12=c", " 3.8=a/b:1\n3.12=c\n"])
+def test_images_are_pairs_of_a_python_and_its_image(text: str) -> None:
+    settings = load(NEEDED | {"COACHWORK_IMAGES": text}, {})
+    assert policy(settings, "t").images == (("3.8", "a/b:1"), ("3.12", "c"))
+
+
+@pytest.mark.parametrize("text", ["3.8", "=a", "3.8=", "3.8=A B", "3.7=a", "3.8=a, 3.8=b", "3.8.1=a", "3.9=acme/X"])
+def test_what_is_no_python_with_its_image_is_told(text: str) -> None:
+    (problem,) = problems(NEEDED | {"COACHWORK_IMAGES": text})
+    assert problem.startswith("COACHWORK_IMAGES: expected a Python and its image, each Python once, such as ")
+
+
 @given(st.dictionaries(st.sampled_from(SETTING_NAMES), st.text(max_size=2000)))
 def test_hostile_values_give_settings_or_bounded_one_line_problems(environ: dict[str, str]) -> None:
     with suppress(Invalid), one_line_problems():

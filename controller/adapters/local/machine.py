@@ -1,7 +1,8 @@
 """What containers are here: a process group of this machine, with folders for mounts.
 
 Computes argv, environment and folders of a pod's container from its manifest; starts nothing. Mount paths in argv and
-in values become the folders behind them, `$$` becomes `$` as the kubelet has it, images are not looked at.
+in values become the folders behind them, `$$` becomes `$` as the kubelet has it; an image is the Python that stands in
+for it.
 """
 
 import json
@@ -45,6 +46,7 @@ class Machine:
     volume: Path  # root of the shared volume: what the claim is in a cluster
     scratch: Path  # private folders of pods are made below it, and removed
     python: str = sys.executable  # runs what asks for `python3`
+    pythons: Mapping[str, str] = field(default_factory=dict)  # image -> what runs it instead
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # Secret -> key -> value
     environment: Mapping[str, str] = field(default_factory=base_environment)  # base of every container's
     packages: Mapping[str, str] = field(default_factory=dict)  # of builds of environments: UV_*, PIP_*
@@ -109,7 +111,7 @@ def resolve(
             environment[name] = move(_unescaped(variable.get("value", "")))
     argv = [_argument(_unescaped(text), move, {"port": port} if wanted else {}) for text in container["command"]]
     if argv[0] == "python3":
-        argv[0] = machine.python
+        argv[0] = machine.pythons.get(str(container.get("image")), machine.python)
     return Container(tuple(argv), environment, port)
 
 

@@ -15,10 +15,11 @@ Blocked: TypeAlias = Literal["", "start", "schedule"]
 LAUNCHER_FAILED = 121
 """The launcher's own exit code: trying again can't help (see runtime/launch.py and the Jobs' podFailurePolicy)."""
 
+_UNPULLABLE = "check DOCKER_IMAGE or PYTHON in the project, `image` in the request, COACHWORK_IMAGES of the controller"
 _WAITING: Mapping[str, tuple[str, str]] = {
-    "ErrImagePull": ("ImageUnavailable", "check DOCKER_IMAGE in the project or `image` in the request"),
-    "ImagePullBackOff": ("ImageUnavailable", "check DOCKER_IMAGE in the project or `image` in the request"),
-    "ErrImageNeverPull": ("ImageUnavailable", "check DOCKER_IMAGE in the project or `image` in the request"),
+    "ErrImagePull": ("ImageUnavailable", _UNPULLABLE),
+    "ImagePullBackOff": ("ImageUnavailable", _UNPULLABLE),
+    "ErrImageNeverPull": ("ImageUnavailable", _UNPULLABLE),
     "ImageInspectError": ("ImageUnavailable", "the node can't read this image; check DOCKER_IMAGE"),
     "RegistryUnavailable": ("ImageUnavailable", "the registry does not answer the node"),
     "InvalidImageName": ("InvalidImageName", "correct DOCKER_IMAGE in the project or `image` in the request"),

@@ -60,7 +60,7 @@ def _spec(context: RunContext, environment: Environment) -> Object:
 def _container(context: RunContext, environment: Environment) -> Object:
     policy = context.policy
     command = ["python3", str(layout.IN_TOOLS / "install.py"), pod.escape(json.dumps(order(context, environment)))]
-    return pod.container(context, command) | {
+    return pod.container(context, environment.stages[0], command) | {
         "env": _variables(context),
         "volumeMounts": _mounts(context, environment),
         "resources": {"requests": {"cpu": "250m", "memory": f"{policy.install_memory_mb}Mi"}},

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from controller.core import names, record
+from controller.core import images, names, record
 from controller.core.model import Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
 
 
@@ -32,6 +32,10 @@ class RunContext:
     def job_name(self, stage: str) -> str:
         """Give the name of a batch stage's Job."""
         return names.job(self.request, stage, self.run)
+
+    def image_of(self, stage: str) -> str:
+        """Return the image that a stage runs in."""
+        return images.of_stage(self.spec, self.pipeline, stage)
 
     def environment_of(self, stage: str) -> Environment | None:
         """Give the environment that a stage's packages are in, None where it wants none."""

@@ -94,11 +94,11 @@ def _backstop(context: RunContext, work: Batch) -> int:
     return work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS
 
 
-def container(context: RunContext, command: list[str]) -> Object:
-    """Give the part of a container that all containers of ours share."""
+def container(context: RunContext, stage: str, command: list[str]) -> Object:
+    """Return the part of a container that all containers of ours share; it has the image of `stage`."""
     return {
         "name": names.STAGE_CONTAINER,
-        "image": context.pipeline.image or context.spec.image,
+        "image": context.image_of(stage),
         "imagePullPolicy": context.policy.image_pull_policy,
         "command": command,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -108,7 +108,7 @@ def container(context: RunContext, command: list[str]) -> Object:
 
 def _container(context: RunContext, stage: Stage) -> Object:
     command = ["python3", str(layout.IN_TOOLS / "launch.py"), escape(json.dumps(launch(context, stage)))]
-    made = container(context, command)
+    made = container(context, stage.name, command)
     made |= {"env": environment(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
     if resources := _resources(stage):
         made["resources"] = resources

@@ -4,17 +4,14 @@ Checks take raw documents, so that a mistake in one key hides no other.
 """
 
 import posixpath
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core import checks, requirements
+from controller.core import checks, images, requirements
 from controller.core.model import Batch, Pipeline, Resources, Secret, Service, Stage
 from controller.core.project import dag, forms, sentences
 from controller.core.project.reading import Reading
-
-BODYWORK_IMAGE = re.compile(r"(?:(?:index\.|registry-1\.)?docker\.io/)?bodyworkml/bodywork-core(?:[:@].*)?")
 
 
 def head(raw: Any, place: sentences.Place, reading: Reading) -> tuple[dag.Steps, str, forms.ProjectForm | None]:
@@ -26,6 +23,9 @@ def head(raw: Any, place: sentences.Place, reading: Reading) -> tuple[dag.Steps,
             reading.problem(place(("DAG",)), problem)
     failure = _failure(raw, steps, place, reading)
     form = sentences.check(forms.ProjectForm, raw, place, reading)
+    if form and (has := images.visible(form.docker_image)) and form.python not in ("", has):
+        sentence = f"is {form.python}, and the image {form.docker_image} has Python {has}: remove one of them"
+        reading.problem(place(("python",)), sentence)
     if form and form.namespace:
         reading.warning(place(("namespace",)), "not used: everything runs in the request's namespace")
     return steps, failure, form
@@ -111,6 +111,7 @@ def stage(name: str, folder: str, form: forms.StageForm, group: str, required: t
             Secret(variable=variable, secret=f"{group}-{secret}" if group else secret, key=variable)
             for variable, secret in form.secrets.items()
         ),
+        python=form.python,
     )
 
 
@@ -129,13 +130,15 @@ def _work(form: forms.StageForm) -> Batch | Service:
 
 
 def pipeline(form: forms.ProjectForm, steps: dag.Steps, stages: Mapping[str, Stage], *, aliases: bool) -> Pipeline:
-    """Build the pipeline; Bodywork's own image means the default stage image."""
-    image = "" if BODYWORK_IMAGE.fullmatch(form.docker_image) else form.docker_image
+    """Build the pipeline; Bodywork's own image is not run, it means the Python that was in it."""
+    bodywork = form.docker_image if images.is_bodywork(form.docker_image) else ""
     return Pipeline(
         name=form.name,
         steps=steps,
         stages=stages,
-        image=image,
+        image="" if bodywork else form.docker_image,
+        python=form.python,
+        bodywork_image=bodywork,
         service_aliases=aliases,
         resolve_as_of=form.resolve_as_of,
         run_on_failure=form.run_on_failure,

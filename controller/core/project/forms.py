@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
-from controller.core import checks, environment
+from controller.core import checks, environment, images
 from controller.core.project import dag
 
 YEAR = 366 * 24 * 3600
@@ -94,6 +94,12 @@ Variable = Annotated[str, _refusing(lambda name: _named(environment.name_problem
 SecretName = Annotated[str, _refusing(_secret_problem)]
 Requirement = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\r\n\x00]*$")]
 
+Python = Annotated[
+    str,
+    _refusing(images.python_problem),
+    Field(json_schema_extra={"pattern": r"^3\.[1-9][0-9]?$"}),
+    Expected("a Python like 3.9"),
+]
 Seconds = Annotated[int, Field(ge=1, le=YEAR), Expected("a whole number of seconds, 1 or more")]
 Cores = Annotated[float | None, Field(ge=0, le=10_000, allow_inf_nan=False), Expected("a number of CPU cores like 0.5")]
 Mebibytes = Annotated[int | None, Field(ge=0, le=100_000_000), Expected("a whole number of MiB, 0 or more")]
@@ -146,6 +152,7 @@ class StageForm(Form):
     cpu_limit: Cores = None
     memory_limit_mb: Mebibytes = None
     gpu: Annotated[int, Field(ge=0, le=64), Expected("a whole number, 0 or more")] = 0
+    python: Python = ""
     batch: Annotated[BatchForm | None, Expected(SECTION)] = None
     service: Annotated[ServiceForm | None, Expected(SECTION)] = None
     env: Annotated[dict[Variable, Value], Field(max_length=1000), Expected("text (numbers in quotes)", quiet=True)] = {}
@@ -160,6 +167,7 @@ class ProjectForm(Form):
     name: Annotated[str, _refusing(_name_problem), Expected("a name: " + checks.NAME_RULE)]
     DAG: Annotated[str, Expected("stages and their order, like prepare >> train >> serve")]
     docker_image: Annotated[str, _refusing(_image_problem), Expected("an image like python:3.12-slim")] = ""
+    python: Python = ""
     secrets_group: Annotated[str, _refusing(_secret_problem), Expected("the beginning of Secrets' names")] = ""
     run_on_failure: Annotated[str, _refusing(_stage_problem), Expected("the name of one stage")] = ""
     resolve_as_of: Annotated[

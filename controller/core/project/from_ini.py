@@ -18,6 +18,7 @@ Keys = Mapping[Key, sentences.Location]
 PROJECT: Keys = {
     ("default", "PROJECT_NAME"): ("name",),
     ("default", "DOCKER_IMAGE"): ("docker_image",),
+    ("default", "PYTHON"): ("python",),
     ("default", "RESOLVE_AS_OF"): ("resolve_as_of",),
     ("workflow", "DAG"): ("DAG",),
     ("workflow", "RUN_ON_FAILURE"): ("run_on_failure",),
@@ -30,6 +31,7 @@ COMMON: Keys = {
     ("default", "CPU_LIMIT"): ("cpu_limit",),
     ("default", "MEMORY_LIMIT_MB"): ("memory_limit_mb",),
     ("default", "GPU"): ("gpu",),
+    ("default", "PYTHON"): ("python",),
 }
 BATCH: Keys = {
     ("batch", "MAX_COMPLETION_TIME_SECONDS"): ("batch", "max_completion_time_seconds"),

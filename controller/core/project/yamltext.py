@@ -18,6 +18,7 @@ DEPTH = 12  # levels of nesting; the deepest value of a project is at five
 ALIASES = 50
 NODES = 20_000  # values and keys, aliases written out
 MERGE = "<<"
+VERSIONS = ("python",)  # keys whose numbers stay as written: 3.10 is a version, and no 3.1
 
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # libyaml where PyYAML was built with it: ten times faster
 _WORDS = {
@@ -133,6 +134,8 @@ def _mapping(node: Any, problems: list[str]) -> dict[str, Any]:
             problems.append(f"line {line}: the key {checks.shown(key)} is there twice: remove one")
         else:
             own[key] = _value(value_node, problems)
+            if key in VERSIONS and isinstance(own[key], int | float) and not isinstance(own[key], bool):
+                own[key] = value_node.value
     for mapping in _flat(merged):
         own = {**mapping, **own}
     return own

@@ -104,7 +104,7 @@ def as_of(day: str) -> str:
     "image",
     ["bodyworkml/bodywork-core", "bodyworkml/bodywork-core:latest", "docker.io/bodyworkml/bodywork-core:3.0", '""'],
 )
-def test_bodyworks_own_image_means_the_default_one(image: str) -> None:
+def test_bodyworks_own_image_is_not_what_stages_run_in(image: str) -> None:
     main = MAIN_INI.replace("[workflow]", f"DOCKER_IMAGE = {image}\n[workflow]")
     assert load(one_stage(BATCH_INI, main)).image == ""
 

@@ -1,0 +1,151 @@
+"""Which Python of this machine runs the stages: the one that `--python` gives, else those that the project asks for.
+
+A Python is looked up as uv finds it (its own, PATH), then among pyenv's. Refuses one that is not there where PYTHON
+asks for it; where only an image suggests it, another one does, and a line says what to install.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from controller.core import checks, images
+from controller.core.errors import Invalid
+from controller.core.images import Wish
+from controller.core.model import Pipeline
+
+OLDEST = (3, images.OLDEST_MINOR)
+SECONDS = 30
+GOOD = "give the path of a Python 3.8 or later"
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python that runs; `version` as it says it, 3.9.18."""
+
+    path: str
+    version: str
+
+    @property
+    def minor(self) -> str:
+        """The version as projects write it."""
+        return ".".join(self.version.split(".")[:2])
+
+
+OWN = Interpreter(sys.executable, platform.python_version())
+
+
+@dataclass(frozen=True, slots=True)
+class Pythons:
+    """What runs the stages: `default`, but for stages whose Python is among `others`; and what is to be said."""
+
+    default: Interpreter = OWN
+    others: Mapping[str, Interpreter] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+
+
+def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
+    """Return the Pythons of a project's stages, or of its stage `only`. Raises Invalid where one is not to be had."""
+    stages = [stage for name, stage in pipeline.stages.items() if not only or name == only]
+    wishes = {stage.name: images.wish(pipeline, stage) for stage in stages}
+    if given:
+        default = _given(given)
+        return Pythons(default, {}, tuple(dict.fromkeys(_differing(wishes.values(), default, "--python gives"))))
+    wanted = {item.python: item for item in wishes.values() if item}
+    found = {version: there for version in wanted if (there := _find(version))}
+    if missing := [item for version, item in wanted.items() if version not in found and item.firm]:
+        raise Invalid("PythonMissing", [_missing(item) for item in missing])
+    main = images.wish(pipeline)
+    default = found.get(main.python, OWN) if main else OWN
+    lines = [f"warning: {_missing(item)}; its stages run on {OWN.version}" for version, item in wanted.items()
+             if version not in found]  # fmt: skip
+    lines += [f"warning: {item.note}" for item in wanted.values() if item.note]
+    return Pythons(default, found, (*lines, *_taken(wishes, found)))
+
+
+def _given(python: str) -> Interpreter:
+    """Return the Python that somebody names. Raises Invalid."""
+    found = shutil.which(python)
+    if not found:
+        raise Invalid("WrongUse", [f"--python: {python}: no such program: {GOOD}"])
+    path = os.path.abspath(found)  # noqa: PTH100 (the stages run elsewhere; links stay, they make a venv's Python)
+    version = _version(path)
+    if not version:
+        raise Invalid("WrongUse", [f"--python: {path}: is no Python that runs: {GOOD}"])
+    if _numbers(version) < OLDEST:
+        raise Invalid("WrongUse", [f"--python: {path}: is Python {checks.printable(version, 20)}: {GOOD}"])
+    return Interpreter(path, version)
+
+
+def _find(version: str) -> Interpreter | None:
+    """Return a Python of this version (3.9), None where this machine has none that runs."""
+    if version == OWN.minor:
+        return OWN
+    for path in dict.fromkeys(_candidates(version)):
+        found = Interpreter(path, _version(path))
+        if found.minor == version and _numbers(found.version) >= OLDEST:
+            return found
+    return None
+
+
+def _candidates(version: str) -> Iterator[str]:
+    """Yield where a Python of this version may be; virtual environments have packages of somebody's, and stay out."""
+    options = ("--no-project", "--system", "--offline", "--no-python-downloads")
+    yield from _output([find_uv_bin(), "python", "find", *options, version]).splitlines()[:1]
+    if there := shutil.which(f"python{version}"):
+        yield there
+    root = Path(os.environ.get("PYENV_ROOT") or "~/.pyenv").expanduser()
+    places = (root / "versions").glob(f"{version}.*/bin/python")
+    yield from map(str, sorted(places, key=lambda path: _numbers(path.parts[-3]), reverse=True))
+
+
+def _version(python: str) -> str:
+    """Return the version that a Python says of itself, "" where it is none that runs."""
+    said = _output([python, "-c", "import platform; print(platform.python_version())"])
+    return said if re.match(r"[0-9]+\.[0-9]+\.", said) else ""
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False,
+            errors="replace",
+        )  # fmt: skip
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return ""
+    return "" if done.returncode else done.stdout.strip()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"[0-9]{1,9}", version))
+
+
+def _missing(wanted: Wish) -> str:
+    if _numbers(wanted.python) < OLDEST:
+        return f"{wanted.why}, and stages need Python 3.{images.OLDEST_MINOR} or later"
+    install = f"`uv python install {wanted.python}` installs one, --python names another"
+    return f"{wanted.why}, and no Python {wanted.python} is found here: {install}"
+
+
+def _taken(wishes: Mapping[str, Wish | None], found: Mapping[str, Interpreter]) -> Iterator[str]:
+    """Yield a line for each Python that a project asks for, with the stages that get it and why."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for stage, wanted in wishes.items():
+        if wanted and wanted.python in found:
+            reasons.setdefault((wanted.python, wanted.why), []).append(stage)
+    for (version, why), stages in reasons.items():
+        there = found[version]
+        yield f"python of {', '.join(stages)}: {there.version} ({there.path}), since {why}"
+
+
+def _differing(wishes: Iterable[Wish | None], default: Interpreter, what: str) -> Iterator[str]:
+    for wanted in wishes:
+        if wanted and wanted.python != default.minor:
+            yield f"warning: {wanted.why}, which means Python {wanted.python}; {what} {default.version}"
