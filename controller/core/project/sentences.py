@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from controller.core import checks
+from controller.core.project import yamlfault
 from controller.core.project.forms import SECTION, Expected, Form
 from controller.core.project.reading import Reading
 
@@ -43,6 +44,8 @@ def _sentence(form: type[Form], error: Mapping[str, Any]) -> str:
             return str(error["ctx"]["sentence"])
         case "too_long":
             return f"has too many items: {error['ctx']['max_length']} at most"
+        case _ if expected.what == SECTION and isinstance(error["input"], str) and yamlfault.unspaced(error["input"]):
+            return f"expected {SECTION}: write a space after the colon of {yamlfault.unspaced(error['input'])}:"
         case _ if expected.quiet:
             return f"expected {expected.what}"
         case _:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from controller.core import checks
+from controller.core.project import yamlfault
 
 DEPTH = 12  # levels of nesting; the deepest value of a project is at five
 ALIASES = 50
@@ -37,7 +38,7 @@ _TAGS = {_TEXT_TAG, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
 class Unreadable(Exception):
-    """The text is no YAML, or one that is not built: one sentence with the line."""
+    """The text is not YAML, or one that is not built: one sentence with the line."""
 
 
 @dataclass
@@ -92,12 +93,8 @@ def parse(text: str) -> tuple[Any, tuple[str, ...]]:
         for event in yaml.parse(text, Loader=_Loader):
             guard.see(event)
         node = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise Unreadable(f"{line}is no YAML: {error.problem or error.context or 'it can not be read'}") from None
     except yaml.YAMLError as error:
-        raise Unreadable(f"is no YAML: {getattr(error, 'reason', 'it can not be read')}") from None
+        raise Unreadable(yamlfault.describe(error, text)) from None
     return _value(node, problems), tuple(dict.fromkeys(problems))
 
 

@@ -118,7 +118,7 @@ def test_octal_modes_are_octal_as_kubectl_reads_them() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[", "is no YAML"),
+        ("[", "line 2, column 1: not valid YAML"),
         ("- a", "pod.yaml: expected a mapping, got a list"),
         ("spec: {nodeSelector: {a: b, a: c}}", 'the key "a" is there twice'),
         ("spec: &a {x: *a}", "refers to what it is in"),

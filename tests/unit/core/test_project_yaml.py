@@ -1,6 +1,8 @@
 """Projects in the YAML form, as Bodywork 2 and 3 read it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.core.model import Batch, Resources, Secret, Service, Stage
 from controller.core.project import load
@@ -153,7 +155,7 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ("name: iris", "name: iris\n  name: b", 'line 4: the key "name" is there twice: remove one'),
         ("name: iris", "name: !!python/object:os.system iris",
          'line 3: the tag "tag:yaml.org,2002:python/object:os.system" is not supported: remove it'),
-        ("name: iris", "name: [", "line 5: is no YAML: did not find expected ',' or ']'"),
+        ("name: iris", "name: [", "line 3, column 9: [ is opened and not closed: write ] at its end"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place(old: str, new: str, problem: str) -> None:
@@ -198,13 +200,13 @@ DOUBLING = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for
         ("[" * 100_000, "nested more than 12 levels deep"),
         ("- " * 100_000, "nested more than 12 levels deep"),
         ("a: &a [*a]", "refers to what it is in"),
-        ("a: *b", "is no YAML"),
+        ("a: *b", "line 1, column 4: not valid YAML: found undefined alias"),
         ("a: &a {<<: *a}", "refers to what it is in"),
         ("a,\n" * 80_000, ""),
         ("- 1\n" * 60_000, "more than 20000 values"),
-        ("a: 1\n---\nb: 2\n", "is no YAML"),
-        ("a: \x01", "is no YAML"),
-        ("\ta: 1", "is no YAML"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1: not valid YAML: but found another document"),
+        ("a: \x01", "line 1, column 4: the control character U+0001: remove it"),
+        ("\ta: 1", "line 1, column 1: a tab: YAML takes only spaces there"),
         ("? [a]\n: b\n", "a key must be plain text"),
         ("text", "expected version, project (or pipeline) and stages"),
         ("", "expected version, project (or pipeline) and stages, got nothing"),
@@ -216,6 +218,43 @@ DOUBLING = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for
 def test_bombs_and_garbage_are_refused(text: str, part: str) -> None:
     lines = project(text)
     assert any(part in line for line in lines)
+
+
+TEXT_BEFORE = 'version: "1.0"\nproject:\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('  name:"iris"\n  DAG: train\n', "line 3, column 8: no space after the colon: write name: and then the value"),
+        ('  DAG: train\n  name:"iris"\nstages: x\n',
+         "line 4, column 8: no space after the colon: write name: and then the value"),
+        ("  # one\n  name:iris\n\n  # two\n  DAG: train\n",
+         "line 4, column 8: no space after the colon: write name: and then the value"),
+        ("  name:iris\n  DAG:train\n  x: 1\n",
+         "line 3, column 8: no space after the colon: write name: and then the value"),
+        ("  name:iris\n", "project: expected a section with keys of its own: write a space after the colon of name:"),
+        ("  name: iris\n\tDAG: train\n", "line 4, column 1: a tab: YAML takes only spaces there"),
+        ("  name: iris\n  \tDAG: train\n", "line 4, column 3: a tab: YAML takes only spaces there"),
+        ("  DAG:\n  -\ttrain\n", "line 4, column 4: a tab: YAML takes only spaces there"),
+        ("  name: iris: two\n", "line 3, column 13: a second colon: put a value that holds one into quotes"),
+        ('  name: "iris\n  DAG: train\n', 'line 3, column 9: " is opened and not closed: write " at its end'),
+        ("  name: @iris\n", "line 3, column 9: no value starts with @: put the value into quotes"),
+        ('  name: "\\d"\n', "line 3, column 10: not valid YAML: found unknown escape character"),
+        ("   name: iris\n  DAG: train\n",
+         "line 4, column 3: not valid YAML: did not find expected key: check the indentation"),
+        ("<<<<<<< HEAD\n  name: a\n=======\n  name: b\n>>>>>>> other\n",
+         "line 3, column 1: a conflict marker of Git: resolve the conflict"),
+        ("  name: é\x07\n", "line 3, column 10: the control character U+0007: remove it"),
+    ],
+)  # fmt: skip
+def test_a_mistake_of_syntax_is_told_with_the_line_and_column_where_it_is(text: str, problem: str) -> None:
+    assert f"bodywork.yaml: {problem}" in project(TEXT_BEFORE + text)
+
+
+@given(st.text(st.sampled_from("ab:\"'[]{}-?&*!|>%@`#, \n\t\x07é\u2028"), max_size=60))
+def test_no_garbled_text_breaks_the_description_of_what_is_wrong_with_it(text: str) -> None:
+    assert all(line.isprintable() for line in project(TEXT_BEFORE + text))
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', '"\\0"'])
