@@ -223,6 +223,7 @@ def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: Comm
 
 
 def test_ctrl_c_while_the_command_still_loads_is_no_traceback(coachwork: CommandLine, tmp_path: Path) -> None:
+    coachwork.fresh = True
     write(tmp_path / "late", {"typer.py": "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"})
     ended = coachwork.run("validate", str(tmp_path), PYTHONPATH=str(tmp_path / "late"))
     assert (ended.code, ended.out, ended.err) == (130, "", "")
@@ -253,6 +254,7 @@ def test_interrupted_at_random_moments_it_leaves_no_process_and_nothing_half_wri
     files["a/run.py"] = files["b/run.py"] = "import time; time.sleep(0.3)"
     files["web/run.py"] = SERVER.format(words="'web'", port="int(os.environ['PORT'])")
     folder = str(write(tmp_path / "iris", files))
+    coachwork.fresh = True  # while it loads, too
     chance = random.Random(7)  # noqa: S311 (the same moments in every run)
     for _ in range(5):
         running = coachwork.start("run", folder)

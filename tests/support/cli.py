@@ -1,6 +1,11 @@
-"""The command line as a user has it: `coachwork` in a subprocess, with a state folder of its own."""
+"""The command line as a user has it: `coachwork` in a process of its own, with a state folder of its own.
+
+An interpreter that has loaded the modules already is forked for each command: to load them takes longer than most
+commands do, and is what `fresh` is for.
+"""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,10 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from controller.__main__ import main
+
 DEADLINE = 90  # seconds; how long the longest of these may take on a busy machine
+LOADED = multiprocessing.get_context("forkserver")
+LOADED.set_forkserver_preload(
+    ["controller.cli", "controller.app.remote", "controller.app.laptop", "kubernetes.client", "rich.live"]
+)
 
 
 @dataclass
@@ -34,22 +46,13 @@ class CommandLine:
 
     home: Path
     env: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False  # as a shell starts it, with all that happens before the first line of ours
 
     def start(self, *arguments: str, **more: str) -> "Running":
         """Start a command; `more` are further variables."""
         plain = {key: value for key, value in os.environ.items() if not key.startswith(("COACHWORK_", "COV_"))}
         env = {**plain, "COACHWORK_HOME": str(self.home), "COLUMNS": "200", **self.env, **more}
-        return Running(
-            subprocess.Popen(
-                [sys.executable, "-m", "controller", *arguments],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-        )
+        return Running(_started(arguments, env) if self.fresh else Fork(arguments, env))
 
     def run(self, *arguments: str, **more: str) -> Ended:
         """Run a command to its end."""
@@ -69,10 +72,65 @@ class CommandLine:
         return found
 
 
+def _started(arguments: tuple[str, ...], env: Mapping[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "controller", *arguments],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+class Fork:
+    """A command in a fork of the loaded interpreter; has of `subprocess.Popen` what is used here."""
+
+    def __init__(self, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
+        out, err = LOADED.Pipe(duplex=False), LOADED.Pipe(duplex=False)
+        ours, theirs = zip(out, err, strict=True)
+        self._process = LOADED.Process(target=_command, args=(arguments, dict(env), *theirs), daemon=True)
+        self._process.start()
+        self.stdout, self.stderr = (os.fdopen(os.dup(end.fileno())) for end in ours)
+        for end in (*ours, *theirs):
+            end.close()
+        self.pid = self._process.pid or 0
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired("coachwork", timeout)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _command(arguments: tuple[str, ...], env: dict[str, str], out: Connection, err: Connection) -> None:
+    """Be the command: a session, variables and streams of its own."""
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(env)
+    for end, number in ((out, 1), (err, 2)):
+        os.dup2(end.fileno(), number)
+        end.close()
+    sys.stdout, sys.stderr = open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115 - as at a start
+    sys.argv = ["coachwork", *arguments]
+    main()
+
+
 class Running:
     """A command under way; its output is read as it comes."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[str] | Fork") -> None:
         self.process = process
         self.lines: list[str] = []
         self._changed = threading.Condition()
