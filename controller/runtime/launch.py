@@ -36,6 +36,8 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_process
 
 TIMED_OUT = 124  # exit code
+ENDED = "ended by itself with code 0: a service must run until it is told to end"
+LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
 ENDED_BY_US = {"TimedOut": TIMED_OUT, "StartupTimeout": stage_order.HOPELESS}
 
 
@@ -119,7 +121,7 @@ class Launch:
 
     def _script(self) -> None:
         drain = stage_output.Drain(self.output)
-        self.output.tail = b""
+        self.output.begin()
         kills, started = stage_cause.oom_kills(), time.monotonic()
         self.outcome.script_started = stage_order.now()
         self._note_first_start()
@@ -132,8 +134,8 @@ class Launch:
         status = self.keeper.wait(lambda: self._look(started))
         if self.ready:
             self.ready.stop()
-        self.attempt.clear_up(self.keeper, drain, "the script")
-        self._judge(status, stage_cause.oom_kills() > kills)
+        left = self.attempt.clear_up(self.keeper, drain, "the script")
+        self._judge(status, stage_cause.oom_kills() > kills, left)
 
     def _watch(self) -> stage_ready.Readiness:
         """Begin to ask whether the service answers; batch stages are spared the cost of the import."""
@@ -206,10 +208,10 @@ class Launch:
         self.first["ready"] = True
         self._keep_first_start()
 
-    def _judge(self, status: int, out_of_memory: bool) -> None:
+    def _judge(self, status: int, out_of_memory: bool, left: int) -> None:
         order, why = self.order, self.keeper.why
         code = status if status >= 0 else 128 - status
-        words = stage_cause.last_words(self.output.tail, self.places, status)
+        words = stage_cause.last_words(self.output.said, self.places, status)
         reason, message = stage_cause.explain_exit(status, words, self.places, out_of_memory and status != 0)
         if why == "TimedOut":
             message = f"{self.places.script}: not done within {order.limit:g} s (MAX_COMPLETION_TIME_SECONDS)"
@@ -220,10 +222,13 @@ class Launch:
         elif why and (code or order.kind == "service"):
             reason, message = why, f"{self.places.script}: told to end, exited with code {code}"
         elif order.kind == "service" and not code:
-            reason, code = "ServiceEnded", 1
-            message = f"{self.places.script}: ended by itself with code 0: a service must run until it is told to end"
+            reason, message = "ServiceEnded", f"{self.places.script}: {ENDED}{LEFT if left else ''}"
+            code = stage_order.HOPELESS if left and self._is_starting() else 1
         self.outcome.set(ENDED_BY_US.get(why, code), reason, message)
         self._remember_cause(message)
+
+    def _is_starting(self) -> bool:
+        return bool(time.time() < self.first["at"] + self.order.limit)
 
     def _remember_cause(self, message: str) -> None:
         if self.order.kind == "service" and not self.first["ready"]:

@@ -58,14 +58,18 @@ class Attempt:
                 stage_order.HOPELESS, "LauncherFailed", f"defect of the launcher: {type(error).__name__}: {error}"
             )
 
-    def clear_up(self, keeper: stage_process.Keeper, drain: stage_output.Drain, name: str) -> None:
-        """End, soon, what a process that has ended left running."""
-        complete = drain.ended(DRAIN)
-        left = keeper.sweep()
-        if left:
-            self.output.say(f"{name} had ended; {left} processes that it left running were killed")
-        if not complete and not drain.ended(DRAIN):
+    def clear_up(self, keeper: stage_process.Keeper, drain: stage_output.Drain, name: str) -> int:
+        """Kill at once what a process that has ended left running, read the rest; how many processes that were."""
+        drain.mark()
+        left, heirs = keeper.sweep()
+        if heirs:
+            drain.mark()
+        if not drain.ended(DRAIN):
             drain.abandon()
+        if left:
+            what = f"{left} processes that it left running were" if left > 1 else "the process that it left running was"
+            self.output.say(f"{name} had ended; {what} killed")
+        return left
 
     def tidy(self, message: str) -> str:
         """Give a message as it may be shown."""

@@ -14,6 +14,8 @@ MESSAGE_LIMIT = 1024  # bytes
 SHARED_MEMORY, TEMPORARY = "/dev/shm", "/tmp/"  # noqa: S108 - only compared with paths of the script
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)')
+_HEADER = "Traceback (most recent call last):"
+_EXCEPTION = re.compile(r"(\w+\.)*[A-Z]\w*(: .*|\s*)$")
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[^']+)'")
 _LIBRARY = re.compile(r"(?:ImportError|OSError): (?P<library>\S+\.so\S*): cannot open shared object file")
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|database or disk is full")
@@ -148,17 +150,24 @@ def _room(text: str, places: Places) -> str:
 
 
 def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
-    """Find the last block of `File` lines: where it begins, and the line of its exception."""
+    """Find the last block of `File` lines: where it begins, and the line of its exception.
+
+    Lines of other processes may have come in between: an exception is what looks like one, else the first line.
+    """
     files = [number for number, line in enumerate(lines) if _FILE.match(line)]
     if not files:
         return None
-    words = files[-1]
-    while words < len(lines) and (not lines[words].strip() or lines[words].startswith(" ")):
-        words += 1
+    after = [
+        number for number in range(files[-1], len(lines)) if lines[number].strip() and not lines[number].startswith(" ")
+    ]
+    if not after:
+        return None
+    words = next((number for number in after if _EXCEPTION.match(lines[number])), after[0])
+    headers = [number for number, line in enumerate(lines[: files[-1]]) if line.rstrip().endswith(_HEADER)]
     first = files[-1]
     while first > 0 and lines[first - 1].startswith(" "):
         first -= 1
-    return (first, words) if words < len(lines) else None
+    return min(first, *headers[-1:]) if headers else first, words
 
 
 def _place(block: List[str], places: Places) -> str:

@@ -7,8 +7,11 @@ note and never holds up the script for longer than its patience in all.
 from __future__ import annotations
 
 import collections
+import fcntl
 import os
 import select
+import sys
+import termios
 import threading
 import time
 from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Tuple
@@ -23,6 +26,7 @@ TAIL = 64 * 1024  # bytes kept for the last words
 EARLY = 256 * 1024  # bytes kept until the log is open
 STDOUT_PATIENCE, LOG_PATIENCE = 60.0, 5.0  # seconds
 MANY = 100  # waits for a stream that still moves
+_INT = 4  # bytes of a C int
 PAUSE = 0.05  # seconds without output after which nothing is held back any longer
 
 
@@ -102,7 +106,8 @@ class Output:
 
     def __init__(self, descriptor: int, redactor: Redactor) -> None:
         """Take the descriptor of the container's own output."""
-        self.tail = b""  # the end of what a process said
+        self.said = b""  # the end of what a process said, up to its own end
+        self._tail = b""
         self._redactor = redactor
         self._stdout = Sink(lambda chunk: _write_all(descriptor, chunk), STDOUT_PATIENCE)
         self._log: Optional[Sink] = None
@@ -122,6 +127,17 @@ class Output:
         """Take output of a process."""
         with self._lock:
             self._tell(self._redactor.feed(chunk))
+
+    def begin(self) -> None:
+        """Forget what was said before: another process begins."""
+        with self._lock:
+            self.said = self._tail = b""
+
+    def seal(self) -> None:
+        """Keep what was said so far as the process's own: what comes is of others that it left."""
+        with self._lock:
+            self._tell(self._redactor.flush())
+            self.said = self._tail
 
     def pause(self) -> None:
         """Hold nothing back any longer."""
@@ -157,7 +173,7 @@ class Output:
 
     def _tell(self, chunk: bytes) -> None:
         if chunk:
-            self.tail = (self.tail + chunk)[-TAIL:]
+            self._tail = (self._tail + chunk)[-TAIL:]
             self._pass_on(chunk)
 
     def _pass_on(self, chunk: bytes) -> None:
@@ -195,7 +211,9 @@ class Drain:
         self._outlet, self.inlet = os.pipe()
         self._output = output
         self._stopped = False
-        self._taken = 0
+        self._taken = self._read = 0
+        self._mark: Optional[int] = None  # what of the stream was there at the writer's end
+        self._reading = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def begin(self) -> None:
@@ -203,38 +221,67 @@ class Drain:
         os.close(self.inlet)
         self._thread.start()
 
+    def mark(self) -> None:
+        """Take what is in the pipe by now for the last that the writer itself said."""
+        with self._reading:
+            waiting = fcntl.ioctl(self._outlet, termios.FIONREAD, bytes(_INT))
+            self._mark = self._read + int.from_bytes(waiting, sys.byteorder)
+            if self._taken >= self._mark:
+                self._output.seal()
+
     def ended(self, limit: float) -> bool:
-        """Wait for the end of the stream, until nothing has come for `limit` seconds, at most some minutes in all."""
+        """Wait for the end of the stream, until nothing has come for `limit` seconds, at most some minutes in all.
+
+        Beyond the mark, what others go on to write is waited for once.
+        """
         for _ in range(MANY):
             before = self._taken
             self._thread.join(limit)
             if not self._thread.is_alive():
                 return True
-            if self._taken == before:
+            if self._taken == before or (self._mark is not None and self._taken > self._mark):
                 return False
         return False
 
     def abandon(self) -> None:
         """Take no more, although somebody still holds the pipe open."""
         self._stopped = True
+        if self._mark is not None and self._taken < self._mark:
+            self._output.seal()
         self._output.note("what a process that could not be ended went on to write was not read")
 
     def _run(self) -> None:
         while True:
             if not _readable(self._outlet, PAUSE):
                 self._output.pause()
-            chunk = os.read(self._outlet, CHUNK)
+                _readable(self._outlet, None)
+            with self._reading:
+                chunk = os.read(self._outlet, CHUNK)
+                self._read += len(chunk)
             if not chunk or self._stopped:
                 self._output.pause()
                 return
-            self._output.take(chunk)
-            self._taken += len(chunk)
+            self._take(chunk)
+
+    def _take(self, chunk: bytes) -> None:
+        """Hand on what was read, and keep what was said up to the mark."""
+        own = len(chunk) if self._mark is None else max(0, min(len(chunk), self._mark - self._taken))
+        if own:  # a mark that is set meanwhile lies behind all that has been read
+            self._output.take(chunk[:own])
+            with self._reading:
+                self._taken += own
+                at_mark = self._taken == self._mark
+            if at_mark:
+                self._output.seal()
+        if chunk[own:]:
+            self._output.take(chunk[own:])
+            self._taken += len(chunk) - own
 
 
-def _readable(descriptor: int, limit: float) -> bool:
+def _readable(descriptor: int, limit: Optional[float]) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(limit * 1000))
+    return bool(poll.poll(None if limit is None else limit * 1000))
 
 
 def _missing(count: int, why: str) -> bytes:

@@ -12,10 +12,11 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 SWEEP_LIMIT = 3.0  # seconds
+HEIRS_LIMIT = 0.5  # seconds for those that end with the script by themselves
 TICK = 1.0  # seconds; only a net below the wake-up descriptor
 
 
@@ -95,21 +96,42 @@ class Keeper:
         with contextlib.suppress(BlockingIOError):
             os.write(self._pipe[1], b"\0")
 
-    def sweep(self) -> int:
-        """Kill everything that the script left running; give how many processes that were."""
-        killed = set()
-        until = time.monotonic() + SWEEP_LIMIT
+    def sweep(self) -> Tuple[int, bool]:
+        """Kill at once what the script left running: how many processes, and whether heirs of it were waited for.
+
+        Heirs live off a pipe from the script and end when it has: a `tee` that its output goes through, a tracker
+        that tidies shared memory up.
+        """
+        heirs = set(filter(_is_heir, descendants()))
+        killed = self._kill_all(spare=heirs, until=time.monotonic() + SWEEP_LIMIT)
+        until = time.monotonic() + HEIRS_LIMIT
+        while heirs.intersection(descendants()) and time.monotonic() < until:
+            self._pause()
+        killed |= self._kill_all(spare=set(), until=time.monotonic() + SWEEP_LIMIT)
+        return len(killed), bool(heirs)
+
+    def _kill_all(self, spare: Set[int], until: float) -> Set[int]:
+        killed: Set[int] = set()
+        if not os.path.isdir("/proc"):
+            self._kill_group()  # the rest is the local cluster's to find
         while time.monotonic() < until:
             self._reap()
-            left = descendants()
+            left = set(descendants()) - spare
             if not left:
                 break
+            killed |= left
             for pid in left:
-                killed.add(pid)
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-            select.select([self._pipe[0]], [], [], 0.02)
-        return len(killed)
+            self._pause()
+        return killed
+
+    def _pause(self) -> None:
+        """Wait a moment for a process to end, and collect those that have."""
+        select.select([self._pipe[0]], [], [], 0.02)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._pipe[0], 4096)
+        self._reap()
 
     def _ending(self) -> bool:
         return bool(self.why)
@@ -166,6 +188,16 @@ def descendants() -> List[int]:
     for parent in found:
         found.extend(pid for pid, above in parents.items() if above == parent)
     return found[1:]
+
+
+def _is_heir(pid: int) -> bool:
+    """Whether a process reads its input from a pipe (ours has none), or is a resource tracker of multiprocessing."""
+    with contextlib.suppress(OSError):
+        if os.readlink(f"/proc/{pid}/fd/0").startswith("pipe:"):
+            return True
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"resource_tracker" in file.read(4096)
+    return False
 
 
 def _adopt_orphans() -> None:

@@ -446,6 +446,19 @@ def test_a_service_that_ends_is_started_again_and_then_waits(world: World) -> No
     eventually(lambda: waiting(world).get("reason") == "CrashLoopBackOff", SLOW)
 
 
+def test_a_service_that_ends_before_it_has_been_ready_for_its_time_was_never_available(world: World) -> None:
+    world.kube.apply(deployment("serve", minReadySeconds=30, container={"command": ["sh", "-c", "sleep 1"]}))
+    eventually(lambda: the_deployment(world).get("status", {}).get("readyReplicas"), SLOW)
+    eventually(lambda: [item for item in _containers(world) if item["restartCount"] >= 2], SLOW)
+    assert not the_deployment(world)["status"].get("availableReplicas")
+    assert conditions(the_deployment(world))["Available"]["status"] == "False"
+
+
+def test_a_pod_that_has_been_ready_for_its_time_is_available(world: World) -> None:
+    world.kube.apply(deployment("serve", minReadySeconds=1))
+    eventually(lambda: _rolled_out(world), SLOW)
+
+
 def test_old_pods_stay_until_new_ones_are_ready_and_a_roll_back_takes_the_new_ones(world: World) -> None:
     applied = world.kube.apply(deployment("serve"))
     uid = applied["metadata"]["uid"]

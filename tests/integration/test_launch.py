@@ -437,9 +437,61 @@ print("parent ends")
 """
     ended = stage.run(script)
     assert ended.code == 0
-    assert "1 processes that it left running were killed" in ended.text
+    assert "the process that it left running was killed" in ended.text
     pid = int((stage.root / "home/daemon").read_text())
     assert not Path(f"/proc/{pid}").exists()
+
+
+CHATTER = r"""
+import subprocess, sys, time
+child = "import itertools, time\nfor n in itertools.count(): print('tick', n, flush=True); time.sleep(0.001)"
+subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+time.sleep(0.5)
+"""
+
+
+def test_a_child_that_goes_on_to_print_does_not_hold_up_the_end(stage: Stage) -> None:
+    ended = stage.run(CHATTER + "print('all' + ' done', flush=True)")
+    assert (ended.code, ended.message["reason"]) == (0, "Completed")
+    assert "tick" in ended.text
+    assert "all done" in ended.text
+    assert len(ended.text.partition("all done")[2].splitlines()) < 1000  # it would print 100,000 before it is given up
+    assert ended.results[1]["complete"] is True
+
+
+def test_an_exception_is_the_cause_whatever_a_child_prints_after_it(stage: Stage) -> None:
+    orphan = "import os\nwhile os.getppid() == {}: pass\nwhile True: print('Traceback', 'x' * 1000)"
+    script = f"""
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "-c", {orphan!r}.format(os.getpid())])
+raise ValueError('no data')
+"""
+    ended = stage.run(script)
+    assert (ended.code, ended.message["reason"]) == (1, "ExitCode")
+    assert ended.message["message"] == "train/train.py:4: exited with code 1: ValueError: no data"
+
+
+def test_what_a_script_said_through_a_filter_is_not_lost(stage: Stage) -> None:
+    script = """
+import os, subprocess, sys
+tee = subprocess.Popen(["sh", "-c", "sleep 0.2; exec cat"], stdin=subprocess.PIPE)
+os.dup2(tee.stdin.fileno(), 1); os.dup2(tee.stdin.fileno(), 2)
+raise ValueError("said to the filter")
+"""
+    ended = stage.run(script)
+    assert ended.message["message"].endswith("train.py:5: exited with code 1: ValueError: said to the filter")
+    assert "left running" not in ended.text
+
+
+def test_a_tracker_of_shared_memory_is_left_the_time_to_tidy_up(stage: Stage) -> None:
+    script = """
+from multiprocessing import shared_memory
+print("name", shared_memory.SharedMemory(create=True, size=10).name)
+"""
+    ended = stage.run(script)
+    name = ended.text.partition("name ")[2].split()[0].strip("/")
+    assert not Path("/dev/shm", name).exists()  # noqa: S108 - where it would be
+    assert "left running" not in ended.text
 
 
 # --- services -------------------------------------------------------------------------------------
@@ -457,6 +509,36 @@ def test_a_service_is_announced_when_it_answers(stage: Stage) -> None:
 def test_a_service_that_ends_by_itself_has_failed(stage: Stage) -> None:
     ended = stage.run("print('done')", kind="service", port=free_port())
     assert (ended.code, ended.message["reason"]) == (1, "ServiceEnded")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.Popen([sys.executable, '-c', SERVER])",
+        "subprocess.Popen([sys.executable, '-c', SERVER], start_new_session=True, stdin=subprocess.PIPE)",
+        "os.fork() or (os.setsid(), os.fork() and os._exit(0), exec(SERVER))",
+    ],
+)
+@pytest.mark.parametrize("until", ["pass", "socket.create_connection(('127.0.0.1', PORT)).close(); break"])
+def test_a_service_whose_server_is_left_as_a_child_has_ended_and_is_not_tried_again(
+    stage: Stage, start: str, until: str
+) -> None:
+    port = free_port()
+    script = f"""
+import os, socket, subprocess, sys, time
+PORT, SERVER = {port}, {server(port)!r}
+{start}
+for _ in range(100):
+    try:
+        {until}
+    except OSError:
+        time.sleep(0.1)
+"""
+    ended = stage.run(script, kind="service", port=port)
+    assert (ended.code, ended.message["reason"]) == (121, "ServiceEnded")
+    assert "start the server in the foreground" in ended.message["message"]
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port))
 
 
 def test_a_service_that_never_listens(stage: Stage) -> None:

@@ -74,7 +74,9 @@ class Laptop:
         self.repository = Repository(self.root / "repository")
         self.repository.folder.mkdir()
         self.repository.git("init", "--quiet", "--initial-branch=main")
-        machine = Machine(volume=self.volume, scratch=self.root / "scratch", secrets=self.secrets, back_off=0.1)
+        machine = Machine(
+            volume=self.volume, scratch=self.root / "scratch", secrets=self.secrets, back_off=0.1, steady=0.1
+        )
         self.cluster = LocalCluster(NAMESPACE, machine)
         self.begin()
 

@@ -107,7 +107,7 @@ _SPECS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "podFailurePolicy": {"rules": [_RULE]}, "template": _TEMPLATE}}),
     "Deployment": ("apps/v1", {"spec": {
         "replicas": _whole, "selector": {"matchLabels": ANY}, "strategy": _ROLLING,
-        "progressDeadlineSeconds": _whole, "minReadySeconds": ANY, "revisionHistoryLimit": ANY,
+        "progressDeadlineSeconds": _whole, "minReadySeconds": _whole, "revisionHistoryLimit": ANY,
         "template": _TEMPLATE}}),
     "Service": ("v1", {"spec": {"type": _one_of("ClusterIP"), "selector": ANY, "ports": ANY}}),
     "Ingress": ("networking.k8s.io/v1", {"spec": ANY}),

@@ -42,7 +42,7 @@ class LocalCluster:
         places = replace(machine, volume=machine.volume.absolute(), scratch=machine.scratch.absolute())
         self._node = Node(self._store, self._scheduler, places)
         jobs = Jobs(self._store, self._scheduler, machine.back_off)
-        deployments = Deployments(self._store, self._scheduler)
+        deployments = Deployments(self._store, self._scheduler, machine.steady)
         services = Services(self._store)
         self._controllers = {
             "Pod": (self._node.changed, jobs.changed, deployments.changed, services.changed),

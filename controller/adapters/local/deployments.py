@@ -4,7 +4,8 @@ After Kubernetes 1.34 (pkg/controller/deployment: rolling.go, progress.go). Ther
 to the Deployment, and the hash of its template in a label tells present ones from old ones.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,14 +26,16 @@ class _Counts:
     updated: int
     old: int
     ready: int
+    available: int  # ready for minReadySeconds
 
     @property
     def complete(self) -> bool:
-        return self.old == 0 and self.updated == self.ready == self.wanted
+        return self.old == 0 and self.updated == self.available == self.wanted
 
     def is_ahead_of(self, other: "_Counts") -> bool:
         """Whether this is progress, which gives the rollout its whole deadline anew."""
-        return self.updated > other.updated or self.ready > other.ready or self.old < other.old
+        more = self.updated > other.updated or self.ready > other.ready or self.available > other.available
+        return more or self.old < other.old
 
 
 @dataclass
@@ -48,15 +51,19 @@ class _Rollout:
 class Deployments:
     """Brings the pods of every Deployment to its template, and never below its replicas."""
 
-    def __init__(self, store: Store, scheduler: Scheduler) -> None:
-        self._store, self._scheduler = store, scheduler
+    def __init__(self, store: Store, scheduler: Scheduler, longest: float) -> None:
+        """Take `longest`, the most that a pod must have been ready for to count, whatever minReadySeconds says."""
+        self._store, self._scheduler, self._longest = store, scheduler, longest
         self._rollouts: dict[str, _Rollout] = {}  # by the Deployment's uid
+        self._ready_since: dict[str, float] = {}  # monotonic time by the pod's uid
 
     def changed(self, change: Change) -> None:
         """Look at the Deployment that a changed Deployment or Pod concerns."""
         item = change.item
         if item["kind"] == "Pod":
             deployment = owner_of(self._store, item, "Deployment")
+            if change.new is None or not is_ready(change.new):
+                self._ready_since.pop(item["metadata"]["uid"], None)
         else:
             deployment = self._store.get("Deployment", item["metadata"]["name"], item["metadata"]["uid"])
             if deployment is None and (rollout := self._rollouts.pop(item["metadata"]["uid"], None)):
@@ -70,7 +77,23 @@ class Deployments:
         present, old = self._pods(deployment)
         wanted = deployment["spec"].get("replicas", 1)
         ready = len([pod for pod in (*present, *old) if is_ready(pod)])
-        self._report(deployment, _Counts(wanted, len(present), len(old), ready))
+        available = len([pod for pod in (*present, *old) if self._is_available(deployment, pod)])
+        self._report(deployment, _Counts(wanted, len(present), len(old), ready, available))
+
+    def _is_available(self, deployment: Object, pod: Object) -> bool:
+        """Whether a pod has been ready for long enough; if that is yet to come, it is looked at again then."""
+        if not is_ready(pod):
+            return False
+        least: float = min(deployment["spec"].get("minReadySeconds", 0), self._longest)
+        now, uid = time.monotonic(), pod["metadata"]["uid"]
+        if least and uid not in self._ready_since:
+            self._scheduler.after(least, partial(self._look_again, deployment))
+        return now >= self._ready_since.setdefault(uid, now) + least
+
+    def _look_again(self, deployment: Object) -> None:
+        live = self._store.get("Deployment", deployment["metadata"]["name"], deployment["metadata"]["uid"])
+        if live:
+            self._sync(live)
 
     def _pods(self, deployment: Object) -> tuple[list[Object], list[Object]]:
         """Give the pods of the present template and those of older ones, without those that leave."""
@@ -84,22 +107,21 @@ class Deployments:
         room = wanted + 1 - len(present) - len(old)
         for _ in range(min(wanted - len(present), room)):
             self._store.create(new_pod(deployment, {HASH: mark}, f"-{mark}"))
-        for pod in _surplus(wanted, present, old):
+        for pod in _surplus(wanted, present, old, partial(self._is_available, deployment)):
             delete_pod(self._store, pod)
 
     # --- what it says --------------------------------------------------------------------------------
 
     def _report(self, deployment: Object, counts: _Counts) -> None:
         rollout = self._progress(deployment, counts)
-        available = counts.ready >= counts.wanted
+        available = counts.available >= counts.wanted
         status = {
             "observedGeneration": deployment["metadata"]["generation"],
             "replicas": (counts.updated + counts.old) or None,
             "updatedReplicas": counts.updated or None,
             "readyReplicas": counts.ready or None,
-            "availableReplicas": counts.ready or None,
-            "unavailableReplicas": max(counts.wanted - counts.ready, counts.updated + counts.old - counts.ready)
-            or None,
+            "availableReplicas": counts.available or None,
+            "unavailableReplicas": max(counts.wanted, counts.updated + counts.old) - counts.available or None,
             "conditions": [_available(available), rollout.condition],
         }
         self._store.note(deployment, status)
@@ -129,9 +151,7 @@ class Deployments:
 
     def _late(self, deployment: Object, rollout: _Rollout) -> None:
         rollout.condition = _progressing("False", "ProgressDeadlineExceeded")
-        live = self._store.get("Deployment", deployment["metadata"]["name"], deployment["metadata"]["uid"])
-        if live:
-            self._sync(live)
+        self._look_again(deployment)
 
 
 def template_hash(deployment: Object) -> str:
@@ -145,13 +165,15 @@ def _sorted(value: object) -> object:
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
-def _surplus(wanted: int, present: Sequence[Object], old: Sequence[Object]) -> list[Object]:
-    """Give the pods that may go: first old ones that are not ready, then as many as are ready beyond `wanted`."""
-    unready_new = len([pod for pod in present if not is_ready(pod)])
-    spare = max(len(present) + len(old) - wanted - unready_new, 0)
-    leaving = [pod for pod in old if not is_ready(pod)][:spare]
-    beyond = len([pod for pod in (*present, *old) if is_ready(pod)]) - wanted
-    leaving += [pod for pod in old if is_ready(pod)][: max(beyond, 0)]
+def _surplus(
+    wanted: int, present: Sequence[Object], old: Sequence[Object], available: Callable[[Object], bool]
+) -> list[Object]:
+    """Give the pods that may go: old ones that are not available, then as many as are available beyond `wanted`."""
+    unavailable_new = len([pod for pod in present if not available(pod)])
+    spare = max(len(present) + len(old) - wanted - unavailable_new, 0)
+    leaving = [pod for pod in old if not available(pod)][:spare]
+    beyond = len([pod for pod in (*present, *old) if available(pod)]) - wanted
+    leaving += [pod for pod in old if available(pod)][: max(beyond, 0)]
     excess = len(present) - wanted
     return leaving + sorted(present, key=is_ready)[: max(excess, 0)]
 

@@ -51,6 +51,7 @@ class Machine:
     environment: Mapping[str, str] = field(default_factory=base_environment)  # base of every container's
     packages: Mapping[str, str] = field(default_factory=dict)  # of builds of environments: UV_*, PIP_*
     back_off: float = 10.0  # until the first retry of a Job, and the second restart of a container; doubles
+    steady: float = 2.0  # that a pod of a service must have been ready for, at most, whatever minReadySeconds says
     stop_grace: float = 10.0  # between SIGTERM and SIGKILL when the cluster is stopped
 
 

@@ -44,6 +44,7 @@ ValueError: bad file
         ),
         ('Traceback:\n  File "/s/work/other/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1", "other/a.py:7")),
         ('Traceback:\n  File "/usr/lib/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1")),
+        ("tick\n" + CHAINED.replace("\n", "\ntick 5\n"), 1, Words("ValueError: bad file", "lib.py:8")),
         ('  File "cut off", line 7', 1, Words('File "cut off", line 7')),
     ],
 )

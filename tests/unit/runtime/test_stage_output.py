@@ -1,9 +1,15 @@
-"""Destinations of output that are slow, stuck or full."""
+"""Destinations of output that are slow, stuck or full, and whose the last words are."""
 
+import os
 import threading
 import time
+from pathlib import Path
 
-from controller.runtime.stage_output import ROOM, Sink, within
+import pytest
+
+from controller.runtime.stage_output import ROOM, Drain, Output, Sink, within
+from controller.runtime.stage_redact import Redactor
+from tests.support.launching import wait_for
 
 
 def test_a_destination_that_hangs_holds_nobody_up() -> None:
@@ -89,3 +95,47 @@ def test_work_on_a_volume_that_hangs_is_given_up() -> None:
     assert within(0.05, hang) == "hangs"
     gate.set()
     assert within(60, lambda: None) == ""
+
+
+# --- whose words they are -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+def test_what_comes_after_a_process_has_ended_is_not_its_last_word(tmp_path: Path, *, read_before: bool) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        output = Output(out.fileno(), Redactor(["s3cr3t"]))
+        drain = Drain(output)
+        writer = os.dup(drain.inlet)
+        os.write(writer, b"its own s3c")
+        if read_before:
+            drain.begin()
+            wait_for(lambda: (tmp_path / "out").read_bytes() == b"its own s3c", "the words")
+        drain.mark()
+        os.write(writer, b"r of another")
+        os.close(writer)
+        if not read_before:
+            drain.begin()
+        assert drain.ended(60)
+        assert output.said == b"its own s3c"
+        output.close(60)
+    assert (tmp_path / "out").read_bytes() == b"its own s3cr of another"
+
+
+def test_a_writer_that_stays_is_waited_for_once_only(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        drain = Drain(Output(out.fileno(), Redactor([])))
+        writer, over = os.dup(drain.inlet), threading.Event()
+
+        def chatter() -> None:
+            while not over.is_set():
+                os.write(writer, b"tick\n")
+
+        drain.begin()
+        drain.mark()
+        thread = threading.Thread(target=chatter)
+        thread.start()
+        assert not drain.ended(0.5)  # without the mark as long as the writer writes
+        over.set()
+        thread.join(60)
+        os.close(writer)
+        assert drain.ended(60)
