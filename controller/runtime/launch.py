@@ -218,14 +218,18 @@ class Launch:
             message += f": {words.text}" if words.text else ""
             reason = why
         elif why == "StartupTimeout":
-            reason, message = why, self._not_ready(self.ready.cause if self.ready else "")
+            reason, message = why, self._not_ready(self._why_not_ready())
         elif why and (code or order.kind == "service"):
             reason, message = why, f"{self.places.script}: told to end, exited with code {code}"
         elif order.kind == "service" and not code:
             reason, message = "ServiceEnded", f"{self.places.script}: {ENDED}{LEFT if left else ''}"
             code = stage_order.HOPELESS if left and self._is_starting() else 1
         self.outcome.set(ENDED_BY_US.get(why, code), reason, message)
-        self._remember_cause(message)
+        self._remember_cause(self._why_not_ready() if why == "StartupTimeout" else message)
+
+    def _why_not_ready(self) -> str:
+        """Give how the container before this one ended, which says more than what its port shows; else that."""
+        return str(self.first["cause"] or (self.ready.cause if self.ready else ""))
 
     def _is_starting(self) -> bool:
         return bool(time.time() < self.first["at"] + self.order.limit)

@@ -586,6 +586,14 @@ def test_a_crash_loop_does_not_extend_the_start_up_time(stage: Stage) -> None:
     assert again.message["first_start"] == first.message["first_start"]
 
 
+def test_the_cause_of_the_crash_is_told_when_a_restart_is_cut_short_by_the_limit(stage: Stage) -> None:
+    port = free_port()
+    assert stage.run("raise ValueError('no model')", kind="service", port=port, limit=60).code == 1
+    again = stage.run("import time; time.sleep(600)", kind="service", port=port, limit=1)
+    assert (again.code, again.message["reason"]) == (121, "StartupTimeout")
+    assert again.message["message"].endswith("train/train.py:1: exited with code 1: ValueError: no model")
+
+
 def test_a_service_that_was_ready_gets_its_start_up_time_again(stage: Stage) -> None:
     path = stage.scratch / "first-start"
     path.write_text(json.dumps({"first_start": "2026-01-01T00:00:00.000Z", "at": 0, "ready": True, "cause": ""}))
