@@ -31,6 +31,7 @@ _NAMES = {
     layout.TOOLS: r"[0-9a-f]{16}",
     layout.RUNS: r".+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
 }
+_HALF = r"environment\.partial-.+"  # install_build.py's, until it is finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Sweeper:
                 yield from self._in(run, "", "left")
         for folder, kind in self._in(layout.BUILDS, r"[^.].*", "built"):
             yield folder, "cache" if folder == layout.BUILD_CACHE else kind
+            yield from self._in(folder, _HALF, "half") if folder != layout.BUILD_CACHE and kind == "built" else ()
         yield from self._in(layout.SCRATCH, r"[^.].*", "left")
         for mirror in (self._root / layout.MIRRORS).glob("*.git"):  # what an ended git left in one
             for pack in (*mirror.glob("objects/pack/tmp_*"), *mirror.glob("objects/pack/.tmp-*")):
@@ -157,7 +159,7 @@ class Sweeper:
         gone = [found.path for found in runs if self._take(found, swept)]
         noted = sweep.Needed(sweep.without(uses, gone))
         others = (found for found in lone if found not in runs)
-        return [found for found in others if found.kind == "left" or not noted.covers(found.path)]
+        return [found for found in others if found.kind in ("left", "half") or not noted.covers(found.path)]
 
     def _uses(self) -> Mapping[PurePosixPath, frozenset[PurePosixPath]]:
         """Give what each run has noted, by its folder. Raises Transient where a note can't be read.
@@ -186,7 +188,11 @@ class Sweeper:
 
     def _take_all(self, unneeded: Iterable[Found], graces: Graces, now: float, swept: Swept) -> None:
         for found in sorted(unneeded, key=lambda found: found.kind != "cache"):  # which a change beside it makes used
-            deep = found.kind in ("left", "built")  # nobody notes that these are in use, but they are written to
+            deep = found.kind in (
+                "left",
+                "half",
+                "built",
+            )  # nobody notes that these are in use, but they are written to
             if not (deep and now - removal.newest(self._root / found.path, now) <= graces.of(found.kind)):
                 self._take(found, swept)
 

@@ -63,7 +63,7 @@ class LaptopRun:
         self._name = names.request(place.pipeline.name)
         self._uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place.repository}#{place.path}"))
         self._trigger = uuid.uuid4().hex
-        self._volume = Volume(self._root)
+        self._volume = Volume(self._root, has_pythons=True)
         self._lock = self._locked()
         self._tidy()
         self._scratch = self._root / layout.SCRATCH / self._uid

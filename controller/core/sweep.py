@@ -27,9 +27,10 @@ NEARLY_FULL = 0.05  # of the volume is free
 
 KINDS = ("ConfigMap", "Deployment", "Job", "Pod")  # that need something: each hands its need on to later ones only
 
-Kind: TypeAlias = Literal["kept", "built", "cache", "left"]
-"""kept: published or written for good; built: a build's own folder; cache: uv's; left: half of something, of a process
-that was killed, which nothing can need."""
+Kind: TypeAlias = Literal["kept", "built", "half", "cache", "left"]
+"""kept: published or written for good; built: a build's own folder; half: an environment in it that is being made, or
+was when its build was killed: a build under way needs it, a note does not; cache: uv's; left: half of something else,
+of a process that was killed, which nothing can need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Graces:
 
     def of(self, kind: Kind) -> float:
         """Give the grace of one kind."""
-        return {"kept": self.kept, "built": self.built, "cache": self.cache, "left": self.left}[kind]
+        built = self.built
+        return {"kept": self.kept, "built": built, "half": built, "cache": self.cache, "left": self.left}[kind]
 
 
 CALM = Graces(kept=30 * MINUTE, built=30 * MINUTE, cache=24 * 60 * MINUTE, left=30 * MINUTE)

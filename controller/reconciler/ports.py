@@ -92,13 +92,13 @@ class Volume(Protocol):
         """Give the folder that an environment of this key is in, or is to be built in; what is there is in use now."""
 
     def has_environment(self, folder: str) -> bool:
-        """Whether an environment is published."""
+        """Whether an environment is published, and whole."""
 
     def made_environment(self, folder: str) -> bool:
-        """Whether a build has made it, complete."""
+        """Whether a build has made it, whole."""
 
     def publish_environment(self, folder: str) -> None:
-        """Move what a build has made to where stages find it; nothing if it is there."""
+        """Move what a build has made to where stages find it; one that is there and whole stays."""
 
     def packages(self, folder: str) -> str:
         """Give what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""

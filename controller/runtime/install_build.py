@@ -1,24 +1,28 @@
 """Makes one environment with uv: `python3 install_build.py '<json>'`, by the Python that will run the stage.
 
 The versions of a lock are taken where there is one; where they can't be had any more, that is said and everything is
-resolved anew (`only_locked`: refused). What a killed attempt left is removed first; `.complete` is written last, and
-only then does the folder get its name, so that two attempts at once never mix. What goes wrong is left as JSON in the
-file `failure`: exit code, reason, message in one line.
+resolved anew (`only_locked`: refused). Several may build the same at once: each has a folder of its own and holds a
+lock on it, `.complete` is written last, and only then does the folder get its name. What killed builds of this machine
+left is removed first; all other halves are the sweeper's (docs/adr/0014). What goes wrong is left as JSON in the file
+`failure`: exit code, reason, message in one line.
 """
 
 from __future__ import annotations
 
 import compileall
+import contextlib
 import errno
+import fcntl
 import glob
 import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from importlib import metadata
-from typing import TYPE_CHECKING, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime import (
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
         install_uv,
         stage_order,
         stage_python,
+        stage_whole,
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_cause
@@ -36,8 +41,10 @@ else:  # published side by side: the script's folder is where Python looks first
     import install_uv
     import stage_order
     import stage_python
+    import stage_whole
 
-COMPLETE, PARTIAL = ".complete", ".partial-"
+PARTIAL = ".partial-"  # environment.partial-MACHINE-RANDOM: a build under way, or what is left of one
+BOOT = "/proc/sys/kernel/random/boot_id"  # what all containers of a machine share, and only as long as it runs
 TESTS = re.compile(r"/tests?/")
 MOST_WORKERS = 4  # each is a process; the container's limits may be far below the node's processors
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -61,21 +68,76 @@ class Job(NamedTuple):
 
 def build(job: Job, wanted: install_requirements.Wanted) -> None:
     """Make the environment. Raises Refused, OSError."""
-    for left in (job.target, job.scratch, *glob.glob(f"{glob.escape(job.target)}{PARTIAL}*")):
-        shutil.rmtree(left, ignore_errors=True)
+    _remove_dead(job.target)
+    shutil.rmtree(job.scratch, ignore_errors=True)
     os.makedirs(job.scratch)
     prepared = install_requirements.prepare(wanted, job.project, job.sources, job.scratch)
-    partial = f"{job.target}{PARTIAL}{os.urandom(4).hex()}"  # of a lost node's attempt that lives on, nothing gets in
-    _fill(job._replace(target=partial), prepared)
+    partial, held = _new_folder(job.target)
+    try:
+        _fill(job._replace(target=partial), prepared, held)
+        _settle(partial, job)
+    except (OSError, stage_order.Refused) as error:
+        if _is_at(partial, held) or _is_at(job.target, held):
+            raise
+        taken = f"{prepared.name}: the build's folder was taken away while it was under way"
+        raise stage_order.Refused("InstallFailed", taken, install_cause.MAY_PASS) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(held)
+
+
+def _new_folder(target: str) -> Tuple[str, int]:
+    """Make a folder beside the target and lock it, which ends with us; return its path and the lock."""
+    while True:
+        partial = f"{target}{PARTIAL}{_machine()}-{os.urandom(4).hex()}"
+        os.mkdir(partial)
+        held = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # where nobody can lock, nobody removes
+            fcntl.flock(held, fcntl.LOCK_EX)
+        if _is_at(partial, held):  # else one that looked before we had the lock has taken it for dead
+            return partial, held
+        os.close(held)
+
+
+def _remove_dead(target: str) -> None:
+    """Remove what killed builds of this machine left: locks are told to no other machine on every file system."""
+    for left in glob.glob(f"{glob.escape(target)}{PARTIAL}{_machine()}-*"):
+        with contextlib.suppress(OSError):
+            held = os.open(left, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(held)
+
+
+def _machine() -> str:
+    return stage_order.read_text(BOOT, 100).strip()[:8] or "here"
+
+
+def _is_at(path: str, held: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(held))
+    except OSError:
+        return False
+
+
+def _settle(partial: str, job: Job) -> None:
+    """Give a finished folder its name, unless another build was quicker; what is damaged makes room."""
     try:
         os.rename(partial, job.target)
     except OSError:
-        if not os.path.exists(os.path.join(job.target, COMPLETE)):  # else another attempt was quicker
+        if not os.path.isdir(job.target):
             raise
-        shutil.rmtree(partial, ignore_errors=True)
+        if stage_whole.complete(job.target) == job.environment and not stage_whole.damage(job.target):
+            return
+        damaged = f"{partial}-damaged"  # nobody locks it: it goes now, or with the next build
+        os.rename(job.target, damaged)
+        os.rename(partial, job.target)
+        shutil.rmtree(damaged, ignore_errors=True)
 
 
-def _fill(job: Job, prepared: install_requirements.Prepared) -> None:
+def _fill(job: Job, prepared: install_requirements.Prepared, held: int) -> None:
     environment = install_uv.settings(dict(os.environ), job.scratch, job.cache)
     uv = install_uv.Uv(job.uv, prepared.name, environment)
     venv = ["venv", "--relocatable", "--system-site-packages", "--no-project", "--python", sys.executable, job.target]
@@ -86,10 +148,12 @@ def _fill(job: Job, prepared: install_requirements.Prepared) -> None:
     _install(job, uv, prepared)
     if not job.only_locked:  # a private environment is writable: Python compiles what is imported
         _compile(job.target)
-    _write(job, "lock.txt", "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
+    _write(held, stage_whole.LOCK, "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
     shutil.copyfile(job.requirements, os.path.join(job.target, install_requirements.FILE))
-    _write(job, stage_python.FILE, json.dumps(stage_python.identity()))
-    _write(job, COMPLETE, f"{job.environment}\n")
+    _write(held, stage_python.FILE, json.dumps(stage_python.identity()))
+    if damage := stage_whole.damage(job.target):
+        raise OSError(errno.EIO, f"the installation has ended, and {damage}", job.target)
+    _write(held, stage_whole.COMPLETE, f"{job.environment}\n")
 
 
 def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared) -> None:
@@ -151,8 +215,10 @@ def _origin(url: str, places: Dict[str, str]) -> str:
     return install_uv.without_credentials(url)
 
 
-def _write(job: Job, name: str, text: str) -> None:
-    with open(os.path.join(job.target, name), "w", encoding="utf-8") as file:
+def _write(folder: int, name: str, text: str) -> None:
+    """Write a file into the folder that we made, and into no other that has its path by now."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with open(os.open(name, flags, 0o644, dir_fd=folder), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -161,6 +227,7 @@ def _write(job: Job, name: str, text: str) -> None:
 def main() -> None:
     """Build; on failure leave the cause and exit with its code."""
     job, name = Job(**json.loads(sys.argv[1])), "requirements"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what is half goes on the way out
     try:
         wanted = install_requirements.read(job.requirements)
         name = wanted.file

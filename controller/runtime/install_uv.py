@@ -59,11 +59,14 @@ class Uv(NamedTuple):
             cause = f"{self.name}: uv can't run: {error.strerror}{hint}"
             raise Refused("InstallFailed", f"{cause} Use an image with glibc" if hint else cause) from error
         output = ""
-        for line in process.stdout or ():
-            output = (output + line)[-KEPT:]
-            if say:
-                print(without_credentials(line), end="", flush=True)
-        return Done(process.wait(), output)
+        try:
+            for line in process.stdout or ():
+                output = (output + line)[-KEPT:]
+                if say:
+                    print(without_credentials(line), end="", flush=True)
+            return Done(process.wait(), output)
+        finally:
+            process.kill()  # nothing if it has ended; else it would write on while we remove
 
 
 def without_credentials(text: str) -> str:

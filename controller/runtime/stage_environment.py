@@ -1,6 +1,7 @@
-"""A stage's packages: the published environment, or, where another Python made it, a private one of the same versions.
+"""A stage's packages: the published environment, or, where another Python made it or it is damaged, a private one.
 
-It refuses an environment that is not complete, and never changes one.
+A private one has the same versions, and a note has the next run build the shared one anew. An environment that is not
+complete is refused; none is ever changed.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_order, stage_output, stage_python
+    from controller.runtime import stage_order, stage_output, stage_python, stage_whole
 else:  # published side by side
     import stage_order
     import stage_output
     import stage_python
+    import stage_whole
 
-COMPLETE = ".complete"  # install_build.py writes it last
 REQUIREMENTS = "requirements.json"  # in it: what it was made of
 OUTDATED = "environment-outdated.json"  # beside the logs: the controller builds anew for the next run
 DRAIN = 1.0  # seconds
@@ -29,22 +30,21 @@ DRAIN = 1.0  # seconds
 def have(order: stage_order.Order, output: stage_output.Output, outcome: stage_order.Outcome) -> str:
     """Give the folder of the stage's packages. Raises Refused."""
     folder = order.paths["environment"]
-    if _complete(folder) != order.environment:
+    if stage_whole.complete(folder) != order.environment:
         raise stage_order.Refused(
             "EnvironmentMissing",
             f"the stage's environment {order.environment} is not there or not complete: start a new run",
         )
     was, now = _made_with(folder), stage_python.identity()
-    if stage_python.fits(was, now):
+    fits, damage = stage_python.fits(was, now), stage_whole.damage(folder)
+    if fits and not damage:
         return folder
-    output.say(f"the environment was made with {stage_python.told(was)}; this image has {stage_python.told(now)}")
     outcome.environment = "outdated"
     _note(order, {"environment": order.environment, "was": was, "is": now}, output)
-    return _repaired(order, output, f"{stage_python.told(was)}, and this image has {stage_python.told(now)}")
-
-
-def _complete(folder: str) -> str:
-    return stage_order.read_text(os.path.join(folder, COMPLETE), 200).strip()
+    if fits:
+        return _repaired(order, output, f"is damaged ({damage})", reason="EnvironmentMissing")
+    pythons = f"was made with {stage_python.told(was)}, and this image has {stage_python.told(now)}"
+    return _repaired(order, output, pythons, reason="EnvironmentOutdated")
 
 
 def _made_with(folder: str) -> Dict[str, Any]:
@@ -63,22 +63,22 @@ def _note(order: stage_order.Order, content: Dict[str, Any], output: stage_outpu
         output.say(f"that can't be noted beside the log: {error}")
 
 
-def _repaired(order: stage_order.Order, output: stage_output.Output, pythons: str) -> str:
+def _repaired(order: stage_order.Order, output: stage_output.Output, why: str, reason: str) -> str:
     """Have the same versions in a private environment; one of a container before this one is taken as it is."""
+    output.say(f"the environment {why}")
     target = os.path.join(order.scratch, "environment")
-    if _complete(target) == order.environment:
+    if stage_whole.complete(target) == order.environment:
         return target
     started, failure = time.monotonic(), os.path.join(order.scratch, "failure.json")
+    sentence = f"the environment {why}: start a new run, which builds anew"
+    if not os.path.isfile(os.path.join(order.paths["environment"], stage_whole.LOCK)):
+        raise stage_order.Refused(reason, sentence)
     status = _run(_command(order, target, failure), order.install_limit, output)
     if status == 0:
-        output.say(f"installed {order.requirements} for this Python in {time.monotonic() - started:.1f} s")
+        output.say(f"installed {order.requirements} for this pod in {time.monotonic() - started:.1f} s")
         return target
-    why = f"not within {order.install_limit:g} s" if status is None else _cause(failure, status)
-    raise stage_order.Refused(
-        "EnvironmentOutdated",
-        f"the environment was made with {pythons}: start a new run, which builds anew. "
-        f"An installation of the same versions for this pod failed: {why}",
-    )
+    cause = f"not within {order.install_limit:g} s" if status is None else _cause(failure, status)
+    raise stage_order.Refused(reason, f"{sentence}. An installation of the same versions for this pod failed: {cause}")
 
 
 def _command(order: stage_order.Order, target: str, failure: str) -> List[str]:
@@ -93,7 +93,7 @@ def _command(order: stage_order.Order, target: str, failure: str) -> List[str]:
         "cache": os.path.join(order.scratch, "uv-cache"),
         "failure": failure,
         "sources": {},  # a stage's pod has no checkouts of Git requirements
-        "lock": os.path.join(order.paths["environment"], "lock.txt"),
+        "lock": os.path.join(order.paths["environment"], stage_whole.LOCK),
         "only_locked": True,
     }
     return [sys.executable, os.path.join(tools, "install_build.py"), json.dumps(job)]

@@ -352,10 +352,19 @@ def test_builds_that_failed_or_were_stopped_rest_while_the_failure_stage_runs(wo
     assert (later.active, later.stages, builds(world)) == (True, kept.stages, [])
 
 
+def test_a_build_of_what_somebody_else_has_published_is_ended(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    folder = folder_of(world)
+    world.make_environment(layout.environment(folder), folder)  # another controller on this volume was quicker
+    kept = world.settle()
+    assert states(kept) == {"environment": "Done", "a": "Running"}
+    assert builds(world) == []
+
+
 def test_what_is_left_of_a_damaged_environment_does_not_stand_in_the_way(world: World) -> None:
     begin(world, project("a", packages=FLASK))
     world.finish_all()
-    (place,) = (world.root / layout.ENVIRONMENTS).iterdir()
+    (place,) = (world.root / layout.ENVIRONMENTS).glob("[0-9a-f]*")
     (place / layout.COMPLETE).unlink()
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     kept = world.finish_all()

@@ -72,12 +72,11 @@ def test_the_checkout_is_not_written_to_and_not_copied(builder: Builder) -> None
     assert not (builder.scratch / "install/project").exists()
 
 
-def test_what_a_killed_attempt_left_is_removed(builder: Builder) -> None:
+def test_half_an_environment_in_the_place_of_one_makes_room(builder: Builder) -> None:
     site = builder.environment / "lib/python3/site-packages"
     site.mkdir(parents=True)
     (site / "half.py").write_text("")
     (builder.environment / ".complete").write_text(KEY)
-    (builder.build / "environment.partial-1").mkdir()
     assert builder.run("plume\n").code == 0
     assert not (site / "half.py").exists()
     assert sorted(path.name for path in builder.build.iterdir()) == ["environment", "logs", "requirements.json"]

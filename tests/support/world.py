@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from controller.adapters.volume import Volume
 from controller.core import layout, names, record
@@ -171,11 +171,18 @@ class World:
     def build(self, job: Object, lock: str = "flask==3.0.0\n") -> None:
         """Let a build make its environment."""
         folder = names.environment_of(job)
-        made = self.root / layout.built(folder)
-        made.mkdir(parents=True)
+        self.make_environment(layout.built(folder), folder, lock)
+        self.cluster.end_job(job)
+
+    def make_environment(self, path: PurePosixPath, folder: str, lock: str = "flask==3.0.0\n") -> None:
+        """Put a whole environment on the volume."""
+        made = self.root / path
+        (made / "bin").mkdir(parents=True)
+        (made / "bin/python").symlink_to("/usr/bin/python3")
+        for line in lock.splitlines():
+            (made / "lib/python3/site-packages" / f"{line.replace('==', '-')}.dist-info").mkdir(parents=True)
         (made / layout.LOCK).write_text(lock)
         (made / layout.COMPLETE).write_text(folder)
-        self.cluster.end_job(job)
 
     def finish_all(self) -> Record:
         """Let every Job succeed and every Deployment come up until the run is over."""

@@ -1,11 +1,14 @@
 """Environments on the shared volume: which folder a key means, what a build has made, its publishing by a rename.
 
-A published environment is never written to again, but for the mark that its Python is out of date.
+A published environment is never written to again, but for the mark that its Python is out of date. One that is damaged
+counts as none.
 """
 
+import fcntl
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from controller.adapters.volume import files
@@ -17,10 +20,15 @@ GENERATIONS = 1000  # of one key: each is a change of Python below the same imag
 class Environments:
     """The part of the shared volume that holds packages."""
 
-    def __init__(self, root: Path) -> None:
-        """Take the mount point; it exists."""
+    def __init__(self, root: Path, *, has_pythons: bool = False) -> None:
+        """Take the mount point; it exists.
+
+        `has_pythons`: environments are used on this very machine, where their interpreters are. In a cluster they are
+        links into the stages' images.
+        """
         self._root = root
-        self._publishing = threading.Lock()  # two passes at once must not take each other's for what is in the way
+        self._has_pythons = has_pythons
+        self._threads = threading.Lock()  # beside the file's lock, which some file systems know by process only
 
     def environment(self, key: str) -> str:
         """Give the folder that an environment of this key is in, or is to be built in. Raises Transient.
@@ -36,29 +44,54 @@ class Environments:
             return name
 
     def has_environment(self, folder: str) -> bool:
-        """Whether an environment is published. Raises Transient."""
+        """Whether an environment is published, and whole. Raises Transient."""
         with files.translated("look for an environment"):
-            return (self._published(folder) / layout.COMPLETE).exists()
+            return self._is_whole(self._published(folder), folder)
 
     def made_environment(self, folder: str) -> bool:
-        """Whether a build has made it, complete. Raises Transient."""
+        """Whether a build has made it, whole. Raises Transient."""
         with files.translated("look for a build"):
-            return files.read_any(self._made(folder) / layout.COMPLETE).strip() == folder
+            return self._is_whole(self._made(folder), folder)
 
     def publish_environment(self, folder: str) -> None:
-        """Move what a build has made to where stages find it; nothing if it is there. Raises Transient.
+        """Move what a build has made to where stages find it. Raises Transient.
 
-        What somebody left of one that was there is taken away: it would be in the way for ever.
+        One that is there stays, and what was made besides goes; a damaged one makes room.
         """
-        with self._publishing, files.translated("publish an environment"):
-            target = self._published(folder)
+        with files.translated("publish an environment"):
+            made, target = self._made(folder), self._published(folder)
             files.make(self._root, target.parent)
-            with suppress(FileNotFoundError):  # another pass was first
-                files.publish(self._made(folder), target)
-                if not self.has_environment(folder):
+            with self._publishing(target.parent), suppress(FileNotFoundError):  # another pass was first
+                files.publish(made, target)
+                if not self._is_whole(target, folder):
                     files.remove(target, target.parent)
-                    files.publish(self._made(folder), target)
+                    files.publish(made, target)
                 os.utime(target)
+                files.remove(made, self._root / layout.BUILDS)
+
+    @contextmanager
+    def _publishing(self, folder: Path) -> Iterator[None]:
+        """Be the only one who publishes: two at once would take each other's for what is in the way."""
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        try:
+            with self._threads:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
+        finally:
+            os.close(descriptor)
+
+    def _is_whole(self, place: Path, folder: str) -> bool:
+        """Whether a folder is this environment with an interpreter and all packages of its lock (stage_whole.py)."""
+        if files.read_any(place / layout.COMPLETE).strip() != folder:
+            return False
+        python = place / "bin" / "python"
+        if not (python.exists() if self._has_pythons else os.path.lexists(python)):
+            return False
+        if not (place / layout.LOCK).is_file():
+            return False
+        lock = files.read_any(place / layout.LOCK).splitlines()
+        locked = [line for line in lock if line and not line.startswith("#")]
+        return len(list(place.glob("lib/*/site-packages/*-info"))) >= len(locked)
 
     def packages(self, folder: str) -> str:
         """Give what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""

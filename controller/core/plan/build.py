@@ -47,9 +47,10 @@ def _look(context: RunContext, item: Environment, record: StageRecord, seen: Obs
 
 def _seen(context: RunContext, item: Environment, record: StageRecord, build: Build, now: datetime) -> View:
     fact = build.job
-    if build.ready:  # an ended Job has nothing more to tell
+    if build.ready:  # nobody needs what a Job still makes, and one that ended well has nothing more to tell
         over = replace(done(record, now), state="Reused" if record.state == "Waiting" else "Done")
-        return View(over, _removal(fact) if fact and fact.state == "Succeeded" else ())
+        spare = (Publish(item.folder),) if build.made else ()
+        return View(over, (*spare, *(_removal(fact) if fact and fact.state != "Failed" else ())))
     if fact and fact.uid == item.stale:
         return View(record, _removal(fact))
     if build.made and (fact is None or fact.state == "Succeeded"):

@@ -85,7 +85,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Move a finished environment from its build's folder to where stages find it."""
+    """Move a finished environment from its build's folder to where stages find it; one that is there stays."""
 
     folder: str
 

@@ -102,6 +102,28 @@ def test_what_a_run_has_noted_stays_as_long_as_its_folder(place: Place) -> None:
     assert place.left() == set()
 
 
+HALF = layout.build("e1") / "environment.partial-0123abcd-4567cdef"
+
+
+def test_half_an_environment_goes_although_a_kept_run_notes_its_build(place: Place) -> None:
+    for path in (layout.build("e1"), HALF, layout.built("e1"), layout.build_logs("e1")):
+        place.make(path)
+    place.volume.note_uses(layout.uses("iris", UID, 1), [layout.build("e1")])
+    run = layout.run("iris", UID, 1)
+    assert place.sweep(run) == {"builds": 1}
+    assert place.left() == {
+        f"{path}/file" for path in (layout.build("e1"), layout.built("e1"), layout.build_logs("e1"))
+    }
+
+
+def test_half_an_environment_stays_while_a_build_of_it_is_under_way_or_writes(place: Place) -> None:
+    inner = place.make(HALF)
+    assert place.sweep(layout.build("e1")) == {}
+    os.utime(inner / "file", (NOW, NOW))
+    os.utime(place.root / layout.build("e1"), (NOW, NOW))
+    assert place.sweep() == {}
+
+
 def test_nothing_goes_while_a_note_can_t_be_read(place: Place) -> None:
     place.make(layout.environment("e1"))
     place.volume.note_uses(layout.uses("iris", UID, 1), [layout.environment("e1")])

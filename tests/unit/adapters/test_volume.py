@@ -327,3 +327,57 @@ def test_tools_are_published_once_for_each_content_by_however_many(volume: Volum
     assert stat.S_IMODE((folder / "launch.py").stat().st_mode) == 0o755
     tool.write_text("print(2)")
     assert volume.publish_tools([tool]) not in digests
+
+
+# --- environments ----------------------------------------------------------------------------------
+
+KEY = "0123456789abcdef0123"
+
+
+def environment(place: Path, python: str = "/opt/python3", name: str = KEY) -> Path:
+    """Make a whole environment with one package."""
+    (place / "bin").mkdir(parents=True)
+    (place / "bin/python").symlink_to(python)
+    (place / "lib/python3.12/site-packages/plume-1.0.dist-info").mkdir(parents=True)
+    (place / layout.LOCK).write_text("plume==1.0\n# plume is from ./lib\n")
+    (place / layout.COMPLETE).write_text(f"{name}\n")
+    return place
+
+
+def test_an_environment_whose_python_is_in_another_image_is_whole(volume: Volume, tmp_path: Path) -> None:
+    environment(tmp_path / layout.environment(KEY))
+    assert volume.has_environment(KEY)
+    assert not Volume(tmp_path, has_pythons=True).has_environment(KEY)
+
+
+@pytest.mark.parametrize("lost", ["bin", "lib", layout.LOCK, layout.COMPLETE])
+def test_an_environment_that_has_lost_a_part_is_none(volume: Volume, tmp_path: Path, lost: str) -> None:
+    for place in (layout.environment(KEY), layout.built(KEY)):
+        (environment(tmp_path / place) / lost).rename(tmp_path / f"lost-{place.name}")
+    assert not volume.has_environment(KEY)
+    assert not volume.made_environment(KEY)
+
+
+def test_an_environment_of_another_name_is_none(volume: Volume, tmp_path: Path) -> None:
+    environment(tmp_path / layout.environment(KEY), name="another")
+    assert not volume.has_environment(KEY)
+
+
+def test_what_is_published_stays_and_what_was_made_besides_goes(volume: Volume, tmp_path: Path) -> None:
+    first = environment(tmp_path / layout.environment(KEY)).stat().st_ino
+    made = environment(tmp_path / layout.built(KEY))
+    volume.publish_environment(KEY)
+    assert (tmp_path / layout.environment(KEY)).stat().st_ino == first
+    assert not made.exists()
+
+
+def test_many_that_publish_at_once_in_the_place_of_a_damaged_one_lose_none(tmp_path: Path) -> None:
+    damaged = environment(tmp_path / layout.environment(KEY))
+    (damaged / "bin/python").unlink()
+    environment(tmp_path / layout.built(KEY))
+    publishers = [threading.Thread(target=Volume(tmp_path).publish_environment, args=(KEY,)) for _ in range(8)]
+    for publisher in publishers:
+        publisher.start()
+    for publisher in publishers:
+        publisher.join()
+    assert Volume(tmp_path).has_environment(KEY)
