@@ -121,6 +121,16 @@ def _unreachable(output: str) -> Finding | None:
     return Finding("InstallFailed", MAY_PASS, f"{_address(output)} can't be reached: {why}")
 
 
+def _no_hash(output: str) -> Finding | None:
+    found = re.search(r"Hash-checking is required, but no trusted hash was provided for: `([^`]+)`", output)
+    if not found:
+        return None
+    return _settled(
+        f"`{found[1]}` is needed by what is asked for, and no line has its hash: hashes are required of all since one "
+        "line has one, as in pip: `pip-compile --generate-hashes` writes them all"
+    )
+
+
 def _no_git(output: str) -> Finding | None:
     if not re.search(r"Git executable not found|git.*: No such file or directory", output):
         return None
@@ -154,6 +164,7 @@ _KNOWN: Tuple[Callable[[str], "Finding | None"], ...] = (
     _certificate,
     _refused,
     _unreachable,
+    _no_hash,
     _no_git,
     _compiler,
     _build,

@@ -94,6 +94,8 @@ def prepare(wanted: Wanted, project: str, sources: Dict[str, str], scratch: str)
     arguments = ["--requirements", files[0].path, *(["--constraints", files[1].path] if limits else [])]
     for line in required:
         arguments += _options(line)
+    if any(" --hash=" in line.text or line.text == "--require-hashes" for line in lines):
+        arguments.append("--require-hashes")  # one hash makes all required, as in pip
     arguments += ["--exclude-newer", f"{wanted.as_of}T23:59:59Z"] if wanted.as_of else []
     places = {folder: ".", **{copy: address for address, copy in copies.items()}}
     return Prepared(wanted.file, folder, arguments, files, places, wanted.as_of)
@@ -112,8 +114,6 @@ def _options(line: Line) -> List[str]:
     name, _, value = line.text.partition(" ")
     if name == "--pre":
         return ["--prerelease", "allow"]
-    if name == "--require-hashes":
-        return [name]
     if name == "--trusted-host":
         return [f"--allow-insecure-host={value}"]
     if name in IGNORED:

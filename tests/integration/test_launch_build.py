@@ -201,6 +201,17 @@ def test_hashes_are_checked(builder: Builder) -> None:
     assert "Hash mismatch for `plume==1.0`" in ended.message["message"]
 
 
+def test_what_a_hashed_package_needs_must_have_a_hash_too(builder: Builder) -> None:
+    path = wheel(builder.index, "quill", "1.0", "", needs="plume")
+    good = hashlib.sha256(path.read_bytes()).hexdigest()
+    ended = builder.run(f"quill==1.0 --hash=sha256:{good}\n")
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed"), ended.text
+    assert "`plume` is needed by what is asked for, and no line has its hash" in ended.message["message"]
+    other = hashlib.sha256((builder.index / "plume-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    builder.stage.file("train/limits.txt", f"plume==1.0 --hash=sha256:{other}\n")
+    assert builder.run(f"-c limits.txt\nquill==1.0 --hash=sha256:{good}\n").code == 0
+
+
 def test_a_lock_of_any_length_is_installed(builder: Builder) -> None:
     hashes = "".join(f" \\\n    --hash=sha256:{number:064x}" for number in range(40))
     (good,) = (hashlib.sha256(path.read_bytes()).hexdigest() for path in builder.index.iterdir())

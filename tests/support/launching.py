@@ -126,14 +126,15 @@ class Stage:
         return path.read_bytes() if path.exists() else b""
 
 
-def wheel(folder: Path, name: str, version: str, content: str) -> Path:
-    """Make the wheel of a package with one module, by hand."""
+def wheel(folder: Path, name: str, version: str, content: str, *, needs: str = "") -> Path:
+    """Make the wheel of a package with one module, by hand; `needs` is a package that it requires."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": content,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + f"Requires-Dist: {needs}\n" * bool(needs),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from controller.core import checks, names
 from controller.core.errors import Invalid
 from controller.core.model import Stage
+from controller.core.requirements import hashes
 from controller.core.requirements.address import git_address
 from controller.core.requirements.closure import Closure, Entry, Project, settle
 from controller.core.requirements.text import lines
@@ -117,7 +118,10 @@ def _closed(
         folder = str(PurePosixPath(file).parent)
     else:
         closure.follow(inline, "")
-    return closure, settle(closure, (folder, "."))
+    found = settle(closure, (folder, "."))
+    if not closure.missing:  # else what has the hashes may be among it
+        closure.problems += hashes.problems(found, project)
+    return closure, found
 
 
 def _texts(found: tuple[tuple[Entry, str], ...], *, constraint: bool) -> dict[str, str]:

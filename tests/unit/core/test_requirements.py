@@ -83,8 +83,9 @@ def test_lines_keep_what_means_something_in_order(text: str, expected: tuple[str
     ],
 )
 def test_a_line_has_one_normal_form(line: str, expected: str) -> None:
-    assert of(f"{line}\nzz").lines == (expected, "zz")
-    assert of(f"{expected}\nzz").lines == (expected, "zz")
+    last = "zz==1 --hash=sha256:00" if "--hash" in line else "zz"
+    assert of(f"{line}\n{last}").lines == (expected, last)
+    assert of(f"{expected}\n{last}").lines == (expected, last)
 
 
 def test_several_options_of_a_line_and_names_of_a_list_stand_alone() -> None:
@@ -207,6 +208,58 @@ def test_what_can_not_be_is_told_with_file_and_line(line: str, problem: str) -> 
     assert told.startswith(f"{FILE}:2: {problem}")
     assert "pw" not in told
     assert "u:p" not in told
+
+
+HASH = "--hash=sha256:" + "0" * 64
+ALL_OR_NONE = (
+    ", and hashes are required of all since {} has one, as in pip: `pip-compile --generate-hashes` writes them"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("flask==3.0.0", "has no --hash"),
+        ("flask", "has no --hash and no pin with =="),
+        (f"flask>=3 {HASH}", "is not pinned with =="),
+        (f"flask==3.* {HASH}", "is not pinned with =="),
+        ("https://host/flask-3.0.0.tar.gz", "has no --hash"),
+        ("flask @ https://host/flask-3.0.0.tar.gz#egg=flask", "has no --hash"),
+        ("./lib", "a folder can't have a hash"),
+        ("-e ./lib", "a folder can't have a hash"),
+        ("./a-1.0-py3-none-any.whl", "has no --hash"),
+        ("flask @ git+https://host/flask@v3", "a Git repository can't have a hash"),
+    ],
+)
+@pytest.mark.parametrize("first", [f"six==1.16.0 {HASH}", "--require-hashes"])
+def test_one_hash_makes_all_required_as_in_pip(line: str, problem: str, first: str) -> None:
+    others = {"train__lib__setup.py": "", "train__a-1.0-py3-none-any.whl": "", "base.txt": f"# all\n{first}\n"}
+    (told,) = problems_of(f"{line}\n-r ../base.txt", **others)
+    place = f"{FILE}:1" if HASH in line else "base.txt:2"
+    assert told.startswith(f"{FILE}:1: {problem}{ALL_OR_NONE.format(place)}")
+
+
+def test_all_lines_without_a_hash_are_told_at_once() -> None:
+    told = problems_of(f"a==1\n-r ../more.txt\nb==2 {HASH}", **{"more.txt": "c==3\n\nd==4"})
+    assert [line.split(": ")[0] for line in told] == [f"{FILE}:1", "more.txt:1", "more.txt:3"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"flask==3.0.0 {HASH}",
+        f"flask===3.0.0 {HASH}",
+        f"Flask[async] == 3.0.0 {HASH}",
+        f"https://host/flask-3.0.0.tar.gz {HASH}",
+        "flask @ https://host/flask-3.0.0.tar.gz#sha256=00",
+        "https://host/flask-3.0.0.tar.gz#egg=flask&sha256=00",
+        "flask==3.0.0 ; python_version < '3'",  # which the installer knows
+        f"flask==3.0.0\n-c ../limits.txt\n--pre\n{HASH.replace('--hash', 'x==1 --hash')}",
+    ],
+)
+def test_what_is_verified_by_its_hash_is_no_problem(line: str) -> None:
+    limits = {"limits.txt": f"flask==3.0.0 {HASH}\nclick==8\n"}
+    assert of(f"six==1.16.0 {HASH}\n{line}", **limits).lines[0].startswith("six==1.16.0 --hash")
 
 
 def test_all_problems_of_all_files_are_told_together() -> None:
