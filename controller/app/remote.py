@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from controller.adapters.kube.person import SERVICE, USED, Person, join, loaded
 from controller.adapters.kube.transport import Body
+from controller.app.unpack import unpack
 from controller.core import checks, names, request, seen
 from controller.core.errors import Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.model import Object, Record
@@ -244,7 +245,7 @@ class Remote:
                 file.write(chunk)
 
     def fetch_all(self, name: str, run: str, path: str, folder: Path) -> None:
-        """Unpack a run's artifacts below `path` ("": all) into a folder; nothing is written outside it (PEP 706).
+        """Unpack a run's artifacts below `path` ("": all) into a folder; nothing is written outside it.
 
         Raises NotFound, Transient, Invalid (the folder here).
         """
@@ -253,8 +254,7 @@ class Remote:
         with self._page(place, {}, accept="application/x-tar") as body, _here(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:
-                with tarfile.open(fileobj=body, mode="r|") as archive:  # type: ignore[call-overload]  # it only reads
-                    archive.extractall(folder, filter="data")
+                unpack(body, folder)
             except tarfile.TarError as error:
                 raise Transient("ControllerBusy", f"the artifacts did not come whole: {error}") from error
 

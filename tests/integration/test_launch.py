@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -308,7 +309,7 @@ def test_a_service_log_turns_and_keeps_the_newest(stage: Stage) -> None:
 
 def test_a_full_log_is_noted_and_the_script_goes_on(stage: Stage) -> None:
     limited = stage.root / "python"
-    limited.write_text(f'#!/bin/sh\nulimit -f 200\nexec {sys.executable} "$@"\n')
+    limited.write_text(f'#!/bin/sh\nulimit -f 200\nexec {shlex.quote(sys.executable)} "$@"\n')
     limited.chmod(0o755)
     stage.python = str(limited)
     ended = stage.run("for _ in range(300): print('x' * 10000)\nprint('do' + 'ne')", log_cap=10**9)

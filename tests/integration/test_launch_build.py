@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import shlex
 import shutil
 import signal
 import subprocess
@@ -236,9 +237,9 @@ def test_a_build_that_was_told_nothing_says_so(builder: Builder) -> None:
 
 def test_options_that_uv_passes_over_in_files_are_on_its_command_line(builder: Builder) -> None:
     uv, called = builder.stage.tools / "uv", builder.root / "called"
-    real = uv.resolve()
+    real, noted = shlex.quote(str(uv.resolve())), shlex.quote(str(called))
     uv.unlink()
-    uv.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exec {real} "$@"\necho "$@" > {called}\nexit 1\n')
+    uv.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exec {real} "$@"\necho "$@" > {noted}\nexit 1\n')
     uv.chmod(0o755)
     builder.stage.file(REQUIREMENTS, "plume\n--pre --trusted-host=h\n--prefer-binary\n")
     builder.ask(as_of="2021-03-05")
