@@ -10,12 +10,16 @@ IMAGE ?= coachwork:dev
 # A fresh machine has Python, git and make; which Python is new enough is looked up once, and only by `setup`.
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3.14 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# What a shell says to pip and uv of other projects is not heard; where packages come from, and who is trusted, is.
+PLACES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_TRUSTED_HOST PIP_CERT PIP_PROXY PIP_CACHE_DIR \
+	UV_INDEX% UV_DEFAULT_INDEX UV_FIND_LINKS UV_INSECURE_HOST UV_SYSTEM_CERTS UV_NATIVE_TLS UV_HTTP% UV_CACHE_DIR
+PLAINLY := env $(addprefix -u ,VIRTUAL_ENV $(filter-out $(PLACES),$(filter PIP_% UV_% PYTHON%,$(.VARIABLES))))
 # Hermetic: a cluster that the shell happens to know is not touched, and no setting of a controller leaks in.
 HERMETIC := env -u KUBECONFIG -u E2E_LOAD_IMAGE $(addprefix -u ,$(filter COACHWORK_%,$(.VARIABLES)))
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Needs: Python 3.11 or later, git, make; PyPI for the first run. 'make e2e' also: kubectl and a cluster."
 
@@ -24,10 +28,12 @@ setup: $(READY) ## Make .venv with exactly the locked packages (done by the othe
 
 $(READY): pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 or later on PATH; install one, or say PYTHON=/path" >&2; exit 1; }
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv || \
+	@test -x $(BIN)/python || $(PLAINLY) "$(PYTHON)" -m venv .venv || \
 		{ rm -rf .venv; echo "setup: '$(PYTHON) -m venv' failed; on Debian install python3-venv" >&2; exit 1; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv sync --locked --quiet
+	@test -x $(BIN)/uv || $(PLAINLY) $(BIN)/python -m pip install --quiet --no-user --prefer-binary \
+		--disable-pip-version-check uv
+	@echo "setup: installing the locked packages"
+	@$(PLAINLY) UV_NO_CONFIG=1 $(BIN)/uv sync --locked --quiet
 	@touch $@
 
 .PHONY: demo
@@ -55,6 +61,10 @@ layers: $(READY) ## Check that no room of the code reaches into one that it must
 .PHONY: test
 test: $(READY) ## Run all tests that need no cluster
 	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+.PHONY: test-long
+test-long: $(READY) ## Run the tests of properties alone, with 25 times as many examples (some minutes)
+	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m hypothesis --hypothesis-profile=long --timeout 900 $(ARGS)
 
 .PHONY: check
 check: lint types layers test ## Everything that needs no cluster: lint, types, layers, test

@@ -19,6 +19,7 @@ from controller.core import requirements
 from controller.core.errors import Invalid
 from controller.core.model import Batch, Stage
 from tests.support.building import files_below
+from tests.support.examples import share
 from tests.support.launching import RUNTIME, wheel
 
 FILE = "train/requirements.txt"
@@ -117,7 +118,9 @@ OTHERS = st.sampled_from([
 TEXTS = st.lists(st.one_of(NAMED, OTHERS), max_size=4).map("".join)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    deadline=None, max_examples=share(0.25), suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 @given(TEXTS, st.lists(NAMED, max_size=2).map("".join), st.sampled_from(["", "plume<2\n", "Plume!=2.0 # why\n"]))
 def test_uv_takes_from_the_normal_form_what_it_takes_from_the_files(
     place: Place, text: str, more: str, limits: str

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from controller.workqueue import BACKOFF_FIRST, BACKOFF_LIMIT, WorkQueue
 from tests.support.eventually import eventually
+from tests.support.examples import share
 
 KEYS = st.sampled_from("abc")
 
@@ -60,7 +61,7 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(deadline=None, max_examples=30)
+TestModel.settings = settings(deadline=None, max_examples=share(0.3))
 
 
 def test_many_workers_never_share_a_key_and_lose_no_addition() -> None:

@@ -22,6 +22,7 @@ from controller.core.kept import Content, NoAnswer
 from controller.core.model import Environment, PastRun, Record, StageRecord
 from controller.core.runfile import run_file
 from controller.runtime.stage_log import LogFile
+from tests.support.examples import share
 from tests.support.keptruns import DEPLOYMENT, JOB, OTHER, SPEC, UID, KeptRuns
 
 RUNNING, DONE = StageRecord(state="Running", objects=JOB), StageRecord(state="Done", objects=JOB)
@@ -247,7 +248,7 @@ def test_a_log_that_was_turned_over_is_read_from_the_old_file_on(kept: KeptRuns)
 LENGTHS = st.lists(st.sampled_from([0, 1, 300_000]), max_size=6)  # of lines; some are longer than a piece
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(0.4), deadline=None)
 @given(old=LENGTHS, new=LENGTHS, lines=st.integers(0, 8), closed=st.booleans())
 def test_the_last_lines_are_the_last_lines(
     tmp_path_factory: pytest.TempPathFactory, old: list[int], new: list[int], lines: int, *, closed: bool

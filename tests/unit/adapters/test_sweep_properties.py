@@ -33,6 +33,7 @@ from controller.core.model import (
     Service,
     Stage,
 )
+from tests.support.examples import share
 
 MINUTE = 60.0
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (where fsync takes no time)
@@ -421,7 +422,7 @@ def _builder() -> Object:
 
 TestHistory = History.TestCase
 TestHistory.settings = settings(
-    max_examples=80,
+    max_examples=share(0.8),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.project.ini import Sections, parse
+from tests.support.examples import share
 
 LINES = st.lists(
     st.sampled_from(
@@ -52,7 +53,7 @@ def _solid(value: str) -> str:
     return "\n".join(line for line in value.split("\n") if line)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=share(3))
 @given(LINES)
 def test_it_reads_what_configparser_reads_and_refuses_what_it_refuses(lines: list[str]) -> None:
     text = "\n".join(lines)

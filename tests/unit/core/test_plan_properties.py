@@ -21,6 +21,7 @@ from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.model import Object, Record
 from controller.core.plan.stage import DONE
+from tests.support.examples import share
 from tests.support.memory import KINDS
 from tests.support.world import REPOSITORY, World, project
 
@@ -331,4 +332,4 @@ def _essence(item: Object) -> Any:
 
 
 TestStory = Story.TestCase
-TestStory.settings = settings(deadline=None, max_examples=25, stateful_step_count=40)
+TestStory.settings = settings(deadline=None, max_examples=share(0.25), stateful_step_count=40)
