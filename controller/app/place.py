@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from controller.core.errors import Invalid
@@ -30,13 +32,16 @@ def state_folder() -> Path:
     return Path(home).expanduser() if home else Path(base).expanduser() / "coachwork"
 
 
-def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -> Place:
-    """Give the project at `target`: a folder, or a repository's address with its ref and path.
+def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False, tried: bool = False) -> Place:
+    """Return the project at `target`: a folder, or a repository's address with its ref and path.
 
-    Raises Invalid with all problems, Transient where a remote can't be reached.
+    `tried`: a day that is proposed for old pins is tried against the package index first. Raises Invalid with all
+    problems, Transient where a remote can't be reached.
     """
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.app.trial import Trial  # noqa: PLC0415
     from controller.core import project  # noqa: PLC0415
+    from controller.core.project import pins  # noqa: PLC0415
 
     git = Git(_made(state_folder()), GitSettings(allow_file=True))
     if re.match(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:", target):
@@ -49,24 +54,28 @@ def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False) -
         repository, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
     git.publish(repository, commit)
     tree = git.read(repository, commit, path)
-    return Place(repository, commit, path, shown, tree, project.load(tree, strict=strict))
+    judge = Trial(partial(git.last_change, repository, commit, path)).judge if tried else pins.unasked
+    return Place(repository, commit, path, shown, tree, project.load(tree, strict=strict, judge=judge))
 
 
-def environments(place: Place, spec: RunSpec) -> tuple[Environment, ...]:
+def environments(place: Place, spec: RunSpec, pythons: Mapping[str, str]) -> tuple[Environment, ...]:
     """Return the environments that the project's stages would be given in this run. Raises Invalid, Transient."""
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.adapters.volume import Volume  # noqa: PLC0415
     from controller.core import images  # noqa: PLC0415
     from controller.core.index import Index  # noqa: PLC0415
     from controller.core.model import Request  # noqa: PLC0415
-    from controller.reconciler.environments import Builders, Project  # noqa: PLC0415
+    from controller.reconciler.environments import Base, Builders, Project  # noqa: PLC0415
 
     root = state_folder()
     request = Request(place.pipeline.name, "", place.repository, path=place.path)
     builders = Builders(Git(root, GitSettings(allow_file=True)), Volume(root))
     found = Project(request, place.commit, place.tree, place.pipeline)
-    run_in = {stage: f"{images.of_stage(spec, place.pipeline, stage)}\n" for stage in place.pipeline.stages}
-    return builders.decide(found, tuple(place.pipeline.stages), run_in, Index())
+    bases = {
+        stage: Base(f"{images.of_stage(spec, place.pipeline, stage)}\n", pythons[stage])
+        for stage in place.pipeline.stages
+    }
+    return builders.decide(found, tuple(place.pipeline.stages), bases, Index())[0]
 
 
 def _project(target: str, path: str) -> Path:

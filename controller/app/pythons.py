@@ -49,16 +49,18 @@ class Pythons:
     default: Interpreter = OWN
     others: Mapping[str, Interpreter] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # of images, which `lines` answer: they are not said again
 
 
 def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
     """Return the Pythons of a project's stages, or of its stage `only`. Raises Invalid where one is not to be had."""
     stages = [stage for name, stage in pipeline.stages.items() if not only or name == only]
     wishes = {stage.name: images.wish(pipeline, stage) for stage in stages}
+    wanted = {item.python: item for item in wishes.values() if item}
+    notes = tuple(item.note for item in wanted.values() if item.note)
     if given:
         default = _given(given)
-        return Pythons(default, {}, tuple(dict.fromkeys(_differing(wishes.values(), default, "--python gives"))))
-    wanted = {item.python: item for item in wishes.values() if item}
+        return Pythons(default, {}, tuple(dict.fromkeys(_differing(wishes.values(), default))), notes)
     found = {version: there for version in wanted if (there := _find(version))}
     if missing := [item for version, item in wanted.items() if version not in found and item.firm]:
         raise Invalid("PythonMissing", [_missing(item) for item in missing])
@@ -66,8 +68,8 @@ def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
     default = found.get(main.python, OWN) if main else OWN
     lines = [f"warning: {_missing(item)}; its stages run on {OWN.version}" for version, item in wanted.items()
              if version not in found]  # fmt: skip
-    lines += [f"warning: {item.note}" for item in wanted.values() if item.note]
-    return Pythons(default, found, (*lines, *_taken(wishes, found)))
+    lines += [f"warning: {item.note}" for version, item in wanted.items() if item.note and version in found]
+    return Pythons(default, found, (*lines, *_taken(wishes, found)), notes)
 
 
 def _given(python: str) -> Interpreter:
@@ -145,7 +147,7 @@ def _taken(wishes: Mapping[str, Wish | None], found: Mapping[str, Interpreter]) 
         yield f"python of {', '.join(stages)}: {there.version} ({there.path}), since {why}"
 
 
-def _differing(wishes: Iterable[Wish | None], default: Interpreter, what: str) -> Iterator[str]:
+def _differing(wishes: Iterable[Wish | None], default: Interpreter) -> Iterator[str]:
     for wanted in wishes:
         if wanted and wanted.python != default.minor:
-            yield f"warning: {wanted.why}, which means Python {wanted.python}; {what} {default.version}"
+            yield f"warning: {wanted.why}, which means Python {wanted.python}; --python gives {default.version}"

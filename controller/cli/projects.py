@@ -27,7 +27,7 @@ def validate(
     """Tell every problem of a project, each with its place and its remedy."""
     from controller.app.place import find  # noqa: PLC0415 (imported when called: --help stays quick)
 
-    place = find(target, ref, path, strict=strict)
+    place = find(target, ref, path, strict=strict, tried=True)
     pipeline = place.pipeline
     if output == "json":
         typer.echo(json.dumps({"valid": True, "project": pipeline.name, "warnings": list(pipeline.warnings)}))
@@ -72,6 +72,7 @@ def planned(place: "Place", name: str, policy: "Policy") -> "list[Object]":
     from controller.core import images, manifests, names  # noqa: PLC0415
     from controller.core.model import Batch, RunSpec  # noqa: PLC0415
 
+    chosen = images.choose(place.pipeline, tuple(place.pipeline.stages), "", policy)
     spec = RunSpec(
         repository=place.repository,
         commit=place.commit,
@@ -79,9 +80,9 @@ def planned(place: "Place", name: str, policy: "Policy") -> "list[Object]":
         tree=place.tree.digest,
         image=policy.image,
         cause="Created",
-        images=images.choose(place.pipeline, tuple(place.pipeline.stages), "", policy).images,
+        images=chosen.images,
     )
-    spec = replace(spec, environments=environments(place, spec))
+    spec = replace(spec, environments=environments(place, spec, chosen.pythons))
     request = name or names.request(place.pipeline.name)
     context = manifests.RunContext(request, OWNER, 1, spec, place.pipeline, policy)
     steps = (*place.pipeline.steps, tuple(filter(None, [place.pipeline.run_on_failure])))

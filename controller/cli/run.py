@@ -63,10 +63,11 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         signal.signal(number, lambda _number, _frame: stopping.set())
     wishes = laptop.Wishes(variables, given, chosen, only, resume)
     with laptop.running(place, wishes) as current:
-        record = _follow(current, stopping, output, stay=not exit_when_ready)
+        known = {*place.pipeline.warnings, *chosen.notes}
+        record = _follow(current, stopping, output, known, stay=not exit_when_ready)
         if record.phase == "Failed" and output == "text":
             _last_words(current, record)
-        if len(record.problems) > 1 and output == "text":
+        if record.phase == "Invalid" and len(record.problems) > 1 and output == "text":
             typer.echo("\n".join(record.problems), err=True)
         over = current.over(record)
         if stopping.is_set():
@@ -75,8 +76,11 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     raise typer.Exit(code)
 
 
-def _follow(current: "LaptopRun", stopping: threading.Event, output: str, *, stay: bool) -> "Record":
-    """Show the run until it is over, and its services until somebody stops it; give the last record."""
+def _follow(current: "LaptopRun", stopping: threading.Event, output: str, known: set[str], *, stay: bool) -> "Record":
+    """Show the run until it is over, and its services until somebody stops it; return the last record.
+
+    Warnings that a run adds to the `known` ones are shown as they come.
+    """
     from controller.cli.show import screen  # noqa: PLC0415
 
     shown = screen(output)
@@ -84,6 +88,9 @@ def _follow(current: "LaptopRun", stopping: threading.Event, output: str, *, sta
         while True:
             record = current.record()
             over = current.over(record)
+            for warning in (line for line in record.problems if record.spec and line not in known):
+                typer.echo(f"warning: {warning}", err=True)
+                known.add(warning)
             _show(shown, current, record)
             serving = over and record.phase in ("Ready", "Degraded") and stay and _serves(current.place.pipeline)
             if over and not serving:

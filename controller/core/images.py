@@ -13,6 +13,7 @@ from controller.core.errors import Invalid
 from controller.core.model import Pipeline, Policy, RunSpec, Stage
 
 SETTING = "COACHWORK_IMAGES"
+DEFAULT_PYTHON = "3.12"  # of the controller's own image
 OLDEST_MINOR = 8  # Python 3.8: what the launcher runs on
 # https://hub.docker.com/_/python; with git and a compiler: the same without -slim
 OFFICIAL = tuple((f"3.{minor}", f"python:3.{minor}-slim") for minor in range(OLDEST_MINOR, 16))

@@ -108,6 +108,10 @@ class Stage:
     python: str = ""  # like 3.9; "": the project's
 
 
+AS_OF_COMMIT = "commit"
+"""Packages as of the day on which a stage's requirements last changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A project at one commit: its stages by name, and the order of their steps."""
@@ -119,7 +123,7 @@ class Pipeline:
     python: str = ""  # like 3.9; "": that of the image
     bodywork_image: str = ""  # Bodywork's own image, as the project names it; its Python is what counts
     service_aliases: bool = False  # schema 1.1: services answer to http://STAGE:PORT too
-    resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; "": now
+    resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; AS_OF_COMMIT; "": now
     run_on_failure: str = ""  # the stage that runs when a run has failed; in no step
     warnings: tuple[str, ...] = ()
 

@@ -2,10 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from controller.core import credentials, errors, layout, requirements
 from controller.core.index import Index
-from controller.core.model import Environment, GitCredentials, GitSource, Pipeline, ProjectTree, Request, Stage
+from controller.core.model import (
+    AS_OF_COMMIT,
+    Environment,
+    GitCredentials,
+    GitSource,
+    Pipeline,
+    ProjectTree,
+    Request,
+    Stage,
+)
+from controller.core.project import asof, written
+from controller.core.project.asof import AsOf
 from controller.core.requirements import Missing, Wanted
 from controller.reconciler.ports import Source, Volume
 
@@ -24,6 +36,14 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """What a stage runs in: the image and what else decides on its packages, and its Python where it is known."""
+
+    text: str
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Builders:
     """What is asked while environments are decided."""
 
@@ -31,34 +51,47 @@ class Builders:
     volume: Volume
 
     def decide(
-        self, project: Project, stages: Sequence[str], bases: Mapping[str, str], index: Index
-    ) -> tuple[Environment, ...]:
-        """Give the environments of these stages, each once, and tell the builder of those that are not there.
+        self, project: Project, stages: Sequence[str], bases: Mapping[str, Base], index: Index
+    ) -> tuple[tuple[Environment, ...], tuple[str, ...]]:
+        """Return the environments of these stages, each once, and what is to be said of them.
 
-        `bases` says, by stage, the image and what else decides on the Python. Raises Invalid with the problems of all
-        requirements, NotYet, Transient.
+        `bases` says, by stage, what it runs in. Tells the builder of environments that are not there. Raises Invalid
+        with the problems of all requirements, NotYet, Transient.
         """
         found: dict[str, list[str]] = {}
         sources: dict[str, tuple[GitSource, ...]] = {}
         texts: dict[str, str] = {}
-        for stage, wanted in self._wanted(project, stages).items():
+        every = self._wanted(project, stages)
+        days = {stage: self._as_of(project, stage, wanted, bases[stage].python) for stage, wanted in every.items()}
+        for stage, wanted in every.items():
             resolved = tuple(self._source(project, address) for address in wanted.addresses)
             key = requirements.key(
                 wanted,
-                image=bases[stage],
+                image=bases[stage].text,
                 paths=self._fingerprint(project, wanted),
                 commits={item.address: item.commit for item in resolved},
                 index=index.digest,
-                as_of=project.pipeline.resolve_as_of,
+                as_of=days[stage].day,
             )
             found.setdefault(key, []).append(stage)
             sources[key] = resolved
-            texts.setdefault(key, requirements.told(wanted, project.pipeline.resolve_as_of))
+            texts.setdefault(key, requirements.told(wanted, days[stage].day))
         folders = {self.volume.environment(key): key for key in found}
         for folder, key in folders.items():
             self._tell(folder, texts[key])
         seen = zip(folders.items(), _names(project.pipeline), strict=False)
-        return tuple(Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen)
+        decided = tuple(Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen)
+        return decided, tuple(asof.notes(project.pipeline, days))
+
+    def _as_of(self, project: Project, stage: str, wanted: Wanted, python: str) -> AsOf:
+        """Return as of which day a stage's packages are taken."""
+        if project.pipeline.resolve_as_of != AS_OF_COMMIT:
+            return AsOf(project.pipeline.resolve_as_of)
+        request, files = project.request, written.files(wanted.places)
+        meaning = partial(written.meaning, stage)
+        changed = self.source.last_change(request.repository, project.commit, request.path, files, meaning)
+        lines = dict(zip((*wanted.lines, *wanted.constraints), wanted.places, strict=True))
+        return asof.decide(changed, lines, python)
 
     def _tell(self, folder: str, text: str) -> None:
         """Leave for the builder what an environment is made of.

@@ -1,6 +1,6 @@
 """What the reconciler needs from the edge. Errors of every method: those of core/errors.py, and no others."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -68,6 +68,16 @@ class Source(Protocol):
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
         """Give a digest of the content of files and folders below the project: equal for equal content."""
+
+    def last_change(
+        self,
+        repository: str,
+        commit: str,
+        path: str,
+        files: Sequence[str],
+        meaning: Callable[[Mapping[str, bytes]], Hashable],
+    ) -> str:
+        """Return the day since which these files of the project mean what they mean, "" where that is no day."""
 
 
 class Volume(Protocol):

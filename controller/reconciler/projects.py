@@ -9,7 +9,7 @@ from controller.core.model import Environment, GitCredentials, Pipeline, Policy,
 from controller.core.plan import Observed
 from controller.reconciler import repeat
 from controller.reconciler.archive import Archive
-from controller.reconciler.environments import Builders, Project
+from controller.reconciler.environments import Base, Builders, Project
 from controller.reconciler.observe import builds, wanted_builds
 from controller.reconciler.ports import Cluster, Source, Volume
 
@@ -106,9 +106,12 @@ class Projects:
             pod_template=template,
             images=chosen.images,
         )
-        run_in = {stage: f"{images.of_stage(spec, found.pipeline, stage)}\n{platform}" for stage in stages}
-        decided = self._builders.decide(found, stages, run_in, settings)
-        return replace(spec, environments=self._begun(request, decided)), chosen.notes
+        bases = {
+            stage: Base(f"{images.of_stage(spec, found.pipeline, stage)}\n{platform}", chosen.pythons[stage])
+            for stage in stages
+        }
+        decided, notes = self._builders.decide(found, stages, bases, settings)
+        return replace(spec, environments=self._begun(request, decided)), (*chosen.notes, *notes)
 
     def _template(self, request: Request) -> str:
         """Read the request's pod template, anew for each run: how it is now counts until the run's end."""

@@ -487,5 +487,27 @@ def test_what_is_to_be_said_of_a_python_is_among_the_problems_of_the_run(world: 
     assert "had Python 3.7: its stages get 3.8" in begin(world, files).problems[0]
 
 
+def as_of(world: World) -> str:
+    return str(json.loads(world.volume.recall_text(layout.build_requirements(folder_of(world))))["as_of"])
+
+
+def test_packages_are_those_of_the_day_on_which_the_requirements_last_changed(world: World) -> None:
+    files = project("a", packages={"a": "six\n"})
+    files["bodywork.ini"] = files["bodywork.ini"].replace("[default]", "[default]\nRESOLVE_AS_OF = commit")
+    for step in ("flask\n", "six\n", "six  # why\n"):
+        world.source.push(files | {"a/requirements.txt": step})
+    kept = begin(world, files)
+    assert (as_of(world), kept.problems) == ("2021-01-02", ())
+
+
+def test_a_run_of_a_project_of_bodywork_says_as_of_which_day_its_packages_are(world: World) -> None:
+    files = project("a", packages={"a": "six\n"})
+    image = "DOCKER_IMAGE = bodyworkml/bodywork-core:2.1"
+    files["bodywork.ini"] = files["bodywork.ini"].replace("[default]", f"[default]\n{image}")
+    kept = begin(world, files)
+    assert as_of(world) == "2021-01-01"
+    assert kept.problems[0].startswith("stage a: packages are those of 2021-01-01 (RESOLVE_AS_OF = commit, the default")
+
+
 def image_of(job: Object) -> str:
     return str(job["spec"]["template"]["spec"]["containers"][0]["image"])

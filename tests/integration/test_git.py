@@ -1019,3 +1019,100 @@ def test_a_repository_that_another_pass_works_on_is_come_back_to(
         server.fault = ""
         server.released.set()
         assert isinstance(stuck.exception(timeout=60), Transient)
+
+
+# --- when files last changed -------------------------------------------------------------------------
+
+
+def commit_on(repository: Repository, day: str, **files: str) -> str:
+    """Commit files on a day; `__` in their names is a slash, `_` a dot."""
+    repository.write({name.replace("__", "/").replace("_", "."): text for name, text in files.items()})
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--allow-empty", "--message", "change")
+    tree = repository.git("rev-parse", "HEAD^{tree}")
+    parents = [part for parent in repository.git("log", "-1", "--format=%P").split() for part in ("-p", parent)]
+    dates = {"GIT_COMMITTER_DATE": f"{day}T23:30:00-0100", "GIT_AUTHOR_DATE": "2001-01-01T00:00:00Z"}
+    who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    made = subprocess.run(
+        ["git", "-C", str(repository.folder), "commit-tree", tree, *parents, "-m", "change"],
+        env={**os.environ, **CLEAN, **dates, **who},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    repository.git("reset", "--quiet", "--soft", made.stdout.strip())
+    return made.stdout.strip()
+
+
+def last_change(git: Git, url: str, commit: str, *files: str, path: str = ".") -> str:
+    git.publish(url, commit)
+    return git.last_change(url, commit, path, files, lambda texts: tuple(sorted(texts.items())))
+
+
+def test_files_changed_on_the_day_of_the_last_commit_that_touched_them(git: Git, server: GitServer) -> None:
+    repository = server.repository("dated")
+    commit_on(repository, "2021-03-04", a__r_txt="six", b__r_txt="six")
+    commit_on(repository, "2021-06-01", a__r_txt="flask")
+    head = commit_on(repository, "2022-01-01", other="x")
+    url = server.url("dated")
+    assert last_change(git, url, head, "a/r.txt") == "2021-06-02"  # in UTC
+    assert last_change(git, url, head, "b/r.txt") == "2021-03-05"
+    assert last_change(git, url, head, "a/r.txt", "b/r.txt") == "2021-06-02"
+    assert last_change(git, url, head, "r.txt", path="b") == "2021-03-05"
+
+
+def test_a_commit_that_changes_nothing_that_counts_is_passed_over(git: Git, server: GitServer) -> None:
+    repository = server.repository("layout")
+    commit_on(repository, "2021-03-04", r_txt="flask")
+    commit_on(repository, "2021-05-04", r_txt="six")
+    commit_on(repository, "2021-07-04", r_txt="six  ")
+    head = commit_on(repository, "2021-08-04", r_txt="SIX")
+    git.publish(server.url("layout"), head)
+    day = git.last_change(server.url("layout"), head, ".", ["r.txt"], lambda texts: texts["r.txt"].strip().lower())
+    assert day == "2021-05-05"
+
+
+def test_a_merge_does_not_touch_what_it_brings(git: Git, server: GitServer) -> None:
+    repository = server.repository("merged")
+    commit_on(repository, "2021-01-01", r_txt="a", x="1")
+    repository.git("checkout", "--quiet", "-b", "side")
+    commit_on(repository, "2021-02-01", r_txt="b")
+    repository.git("checkout", "--quiet", "-")
+    commit_on(repository, "2021-03-01", x="2")
+    repository.git("merge", "--quiet", "--no-ff", "side", "-m", "merge")
+    head = repository.git("rev-parse", "HEAD")
+    assert last_change(git, server.url("merged"), head, "r.txt") == "2021-02-02"
+
+
+def test_what_is_not_committed_has_no_day_and_a_comment_there_keeps_the_old_one(volume: Path, tmp_path: Path) -> None:
+    git = Git(volume, GitSettings(allow_file=True))
+    repository = Repository(tmp_path / "work")
+    repository.folder.mkdir()
+    repository.git("init", "--quiet")
+    commit_on(repository, "2021-01-01", r_txt="six", x="1")
+    for files, day in (({"x": "2"}, "2021-01-02"), ({"r.txt": "six "}, "2021-01-02"), ({"r.txt": "flask"}, "")):
+        repository.write(files)
+        taken = git.snapshot(repository.folder)
+        assert git.last_change(taken.repository, taken.commit, ".", ["r.txt"], lambda t: t["r.txt"].strip()) == day
+
+
+def test_where_the_history_is_cut_off_the_day_of_the_commit_stands_in(volume: Path, tmp_path: Path) -> None:
+    git = Git(volume, GitSettings(allow_file=True))
+    repository = Repository(tmp_path / "work")
+    repository.folder.mkdir()
+    repository.git("init", "--quiet")
+    commit_on(repository, "2021-01-01", r_txt="six")
+    commit_on(repository, "2022-01-01", x="1")
+    shallow = Repository(tmp_path / "shallow")
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.folder}", str(shallow.folder))
+    taken = git.snapshot(shallow.folder)
+    assert git.last_change(taken.repository, taken.commit, ".", ["r.txt"], repr) == "2022-01-02"
+
+
+@pytest.mark.parametrize("name", [":(top)r.txt", "*.txt", "-r.txt", "--all", "r\n.txt"])
+def test_names_of_files_are_taken_literally(git: Git, server: GitServer, name: str) -> None:
+    repository = server.repository("hostile")
+    repository.write({name: "six"})
+    commit_on(repository, "2021-01-01", r_txt="six")
+    head = commit_on(repository, "2022-01-01", r_txt="flask")
+    assert last_change(git, server.url("hostile"), head, name) == "2021-01-02"

@@ -1,8 +1,8 @@
 """A whole controller in miniature: the real reconciler and volume, API server and projects in memory."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from controller.adapters.volume import Volume
@@ -96,6 +96,21 @@ class Projects:
         there = self.commits[int(commit, 16) - 1]
         below = [(name, text) for name, text in sorted(there.items()) for path in wanted if name.startswith(path)]
         return names.digest(repr(below), 40)
+
+    def last_change(
+        self,
+        _repository: str,
+        commit: str,
+        _path: str,
+        files: Iterable[str],
+        meaning: Callable[[Mapping[str, bytes]], Hashable],
+    ) -> str:
+        """Give the day: the first commit is of 2021-01-01, each further one of a day later."""
+        last = int(commit, 16)
+        told = [meaning(self.texts("", f"{number:x}", "", files)) for number in range(1, last + 1)]
+        while last > 1 and told[last - 2] == told[-1]:
+            last -= 1
+        return (date(2020, 12, 31) + timedelta(days=last)).isoformat()
 
     def _fail(self) -> None:
         if self.fault:

@@ -3,7 +3,7 @@
 import difflib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from controller.adapters.git.checkout import Checkouts
 from controller.adapters.git.command import Failed, Runner, TimedOut, TooLarge
 from controller.adapters.git.faults import clean
 from controller.adapters.git.files import make_folder
+from controller.adapters.git.history import Meaning, last_change
 from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.snapshot import Snapshot, look, take
@@ -124,6 +125,18 @@ class Git:
         """
         with self._open(repository, commit, path) as reading:
             return fingerprint(reading, names, self._settings.max_bytes)
+
+    def last_change(self, repository: str, commit: str, path: str, files: Sequence[str], meaning: Meaning) -> str:
+        """Return the day since which these files of the project mean what they mean; "" for what is not committed.
+
+        Raises Invalid (as `resolve`), Transient.
+        """
+        self._check(repository)
+        _check_commit(commit)
+        check_path(path)
+        with _translated(repository):
+            self._mirrors.have(Remote(repository), commit)
+            return last_change(self._mirrors, repository, commit, path, files, meaning)
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.

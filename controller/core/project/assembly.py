@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core import checks, images, requirements
-from controller.core.model import Batch, Pipeline, Resources, Secret, Service, Stage
+from controller.core.model import AS_OF_COMMIT, Batch, Pipeline, Resources, Secret, Service, Stage
 from controller.core.project import dag, forms, sentences
 from controller.core.project.reading import Reading
 
@@ -79,12 +79,14 @@ def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
             )
 
 
-def required(file: str, folder: str, reading: Reading, inline: tuple[str, tuple[str, ...]] = ("", ())) -> None:
+def required(
+    stage: str, file: str, folder: str, reading: Reading, inline: tuple[str, tuple[str, ...]] = ("", ())
+) -> None:
     """Note a stage's requirements, and what is wrong with them: those of `file`, else `inline`."""
     project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
     found = requirements.look(project, file, folder, inline)
     reading.take(found.problems)
-    reading.required.append(found.lines)
+    reading.required[stage] = found
 
 
 def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:
@@ -132,6 +134,7 @@ def _work(form: forms.StageForm) -> Batch | Service:
 def pipeline(form: forms.ProjectForm, steps: dag.Steps, stages: Mapping[str, Stage], *, aliases: bool) -> Pipeline:
     """Build the pipeline; Bodywork's own image is not run, it means the Python that was in it."""
     bodywork = form.docker_image if images.is_bodywork(form.docker_image) else ""
+    as_of = form.resolve_as_of.lower() or (AS_OF_COMMIT if bodywork else "")
     return Pipeline(
         name=form.name,
         steps=steps,
@@ -140,6 +143,6 @@ def pipeline(form: forms.ProjectForm, steps: dag.Steps, stages: Mapping[str, Sta
         python=form.python,
         bodywork_image=bodywork,
         service_aliases=aliases,
-        resolve_as_of=form.resolve_as_of,
+        resolve_as_of="" if as_of == "now" else as_of,
         run_on_failure=form.run_on_failure,
     )

@@ -15,10 +15,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic_core import PydanticCustomError
 
 from controller.core import checks, environment, images
+from controller.core.model import AS_OF_COMMIT
 from controller.core.project import dag
 
 YEAR = 366 * 24 * 3600
 SCRIPT_LIMIT = 1024
+AS_OF = (AS_OF_COMMIT, "now")
 OLDEST_DAY = "2005-01-01"  # indexes know no times of upload from before
 SECTION = "a section with keys of its own"
 
@@ -73,12 +75,14 @@ def _secret_problem(text: str) -> str:
 
 
 def _day_problem(text: str) -> str:
+    if text.lower() in AS_OF:
+        return ""
     try:
         day = date.fromisoformat(text).isoformat()
     except ValueError:
         day = ""
     if not day or day != text:
-        return f"expected a day like 2021-03-05, got {checks.shown(text)}"
+        return f"expected a day like 2021-03-05, or {' or '.join(AS_OF)}, got {checks.shown(text)}"
     if day < OLDEST_DAY:
         return f"is before {OLDEST_DAY}: package indexes do not tell what there was then"
     return ""
@@ -171,7 +175,10 @@ class ProjectForm(Form):
     secrets_group: Annotated[str, _refusing(_secret_problem), Expected("the beginning of Secrets' names")] = ""
     run_on_failure: Annotated[str, _refusing(_stage_problem), Expected("the name of one stage")] = ""
     resolve_as_of: Annotated[
-        str, _refusing(_day_problem), Field(json_schema_extra={"format": "date"}), Expected("a day like 2021-03-05")
+        str,
+        _refusing(_day_problem),
+        Field(json_schema_extra={"pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{'|'.join(AS_OF)})$"}),
+        Expected("a day like 2021-03-05, or commit or now"),
     ] = ""
     usage_stats: Annotated[bool, Expected("true or false")] = False
     namespace: Annotated[str, Expected("text")] = ""

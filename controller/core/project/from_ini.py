@@ -148,7 +148,7 @@ def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
     if path not in reading.tree.files:
         return "", ()
     lines = requirements.lines(texts.read(path, reading) or "")
-    assembly.required(path, folder, reading)
+    assembly.required(folder, path, folder, reading)
     return path, lines
 
 

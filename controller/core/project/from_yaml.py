@@ -123,7 +123,7 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
             reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
     lines = requirements.lines("\n".join(form.requirements))
     built = assembly.stage(name, "", form, group, ("", lines))
-    assembly.required("", built.folder, reading, (place(("requirements",)), lines))
+    assembly.required(name, "", built.folder, reading, (place(("requirements",)), lines))
     return built
 
 

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from controller.core import checks
+from controller.core import checks, images
 from controller.core.errors import Invalid
-from controller.core.model import Pipeline, ProjectTree
+from controller.core.model import AS_OF_COMMIT, Pipeline, ProjectTree
 from controller.core.project import from_ini, from_yaml, pins
 from controller.core.project.reading import Reading
+from controller.core.requirements import Look
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
 DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} beside name in bodywork.yaml"}
@@ -15,8 +16,8 @@ MORE = "and more problems: mend these first"
 CANDIDATES = 3  # shown at most
 
 
-def load(tree: ProjectTree, *, strict: bool = False) -> Pipeline:
-    """Give the pipeline that a project describes; with `strict`, warnings are problems.
+def load(tree: ProjectTree, *, strict: bool = False, judge: pins.Judge = pins.unasked) -> Pipeline:
+    """Return the pipeline that a project describes; with `strict`, warnings are problems; `judge`: of proposed days.
 
     Raises Invalid("InvalidProject") with every problem of all files, Invalid("NoProject") where there is no project.
     """
@@ -29,12 +30,28 @@ def load(tree: ProjectTree, *, strict: bool = False) -> Pipeline:
         main, pipeline = INI, from_ini.read(INI, reading)
     else:
         raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), f"{INI}: {MORE}"))
-    if pipeline and not pipeline.resolve_as_of:
-        reading.warnings.extend(pins.warnings(reading.required, DAYS[main])[: checks.PROBLEM_LIMIT])
+    if pipeline:
+        reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge)[: checks.PROBLEM_LIMIT])
     problems = [*reading.problems, *(reading.warnings if strict else [])]
     if problems or pipeline is None:
         raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: {MORE}"))
     return replace(pipeline, warnings=checks.bounded(reading.warnings, f"{main}: and more warnings"))
+
+
+def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge) -> tuple[str, ...]:
+    """Return the warnings of pins that the project's day does not mend; only stages that run count."""
+    needs = {name: _need(pipeline, name, look) for name, look in reading.required.items() if name in pipeline.stages}
+    if not pipeline.resolve_as_of:
+        return pins.warnings(needs, line, judge)
+    if pipeline.resolve_as_of != AS_OF_COMMIT:
+        return ()
+    alone = ({name: need} for name, need in needs.items())
+    return tuple(text for one in alone if not pins.propose(one).day for text in pins.warnings(one, line))
+
+
+def _need(pipeline: Pipeline, stage: str, look: Look) -> pins.Need:
+    wanted = images.wish(pipeline, pipeline.stages[stage])
+    return pins.Need(look.lines, wanted.python if wanted else "", look.limits)
 
 
 def _absent(tree: ProjectTree) -> str:

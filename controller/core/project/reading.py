@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from controller.core import checks
 from controller.core.model import ProjectTree
+from controller.core.requirements import Look
 
 KEPT = 3 * checks.PROBLEM_LIMIT  # lines kept of each kind; a hostile file could cause a line for each of its bytes
 
@@ -18,7 +19,7 @@ class Reading:
     tree: ProjectTree
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    required: list[Mapping[str, str]] = field(default_factory=list)  # of each stage: lines in normal form, places
+    required: dict[str, Look] = field(default_factory=dict)  # by stage
 
     @cached_property
     def folders(self) -> Mapping[str, list[str]]:

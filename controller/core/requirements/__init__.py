@@ -53,6 +53,7 @@ class Look:
 
     problems: tuple[str, ...]
     lines: Mapping[str, str]
+    limits: tuple[str, ...] = ()  # those of `lines` that are constraints
 
 
 def wanted(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Wanted | Missing | None:
@@ -90,7 +91,8 @@ def look(project: Project, file: str, folder: str, inline: tuple[str, tuple[str,
     """
     place, written = inline
     closure, found = _closed(project, file, folder, [(place, line) for line in written])
-    return Look(tuple(closure.problems), {**_texts(found, constraint=True), **_texts(found, constraint=False)})
+    own, limits = _texts(found, constraint=False), _texts(found, constraint=True)
+    return Look(tuple(closure.problems), {**limits, **own}, tuple(limits))
 
 
 def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], index: str, as_of: str) -> str:

@@ -245,9 +245,12 @@ def test_a_bad_value_is_told_with_file_section_and_key(config: str, problem: str
         ),
         (
             as_of("2021-02-30"),
-            '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, got "2021-02-30"',
+            '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, or commit or now, got "2021-02-30"',
         ),
-        (as_of("20210305"), '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, got "20210305"'),
+        (
+            as_of("20210305"),
+            '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, or commit or now, got "20210305"',
+        ),
         (
             as_of("1999-12-31"),
             "[default] RESOLVE_AS_OF: is before 2005-01-01: package indexes do not tell what there was then",

@@ -5,15 +5,17 @@ from datetime import date
 
 import pytest
 
-from controller.core.project import load
-from controller.core.project.pins import BREAKS, RELEASED
+from controller.core.project import asof, load, written
+from controller.core.project.breaks import BREAKS, RELEASED
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, tree
 
 FLASK = (
     "train/requirements.txt:1: flask==1.1.2 does not work with itsdangerous 2.1 and later"
-    " (it removed what flask imports): write RESOLVE_AS_OF = 2022-02-17 in [default] of bodywork.ini,"
+    " (it removed what flask imports): write RESOLVE_AS_OF = 2022-02-17 in [default] of bodywork.ini"
+    " (not tried against the package index: `coachwork validate` does),"
     " or pin itsdangerous<2.1, jinja2<3.1, werkzeug<2.1 too"
 )
+UNTRIED = " (not tried against the package index: `coachwork validate` does)"
 
 
 def warned(requirements: str, main: str = MAIN_INI, **others: str) -> tuple[str, ...]:
@@ -80,7 +82,7 @@ def test_a_bound_in_a_file_of_constraints_counts() -> None:
 def test_what_is_still_open_is_told_where_a_part_is_bounded() -> None:
     (line,) = warned("flask==1.1.2\nitsdangerous<2.1")
     assert "does not work with jinja2 3.1 and later" in line
-    assert line.endswith("RESOLVE_AS_OF = 2022-03-23 in [default] of bodywork.ini, or pin jinja2<3.1, werkzeug<2.1 too")
+    assert line.endswith(f"= 2022-03-23 in [default] of bodywork.ini{UNTRIED}, or pin jinja2<3.1, werkzeug<2.1 too")
 
 
 def test_no_day_is_proposed_that_has_not_all_pins_of_the_project() -> None:
@@ -108,7 +110,109 @@ stages: {train: {executable_module_path: main.py, requirements: ["flask==1.1.2"]
 """
     (line,) = load(tree({"bodywork.yaml": text}, "main.py")).warnings
     assert line.startswith("bodywork.yaml: stages.train.requirements: flask==1.1.2 ")
-    assert "write resolve_as_of: 2022-02-17 beside name in bodywork.yaml, or pin" in line
+    assert f"write resolve_as_of: 2022-02-17 beside name in bodywork.yaml{UNTRIED}, or pin" in line
+
+
+def yaml_project(**stages: str) -> tuple[str, ...]:
+    """Give the warnings of a project whose DAG has `train` alone."""
+    listed = [
+        f"{name}: {{executable_module_path: main.py, requirements: [{pins}], batch: {{}}}}"
+        for name, pins in stages.items()
+    ]
+    text = f'version: "1.0"\nproject: {{name: iris, DAG: train}}\nstages: {{{", ".join(listed)}}}\n'
+    return load(tree({"bodywork.yaml": text}, "main.py")).warnings
+
+
+def test_a_day_on_which_another_pin_was_not_there_is_not_proposed() -> None:
+    (line,) = warned("flask==1.1.2\nrequests==2.31.0")
+    assert "RESOLVE_AS_OF" not in line
+    assert line.endswith("(no day has all pins of this project)")
+
+
+def test_stages_that_never_run_have_no_say_in_the_day() -> None:
+    idle, line = yaml_project(train="flask==1.1.2", idle="pandas==2.2.0")
+    assert "is not in the DAG" in idle
+    assert "write resolve_as_of: 2022-02-17" in line
+    assert [line for line in yaml_project(train="six", idle="flask==1.1.2") if "flask" in line] == []
+
+
+@pytest.mark.parametrize(("python", "told"), [("3.8", 0), ("3.9", 1), ("3.12", 1)])
+def test_what_the_stages_python_can_not_have_breaks_nothing(python: str, told: int) -> None:
+    main = MAIN_INI.replace("[workflow]", f"PYTHON = {python}\n[workflow]")
+    assert len(warned("pandas==1.5.3", main)) == told  # NumPy 2 is for Python 3.9 and later
+
+
+BODYWORK = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = bodyworkml/bodywork-core:2.1\n[workflow]")
+
+
+def test_a_project_of_bodywork_takes_the_day_of_its_commit_and_is_not_warned() -> None:
+    assert load(one_stage(BATCH_INI, BODYWORK)).resolve_as_of == "commit"
+    assert warned("flask==1.1.2", BODYWORK) == ()
+
+
+def test_pins_that_no_day_of_its_commit_mends_are_told_nevertheless() -> None:
+    (line,) = warned("flask==1.1.2\nrequests==2.31.0", BODYWORK)
+    assert "pin itsdangerous<2.1, jinja2<3.1, werkzeug<2.1 too" in line
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [("now", ""), ("NOW", ""), ("commit", "commit"), ("Commit", "commit"), ("2021-03-05", "2021-03-05")],
+)
+def test_what_a_project_says_of_its_day_wins(written: str, taken: str) -> None:
+    main = BODYWORK.replace("[workflow]", f"RESOLVE_AS_OF = {written}\n[workflow]")
+    assert load(one_stage(BATCH_INI, main)).resolve_as_of == taken
+
+
+# --- the day of a stage ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines", "day"),
+    [
+        ("2022-11-03", ["six"], "2022-11-03"),
+        ("2022-11-03", ["flask==1.1.2"], "2022-02-17"),
+        ("2021-03-05", ["flask==1.1.2"], "2021-03-05"),
+        ("2023-11-03", ["flask==1.1.2", "requests==2.31.0"], "2023-11-03"),
+        ("", ["flask==1.1.2"], "2022-02-17"),
+        ("", ["six"], ""),
+    ],
+)
+def test_the_day_is_the_earlier_of_the_commits_and_the_pins(changed: str, lines: list[str], day: str) -> None:
+    assert asof.decide(changed, dict.fromkeys(lines, "x:1"), "3.9").day == day
+
+
+def test_a_run_says_which_two_days_its_packages_were_chosen_by() -> None:
+    pipeline = load(one_stage(BATCH_INI, BODYWORK))
+    days = {"a": asof.AsOf("2022-02-17", "2022-11-03", "2022-02-17"), "b": asof.AsOf("2022-11-03", "2022-11-03")}
+    why = "(RESOLVE_AS_OF = commit, the default with Bodywork's image)"
+    first, second = asof.notes(pipeline, days | {"c": days["b"]})
+    assert first == (
+        f"stage a: packages are those of 2022-02-17 {why}: the requirements last changed on 2022-11-03, and their pins "
+        "worked until 2022-02-17; RESOLVE_AS_OF = now takes the newest"
+    )
+    assert second == (
+        f"stages b, c: packages are those of 2022-11-03 {why}: the requirements last changed on 2022-11-03, and no "
+        "known pin asks for an earlier day; RESOLVE_AS_OF = now takes the newest"
+    )
+
+
+# --- what is written --------------------------------------------------------------------------------
+
+
+def test_requirements_mean_the_same_whatever_else_is_in_their_file() -> None:
+    one = b'version: "1.0"\nproject: {name: a, DAG: t}\nstages: {t: {requirements: ["six==1.16.0"]}}\n'
+    for same in (one + b"# a comment\n", one.replace(b"name: a", b"name: b"), one.replace(b'"six', b'  "six')):
+        assert written.meaning("t", {"bodywork.yaml": same}) == written.meaning("t", {"bodywork.yaml": one})
+    for other in (one.replace(b"1.16", b"1.15"), one.replace(b"t: {req", b"s: {req"), b"\x00", b": ["):
+        assert written.meaning("t", {"bodywork.yaml": other}) != written.meaning("t", {"bodywork.yaml": one})
+    plain, commented = (written.meaning("t", {"t/r.txt": text}) for text in (b"six\n", b"\n# why\nsix # that\r\n"))
+    assert plain == commented
+
+
+def test_places_tell_the_files_that_requirements_stand_in() -> None:
+    places = ["a/requirements.txt:3", "a/requirements.txt:14", "b:c.txt:1", "bodywork.yaml: stages.a.requirements"]
+    assert written.files(places) == ("a/requirements.txt", "b:c.txt", "bodywork.yaml")
 
 
 def test_the_table_holds_days() -> None:

@@ -118,7 +118,7 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ("DAG: train", "DAG: train\n  run_on_failure: x",
          "stages: there is no stage x, which run_on_failure names: known are train"),
         ("DAG: train", "DAG: train\n  resolve_as_of: 21-3-5",
-         'project.resolve_as_of: expected a day like 2021-03-05, got "21-3-5"'),
+         'project.resolve_as_of: expected a day like 2021-03-05, or commit or now, got "21-3-5"'),
         ("name: iris", "name: 2021", ("project.name: expected a name: 1 to 63 letters, digits, - _ or .,"
          " with a letter or digit at both ends, got 2021")),
         ("    batch:", "    batch: 5", "stages.train.batch: expected a section with keys of its own, got 5"),

@@ -1,0 +1,149 @@
+"""Whether a day can be proposed: asks the package index by a dry resolution, and Git when the requirements changed.
+
+Nothing is installed or built, and it takes no longer than a person waits. What could not be asked is said, and a day
+is refused only for what is certain: a pin that was not there yet, or versions that do not go together.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from controller.core import checks
+from controller.core.images import DEFAULT_PYTHON
+from controller.core.project import written
+from controller.core.project.pins import Judged, Need
+
+SECONDS = 40.0  # for all stages
+UNREACHABLE = " (not verified: the package index can't be reached)"
+# What is set for pip counts where nothing is set for uv (https://docs.astral.sh/uv/reference/environment/).
+PIP_SETTINGS = {
+    "PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
+    "PIP_FIND_LINKS": "UV_FIND_LINKS", "PIP_CERT": "SSL_CERT_FILE",
+}  # fmt: skip
+_PASSED_OVER = re.compile(r"--(?:require-hashes|trusted-host|use-feature|prefer-binary|pre\b|no-binary|only-binary)")
+_LATER = re.compile(
+    r"`(?P<name>[^`\s]+)` was filtered by `exclude-newer`.*?"
+    r"version, v?(?P<version>\S+), was published at (?P<day>\d{4}-\d{2}-\d{2})",
+    re.DOTALL,
+)
+_SOURCE = re.compile(r"Wheels are required for `(?P<name>[^`\s]+)`")
+_NOT_TOGETHER = re.compile(r"Because (?P<why>.+?),? we can conclude", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Judges days. `last_change` tells since which day files of the project mean what they mean (Git's)."""
+
+    last_change: Callable[[Sequence[str], Callable[[Mapping[str, bytes]], Hashable]], str]
+
+    def judge(self, day: str, needs: Mapping[str, Need]) -> Judged:
+        """Return the day, or an earlier one on which the requirements last changed; the first that can be had."""
+        deadline = time.monotonic() + SECONDS
+        refused = ""
+        for candidate in dict.fromkeys((min(day, self._changed(needs) or day), day)):
+            judged = _judged(candidate, needs, deadline)
+            if judged.day:
+                return judged
+            refused = refused or judged.remark
+        return Judged("", f"no day has all pins of this project: {refused}")
+
+    def _changed(self, needs: Mapping[str, Need]) -> str:
+        """Return the last day on which requirements of these stages changed, "" where some are not committed."""
+        days = [
+            self.last_change(written.files(need.lines.values()), partial(written.meaning, stage))
+            for stage, need in needs.items()
+            if need.lines
+        ]
+        return max(days, default="") if all(days) else ""
+
+
+def _judged(day: str, needs: Mapping[str, Need], deadline: float) -> Judged:
+    unsure = ""
+    for need in dict.fromkeys(_key(need) for need in needs.values()):
+        found = _resolved(day, need, deadline)
+        if not found.day:
+            return found
+        unsure = unsure or found.remark
+    return Judged(day, unsure)
+
+
+def _key(need: Need) -> "_Key":
+    own = tuple(line for line in need.lines if line not in need.limits)
+    return _Key(own, need.limits, need.python)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What one resolution is about."""
+
+    lines: Sequence[str]
+    limits: Sequence[str]
+    python: str
+
+
+def _resolved(day: str, need: _Key, deadline: float) -> Judged:
+    """Resolve as of a day."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = [*_command(day, need.python), *_files(folder, need)]
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                errors="replace", timeout=max(deadline - time.monotonic(), 0.1), check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Judged(day, f" (not verified: the package index took longer than {SECONDS:g} s)")
+        except OSError as error:
+            return Judged(day, f" (not verified: uv can't run: {error.strerror})")
+    return _told(day, done.stderr) if done.returncode else Judged(day)
+
+
+def _command(day: str, python: str) -> list[str]:
+    elsewhere = () if sys.platform == "linux" else ("--python-platform", "linux")
+    return [
+        find_uv_bin(), "pip", "compile", "--no-header", "--no-annotate", "--only-binary", ":all:",
+        "--no-python-downloads", "--python", sys.executable, "--python-version", python or DEFAULT_PYTHON, *elsewhere,
+        "--exclude-newer", f"{day}T23:59:59Z",
+    ]  # fmt: skip
+
+
+def _files(folder: Path, need: _Key) -> Iterator[str]:
+    """Yield the arguments for what the lines ask of the index; what is the project's own, or Git's, is left out."""
+    for name, lines in (("requirements.txt", need.lines), ("constraints.txt", need.limits)):
+        kept = [line for line in lines if not _PASSED_OVER.match(line) and not re.search(r"(?:^|\s)\./|git\+", line)]
+        (folder / name).write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    yield from ("requirements.txt", "--constraints", "constraints.txt")
+    yield from ("--prerelease", "allow") if "--pre" in need.lines else ()
+
+
+def _environment() -> dict[str, str]:
+    environment = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1", **os.environ, "NO_COLOR": "1"}
+    for theirs, ours in PIP_SETTINGS.items():
+        if not environment.get(ours) and environment.get(theirs):
+            environment[ours] = environment[theirs]
+    return environment
+
+
+def _told(day: str, said: str) -> Judged:
+    """Return what uv's refusal means for a day."""
+    text = re.sub(r"(://)[^/@\s]+@", r"\1***@", said)
+    if "missing an upload date" in text:
+        return Judged("", "the package index does not tell days of upload")
+    if later := _LATER.search(text):
+        return Judged("", f"on {day} {later['name']}=={later['version']} was not there, it is of {later['day']}")
+    if source := _SOURCE.search(text):
+        return Judged(day, f" (not verified: {source['name']} has no wheel that fits)")
+    if "not found in the cache" in text:
+        return Judged(day, UNREACHABLE)
+    if together := _NOT_TOGETHER.search(text):
+        return Judged("", f"on {day} {checks.printable(' '.join(together['why'].split()), 200)}")
+    return Judged(day, UNREACHABLE)
