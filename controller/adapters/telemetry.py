@@ -114,7 +114,7 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 # --- metrics ----------------------------------------------------------------------------------------
 
-RUN_OUTCOMES: Final = ("Succeeded", "Failed", "Cancelled", "Invalid")
+RUN_OUTCOMES: Final = ("Succeeded", "Failed", "Cancelled", "Invalid", "Refused")
 RECONCILE_RESULTS: Final = ("done", "not-yet", "transient", "defect")
 
 

@@ -161,6 +161,6 @@ def _ended(check: str, future: "Future[list[Finding]]") -> Iterable[Finding]:
 
 def _parsed(configmap: Object) -> Request | None:
     try:
-        return request.parse(configmap)
+        return request.read(configmap)
     except Invalid:
         return None

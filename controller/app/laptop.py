@@ -27,11 +27,12 @@ from controller.adapters.volume import Volume
 from controller.app.place import Place, state_folder
 from controller.app.pythons import Pythons
 from controller.app.running import App
-from controller.core import layout, names, sweep
+from controller.core import layout, names, plan, sweep
 from controller.core import record as records
 from controller.core.errors import Invalid, Transient
 from controller.core.images import wish
-from controller.core.model import Object, Pipeline, Record, Service
+from controller.core.model import Object, Pipeline, Record, Request, Service
+from controller.reconciler import repeat
 from controller.settings import Settings
 
 NAMESPACE = "local"
@@ -79,6 +80,7 @@ class LaptopRun:
             packages=_package_settings(),
             back_off=BACK_OFF,
         )
+        self._refused = self._refusal(wishes)
         self._cluster = LocalCluster(NAMESPACE, machine)
         self._cluster.restore(self._request(wishes))
         settings = Settings(
@@ -92,8 +94,9 @@ class LaptopRun:
         self._app = App(settings, self._cluster, self._volume, source, metrics, _platform(wishes))
 
     def start(self) -> None:
-        """Begin the run."""
-        self._app.start(threading.Event())
+        """Begin the run, unless there is to be none."""
+        if self._refused is None:
+            self._app.start(threading.Event())
 
     def stop(self) -> None:
         """End everything that runs, wait for it, and leave nothing behind."""
@@ -103,11 +106,19 @@ class LaptopRun:
         self._lock.close()
 
     def record(self) -> Record:
-        """Give the record as it is now, without what an earlier run left in it."""
+        """Return the record as it is now, without what an earlier run left in it."""
+        if self._refused:
+            return self._not_begun(self._refused.reason, self._refused.problems)
         status = self._cluster.cached_status(self._name) or {}
         kept = records.from_data(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+        past = next((past for past in kept.history if past.trigger == self._trigger), None)
+        if past and past.outcome == plan.REFUSED:
+            return self._not_begun(past.reason, (past.message,))
         ours = kept.spec is not None and kept.spec.trigger == self._trigger
         return kept if ours else replace(kept, run=0, step=0, stages={})
+
+    def _not_begun(self, reason: str, problems: tuple[str, ...]) -> Record:
+        return Record(self._uid, "Invalid", reason, problems[0], problems, finished_trigger=self._trigger)
 
     def over(self, record: Record) -> bool:
         """Whether this run is the one that `record` says is over."""
@@ -133,13 +144,28 @@ class LaptopRun:
         newest = max(logs, key=lambda path: int(path.stem), default=None)
         return _last_lines(newest, lines) if newest else []
 
+    def _refusal(self, wishes: Wishes) -> Invalid | None:
+        """Return why the part of the project that is asked for can't be run, None where nothing speaks against it."""
+        asked = Request(self._name, self._uid, self.place.repository, resume=wishes.resume, only=wishes.only)
+        record = self._recorded() or Record(self._uid)
+        try:
+            before = repeat.before(self._volume, asked, record)
+            plan.chosen(asked, self.place.pipeline, plan.going_on_from(asked, record), before)
+        except Invalid as invalid:
+            return invalid
+        return None
+
+    def _recorded(self) -> Record | None:
+        """Return the record that the last run left, None where there is none."""
+        copy = self._volume.recall_record(layout.record(self._name, self._uid))
+        return records.from_data(copy, self._uid) if copy else None
+
     def _request(self, wishes: Wishes) -> Object:
         """Give the request that asks for this run; a run that was interrupted is cancelled."""
         parts = {names.ONLY: wishes.only, names.FROM: wishes.resume}
         annotations = {name: f"{self._trigger} {stage}" for name, stage in parts.items() if stage}
         annotations[names.TRIGGER] = self._trigger
-        copy = self._volume.recall_record(layout.record(self._name, self._uid))
-        before = records.from_data(copy, self._uid) if copy else None
+        before = self._recorded()
         if before and before.active:
             annotations[names.CANCEL] = str(before.run)
         data = {"repository": self.place.repository, "ref": self.place.commit, "path": self.place.path}

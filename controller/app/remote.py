@@ -19,7 +19,7 @@ from controller.adapters.kube.transport import Body
 from controller.app.unpack import unpack
 from controller.core import checks, names, request, seen
 from controller.core.errors import Invalid, NotFound, NotYet, Refused, Transient
-from controller.core.model import Object, Record
+from controller.core.model import Object, Record, Request
 
 if TYPE_CHECKING:
     from controller.core.doctor import Finding
@@ -102,7 +102,7 @@ class Remote:
         """Give the number of the run that a person names: a number, `latest` or `good`. Raises Invalid, NotFound."""
         kept = standing.record
         if run.isascii() and run.isdigit() and len(run) < 10:  # noqa: PLR2004 (more digits than runs)
-            if int(run) > kept.run:
+            if not 1 <= int(run) <= kept.run:
                 raise NotFound(f"{standing.name} has no run {run}: the latest is {kept.run}")
             return int(run)
         if run not in {"latest", "good"}:
@@ -151,7 +151,28 @@ class Remote:
         given = json.dumps(dict(parameters), separators=(",", ":")) if parameters else ""
         parts = {names.SET: given, names.RERUN: str(rerun or ""), names.FROM: resume}
         marks = {annotation: f"{trigger} {value}" for annotation, value in parts.items() if value}
-        self._annotate(standing, {names.TRIGGER: trigger, **marks})
+        annotations = {names.TRIGGER: trigger, **marks}
+        if _stated(standing.name, {}, annotations).resume != resume:
+            raise Invalid("UnknownStage", [f"--from: no stage {checks.shown(resume)}"])
+        self._annotate(standing, annotations)
+
+    def check_rerun(self, standing: Standing, run: int, resume: str) -> None:
+        """Refuse a run that is no longer kept, or a stage that it does not have ("": all). Raises NotFound, Invalid.
+
+        Who may not ask the controller, or reaches none, goes on: the controller refuses it then.
+        """
+        place = f"/api/runs/{quote(standing.name, safe='')}/{run}"
+        try:
+            told = loaded(self._person.page(place, {}, accept="*/*", follow=False))
+        except Transient:
+            return
+        stages = told.get("stages") if isinstance(told, dict) else None
+        if not resume or not isinstance(stages, dict):
+            return
+        known = stages.keys() - {item.get("name") for item in _listed(told.get("environments"))}
+        if resume not in known:
+            line = f"--from: run {run} has no stage {checks.shown(resume)}: {checks.nearest(resume, map(str, known))}"
+            raise Invalid("UnknownStage", [line])
 
     def cancel(self, standing: Standing, run: int) -> None:
         """Have this run cancelled. Raises NotFound where the request is gone, Transient."""
@@ -162,9 +183,7 @@ class Remote:
 
     def state(self, standing: Standing, keys: Mapping[str, str | None]) -> None:
         """Set keys of the request, or remove them (None). Raises Invalid where a value is wrong."""
-        given = {key: value for key, value in keys.items() if value is not None}
-        stated = {"repository": "https://example.com/x", **given}
-        request.parse({"metadata": {"name": standing.name}, "data": stated})
+        _stated(standing.name, {key: value for key, value in keys.items() if value is not None}, {})
         self._change(standing, {"data": dict(keys)})
 
     def delete(self, standing: Standing) -> None:
@@ -287,6 +306,12 @@ def _standing(configmap: Object, status: Object | None) -> Standing:
     uid = str(configmap["metadata"].get("uid", ""))
     data = (status or {}).get("data") or {}
     return Standing(configmap, seen.record(data, uid), recorded=data.get("request-uid") == uid)
+
+
+def _stated(name: str, data: Mapping[str, str], annotations: Mapping[str, str]) -> Request:
+    """Return what keys and annotations of a request would state. Raises Invalid with all that is wrong with them."""
+    metadata = {"name": name, "annotations": dict(annotations)}
+    return request.parse({"metadata": metadata, "data": {"repository": "https://example.com/x", **data}})
 
 
 def _is_request(configmap: Object) -> bool:

@@ -119,8 +119,9 @@ def rerun(
         there.ready()
     standing, wanted = there.one(name), new_trigger()
     number = there.number(standing, run)
+    there.check_rerun(standing, number, resume)
     there.trigger(standing, wanted, rerun=number, resume=resume)
-    _go_on(there, standing, wanted, output, wait=wait, timeout=limit, done=f"run {number} repeated")
+    _go_on(there, standing, wanted, output, wait=wait, timeout=limit, done=f"run {number} is to be repeated")
 
 
 def _go_on(

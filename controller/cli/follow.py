@@ -23,12 +23,13 @@ OUTCOMES = {
     "Succeeded": exits.DONE,
     "Failed": exits.FAILED,
     "Invalid": exits.INVALID,
+    "Refused": exits.INVALID,
     "Cancelled": exits.CANCELLED,
     "Superseded": exits.CANCELLED,
     "Skipped": exits.DONE,
     "": exits.DONE,  # nothing was started for it, or it is so long ago that nobody knows
 }
-PHASES = {"Succeeded": "Ready", "Superseded": "Cancelled", "Skipped": "Suspended"}
+PHASES = {"Succeeded": "Ready", "Superseded": "Cancelled", "Skipped": "Suspended", "Refused": "Invalid"}
 PASSING = ("ApiUnavailable", "ApiOverloaded")
 PATIENCE = 120.0  # seconds that the API server may be away
 LOST = 60.0  # seconds after which a trigger that another has replaced unseen counts as lost: Git may take half of that

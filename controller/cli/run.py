@@ -92,7 +92,9 @@ def _follow(current: "LaptopRun", stopping: threading.Event, output: str, known:
                 typer.echo(f"warning: {warning}", err=True)
                 known.add(warning)
             _show(shown, current, record)
-            serving = over and record.phase in ("Ready", "Degraded") and stay and _serves(current.place.pipeline)
+            serving = (
+                over and record.phase in ("Ready", "Degraded") and stay and _serves(current.place.pipeline, record)
+            )
             if over and not serving:
                 return record
             if stopping.wait(LOOK):
@@ -119,10 +121,12 @@ def _last_words(current: "LaptopRun", record: "Record") -> None:
                 typer.echo(f"  {plain(line)}", err=True)
 
 
-def _serves(pipeline: "Pipeline") -> bool:
+def _serves(pipeline: "Pipeline", record: "Record") -> bool:
+    """Whether this run has brought a service up. Those of an earlier run ended with that run."""
     from controller.core.model import Service  # noqa: PLC0415 (as above)
 
-    return any(isinstance(stage.work, Service) for stage in pipeline.stages.values())
+    up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}
+    return any(isinstance(stage.work, Service) and name in up for name, stage in pipeline.stages.items())
 
 
 def _file(path: Path) -> dict[str, str]:

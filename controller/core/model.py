@@ -39,6 +39,7 @@ class Request:
     pod_template: str = ""  # the ConfigMap that holds pod.yaml
     parameters: tuple[tuple[str, str], ...] = ()  # of the trigger's run alone: annotation coachwork.io/set
     rerun: int = 0  # the run that the trigger's run repeats: annotation coachwork.io/rerun
+    wrong: tuple[str, ...] = ()  # with the annotations: the trigger is refused, the request is not invalid
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -238,7 +239,7 @@ class PastRun:
     """One line of the history."""
 
     run: int = 0  # 0: no run was made of it
-    outcome: str = ""  # Succeeded, Failed, Cancelled, Superseded, Skipped, Invalid
+    outcome: str = ""  # Succeeded, Failed, Cancelled, Superseded, Skipped, Refused, Invalid
     commit: str = ""
     trigger: str = ""
     reason: str = ""

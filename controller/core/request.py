@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal, cast
 
@@ -63,10 +63,18 @@ class _Reader:
 
 
 def parse(configmap: Object) -> Request:
-    """Give the request that a ConfigMap states. Raises Invalid("InvalidRequest") with every problem."""
+    """Return the request that a ConfigMap states. Raises Invalid("InvalidRequest") with every problem."""
+    request = read(configmap)
+    if request.wrong:
+        raise Invalid("InvalidRequest", request.wrong)
+    return request
+
+
+def read(configmap: Object) -> Request:
+    """Return the request as `parse` does, but leave it to its reader what wrong annotations mean: to a run, they do."""
     metadata = _mapping(configmap.get("metadata"))
     annotations = _mapping(metadata.get("annotations"))
-    reader = _Reader(*_texts(configmap))
+    reader, wrong = _Reader(*_texts(configmap)), list[str]()
     request = Request(
         name=_name(metadata.get("name"), reader.problems),
         uid=str(metadata.get("uid") or ""),
@@ -87,19 +95,23 @@ def parse(configmap: Object) -> Request:
         project_name=reader.read("project-name", _project_name, ""),
         pod_template=reader.read("pod-template", _object_name, ""),
         env=_env(reader),
-        trigger=asked.text(annotations, names.TRIGGER, reader.problems),
-        cancel=asked.text(annotations, names.CANCEL, reader.problems),
-        resume=asked.part(annotations, names.FROM, reader.problems),
-        only=asked.part(annotations, names.ONLY, reader.problems),
-        parameters=asked.parameters(annotations, reader.problems),
-        rerun=asked.rerun(annotations, reader.problems),
+        trigger=asked.text(annotations, names.TRIGGER, wrong),
+        cancel=asked.text(annotations, names.CANCEL, wrong),
+        resume=asked.part(annotations, names.FROM, wrong),
+        only=asked.part(annotations, names.ONLY, wrong),
+        parameters=asked.parameters(annotations, wrong),
+        rerun=asked.rerun(annotations, wrong),
     )
     if "time-zone" in reader.data and not reader.data.get("schedule"):
         reader.problems.append("time-zone: goes with schedule: add one, or remove it")
     _refuse_others(reader)
     if reader.problems:
-        raise Invalid("InvalidRequest", checks.bounded(reader.problems, "and more problems: mend these first"))
-    return request
+        raise Invalid("InvalidRequest", _bounded(reader.problems + wrong))
+    return replace(request, wrong=_bounded(wrong))
+
+
+def _bounded(problems: list[str]) -> tuple[str, ...]:
+    return checks.bounded(problems, "and more problems: mend these first")
 
 
 def identity(configmap: Object) -> Request:

@@ -190,7 +190,7 @@ def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:
     record = records.from_data(status.get("data") or {}, uid) if status else None
     yield from _of_run(record)
     try:
-        request = requests.parse(item)
+        request = requests.read(item)
     except Invalid:
         yield layout.request(name, uid)
         return

@@ -98,8 +98,8 @@ class Reconciler:
             self._report(known, self._manifest(known.request, _stumbled(known.record, damaged, self._clock())))
             raise damaged from invalid
         self._report(known, manifest)
-        if decision.outcome:
-            self._metrics.run_ended(decision.outcome)
+        for outcome in filter(None, (decision.outcome, *decision.not_begun)):
+            self._metrics.run_ended(outcome)
         refused = self._actor.carry_out(known.request, decision.actions)
         if decision.outcome and not known.problems:  # an invalid request does not say what it wants kept
             self._tidy(known.request, decision, seen)
@@ -110,7 +110,7 @@ class Reconciler:
     def _known(self, configmap: Object) -> _Known:
         problems: tuple[str, ...] = ()
         try:
-            request = requests.parse(configmap)
+            request = requests.read(configmap)
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
         status = self._cluster.cached_status(request.name)
@@ -151,6 +151,8 @@ class Reconciler:
     def _decide_run(self, known: _Known, seen: Observed, commit: str) -> Decision:
         request, record, now = known.request, known.record, self._clock()
         wanted = plan.pending(request, record, known.digest, commit)
+        if refused := self._refusal(known, wanted, seen):
+            return self._declined(known, refused, seen)
         if record.active and record.spec:
             if cause := plan.replacement(request, record, wanted):
                 return plan.fail(request, record, cause, seen, now, "Cancelled")
@@ -158,6 +160,38 @@ class Reconciler:
         if wanted and not request.suspend:
             return self._begin(known, wanted, seen)
         return plan.settle(request, plan.skip(request, record, known.digest, commit), seen)
+
+    def _refusal(self, known: _Known, wanted: Pending | None, seen: Observed) -> errors.Invalid | None:
+        """Return why the request's trigger is refused at once: nothing waits, or makes way, for what can't start."""
+        request, record = known.request, known.record
+        if request.suspend or not record.request_digest:
+            return None
+        if request.wrong:
+            return errors.Invalid("InvalidTrigger", request.wrong) if plan.is_news(request, record) else None
+        if wanted is None or not wanted.trigger or wanted.trigger != request.trigger:
+            return None
+        try:
+            if request.rerun and not (record.active and request.rerun == record.run):
+                repeat.recall(self._volume, request, record, seen)
+            if plan.replacement(request, record, wanted) and (request.rerun or request.only or request.resume):
+                self._prepared(known, request, wanted, seen, self._commit(known, request, wanted, seen))
+        except errors.Invalid as invalid:
+            return invalid if plan.is_refusal(request, record, invalid.reason) else None
+        except (errors.NotYet, errors.Transient):  # nobody can tell now
+            return None
+        return None
+
+    def _declined(self, known: _Known, refused: errors.Invalid, seen: Observed) -> Decision:
+        """Refuse the request's trigger; all else goes on as if it had not come."""
+        request, now = known.request, self._clock()
+        declined = plan.decline(request, known.record, refused.problems, refused.reason, now)
+        record = declined.record
+        if record.active and record.spec:
+            rest = self._advance(request, record, record.spec, seen)
+        else:
+            rest = plan.settle(request, record, seen)
+        actions = (*declined.actions, *rest.actions)
+        return replace(rest, actions=actions, requeue_after=0.0, not_begun=declined.not_begun)
 
     def _advance(self, request: Request, record: Record, spec: RunSpec, seen: Observed) -> Decision:
         try:
@@ -169,28 +203,45 @@ class Reconciler:
         return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
-        """Resolve the commit once and open the first step; or record why the project can't run."""
+        """Open the first step of a new run; or record why there is none."""
         request, now, commit = plan.asked(known.request, wanted), self._clock(), ""
         try:
             self._archive.retire(request, known.record)
-            if request.rerun:
-                spec = self._projects.again(request, known.record, seen)
-                commit, pipeline = spec.commit, self._projects.pipeline(request, spec)
-            else:
-                commit = wanted.commit if wanted.cause == "Polled" else self._poller.resolve(request)
-                spec, pipeline = self._projects.at(request, commit)
-            record = plan.start(request, known.record, wanted, spec, pipeline, now, known.digest)
-            context = self._context(request, record, spec, pipeline)
-            self._actor.check_names(request, context)
-            record = replace(record, problems=(*record.problems, *context.renamed()))
+            commit = self._commit(known, request, wanted, seen)
+            record, context = self._prepared(known, request, wanted, seen, commit)
             self._archive.begin(request, record)
         except errors.Invalid as invalid:
             if plan.may_come(known.record, invalid.reason, now, self._policy.start_grace):
                 raise errors.Transient(invalid.reason, "; ".join(invalid.problems)) from invalid
-            self._metrics.run_ended("Invalid")
+            if plan.is_refusal(request, known.record, invalid.reason):
+                return self._declined(known, invalid, seen)
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
-        seen = self._projects.with_secrets(self._projects.begun(seen, record), pipeline, record)
+        seen = self._projects.with_secrets(self._projects.begun(seen, record), context.pipeline, record)
         return plan.advance(context, request, record, seen, now)
+
+    def _commit(self, known: _Known, request: Request, wanted: Pending, seen: Observed) -> str:
+        """Return the commit that a run is of, resolved once. Raises Invalid, NotYet, Transient."""
+        if request.wrong and wanted.trigger:
+            raise errors.Invalid("InvalidTrigger", request.wrong)
+        if request.rerun:
+            return repeat.recall(self._volume, request, known.record, seen).commit
+        return wanted.commit if wanted.cause == "Polled" else self._poller.resolve(request)
+
+    def _prepared(
+        self, known: _Known, request: Request, wanted: Pending, seen: Observed, commit: str
+    ) -> tuple[Record, RunContext]:
+        """Return the record of a run that could begin now. Raises Invalid with all that keeps it, NotYet, Transient."""
+        before = repeat.before(self._volume, request, known.record)
+        if request.rerun:
+            spec = self._projects.again(request, known.record, seen, before)
+            pipeline = self._projects.pipeline(request, spec)
+        else:
+            spec, pipeline = self._projects.at(request, commit, before)
+        stages = plan.chosen(request, pipeline, plan.going_on_from(request, known.record), before)
+        record = plan.start(request, known.record, wanted, spec, stages, self._clock(), known.digest)
+        context = self._context(request, record, spec, pipeline)
+        self._actor.check_names(request, context)
+        return replace(record, problems=(*pipeline.warnings, *context.renamed())), context
 
     def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
         return RunContext(

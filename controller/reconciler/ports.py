@@ -151,7 +151,7 @@ class Metrics(Protocol):
     """What the reconciler counts."""
 
     def run_ended(self, outcome: str) -> None:
-        """Count a run by its outcome: Succeeded, Failed, Cancelled, Invalid."""
+        """Count a run by its outcome: Succeeded, Failed, Cancelled; Invalid or Refused where none came of it."""
 
 
 class Clock(Protocol):

@@ -1,6 +1,6 @@
 """What a run runs: a project at a commit, with the credentials, packages and Secrets that it needs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -30,21 +30,24 @@ class Projects:
         """Give the commit that the request's `ref` is now. Raises Invalid, NotYet, Transient."""
         return self._source.resolve(request.repository, request.ref, self._credentials(request))
 
-    def at(self, request: Request, commit: str) -> tuple[RunSpec, Pipeline]:
-        """Give what a run of this commit is made of. Raises Invalid with all problems, NotYet, Transient."""
+    def at(self, request: Request, commit: str, before: Mapping[str, str]) -> tuple[RunSpec, Pipeline]:
+        """Return what a run of this commit is made of, that goes on from a run whose stages are as `before` says.
+
+        Raises Invalid with all problems, NotYet, Transient.
+        """
         opened = self._credentials(request)
         self._source.publish(request.repository, commit, opened)
         tree, pipeline = self._read(request.repository, commit, request.path)
-        spec, notes = self._spec(Project(request, commit, tree, pipeline, opened))
+        spec, notes = self._spec(Project(request, commit, tree, pipeline, opened), before)
         return spec, replace(pipeline, warnings=(*pipeline.warnings, *notes))
 
-    def again(self, request: Request, record: Record, seen: Observed) -> RunSpec:
+    def again(self, request: Request, record: Record, seen: Observed, before: Mapping[str, str]) -> RunSpec:
         """Give what the run that `request` wants repeated was made of; its environments may be gone by now.
 
         Raises Invalid("RunNotKept"), Transient.
         """
         spec = repeat.recall(self._volume, request, record, seen)
-        stages = set(plan.to_run(request, self.pipeline(request, spec)))
+        stages = set(plan.to_run(request, self.pipeline(request, spec), before))
         wanted = tuple(item for item in spec.environments if stages.intersection(item.stages))
         for source in (source for item in wanted for source in item.sources):
             self._publish(request, source.repository, source.commit)
@@ -83,10 +86,10 @@ class Projects:
         secret = self._cluster.get("Secret", request.git_secret) if request.git_secret else None
         return credentials.git_credentials(secret, request.git_secret, request.repository)
 
-    def _spec(self, found: Project) -> tuple[RunSpec, tuple[str, ...]]:
+    def _spec(self, found: Project, before: Mapping[str, str]) -> tuple[RunSpec, tuple[str, ...]]:
         """Return what a run is started with, and what is to be said about it. Raises as `at`."""
         request, name = found.request, found.request.index_secret
-        stages = plan.to_run(request, found.pipeline)
+        stages = plan.to_run(request, found.pipeline, before)
         chosen = images.choose(found.pipeline, stages, request.image, self._policy)
         settings = index.settings(self._cluster.get("Secret", name), name) if name else index.Index()
         image, template = request.image or self._policy.image, self._template(request)

@@ -187,7 +187,39 @@ def test_a_rerun_runs_what_that_run_ran(person: Person) -> None:
     ended = person.run("rerun", "demo", "--run", "good", "--wait")
     assert (ended.code, ended.out.splitlines()[-1]) == (0, f"Ready: run 3 at {old[:7]}")
     assert person.run("rerun", "demo", "--run", "9").code == 3
+    assert person.run("rerun", "demo", "--run", "0").code == 3
     assert person.run("rerun", "demo", "--run", "worst").code == 2
+
+
+def test_what_can_not_be_repeated_is_refused_before_anything_is_asked_for(person: Person) -> None:
+    person.machine.repository.commit(project("save >> more", save=batch(SAVE), more=batch("")))
+    assert person.deploy("--keep-runs", "1").code == 0
+    assert person.deploy("--keep-runs", "1").code == 0
+    before = person.machine.cluster.get("ConfigMap", "demo")
+    gone = person.run("rerun", "demo", "--run", "1")
+    assert (gone.code, gone.out) == (3, "")
+    assert "run 1 of demo is no longer kept (keep-runs); there are 2" in gone.err
+    for stage in ("mor", "save more", "environment"):
+        unknown = person.run("rerun", "demo", "--from", stage)
+        assert (unknown.code, unknown.out) == (2, "")
+        assert f'--from: run 2 has no stage "{stage}"' in unknown.err
+    wrong = person.run("trigger", "demo", "--set", "PATH=/", "--set", "1A=x")
+    assert (wrong.code, len(wrong.err.splitlines())) == (2, 3)
+    assert person.machine.cluster.get("ConfigMap", "demo") == before
+
+
+def test_whoever_waits_for_a_trigger_that_is_refused_is_told_why_and_nothing_else_has_changed(person: Person) -> None:
+    person.machine.repository.commit(project("save >> more", save=batch("raise ValueError"), more=batch("")))
+    assert person.deploy().code == 1
+    person.machine.repository.commit(project("save >> more", save=batch(SAVE), more=batch("")))
+    assert person.deploy().code == 0
+    refused = person.run("rerun", "demo", "--run", "1", "--from", "more", "--wait")
+    assert refused.code == 2
+    assert refused.out.splitlines()[-1].startswith("Invalid: stage save of run 1 is Failed")
+    shown = person.json("status", "demo")
+    assert (shown["phase"], shown["run"], shown["release"]["run"]) == ("Ready", 2, 2)
+    assert "was refused: stage save of run 1 is Failed" in shown["message"]
+    assert person.json("runs", "demo")[0]["outcome"] == "Refused"
 
 
 def test_status_and_runs_show_what_is_and_what_was(person: Person) -> None:

@@ -215,6 +215,32 @@ def test_parts_of_a_project_run_on_the_artifacts_of_the_last_run(coachwork: Comm
     assert coachwork.run("run", folder, "--from", "nope").code == 2
 
 
+def test_a_run_of_a_batch_stage_ends_with_it_although_the_project_has_a_service(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("a >> web", services={"web": 8000}) | {"a/run.py": "print('done')\n"}
+    files["web/run.py"] = SERVER.format(words="'hello'", port=8000)
+    folder = str(write(tmp_path / "iris", files))
+    assert coachwork.run("run", folder, "--exit-when-ready").code == 0
+    ended = coachwork.run("run", folder, "--only", "a")
+    assert ended.code == 0, ended.out + ended.err
+    assert "web: Skipped" in ended.out
+    assert "service web:" not in ended.out
+
+
+def test_a_part_that_can_not_run_is_refused_before_anything_changes(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = write(tmp_path / "iris", project("a >> b") | {"a/run.py": "raise ValueError", "b/run.py": ""})
+    assert coachwork.run("run", str(folder)).code == 1
+    (record,) = coachwork.home.glob("runs/iris-*/record.yaml")
+    before = record.read_bytes()
+    (folder / "a" / "run.py").write_text("print('a')\n")  # what changed would be run in whole
+    for wrong, said in ((("--from", "b"), "stage a of run 1 is Failed"), (("--only", "c"), 'no stage "c"')):
+        ended = coachwork.run("run", str(folder), *wrong)
+        assert ended.code == 2
+        assert ended.out.startswith(f"Invalid: {said}")
+        assert record.read_bytes() == before
+
+
 def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
     assert coachwork.run("run", folder).code == 0

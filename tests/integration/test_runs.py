@@ -6,6 +6,7 @@ import pytest
 
 from controller.core import names
 from controller.core.errors import Invalid, Refused, Transient
+from controller.core.model import Record
 from tests.support.world import REPOSITORY, World, project
 
 
@@ -415,6 +416,11 @@ def run_folder(world: World, run: int) -> Path:
     return world.root / "runs" / f"iris-{uid}" / str(run)
 
 
+def states(kept: Record) -> dict[str, str]:
+    """Give the state of each stage."""
+    return {name: stage.state for name, stage in kept.stages.items()}
+
+
 def test_a_run_from_a_stage_on_reuses_what_came_before_with_its_artifacts(world: World) -> None:
     world.source.push(project("a >> b,c >> d"))
     world.cluster.ask("iris", repository=REPOSITORY)
@@ -428,9 +434,10 @@ def test_a_run_from_a_stage_on_reuses_what_came_before_with_its_artifacts(world:
     world.settle()
     assert (run_folder(world, 2) / "artifacts" / "model").read_text() == "42"
     kept = world.finish_all()
-    states = {name: stage.state for name, stage in kept.stages.items()}
-    assert states == {"a": "Reused", "b": "Reused", "c": "Done", "d": "Done"}
-    assert set(world.jobs()) == {"iris-c-2", "iris-d-2"}
+    assert states(kept) == {"a": "Reused", "b": "Done", "c": "Done", "d": "Done"}  # b was stopped with run 1
+    assert set(world.jobs()) == {"iris-b-2", "iris-c-2", "iris-d-2"}
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="y", resume="y c")
+    assert states(world.finish_all()) == {"a": "Reused", "b": "Reused", "c": "Done", "d": "Done"}
 
 
 def test_a_run_of_one_stage_only_runs_that_one_and_leaves_services_alone(world: World) -> None:
@@ -461,8 +468,65 @@ def test_a_run_does_not_go_on_from_a_stage_that_failed(world: World) -> None:
     world.settle()
     world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume="x b")
     kept = world.settle()
-    assert (kept.phase, kept.reason, kept.run) == ("Invalid", "NothingToReuse", 1)
-    assert kept.message.startswith("stage a of run 1 is Failed")
+    assert (kept.phase, kept.run, kept.history[0].reason) == ("Failed", 1, "NothingToReuse")
+    assert kept.history[0].message.startswith(
+        "stage a of run 1 is Failed, so nothing of it can be reused: begin with a"
+    )
+
+
+def test_after_a_run_of_one_stage_what_came_before_it_is_there_and_what_comes_after_it_is_not(world: World) -> None:
+    world.source.push(project("a >> b,s >> c >> d"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", only="x b")
+    kept = world.finish_all()
+    assert states(kept) == {"a": "Reused", "b": "Done", "s": "Reused", "c": "Skipped", "d": "Skipped"}
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="y", resume="y d")
+    assert world.settle().history[0].message.startswith("stage c of run 2 is Skipped, so nothing of it can be reused")
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="z", resume="z c")
+    kept = world.finish_all()
+    assert states(kept) == {"a": "Reused", "b": "Reused", "s": "Reused", "c": "Done", "d": "Done"}
+
+
+def test_a_run_of_one_stage_makes_nothing_of_what_failed_before_it(world: World) -> None:
+    world.source.push(project("a >> b >> c"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1, "boom")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", only="x b")
+    assert states(world.finish_all()) == {"a": "Skipped", "b": "Done", "c": "Skipped"}
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="y", resume="y c")
+    kept = world.settle()
+    assert (kept.run, kept.phase, kept.history[0].reason) == (2, "Ready", "NothingToReuse")
+    assert kept.history[0].message.startswith("stage a of run 2 is Skipped")
+
+
+def test_a_stage_that_the_earlier_run_did_not_have_is_not_reused(world: World) -> None:
+    world.source.push(project("a >> c"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.source.push(project("a >> b >> c"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume="x c")
+    assert world.settle().history[0].message.startswith("run 1 had no stage b")
+
+
+def test_what_runs_beside_the_stage_that_is_begun_with_gets_its_packages_too(world: World) -> None:
+    world.source.push(project("a >> b,c", packages={"b": "flask==3.0.0", "c": "flask==3.0.0"}))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-1"])
+    world.settle()
+    (build,) = (job for job in world.cluster.of_kind("Job") if names.environment_of(job))
+    world.build(build)
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-b-1"], 1)
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume="x c")
+    kept = world.settle()
+    assert kept.spec
+    assert [item.stages for item in kept.spec.environments] == [("b", "c")]
+    assert states(world.finish_all())["b"] == "Done"
 
 
 @pytest.mark.parametrize(("part", "reason"), [("x nope", "UnknownStage"), ("x b", "NothingToReuse")])
@@ -470,7 +534,7 @@ def test_a_part_that_can_not_run_is_told(world: World, part: str, reason: str) -
     world.source.push(project("a >> b"))
     world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume=part)
     kept = world.settle()
-    assert (kept.phase, kept.reason) == ("Invalid", reason)
+    assert (kept.phase, kept.reason) == ("Invalid", reason)  # nothing has run yet that would go on
 
 
 def test_a_run_keeps_the_pod_template_that_it_began_with(world: World) -> None:

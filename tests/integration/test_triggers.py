@@ -360,8 +360,8 @@ def test_a_run_that_is_not_kept_can_not_be_repeated_and_the_kept_ones_are_named(
         world.finish_all()
     world.cluster.ask("iris", repository=REPOSITORY, keep_runs="1", trigger="x", at_rerun="x 1")
     kept = world.settle()
-    assert (kept.phase, kept.reason, kept.finished_trigger) == ("Invalid", "RunNotKept", "x")
-    assert kept.message == "run 1 is not kept, so it can't be repeated: kept are 3"
+    assert (kept.phase, kept.run, kept.finished_trigger, kept.history[0].reason) == ("Ready", 3, "x", "RunNotKept")
+    assert kept.history[0].message == "run 1 is not kept, so it can't be repeated: kept are 3"
 
 
 def test_a_failed_run_goes_on_from_a_stage_with_its_artifacts(world: World) -> None:
@@ -382,3 +382,165 @@ def test_a_failed_run_goes_on_from_a_stage_with_its_artifacts(world: World) -> N
     assert kept.spec.base == 1
     assert (kept.stages["a"].state, set(world.jobs())) == ("Reused", {"iris-b-3"})
     assert (artifacts.parents[1] / "3/artifacts/model").read_text() == "of run 1"
+
+
+def failed_at(world: World, stage: str, run: int, **asked: str) -> None:
+    """Let a run begin, and all its stages end well until `stage`, which fails."""
+    world.cluster.ask("iris", repository=REPOSITORY, **asked)
+    while f"iris-{stage}-{run}" not in world.jobs():
+        world.settle()
+        for name, job in world.jobs().items():
+            if name.endswith(f"-{run}") and name != f"iris-{stage}-{run}" and "status" not in job:
+                world.cluster.end_job(job)
+    world.cluster.end_job(world.jobs()[f"iris-{stage}-{run}"], 3)
+    assert world.settle().phase == "Failed"
+
+
+def test_a_kept_run_is_gone_on_from_only_as_far_as_it_got(world: World) -> None:
+    world.source.push(project("a >> b >> c"))
+    failed_at(world, "b", 1)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
+    assert world.finish_all().phase == "Ready"
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t2", at_rerun="t2 1", at_from="t2 c")
+    kept = world.settle()
+    assert (kept.run, kept.phase, kept.history[0].reason) == (2, "Ready", "NothingToReuse")
+    assert kept.history[0].message.startswith("stage b of run 1 is Failed, so nothing of it can be reused")
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t3", at_rerun="t3 2", at_from="t3 c")
+    assert {name: stage.state for name, stage in world.finish_all().stages.items()} == {
+        "a": "Reused",
+        "b": "Reused",
+        "c": "Done",
+    }
+
+
+def test_what_a_kept_run_says_it_reused_counts_as_it_was_where_it_ran(world: World) -> None:
+    world.source.push(project("a >> b >> c"))
+    failed_at(world, "a", 1)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
+    world.finish_all()
+    told = world.root / f"runs/iris-{world.record().request_uid}/2/run.json"
+    written = json.loads(told.read_text())
+    written["base"], written["stages"]["a"]["state"] = 1, "Reused"  # as an older version wrote it
+    told.write_text(json.dumps(written))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t2")
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t3", at_rerun="t3 2", at_from="t3 b")
+    kept = world.settle()
+    assert (kept.run, kept.phase) == (3, "Ready")
+    assert kept.history[0].message.startswith("stage a of run 2 is Failed")
+
+
+# --- what is refused -------------------------------------------------------------------------------
+
+REFUSED = {
+    "a stage that is not there": ({"at_from": "x nope"}, "UnknownStage"),
+    "one stage that is not there": ({"at_only": "x nope"}, "UnknownStage"),
+    "a run that never was": ({"at_rerun": "x 9"}, "RunNotKept"),
+    "no run's number": ({"at_rerun": "x many"}, "InvalidTrigger"),
+    "no parameters": ({"at_set": "x nonsense"}, "InvalidTrigger"),
+    "a parameter that can't be one": ({"at_set": 'x {"PATH": "/"}'}, "InvalidTrigger"),
+}
+
+
+@pytest.mark.parametrize("overlap", ["queue", "replace", "skip"])
+@pytest.mark.parametrize(("wish", "reason"), REFUSED.values(), ids=REFUSED)
+def test_a_trigger_that_is_refused_changes_nothing_else_and_is_told(
+    world: World, wish: dict[str, str], reason: str, overlap: str
+) -> None:
+    world.source.push(project("a >> web", services={"web": 5000}))
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap=overlap)
+    before = world.finish_all()
+    deployment = world.cluster.of_kind("Deployment")
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap=overlap, trigger="x", **wish)
+    kept = world.settle()
+    for field in ("phase", "reason", "run", "stages", "spec", "release_run", "release_commit", "problems", "finished"):
+        assert getattr(kept, field) == getattr(before, field), field
+    assert world.cluster.of_kind("Deployment") == deployment
+    refused = kept.history[0]
+    assert (refused.outcome, refused.trigger, refused.reason, refused.run) == ("Refused", "x", reason, 0)
+    assert kept.message == f"run 1 succeeded (trigger x was refused: {refused.message})"
+    assert (kept.finished_trigger, kept.handled) == ("x", ("x",))
+    told = [item["message"] for item in world.cluster.of_kind("Event") if item["reason"] == "RunRefused"]
+    assert told == [f"trigger x was refused: {refused.message}"]
+    assert world.metrics.outcomes == ["Succeeded", "Refused"]
+    writes = len(world.cluster.writes)
+    world.passes(3)
+    assert len(world.cluster.writes) == writes
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap=overlap, trigger="y")
+    kept = world.finish_all()
+    assert (kept.run, kept.phase, kept.message) == (2, "Ready", "run 2 succeeded")
+
+
+@pytest.mark.parametrize(("wish", "reason"), REFUSED.values(), ids=REFUSED)
+def test_no_run_is_replaced_by_what_can_not_start(world: World, wish: dict[str, str], reason: str) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, on_overlap="replace", trigger="x", **wish)
+    kept = world.settle()
+    assert (kept.run, kept.active, kept.history[0].reason, kept.finished_trigger) == (1, True, reason, "x")
+    assert world.finish_all().phase == "Ready"
+
+
+@pytest.mark.parametrize("wish", [{"at_rerun": "x 9"}, {"at_set": "x nonsense"}])
+def test_no_trigger_that_waits_makes_way_for_what_can_not_start(world: World, wish: dict[str, str]) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", **wish)
+    assert world.settle().queued == "t1"
+    kept = world.finish_all()
+    assert (kept.run, kept.finished_trigger) == (2, "t1")
+    assert outcomes(kept) == [(2, "Succeeded", "t1"), (1, "Succeeded", ""), (0, "Refused", "x")]
+
+
+def test_the_active_run_can_be_repeated_once_it_is_over(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", at_rerun="x 1")
+    assert world.settle().queued == "x"
+    kept = world.finish_all()
+    assert (kept.run, kept.spec and kept.spec.rerun) == (2, 1)
+
+
+def test_a_change_that_comes_with_a_trigger_that_is_refused_still_runs(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, env="2", trigger="x", at_only="x nope")
+    kept = world.finish_all()
+    assert (kept.run, kept.spec and kept.spec.cause) == (2, "Changed")
+    assert outcomes(kept)[:2] == [(2, "Succeeded", ""), (0, "Refused", "x")]
+
+
+@pytest.mark.parametrize("annotation", [{"trigger": "a\nb"}, {"trigger": "x" * 257}, {"cancel": "a\nb"}])
+def test_an_annotation_that_can_not_be_read_is_told_once_and_disturbs_nothing(
+    world: World, annotation: dict[str, str]
+) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, **annotation)
+    kept = world.settle()
+    assert (kept.run, kept.phase) == (1, "Ready")
+    assert "256 printable characters" in kept.message
+    assert outcomes(kept) == [(0, "Refused", ""), (1, "Succeeded", "")]
+    writes = len(world.cluster.writes)
+    world.passes(3)
+    assert len(world.cluster.writes) == writes
+
+
+def test_a_repeated_run_whose_commit_is_gone_is_refused_and_what_serves_goes_on(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.source.fault = Invalid("RepositoryNotFound", ["git.example has no such repository"])
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", at_rerun="x 1")
+    kept = world.settle()
+    assert (kept.phase, kept.run, kept.history[0].reason) == ("Ready", 1, "RepositoryNotFound")
+
+
+def test_a_commit_that_has_become_invalid_is_told_as_before(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.source.push({"bodywork.ini": "nonsense"})
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", at_only="x a")
+    kept = world.settle()
+    assert (kept.phase, kept.reason, kept.history[0].outcome) == ("Invalid", "InvalidProject", "Invalid")

@@ -24,11 +24,15 @@ from controller.core.plan.decision import (
 from controller.core.plan.overlap import overlap, replacement
 from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
-from controller.core.plan.select import repeated, to_run
-from controller.core.plan.settle import kept_runs, settle
+from controller.core.plan.select import chosen, going_on_from, repeated, to_run
+from controller.core.plan.settle import REFUSED, kept_runs, settle
+from controller.core.plan.stage import stopped
 from controller.core.plan.trigger import (
     Pending,
     asked,
+    decline,
+    is_news,
+    is_refusal,
     may_come,
     pending,
     refuse,
@@ -41,6 +45,7 @@ from controller.core.plan.trigger import (
 
 __all__ = [
     "OVER",
+    "REFUSED",
     "Action",
     "Apply",
     "Build",
@@ -55,7 +60,12 @@ __all__ = [
     "Refusal",
     "advance",
     "asked",
+    "chosen",
+    "decline",
     "fail",
+    "going_on_from",
+    "is_news",
+    "is_refusal",
     "keep_schedule",
     "kept_runs",
     "may_come",
@@ -68,6 +78,7 @@ __all__ = [
     "settle",
     "skip",
     "start",
+    "stopped",
     "stumble",
     "to_run",
     "told",

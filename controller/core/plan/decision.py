@@ -111,3 +111,4 @@ class Decision:
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
     outcome: str = ""  # set in the pass that ends a run
+    not_begun: tuple[str, ...] = ()  # outcomes of what came to no run in this pass

@@ -8,66 +8,78 @@ from dataclasses import replace
 
 from controller.core import checks
 from controller.core.errors import Invalid
-from controller.core.model import Pipeline, Request, RunSpec, Service, StageRecord
+from controller.core.model import Pipeline, Record, Request, RunSpec, Service, StageRecord, StageState
+
+SUCCEEDED: tuple[StageState, ...] = ("Done", "Unchanged", "Reused")
 
 
-def chosen(
-    request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, StageRecord]
-) -> dict[str, StageRecord]:
-    """Give the records that a run begins with: Waiting; Reused or Skipped where the request wants only a part.
+def going_on_from(request: Request, record: Record) -> int:
+    """Return the run whose artifacts a run of a part of the project begins with, 0 if there has been none."""
+    return request.rerun or record.run
 
-    `earlier` is the run whose artifacts are taken, 0 if there is none; `before` its stages, as far as they are known.
-    Service stages are never Reused: they have to be up. Raises Invalid where the stage, or a run to go on from, is not
-    there, or where that run did not get as far.
+
+def chosen(request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, str]) -> dict[str, StageRecord]:
+    """Return the records that a run begins with: Waiting; Reused or Skipped where the request wants only a part.
+
+    `before` are the states of the stages of run `earlier`, whose artifacts are taken. Reused is only what succeeded,
+    and no service: services have to be up. Raises Invalid where the stage, or a run to go on from, is not there, or
+    where that run did not get as far.
     """
-    if wanted := request.only or request.resume:
+    wanted = request.only or request.resume
+    if wanted:
         _check(wanted, pipeline, earlier)
-    states = _states(request, pipeline)
-    step = next((step for step in pipeline.steps if request.resume in step), ())
-    reused = [name for name, stage in states.items() if stage.state == "Reused" and name not in step]
-    if undone := [name for name in reused if _is_undone(before.get(name))]:
-        line = f"stage {undone[0]} of run {earlier} is {before[undone[0]].state}, so nothing of it can be reused"
-        raise Invalid("NothingToReuse", [f"{line}: begin with it, or go on from a run that got as far"])
+    states = _states(request, pipeline, before)
+    if undone := [name for name, stage in states.items() if stage.state == "Reused" and not _succeeded(name, before)]:
+        lacking = ", ".join(
+            f"stage {name} of run {earlier} is {before[name]}"
+            if name in before
+            else f"run {earlier} had no stage {name}"
+            for name in undone
+        )
+        remedy = f"begin with {undone[0]}, or go on from a run that got as far"
+        raise Invalid("NothingToReuse", [f"{lacking}, so nothing of it can be reused: {remedy}"])
     return states
 
 
-def _is_undone(stage: StageRecord | None) -> bool:
-    return stage is not None and stage.state in ("Failed", "Stopped")
-
-
-def to_run(request: Request, pipeline: Pipeline) -> tuple[str, ...]:
-    """Give the stages that a run may have to start: what their packages are installed for; the failure stage too."""
-    states = _states(request, pipeline)
+def to_run(request: Request, pipeline: Pipeline, before: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the stages that a run may have to start: what their packages are installed for; the failure stage too."""
+    states = _states(request, pipeline, before)
     return tuple(name for name in pipeline.stages if name not in states or states[name].state == "Waiting")
 
 
-def _states(request: Request, pipeline: Pipeline) -> dict[str, StageRecord]:
-    wanted = request.only or request.resume
-    if not any(wanted in step for step in pipeline.steps):
-        return {name: StageRecord() for step in pipeline.steps for name in step}
-    if request.only:
-        return {
-            name: StageRecord(state="Waiting" if name == wanted else "Skipped")
-            for step in pipeline.steps
-            for name in step
-        }
-    first = next(number for number, step in enumerate(pipeline.steps) if wanted in step)
-    return {
-        name: StageRecord(state="Reused" if _is_reused(pipeline, number - first, name, wanted) else "Waiting")
-        for number, step in enumerate(pipeline.steps)
-        for name in step
-    }
-
-
 def repeated(request: Request, spec: RunSpec) -> RunSpec:
-    """Give what a run of `request` is started with that repeats the run of `spec`: all of it, with what is set anew."""
+    """Return what a run that repeats the run of `spec` is started with: all of it, with what `request` sets anew."""
     parameters = dict(spec.parameters) | dict(request.parameters)
     return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun)
 
 
-def _is_reused(pipeline: Pipeline, distance: int, name: str, wanted: str) -> bool:
-    before = distance < 0 or (distance == 0 and name != wanted)
-    return before and not isinstance(pipeline.stages[name].work, Service)
+def _states(request: Request, pipeline: Pipeline, before: Mapping[str, str]) -> dict[str, StageRecord]:
+    wanted = request.only or request.resume
+    first = next((number for number, step in enumerate(pipeline.steps) if wanted in step), None)
+    states = {}
+    for number, step in enumerate(pipeline.steps):
+        for name in step:
+            state: StageState = "Waiting"
+            if first is not None and name != wanted:
+                reusable = number <= first and not isinstance(pipeline.stages[name].work, Service)
+                state = _beside(request, number == first, reusable, _succeeded(name, before))
+            states[name] = StageRecord(state=state)
+    return states
+
+
+def _beside(request: Request, sibling: bool, reusable: bool, succeeded: bool) -> StageState:
+    """Return the state of a stage beside the one that is wanted.
+
+    Before the stage that a run begins with, all is to be reused (or the run is refused); what stands beside that stage
+    and did not succeed runs again. Where one stage is to run alone, nothing else does.
+    """
+    if request.only:
+        return "Reused" if reusable and succeeded else "Skipped"
+    return "Reused" if reusable and (succeeded or not sibling) else "Waiting"
+
+
+def _succeeded(name: str, before: Mapping[str, str]) -> bool:
+    return before.get(name) in SUCCEEDED
 
 
 def _check(wanted: str, pipeline: Pipeline, earlier: int) -> None:

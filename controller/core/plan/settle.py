@@ -16,7 +16,8 @@ from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.record import one_line
 
 INVALID_REQUEST = "InvalidRequest"
-NOTHING = ("Superseded", "Skipped")  # outcomes of what changed nothing
+REFUSED = "Refused"
+NOTHING = ("Superseded", "Skipped", REFUSED)  # outcomes of what changed nothing
 _GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it anew"
 
 
@@ -27,7 +28,7 @@ def settle(request: Request, record: Record, seen: Observed) -> Decision:
     for stage, objects in released.items():
         actions += converge(stage, objects, seen, request.uid)
     actions += _unreleased(record, released, seen)
-    return Decision(_phase(request, record, released, seen), tuple(actions))
+    return Decision(_with_refusal(_phase(request, record, released, seen)), tuple(actions))
 
 
 def stale_jobs(record: Record, seen: Observed) -> tuple[Action, ...]:
@@ -93,6 +94,19 @@ def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Obj
     if last.outcome == "Succeeded":
         return _serving(record, last, released, seen)
     return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
+
+
+def _with_refusal(record: Record) -> Record:
+    """Return the record with its message telling of a trigger that was refused, until something else comes."""
+    last = next(iter(record.history), PastRun())
+    if last.outcome != REFUSED:
+        return record
+    return replace(record, message=one_line(f"{record.message} ({refusal(last)})"))
+
+
+def refusal(past: PastRun) -> str:
+    """Return the sentence for a trigger that was refused."""
+    return f"trigger {past.trigger} was refused: {past.message}" if past.trigger else past.message
 
 
 def _serving(record: Record, last: PastRun, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:

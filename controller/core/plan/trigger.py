@@ -1,19 +1,21 @@
 """What asks for a run, and the records that begin or refuse one."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
-from controller.core.model import PastRun, Phase, Pipeline, Record, Request, RunSpec, StageRecord
+from controller.core.model import PastRun, Phase, Record, Request, RunSpec, StageRecord
 from controller.core.plan.decision import Decision, Emit, Observed
-from controller.core.plan.select import chosen
-from controller.core.plan.settle import INVALID_REQUEST, settle
+from controller.core.plan.select import going_on_from
+from controller.core.plan.settle import INVALID_REQUEST, REFUSED, refusal, settle
 from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
 
 
+OF_THE_TRIGGER = ("InvalidTrigger", "UnknownStage", "NothingToReuse", "RunNotKept", "ArtifactsUnreadable")
 MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing")  # with what is applied a moment later
 
 
@@ -47,7 +49,7 @@ def asked(request: Request, wanted: Pending) -> Request:
     """Give the request without what goes with a trigger, if it is not that trigger which asks for the run."""
     if wanted.trigger and wanted.trigger == request.trigger:
         return request
-    return replace(request, resume="", only="", parameters=(), rerun=0)
+    return replace(request, resume="", only="", parameters=(), rerun=0, wrong=())
 
 
 def _unhandled(request: Request, record: Record) -> str:
@@ -100,28 +102,29 @@ def _kind(past: PastRun) -> str:
 
 
 def start(
-    request: Request, record: Record, wanted: Pending, spec: RunSpec, pipeline: Pipeline, now: datetime, digest: str
+    request: Request,
+    record: Record,
+    wanted: Pending,
+    spec: RunSpec,
+    stages: Mapping[str, StageRecord],
+    now: datetime,
+    digest: str,
 ) -> Record:
-    """Give the record of a new run: its number, its commit, what it handles. Its first step is not open yet.
-
-    Raises Invalid where the request wants a part of the project that is not there, or that can't be had alone.
-    """
-    partial = bool(request.only or request.resume)
-    earlier = spec.rerun or record.run
-    before = record.stages if earlier == record.run else {}
+    """Return the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
+    base = going_on_from(request, record) if request.only or request.resume else 0
     return replace(
         absorb(request, record, digest, "" if spec.rerun else spec.commit),
         phase="Running",
         reason="Started",
         message=f"run {record.run + 1} of commit {spec.commit[:12]} has started",
-        problems=pipeline.warnings,
+        problems=(),
         run=record.run + 1,
         step=0,
-        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=earlier if partial else 0),
+        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=base),
         ref=request.ref or "HEAD",
         started=times.text(now),
         finished="",
-        stages={item.name: StageRecord() for item in spec.environments} | chosen(request, pipeline, earlier, before),
+        stages={**{item.name: StageRecord() for item in spec.environments}, **stages},
     )
 
 
@@ -159,7 +162,47 @@ def refuse(
             ),
         ),
     )
-    return Decision(record, (Emit(f"invalid-{reason}-{message}", "Warning", reason, message),))
+    not_begun = () if reason == INVALID_REQUEST else ("Invalid",)
+    return Decision(record, (Emit(f"invalid-{reason}-{message}", "Warning", reason, message),), not_begun=not_begun)
+
+
+def is_refusal(request: Request, record: Record, reason: str) -> bool:
+    """Whether what keeps a run from starting is what its trigger asks for, not the request or its project.
+
+    A trigger that comes with the request itself is its first run: there is nothing yet that would stay as it is.
+    """
+    return bool(record.request_digest) and (bool(request.rerun) or reason in OF_THE_TRIGGER)
+
+
+def is_news(request: Request, record: Record) -> bool:
+    """Whether what is wrong with a request's annotations has not been told yet."""
+    if request.trigger and request.trigger not in record.handled:
+        return True
+    message = _told(request.wrong)
+    return not any(past.outcome == REFUSED and past.message == message for past in record.history)
+
+
+def decline(request: Request, record: Record, problems: tuple[str, ...], reason: str, now: datetime) -> Decision:
+    """Record that the request's trigger was refused, and nothing else: what else is pending stays so.
+
+    One that can't even be recorded (or has been) is told without its name.
+    """
+    trigger = request.trigger if request.trigger not in record.handled else ""
+    message = _told(problems)
+    past = PastRun(run=0, outcome=REFUSED, trigger=trigger, reason=reason, message=message, finished=times.text(now))
+    record = replace(
+        record,
+        handled=(*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled,
+        queued="" if record.queued == trigger else record.queued,
+        finished_trigger=trigger or record.finished_trigger,
+        history=remember(record, past),
+    )
+    news = Emit(f"refused-{trigger}-{message}", "Warning", f"Run{REFUSED}", refusal(past))
+    return Decision(record, (news,), not_begun=(REFUSED,))
+
+
+def _told(problems: tuple[str, ...]) -> str:
+    return one_line("; ".join(problems))
 
 
 def _invalid(record: Record, problems: tuple[str, ...], reason: str) -> Record:
