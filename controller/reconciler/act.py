@@ -4,15 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from controller.core import errors, manifests, names, times
-from controller.core.facts.workloads import owner_uid
+from controller.core.facts import drift
+from controller.core.facts.workloads import applied_at, owner_uid
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Object, Request, Service
-from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal
+from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal, Restore
 from controller.reconciler.ports import Clock, Cluster, Volume
 
 FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
 STALE_DELAY = 0.2  # until the watch has brought what a write met
 _REMEDIES = {"CronJob": "rename the request, remove `schedule`, or remove the other"}
+RESTORE_PAUSE = 10.0  # seconds between two writes to an object that somebody else keeps changing
 REJECTIONS = 3  # the same object met with the same 500 so often is an object that the server can't take
 
 
@@ -28,25 +30,31 @@ class Actor:
 
     def carry_out(self, request: Request, actions: Iterable[Action]) -> Sequence[Refusal]:
         """Carry out all actions in their order; give what the server refused. Raises NotYet, Transient."""
-        refusals = []
+        refusals: list[Refusal | None] = []
+        early: errors.NotYet | None = None
         for action in actions:
             match action:
                 case Create() | Apply():
-                    if refusal := self._put(request, action):
-                        refusals.append(refusal)
+                    refusals.append(self._put(request, action))
+                case Restore():
+                    try:
+                        refusals.append(self._put(request, action))
+                    except errors.NotYet as later:  # what comes after it need not wait for it
+                        early = later
                 case Delete():
-                    if refusal := self._remove(action):
-                        refusals.append(refusal)
+                    refusals.append(self._remove(action))
                 case Publish():
                     self.volume.publish_environment(action.folder)
                 case Emit():
                     self._emit(request, action)
-        return refusals
+        if early and not any(refusals):
+            raise early
+        return [refusal for refusal in refusals if refusal]
 
     def prepare(self, actions: Iterable[Action]) -> None:
         """Make the folders that the actions' pods need, before anything is recorded. Raises Transient."""
         self.volume.prepare(
-            folder for action in actions if isinstance(action, Create | Apply) for folder in action.folders
+            folder for action in actions if isinstance(action, Create | Apply | Restore) for folder in action.folders
         )
 
     def _remove(self, action: Delete) -> Refusal | None:
@@ -57,7 +65,7 @@ class Actor:
             return Refusal(None, cause, final=False)
         return None
 
-    def _put(self, request: Request, action: Create | Apply) -> Refusal | None:
+    def _put(self, request: Request, action: Create | Apply | Restore) -> Refusal | None:
         manifest = action.manifest
         name = f"{manifest['kind']}/{manifest['metadata']['name']}"
         try:
@@ -74,16 +82,34 @@ class Actor:
         self._rejected.pop(name, None)
         return None
 
-    def _write(self, request: Request, action: Create | Apply) -> None:
+    def _write(self, request: Request, action: Create | Apply | Restore) -> None:
         try:
             if isinstance(action, Create):
                 self.cluster.create(action.manifest)
+            elif isinstance(action, Restore):
+                self._restore(action.manifest)
             else:
                 self.cluster.apply(action.manifest)
         except errors.AlreadyExists:
             self._adopt(request, action.manifest)
         except errors.Conflict as conflict:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
+
+    def _restore(self, manifest: Object) -> None:
+        """Undo what somebody changed; not at once again and again, where something else undoes it each time.
+
+        An apply would not do: it leaves a changed port in its list, beside ours and with its name. Raises Conflict,
+        NotYet.
+        """
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        live = self.cluster.get(kind, name)
+        if live is None:
+            raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
+        written = times.moment(applied_at(live))
+        passed = (self.clock() - written).total_seconds() if written else RESTORE_PAUSE
+        if 0 <= passed < RESTORE_PAUSE:
+            raise errors.NotYet(RESTORE_PAUSE - passed, f"{kind} {name} was put back a moment ago, and changed again")
+        self.cluster.replace(drift.mended(manifest, live))
 
     def _adopt(self, request: Request, manifest: Object) -> None:
         """Take an own object that the cache does not show; one whose labels were taken off gets them back."""

@@ -14,7 +14,7 @@ from controller.core.plan import Decision, Observed, Pending, Refusal
 from controller.reconciler import repeat
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.archive import Archive
-from controller.reconciler.observe import observe
+from controller.reconciler.observe import observe, with_drift
 from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
 from controller.reconciler.projects import Projects
@@ -141,6 +141,7 @@ class Reconciler:
     def _decide(self, known: _Known, seen: Observed) -> Decision:
         """Decide on the run, and on what goes on beside it: the schedule, and the looks at `ref`."""
         if known.problems and not known.record.active:
+            seen = self._with_drift(seen, plan.released(seen))
             return plan.refuse_request(known.request, known.record, known.problems, seen, self._clock())
         look = self._poller.look(known.request, known.record)
         decision = plan.told(self._decide_run(known, seen, look.commit), look.problem)
@@ -159,7 +160,8 @@ class Reconciler:
             return self._advance(request, plan.overlap(request, record, wanted, now, known.digest), record.spec, seen)
         if wanted and not request.suspend:
             return self._begin(known, wanted, seen)
-        return plan.settle(request, plan.skip(request, record, known.digest, commit), seen)
+        skipped = plan.skip(request, record, known.digest, commit)
+        return plan.settle(request, skipped, self._with_drift(seen, plan.released(seen)), now)
 
     def _refusal(self, known: _Known, wanted: Pending | None, seen: Observed) -> errors.Invalid | None:
         """Return why the request's trigger is refused at once: nothing waits, or makes way, for what can't start."""
@@ -189,7 +191,7 @@ class Reconciler:
         if record.active and record.spec:
             rest = self._advance(request, record, record.spec, seen)
         else:
-            rest = plan.settle(request, record, seen)
+            rest = plan.settle(request, record, self._with_drift(seen, plan.released(seen)), now)
         actions = (*declined.actions, *rest.actions)
         return replace(rest, actions=actions, requeue_after=0.0, not_begun=declined.not_begun)
 
@@ -199,8 +201,12 @@ class Reconciler:
         except errors.Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
             cause = Cause(invalid.reason, "; ".join(invalid.problems))
             return plan.fail(request, record, cause, seen, self._clock())
-        seen = self._projects.with_secrets(seen, pipeline, record)
-        return plan.advance(self._context(request, record, spec, pipeline), request, record, seen, self._clock())
+        return self._go_on(self._context(request, record, spec, pipeline), request, record, seen)
+
+    def _go_on(self, context: RunContext, request: Request, record: Record, seen: Observed) -> Decision:
+        seen = self._projects.with_secrets(seen, context.pipeline, record)
+        seen = self._with_drift(seen, plan.held(context, record, seen))
+        return plan.advance(context, request, record, seen, self._clock())
 
     def _begin(self, known: _Known, wanted: Pending, seen: Observed) -> Decision:
         """Open the first step of a new run; or record why there is none."""
@@ -216,8 +222,10 @@ class Reconciler:
             if plan.is_refusal(request, known.record, invalid.reason):
                 return self._declined(known, invalid, seen)
             return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
-        seen = self._projects.with_secrets(self._projects.begun(seen, record), context.pipeline, record)
-        return plan.advance(context, request, record, seen, now)
+        return self._go_on(context, request, record, self._projects.begun(seen, record))
+
+    def _with_drift(self, seen: Observed, held: Mapping[str, Sequence[Object]]) -> Observed:
+        return with_drift(self._cluster, seen, (item for items in held.values() for item in items))
 
     def _commit(self, known: _Known, request: Request, wanted: Pending, seen: Observed) -> str:
         """Return the commit that a run is of, resolved once. Raises Invalid, NotYet, Transient."""

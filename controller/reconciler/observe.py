@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import PurePosixPath
 
 from controller.core import layout, names
-from controller.core.facts import JobFact, read_deployment, read_job
+from controller.core.facts import Drift, JobFact, drift, read_deployment, read_job
 from controller.core.facts.workloads import owner_uid
 from controller.core.model import Attempt, Cause, Children, Environment, Object, Record, Request
 from controller.core.plan import OVER, Build, Observed, Refusal
@@ -34,8 +34,9 @@ def observe(
     return Observed(
         jobs=jobs,
         deployments={fact.name: fact for fact in deployments},
-        others={
-            (item["kind"], item["metadata"]["name"]): item for item in chain(children.services, children.ingresses)
+        serving={
+            (item["kind"], item["metadata"]["name"]): item
+            for item in chain(children.deployments, children.services, children.ingresses)
         },
         cronjob=next((item for item in children.cronjobs if item["metadata"]["name"] == request.name), None),
         release=release if release and owner_uid(release) == request.uid else None,
@@ -43,6 +44,23 @@ def observe(
         refusals=tuple(refusals),
         builds=wanted_builds(cluster, volume, record) if record.active else {},
     )
+
+
+def with_drift(cluster: Cluster, seen: Observed, wanted: Iterable[Object]) -> Observed:
+    """Return what is seen with what others have changed of objects that were applied as `wanted`.
+
+    The caches do not hold who set which field: what differs costs a look at the object itself. Raises Transient.
+    """
+    found: dict[tuple[str, str], Drift] = {}
+    for item in wanted:
+        key = item["kind"], item["metadata"]["name"]
+        cached = seen.serving.get(key)
+        if cached is None or not drift.differs(item, cached):
+            continue
+        live = cluster.get(*key)
+        if live and live["metadata"]["uid"] == cached["metadata"]["uid"] and (changed := drift.read(item, live)):
+            found[key] = changed
+    return replace(seen, drift=found)
 
 
 def wanted_builds(cluster: Cluster, volume: Volume, record: Record) -> Mapping[str, Build]:

@@ -5,11 +5,14 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controller.adapters.kube.cluster import Kube, connect
+from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.transport import Call, Timeouts, Transport, login
 from controller.adapters.local import LocalCluster, Machine
 from controller.core.errors import Conflict
@@ -26,6 +29,8 @@ class World:
     """(kind, name): delete an object."""
     evict: Callable[[str], None]
     """(name): ask the eviction API to delete a pod."""
+    edit: Callable[[str, str, Object], None]
+    """(kind, name, patch): change fields of an object, as `kubectl edit` does; a list as a whole."""
     admin: Callable[..., Object] = lambda *_: pytest.fail("only a real cluster has an administrator")
     """(method, path, body) -> answer."""
     keys: list[str] = field(default_factory=list)
@@ -55,7 +60,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 def _local(root: Path) -> Iterator[World]:
     """Make a cluster of this machine, whose Jobs are tried again at once."""
     cluster = LocalCluster("contract", Machine(volume=root / "volume", scratch=root / "scratch", back_off=0.05))
-    world = World(cluster, cluster.remove, cluster.evict)
+    world = World(cluster, cluster.remove, cluster.evict, partial(_edit, cluster))
     cluster.start(world.note)
     try:
         assert cluster.wait_synced(5)
@@ -75,6 +80,10 @@ def _real(kubeconfig: str) -> Iterator[World]:
     def admin(method: str, path: str, body: Object | None = None) -> Object:
         return root.call(Call("admin", "any", method, path.format(namespace=namespace), body=body))
 
+    def edit(kind: str, name: str, patch: Object) -> None:
+        path, query = KINDS[kind].path(namespace, name), (("fieldManager", "kubectl-edit"),)
+        root.call(Call("admin", "any", "PATCH", path, query, patch, "application/merge-patch+json"))
+
     def remove(kind: str, name: str) -> None:
         assert kind == "ConfigMap", "the controller deletes the others"
         admin("DELETE", f"/api/v1/namespaces/{{namespace}}/configmaps/{name}")
@@ -85,7 +94,7 @@ def _real(kubeconfig: str) -> Iterator[World]:
 
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     admin("POST", "/api/v1/namespaces", manifest)
-    world = World(connect(namespace, kubeconfig=kubeconfig), remove, evict, admin)
+    world = World(connect(namespace, kubeconfig=kubeconfig), remove, evict, edit, admin)
     try:
         eventually(lambda: _there(admin, "/api/v1/namespaces/{namespace}/serviceaccounts/default"))
         world.kube.start(world.note)
@@ -96,6 +105,19 @@ def _real(kubeconfig: str) -> Iterator[World]:
         admin("DELETE", "/api/v1/namespaces/{namespace}")
         root.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("watch-")]
+
+
+def _edit(cluster: LocalCluster, kind: str, name: str, patch: Object) -> None:
+    cluster.edit(kind, name, lambda live: _merged(live, patch))
+
+
+def _merged(value: Any, patch: Any) -> Any:
+    """Return what a JSON merge patch (RFC 7386) makes of a value."""
+    if not isinstance(patch, dict):
+        return patch
+    old = value if isinstance(value, dict) else {}
+    new = {**old, **{key: _merged(old.get(key), item) for key, item in patch.items()}}
+    return {key: item for key, item in new.items() if item is not None}
 
 
 def _there(admin: Callable[..., Object], path: str) -> bool:

@@ -1,17 +1,22 @@
 """Every behaviour of a cluster that the product relies on, each as one test, for each implementation of the port."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
+from controller.adapters.kube.cluster import Kube
 from controller.core import cron, manifests
 from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
-from controller.core.model import Object, Policy, Request
+from controller.core.facts import drift
+from controller.core.manifests import RunContext
+from controller.core.model import Object, Pipeline, Policy, Request, Resources, RunSpec, Stage
+from controller.core.model import Service as ServiceWork
 from tests.contract.conftest import World
 from tests.support.eventually import eventually
-from tests.support.workloads import conditions, config_map, deployment, job, labels
+from tests.support.workloads import BUSYBOX, conditions, config_map, deployment, job, labels
 
 BACKEND = {"name": "serve", "port": {"number": 80}}
 OTHER_UID = "00000000-0000-0000-0000-000000000000"
@@ -269,6 +274,94 @@ def _all(world: World) -> tuple[object, ...]:
     """Give all children but the events."""
     children = world.kube.cached_children("iris")
     return children.jobs, children.pods, children.deployments
+
+
+# --- what others change ------------------------------------------------------------------------------
+
+STAGE = Stage("web", "web", "serve.py", ServiceWork(5000, ingress=True), resources=Resources(0.1, 64, 1.0, 1024))
+CHANGES = [
+    ("Deployment", {"spec": {"replicas": 0}}, "spec.replicas"),
+    ("Deployment", {"metadata": {"labels": {"coachwork.io/stage": None}}}, "metadata.labels.coachwork.io/stage"),
+    ("Deployment", {"spec": {"minReadySeconds": 60}}, "spec.minReadySeconds"),
+    ("Service", {"spec": {"selector": {"track": "canary"}}}, "spec.selector"),
+    ("Service", {"spec": {"ports": [{"name": "http", "port": 81, "targetPort": "http"}]}}, "spec.ports[5000]"),
+    ("Ingress", {"spec": {"rules": [{"host": "elsewhere.example"}]}}, "spec.rules"),
+]
+
+
+def serving(world: World) -> dict[str, Object]:
+    """Create the objects of a service stage; give them by kind as they were sent."""
+    owner = world.kube.create(config_map("iris"))
+    policy = Policy(namespace=world.kube.namespace, image=BUSYBOX, claim="c", tools="t")
+    spec = RunSpec("https://git.example/iris", "c" * 40, ".", "t", BUSYBOX)
+    pipeline = Pipeline("iris", (("web",),), {"web": STAGE})
+    context = RunContext("iris", owner["metadata"]["uid"], 1, spec, pipeline, policy)
+    objects = manifests.service_objects(context, STAGE)
+    for item in objects:
+        world.kube.create(item)
+    return {item["kind"]: item for item in objects}
+
+
+def live(world: World, item: Object) -> Object:
+    return world.kube.get(item["kind"], item["metadata"]["name"]) or {}
+
+
+def test_what_the_server_makes_of_an_object_is_no_change_of_it(world: World) -> None:
+    for item in serving(world).values():
+        assert not drift.differs(item, live(world, item))
+
+
+@pytest.mark.parametrize(("kind", "patch", "field"), CHANGES)
+def test_what_somebody_changes_is_seen_at_once_with_its_name_and_an_update_puts_it_back(
+    world: World, kind: str, patch: Object, field: str
+) -> None:
+    item = serving(world)[kind]
+    eventually(lambda: world.keys)
+    world.keys.clear()
+    world.edit(kind, item["metadata"]["name"], patch)
+    eventually(lambda: "iris" in world.keys)
+    changed = drift.read(item, live(world, item))
+    assert changed is not None
+    assert changed.fields.startswith(field)
+    assert changed.by == ("somebody" if _is_removal(patch) and isinstance(world.kube, Kube) else "kubectl-edit")
+    _put_back(world, item)
+    assert not drift.differs(item, live(world, item))
+    assert drift.read(item, live(world, item)) is None
+
+
+def _is_removal(patch: object) -> bool:
+    """Return whether a patch only takes away: nobody holds a field that is gone."""
+    return patch is None or (isinstance(patch, dict) and all(map(_is_removal, patch.values())))
+
+
+def _put_back(world: World, item: Object) -> None:
+    """Write an object as it was; the Deployment's controller may write in between."""
+    for _ in range(5):
+        with suppress(Conflict):
+            world.kube.replace(drift.mended(item, live(world, item)))
+            return
+    raise AssertionError("always a conflict")
+
+
+def test_what_others_add_is_no_change_and_stays_when_something_is_put_back(world: World) -> None:
+    item = serving(world)["Deployment"]
+    name, restarted = item["metadata"]["name"], {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+    world.edit("Deployment", name, {"spec": {"template": {"metadata": {"annotations": restarted}}}})
+    assert drift.read(item, live(world, item)) is None
+    world.edit("Deployment", name, {"spec": {"replicas": 0}})
+    _put_back(world, item)
+    template = live(world, item)["spec"]["template"]
+    assert restarted.items() <= template["metadata"]["annotations"].items()
+
+
+def test_what_somebody_changed_can_be_applied_anew_by_a_later_run(world: World) -> None:
+    item = serving(world)["Service"]
+    world.edit("Service", item["metadata"]["name"], {"spec": {"selector": {"track": "canary"}}})
+    _put_back(world, item)
+    newer = {**item, "metadata": {**item["metadata"], "uid": live(world, item)["metadata"]["uid"]}}
+    newer["spec"] = {**item["spec"], "ports": [{**item["spec"]["ports"][0], "port": 6000}]}
+    world.kube.apply(newer)
+    assert [port["port"] for port in live(world, item)["spec"]["ports"]] == [6000]
 
 
 # --- Jobs ------------------------------------------------------------------------------------------

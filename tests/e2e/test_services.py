@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.e2e import NAMESPACE, Coachwork, Record, Reply, ask, eventually, told
 from tests.support.e2e_projects import batch, project, server, service
+from tests.support.kubectl import kubectl
 
 BROKEN = "raise RuntimeError('the model does not fit the code')\n"
 
@@ -224,3 +225,42 @@ def test_a_service_stage_finds_the_address_of_another(coachwork: Coachwork) -> N
     record = coachwork.start(name, files)
     assert record["phase"] == "Ready", told(record)
     assert "b'hello'" in coachwork.run_file(name, 1, "logs/ask/1.log")
+
+
+CHANGES = [
+    ("scale", ["scale", "deployment/{}", "--replicas=0"]),
+    ("env", ["set", "env", "deployment/{}", "COACHWORK_PROJECT=another"]),
+    ("image", ["set", "image", "deployment/{}", "stage=no-such-image.invalid/x:1"]),
+    ("port", ["patch", "service/{}", "--type=json", '-p=[{{"op":"replace","path":"/spec/ports/0/port","value":81}}]']),
+    ("selector", ["patch", "service/{}", '-p={{"spec":{{"selector":{{"track":"canary"}}}}}}']),
+    ("gone", ["delete", "service/{}"]),
+    ("down", ["delete", "deployment/{}"]),
+]
+
+
+def test_what_somebody_does_to_a_service_is_degraded_at_once_told_and_put_back(coachwork: Coachwork) -> None:
+    name = coachwork.name("held")
+    served(coachwork, name, "ok")
+    for word, command in CHANGES:
+        kubectl("-n", NAMESPACE, *[part.format(f"{name}--web") for part in command])
+        record = coachwork.wait_for(name, lambda data: data["phase"] == "Degraded", f"outage after {word}", seconds=10)
+        assert record["reason"] in ("ServiceDrifted", "ServiceDegraded"), (word, told(record))
+        coachwork.wait_for(name, lambda data: data["phase"] == "Ready", f"repair after {word}")
+        coachwork.answer(f"{name}--web", "ok")
+    query = f"involvedObject.name={name},reason=ServiceDrifted"
+    events = kubectl("-n", NAMESPACE, "get", "events", "--field-selector", query, "-o", "jsonpath={.items[*].message}")
+    for field in ("spec.replicas", "env[COACHWORK_PROJECT]", "image", "spec.ports", "spec.selector"):
+        assert field in events
+    assert events.count("was deleted") == 2
+
+
+def test_a_restart_by_hand_rolls_the_pods_and_is_left_alone(coachwork: Coachwork) -> None:
+    name = coachwork.name("restart")
+    served(coachwork, name, "ok")
+    before = pods(coachwork, name)
+    kubectl("-n", NAMESPACE, "rollout", "restart", f"deployment/{name}--web")
+    coachwork.wait_for(name, lambda data: data["phase"] == "Degraded", "restart", seconds=10)
+    assert coachwork.wait_for(name, lambda data: data["phase"] == "Ready")["run"] == "1"
+    eventually(lambda: not before & pods(coachwork, name), "pods of before the restart to be gone")
+    template = coachwork.get("deployment", f"{name}--web")["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]

@@ -68,7 +68,7 @@ class MemoryCluster:
         with self._write("create", manifest):
             if _key(manifest) in self.stored:
                 raise AlreadyExists(manifest["metadata"]["name"])
-            return self._store({**manifest, "metadata": {**manifest["metadata"], "uid": str(uuid.uuid4())}})
+            return self._store(_by_us({**manifest, "metadata": {**manifest["metadata"], "uid": str(uuid.uuid4())}}))
 
     def apply(self, manifest: Object) -> Object:
         with self._write("apply", manifest):
@@ -76,14 +76,16 @@ class MemoryCluster:
             if live is None or live["metadata"]["uid"] != manifest["metadata"]["uid"]:
                 raise Conflict("another uid")
             metadata = {**live["metadata"], **manifest["metadata"]}
-            return self._store({**live, **manifest, "metadata": metadata})
+            return self._store(_by_us({**live, **manifest, "metadata": metadata}))
 
     def replace(self, manifest: Object) -> Object:
         with self._write("replace", manifest):
             live = self.stored.get(_key(manifest))
             if live is None or live["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
                 raise Conflict("moved on")
-            return self._store({**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}})
+            return self._store(
+                _by_us({**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}})
+            )
 
     def delete(self, kind: str, name: str, uid: str) -> None:
         with self._write("delete", {"kind": kind, "metadata": {"name": name}}):
@@ -143,6 +145,14 @@ class MemoryCluster:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         metadata = {"name": name, "uid": str(uuid.uuid4())}
         self._store({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+
+    def edit(self, kind: str, name: str, change: Callable[[Object], object]) -> None:
+        """Change an object in place as a user would."""
+        item = copy.deepcopy(self.stored[kind, name])
+        change(item)
+        item["metadata"].setdefault("managedFields", []).clear()
+        item["metadata"]["managedFields"].append({"manager": "kubectl-edit"})
+        self._store(item)
 
     def remove(self, kind: str, name: str) -> None:
         """Delete as a user would; the collector follows."""
@@ -255,6 +265,10 @@ class _Write:
         if kind is None:
             self._cluster.writes.append((self._verb, self._manifest["kind"], self._manifest["metadata"]["name"]))
             self._cluster.hook(self._verb, "after")
+
+
+def _by_us(item: Object) -> Object:
+    return {**item, "metadata": {**item["metadata"], "managedFields": [{"manager": names.MANAGER}]}}
 
 
 def _key(item: Object) -> tuple[str, str]:

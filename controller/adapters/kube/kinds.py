@@ -71,6 +71,7 @@ def _kind(name: str, group: str, version: str, resource: str, methods: Iterable[
 
 
 _WORKLOAD: tuple[Method, ...] = ("get", "watch", "create", "apply", "delete")
+_SERVING: tuple[Method, ...] = (*_WORKLOAD, "replace")  # what somebody changed is put back by an update
 
 _ALL = (
     Kind(
@@ -86,9 +87,9 @@ _ALL = (
     _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
     _kind("CronJob", "batch", "v1", "cronjobs", _WORKLOAD),
     _kind("Pod", "", "v1", "pods", ("list", "watch")),
-    _kind("Deployment", "apps", "v1", "deployments", _WORKLOAD),
-    _kind("Service", "", "v1", "services", _WORKLOAD),
-    _kind("Ingress", "networking.k8s.io", "v1", "ingresses", _WORKLOAD),
+    _kind("Deployment", "apps", "v1", "deployments", _SERVING),
+    _kind("Service", "", "v1", "services", _SERVING),
+    _kind("Ingress", "networking.k8s.io", "v1", "ingresses", _SERVING),
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -237,6 +237,12 @@ class LocalCluster:
         if (item := self._store.get(kind, name)) is not None:
             self._delete(item)
 
+    def edit(self, kind: str, name: str, change: Callable[[Object], Object]) -> None:
+        """Change an object, as `kubectl edit` does: all of it counts as that person's until we write it again."""
+        if (item := self._store.get(kind, name)) is not None:
+            entry = {"manager": "kubectl-edit", "operation": "Update", "apiVersion": item["apiVersion"], "time": now()}
+            self._store.edit(item, lambda live: _noted(change(copy.deepcopy(live)), entry))
+
     def restore(self, manifest: Object) -> Object:
         """Create an object with the uid that it names: the request of an earlier process, as it lives on on the volume.
 
@@ -270,6 +276,10 @@ class LocalCluster:
 def _managed(manifest: Object, operation: str) -> Object:
     """Give an object with the note of when we wrote it, by which facts tell old conditions from new ones."""
     entry = {"manager": names.MANAGER, "operation": operation, "apiVersion": manifest["apiVersion"], "time": now()}
+    return _noted(manifest, entry)
+
+
+def _noted(manifest: Object, entry: Object) -> Object:
     return {**manifest, "metadata": {**manifest["metadata"], "managedFields": [entry]}}
 
 

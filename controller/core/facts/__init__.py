@@ -4,7 +4,8 @@ Nothing here decides: a fact says what is so, the planner what follows. Objects 
 when 0, status appears late): what is missing means "not known yet", never an error.
 """
 
+from controller.core.facts.drift import Drift
 from controller.core.facts.pods import PodFact, read_pod
 from controller.core.facts.workloads import DeploymentFact, JobFact, read_deployment, read_job
 
-__all__ = ["DeploymentFact", "JobFact", "PodFact", "read_deployment", "read_job", "read_pod"]
+__all__ = ["DeploymentFact", "Drift", "JobFact", "PodFact", "read_deployment", "read_job", "read_pod"]

@@ -20,7 +20,9 @@ from controller.core.plan.decision import (
     Observed,
     Publish,
     Refusal,
+    Restore,
 )
+from controller.core.plan.hold import held, released
 from controller.core.plan.overlap import overlap, replacement
 from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
@@ -58,6 +60,7 @@ __all__ = [
     "Pending",
     "Publish",
     "Refusal",
+    "Restore",
     "advance",
     "asked",
     "chosen",
@@ -66,6 +69,7 @@ __all__ = [
     "going_on_from",
     "is_news",
     "is_refusal",
+    "held",
     "keep_schedule",
     "kept_runs",
     "may_come",
@@ -73,6 +77,7 @@ __all__ = [
     "pending",
     "refuse",
     "refuse_request",
+    "released",
     "repeated",
     "replacement",
     "settle",

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
-from controller.core.facts import DeploymentFact, JobFact
+from controller.core.facts import DeploymentFact, Drift, JobFact
 from controller.core.model import Cause, Object, Record
+
+Key: TypeAlias = tuple[str, str]
+"""Kind and name of an object."""
 
 NO_STAGE = ""  # an action's or refusal's stage where it is the release that is written
 
@@ -44,7 +47,9 @@ class Observed:
 
     jobs: Mapping[str, JobFact] = field(default_factory=dict)
     deployments: Mapping[str, DeploymentFact] = field(default_factory=dict)
-    others: Mapping[tuple[str, str], Object] = field(default_factory=dict)  # Service, Ingress by (kind, name)
+    serving: Mapping[Key, Object] = field(default_factory=dict)
+    """Deployments, Services and Ingresses."""
+    drift: Mapping[Key, Drift] = field(default_factory=dict)  # of these, what somebody has changed
     release: Object | None = None
     cronjob: Object | None = None  # of the request's name, whoever owns it
     ended: Mapping[str, Cause | None] = field(default_factory=dict)
@@ -68,6 +73,15 @@ class Create:
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply `manifest` (its uid is in it) for `stage`."""
+
+    manifest: Object
+    stage: str
+    folders: tuple[PurePosixPath, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Put back what somebody has changed of an object that was applied as `manifest`."""
 
     manifest: Object
     stage: str
@@ -100,7 +114,7 @@ class Emit:
     message: str
 
 
-Action: TypeAlias = Create | Apply | Delete | Publish | Emit
+Action: TypeAlias = Create | Apply | Restore | Delete | Publish | Emit
 
 
 @dataclass(frozen=True, slots=True)

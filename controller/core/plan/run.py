@@ -10,6 +10,7 @@ from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record
 from controller.core.plan.build import Builds, look_at_builds
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
 from controller.core.plan.failure import handle
+from controller.core.plan.hold import hold
 from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, look, stopped, waiting
 from controller.core.plan.trigger import remember
@@ -45,7 +46,8 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
     if walk.complete:
         return _release(context, request, walk, seen, now)
     due = min(filter(None, (walk.due, limit)), default=None)
-    actions = (*_announced(record), *walk.actions, *stale_jobs(record, seen))
+    held = hold(context, walk.record, seen, now)
+    actions = (*_announced(record), *walk.actions, *held, *stale_jobs(record, seen))
     return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
 
 
@@ -143,7 +145,7 @@ def _handled(context: RunContext, request: Request, record: Record, seen: Observ
         return _end(request, handled.record, seen, now, "Failed", handled.cause)
     bad = PastRun(run=record.run, outcome="Failed")
     ended = replace(handled.record, finished=times.text(now), history=(bad, *record.history))
-    after = settle(request, ended, seen)
+    after = settle(request, ended, seen, now)
     kept = {item.removeprefix("Job/") for item in handled.objects}
     others = (item for item in after.actions if not (isinstance(item, Delete) and item.name in kept))
     return Decision(_told(handled.record), (*others, *handled.actions), requeue_after=_seconds(handled.due, now))
@@ -244,7 +246,7 @@ def _end(
     )
     news = message if good else f"run {record.run}: {message}"
     told = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", news)
-    after = settle(request, ended, seen)
+    after = settle(request, ended, seen, now)
     return replace(after, actions=(told, *after.actions), outcome=outcome, requeue_after=0.0)
 
 

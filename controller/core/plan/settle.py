@@ -4,15 +4,17 @@ This is where roll-back happens: a service that a failed run touched differs fro
 the release holds it; a service that no release knows is removed.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from controller.core import layout, manifests, names
-from controller.core.facts.workloads import owner_uid
+from controller.core.facts import DeploymentFact
+from controller.core.facts.workloads import digest_of, owner_uid
 from controller.core.model import Object, PastRun, Phase, Record, Request
-from controller.core.plan.converge import converge, folders_of
+from controller.core.plan.converge import converge, disturbed, folders_of, key_of
 from controller.core.plan.decision import Action, Decision, Delete, Observed
+from controller.core.plan.hold import news, released
 from controller.core.record import one_line
 
 INVALID_REQUEST = "InvalidRequest"
@@ -21,14 +23,15 @@ NOTHING = ("Superseded", "Skipped", REFUSED)  # outcomes of what changed nothing
 _GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it anew"
 
 
-def settle(request: Request, record: Record, seen: Observed) -> Decision:
+def settle(request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
     """Decide for a request whose last run is over (or that never had one)."""
-    released = _released(seen)
+    found = released(seen)
     actions: list[Action] = list(stale_jobs(record, seen))
-    for stage, objects in released.items():
+    actions += news((item for items in found.values() for item in items), seen, request.uid, now)
+    for stage, objects in found.items():
         actions += converge(stage, objects, seen, request.uid)
-    actions += _unreleased(record, released, seen)
-    return Decision(_with_refusal(_phase(request, record, released, seen)), tuple(actions))
+    actions += _unreleased(record, found, seen)
+    return Decision(_with_refusal(_phase(request, record, found, seen)), tuple(actions))
 
 
 def stale_jobs(record: Record, seen: Observed) -> tuple[Action, ...]:
@@ -42,29 +45,14 @@ def stale_jobs(record: Record, seen: Observed) -> tuple[Action, ...]:
     )
 
 
-def _released(seen: Observed) -> Mapping[str, list[Object]]:
-    """Give the release's objects by the stage that they serve, the Deployment first."""
-    by_stage: dict[str, list[Object]] = defaultdict(list)
-    for item in manifests.release_objects(seen.release) if seen.release else ():
-        by_stage[item["metadata"]["labels"]["app.kubernetes.io/name"]].append(item)
-    return {
-        stage: sorted(items, key=lambda item: item["kind"] != "Deployment")
-        for stage, items in by_stage.items()
-        if any(item["kind"] == "Deployment" for item in items)
-    }
-
-
-def _unreleased(record: Record, released: Mapping[str, Iterable[Object]], seen: Observed) -> Iterable[Action]:
+def _unreleased(record: Record, found: Mapping[str, Iterable[Object]], seen: Observed) -> Iterable[Action]:
     if _lost(record, seen):
         return
-    uid = record.request_uid
-    wanted = {(item["kind"], item["metadata"]["name"]) for items in released.values() for item in items}
-    for (kind, name), item in seen.others.items():
-        if (kind, name) not in wanted and owner_uid(item) == uid and "deletionTimestamp" not in item["metadata"]:
+    wanted = {key_of(item) for items in found.values() for item in items}
+    for (kind, name), item in seen.serving.items():
+        mine = owner_uid(item) == record.request_uid and "deletionTimestamp" not in item["metadata"]
+        if mine and (kind, name) not in wanted:
             yield Delete(kind, name, item["metadata"]["uid"])
-    for fact in seen.deployments.values():
-        if ("Deployment", fact.name) not in wanted and fact.owner == uid and not fact.deleting:
-            yield Delete("Deployment", fact.name, fact.uid)
 
 
 def _lost(record: Record, seen: Observed) -> bool:
@@ -77,7 +65,7 @@ def _lost(record: Record, seen: Observed) -> bool:
     return seen.release is None and any(fact.run not in bad for fact in mine)
 
 
-def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:
+def _phase(request: Request, record: Record, found: Mapping[str, Sequence[Object]], seen: Observed) -> Record:
     last = next(
         (past for past in record.history if past.outcome not in NOTHING and past.reason != INVALID_REQUEST), None
     )
@@ -92,7 +80,7 @@ def _phase(request: Request, record: Record, released: Mapping[str, Iterable[Obj
     if last.outcome == "Succeeded" and _lost(record, seen):
         return _with(record, "Degraded", "ReleaseMissing", f"ConfigMap {names.release_of(request.name)} {_GONE}")
     if last.outcome == "Succeeded":
-        return _serving(record, last, released, seen)
+        return _serving(record, last, found, seen)
     return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
 
 
@@ -109,18 +97,27 @@ def refusal(past: PastRun) -> str:
     return f"trigger {past.trigger} was refused: {past.message}" if past.trigger else past.message
 
 
-def _serving(record: Record, last: PastRun, released: Mapping[str, Iterable[Object]], seen: Observed) -> Record:
-    """Ready, or Degraded where a released service has fewer pods than it should."""
-    for stage, objects in released.items():
-        name = next(iter(objects))["metadata"]["name"]
-        fact = seen.deployments.get(name)
-        if fact is None or fact.ready < fact.wanted:
-            ready, wanted = (fact.ready, fact.wanted) if fact else (0, 1)
-            cause = f": {fact.cause.message}" if fact and fact.cause else ""
-            return _with(
-                record, "Degraded", "ServiceDegraded", f"service {stage} has {ready} of {wanted} pods ready{cause}"
-            )
+def _serving(record: Record, last: PastRun, found: Mapping[str, Sequence[Object]], seen: Observed) -> Record:
+    """Return Ready, or Degraded where somebody changed what was released, or where it is not all up."""
+    lines = disturbed((item for items in found.values() for item in items), seen, record.request_uid)
+    if lines:
+        return _with(record, "Degraded", "ServiceDrifted", "; ".join(lines))
+    for stage, (deployment, *_) in found.items():
+        fact = seen.deployments.get(deployment["metadata"]["name"])
+        if problem := _not_up(fact if fact and fact.owner == record.request_uid else None, deployment):
+            return _with(record, "Degraded", "ServiceDegraded", f"service {stage} {problem}")
     return _with(record, "Ready", last.reason, last.message)
+
+
+def _not_up(fact: DeploymentFact | None, deployment: Object) -> str:
+    if fact is None:
+        return f"has 0 of {deployment['spec']['replicas']} pods ready"
+    if fact.available and fact.digest == digest_of(deployment):
+        return ""
+    cause = f": {fact.cause.message}" if fact.cause else ""
+    if fact.ready < fact.wanted:
+        return f"has {fact.ready} of {fact.wanted} pods ready{cause}"
+    return f"is being rolled over{cause}"
 
 
 def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:

@@ -10,6 +10,7 @@ from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
 from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Create, Observed
+from controller.core.plan.hold import of_stage
 from controller.core.record import one_line
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
@@ -69,7 +70,7 @@ def _unknown(job: str) -> Cause:
 def _service(
     context: RunContext, stage: Stage, work: Service, record: StageRecord, seen: Observed, now: datetime
 ) -> View:
-    objects = manifests.service_objects(context, stage)
+    objects = of_stage(context, stage, seen)
     record = replace(record, objects=tuple(f"{item['kind']}/{item['metadata']['name']}" for item in objects))
     actions = converge(stage.name, objects, seen, context.uid)
     fact = seen.deployments.get(context.service_name(stage.name))

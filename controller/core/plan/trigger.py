@@ -219,7 +219,7 @@ def refuse_request(
     last = next(iter(record.history), None)
     told = last is not None and (last.reason, last.message) == (wanted.reason, wanted.message)
     if told and not _unhandled(request, record):
-        return replace(settle(request, record, seen), record=wanted)
+        return replace(settle(request, record, seen, now), record=wanted)
     return refuse(request, record, problems, INVALID_REQUEST, now)
 
 
