@@ -181,7 +181,8 @@ class Sweeper:
         except FileNotFoundError:
             return None
         except (ValueError, RecursionError):
-            line = f"the shared volume: {path} is damaged, and nothing is swept: remove that run's folder"
+            why = "is damaged or of a newer version, and nothing is swept"
+            line = f"the shared volume: {path} {why}: remove that run's folder"
             raise Transient("VolumeUnavailable", line) from None
 
     # --- taking away -----------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class LaptopRun:
         if self._refused:
             return self._not_begun(self._refused.reason, self._refused.problems)
         status = self._cluster.cached_status(self._name) or {}
-        kept = records.from_data(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+        kept = records.readable(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
         past = next((past for past in kept.history if past.trigger == self._trigger), None)
         if past and past.outcome == plan.REFUSED:
             return self._not_begun(past.reason, (past.message,))

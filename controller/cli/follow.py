@@ -119,7 +119,9 @@ def _scene(kept: Record, *, over: bool = False) -> Scene:
 def _ahead(at: "Standing", fate: seen.Fate) -> Scene:
     """Give what there is to see before the run has begun: what it waits for."""
     kept = at.record
-    if kept.active:
+    if kept.phase == "Blocked":
+        note = f"waits: {kept.message}"
+    elif kept.active:
         note = f"waits: run {kept.run} is active"
     elif kept.phase in ("Pending", "Queued") and kept.message:
         note = f"waits: {kept.message}"

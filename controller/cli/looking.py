@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from controller.cli import text
 from controller.cli.connected import Name, connected
 from controller.cli.exits import Output, reported
+from controller.core.record import plain
 
 if TYPE_CHECKING:
     from controller.app.remote import Remote, Standing
@@ -133,7 +133,7 @@ def past_runs(kept: "Record") -> list[dict[str, Any]]:
         "started": kept.started,
         "finished": "",
     }
-    return [*([active] if kept.active else []), *(asdict(past) for past in kept.history)]
+    return [*([active] if kept.active else []), *(plain(past) for past in kept.history)]
 
 
 def run_row(past: dict[str, Any], now: datetime) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ def as_json(standing: "Standing", now: datetime) -> dict[str, Any]:
         "active": kept.active,
         "started": kept.started,
         "finished": kept.finished,
-        "stages": {name: asdict(stage) for name, stage in kept.stages.items()},
+        "stages": {name: plain(stage) for name, stage in kept.stages.items()},
         "queued": kept.queued,
         "next": times.text(slot) if slot and data.get("suspend") != "true" else "",
         "release": {"run": kept.release_run, "commit": kept.release_commit},

@@ -160,7 +160,7 @@ class Children:
 # --- what is recorded ---------------------------------------------------------------------------
 
 Phase: TypeAlias = Literal[
-    "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled"
+    "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled", "Blocked"
 ]
 StageState: TypeAlias = Literal["Waiting", "Running", "Done", "Unchanged", "Reused", "Failed", "Stopped", "Skipped"]
 
@@ -171,6 +171,10 @@ class Cause:
 
     reason: str
     message: str
+
+
+Unknown: TypeAlias = Mapping[str, Any]
+"""What a newer version has written beside what is known: kept, and written back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,7 @@ class StageRecord:
     waiting_since: str = ""  # first seen unable to start
     waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,7 @@ class GitSource:
     address: str
     repository: str
     commit: str
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +213,7 @@ class Environment:
     stages: tuple[str, ...]  # that use it
     sources: tuple[GitSource, ...] = ()
     stale: str = ""  # uid of a failed build's Job that was there before the run: it counts no more
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +239,7 @@ class RunSpec:
     rerun: int = 0  # the run that this one repeats; 0: none
     pod_template: str = ""  # merged under its pods: canonical JSON (core/podtemplate), "": none
     images: tuple[tuple[str, str], ...] = ()  # of stages that run in another image than the default one
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +254,7 @@ class PastRun:
     message: str = ""
     started: str = ""
     finished: str = ""
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +264,7 @@ class Failure:
     stage: str
     reason: str
     message: str
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +295,7 @@ class Record:
     poll_commit: str = ""  # what `ref` was when it was last handled: by a run, or by doing nothing
     poll_problem: str = ""  # why the last look at `ref` found nothing; it disturbs nothing else
     schedule_problem: str = ""  # why the CronJob is not as it should be
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
     @property
     def active(self) -> bool:

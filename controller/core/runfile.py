@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from controller.core.model import Attempt, PastRun, Record, RunSpec
+from controller.core.record import plain
 
 _ORIGIN = re.compile(r"# (\S+) is from (.+)")  # as install_build.py writes it
 
@@ -36,29 +36,29 @@ def run_file(
         **(_spec(spec, locks) if spec else {}),
         "image_digests": {name: stage.image for name, stage in record.stages.items() if stage.image},
         "stages": {
-            name: {**_plain(asdict(stage)), "attempts": [_plain(asdict(item)) for item in attempts.get(name, ())]}
+            name: {**_plain(plain(stage)), "attempts": [_plain(plain(item)) for item in attempts.get(name, ())]}
             for name, stage in record.stages.items()
         },
     }
 
 
 def _spec(spec: RunSpec, locks: Mapping[str, str]) -> Mapping[str, Any]:
-    plain = asdict(spec)
+    told = plain(spec)
     for key in ("index_keys", "env", "secrets", "environments", "images"):
-        plain.pop(key)
+        told.pop(key)
     return {
-        **plain,
+        **told,
         "env": dict(spec.env),
         "images": dict(spec.images),
         "secrets": [{"name": name, "resource_version": version} for name, version in spec.secrets],
         "environments": [
-            {**asdict(item), "packages": packages(locks.get(item.folder, ""))} for item in spec.environments
+            {**plain(item), "packages": packages(locks.get(item.folder, ""))} for item in spec.environments
         ],
     }
 
 
 def _plain(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {key: item for key, item in value.items() if item not in ("", None, ())}
+    return {key: item for key, item in value.items() if item not in ("", None, [])}
 
 
 def packages(lock: str) -> Mapping[str, str]:

@@ -102,7 +102,7 @@ def uses_text(paths: Iterable[PurePosixPath]) -> str:
 def uses_of(text: str) -> frozenset[PurePosixPath]:
     """Give the paths that a uses.json names. Raises ValueError where it is not what `uses_text` gives."""
     loaded = json.loads(text)
-    paths = loaded.get("paths") if isinstance(loaded, dict) else None
+    paths = loaded.get("paths") if isinstance(loaded, dict) and loaded.get("version", 1) == 1 else None
     if not isinstance(paths, list) or not all(isinstance(path, str) and path for path in paths):
         raise ValueError("no list of paths")
     return frozenset(map(PurePosixPath, paths))
@@ -181,13 +181,13 @@ def _asked(config_maps: Iterable[Object]) -> Iterator[PurePosixPath]:
     for item in items:  # its request may have lost its label, and lives
         if _role(item) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in asking:
             yield layout.request((item["metadata"].get("labels") or {}).get(names.REQUEST, ""), uid)
-            yield from _of_run(records.from_data(item.get("data") or {}, uid))
+            yield from _of_run(records.readable(item.get("data") or {}, uid))
 
 
 def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:
     """Give what a request needs: of its own folder what its record keeps, or all where nobody says what that is."""
     name, uid = item["metadata"]["name"], item["metadata"]["uid"]
-    record = records.from_data(status.get("data") or {}, uid) if status else None
+    record = records.readable(status.get("data") or {}, uid) if status else None
     yield from _of_run(record)
     try:
         request = requests.read(item)

@@ -63,6 +63,9 @@ class Reconciler:
             if refusals:
                 self._pass(configmap, refusals)
                 raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
+        except records.TooNew as newer:
+            self._block(configmap, newer)
+            return None
         except errors.Conflict as conflict:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up, a deletion or the record: no stage's fault
@@ -113,28 +116,54 @@ class Reconciler:
             request = requests.read(configmap)
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
-        status = self._cluster.cached_status(request.name)
-        if status and owner_uid(status) != request.uid:
-            status = None  # another request's: creating ours tells whether it is on its way out
-        record = records.from_data(status.get("data") or {}, request.uid) if status else None
+        status = self._status(request)
+        data = (status or {}).get("data") or {}
+        if release := self._cluster.cached_release(request.name):
+            records.refuse_newer(release.get("data") or {}, f"ConfigMap {release['metadata']['name']}")
         return _Known(
             request=request,
             problems=problems,
             digest="" if problems else requests.digest(request),
-            record=record or self._recalled(request),
+            record=records.from_data(data, request.uid) or self._recalled(request, data),
             status=status,
         )
 
-    def _recalled(self, request: Request) -> Record:
-        """Give the record from the volume's copy; else a new one, counting on from what older runs left."""
-        copy = self._volume.recall_record(layout.record(request.name, request.uid))
-        if copy and (record := records.from_data(copy, request.uid)):
+    def _status(self, request: Request) -> Object | None:
+        status = self._cluster.cached_status(request.name)
+        # another request's: creating ours tells whether it is on its way out
+        return status if status and owner_uid(status) == request.uid else None
+
+    def _recalled(self, request: Request, written: Mapping[str, str]) -> Record:
+        """Return the record from the volume's copy; else a new one, counting on from what older runs left.
+
+        What somebody has `written` over, and what is left of a copy, may be a newer version's. Raises TooNew.
+        """
+        copy = self._volume.recall_record(layout.record(request.name, request.uid)) or {}
+        if record := records.from_data(copy, request.uid):
             return record
+        for data in (written, copy):
+            if data.get("request-uid") == request.uid:
+                records.refuse_newer(data, "the record")
         children = self._cluster.cached_children(request.name)
         release = self._cluster.cached_release(request.name)
         left = (*children.jobs, *children.deployments, *([release] if release else []))
         mine = [item for item in left if owner_uid(item) == request.uid]
         return Record(request_uid=request.uid, run=max(map(run_of, mine), default=0))
+
+    def _block(self, configmap: Object, newer: records.TooNew) -> None:
+        """Say that nothing is done about a request whose record can't be honoured, and leave the rest of it alone."""
+        request, line = requests.identity(configmap), newer.problems[0]
+        status = self._status(request)
+        copy = self._volume.recall_record(layout.record(request.name, request.uid))
+        data = records.blocked((status or {}).get("data") or copy or {"request-uid": request.uid}, line)
+        empty = Record(request.uid, "Blocked")
+        manifest = {**self._manifest(request, empty), "data": data}
+        if status:
+            labels = {**(status["metadata"].get("labels") or {}), names.PHASE: "Blocked"}
+            manifest["metadata"] = {**manifest["metadata"], "labels": labels}
+        self._report(_Known(request, (), "", empty, status), manifest)
+        news = plan.Emit(f"blocked-{line}", "Warning", newer.reason, line)
+        self._actor.carry_out(request, [news])
 
     # --- what follows ------------------------------------------------------------------------------
 

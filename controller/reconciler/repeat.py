@@ -4,7 +4,6 @@ It is written when the run ends, from its record: a pass with a stale view can't
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from controller.core import errors, layout, plan
 from controller.core import record as records
@@ -16,14 +15,17 @@ from controller.reconciler.ports import Volume
 def keep(volume: Volume, request: Request, record: Record) -> None:
     """Write down what the run that has just ended was started with. Raises Transient."""
     if record.spec:
-        volume.keep_run(layout.run_spec(request.name, request.uid, record.run), asdict(record.spec))
+        volume.keep_run(layout.run_spec(request.name, request.uid, record.run), records.plain(record.spec))
 
 
 def recall(volume: Volume, request: Request, record: Record, seen: Observed) -> RunSpec:
-    """Give what the run that `request` wants repeated was started with. Raises Invalid("RunNotKept"), Transient."""
+    """Give what the run that `request` wants repeated was started with.
+
+    Raises Invalid (RunNotKept, RecordTooNew), Transient.
+    """
     kept = volume.recall_run(layout.run_spec(request.name, request.uid, request.rerun))
-    if spec := records.spec_from(kept) if kept else None:
-        return plan.repeated(request, spec)
+    if kept:
+        return plan.repeated(request, records.spec_from(kept))
     runs = sorted(plan.kept_runs(record, request.keep_runs, seen) - {0})
     remedy = f"kept are {', '.join(map(str, runs))}" if runs else "none has run yet"
     raise errors.Invalid("RunNotKept", [f"run {request.rerun} is not kept, so it can't be repeated: {remedy}"])

@@ -10,7 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
+from controller.core.names import digest
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually
 from tests.support.world import project
@@ -295,6 +297,20 @@ def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: Comm
     assert (second.code, "is under way" in second.err) == (2, True)
     first.interrupt()
     assert first.end().code == 130
+
+
+def test_what_a_newer_version_left_here_is_told_and_left_alone(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", project("a")))
+    assert coachwork.run("run", folder).code == 0
+    (kept,) = coachwork.home.glob("runs/*/record.yaml")
+    data = {**yaml.safe_load(kept.read_text()), "version": "2"}
+    del data["digest"]
+    data["digest"] = digest(json.dumps(data, sort_keys=True), 64)
+    kept.write_text(yaml.safe_dump(data))
+    ended = coachwork.run("run", folder)
+    assert ended.code == 2
+    assert "newer version" in ended.err
+    assert yaml.safe_load(kept.read_text()) == data
 
 
 def test_interrupted_at_random_moments_it_leaves_no_process_and_nothing_half_written(

@@ -5,7 +5,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -103,13 +102,17 @@ def _parsed(text: bytes, uid: str) -> Record | None:
         return None
     if not isinstance(loaded, dict):
         return None
-    return records.from_data({str(key): str(value) for key, value in loaded.items()}, uid)
+    return records.readable({str(key): str(value) for key, value in loaded.items()}, uid)
 
 
 def _from_record(name: str, record: Record) -> Mapping[str, Any]:
     """Give, in run.json's terms, what the record knows of its run."""
     told = run_file(name, record, attempts={}, locks={}, version="")
-    return {**told, "phase": record.phase, "stages": {stage: asdict(item) for stage, item in record.stages.items()}}
+    return {
+        **told,
+        "phase": record.phase,
+        "stages": {stage: records.plain(item) for stage, item in record.stages.items()},
+    }
 
 
 def environments(told: Mapping[str, Any]) -> dict[str, PurePosixPath]:

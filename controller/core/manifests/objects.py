@@ -12,8 +12,9 @@ from controller.core.errors import Invalid
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext, metadata, selector
 from controller.core.model import Batch, Object, Service, Stage
-from controller.core.record import owner_reference
+from controller.core.record import owner_reference, refuse_newer
 
+SERVING = ("Deployment", "Service", "Ingress")  # kinds of a release's objects
 TRAVEL_SECONDS = 2  # until a ready pod's address has reached the nodes (kube-proxy gathers changes for a second)
 
 
@@ -154,15 +155,18 @@ def release(context: RunContext, objects: Sequence[Object]) -> Object:
 
 
 def release_objects(configmap: Object) -> tuple[Object, ...]:
-    """Give the objects that a NAME-release holds. Raises Invalid where it was written over by someone."""
-    data = configmap.get("data") or {}
+    """Give the objects of known kinds that a NAME-release holds.
+
+    Raises Invalid where it was written over by someone, TooNew.
+    """
+    data, name = configmap.get("data") or {}, (configmap.get("metadata") or {}).get("name", "")
+    refuse_newer(data, f"ConfigMap {name}")
     text = data.get("objects", "")
     if data.get("digest") != names.digest(text, 64):
-        name = (configmap.get("metadata") or {}).get("name", "")
         remedy = "delete it; the next good run writes it anew"
         raise Invalid("ReleaseUnreadable", [f"ConfigMap {name}: not what was written ({remedy})"])
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return tuple(item for item in yaml.load_all(text, Loader=loader) if item)
+    return tuple(item for item in yaml.load_all(text, Loader=loader) if item and item["kind"] in SERVING)
 
 
 def _plain(value: Any) -> Any:

@@ -76,7 +76,7 @@ def _view(context: RunContext, name: str, record: Record, seen: Observed, now: d
     if stage.state == "Waiting" and name in held:
         return View(stage)
     if stage.state == "Waiting":
-        stage = StageRecord(state="Running", started=times.text(now))
+        stage = StageRecord(state="Running", started=times.text(now), unknown=stage.unknown)
     return look(context, context.pipeline.stages[name], stage, seen, now)
 
 
@@ -110,7 +110,7 @@ def _opened(record: Record, number: int, seen: Observed) -> Record:
 
 
 def _unheld(stage: StageRecord) -> StageRecord:
-    return StageRecord(state="Waiting") if stage.state == "Waiting" else stage
+    return StageRecord(state="Waiting", unknown=stage.unknown) if stage.state == "Waiting" else stage
 
 
 def _is_done(view: View) -> bool:

@@ -1,14 +1,28 @@
 """The record survives its way through a ConfigMap, whatever is in it."""
 
 import json
-from dataclasses import asdict, fields
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
+import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import record
-from controller.core.model import PastRun, Phase, Record, RunSpec, StageRecord, StageState
+from controller.core import manifests, names, record, sweep
+from controller.core.model import (
+    Environment,
+    Failure,
+    GitSource,
+    PastRun,
+    Phase,
+    Record,
+    RunSpec,
+    StageRecord,
+    StageState,
+)
 
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60).map(record.one_line)
 WORD = st.text("abcdefghijklmnop-_0123456789:~{}[]#", max_size=12)
@@ -32,7 +46,7 @@ def stages() -> st.SearchStrategy[dict[str, StageRecord]]:
 
 
 def pasts() -> st.SearchStrategy[PastRun]:
-    texts = {field.name: LINE for field in fields(PastRun) if field.name != "run"}
+    texts = {field.name: LINE for field in fields(PastRun) if field.name not in ("run", "unknown")}
     return st.builds(PastRun, run=NUMBER, **texts)
 
 
@@ -90,12 +104,125 @@ def test_a_record_reads_back_as_it_was_written(kept: Record) -> None:
 
 @given(specs())
 def test_what_a_run_was_started_with_reads_back_from_its_own_file(spec: RunSpec) -> None:
-    assert record.spec_from(json.loads(json.dumps(asdict(spec)))) == spec
+    assert record.spec_from(json.loads(json.dumps(record.plain(spec)))) == spec
 
 
-@given(st.dictionaries(st.sampled_from([field.name for field in fields(RunSpec)]) | WORD, st.none() | NUMBER | WORD))
-def test_a_file_that_another_version_wrote_is_none_or_one(kept: dict[str, Any]) -> None:
-    assert isinstance(record.spec_from(kept), RunSpec | None)
+@given(
+    st.dictionaries(
+        st.sampled_from([field.name for field in fields(RunSpec) if field.name != "unknown"]) | WORD,
+        st.none() | NUMBER | WORD,
+    )
+)
+def test_a_file_that_another_version_wrote_is_read_or_refused(kept: dict[str, Any]) -> None:
+    with suppress(record.TooNew):
+        assert isinstance(record.spec_from(kept), RunSpec)
+
+
+# --- what other versions wrote ---------------------------------------------------------------------
+
+RECORDED = sorted((Path(__file__).parents[2] / "support" / "records-0.1.0").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_what_release_0_1_0_wrote_is_read_and_nothing_of_it_is_lost(path: Path) -> None:
+    told = json.loads(path.read_text(encoding="utf-8"))
+    uid = told["request"]["metadata"]["uid"]
+    for data in (told["maps"]["iris-status"], yaml.safe_load(told["files"]["record.yaml"])):
+        kept = record.from_data(data, uid)
+        assert kept is not None
+        assert kept.phase == data["phase"]
+        assert holds(record.to_data(kept), {key: text for key, text in data.items() if key != "digest"})
+    for name, text in told["files"].items():
+        if name.endswith("spec.json"):
+            assert holds(record.plain(record.spec_from(json.loads(text))), json.loads(text))
+        if name.endswith("uses.json"):
+            assert sweep.uses_text(sweep.uses_of(text)) == text
+    if release := told["maps"].get("iris-release"):
+        kinds = [item["kind"] for item in manifests.release_objects({"data": release})]
+        assert kinds == ["Deployment", "Service"]
+
+
+def holds(new: Any, old: Any) -> bool:
+    """Tell whether all of `old` is in `new`, text that is YAML by what it says."""
+    if isinstance(old, dict):
+        return all(key in new and holds(new[key], value) for key, value in old.items())
+    if isinstance(old, list):
+        return len(new) == len(old) and all(map(holds, new, old))
+    return bool(new == old) or (isinstance(old, str) and "\n" in old and holds(*map(yaml.safe_load, (new, old))))
+
+
+NEW = {"novelty": ["x", {"y": 1}], "other": "z"}
+
+
+def resealed(data: dict[str, str], **more: str) -> dict[str, str]:
+    """Give a record as a newer version would write it, with the digest of today."""
+    data = {key: value for key, value in {**data, **more}.items() if key != "digest"}
+    return data | {"digest": names.digest(json.dumps(data, sort_keys=True), 64)}
+
+
+def extended(data: dict[str, str]) -> dict[str, str]:
+    """Give a record in which each part has something new."""
+    spec, failure = (yaml.safe_load(data[key]) for key in ("run-spec", "failure"))
+    stages, history = (yaml.safe_load(data[key]) for key in ("stages", "history"))
+    environments = [
+        {**item, "sources": [{**s, **NEW} for s in item["sources"]], **NEW} for item in spec["environments"]
+    ]
+    parts = {
+        "run-spec": {**spec, "environments": environments, **NEW},
+        "stages": {name: {**stage, **NEW} for name, stage in stages.items()},
+        "history": [{**past, **NEW} for past in history],
+        "failure": {**failure, **NEW},
+    }
+    return resealed(data, **{key: yaml.safe_dump(part) for key, part in parts.items()}, **{"run-metrics": "a: 1"})
+
+
+def test_what_a_newer_version_added_in_any_part_is_kept_and_written_back() -> None:
+    source = GitSource("git+https://x/y", "https://x/y", "c")
+    environment = Environment("environment", "f", ("a",), (source,))
+    spec = RunSpec("r", "c", ".", "t", "i", environments=(environment,))
+    kept = Record(
+        "u", run=3, spec=spec, stages={"a": StageRecord()}, history=(PastRun(2),), failure=Failure("a", "R", "m")
+    )
+    newer = extended(record.to_data(kept))
+    read = record.from_data(newer, "u")
+    assert read is not None
+    assert (read.run, read.spec and read.spec.commit, read.unknown) == (3, "c", {"run-metrics": "a: 1"})
+    written = record.to_data(read)
+    for key in ("run-spec", "stages", "history", "failure"):
+        assert yaml.safe_load(written[key]) == yaml.safe_load(newer[key])
+    assert record.from_data(written, "u") == read
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "2"},
+        {"history": "{latest: {run: 1}}"},
+        {"history": "[7]"},
+        {"stages": "{a: {attempts: [1, 2]}}"},
+        {"stages": "{a: {state: Indexed}}"},
+        {"run-spec": "{repository: r, commit: {sha256: c}, path: ., tree: t, image: i}"},
+        {"run-spec": "{repository: r}"},
+        {"run": "3.1"},
+        {"handled-triggers": "7"},
+    ],
+)
+def test_a_record_that_can_not_be_honoured_is_told_apart_from_one_that_somebody_wrote_over(
+    change: dict[str, str],
+) -> None:
+    data = record.to_data(Record("u", run=3, spec=RunSpec("r", "c", ".", "t", "i"), stages={"a": StageRecord()}))
+    with pytest.raises(record.TooNew, match="newer version"):
+        record.from_data(resealed(data, **change), "u")
+    assert record.from_data({**data, **change}, "u") is None
+
+
+@given(records(), st.data())
+def test_no_record_of_another_shape_is_a_defect(kept: Record, draw: st.DataObject) -> None:
+    data = record.to_data(kept)
+    values = st.none() | NUMBER | WORD | st.lists(NUMBER, max_size=2) | st.dictionaries(WORD, WORD, max_size=2)
+    key = draw.draw(st.sampled_from(["run-spec", "stages", "history", "failure", "handled-triggers", "run", "version"]))
+    with suppress(record.TooNew):
+        record.from_data(resealed(data, **{key: yaml.safe_dump(draw.draw(values))}), kept.request_uid)
 
 
 @given(records())
