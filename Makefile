@@ -14,8 +14,8 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3.14 python3 p
 PLACES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_TRUSTED_HOST PIP_CERT PIP_PROXY PIP_CACHE_DIR \
 	UV_INDEX% UV_DEFAULT_INDEX UV_FIND_LINKS UV_INSECURE_HOST UV_SYSTEM_CERTS UV_NATIVE_TLS UV_HTTP% UV_CACHE_DIR
 PLAINLY := env $(addprefix -u ,VIRTUAL_ENV $(filter-out $(PLACES),$(filter PIP_% UV_% PYTHON%,$(.VARIABLES))))
-# Hermetic: a cluster that the shell happens to know is not touched, and no setting of a controller leaks in.
-HERMETIC := env -u KUBECONFIG -u E2E_LOAD_IMAGE $(addprefix -u ,$(filter COACHWORK_%,$(.VARIABLES)))
+# Hermetic: a cluster that the shell happens to know is not touched (tests/conftest.py sees to the other variables).
+HERMETIC := env -u KUBECONFIG -u E2E_LOAD_IMAGE
 
 .PHONY: help
 help: ## Show this list

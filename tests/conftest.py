@@ -1,10 +1,14 @@
 """What holds for all tests.
 
 Hypothesis looks at what comes out, and never at how long it took: quickly (`make test`) or long (`make test-long`).
+Nothing of the developer's own reaches a test, except where packages come from and who is trusted.
 """
 
 import os
+import re
 import signal
+import tempfile
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -12,9 +16,23 @@ settings.register_profile("quick", deadline=None, max_examples=40)
 settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("quick")
 
+FOREIGN = re.compile(r"(GIT|PIP|UV|XDG|COACHWORK|GITHUB)_.*|PYTHON.*|VIRTUAL_ENV.*|.*COLOR(_FORCE)?|COLUMNS|LINES")
+SOURCES = re.compile(r"(PIP|UV)_(.*INDEX.*|FIND_LINKS|.*CERTS?|.*HOST|HTTP.*|NATIVE_TLS|PROXY)|GIT_SSL_CAINFO")
+home = tempfile.TemporaryDirectory(prefix="a home ")
+os.environ.setdefault("PYENV_ROOT", str(Path("~/.pyenv").expanduser()))
+for name in [name for name in os.environ if FOREIGN.fullmatch(name) and not SOURCES.fullmatch(name)]:
+    del os.environ[name]
+os.environ |= {"HOME": home.name, "GIT_CONFIG_NOSYSTEM": "1"}
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{os.environ.get('no_proxy', '')},127.0.0.1,localhost"
+
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # under nohup, or behind a shell's `&`: commands would inherit it
         signal.signal(number, usual)
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    home.cleanup()
 
 
 def pytest_xdist_auto_num_workers() -> int:

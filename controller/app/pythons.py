@@ -4,6 +4,7 @@ A Python is looked up as uv finds it (its own, PATH), then among pyenv's. Refuse
 asks for it; where only an image suggests it, another one does, and a line says what to install.
 """
 
+import glob
 import os
 import platform
 import re
@@ -104,8 +105,9 @@ def _candidates(version: str) -> Iterator[str]:
     if there := shutil.which(f"python{version}"):
         yield there
     root = Path(os.environ.get("PYENV_ROOT") or "~/.pyenv").expanduser()
-    places = (root / "versions").glob(f"{version}.*/bin/python")
-    yield from map(str, sorted(places, key=lambda path: _numbers(path.parts[-3]), reverse=True))
+    places = glob.glob(f"{version}.*/bin/python", root_dir=root / "versions")  # noqa: PTH207 - of a folder that can't be read: none
+    newest = sorted(places, key=lambda place: _numbers(place.partition("/")[0]), reverse=True)
+    yield from (f"{root}/versions/{place}" for place in newest)
 
 
 def _version(python: str) -> str:

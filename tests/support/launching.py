@@ -1,5 +1,6 @@
 """Runs the launcher as a real process on a stage made in a temporary folder."""
 
+import glob
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ from typing import Any
 RUNTIME = Path(__file__).parents[2] / "controller" / "runtime"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DEADLINE = 60.0
-# On PATH, or where pyenv keeps what it installs.
-PYTHON_38 = next(iter(Path.home().glob(".pyenv/versions/3.8.*/bin/python3")), None) or shutil.which("python3.8")
+# Where pyenv keeps what it installs, if that can be read, or on PATH.
+_PYENV = glob.glob(f"{os.environ['PYENV_ROOT']}/versions/3.8.*/bin/python3")  # noqa: PTH207 - Path raises
+PYTHON_38 = next(iter(_PYENV), shutil.which("python3.8"))
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:

@@ -69,6 +69,14 @@ def test_stages_of_one_project_may_have_different_pythons(install: Callable[...,
 
 
 @pytest.mark.usefixtures("install")
+@pytest.mark.parametrize("root", ["/proc/self/mem", "x" * 300, "a[b", "/nowhere"])
+def test_a_folder_of_pythons_that_can_not_be_read_holds_none(monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    monkeypatch.setenv("PYENV_ROOT", root)  # another user's, left in the shell by sudo
+    with pytest.raises(Invalid):
+        pythons.choose(pipeline(OTHER))
+
+
+@pytest.mark.usefixtures("install")
 def test_all_that_are_missing_are_told_with_what_installs_them() -> None:
     with pytest.raises(Invalid) as refused:
         pythons.choose(pipeline(OTHER, stages={"a": "", "b": THIRD}))
