@@ -32,16 +32,20 @@ def state_folder() -> Path:
     return Path(home).expanduser() if home else Path(base).expanduser() / "coachwork"
 
 
-def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False, tried: bool = False) -> Place:
+def find(
+    target: str, ref: str = "", path: str = ".", *, strict: bool = False, tried: bool = False, python: str = ""
+) -> Place:
     """Return the project at `target`: a folder, or a repository's address with its ref and path.
 
-    `tried`: a day that is proposed for old pins is tried against the package index first. Raises Invalid with all
-    problems, Transient where a remote can't be reached.
+    `tried`: a day that is proposed for old pins is tried against the package index first. `python` is what runs the
+    stages that ask for none, "" for one like ours. Raises Invalid with all problems, Transient where a remote can't be
+    reached.
     """
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.app.trial import Trial  # noqa: PLC0415
     from controller.core import project  # noqa: PLC0415
     from controller.core.project import pins  # noqa: PLC0415
+    from controller.reconciler import reading  # noqa: PLC0415
 
     git = Git(_made(state_folder()), GitSettings(allow_file=True))
     if re.match(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:", target):
@@ -53,9 +57,10 @@ def find(target: str, ref: str = "", path: str = ".", *, strict: bool = False, t
         snapshot = git.snapshot(_project(target, path))
         repository, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
     git.publish(repository, commit)
-    tree = git.read(repository, commit, path)
+    tree = reading.whole(git, repository, commit, path)
     judge = Trial(partial(git.last_change, repository, commit, path)).judge if tried else pins.unasked
-    return Place(repository, commit, path, shown, tree, project.load(tree, strict=strict, judge=judge))
+    pipeline = project.load(tree, strict=strict, judge=judge, python=python)
+    return Place(repository, commit, path, shown, tree, pipeline)
 
 
 def environments(place: Place, spec: RunSpec, pythons: Mapping[str, str]) -> tuple[Environment, ...]:
@@ -85,7 +90,7 @@ def _project(target: str, path: str) -> Path:
         raise Invalid("WrongUse", [f"{folder}: is a file: give the folder that holds it"])
     if not folder.is_dir():
         raise Invalid("WrongUse", [f"{folder}: no such folder: give a project's folder, or a repository's address"])
-    if not any((folder / name).exists() for name in PROJECT_FILES):
+    if not any(entry.name.lower() in PROJECT_FILES for entry in folder.iterdir()):  # a misspelled one is told later
         raise Invalid("NoProject", [f"{folder}: no {' or '.join(PROJECT_FILES)}: give the folder that holds one"])
     return folder
 

@@ -23,7 +23,7 @@ def reported(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except errors.Invalid as invalid:
-            _tell(invalid.reason, invalid.problems, as_json=kwargs.get("output") == "json")
+            _tell(invalid.reason, invalid.problems, as_json=kwargs.get("output") == "json", warnings=invalid.warnings)
             raise typer.Exit(INVALID) from None
         except errors.NotFound as missing:
             _tell(reason="NotFound", problems=(str(missing),), as_json=kwargs.get("output") == "json")
@@ -37,10 +37,13 @@ def reported(command: Command) -> Command:
     return told  # type: ignore[return-value]  # functools.wraps keeps the signature that typer reads
 
 
-def _tell(reason: str, problems: tuple[str, ...], *, as_json: bool) -> None:
+def _tell(reason: str, problems: tuple[str, ...], *, as_json: bool, warnings: tuple[str, ...] = ()) -> None:
     if as_json:
-        typer.echo(json.dumps({"valid": False, "reason": reason, "problems": list(problems)}))
+        told = {"valid": False, "reason": reason, "problems": list(problems), "warnings": list(warnings)}
+        typer.echo(json.dumps(told))
         return
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
     for problem in problems:
         typer.echo(problem, err=True)
     if len(problems) > 1:

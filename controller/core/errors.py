@@ -6,15 +6,23 @@ Each adapter translates foreign errors into these once, in one table (after flux
 
 from collections.abc import Iterable
 
+WARNING = "warning: "  # before a warning among problems
+
 
 class Invalid(Exception):
     """Only the user can mend it: recorded with all its problems, not tried again until something changes."""
 
-    def __init__(self, reason: str, problems: Iterable[str]) -> None:
-        """Take a CamelCase `reason` and one line for each problem (place, cause, remedy)."""
+    def __init__(self, reason: str, problems: Iterable[str], warnings: Iterable[str] = ()) -> None:
+        """Take a CamelCase `reason`, a line for each problem (place, cause, remedy), and what else is worth knowing."""
         self.reason = reason
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
         super().__init__("; ".join(self.problems))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of it, a line each: warnings after the problems, since a near miss is often what explains one."""
+        return (*self.problems, *(f"{WARNING}{line}" for line in self.warnings))
 
 
 class NotYet(Exception):

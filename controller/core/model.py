@@ -130,15 +130,39 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Module:
+    """What a Python file says of itself before it runs; all empty where nothing is known."""
+
+    fault: str = ""  # why the controller's own Python does not compile it: IndentationError: unexpected indent
+    needs: str = ""  # the oldest Python that takes it, 3.10; "": every one that stages may have
+    needed_for: str = ""  # what the one before that says
+    line: int = 0  # of `fault`, else of `needed_for`
+    imports: tuple[str, ...] = ()  # a.b, .b: at its top level, on all ways through it
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectTree:
     """What of a checkout the core reads: names of all files below the project, and the text of those it parses."""
 
     digest: str  # Git's id of the project's tree
     files: frozenset[str]  # POSIX, below the project
-    texts: Mapping[str, bytes]  # the project file, each FOLDER/config.ini and */requirements*.txt
-    problems: tuple[str, ...] = ()  # of those files: leaves the checkout, too large, unreadable
-    warnings: tuple[str, ...] = ()  # Git LFS pointers and other things that are no error yet
+    texts: Mapping[str, bytes]  # of the files that were asked for so far
+    faults: Mapping[str, str] = field(default_factory=dict)  # why a file can't be read: leaves the checkout, too large
+    warnings: tuple[str, ...] = ()  # links that lead nowhere, Git LFS pointers and other things that are no error yet
     path: str = "."  # of the project in its repository
+    modules: Mapping[str, Module] = field(default_factory=dict)  # of the Python files that were asked for so far
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Files that the core has to know before it can judge a project: their texts, or what they are as modules."""
+
+    texts: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.texts or self.modules)
 
 
 # --- what the cluster holds -------------------------------------------------------------------------

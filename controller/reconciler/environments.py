@@ -21,8 +21,6 @@ from controller.core.project.asof import AsOf
 from controller.core.requirements import Missing, Wanted
 from controller.reconciler.ports import Source, Volume
 
-MAX_ROUNDS = 20  # of files that name files
-
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -118,14 +116,10 @@ class Builders:
         return found
 
     def _of_stage(self, project: Project, stage: Stage) -> Wanted | None:
-        texts = dict(project.tree.texts)
-        for _ in range(MAX_ROUNDS):
-            wanted = requirements.wanted(stage, project.tree.files, texts)
-            if not isinstance(wanted, Missing):
-                return wanted
-            request = project.request
-            texts |= self.source.texts(request.repository, project.commit, request.path, wanted.files)
-        raise errors.Invalid("InvalidProject", [f"{stage.requirements_file}: names files that name files without end"])
+        wanted = requirements.wanted(stage, project.tree.files, project.tree.texts)
+        if isinstance(wanted, Missing):  # of a tree that was not read whole
+            raise errors.Invalid("InvalidProject", [f"{file}: could not be read" for file in wanted.files])
+        return wanted
 
     def _source(self, project: Project, address: str) -> GitSource:
         """Give a Git requirement's commit, published: stage images have no git."""

@@ -250,7 +250,7 @@ class Reconciler:
                 raise errors.Transient(invalid.reason, "; ".join(invalid.problems)) from invalid
             if plan.is_refusal(request, known.record, invalid.reason):
                 return self._declined(known, invalid, seen)
-            return plan.refuse(request, known.record, invalid.problems, invalid.reason, now, known.digest, commit)
+            return plan.refuse(request, known.record, invalid.lines, invalid.reason, now, known.digest, commit)
         return self._go_on(context, request, record, self._projects.begun(seen, record))
 
     def _with_drift(self, seen: Observed, held: Mapping[str, Sequence[Object]]) -> Observed:

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from controller.core.model import Attempt, Children, GitCredentials, Object, ProjectTree
+from controller.core.model import Attempt, Children, GitCredentials, Object, ProjectTree, Unread
 
 
 class Cluster(Protocol):
@@ -63,8 +63,8 @@ class Source(Protocol):
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
         """Give what the core reads of the project in folder `path` of a published checkout. Raises Invalid."""
 
-    def texts(self, repository: str, commit: str, path: str, files: Iterable[str]) -> Mapping[str, bytes]:
-        """Give further files of the project by their names below it; those that are not there are left out."""
+    def extend(self, repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
+        """Return the tree with what else is wanted of its files; each is there then, or its fault is."""
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
         """Give a digest of the content of files and folders below the project: equal for equal content."""

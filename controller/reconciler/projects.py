@@ -7,7 +7,7 @@ from functools import lru_cache
 from controller.core import credentials, images, index, plan, podtemplate, project, secrets
 from controller.core.model import Environment, GitCredentials, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
 from controller.core.plan import Observed
-from controller.reconciler import repeat
+from controller.reconciler import reading, repeat
 from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Base, Builders, Project
 from controller.reconciler.observe import builds, wanted_builds
@@ -37,7 +37,8 @@ class Projects:
         """
         opened = self._credentials(request)
         self._source.publish(request.repository, commit, opened)
-        tree, pipeline = self._read(request.repository, commit, request.path)
+        python = images.visible(request.image or self._policy.image)
+        tree, pipeline = self._read(request.repository, commit, request.path, python)
         spec, notes = self._spec(Project(request, commit, tree, pipeline, opened), before)
         return spec, replace(pipeline, warnings=(*pipeline.warnings, *notes))
 
@@ -56,7 +57,7 @@ class Projects:
     def pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
         """Give the pipeline of an active run; its checkout is made again where it is lost. Raises as `at`."""
         self._publish(request, spec.repository, spec.commit)
-        return self._read(spec.repository, spec.commit, spec.path)[1]
+        return self._read(spec.repository, spec.commit, spec.path, images.visible(spec.image))[1]
 
     def begun(self, seen: Observed, record: Record) -> Observed:
         """Give what is seen with the builds of a run that was not yet recorded when that was seen."""
@@ -132,6 +133,6 @@ class Projects:
             begun.append(replace(item, stale=job.uid if job and job.state == "Failed" else ""))
         return tuple(begun)
 
-    def _read_anew(self, repository: str, commit: str, path: str) -> tuple[ProjectTree, Pipeline]:
-        tree = self._source.read(repository, commit, path)
-        return tree, project.load(tree)
+    def _read_anew(self, repository: str, commit: str, path: str, python: str) -> tuple[ProjectTree, Pipeline]:
+        tree = reading.whole(self._source, repository, commit, path)
+        return tree, project.load(tree, python=python)

@@ -20,6 +20,7 @@ import pytest
 from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.model import Unread
 from controller.reconciler import Source
 from tests.support.eventually import eventually
 from tests.support.gitserver import CLEAN, GitServer, Repository, serving
@@ -803,12 +804,13 @@ def test_a_project_is_read_with_its_texts_its_files_and_its_tree(
     checkout = published(git, volume, server.url("iris"))
     tree = git.read(server.url("iris"), checkout.name, "ml")
     assert tree.digest == iris.git("rev-parse", "HEAD:ml")
-    assert dict(tree.texts) == {
-        "bodywork.ini": INI.encode(), "bodywork.yaml": b"y", "bodywork.yml": b"z", "train/config.ini": b"c",
-        "train/requirements.txt": b"r", "a/b/c/requirements-dev.txt": b"deep",
-    }  # fmt: skip
+    assert not tree.texts
     assert {"train/x.py", "train/model.bin", "a/b/config.ini"} <= tree.files
-    assert not tree.problems
+    wanted = ("bodywork.yaml", "train/config.ini", "a/b/c/d/requirements.txt")
+    tree = git.extend(server.url("iris"), checkout.name, tree, Unread(texts=wanted))
+    tree = git.extend(server.url("iris"), checkout.name, tree, Unread(texts=("a/b/config.ini",)))
+    assert dict(tree.texts) == dict(zip(wanted, (b"y", b"c", b"too deep"), strict=True)) | {"a/b/config.ini": b"no"}
+    assert not tree.faults
     assert not tree.warnings
     whole = git.read(server.url("iris"), checkout.name, ".")
     assert whole.digest == iris.git("rev-parse", "HEAD^{tree}")
@@ -859,13 +861,14 @@ def test_links_inside_are_followed_and_those_that_leave_are_told(
     iris.commit()
     checkout = published(git, volume, server.url("iris"))
     tree = git.read(server.url("iris"), checkout.name, ".")
+    wanted = Unread(texts=("serve/config.ini", "other/config.ini", *links))
+    tree = git.extend(server.url("iris"), checkout.name, tree, wanted)
     assert tree.texts["serve/config.ini"] == b"[default]\n"
     assert tree.texts["other/config.ini"] == b"[default]\n"
-    assert {line.split(":")[0] for line in tree.problems} == {
-        "bad/config.ini", "bad/requirements.txt", "bodywork.yaml", "odd/config.ini",
-    }  # fmt: skip
-    assert [line for line in tree.problems if "bad/config.ini" in line and "/etc/passwd" in line]
-    assert {line.split(":")[0] for line in tree.warnings} == {"data", "dangling", "self"}
+    broken = {"bad/config.ini", "bad/requirements.txt", "bodywork.yaml", "odd/config.ini", "data", "dangling", "self"}
+    assert set(tree.faults) == broken | {"other", "train/loop"}  # folders have no text
+    assert "/etc/passwd" in tree.faults["bad/config.ini"]
+    assert {line.split(":")[0] for line in tree.warnings} == broken
     assert not [text for text in tree.texts.values() if b"root:" in text]
     assert not [name for name in tree.files if name.startswith("data/")]
 
@@ -890,17 +893,12 @@ def test_further_texts_are_those_of_the_projects_own_files(
         "train",
         "",
     ]
-    found = git.texts(server.url("iris"), commit, ".", asked)
-    assert found == {"base.in": b"six\n", "linked.in": b"print(1)\n"}
-    assert git.texts(server.url("iris"), commit, "other", ["deep/more.in", "base.in"]) == {"deep/more.in": b"pandas\n"}
-
-
-def test_a_further_text_above_the_limit_is_told(server: GitServer, iris: Repository, volume: Path) -> None:
-    commit = iris.commit({"base.in": "x" * 2000})
-    git = Git(volume, replace(SETTINGS, max_text=1000))
-    git.publish(server.url("iris"), commit)
-    reason, line = refusal(lambda: git.texts(server.url("iris"), commit, ".", ["base.in"]))
-    assert (reason, "base.in: 2000 bytes" in line) == ("InvalidProject", True)
+    url = server.url("iris")
+    found = git.extend(url, commit, git.read(url, commit, "."), Unread(texts=tuple(asked)))
+    assert found.texts == {"base.in": b"six\n", "linked.in": b"print(1)\n"}
+    assert set(found.faults) == set(asked) - set(found.texts) | {"hidden"}
+    below = git.extend(url, commit, git.read(url, commit, "other"), Unread(texts=("deep/more.in", "base.in")))
+    assert below.texts == {"deep/more.in": b"pandas\n"}
 
 
 def test_a_fingerprint_follows_names_modes_and_contents_and_nothing_else(
@@ -955,11 +953,12 @@ def test_many_links_to_folders_full_of_links_end_at_the_limit(
 def test_a_text_above_the_limit_is_a_problem_and_not_loaded(
     server: GitServer, iris: Repository, git: Git, volume: Path
 ) -> None:
-    iris.commit({"bodywork.ini": "x" * 900_000, "train/config.ini": b"\x00\xfe\xff"})
+    iris.commit({"bodywork.ini": "x" * 1_900_000, "train/config.ini": b"\x00\xfe\xff"})
     checkout = published(git, volume, server.url("iris"))
     tree = git.read(server.url("iris"), checkout.name, ".")
+    tree = git.extend(server.url("iris"), checkout.name, tree, Unread(texts=("bodywork.ini", "train/config.ini")))
     assert "bodywork.ini" not in tree.texts
-    assert "900000" in tree.problems[0]
+    assert "1900000" in tree.faults["bodywork.ini"]
     assert "bodywork.ini" in tree.files
     assert tree.texts["train/config.ini"] == b"\x00\xfe\xff"
 

@@ -11,10 +11,10 @@ BATCH_INI = "[default]\nSTAGE_TYPE = batch\nEXECUTABLE_SCRIPT = main.py\n"
 SERVICE_INI = "[default]\nSTAGE_TYPE = service\nEXECUTABLE_SCRIPT = main.py\n[service]\nPORT = 5000\n"
 
 
-def tree(texts: Mapping[str, str | bytes], *others: str, problems: tuple[str, ...] = ()) -> ProjectTree:
+def tree(texts: Mapping[str, str | bytes], *others: str, faults: Mapping[str, str] | None = None) -> ProjectTree:
     """Give a tree of these texts, and of other files of which only the names matter."""
     contents = {path: text.encode() if isinstance(text, str) else text for path, text in texts.items()}
-    return ProjectTree(digest="t", files=frozenset((*contents, *others)), texts=contents, problems=problems)
+    return ProjectTree(digest="t", files=frozenset((*contents, *others)), texts=contents, faults=faults or {})
 
 
 def one_stage(config: str, main: str = MAIN_INI, **others: str | bytes) -> ProjectTree:

@@ -1,7 +1,7 @@
 """A whole controller in miniature: the real reconciler and volume, API server and projects in memory."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
@@ -9,7 +9,7 @@ from controller.adapters.volume import Volume
 from controller.core import layout, names, record
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.images import OFFICIAL
-from controller.core.model import GitCredentials, Object, Policy, ProjectTree, Record
+from controller.core.model import GitCredentials, Module, Object, Policy, ProjectTree, Record, Unread
 from controller.reconciler import Reconciler
 from tests.support.memory import MemoryCluster
 
@@ -85,12 +85,13 @@ class Projects:
 
     def read(self, _repository: str, commit: str, _path: str) -> ProjectTree:
         files = self.commits[int(commit, 16) - 1]
-        texts = {name: text.encode() for name, text in files.items() if not name.endswith(".py")}
-        return ProjectTree(names.digest(repr(sorted(files.items())), 40), frozenset(files), texts)
+        return ProjectTree(names.digest(repr(sorted(files.items())), 40), frozenset(files), {})
 
-    def texts(self, _repository: str, commit: str, _path: str, files: Iterable[str]) -> Mapping[str, bytes]:
+    def extend(self, _repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
         there = self.commits[int(commit, 16) - 1]
-        return {name: there[name].encode() for name in files if name in there}
+        texts = {name: there[name].encode() for name in wanted.texts}
+        known = dict.fromkeys(wanted.modules, Module())
+        return replace(tree, texts={**tree.texts, **texts}, modules={**tree.modules, **known})
 
     def fingerprint(self, _repository: str, commit: str, _path: str, wanted: Iterable[str]) -> str:
         there = self.commits[int(commit, 16) - 1]
@@ -107,7 +108,8 @@ class Projects:
     ) -> str:
         """Give the day: the first commit is of 2021-01-01, each further one of a day later."""
         last = int(commit, 16)
-        told = [meaning(self.texts("", f"{number:x}", "", files)) for number in range(1, last + 1)]
+        every = [{name: there[name].encode() for name in files if name in there} for there in self.commits[:last]]
+        told = [meaning(texts) for texts in every]
         while last > 1 and told[last - 2] == told[-1]:
             last -= 1
         return (date(2020, 12, 31) + timedelta(days=last)).isoformat()

@@ -11,7 +11,7 @@ class GitSettings:
     fetch_timeout: float = 300  # one fetch, one checkout
     max_bytes: int = 2 * 1024**3  # of one mirror, and of one checkout with its submodules
     max_files: int = 100_000  # of one checkout with its submodules
-    max_text: int = 256 * 1024  # bytes of one project file, config.ini or requirements file
+    max_text: int = 1024 * 1024  # bytes of one file that the core reads
     allow_file: bool = False  # file:// and absolute paths
     concurrency: int = 4  # git processes that talk to remotes at once
     pause: float = 30  # in which a host that did not answer is not asked again

@@ -3,8 +3,9 @@
 import difflib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from controller.adapters.git import private
@@ -28,10 +29,11 @@ from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.snapshot import Snapshot, look, take
 from controller.adapters.git.submodules import entries, submodules
-from controller.adapters.git.tree import Reading, fingerprint, inside, read, texts
+from controller.adapters.git.syntax import modules
+from controller.adapters.git.tree import Reading, fingerprint, inside, read, sources, texts
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
-from controller.core.model import GitCredentials, ProjectTree
+from controller.core.model import GitCredentials, ProjectTree, Unread
 from controller.core.repository import is_commit
 
 SHOWN = 10  # folders in a message
@@ -108,15 +110,23 @@ class Git:
             digest = self._digest(repository, commit, inner, path)
             found = read(reading)
             warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
-        return ProjectTree(digest, frozenset(found.files), found.texts, tuple(found.problems), warnings, path)
+        return ProjectTree(digest, frozenset(found.files), {}, found.faults, warnings, path)
 
-    def texts(self, repository: str, commit: str, path: str, files: Iterable[str]) -> Mapping[str, bytes]:
-        """Give further files of the project by their names below it; those that are not there are left out.
+    def extend(self, repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
+        """Return the tree with what else is wanted of its files; each is there then, or its fault is.
 
-        Raises Invalid (InvalidProject where one is too large, and as `read`), Transient (NotPublished).
+        Raises Invalid (as `read`), Transient (NotPublished).
         """
-        with self._open(repository, commit, path) as reading:
-            return texts(reading, files)
+        with self._open(repository, commit, tree.path) as reading:
+            found = texts(reading, wanted.texts, tree.texts)
+            faults = dict(reading.faults)
+            known = modules(sources(reading, wanted.modules)) if wanted.modules else {}
+        return replace(
+            tree,
+            texts={**tree.texts, **found},
+            faults={**faults, **tree.faults},
+            modules={**tree.modules, **known},
+        )
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
         """Give a digest of the content of files and folders below the project: equal for equal content.

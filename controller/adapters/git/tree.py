@@ -1,23 +1,23 @@
-"""What the core reads of a checkout: the names of all files below the project, and the texts that it parses.
+"""What the core reads of a checkout: the names of all files below the project, and those texts that it asks for.
 
-Refuses to follow a symbolic link out of the checkout, and to load what is too large.
+Refuses to follow a symbolic link out of the checkout, and to load what is too large or too much. What nobody asks for
+may be as it likes.
 """
 
-import errno
 import hashlib
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from controller.adapters.git.faults import clean
 from controller.core import layout
 from controller.core.errors import Invalid
 
-PROJECT_FILES = frozenset({"bodywork.ini", "bodywork.yaml", "bodywork.yml"})
-REQUIREMENTS_DEPTH = 4  # folders and file
-MAX_TEXTS = 500
+MAX_TEXTS = 1000  # of one project
+MAX_BYTES = 32 * 1024**2  # of all these
+MAX_MODULE = 256 * 1024  # bytes of a Python file that is compiled to see whether it can be
 MAX_LINES = 20  # warnings of one kind
 CHUNK = 1 << 20  # bytes read at a time
 
@@ -35,8 +35,7 @@ class Reading:
     max_text: int
     entries: int = 0
     files: set[str] = field(default_factory=set)
-    texts: dict[str, bytes] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
     pointers: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)  # that are no UTF-8
@@ -50,23 +49,33 @@ def read(reading: Reading) -> Reading:
     """Fill `reading`. Raises Invalid(RepositoryTooLarge) above its number of files."""
     for name, path in _walk(reading, reading.project, "", (reading.project,)):
         reading.files.add(name)
-        _look_at(reading, name, path, load=wanted(name))
-    reading.problems.sort()
+        _note_pointer(reading, name, path)
     return reading
 
 
-def texts(reading: Reading, names: Iterable[str]) -> dict[str, bytes]:
-    """Give the content of these files, by their names below the project; those that are not there are left out.
+def texts(reading: Reading, names: Iterable[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the content of these files by their names below the project; `reading.faults` says why one is not there.
 
-    Raises Invalid(InvalidProject) with a line for each that is too large or can't be read.
+    `known` are the texts of the project that were read before.
     """
+    found: dict[str, bytes] = {}
+    size = sum(map(len, known.values()))
     for name in names:
-        path = _inner(reading, name)
-        if path and path.is_file():
-            _look_at(reading, name, path, load=True)
-    if reading.problems:
-        raise Invalid("InvalidProject", sorted(reading.problems))
-    return reading.texts
+        content = _content(reading, name, reading.max_text)
+        if content is None:
+            continue
+        size += len(content)
+        if size > MAX_BYTES or len(known) + len(found) >= MAX_TEXTS:
+            limit = f"{MAX_TEXTS} files, or {MAX_BYTES >> 20} MiB,"
+            reading.faults[name] = f"is beyond the {limit} that are read of one project: make them fewer"
+        else:
+            found[name] = content
+    return found
+
+
+def sources(reading: Reading, names: Iterable[str]) -> dict[str, bytes]:
+    """Return the content of Python files, none for one that is too large to look at."""
+    return {name: _content(reading, name, MAX_MODULE) or b"" for name in names}
 
 
 def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
@@ -114,17 +123,6 @@ def _inner(reading: Reading, name: str) -> Path | None:
     return path if inside(reading.root, path) and not hidden else None
 
 
-def wanted(name: str) -> bool:
-    """Tell whether the core wants the text of the file `name` (POSIX, below the project)."""
-    path = PurePosixPath(name)
-    depth = len(path.parts)
-    if depth == 1 and name in PROJECT_FILES:
-        return True
-    if depth == 2 and path.name == "config.ini":  # noqa: PLR2004  # a stage's folder and its file
-        return True
-    return depth <= REQUIREMENTS_DEPTH and bool(re.fullmatch(r"requirements.*\.txt", path.name))
-
-
 def _walk(reading: Reading, folder: Path, below: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
     """Give name and real path of each file; `above` are the real folders on the way, so that no link makes a loop."""
     with os.scandir(folder) as listing:
@@ -160,8 +158,9 @@ def _target(reading: Reading, name: str, entry: os.DirEntry[str]) -> Path | None
         if not target.startswith("/") and inside(reading.root, path):
             return path
         why = "which is outside the repository"
-    line = f"{clean(name)}: is a symbolic link to {clean(_shown(target), 100)}, {why}: commit the file itself"
-    (reading.problems if wanted(name) else reading.links).append(line)
+    fault = f"is a symbolic link to {clean(_shown(target), 100)}, {why}: commit the file itself"
+    reading.faults[name] = fault
+    reading.links.append(f"{clean(name)}: {fault}")
     return None
 
 
@@ -170,30 +169,27 @@ def inside(root: Path, path: Path) -> bool:
     return path == root or (path.is_relative_to(root) and path.relative_to(root).parts[0] != ".git")
 
 
-def _look_at(reading: Reading, name: str, path: Path, *, load: bool) -> None:
-    """Load what the core wants, tell of Git LFS pointers."""
-    try:
-        size = path.stat().st_size
-        if size <= LFS_SIZE and path.read_bytes().startswith(LFS_START):
+def _note_pointer(reading: Reading, name: str, path: Path) -> None:
+    """Tell of a Git LFS pointer. What can't be read is told when somebody asks for it."""
+    with suppress(PermissionError):
+        if path.stat().st_size <= LFS_SIZE and path.read_bytes().startswith(LFS_START):
             reading.pointers.append(f"{clean(name)}: is a Git LFS pointer, not the file: LFS is not supported yet")
-        if load:
-            _load(reading, name, path, size)
-    except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EPERM}:
-            raise
-        reading.problems.append(f"{clean(name)}: can't be read ({os.strerror(error.errno)})")
 
 
-def _load(reading: Reading, name: str, path: Path, size: int) -> None:
-    if size > reading.max_text:
-        line = f"{clean(name)}: {size} bytes, at most {reading.max_text} are read: make it smaller"
-        reading.problems.append(line)
-    elif len(reading.texts) >= MAX_TEXTS:
-        reading.problems.append(
-            f"{clean(name)}: more than {MAX_TEXTS} project, config and requirements files: too many"
-        )
-    else:
-        reading.texts[name] = path.read_bytes()
+def _content(reading: Reading, name: str, limit: int) -> bytes | None:
+    """Return what is in a file; None, with its fault noted, where it can't be had."""
+    path = _inner(reading, name)
+    if path is None or not path.is_file():
+        reading.faults.setdefault(name, "is no file that can be read")
+        return None
+    try:
+        if (size := path.stat().st_size) <= limit:
+            return path.read_bytes()
+    except PermissionError as error:
+        reading.faults[name] = f"can't be read ({os.strerror(error.errno or 0)})"
+        return None
+    reading.faults[name] = f"has {size} bytes, at most {limit} are read: make it smaller"
+    return None
 
 
 def _is_utf8(name: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
+from controller.core.errors import WARNING
 from controller.core.model import PastRun, Phase, Record, Request, RunSpec, StageRecord
 from controller.core.plan.decision import Decision, Emit, Observed
 from controller.core.plan.select import going_on_from
@@ -207,7 +208,8 @@ def _told(problems: tuple[str, ...]) -> str:
 
 def _invalid(record: Record, problems: tuple[str, ...], reason: str) -> Record:
     problems = tuple(one_line(problem) for problem in problems[:PROBLEM_LIMIT])
-    message = one_line(problems[0] if len(problems) == 1 else f"{len(problems)} problems: {problems[0]}")
+    count = sum(not problem.startswith(WARNING) for problem in problems)
+    message = one_line(problems[0] if count <= 1 else f"{count} problems: {problems[0]}")
     return replace(record, phase="Invalid", reason=reason, message=message, problems=problems)
 
 

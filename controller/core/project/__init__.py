@@ -5,6 +5,6 @@ one shape, which `forms` holds to. Refuses what is no text, too large or nested 
 """
 
 from controller.core.project.forms import schema_text
-from controller.core.project.loading import load
+from controller.core.project.loading import load, unread
 
-__all__ = ["load", "schema_text"]
+__all__ = ["load", "schema_text", "unread"]

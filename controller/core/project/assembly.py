@@ -55,13 +55,15 @@ def failure_kind(stage: Stage | None, place: sentences.Place, reading: Reading) 
         reading.problem(place(("run_on_failure",)), f"stage {stage.name} is a service: expected a batch stage")
 
 
-def script(raw: Any, folder: str, place: sentences.Place, reading: Reading) -> None:
-    """Note a script that is not among the project's files; a path of a wrong form is the form's to refuse."""
+def script(name: str, raw: Any, folder: str, place: sentences.Place, reading: Reading) -> None:
+    """Note a stage's script, a problem if it is not among the files; a path of a wrong form is the form's to refuse."""
     path = raw.get("executable_module_path") if isinstance(raw, dict) else None
     if not isinstance(path, str) or forms.script_problem(path):
         return
     full = str(PurePosixPath(folder) / path)
-    if full not in reading.tree.files:
+    if full in reading.tree.files:
+        reading.scripts.append((name, full))
+    elif not reading.fault(full):
         siblings = reading.folders.get(posixpath.dirname(full) or ".", [])
         remedy = f": {checks.nearest(full, siblings)}" if 0 < len(siblings) <= dag.STAGE_LIMIT else ""
         reading.problem(place(("executable_module_path",)), f"there is no file {checks.shown(full)}{remedy}")
@@ -86,6 +88,8 @@ def required(
     project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
     found = requirements.look(project, file, folder, inline)
     reading.take(found.problems)
+    for path in found.missing:
+        reading.text(path)
     reading.required[stage] = found
 
 

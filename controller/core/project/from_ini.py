@@ -11,6 +11,7 @@ from controller.core.project import assembly, dag, forms, ini, sentences, texts
 from controller.core.project.reading import Reading
 
 CONFIG, REQUIREMENTS = "config.ini", "requirements.txt"
+MISSPELLED = ("requirement.txt", "requirments.txt", "requirements.text", "requirements.txt.txt", "requirements")
 
 Key = tuple[str, str]  # section and key
 Keys = Mapping[Key, sentences.Location]
@@ -101,7 +102,8 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
     """Give one stage from its folder; `named_at` is the place that names it."""
     path = f"{name}/{CONFIG}"
     if path not in reading.tree.files:
-        reading.problem(named_at, _no_folder(name, reading))
+        if not reading.fault(path):
+            reading.problem(named_at, _no_folder(name, reading))
         return None
     file = _open(path, reading)
     if file is None:
@@ -113,7 +115,7 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
     place = _placing(file, keys)
     _unknown(file, (STAGE_TYPE, *COMMON, *BATCH, *SERVICE), reading, kind)
     form = sentences.check(forms.StageForm, document, place, reading)
-    assembly.script(document, name, place, reading)
+    assembly.script(name, document, name, place, reading)
     assembly.limits(document, place, reading)
     required = _requirements(name, reading)
     return assembly.stage(name, name, form, "", required) if form else None
@@ -121,6 +123,8 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
 
 def _no_folder(name: str, reading: Reading) -> str:
     """Say that a stage has no folder or no config.ini in it."""
+    if near := reading.misspelled(f"{name}/{CONFIG}"):
+        return f"there is no {name}/{CONFIG}: rename {checks.printable(near, 200)} to it"
     if name in reading.folders:
         return f"the folder {name} has no {CONFIG}: write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
     folders = [folder for folder in reading.folders if f"{folder}/{CONFIG}" in reading.tree.files]
@@ -131,7 +135,7 @@ def _no_folder(name: str, reading: Reading) -> str:
 
 
 def _kind(file: _File, reading: Reading) -> str:
-    """Give batch or service, "" with a problem where it is neither."""
+    """Return batch or service; with a problem where it is neither, what its sections look like, "" for nothing."""
     text = file.get(STAGE_TYPE)
     if not text:
         reading.problem(file.place(STAGE_TYPE), "missing: write batch or service")
@@ -139,15 +143,19 @@ def _kind(file: _File, reading: Reading) -> str:
         reading.problem(file.place(STAGE_TYPE), f"expected batch or service, got {checks.shown(text)}")
     else:
         return text.lower()
-    return ""
+    looks_like = [kind for kind in KINDS if kind in file.sections]
+    return looks_like[0] if len(looks_like) == 1 else ""
 
 
 def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """Give the file and the lines of a stage's requirements, "" and none where there is no such file."""
     path = f"{folder}/{REQUIREMENTS}"
     if path not in reading.tree.files:
+        near = reading.misspelled(path, *(f"{folder}/{name}" for name in MISSPELLED))
+        if not reading.fault(path) and near:
+            reading.warning(checks.printable(near, 200), f"not read: rename it to {REQUIREMENTS}")
         return "", ()
-    lines = requirements.lines(texts.read(path, reading) or "")
+    lines = requirements.lines(texts.read(path, reading, requirements.LIMIT) or "")
     assembly.required(folder, path, folder, reading)
     return path, lines
 

@@ -114,7 +114,7 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
     document = _kind(raw, place, reading)
     form = sentences.check(forms.StageForm, document, place, reading)
     if used:
-        assembly.script(document, "", place, reading)
+        assembly.script(name, document, "", place, reading)
     assembly.limits(document, place, reading)
     if form is None:
         return None
@@ -123,7 +123,8 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
             reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
     lines = requirements.lines("\n".join(form.requirements))
     built = assembly.stage(name, "", form, group, ("", lines))
-    assembly.required(name, "", built.folder, reading, (place(("requirements",)), lines))
+    if used:
+        assembly.required(name, "", built.folder, reading, (place(("requirements",)), lines))
     return built
 
 

@@ -5,37 +5,55 @@ from pathlib import PurePosixPath
 
 from controller.core import checks, images
 from controller.core.errors import Invalid
-from controller.core.model import AS_OF_COMMIT, Pipeline, ProjectTree
-from controller.core.project import from_ini, from_yaml, pins
+from controller.core.model import AS_OF_COMMIT, Pipeline, ProjectTree, Unread
+from controller.core.project import from_ini, from_yaml, modules, pins
 from controller.core.project.reading import Reading
 from controller.core.requirements import Look
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
 DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} beside name in bodywork.yaml"}
+PROJECT_FILES = (INI, YAML, "bodywork.yml")
 MORE = "and more problems: mend these first"
+MORE_WARNINGS = "and more warnings"
 CANDIDATES = 3  # shown at most
 
 
-def load(tree: ProjectTree, *, strict: bool = False, judge: pins.Judge = pins.unasked) -> Pipeline:
+def load(tree: ProjectTree, *, strict: bool = False, python: str = "", judge: pins.Judge = pins.unasked) -> Pipeline:
     """Return the pipeline that a project describes; with `strict`, warnings are problems; `judge`: of proposed days.
 
-    Raises Invalid("InvalidProject") with every problem of all files, Invalid("NoProject") where there is no project.
+    `python` is what runs the stages that ask for none, "" for one like ours. The tree has to hold what `unread` wants.
+    Raises Invalid("InvalidProject") with every problem and warning of all files, Invalid("NoProject") where there is no
+    project.
     """
-    reading = Reading(tree, list(tree.problems), list(tree.warnings))
-    if YAML in tree.files:
-        if INI in tree.files:
-            reading.warning(INI, f"not used, since {YAML} is there too: remove one of them")
-        main, pipeline = YAML, from_yaml.read(YAML, reading)
-    elif INI in tree.files:
-        main, pipeline = INI, from_ini.read(INI, reading)
-    else:
-        raise Invalid("NoProject", checks.bounded((_absent(tree), *tree.problems), f"{INI}: {MORE}"))
+    main, reading, pipeline = _read(tree, python)
+    for path in reading.unread.texts:
+        reading.problem(path, "could not be read")
     if pipeline:
         reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge)[: checks.PROBLEM_LIMIT])
-    problems = [*reading.problems, *(reading.warnings if strict else [])]
+    problems, warnings = [*reading.problems, *(reading.warnings if strict else [])], reading.warnings
     if problems or pipeline is None:
-        raise Invalid("InvalidProject", checks.bounded(problems, f"{main}: {MORE}"))
-    return replace(pipeline, warnings=checks.bounded(reading.warnings, f"{main}: and more warnings"))
+        told = checks.bounded(problems, f"{main}: {MORE}")
+        raise Invalid("InvalidProject", told, () if strict else checks.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
+    return replace(pipeline, warnings=checks.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
+
+
+def unread(tree: ProjectTree) -> Unread:
+    """Return which files have to be known besides; nothing once `load` can judge all. Raises Invalid("NoProject")."""
+    return _read(tree, "")[1].unread
+
+
+def _read(tree: ProjectTree, python: str) -> tuple[str, Reading, Pipeline | None]:
+    """Return the project's own file, and what a reading of all its files gives."""
+    reading = Reading(tree, warnings=list(tree.warnings))
+    main = next((name for name in (YAML, INI) if name in tree.files or name in tree.faults), "")
+    if not main:
+        raise Invalid("NoProject", checks.bounded([_absent(tree)], f"{INI}: {MORE}"))
+    for other in sorted(name for name in tree.files if name != main and name.lower() in PROJECT_FILES):
+        remedy = "remove one of them" if other == INI else f"its name is not exactly {YAML} or {INI}"
+        reading.warning(other, f"not used, since {main} is there too: {remedy}")
+    pipeline = (from_yaml if main == YAML else from_ini).read(main, reading)
+    modules.check(reading, pipeline, python)
+    return main, reading, pipeline
 
 
 def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge) -> tuple[str, ...]:
@@ -57,8 +75,8 @@ def _need(pipeline: Pipeline, stage: str, look: Look) -> pins.Need:
 def _absent(tree: ProjectTree) -> str:
     """Say that there is no project, and where one could be meant."""
     missing = f"{INI}: not found, nor is {YAML}"
-    if "bodywork.yml" in tree.files:
-        return f"{missing}: rename bodywork.yml to {YAML}"
+    if near := sorted(name for name in tree.files if name.lower() in PROJECT_FILES):
+        return f"{missing}: rename {near[0]} to {INI if near[0].lower() == INI else YAML}"
     paths = (PurePosixPath(path) for path in tree.files if path.endswith((f"/{INI}", f"/{YAML}")))
     found = sorted(paths, key=lambda path: (len(path.parts), str(path)))[:CANDIDATES]
     if not found:

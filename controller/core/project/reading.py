@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from controller.core import checks
-from controller.core.model import ProjectTree
+from controller.core.model import Module, ProjectTree, Unread
 from controller.core.requirements import Look
 
 KEPT = 3 * checks.PROBLEM_LIMIT  # lines kept of each kind; a hostile file could cause a line for each of its bytes
@@ -20,6 +20,9 @@ class Reading:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     required: dict[str, Look] = field(default_factory=dict)  # by stage
+    scripts: list[tuple[str, str]] = field(default_factory=list)  # each stage and its script, below the project
+    _unread: dict[str, None] = field(default_factory=dict)
+    _modules: dict[str, None] = field(default_factory=dict)
 
     @cached_property
     def folders(self) -> Mapping[str, list[str]]:
@@ -32,6 +35,42 @@ class Reading:
             if path.endswith(".py"):
                 folders[str(parents[0])].append(path)
         return folders
+
+    @cached_property
+    def _spelled(self) -> Mapping[str, str]:
+        return {path.lower(): path for path in sorted(self.tree.files)}
+
+    def misspelled(self, *paths: str) -> str:
+        """Return a file that has one of these names but for its capitals, "" if none has."""
+        return next((self._spelled[path.lower()] for path in paths if path.lower() in self._spelled), "")
+
+    @property
+    def unread(self) -> Unread:
+        """What has to be known before this reading says all."""
+        return Unread(tuple(self._unread), tuple(self._modules))
+
+    def text(self, path: str) -> bytes | None:
+        """Return a file's content; None, with a problem or a wish noted, where it is not known."""
+        content = self.tree.texts.get(path)
+        if content is None and not self.fault(path):
+            self._unread[path] = None
+        return content
+
+    def module(self, path: str) -> Module:
+        """Return what a Python file is, with a wish noted where it is not known yet."""
+        if path not in self.tree.modules:
+            self._modules[path] = None
+        return self.tree.modules.get(path, Module())
+
+    def fault(self, path: str) -> bool:
+        """Note why a file can't be read, or the folder that it is in; whether there is such a reason."""
+        for name in (path, *(str(parent) for parent in PurePosixPath(path).parents)):
+            if name in self.tree.faults:
+                line = f"{checks.printable(name, 200)}: {self.tree.faults[name]}"
+                self.take([line] if line not in self.problems else [])
+                self.warnings = [warning for warning in self.warnings if warning != line]
+                return True
+        return False
 
     def problem(self, place: str, sentence: str) -> None:
         """Note something that keeps the project from running."""

@@ -3,13 +3,16 @@
 from controller.core.project.reading import Reading
 from controller.core.requirements.text import decoded
 
+LIMIT = 256 * 1024  # bytes of a project's file
 
-def read(path: str, reading: Reading) -> str | None:
-    """Give a file's text without its byte order mark; None, with a problem noted, where there is none to give."""
-    content = reading.tree.texts.get(path)
+
+def read(path: str, reading: Reading, limit: int = LIMIT) -> str | None:
+    """Give a file's text without its byte order mark; None, with a problem or a wish noted, where there is none."""
+    content = reading.text(path)
     if content is None:
-        if not any(problem.startswith(f"{path}:") for problem in reading.tree.problems):
-            reading.problem(path, "could not be read")
+        return None
+    if len(content) > limit:
+        reading.problem(path, f"is {len(content) / 1024:.0f} KiB large: {limit // 1024} KiB at most")
         return None
     try:
         return decoded(content)

@@ -16,9 +16,9 @@ from controller.core.model import Stage
 from controller.core.requirements import hashes
 from controller.core.requirements.address import git_address
 from controller.core.requirements.closure import Closure, Entry, Project, settle
-from controller.core.requirements.text import lines
+from controller.core.requirements.text import LIMIT, lines
 
-__all__ = ["Look", "Missing", "Project", "Wanted", "git_address", "key", "lines", "look", "told", "wanted"]
+__all__ = ["LIMIT", "Look", "Missing", "Project", "Wanted", "git_address", "key", "lines", "look", "told", "wanted"]
 
 KEY_DIGITS = 20
 
@@ -49,11 +49,15 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is known before all texts are: problems with their places, and each line in normal form with its place."""
+    """What is known before all texts are: problems with their places, and each line in normal form with its place.
+
+    `missing` are the files whose texts are not known yet.
+    """
 
     problems: tuple[str, ...]
     lines: Mapping[str, str]
     limits: tuple[str, ...] = ()  # those of `lines` that are constraints
+    missing: tuple[str, ...] = ()
 
 
 def wanted(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Wanted | Missing | None:
@@ -92,7 +96,7 @@ def look(project: Project, file: str, folder: str, inline: tuple[str, tuple[str,
     place, written = inline
     closure, found = _closed(project, file, folder, [(place, line) for line in written])
     own, limits = _texts(found, constraint=False), _texts(found, constraint=True)
-    return Look(tuple(closure.problems), {**limits, **own}, tuple(limits))
+    return Look(tuple(closure.problems), {**limits, **own}, tuple(limits), tuple(closure.missing))
 
 
 def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], index: str, as_of: str) -> str:

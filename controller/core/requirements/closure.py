@@ -16,7 +16,7 @@ from controller.core.requirements.text import decoded, numbered
 DEPTH = 20  # files within files
 FILES = 100
 LINES = 20_000
-SIZE = 1024 * 1024  # characters of all lines with their places: the normal form is a file that is read as a whole
+SIZE = 2 * 1024 * 1024  # characters of all lines with their places: the normal form is a file that is read as a whole
 PACKAGE_FILES = ("pyproject.toml", "setup.py")  # one of them makes a folder a package that can be installed
 
 Lines = Iterable[tuple[str, str]]  # place and text

@@ -5,7 +5,7 @@ The format is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-f
 
 import re
 
-LIMIT = 256 * 1024  # bytes of one file
+LIMIT = 1024 * 1024  # bytes of one file; 500 packages with all their hashes have some 700 KiB
 
 
 def decoded(content: bytes) -> str:

@@ -278,9 +278,9 @@ def test_too_much_is_told() -> None:
     assert "more than 20 files deep" in problems_of("-r ../0.txt", **chain)[0]
     assert "more than 20000 lines" in problems_of("a\n" * 20_001)[0]
     assert "characters long" in problems_of("a" * 100_000)[0]
-    parts = {f"{number}.txt": f"{'a' * 60_000}\n" * 4 for number in range(5)}
+    parts = {f"{number}.txt": f"{'a' * 60_000}\n" * 8 for number in range(5)}
     (problem,) = problems_of("".join(f"-r ../{name}\n" for name in parts), **parts)
-    assert problem == "4.txt:2: more than 1024 KiB of requirements: make them fewer"
+    assert problem == "4.txt:3: more than 2048 KiB of requirements: make them fewer"
 
 
 @pytest.mark.parametrize(

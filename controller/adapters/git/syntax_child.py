@@ -1,0 +1,73 @@
+"""Compiles Python texts in a process of its own, and tells what it found: a hostile text may end it, and nothing else.
+
+Reads one JSON object from standard input, {NAME: text as Latin-1}, and writes a JSON line for each file as it goes.
+"""
+
+import ast
+import json
+import resource
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+MEMORY = 1 << 30  # bytes of address space
+SECONDS = 20  # of CPU
+OLDEST_MINOR = 8
+SHOWN = 200  # characters of the compiler's words
+
+
+def looked_at(name: str, text: bytes) -> dict[str, Any]:
+    """Return why a file does not compile, which Python it needs at least, and what it imports before all else."""
+    try:
+        compile(text, name, "exec", dont_inherit=True)
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError) as error:  # ValueError: NUL bytes, until Python 3.12
+        return {"fault": words(error), "line": getattr(error, "lineno", 0) or 1}
+    return {"imports": sorted(set(imports(body))), **needs(text)}
+
+
+def needs(text: bytes) -> dict[str, Any]:
+    """Return the oldest Python whose grammar takes this text, and what the one before it says; {} where all do."""
+    for minor in range(sys.version_info[1] - 1, OLDEST_MINOR - 1, -1):
+        try:
+            ast.parse(text, feature_version=(3, minor))
+        except SyntaxError as error:
+            return {"needs": f"3.{minor + 1}", "needed_for": words(error), "line": error.lineno or 1}
+    return {}
+
+
+def imports(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield the modules that are imported whenever the file is run: not those in try, if, or a function."""
+    for statement in body:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            start = "." * statement.level + (statement.module or "")
+            yield start
+            yield from (f"{start.rstrip('.')}.{alias.name}" if statement.module else f"{start}{alias.name}"
+                        for alias in statement.names)  # fmt: skip
+
+
+def words(error: Exception) -> str:
+    """Return the compiler's own words, without the file's name."""
+    return f"{type(error).__name__}: {getattr(error, 'msg', None) or error}"[:SHOWN]
+
+
+def main() -> None:
+    """Look at all files."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")  # of escape sequences and the like: those are the stage's own to show
+    for name, text in json.load(sys.stdin).items():
+        try:
+            found = looked_at(name, text.encode("latin-1"))
+        except (MemoryError, RecursionError):  # beyond what a compiler takes here; the stage's may have more
+            found = {}
+        sys.stdout.write(json.dumps([name, found]) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What is told of a project's Python files before a stage runs."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from controller.adapters.git.syntax import modules
+from controller.core.errors import Invalid
+from controller.core.model import ProjectTree
+from controller.core.project import load, unread
+from tests.support.projects import BATCH_INI, MAIN_INI, tree
+
+OURS = ".".join(map(str, sys.version_info[:2]))
+LATER = f"3.{sys.version_info[1] + 1}"
+
+
+def project(sources: dict[str, str], image: str = "", python: str = "") -> ProjectTree:
+    """Give a project of one stage, whose Python files are known as far as they are asked for."""
+    keys = (f"DOCKER_IMAGE = {image}\n" if image else "") + (f"PYTHON = {python}\n" if python else "")
+    texts = {"bodywork.ini": MAIN_INI.replace("[workflow]", f"{keys}[workflow]"), "train/config.ini": BATCH_INI}
+    found = tree(texts, *sources)
+    while wanted := unread(found):
+        known = modules({name: sources[name].encode() for name in wanted.modules})
+        found = replace(found, modules={**found.modules, **known})
+    return found
+
+
+def told(found: ProjectTree) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give problems and warnings."""
+    try:
+        return (), load(found).warnings
+    except Invalid as invalid:
+        return invalid.problems, invalid.warnings
+
+
+EXPECTED = "expected an indented block after 'if' statement on line 2"
+INDENTED = "import os\nif os:\nprint(1)\n"
+
+
+def test_a_script_that_does_not_compile_is_told_with_its_line() -> None:
+    problems, _ = told(project({"train/main.py": INDENTED}))
+    assert problems == (f"train/main.py:3: IndentationError: {EXPECTED}: the script can't start",)
+    (line,), _ = told(project({"train/main.py": "print 1\n"}))
+    assert line.startswith("train/main.py:1: SyntaxError: Missing parentheses in call to 'print'.")
+    (line,), _ = told(project({"train/main.py": "x = 1\nreturn x\n"}))
+    assert line.startswith("train/main.py:2: SyntaxError: 'return' outside function")
+
+
+def test_a_module_that_a_script_imports_is_told_and_one_that_nobody_imports_may_be_as_it_likes() -> None:
+    sources = {
+        "train/main.py": "import sys\nfrom lib.deep import tools\nimport own\n",
+        "train/own.py": "x = (\n",
+        "lib/__init__.py": "",
+        "lib/deep/__init__.py": "from . import near\nfrom ..far import x\n",
+        "lib/deep/tools.py": "",
+        "lib/deep/near.py": "print 1\n",
+        "lib/far.py": "print 2\n",
+        "train/old.py": "print 3\n",
+        "lib/old.py": "print 4\n",
+    }
+    problems, warnings = told(project(sources))
+    assert {line.split(":")[0] for line in problems} == {"train/own.py", "lib/deep/near.py", "lib/far.py"}
+    assert all(line.endswith(": train/main.py imports it") for line in problems)
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    import broken\nexcept SyntaxError:\n    pass\n",
+        "def later():\n    import broken\n",
+        "import sys\nif sys.version_info > (4,):\n    import broken\n",
+    ],
+)
+def test_a_module_that_may_never_be_imported_is_not_judged(text: str) -> None:
+    assert told(project({"train/main.py": text, "train/broken.py": "print 1\n"})) == ((), ())
+
+
+def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
+    odd = {"train/main.py": "print 1\n"}
+    for found in (
+        project(odd, python=LATER),
+        project(odd, image=f"python:{LATER}-slim"),
+        project(odd, image="acme/ml"),
+    ):
+        problems, warnings = told(found)
+        assert not problems
+        assert f"says Python {OURS}: right only if the image has a later one" in warnings[0]
+    assert told(project(odd, python="3.8"))[0]
+    assert told(project({"train/main.py": INDENTED}, image="acme/ml"))[0]  # no Python ever takes that
+
+
+def test_the_python_of_stages_that_ask_for_none_is_taken_into_account() -> None:
+    odd = project({"train/main.py": "print 1\n"})
+    assert load(odd, python=LATER).warnings
+    with pytest.raises(Invalid):
+        load(odd, python=OURS)
+
+
+def test_a_script_that_needs_a_later_python_than_its_stage_has_is_told() -> None:
+    match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
+    problems, _ = told(project(match, python="3.8"))
+    assert ": needs Python 3.10, and the stage has 3.8 (SyntaxError: " in problems[0]
+    for found in (project(match, python="3.10"), project(match), project(match, image="acme/ml")):
+        assert told(found) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/usr/bin/env python\n# -*- coding: latin-1 -*-\nx = 'é'\n".encode("latin-1"),
+        b"\xef\xbb\xbfx = 1\r\ny = 2\r\n",
+        b"import re\nre.compile('\\d')\nassert (1, 'always')\n",
+        b"async def f():\n    return [x async for x in y]\n",
+        b"",
+    ],
+)
+def test_what_python_takes_is_taken(text: bytes) -> None:
+    assert not modules({"a.py": text})["a.py"].fault
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [b"x = " + b"-" * 200_000 + b"1", b"(" * 200_000, b"[" * 90 + b"]" * 90 + b"\n", b"a" + b".b" * 100_000,
+     b"x = " + b"[0]," * 60_000, b"lambda: " * 30_000 + b"1", b"\0", b"\xff\xfe", b"# coding: nonsense\n"],
+)  # fmt: skip
+def test_a_hostile_text_harms_nobody_and_hides_no_other_file(bomb: bytes) -> None:
+    found = modules({"a.py": b"import x", "bomb.py": bomb, "z.py": b"print 1"})
+    assert found["a.py"].imports == ("x",)
+    assert found["z.py"].fault.startswith("SyntaxError")
+
+
+@pytest.mark.parametrize(
+    ("files", "warning"),
+    [
+        (["random/__init__.py"], "random/__init__.py: hides Python's own module random from all stages: rename it"),
+        (["email.py"], "email.py: hides Python's own module email from all stages: rename it"),
+        (["train/random.py"], "train/random.py: hides Python's own module random from scripts in train: rename it"),
+        (["random/main.py", "select/config.ini", "serve/random.py", "train/test/__init__.py"], ""),
+    ],
+)
+def test_a_file_that_hides_a_module_of_python_is_told(files: list[str], warning: str) -> None:
+    problems, warnings = told(project({"train/main.py": ""} | dict.fromkeys(files, "")))
+    assert (problems, warnings) == ((), (warning,) if warning else ())
