@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 import structlog
 
@@ -73,6 +74,7 @@ class LaptopRun:
         machine = Machine(
             volume=self._root,
             scratch=self._scratch,
+            folder=_folder(place),
             python=wishes.pythons.default.path,
             pythons={images[version]: other.path for version, other in wishes.pythons.others.items()},
             secrets=_secrets(place.pipeline, wishes.secrets),
@@ -211,6 +213,13 @@ class LaptopRun:
             problem = f"{self.place.pipeline.name}: another `coachwork run` of it is under way: end that one first"
             raise Invalid("AlreadyRunning", [problem]) from None
         return stack
+
+
+def _folder(place: Place) -> Path | None:
+    """Return the folder of this machine that the run's commit was made of, None for a repository elsewhere."""
+    parts = urlsplit(place.repository)
+    folder = Path(unquote(parts.path))
+    return folder if parts.scheme == "file" and folder.is_dir() else None
 
 
 def _package_settings() -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 
 if TYPE_CHECKING:
     from controller.runtime import (
+        stage_advice,
         stage_attempt,
         stage_cause,
         stage_copy,
@@ -49,6 +50,7 @@ class Launch:
         self.order, self.places, self.scratch = order, order.places, order.scratch
         self.environment = ""  # the folder of the stage's packages
         self.address = os.environ.get("COACHWORK_POD_IP", "")
+        self.folder = os.environ.get("COACHWORK_LOCAL_FOLDER", "")  # on a laptop: of which the commit was made
         self.keeper = stage_process.Keeper(order.grace)
         stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
         secrets = [os.environ.get(name, "") for name in order.secrets]
@@ -212,7 +214,11 @@ class Launch:
         order, why = self.order, self.keeper.why
         code = status if status >= 0 else 128 - status
         words = stage_cause.last_words(self.output.said, self.places, status)
-        reason, message = stage_cause.explain_exit(status, words, self.places, out_of_memory and status != 0)
+        advice = self._advice(words) if status > 0 and not why and not out_of_memory else None
+        better = (advice.reason, advice.remedy) if advice else ("", "")
+        reason, message = stage_cause.explain_exit(status, words, self.places, out_of_memory and status != 0, better)
+        if advice and advice.hopeless and status == 1:
+            code = stage_order.HOPELESS
         if why == "TimedOut":
             message = f"{self.places.script}: not done within {order.limit:g} s (MAX_COMPLETION_TIME_SECONDS)"
             message += f": {words.text}" if words.text else ""
@@ -226,6 +232,19 @@ class Launch:
             code = stage_order.HOPELESS if left and self._is_starting() else 1
         self.outcome.set(ENDED_BY_US.get(why, code), reason, message)
         self._remember_cause(self._why_not_ready() if why == "StartupTimeout" else message)
+
+    def _advice(self, words: stage_cause.Words) -> Optional[stage_advice.Advice]:
+        """Ask for what the last words do not say; good ends are spared the cost of the import."""
+        said, published = self.output.said, self.order.paths["checkout"]
+        trace, final = stage_cause.last_trace(said, self.places)
+        try:
+            advice, text = importlib.import_module("stage_advice"), said.decode("utf-8", "replace")
+            scene = advice.Scene(words.text, text, trace, final, self.places, published, self.environment, self.folder)
+            found: stage_advice.Advice = advice.advise(scene)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hide the script's own cause
+            self.output.say(f"defect of the launcher: {type(error).__name__}: {error}")
+            return None
+        return found
 
     def _why_not_ready(self) -> str:
         """Give how the container before this one ended, which says more than what its port shows; else that."""

@@ -22,7 +22,7 @@ else:  # published side by side: the script's folder is where Python looks first
 
 DRAIN = 1.0  # seconds for output that is still in the pipe
 FLUSH = 10.0  # seconds for each destination of the output at the end
-OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
+OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_LOCAL_FOLDER", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
 _BESIDE = ("attempt", "first_start")  # in the termination message only
 
 

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from controller.runtime.stage_order import Places
 
 MESSAGE_LIMIT = 1024  # bytes
+WORDS_LIMIT = 500  # bytes of the script's own words where a remedy follows
 SHARED_MEMORY, TEMPORARY = "/dev/shm", "/tmp/"  # noqa: S108 - only compared with paths of the script
 _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
-_FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)')
+_FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _HEADER = "Traceback (most recent call last):"
-_EXCEPTION = re.compile(r"(\w+\.)*[A-Z]\w*(: .*|\s*)$")
+_EXCEPTION = re.compile(r"((\w+\.)*[A-Z]\w*|(\w+\.)+\w+)(:( .*)?|\s*)$")
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[^']+)'")
 _LIBRARY = re.compile(r"(?:ImportError|OSError): (?P<library>\S+\.so\S*): cannot open shared object file")
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|database or disk is full")
@@ -36,6 +37,16 @@ _KNOWN = {
     "Address already in use": "another process of the stage has the port",
 }
 _MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
+
+
+class Frame(NamedTuple):
+    """One level of a traceback."""
+
+    named: str  # the file as the traceback has it
+    path: str  # absolute
+    function: str  # "" of a syntax error, which has no call
+    code: str  # the line, "" where the file is not there
+    place: str  # file and line as the user knows them, "" outside of the checkout
 
 
 class Words(NamedTuple):
@@ -63,12 +74,29 @@ def last_words(output: bytes, places: Places, exit_code: int) -> Words:
         return Words("")
     found = _traceback(lines)
     if found and (exit_code == 1 or found[1] == spoken[-1]):
-        return Words(lines[found[1]].strip(), _place(lines[found[0] : found[1]], places))
+        frames = _frames(lines[found[0] : found[1]], places)
+        return Words(lines[found[1]].strip(), next((frame.place for frame in reversed(frames) if frame.place), ""))
     return Words(lines[spoken[-1]].strip())
 
 
-def explain_exit(status: int, words: Words, places: Places, out_of_memory: bool) -> Tuple[str, str]:
-    """Give reason and message for an exit code (negative: a signal) of a script that we did not end."""
+def last_trace(output: bytes, places: Places) -> Tuple[List[Frame], bool]:
+    """Give the levels of the last traceback, and whether nothing was said after its exception."""
+    lines = _ANSI.sub("", output.decode("utf-8", "replace")).splitlines()
+    found = _traceback(lines)
+    if not found:
+        return [], False
+    after = [line for line in lines[found[1] + 1 :] if re.search(r"\w", line)]
+    bare = re.match(r"\w+:\s*$", lines[found[1]])  # its words begin on the next line, as numpy's do
+    return _frames(lines[found[0] : found[1]], places), bool(bare) or not after
+
+
+def explain_exit(
+    status: int, words: Words, places: Places, out_of_memory: bool, advice: Tuple[str, str] = ("", "")
+) -> Tuple[str, str]:
+    """Give reason and message for an exit code (negative: a signal) of a script that we did not end.
+
+    `advice` is a reason and a remedy that are better than those that the last words have ("": they are not).
+    """
     place = words.place or places.script
     said = f": {words.text}" if words.text else ""
     if out_of_memory:
@@ -79,7 +107,9 @@ def explain_exit(status: int, words: Words, places: Places, out_of_memory: bool)
         return "Signal", f"{place}: was killed by {_signal_name(-status)}{f' ({hint})' if hint else ''}{said}"
     if status == 0:
         return "Completed", f"{places.script}: completed"
-    reason, remedy = _remedy(words.text, places)
+    reason, remedy = map(lambda better, known: better or known, advice, _remedy(words.text, places))
+    if remedy:
+        said = clean(said, WORDS_LIMIT)
     return reason, f"{place}: exited with code {status}{said}{f' ({remedy})' if remedy else ''}"
 
 
@@ -163,20 +193,32 @@ def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
     if not after:
         return None
     words = next((number for number in after if _EXCEPTION.match(lines[number])), after[0])
-    headers = [number for number, line in enumerate(lines[: files[-1]]) if line.rstrip().endswith(_HEADER)]
     first = files[-1]
-    while first > 0 and lines[first - 1].startswith(" "):
+    while first > 0 and lines[first - 1] and not _EXCEPTION.match(lines[first - 1]):
         first -= 1
-    return min(first, *headers[-1:]) if headers else first, words
+        if lines[first].endswith(_HEADER):
+            break
+    return first, words
 
 
-def _place(block: List[str], places: Places) -> str:
-    """Give the deepest file inside the checkout and its line, relative to the project (or else to the checkout)."""
-    for line in reversed(block):
+def _frames(block: List[str], places: Places) -> List[Frame]:
+    found = []
+    for number, line in enumerate(block):
         match = _FILE.match(line)
         if match:
             path = os.path.normpath(os.path.join(places.folder, match.group("file")))
-            for root in (places.project, places.checkout):
-                if path.startswith(root + os.sep):
-                    return f"{path[len(root) + 1 :]}:{match.group('line')}"
+            code = block[number + 1].strip() if block[number + 1 : number + 2] and block[number + 1][:1] == " " else ""
+            place = _place(path, match.group("line"), places)
+            found.append(Frame(match.group("file"), path, match.group("function") or "", code, place))
+    return found
+
+
+def _place(path: str, line: str, places: Places) -> str:
+    """Give a file of the checkout relative to the project (or else to the checkout), "" for any other.
+
+    Compiled libraries name files relative to their own sources, which look as if they were in the stage's folder.
+    """
+    for root in (places.project, places.checkout):
+        if path.startswith(root + os.sep) and os.path.isfile(path):
+            return f"{path[len(root) + 1 :]}:{line}"
     return ""

@@ -22,6 +22,7 @@ from controller.core.model import Object
 TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"
 LEASH = "COACHWORK_LEASH"  # names a pipe that ends with us, however we end: the launcher ends with it
 MARK = "COACHWORK_LOCAL_POD"  # in the environment of all processes of a pod: how they are found again
+FOLDER = "COACHWORK_LOCAL_FOLDER"  # the user's folder that the run's commit was made of
 URL = "COACHWORK_URL_"
 HOOK = Path(__file__).parent / "hook"
 _BASE = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
@@ -45,6 +46,7 @@ class Machine:
 
     volume: Path  # root of the shared volume: what the claim is in a cluster
     scratch: Path  # private folders of pods are made below it, and removed
+    folder: Path | None = None  # the user's own, of which the run's commit was made
     python: str = sys.executable  # runs what asks for `python3`
     pythons: Mapping[str, str] = field(default_factory=dict)  # image -> what runs it instead
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # Secret -> key -> value
@@ -97,6 +99,7 @@ def resolve(
     move = _mover({path: str(folder) for path, folder in mounts.items()})
     environment = {
         **machine.environment,
+        **({FOLDER: str(machine.folder)} if machine.folder else {}),
         **(machine.packages if names.environment_of(pod) else {}),
         **_hook(container, {wanted: port} if wanted else {}, address),
     }

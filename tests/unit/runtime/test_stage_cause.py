@@ -1,5 +1,7 @@
 """The last words of scripts."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,13 +45,25 @@ ValueError: bad file
             Words("SyntaxError: invalid", "train/train.py:2"),
         ),
         ('Traceback:\n  File "/s/work/other/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1", "other/a.py:7")),
+        (
+            (
+                'Traceback:\n  File "train.py", line 2, in <module>\n    import pandas\n'
+                '  File "pandas/_libs/interval.pyx", line 1, in init pandas._libs.interval\nValueError: size changed\n'
+            ),
+            1,
+            Words("ValueError: size changed", "train/train.py:2"),
+        ),
         ('Traceback:\n  File "/usr/lib/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1")),
         ("tick\n" + CHAINED.replace("\n", "\ntick 5\n"), 1, Words("ValueError: bad file", "lib.py:8")),
         ('  File "cut off", line 7', 1, Words('File "cut off", line 7')),
     ],
 )
-def test_last_words(output: str, code: int, words: Words) -> None:
-    assert last_words(output.encode(), PLACES, code) == words
+def test_last_words(tmp_path: Path, output: str, code: int, words: Words) -> None:
+    for name in ("project/lib.py", "project/train/train.py", "other/a.py"):
+        tmp_path.joinpath("work", name).parent.mkdir(parents=True, exist_ok=True)
+        tmp_path.joinpath("work", name).touch()
+    places = Places(*(path.replace("/s/", f"{tmp_path}/") for path in PLACES))
+    assert last_words(output.replace("/s/", f"{tmp_path}/").encode(), places, code) == words
 
 
 def test_running_out_of_memory_is_told_with_its_remedy() -> None:

@@ -1,0 +1,274 @@
+"""What a launch says to change where a script's last line does not say it, and which failures are not tried again."""
+
+import shutil
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support.launching import PYTHON_38, Stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def packages(stage: Stage, **versions: str) -> None:
+    """Pretend that these packages are installed in the stage's environment."""
+    site = stage.root / "environment/lib/python3.9/site-packages"
+    for name, version in versions.items():
+        (site / f"{name}-{version}.dist-info").mkdir(parents=True)
+        module = {"scikit_learn": "sklearn"}.get(name, name)
+        (site / f"{name}-{version}.dist-info/top_level.txt").write_text(f"{module}\n")
+    python = stage.root / "environment/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(shutil.which("python3") or "")
+    (stage.root / "environment/.complete").write_text("e")
+    (stage.root / "environment/lock.txt").write_text("".join(f"{name}=={is_}\n" for name, is_ in versions.items()))
+    identity = "import json, stage_python; print(json.dumps(stage_python.identity()))"
+    told = subprocess.run([stage.python, "-c", identity], cwd=stage.tools, check=True, capture_output=True, timeout=60)
+    (stage.root / "environment/python.json").write_bytes(told.stdout)
+    stage.mounts = {"environment": str(stage.root / "environment")}
+    stage.order = {"environment": "e"}
+
+
+# --- what another attempt would not mend ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["batch", "service"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import nowhere",
+        "def late():\n    from nowhere import x\nlate()",
+        "import importlib; importlib.import_module('nowhere')",
+        "import lib",
+        "import broken",
+        "import bent",
+        "if x\n    pass",
+        "def f():\npass",
+        "if True:\n        x = 1\n\ty = 2",
+    ],
+)
+def test_what_can_not_be_imported_or_compiled_is_not_tried_again(stage: Stage, script: str, kind: str) -> None:
+    stage.file("train/lib.py", "from json import nothing_of_this_name")
+    stage.file("train/broken.py", "x = (")
+    stage.file("train/bent.py", "def f():\nreturn 1")
+    ended = stage.run(script, kind=kind, port=1)
+    assert ended.code == 121
+    assert ended.results[1]["exit_code"] == 121
+    assert "exited with code 1: " in ended.message["message"]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "try:\n    import nowhere\nexcept ImportError:\n    pass\nraise ValueError('no data')",
+        (
+            "import traceback\ntry:\n    import nowhere\nexcept ImportError:\n    traceback.print_exc()\n"
+            "print('could not connect')\nraise SystemExit(1)"
+        ),
+        "def plugin():\n    raise ImportError('the server sent no plugin')\nplugin()",
+        "import ast; ast.literal_eval('[1, ')",
+        "exec('x = (')",
+        "raise SystemExit(1)",
+    ],
+)
+def test_what_may_go_better_is_tried_again(stage: Stage, script: str) -> None:
+    assert stage.run(script).code == 1
+
+
+@pytest.mark.skipif(PYTHON_38 is None, reason="no Python 3.8 on this machine")
+def test_python_3_8_gives_the_same_advice(stage: Stage) -> None:
+    stage.python = str(PYTHON_38)
+    ended = stage.run("import os\nopen('rows.csv')\n")
+    assert ended.message["message"].endswith(
+        "(the commit has no train/rows.csv: commit what is to be read, and "
+        "hand files over to later stages in COACHWORK_ARTIFACTS)"
+    )
+
+
+# --- packages that do not fit -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cython", ["pandas/_libs/interval.pyx", "interval.pyx"])
+def test_a_package_of_another_numpy_is_told_with_the_own_line_and_the_pins(stage: Stage, cython: str) -> None:
+    packages(stage, numpy="1.19.5", pandas="1.5.3")
+    stage.file("train/requirements.txt", "# ours\npandas==1.5.3\n")
+    script = r"""
+import sys
+sys.stderr.write('''Traceback (most recent call last):
+  File "%s", line 2, in <module>
+    import pandas as pd
+  File "/usr/lib/python3/site-packages/pandas/__init__.py", line 22, in <module>
+    from pandas.compat import is_numpy_dev
+  File "{cython}", line 1, in init pandas._libs.interval
+ValueError: numpy.ndarray size changed, may indicate binary incompatibility. Expected 88 from C header, got 80
+''' % __file__)
+sys.exit(1)
+"""
+    ended = stage.run(script.replace("{cython}", cython))
+    assert (ended.code, ended.message["reason"]) == (121, "ImportError")
+    message = ended.message["message"]
+    assert message.startswith("train/train.py:2: exited with code 1: ValueError: numpy.ndarray size changed")
+    assert "`pandas` was compiled for another NumPy: pin versions that fit in train/requirements.txt" in message
+    assert "installed: pandas 1.5.3, numpy 1.19.5" in message
+    assert "asked for: `pandas==1.5.3` (train/requirements.txt:2); no file names a version of numpy" in message
+
+
+@pytest.mark.parametrize(
+    "last", ["ImportError: numpy.core.multiarray failed to import", "RuntimeError: Numpy is not available"]
+)
+def test_a_package_of_numpy_1_under_numpy_2_is_told_to_pin_it(stage: Stage, last: str) -> None:
+    packages(stage, numpy="2.0.1")
+    script = textwrap.dedent(rf"""
+        import sys
+        sys.stderr.write('''
+        A module that was compiled using NumPy 1.x cannot be run in
+        NumPy 2.0.1 as it may crash. To support both 1.x and 2.x
+        Traceback (most recent call last):
+          File "%s", line 1, in <module>
+            import pyarrow
+        AttributeError: _ARRAY_API not found
+        Traceback (most recent call last):
+          File "%s", line 2, in <module>
+            import pyarrow
+        {last}
+        ''' % (__file__, __file__))
+        sys.exit(1)
+    """)
+    ended = stage.run(script)
+    assert ended.message["reason"] == "ImportError"
+    assert "`pyarrow` was compiled for another NumPy: pin `numpy<2`" in ended.message["message"]
+    assert "installed: numpy 2.0.1" in ended.message["message"]
+
+
+def test_a_name_that_numpy_has_no_more_is_told_with_the_version_to_pin(stage: Stage) -> None:
+    stage.file("train/numpy.py", "")
+    ended = stage.run("import numpy as np\nnp.object\n")
+    assert (ended.code, ended.message["reason"]) == (1, "ExitCode")
+    assert "NumPy 1.24 removed it: pin `numpy<1.24` in train/requirements.txt" in ended.message["message"]
+
+
+PICKLED = """
+import pickle, sys, types
+module = types.ModuleType("sklearn.tree.tree"); module.Tree = type("Tree", (), {"__module__": "sklearn.tree.tree"})
+for name in ("sklearn", "sklearn.tree"): sys.modules[name] = types.ModuleType(name)
+sys.modules["sklearn.tree.tree"] = module
+text = pickle.dumps(module.Tree())
+"""
+
+
+@pytest.mark.parametrize("then", ["del module.Tree", "del sys.modules['sklearn.tree.tree']"])
+def test_an_object_of_another_version_is_told_with_the_own_line_and_the_pins_of_all_stages(
+    stage: Stage, then: str
+) -> None:
+    packages(stage, scikit_learn="1.4.0")
+    stage.file("train/requirements.txt", "scikit_learn == 0.23.2  # old\n")
+    stage.file("serve/requirements.txt", "flask\nscikit-learn==1.4.0\n")
+    ended = stage.run(f"{PICKLED}{then}\npickle.loads(text)\n")
+    message = ended.message["message"]
+    assert message.startswith("train/train.py:8: exited with code 1: ")
+    assert "it was written with another version of scikit-learn, and here is 1.4.0" in message
+    for pin in ("`scikit-learn==1.4.0` (serve/requirements.txt:2)", "`scikit_learn == 0.23.2` (train/requirements.txt"):
+        assert pin in message
+    assert "add the package" not in message
+
+
+def test_an_object_of_a_class_of_the_script_that_wrote_it_is_told(stage: Stage) -> None:
+    script = "import pickle\nclass Mine: pass\ntext = pickle.dumps(Mine())\ndel Mine\npickle.loads(text)\n"
+    ended = stage.run(script)
+    assert "the script that wrote it defined `Mine` itself: move it into a module that both import" in ended.text
+
+
+# --- hosts ------------------------------------------------------------------------------------------------
+
+SERVICES = {
+    "COACHWORK_URL_SCORING_SERVICE": "http://iris--scoring-service:5000",
+    "COACHWORK_URL_OTHER": "http://iris--other:5001",
+}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "scoring-service",
+        "scoring_service",
+        "scoring-servce",
+        "bodywork-iris--scoring-service.ml-prod",
+        "iris--scoring-service.ml.svc.cluster.local",
+        "scoring-service.ml.svc.cluster.local",
+    ],
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        (
+            "requests.exceptions.ConnectionError: HTTPConnectionPool(host='{}', port=5000): Max retries exceeded with "
+            "url: / (Caused by NameResolutionError(\"Failed to resolve '{}' ([Errno -2] Name or service not known)\"))"
+        ),
+        "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>",
+        "socket.gaierror: [Errno -3] Temporary failure in name resolution",
+        (
+            "aiohttp.client_exceptions.ClientConnectorDNSError: Cannot connect to host {}:5000 ssl:default "
+            "[Name or service not known]"
+        ),
+    ],
+)
+def test_a_host_name_that_means_another_stage_is_told_with_its_address(stage: Stage, host: str, words: str) -> None:
+    stage.env = SERVICES
+    script = f"""
+import sys
+URL = "http://{host}:5000/score"
+sys.stderr.write('Traceback (most recent call last):\\n  File "%s", line 3, in <module>\\n    post(URL)\\n' % __file__)
+sys.exit({words.format(host, host)!r})
+"""
+    ended = stage.run(script)
+    assert (
+        f"`{host}` is not a name here: the service is at COACHWORK_URL_SCORING_SERVICE, "
+        "here http://iris--scoring-service:5000"
+    ) in ended.message["message"]
+
+
+def test_a_foreign_host_is_nobody_s_stage(stage: Stage) -> None:
+    stage.env = {"COACHWORK_URL_API": "http://iris--api:5000"}
+    ended = stage.run("import urllib.request\nurllib.request.urlopen('http://api.example.invalid/')\n")
+    assert ended.message["message"].endswith(">")
+    assert "COACHWORK_URL" not in ended.message["message"]
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def git(folder: Path) -> Path:
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True, timeout=30)
+    (folder / ".gitignore").write_text("*.csv\n")
+    (folder / "data").mkdir()
+    (folder / "data/rows.csv").write_text("1")
+    (folder / "data/late.txt").write_text("1")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("../data/rows.csv", ("data/rows.csv is in your folder, but git ignores it, so that it is not part of the run: "
+         "`git add -f data/rows.csv` takes it in")),
+        ("../data/late.txt", "data/late.txt is in your folder, but not in the run's commit"),
+        ("../nowhere/rows.csv", "the commit has no folder nowhere, and Git keeps no empty one"),
+        ("nothing.csv", "the commit has no train/nothing.csv"),
+        ("/tmp/of-another-stage.pkl", "on a cluster each stage has a /tmp of its own: hand files over"),  # noqa: S108
+        ("/home/me/rows.csv", "a path of one machine only"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_only_elsewhere_is_told_with_the_remedy(stage: Stage, path: str, told: str) -> None:
+    stage.env = {"COACHWORK_LOCAL_FOLDER": str(git(stage.root / "mine"))}
+    ended = stage.run(f"import os\nassert 'COACHWORK_LOCAL_FOLDER' not in os.environ\nopen({path!r})\n")
+    assert (
+        f"train/train.py:3: exited with code 1: FileNotFoundError: [Errno 2] No such file or directory: '{path}' ("
+        in (ended.message["message"])
+    )
+    assert told in ended.message["message"]
