@@ -6,9 +6,10 @@ replaced before a line is written. No value makes a line endless.
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, TextIO
+from itertools import product
+from typing import Final, TextIO, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -19,6 +20,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from controller.core import layout
+from controller.core.model import Phase
 
 # --- redaction --------------------------------------------------------------------------------------
 
@@ -116,10 +120,27 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 RUN_OUTCOMES: Final = ("Succeeded", "Failed", "Cancelled", "Invalid", "Refused")
 RECONCILE_RESULTS: Final = ("done", "not-yet", "transient", "defect")
+PHASES: Final = get_args(Phase)
+GIT_OPERATIONS: Final = (
+    *("cat-file", "checkout-index", "config", "fetch", "init", "log", "ls-remote", "ls-tree", "read-tree", "rev-parse"),
+    "other",
+)
+GIT_OUTCOMES: Final = ("ok", "error", "timeout", "too-large")
+API_CODES: Final = (
+    *("200", "201", "400", "401", "403", "404", "409", "410", "422", "429", "500", "502", "503", "504"),
+    *("error", "other"),
+)
+SWEPT_KINDS: Final = (
+    *map(str, (layout.BUILDS, layout.CHECKOUTS, layout.ENVIRONMENTS, layout.MIRRORS)),
+    *map(str, (layout.RUNS, layout.SCRATCH, layout.TOOLS)),
+)
 
 
 class Metrics:
-    """The controller's metrics. Label values come from the code or the API, never from a user's text."""
+    """The controller's metrics. Each label has a closed set of values, all of which are there from the first scrape on.
+
+    A counter that is born with its first value shows no increase: the first failure would go unseen.
+    """
 
     def __init__(self, version: str) -> None:
         self._registry = registry = CollectorRegistry()
@@ -144,10 +165,15 @@ class Metrics:
         self._freed = Counter("coachwork_swept_bytes", "Bytes that sweeps set free", ["kind"], registry=registry)
         build = Gauge("coachwork_build_info", "1, with the version as a label", ["version"], registry=registry)
         build.labels(version).set(1)
-        for outcome in RUN_OUTCOMES:  # from the first scrape on, so that the first failure already is an increase
+        for outcome in RUN_OUTCOMES:
             self._runs.labels(outcome)
         for result in RECONCILE_RESULTS:
             self._reconciles.labels(result)
+        for operation, outcome in product(GIT_OPERATIONS, GIT_OUTCOMES):
+            self._git.labels(operation, outcome)
+        for kind in SWEPT_KINDS:
+            self._swept.labels(kind)
+            self._freed.labels(kind)
 
     def run_ended(self, outcome: str) -> None:
         """Count a run that ended (one of RUN_OUTCOMES)."""
@@ -162,13 +188,19 @@ class Metrics:
         self._reconciles.labels(result).inc()
         self._duration.observe(seconds)
 
+    def expect_calls(self, calls: Iterable[tuple[str, str]]) -> None:
+        """Have counters for these calls of the API server (verb, resource) from the first scrape on."""
+        for (verb, resource), code in product(calls, API_CODES):
+            self._calls.labels(verb, resource, code)
+
     def api_call(self, verb: str, resource: str, code: int) -> None:
         """Count a call of the API server: verb and resource as RBAC names them, HTTP status (0: no answer)."""
-        self._calls.labels(verb, resource, str(code or "error")).inc()
+        status = str(code or "error")
+        self._calls.labels(verb, resource, status if status in API_CODES else "other").inc()
 
     def git_call(self, operation: str, outcome: str) -> None:
-        """Count a call of git: its subcommand; ok, error, timeout or too-large."""
-        self._git.labels(operation, outcome).inc()
+        """Count a call of git: its subcommand (one of GIT_OPERATIONS, else other); one of GIT_OUTCOMES."""
+        self._git.labels(operation if operation in GIT_OPERATIONS else "other", outcome).inc()
 
     def queue_depth(self, depth: int) -> None:
         """Tell how many requests wait for a pass."""
@@ -205,6 +237,7 @@ class _Requests(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the one family."""
         family = GaugeMetricFamily("coachwork_requests", "Requests by the phase of their record", labels=["phase"])
-        for phase, count in sorted(self._phases().items()):
-            family.add_metric([phase], count)
+        counts = self._phases()
+        for phase in PHASES:  # and no other: a record is text that somebody may have edited
+            family.add_metric([phase], counts.get(phase, 0))
         yield family

@@ -12,6 +12,7 @@ import structlog
 from controller.adapters.archive import Archive
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube.cluster import connect
+from controller.adapters.kube.kinds import CALLS
 from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> int:
         signal.signal(number, lambda _number, _frame: stopping.set())
     version = metadata.version("coachwork")
     metrics = Metrics(version)
+    metrics.expect_calls(CALLS)
     root = Path(settings.volume)
     _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
     try:

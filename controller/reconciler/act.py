@@ -1,7 +1,10 @@
 """Carry actions out on the cluster, and say which objects it would not take."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from controller.core import errors, manifests, names, times
 from controller.core.facts import drift
@@ -15,7 +18,31 @@ FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
 STALE_DELAY = 0.2  # until the watch has brought what a write met
 _REMEDIES = {"CronJob": "rename the request, remove `schedule`, or remove the other"}
 RESTORE_PAUSE = 10.0  # seconds between two writes to an object that somebody else keeps changing
+EVENT_LIFE = timedelta(hours=1)  # the API server's own default
+EVENTS = 4096  # that are remembered
 REJECTIONS = 3  # the same object met with the same 500 so often is an object that the server can't take
+
+
+class Sent:
+    """The Events that are there, as far as this process knows: the cluster keeps each for an hour."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._until: OrderedDict[str, datetime] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def has(self, name: str, now: datetime) -> bool:
+        """Whether there is an Event of this name."""
+        with self._lock:
+            return name in self._until and now < self._until[name]
+
+    def note(self, name: str, now: datetime) -> None:
+        """Note that there is an Event of this name; of too many the oldest is forgotten."""
+        with self._lock:
+            self._until[name] = now + EVENT_LIFE
+            self._until.move_to_end(name)
+            while len(self._until) > EVENTS:
+                self._until.popitem(last=False)
 
 
 @dataclass
@@ -27,6 +54,7 @@ class Actor:
     clock: Clock
     namespace: str
     _rejected: dict[str, int] = field(default_factory=dict)
+    _events: Sent = field(default_factory=Sent)
 
     def carry_out(self, request: Request, actions: Iterable[Action]) -> Sequence[Refusal]:
         """Carry out all actions in their order; give what the server refused. Raises NotYet, Transient."""
@@ -174,17 +202,24 @@ class Actor:
 
     def _emit(self, request: Request, news: Emit) -> None:
         """Make an Event. It is a courtesy: what keeps it from being made keeps nothing else."""
+        now = self.clock()
         about = {
             "name": request.name,
             "uid": request.uid,
             "namespace": self.namespace,
-            "now": times.text(self.clock()),
+            "now": times.text(now),
         }
         name = names.bounded(f"{request.name}.{names.digest(request.uid + news.key, 16)}", limit=253)
+        if self._events.has(name, now):
+            return
         try:
             self.cluster.create(manifests.event(about, name, news.type, news.reason, news.message))
-        except (errors.AlreadyExists, errors.Refused, errors.Transient, errors.NotYet):
+        except errors.AlreadyExists:  # of the process before this one
+            self._events.note(name, now)
+        except (errors.Refused, errors.Transient, errors.NotYet):
             return
+        else:
+            self._events.note(name, now)
 
 
 def _needed(request: Request, context: RunContext) -> Iterable[tuple[str, str]]:

@@ -251,7 +251,8 @@ class Reconciler:
             if plan.is_refusal(request, known.record, invalid.reason):
                 return self._declined(known, invalid, seen)
             return plan.refuse(request, known.record, invalid.lines, invalid.reason, now, known.digest, commit)
-        return self._go_on(context, request, record, self._projects.begun(seen, record))
+        begun = self._go_on(context, request, record, self._projects.begun(seen, record))
+        return replace(begun, actions=(plan.announce(record), *begun.actions))
 
     def _with_drift(self, seen: Observed, held: Mapping[str, Sequence[Object]]) -> Observed:
         return with_drift(self._cluster, seen, (item for items in held.values() for item in items))

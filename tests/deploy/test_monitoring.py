@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.adapters.telemetry import RECONCILE_RESULTS, RUN_OUTCOMES, Metrics
+from controller.adapters.telemetry import GIT_OUTCOMES, RECONCILE_RESULTS, RUN_OUTCOMES, Metrics
 from controller.core.model import Phase
 from tests.support.kustomize import DEPLOY
 
@@ -23,7 +23,7 @@ VALUES = {
     ("coachwork_runs_total", "outcome"): set(RUN_OUTCOMES),
     ("coachwork_reconciles_total", "result"): set(RECONCILE_RESULTS),
     ("coachwork_requests", "phase"): set(get_args(Phase)),
-    ("coachwork_git_calls_total", "outcome"): {"ok", "error", "timeout", "too-large"},  # Metrics.git_call
+    ("coachwork_git_calls_total", "outcome"): set(GIT_OUTCOMES),
 }
 MATCHES = {"MatchOp.Equal", "MatchOp.Re"}
 

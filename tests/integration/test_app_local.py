@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.model import Object
 from tests.support.eventually import eventually
 from tests.support.laptop import Laptop, batch, laptop, project, service
 
@@ -88,6 +89,25 @@ def test_a_missing_secret_is_told_before_the_first_step(machine: Laptop) -> None
     machine.ask()
     eventually(lambda: "create secret generic gcp --from-literal=KEY=" in machine.status().get("message", ""))
     assert (machine.status()["phase"], machine.status()["reason"]) == ("Running", "SecretMissing")
+
+
+def test_each_event_is_sent_once_however_often_it_is_looked_while_a_run_waits(
+    machine: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, create = list[str](), machine.cluster.create
+
+    def counted(manifest: Object) -> Object:
+        sent.extend([manifest["reason"]] if manifest["kind"] == "Event" and "source" in manifest else [])
+        return create(manifest)
+
+    monkeypatch.setattr(machine.cluster, "create", counted)
+    machine.repository.commit(project("train", train=batch("", more="[secrets]\nKEY = gcp\n")))
+    machine.ask()
+    eventually(lambda: machine.status().get("reason") == "SecretMissing")
+    for text in ("t1", "t2", "t3", "t4"):  # each is a pass
+        machine.trigger(text)
+        eventually(lambda text=text: machine.status().get("queued-trigger") == text)  # type: ignore[misc]
+    assert sent == ["RunStarted"]
 
 
 def test_a_broken_new_version_of_a_service_is_rolled_back_and_the_old_answers_all_the_time(machine: Laptop) -> None:

@@ -1,5 +1,6 @@
 """The CronJob of a request, pass by pass: it is what the request says, whatever else goes on."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +122,30 @@ def test_a_cronjob_that_the_server_refuses_is_told_and_the_run_goes_on(world: Wo
     assert world.finish_all().phase == "Ready"
     world.cluster.refuse.clear()
     assert world.settle().schedule_problem == ""
+
+
+def test_news_is_sent_once_and_again_only_when_its_event_may_be_gone(world: World) -> None:
+    world.cluster.refuse["create", "iris"] = Refused("spec.timeZone: unknown time zone", forbidden=False)
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
+    world.passes(5, 10)
+    assert events(world) == {"RunStarted": 1, "RejectedByCluster": 1}
+    world.cluster.refuse["create", "iris"] = Refused("spec: other words", forbidden=False)
+    world.passes(3, 10)
+    world.cluster.refuse["create", "iris"] = Refused("spec.timeZone: unknown time zone", forbidden=False)
+    world.passes(3, 10)
+    assert events(world) == {"RunStarted": 1, "RejectedByCluster": 2}
+    world.restart()
+    world.passes(3, 10)
+    assert events(world) == {"RunStarted": 1, "RejectedByCluster": 2}
+    world.cluster.refuse["create", "iris"] = Refused("spec: other words", forbidden=False)
+    world.passes(3, 3600)
+    assert events(world) == {"RunStarted": 1, "RejectedByCluster": 3}
+
+
+def events(world: World) -> dict[str, int]:
+    """Give how often creating an Event was tried, by what it was about."""
+    reasons = {item["metadata"]["name"]: item["reason"] for item in world.cluster.of_kind("Event")}
+    return dict(Counter(reasons[name] for name in world.cluster.events))
 
 
 # --- what it starts --------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class MemoryCluster:
     ) -> None:
         self.stored: dict[tuple[str, str], Object] = {}
         self.writes: list[tuple[str, str, str]] = []
+        self.events: list[str] = []  # names of all that were sent, taken or not
         self._heard: dict[tuple[str, str], Object] = {}
         self._lagging = lagging
         self._version = 0
@@ -257,6 +258,8 @@ class _Write:
         self._cluster, self._verb, self._manifest = cluster, verb, manifest
 
     def __enter__(self) -> None:
+        if (self._verb, self._manifest["kind"]) == ("create", "Event"):
+            self._cluster.events.append(self._manifest["metadata"]["name"])
         self._cluster.hook(self._verb, "before")
         if error := self._cluster.refuse.get((self._verb, self._manifest["metadata"]["name"])):
             raise error

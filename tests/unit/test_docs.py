@@ -13,7 +13,15 @@ import pytest
 import typer
 import yaml
 
-from controller.adapters.telemetry import RECONCILE_RESULTS, RUN_OUTCOMES, Metrics
+from controller.adapters.telemetry import (
+    API_CODES,
+    GIT_OPERATIONS,
+    GIT_OUTCOMES,
+    RECONCILE_RESULTS,
+    RUN_OUTCOMES,
+    SWEPT_KINDS,
+    Metrics,
+)
 from controller.cli import app
 from controller.core import environment, layout, manifests, names, podtemplate, record, request
 from controller.core.facts.pods import LAUNCHER_FAILED
@@ -249,6 +257,10 @@ def test_every_metric_is_explained_and_none_is_invented() -> None:
     assert shown == {name for name in found if not name.endswith("_created")}
     assert rows("metrics", "Values of `outcome`") == set(RUN_OUTCOMES)
     assert rows("metrics", "Values of `result`") == set(RECONCILE_RESULTS)
+    assert rows("metrics", "Values of `code`") == set(API_CODES)
+    assert rows("metrics", "Values of `operation`") == set(GIT_OPERATIONS)
+    assert rows("metrics", "Values of `kind`") == set(SWEPT_KINDS)
+    assert rows("metrics", "Values of `outcome` of Git") == set(GIT_OUTCOMES)
 
 
 # --- the record -----------------------------------------------------------------------------------

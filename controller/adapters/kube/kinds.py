@@ -118,3 +118,9 @@ def _rights() -> Mapping[tuple[str, str], frozenset[str]]:
 
 RIGHTS = _rights()
 """(apiGroup, resource) -> RBAC verbs: exactly what the controller's Role grants."""
+
+CALLS = (
+    *((verb, resource) for (_, resource), verbs in RIGHTS.items() for verb in sorted(verbs)),
+    *(("create", "selfsubjectaccessreviews"), ("get", "version")),  # everybody may
+)
+"""(verb, resource): every call of the API server that the controller makes."""

@@ -31,6 +31,7 @@ from controller.core.plan.settle import REFUSED, kept_runs, settle
 from controller.core.plan.stage import stopped
 from controller.core.plan.trigger import (
     Pending,
+    announce,
     asked,
     decline,
     is_news,
@@ -62,6 +63,7 @@ __all__ = [
     "Refusal",
     "Restore",
     "advance",
+    "announce",
     "asked",
     "chosen",
     "decline",

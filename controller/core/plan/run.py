@@ -47,7 +47,7 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
         return _release(context, request, walk, seen, now)
     due = min(filter(None, (walk.due, limit)), default=None)
     held = hold(context, walk.record, seen, now)
-    actions = (*_announced(record), *walk.actions, *held, *stale_jobs(record, seen))
+    actions = (*walk.actions, *held, *stale_jobs(record, seen))
     return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
 
 
@@ -174,13 +174,6 @@ def _told(record: Record) -> Record:
     message = told[0] if told else f"run {record.run}, step {record.step}: {', '.join(running)}"
     reason = next((stage.reason for stage in record.stages.values() if stage.message), "StepRunning")
     return replace(record, phase="Running", reason=reason, message=one_line(message))
-
-
-def _announced(record: Record) -> tuple[Action, ...]:
-    if record.step or not record.spec:
-        return ()
-    text = f"run {record.run} of commit {record.spec.commit[:12]} has started"
-    return (Emit(f"{record.run}-started", "Normal", "RunStarted", text),)
 
 
 def _release(context: RunContext, request: Request, walk: _Walk, seen: Observed, now: datetime) -> Decision:

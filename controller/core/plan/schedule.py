@@ -20,6 +20,8 @@ def keep_schedule(request: Request, decision: Decision, seen: Observed, policy: 
     refused = next((item.cause for item in seen.refusals if item.stage == SCHEDULE), None)
     if refused:
         told = _told(decision.record, f"{refused.reason}: {refused.message}")
+        if told is decision.record:  # it is known
+            return decision
         news = Emit(f"schedule-{refused.message}", "Warning", refused.reason, refused.message)
         return replace(decision, record=told, actions=(*decision.actions, news))
     problem = decision.record.schedule_problem if wanted and not isinstance(wanted[0], Delete) else ""

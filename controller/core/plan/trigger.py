@@ -129,6 +129,11 @@ def start(
     )
 
 
+def announce(record: Record) -> Emit:
+    """Return the news of a run that has just been recorded."""
+    return Emit(f"{record.run}-started", "Normal", "RunStarted", record.message)
+
+
 def refuse(
     request: Request,
     record: Record,

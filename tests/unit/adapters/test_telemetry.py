@@ -1,9 +1,13 @@
 """Log lines and metrics, as whoever reads them sees them."""
 
+import ast
 import io
 import json
 import logging
+import subprocess
 from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.adapters.telemetry import RUN_OUTCOMES, VALUE_LIMIT, Metrics, configure_logging, redact
+from controller.adapters import telemetry
+from controller.adapters.kube.kinds import CALLS
+from controller.adapters.sweeper import TOPS
+from controller.adapters.telemetry import (
+    GIT_OPERATIONS,
+    GIT_OUTCOMES,
+    PHASES,
+    RECONCILE_RESULTS,
+    RUN_OUTCOMES,
+    VALUE_LIMIT,
+    Metrics,
+    configure_logging,
+    redact,
+)
 
 
 @pytest.fixture
@@ -143,7 +160,7 @@ def test_each_sign_of_life_is_a_metric() -> None:
     metrics.reconciled("done", 0.02)
     metrics.api_call("create", "jobs", 201)
     metrics.api_call("list", "pods", 0)
-    metrics.git_call("fetch", "transient")
+    metrics.git_call("fetch", "timeout")
     metrics.queue_depth(3)
     expected = {
         "coachwork_runs_totalSucceeded": 1,
@@ -152,7 +169,7 @@ def test_each_sign_of_life_is_a_metric() -> None:
         "coachwork_reconcile_duration_seconds_count": 1,
         "coachwork_api_calls_total201jobscreate": 1,
         "coachwork_api_calls_totalerrorpodslist": 1,
-        "coachwork_git_calls_totalfetchtransient": 1,
+        "coachwork_git_calls_totalfetchtimeout": 1,
         "coachwork_queue_depth": 3,
         "coachwork_build_info1.2.3": 1,
     }
@@ -164,6 +181,52 @@ def test_each_sign_of_life_is_a_metric() -> None:
 def test_every_outcome_of_a_run_is_there_from_the_first_scrape_on() -> None:
     found = samples(Metrics("0"))
     assert [found[f"coachwork_runs_total{outcome}"] for outcome in RUN_OUTCOMES] == [0] * len(RUN_OUTCOMES)
+
+
+def series(metrics: Metrics) -> set[tuple[str, ...]]:
+    """Give the values of the labels of all samples, behind their metric."""
+    _, body = metrics.exposition("")
+    return {
+        (family.name, *sample.labels.values())
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+        if family.name.startswith("coachwork_") and family.name != "coachwork_build_info"
+    }
+
+
+def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later() -> None:
+    metrics = Metrics("0")
+    metrics.show_requests(lambda: {"Ready": 1, "written by somebody": 7})
+    metrics.expect_calls(CALLS)
+    before = series(metrics)
+    for outcome in RUN_OUTCOMES:
+        metrics.run_ended(outcome)
+    for result in RECONCILE_RESULTS:
+        metrics.reconciled(result, 0.1)
+    for (verb, resource), code in product(CALLS, (*range(200, 600), 0)):
+        metrics.api_call(verb, resource, code)
+    for operation, outcome in product((*operations(), "gc"), GIT_OUTCOMES):
+        metrics.git_call(operation, outcome)
+    for top in TOPS:
+        metrics.swept({str(top): 1}, {str(top): 1})
+    assert series(metrics) == before
+    assert {phase for name, *labels in before if name == "coachwork_requests" for phase in labels} == set(PHASES)
+
+
+def operations() -> set[str]:
+    """Give every subcommand of git that the controller runs: the first words of its lists."""
+    listed = subprocess.run(["git", "--list-cmds=main"], capture_output=True, text=True, check=True).stdout.split()
+    git = Path(telemetry.__file__).parent / "git"
+    trees = [
+        ast.parse(path.read_text("utf-8")) for path in git.glob("*.py") if path.name != "snapshot.py"
+    ]  # a laptop's
+    lists = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.List | ast.Tuple) and node.elts)
+    firsts = {node.elts[0].value for node in lists if isinstance(node.elts[0], ast.Constant)}
+    return {word for word in firsts if word in listed}
+
+
+def test_every_subcommand_of_git_has_counters_of_its_own() -> None:
+    assert operations() == {*GIT_OPERATIONS} - {"other"}
 
 
 def test_two_sets_of_metrics_share_nothing() -> None:
