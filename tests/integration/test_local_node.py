@@ -148,6 +148,34 @@ def test_a_taken_port_is_moved_and_everyone_is_told(node: LocalCluster) -> None:
         assert output(node).strip() == address
 
 
+def test_of_two_replicas_the_one_on_the_port_that_was_asked_for_is_named(node: LocalCluster, tmp_path: Path) -> None:
+    port, late = free_port(), tmp_path / "late"
+    serve = (
+        "import http.server, os, sys, time\n"
+        f"while os.environ['PORT'] == '{port}' and not os.path.exists({str(late)!r}): time.sleep(0.01)\n"
+        "http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler)"
+        ".serve_forever()"
+    )
+    container = {
+        "command": ["python3", "-c", serve],
+        "env": [{"name": "PORT", "value": str(port)}],
+        "ports": [{"name": "http", "containerPort": port}],
+        "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1},
+    }
+    node.create(deployment("serve", container=container, replicas=2))
+    spec = {"selector": {"app": "it"}, "ports": [{"name": "http", "port": port, "targetPort": "http"}]}
+    node.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "serve"}, "spec": spec})
+    assert eventually(lambda: node.addresses().get("serve")) != f"http://127.0.0.1:{port}"
+    late.touch()
+    eventually(lambda: node.addresses().get("serve") == f"http://127.0.0.1:{port}")
+
+
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
+
+
 def test_two_clusters_of_one_machine_never_give_the_same_port() -> None:
     ours, theirs = Ports(), Ports()
     wanted = ours.promise("web", 1)  # nobody may listen there, or nobody else may once we have it

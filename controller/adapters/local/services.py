@@ -1,6 +1,8 @@
 """Services: records, and where on this machine one of their ready pods answers (no traffic is passed on)."""
 
+from controller.adapters.local.machine import port_of
 from controller.adapters.local.pods import LOCAL_ADDRESS
+from controller.adapters.local.ports import ADDRESS
 from controller.adapters.local.store import Change, Store, annotated, annotations, labels
 from controller.adapters.local.workloads import is_ready
 from controller.core.model import Object
@@ -22,14 +24,18 @@ class Services:
                 self._look(service)
 
     def _look(self, service: Object) -> None:
-        """Stay with the pod that answers; move on to another only when it is not ready any more."""
+        """Name the pod that answers on the port that was asked for; where none does, stay with the one that answers."""
         live = self._store.get("Service", service["metadata"]["name"], service["metadata"]["uid"])
         if live is None:
             return
         pods = [pod for pod in self._store.of_kind("Pod") if _selects(live, pod) and is_ready(pod)]
-        found = [address for pod in pods if (address := annotations(pod).get(LOCAL_ADDRESS))]
-        if annotations(live).get(LOCAL_ADDRESS) not in (found or (None,)):
-            self._store.edit(live, lambda old: annotated(old, LOCAL_ADDRESS, found[0] if found else None))
+        found = {address: pod for pod in pods if (address := annotations(pod).get(LOCAL_ADDRESS))}
+        present = annotations(live).get(LOCAL_ADDRESS)
+        staying = [present] if present in found else []
+        asked = [address for address, pod in found.items() if address == f"http://{ADDRESS}:{port_of(pod)}"]
+        best = next(iter([*asked, *staying, *found]), None)
+        if best != present:
+            self._store.edit(live, lambda old: annotated(old, LOCAL_ADDRESS, best))
 
 
 def _selects(service: Object, pod: Object) -> bool:
