@@ -265,7 +265,7 @@ def missing_secrets(pipeline: Pipeline, given: Mapping[str, str]) -> list[str]:
     wanted: dict[str, list[str]] = {}
     for stage in pipeline.stages.values():
         for secret in stage.secrets:
-            if secret.variable not in given:
+            if secret.variable not in given and not secret.optional:
                 wanted.setdefault(secret.variable, []).append(stage.name)
     return [
         f"secret {variable} (stage {', '.join(stages)}): export it, or give --secrets FILE with {variable}=…"
@@ -289,7 +289,8 @@ def _secrets(pipeline: Pipeline, given: Mapping[str, str]) -> dict[str, dict[str
     secrets: dict[str, dict[str, str]] = {}
     for stage in pipeline.stages.values():
         for secret in stage.secrets:
-            secrets.setdefault(secret.secret, {})[secret.key] = given[secret.variable]
+            if secret.variable in given:
+                secrets.setdefault(secret.secret, {})[secret.key] = given[secret.variable]
     return secrets
 
 

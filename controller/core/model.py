@@ -71,6 +71,7 @@ class Secret:
     variable: str
     secret: str
     key: str
+    optional: bool = False  # without it the variable is not set, and nothing waits for it
 
 
 @dataclass(frozen=True, slots=True)

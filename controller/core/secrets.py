@@ -8,11 +8,11 @@ from controller.core.plan.decision import Missing
 
 
 def wanted(pipeline: Pipeline, stages: Iterable[str]) -> Mapping[str, Mapping[str, list[str]]]:
-    """Give the Secrets that these stages want: Secret -> key -> stages."""
+    """Return the Secrets that these stages want: Secret -> key -> the stages that can't do without."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in sorted(stages):
         for secret in pipeline.stages[name].secrets:
-            found[secret.secret][secret.key].append(name)
+            found[secret.secret][secret.key] += [] if secret.optional else [name]
     return found
 
 
@@ -29,7 +29,7 @@ def missing(
 
 def _lacking(name: str, keys: Mapping[str, list[str]], secret: Object | None, namespace: str) -> Missing | None:
     have = set((secret or {}).get("data") or {})
-    lacks = {key: stages for key, stages in sorted(keys.items()) if key not in have}
+    lacks = {key: stages for key, stages in sorted(keys.items()) if stages and key not in have}
     if not lacks:
         return None
     stages = tuple(sorted({stage for users in lacks.values() for stage in users}))

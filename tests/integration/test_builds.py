@@ -511,3 +511,13 @@ def test_a_run_of_a_project_of_bodywork_says_as_of_which_day_its_packages_are(wo
 
 def image_of(job: Object) -> str:
     return str(job["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def test_a_run_waits_for_no_optional_secret(world: World) -> None:
+    begin(world, project("a >> b", secrets={"a": "KEY = hub?", "b": "KEY = hub?"}))
+    assert set(world.jobs()) == {"iris-a-1"}
+
+
+def test_an_optional_secret_is_waited_for_where_another_stage_can_not_do_without(world: World) -> None:
+    kept = begin(world, project("a >> b", secrets={"a": "KEY = hub?\nOTHER = hub?", "b": "KEY = hub"}))
+    assert (kept.reason, "KEY" in kept.message, "OTHER" in kept.message) == ("SecretMissing", True, False)

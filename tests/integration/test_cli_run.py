@@ -112,6 +112,16 @@ def test_missing_secrets_are_all_listed_before_step_1(coachwork: CommandLine, tm
     ]
 
 
+def test_an_optional_secret_is_no_variable_where_nobody_gives_it(coachwork: CommandLine, tmp_path: Path) -> None:
+    words = "import os\nassert os.environ.get('TOKEN') == os.environ.get('WANTED'), os.environ.get('TOKEN')"
+    files = project("a") | {"a/run.py": words}
+    files["a/config.ini"] += "[secrets]\nTOKEN = aws?\n"
+    folder = str(write(tmp_path / "iris", files))
+    assert coachwork.run("run", folder).code == 0
+    given = coachwork.run("run", folder, "--env", "WANTED=sesame-sesame", TOKEN="sesame-sesame")
+    assert given.code == 0, given.err
+
+
 def test_secrets_come_from_the_shell_or_a_file_and_are_never_shown(coachwork: CommandLine, tmp_path: Path) -> None:
     words = "import os\nprint(len(os.environ['TOKEN']), len(os.environ['PASSWORD']))\nraise SystemExit(1)"
     files = project("a") | {"a/run.py": words}

@@ -63,7 +63,7 @@ _VARIABLE = {
     "name": ANY,
     "value": _text,
     "valueFrom": {
-        "secretKeyRef": {"name": ANY, "key": ANY},
+        "secretKeyRef": {"name": ANY, "key": ANY, "optional": ANY},
         "fieldRef": {"fieldPath": _one_of("status.podIP")},
     },
 }

@@ -106,7 +106,8 @@ def resolve(
     for variable in container.get("env") or ():
         name = str(variable["name"])
         if "valueFrom" in variable:
-            environment[name] = _value_from(variable["valueFrom"], machine, pod["metadata"]["namespace"])
+            found = _value_from(variable["valueFrom"], machine, pod["metadata"]["namespace"])
+            environment |= {} if found is None else {name: found}
         elif name.startswith(URL):
             environment[name] = _local_url(variable["value"], address)
         elif name == "PORT" and variable["value"] == str(wanted):
@@ -119,10 +120,12 @@ def resolve(
     return Container(tuple(argv), environment, port)
 
 
-def _value_from(source: Object, machine: Machine, namespace: str) -> str:
+def _value_from(source: Object, machine: Machine, namespace: str) -> str | None:
     if "fieldRef" in source:
         return ADDRESS
     name, key = source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]
+    if source["secretKeyRef"].get("optional") and key not in machine.secrets.get(name, {}):
+        return None
     if name not in machine.secrets:
         raise ConfigurationMissing(f'secret "{name}" not found')
     if key not in machine.secrets[name]:

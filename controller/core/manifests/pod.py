@@ -226,7 +226,7 @@ def environment(context: RunContext, stage: Stage) -> list[Object]:
     for name, value in (*stage.env, *context.spec.env, *context.spec.parameters):
         values[name] = {"name": name, "value": escape(value)}
     for secret in stage.secrets:
-        reference = {"name": secret.secret, "key": secret.key}
+        reference = {"name": secret.secret, "key": secret.key, **({"optional": True} if secret.optional else {})}
         values[secret.variable] = {"name": secret.variable, "valueFrom": {"secretKeyRef": reference}}
     for name, value in _reserved(context, stage).items():
         values[name] = {"name": name, "value": escape(value)}

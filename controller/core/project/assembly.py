@@ -113,12 +113,14 @@ def stage(name: str, folder: str, form: forms.StageForm, group: str, required: t
             gpu=form.gpu,
         ),
         env=tuple(form.env.items()),
-        secrets=tuple(
-            Secret(variable=variable, secret=f"{group}-{secret}" if group else secret, key=variable)
-            for variable, secret in form.secrets.items()
-        ),
+        secrets=tuple(_secret(variable, text, group) for variable, text in form.secrets.items()),
         python=form.python,
     )
+
+
+def _secret(variable: str, text: str, group: str) -> Secret:
+    name = text.removesuffix(forms.OPTIONAL)
+    return Secret(variable, f"{group}-{name}" if group else name, variable, optional=name != text)
 
 
 def _work(form: forms.StageForm) -> Batch | Service:

@@ -11,7 +11,16 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from controller.core import checks, environment, images
@@ -22,6 +31,7 @@ YEAR = 366 * 24 * 3600
 SCRIPT_LIMIT = 1024
 AS_OF = (AS_OF_COMMIT, "now")
 OLDEST_DAY = "2005-01-01"  # indexes know no times of upload from before
+OPTIONAL = "?"  # after a Secret's name: the variable may be absent
 SECTION = "a section with keys of its own"
 
 
@@ -68,6 +78,21 @@ def _name_problem(text: str) -> str:
     return "" if checks.is_name(text) else f"expected {checks.NAME_RULE}, got {checks.shown(text)}"
 
 
+def _secret_name(value: Any) -> Any:
+    """Bring `{name: aws, optional: true}` to the short form, `aws?`."""
+    if not isinstance(value, dict):
+        return value
+    name, optional = value.get("name"), value.get("optional", False)
+    if not isinstance(name, str) or not isinstance(optional, bool) or value.keys() - {"name", "optional"}:
+        sentence = "expected the name of a Secret, or name and optional: true"
+        raise PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+    return f"{name.removesuffix(OPTIONAL)}{OPTIONAL}" if optional else name
+
+
+def _secret_reference_problem(text: str) -> str:
+    return _secret_problem(text.removesuffix(OPTIONAL))
+
+
 def _secret_problem(text: str) -> str:
     if checks.is_dns_name(text):
         return ""
@@ -95,7 +120,24 @@ def _stage_problem(text: str) -> str:
 Text = Annotated[str, _refusing(lambda text: _named(environment.value_problem(text), "the text"))]
 Value = Annotated[str, _refusing(environment.value_problem)]
 Variable = Annotated[str, _refusing(lambda name: _named(environment.name_problem(name), name))]
-SecretName = Annotated[str, _refusing(_secret_problem)]
+SecretName = Annotated[
+    str,
+    BeforeValidator(_secret_name),
+    _refusing(_secret_reference_problem),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"name": {"type": "string"}, "optional": {"type": "boolean", "default": False}},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 Requirement = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\r\n\x00]*$")]
 
 Python = Annotated[

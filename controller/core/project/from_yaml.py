@@ -119,7 +119,7 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
     if form is None:
         return None
     for secret in form.secrets.values() if group else ():
-        if not checks.is_dns_name(f"{group}-{secret}"):
+        if not checks.is_dns_name(f"{group}-{secret.removesuffix(forms.OPTIONAL)}"):
             reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
     lines = requirements.lines("\n".join(form.requirements))
     built = assembly.stage(name, "", form, group, ("", lines))

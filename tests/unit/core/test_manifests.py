@@ -205,6 +205,13 @@ def test_later_kinds_of_variables_win() -> None:
     assert env["C"] == {"name": "C", "valueFrom": {"secretKeyRef": {"name": "aws", "key": "C"}}}
 
 
+def test_only_a_secret_that_may_be_absent_says_so_to_the_kubelet() -> None:
+    stage = batch("a", secrets=(Secret("A", "s", "A"), Secret("B", "s", "B", optional=True)))
+    variables = pod_of(manifests.job(context([stage]), stage))["containers"][0]["env"]
+    found = {item["name"]: item["valueFrom"].get("secretKeyRef") for item in variables if item["name"] in ("A", "B")}
+    assert found == {"A": {"name": "s", "key": "A"}, "B": {"name": "s", "key": "B", "optional": True}}
+
+
 def test_reserved_variables_can_not_be_taken_by_anyone() -> None:
     plain = variables(BOTH, TRAIN)
     stage = batch(

@@ -394,3 +394,15 @@ def test_a_failure_stage_ends_by_itself() -> None:
     project = tree({**texts, "alert/config.ini": SERVICE_INI}, "train/main.py", "alert/main.py")
     problem = "bodywork.ini: [workflow] RUN_ON_FAILURE: stage alert is a service: expected a batch stage"
     assert problems_of(project) == (problem,)
+
+
+@pytest.mark.parametrize(("text", "optional"), [("aws", False), ("aws?", True), ('"aws?"', True)])
+def test_a_secret_that_a_stage_can_do_without_has_a_question_mark(text: str, optional: bool) -> None:
+    stage = load(one_stage(BATCH_INI + f"[secrets]\nTOKEN = {text}\n")).stages["train"]
+    assert stage.secrets == (Secret("TOKEN", "aws", "TOKEN", optional=optional),)
+
+
+@pytest.mark.parametrize("text", ["?", "aws??", "aws ?"])
+def test_a_question_mark_alone_names_no_secret(text: str) -> None:
+    (problem,) = problems_of(one_stage(BATCH_INI + f"[secrets]\nTOKEN = {text}\n"))
+    assert "expected the name of a Secret" in problem

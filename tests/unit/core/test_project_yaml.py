@@ -276,3 +276,31 @@ def test_a_failure_stage_is_one_of_the_stages_and_in_no_step() -> None:
     pipeline = load(tree({"bodywork.yaml": text}, *SCRIPTS))
     assert (pipeline.run_on_failure, pipeline.resolve_as_of) == ("alert", "2021-03-05")
     assert (set(pipeline.stages), pipeline.steps, pipeline.warnings) == ({"train", "alert"}, (("train",),), ())
+
+
+@pytest.mark.parametrize(
+    ("written", "optional"),
+    [
+        ("credentials?", True),
+        ("{name: credentials}", False),
+        ("{name: credentials, optional: false}", False),
+        ("{name: credentials, optional: true}", True),
+        ("{name: 'credentials?', optional: true}", True),
+    ],
+)
+def test_a_secret_may_be_optional_and_belongs_to_its_group_as_others_do(written: str, optional: bool) -> None:
+    text = FULL.replace("USERNAME: credentials", f"USERNAME: {written}")
+    stage = load(tree({"bodywork.yaml": text}, *SCRIPTS)).stages["serve"]
+    assert stage.secrets == (Secret("USERNAME", "dev-credentials", "USERNAME", optional=optional),)
+
+
+@pytest.mark.parametrize(
+    "written", ["{}", "{name: 5}", "{nmae: aws}", "{name: aws, optional: maybe}", "{name: aws, key: x}", "[aws]"]
+)
+def test_a_secret_in_another_form_is_refused_with_the_right_one(written: str) -> None:
+    (problem,) = project(FULL.replace("USERNAME: credentials", f"USERNAME: {written}"))
+    assert problem.startswith("bodywork.yaml: stages.serve.secrets.USERNAME: expected the name of a Secret")
+
+
+def test_an_optional_secret_may_be_as_long_as_any() -> None:
+    assert project(FULL.replace("credentials", "c" * 249 + "?")) == ()
