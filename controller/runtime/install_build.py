@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import time
+import urllib.parse
 from importlib import metadata
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Tuple
 
@@ -208,9 +209,9 @@ def lock(target: str, places: Dict[str, str]) -> List[str]:
 def _origin(url: str, places: Dict[str, str]) -> str:
     """Give an address as the user wrote it, without credentials."""
     for folder in sorted(places, key=len, reverse=True):
-        beginning = f"file://{folder}"
+        beginning = install_requirements.url(folder)
         if url == beginning or url.startswith(f"{beginning}/"):
-            url = places[folder] + url[len(beginning) :]
+            url = places[folder] + urllib.parse.unquote(url[len(beginning) :])
             break
     return install_uv.without_credentials(url)
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.install_image import canonical
-    from controller.runtime.install_requirements import Line, Prepared, Written
+    from controller.runtime.install_requirements import Line, Prepared, Written, url
     from controller.runtime.install_uv import Done, without_credentials
     from controller.runtime.stage_order import HOPELESS, Refused
 else:  # published side by side
     from install_image import canonical
+    from install_requirements import url
     from install_uv import without_credentials
     from stage_order import HOPELESS, Refused
 
@@ -68,7 +69,7 @@ def _in_users_words(output: str, prepared: Prepared) -> str:
         path = _wrapped(file.path)
         output = re.sub(rf"\s+in\s+`{path}`\s+at\s+position\s+\d+|:\s+{path}:\d+:\d+", "", output)
     for folder in sorted(prepared.places, key=len, reverse=True):
-        for written in (f"file://{folder}", folder):
+        for written in (url(folder), f"file://{folder}", folder):
             output = output.replace(written, prepared.places[folder])
     return without_credentials(output)
 
@@ -126,8 +127,8 @@ def _no_hash(output: str) -> Finding | None:
     if not found:
         return None
     return _settled(
-        f"`{found[1]}` is needed by what is asked for, and no line has its hash: hashes are required of all since one "
-        "line has one, as in pip: `pip-compile --generate-hashes` writes them all"
+        f"`{found[1]}` is needed by what is asked for, and no line has its hash: one makes them required of all, as in "
+        "pip: `pip-compile --generate-hashes` writes them all"
     )
 
 

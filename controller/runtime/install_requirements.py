@@ -87,8 +87,11 @@ def prepare(wanted: Wanted, project: str, sources: Dict[str, str], scratch: str)
     _check_inside(lines, wanted.paths, project)
     folder = _writable(project, os.path.join(scratch, "project")) if _builds(lines, wanted.paths, project) else project
     copies = _copied(lines, wanted.addresses, sources, os.path.join(scratch, "sources"))
+    places = {folder: ".", **{copy: address for address, copy in copies.items()}}
+    links = os.path.join(scratch, "links")  # where uv runs: it names our files in full then
+    os.makedirs(links)
     files = [
-        _written(os.path.join(scratch, name), part, wanted, folder, copies)
+        _written(os.path.join(scratch, name), part, wanted.paths, _Targets(folder, copies, links, places))
         for name, part in (("requirements.txt", required), ("constraints.txt", limits))
     ]
     arguments = ["--requirements", files[0].path, *(["--constraints", files[1].path] if limits else [])]
@@ -97,8 +100,7 @@ def prepare(wanted: Wanted, project: str, sources: Dict[str, str], scratch: str)
     if any(" --hash=" in line.text or line.text == "--require-hashes" for line in lines):
         arguments.append("--require-hashes")  # one hash makes all required, as in pip
     arguments += ["--exclude-newer", f"{wanted.as_of}T23:59:59Z"] if wanted.as_of else []
-    places = {folder: ".", **{copy: address for address, copy in copies.items()}}
-    return Prepared(wanted.file, folder, arguments, files, places, wanted.as_of)
+    return Prepared(wanted.file, links, arguments, files, places, wanted.as_of)
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -191,28 +193,56 @@ def _copied(lines: Sequence[Line], addresses: Sequence[str], sources: Dict[str, 
 # --- writing --------------------------------------------------------------------------------------
 
 
-def _written(path: str, lines: List[Line], wanted: Wanted, folder: str, copies: Dict[str, str]) -> Written:
-    texts = [_for_uv(line, wanted.paths, folder, copies) if _in_file(line.text) else "" for line in lines]
+class _Targets(NamedTuple):
+    """Where what lines name lies in the container."""
+
+    project: str
+    copies: Dict[str, str]  # of the checkouts of addresses
+    links: str
+    places: Dict[str, str]  # as in Prepared
+
+    def of(self, before: str, path: str) -> str:
+        """Return how uv is told of a path: by its address, unless it has a # and no name, which uv can't read."""
+        if before or "#" not in path:
+            return url(path)
+        number = str(len(os.listdir(self.links)))
+        os.mkdir(os.path.join(self.links, number))
+        name = os.path.basename(path) if os.path.isfile(path) else "package"
+        link = os.path.join(self.links, number, name)
+        os.symlink(path, link)
+        self.places[link] = self.told(path)
+        return f"./{number}/{name}"
+
+    def told(self, path: str) -> str:
+        """Return what the user calls a path."""
+        beginning = max((place for place in self.places if path.startswith(place)), key=len)
+        return self.places[beginning] + path[len(beginning) :]
+
+
+def _written(path: str, lines: List[Line], paths: Sequence[str], targets: _Targets) -> Written:
+    texts = [_for_uv(line, paths, targets) if _in_file(line.text) else "" for line in lines]
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(f"{text}\n" for text in texts)
     return Written(path, texts, lines)
 
 
-def _for_uv(line: Line, paths: Sequence[str], folder: str, copies: Dict[str, str]) -> str:
+def _for_uv(line: Line, paths: Sequence[str], targets: _Targets) -> str:
     """Give a line with absolute folders in the place of paths and addresses; extras, names and markers stay."""
     before, path, after = _local(line.text, paths)
     if path:
-        return before + _url(os.path.join(folder, path)) + after
-    address = _address(line.text, list(copies))
+        return before + targets.of(before, os.path.normpath(os.path.join(targets.project, path))) + after
+    address = _address(line.text, list(targets.copies))
     found = re.fullmatch(_SOURCE % re.escape(address), line.text, re.DOTALL) if address else None
     if not found:
         return line.text
     fields = [field.partition("=") for field in (found["fragment"] or "#")[1:].split("&")]
     below = next((urllib.parse.unquote(value) for name, _, value in fields if name == "subdirectory"), "").strip("/")
-    target = os.path.join(copies[address], below)  # in the path, since uv passes over #subdirectory of a folder
-    _inside(target, copies[address], line.place)
-    return found["before"] + _url(target) + found["after"]
+    copy = targets.copies[address]
+    target = os.path.normpath(os.path.join(copy, below))  # in the path: uv passes over #subdirectory of a folder
+    _inside(target, copy, line.place)
+    return found["before"] + targets.of(found["before"], target) + found["after"]
 
 
-def _url(path: str) -> str:
-    return "file://" + urllib.parse.quote(os.path.normpath(path))
+def url(path: str) -> str:
+    """Return the address of a path, as uv writes it too."""
+    return "file://" + urllib.parse.quote(path)

@@ -192,6 +192,38 @@ def test_git_requirements_are_taken_from_their_folders(builder: Builder, line: s
     assert not (source / "python/built-here").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("./lib#1", "./train/lib#1"),
+        ("mine @ ./lib#1", "./train/lib#1"),
+        ("-e ./lib", "./train/lib"),
+        ("./mine-1.0-py3-none-any.whl", "./train/mine-1.0-py3-none-any.whl"),
+        ("git+https://host/repo@v1", "git+https://host/repo@v1"),
+    ],
+)
+def test_a_number_sign_in_a_path_is_a_part_of_it(tmp_path: Path, line: str, told: str) -> None:
+    builder = Builder(Stage(tmp_path / "home #1"))
+    del builder.env["UV_FIND_LINKS"]  # which uv cuts at spaces
+    for folder in (builder.stage.checkout / "train/lib", builder.stage.checkout / "train/lib#1", builder.root / "git"):
+        package(folder, "mine", value=7)
+    wheel(builder.stage.checkout / "train", "mine", "1.0", "VALUE = 7")
+    sources = {"git+https://host/repo@v1": str(builder.root / "git")}
+    ended = builder.run(f"{line}\n--find-links .\n", sources=sources)
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["mine==1.0", f"# mine is from {told}"]
+    assert builder.python("import mine; print(mine.VALUE)") == "7\n"
+
+
+def test_a_failure_in_a_path_with_a_number_sign_is_told_in_the_users_words(tmp_path: Path) -> None:
+    builder = Builder(Stage(tmp_path / "home #1"))
+    del builder.env["UV_FIND_LINKS"]  # which uv cuts at spaces
+    package(builder.stage.checkout / "train/lib#1", "mine")
+    (builder.stage.checkout / "train/lib#1/backend.py").write_text("raise RuntimeError('so not')\n")
+    ended = builder.run("\n./lib#1\n")
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:2: `mine @ ./train/lib#1` ")
+
+
 def test_hashes_are_checked(builder: Builder) -> None:
     hashes = subprocess.run(["sha256sum", *builder.index.iterdir()], check=True, timeout=30, capture_output=True)
     good = hashes.stdout.decode().split()[0]

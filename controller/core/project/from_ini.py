@@ -155,7 +155,7 @@ def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
         if not reading.fault(path) and near:
             reading.warning(checks.printable(near, 200), f"not read: rename it to {REQUIREMENTS}")
         return "", ()
-    lines = requirements.lines(texts.read(path, reading, requirements.LIMIT) or "")
+    lines = requirements.lines(texts.read(path, reading, requirements.LIMIT, requirements.decoded) or "")
     assembly.required(folder, path, folder, reading)
     return path, lines
 

@@ -1,12 +1,14 @@
 """The files of a project as text. Refuses what is too large, holds NUL bytes or is not UTF-8, before any parsing."""
 
+from collections.abc import Callable
+
 from controller.core.project.reading import Reading
-from controller.core.requirements.text import decoded
+from controller.core.requirements.text import utf8
 
 LIMIT = 256 * 1024  # bytes of a project's file
 
 
-def read(path: str, reading: Reading, limit: int = LIMIT) -> str | None:
+def read(path: str, reading: Reading, limit: int = LIMIT, decode: Callable[[bytes], str] = utf8) -> str | None:
     """Give a file's text without its byte order mark; None, with a problem or a wish noted, where there is none."""
     content = reading.text(path)
     if content is None:
@@ -15,7 +17,7 @@ def read(path: str, reading: Reading, limit: int = LIMIT) -> str | None:
         reading.problem(path, f"is {len(content) / 1024:.0f} KiB large: {limit // 1024} KiB at most")
         return None
     try:
-        return decoded(content)
+        return decode(content)
     except ValueError as error:
         reading.problem(path, str(error))
         return None

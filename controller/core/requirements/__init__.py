@@ -16,9 +16,22 @@ from controller.core.model import Stage
 from controller.core.requirements import hashes
 from controller.core.requirements.address import git_address
 from controller.core.requirements.closure import Closure, Entry, Project, settle
-from controller.core.requirements.text import LIMIT, lines
+from controller.core.requirements.text import LIMIT, decoded, lines
 
-__all__ = ["LIMIT", "Look", "Missing", "Project", "Wanted", "git_address", "key", "lines", "look", "told", "wanted"]
+__all__ = [
+    "LIMIT",
+    "Look",
+    "Missing",
+    "Project",
+    "Wanted",
+    "decoded",
+    "git_address",
+    "key",
+    "lines",
+    "look",
+    "told",
+    "wanted",
+]
 
 KEY_DIGITS = 20
 

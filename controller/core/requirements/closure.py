@@ -137,7 +137,8 @@ def _found(project: Project, folder: str, entry: Entry) -> str:
     path = _below(entry.folder if entry.item.from_file else folder, entry.item.path)
     is_folder = path == "." or path in project.folders
     if path not in project.files and not is_folder:
-        raise ValueError(f"there is no file {checks.shown(path)}, which it refers to")
+        remedy = ": write / instead of \\" if "\\" in path else ""
+        raise ValueError(f"there is no file {checks.shown(path)}, which it refers to{remedy}")
     if is_folder and not entry.item.from_file and not project.is_package(path):
         expected = " nor ".join(PACKAGE_FILES)
         raise ValueError(f"the folder {checks.shown(path)} has neither {expected}: it can't be installed")

@@ -22,7 +22,7 @@ def problems(found: Sequence[tuple[Entry, str]], project: Project) -> Iterator[s
     for entry, path in found if first else ():
         is_option = entry.item.before.startswith("--")
         if not (is_option or entry.constraint) and (problem := _problem(entry, path, project, covered)):
-            yield f"{entry.place}: {problem}, and hashes are required of all since {first} has one, as in pip: {_WRITE}"
+            yield f"{entry.place}: {problem}, and {first} makes hashes required of all, as in pip: {_WRITE}"
 
 
 def _problem(entry: Entry, path: str, project: Project, covered: set[str]) -> str:

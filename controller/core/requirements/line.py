@@ -27,6 +27,7 @@ OPTIONS = (*INCLUDES, "--editable", *PLACES, *LISTS, *VALUES, *FLAGS)
 
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?P<extras>\[[^\[\]]*\])?\s*(?P<rest>.*)")
 _VERSION = re.compile(r"(===|[~=!<>]=|[<>])\s*([^\s<>=!~,;()]+)")
+_FRAGMENT = re.compile(r"(?:(?:egg|subdirectory|md5|sha1|sha224|sha256|sha384|sha512)=[^&]*(?:&|$))+")
 _MARKER = re.compile(r"\"[^\"]*\"|'[^']*'|[()]|===|[~=!<>]=|[<>]|[\w.]+|\S")
 
 
@@ -194,10 +195,19 @@ def _marker(text: str) -> str:
     return f" ; {marker}" if marker else ""
 
 
+def _cut(target: str) -> tuple[str, str]:
+    """Cut a target from what is behind its `#`. That of a path is a part of its name, unless it is one of pip's."""
+    if address.is_url(target) or address.is_git(target):
+        before, _, fragment = target.partition("#")
+        return before, fragment
+    before, _, fragment = target.rpartition("#")
+    return (before, fragment) if _FRAGMENT.fullmatch(fragment) else (target, "")
+
+
 def _direct(name: str, extras: str, text: str, hashes: str) -> Item:
     """Give what is named by its address or path: `NAME[EXTRAS] @ TARGET#FRAGMENT ; MARKER`, the name where known."""
     target, *marker = re.split(r"\s;|;\s", text, maxsplit=1)
-    target, _, fragment = target.strip().partition("#")
+    target, fragment = _cut(target.strip())
     if inner := re.fullmatch(r"([^\[\]]+)(\[[^\[\]]*\])", target):
         target, extras = inner[1], extras or inner[2]
     fields = [part.partition("=") for part in fragment.split("&") if part]
@@ -214,5 +224,6 @@ def _direct(name: str, extras: str, text: str, hashes: str) -> Item:
     if path is None:
         address.check_web(target)
         return Item(f"{who}{target}{_extras('' if who else extras)}{f'#{kept}' if kept else ''}", after=after)
+    address.check_here(path, canonical(name) if name else "")
     below = next((unquote(value) for key, _, value in fields if key == "subdirectory"), "")
     return Item(who, posixpath.join(path, below) if below else path, _extras("" if who else extras) + after)

@@ -3,22 +3,77 @@
 The format is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 """
 
+import codecs
 import re
 
 LIMIT = 1024 * 1024  # bytes of one file; 500 packages with all their hashes have some 700 KiB
+_MARKS = (  # those of UTF-32 first: the one of UTF-16 is how the one of UTF-32 begins
+    *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be")),
+    *((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")),
+)
 
 
 def decoded(content: bytes) -> str:
-    """Give a file's text, without its byte order mark. Raises ValueError with one sentence."""
+    """Return a requirement file's text as pip decodes it. Raises ValueError with one sentence.
+
+    A byte order mark counts, then an encoding that one of the first two lines names (PEP 263), then UTF-8.
+    """
     if len(content) > LIMIT:
         raise ValueError(f"is {len(content) / 1024:.0f} KiB large: {LIMIT // 1024} KiB at most")
+    mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", ""))
+    encoding = encoding or _named_encoding(content)
     try:
-        text = content.decode("utf-8-sig")
+        text = content[len(mark) :].decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        start = error.start + len(mark)
+        if encoding:
+            raise ValueError(f"is not text (byte {start} is no {encoding.upper()}): save it as UTF-8") from None
+        remedy = "save it as UTF-8, or name its encoding in line 1, like # coding: latin-1"
+        raise ValueError(f"is not text (byte {start} is no UTF-8): {remedy}") from None
+    return _plain(text)
+
+
+def utf8(content: bytes) -> str:
+    """Return the text of a UTF-8 file without its byte order mark. Raises ValueError with one sentence."""
+    try:
+        return _plain(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ValueError(f"is not text (byte {error.start} is no UTF-8): save it as UTF-8") from None
+
+
+def _plain(text: str) -> str:
     if "\0" in text:
         raise ValueError("is not text (it holds NUL bytes)")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _named_encoding(content: bytes) -> str:
+    """Return the encoding that a comment in the first two lines names, "" for none. Raises ValueError."""
+    comments = (line for line in content.split(b"\n", 2)[:2] if line.startswith(b"#"))
+    named = next(filter(None, (re.search(rb"coding[:=]\s*([-\w.]{1,40})", line) for line in comments)), None)
+    if not named:
+        return ""
+    name = named[1].decode("ascii", "replace")
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        found = ""
+    if not found or not _is_written_by_editors(found):
+        raise ValueError(f"names the encoding {name}, which means nothing here: save it as UTF-8, and remove that line")
+    return found
+
+
+def _is_written_by_editors(encoding: str) -> bool:
+    """Whether ASCII is itself in an encoding, as PEP 263 wants it: the others are escapes and ciphers."""
+    ascii_bytes = bytes(range(128))
+    try:
+        return (
+            encoding != "idna"
+            and "escape" not in encoding
+            and ascii_bytes.decode(encoding) == ascii_bytes.decode("ascii")
+        )
+    except (LookupError, ValueError):
+        return False
 
 
 def numbered(text: str) -> tuple[tuple[int, str], ...]:

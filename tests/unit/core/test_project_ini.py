@@ -300,7 +300,7 @@ def test_what_has_no_effect_is_a_warning_and_a_problem_when_strict(config: str, 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"\xff\xfe\x00", "is not text (byte 0 is no UTF-8): save it as UTF-8"),
+        (b"\xff\x00", "is not text (byte 0 is no UTF-8): save it as UTF-8"),
         (b"[default]\n\x00", "is not text (it holds NUL bytes)"),
         (b"; " + b"x" * 1900 * 1024, "is 1900 KiB large: {limit} KiB at most"),
     ],
@@ -309,7 +309,8 @@ def test_what_has_no_effect_is_a_warning_and_a_problem_when_strict(config: str, 
 def test_a_file_that_is_no_small_text_is_told_before_it_is_parsed(path: str, content: bytes, problem: str) -> None:
     texts: dict[str, str | bytes] = {"bodywork.ini": MAIN_INI, "train/config.ini": BATCH_INI, path: content}
     limit = 1024 if path.endswith(".txt") else 256
-    assert problems_of(tree(texts, "train/main.py")) == (f"{path}: {problem.format(limit=limit)}",)
+    (told,) = problems_of(tree(texts, "train/main.py"))
+    assert told.startswith(f"{path}: {problem.format(limit=limit)}")
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,9 @@ def test_several_options_of_a_line_and_names_of_a_list_stand_alone() -> None:
         ("./lib#egg=lib", "lib @ ./train/lib", "train/lib"),
         ("a-1.0-py3-none-any.whl", "./train/a-1.0-py3-none-any.whl", "train/a-1.0-py3-none-any.whl"),
         ("./x/../lib", "./train/lib", "train/lib"),
+        ("./lib#1", "./train/lib#1", "train/lib#1"),
+        ("-e lib#1#egg=Lib", "lib @ ./train/lib#1", "train/lib#1"),
+        ("lib @ file:./lib%231", "lib @ ./train/lib#1", "train/lib#1"),
         ("..", "./", "."),
         ("../other", "./other", "other"),
     ],
@@ -116,6 +119,7 @@ def test_several_options_of_a_line_and_names_of_a_list_stand_alone() -> None:
 def test_local_packages_are_relative_to_the_project(line: str, expected: str, path: str) -> None:
     others = {
         "train__lib__setup.py": "",
+        "train__lib#1__setup.py": "",
         "train__a-1.0-py3-none-any.whl": "",
         "setup.py": "",
         "other__pyproject.toml": "",
@@ -170,6 +174,12 @@ def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
     assert found.places == ("base.txt:1", "bodywork.yaml: stages.train.requirements")
 
 
+CONDA = "is where conda built the package, on another machine: "
+OUTSIDE = "is outside the project: "
+PAGE = "is what a browser shows, and no repository: write "
+HUB = "https://github.com"
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -179,6 +189,33 @@ def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
         ("lib @ file:///opt/lib", '"/opt/lib" is outside the project: copy it into the project'),
         ("--find-links ../../wheels", '"../../wheels" is outside the project: copy it into the project'),
         ("--index-url file:///srv/simple", '"/srv/simple" is outside the project: copy it into the project'),
+        ("lib @ file:///opt/lib", '"/opt/lib" is outside the project: copy it into the project, or write lib==VERSION'),
+        ("certifi @ file:///croot/certifi_1690232220950/work/certifi", f"{CONDA}write certifi==VERSION (`pip list"),
+        ("Attrs @ file:///home/conda/feedstock_root/build_artifacts/attrs_16/work", f"{CONDA}write attrs==VERSION (`"),
+        ("a @ file:///opt/conda/conda-bld/a_1699999999999/work", f"{CONDA}write a==VERSION (`pip list"),
+        ("a @ file:///C:/ci/a_1636458046325/work/dist/a.whl", f"{CONDA}write a==VERSION (`pip list"),
+        (
+            "a @ file:///tmp/build/80754af9/a_1604765588209/work ; os_name == 'nt'",
+            f"{CONDA}write a==VERSION (`pip list",
+        ),
+        ("-e file:///work/ci_py311/a_1676822698822/work", f"{CONDA}write NAME==VERSION (`pip list"),
+        ("-e file:///home/me/lib", '"/home/me/lib" is outside the project: copy it into the project'),
+        ("C:\\wheels\\a-1.0-py3-none-any.whl", f"{OUTSIDE}copy it into the project"),
+        ("a @ file:///C:/Users/me/a.whl", f"{OUTSIDE}copy it into the project, or write a==VERSION"),
+        ("wheels\\a.whl", 'there is no file "train/wheels\\a.whl", which it refers to: write / instead of \\'),
+        (f"git+{HUB}/a/b/tree/main/lib", f"{PAGE}git+{HUB}/a/b@main#subdirectory=lib"),
+        (f"x @ git+{HUB}/a/b/tree/main/lib/x#egg=x", f"{PAGE}git+{HUB}/a/b@main#subdirectory=lib/x"),
+        (f"git+{HUB}/a/b/tree/v1/", f"{PAGE}git+{HUB}/a/b@v1"),
+        (f"git+{HUB}/a/b/tree/main/lib@v2", f"{PAGE}git+{HUB}/a/b@v2#subdirectory=lib"),
+        (f"-e git+{HUB}/a/b/blob/main/lib/setup.py", f"{PAGE}git+{HUB}/a/b@main#subdirectory=lib"),
+        (f"git+{HUB}/a/b/commit/0123abc", f"{PAGE}git+{HUB}/a/b@0123abc"),
+        (f"git+{HUB}/a/b/releases/tag/v1", f"{PAGE}git+{HUB}/a/b@v1"),
+        (f"git+{HUB}/a/b.git/lib", f"{PAGE}git+{HUB}/a/b.git#subdirectory=lib"),
+        ("git+https://git.corp/g/h/b.git/lib@v1", f"{PAGE}git+https://git.corp/g/h/b.git@v1#subdirectory=lib"),
+        ("git+ssh://git@git.corp/b.git/lib", f"{PAGE}git+ssh://git@git.corp/b.git#subdirectory=lib"),
+        ("git+https://git.corp/g/h/b/-/tree/main/lib", f"{PAGE}git+https://git.corp/g/h/b@main#subdirectory=lib"),
+        ("git+https://bitbucket.org/a/b/src/main/lib", f"{PAGE}git+https://bitbucket.org/a/b@main#subdirectory=lib"),
+        ("git+https://codeberg.org/a/b/src/branch/main/", f"{PAGE}git+https://codeberg.org/a/b@main"),
         ("-r gone.txt", 'there is no file "train/gone.txt", which it refers to'),
         ("./gone", 'there is no file "train/gone", which it refers to'),
         ("./bare", 'the folder "train/bare" has neither pyproject.toml nor setup.py: it can\'t be installed'),
@@ -205,15 +242,15 @@ def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
 )
 def test_what_can_not_be_is_told_with_file_and_line(line: str, problem: str) -> None:
     (told,) = problems_of(f"six\n{line}", train__bare__x="")
-    assert told.startswith(f"{FILE}:2: {problem}")
+    assert told.startswith(f"{FILE}:2: ")
+    assert problem in told
+    assert told.endswith(problem) or PAGE not in problem
     assert "pw" not in told
     assert "u:p" not in told
 
 
 HASH = "--hash=sha256:" + "0" * 64
-ALL_OR_NONE = (
-    ", and hashes are required of all since {} has one, as in pip: `pip-compile --generate-hashes` writes them"
-)
+ALL_OR_NONE = ", and {} makes hashes required of all, as in pip: `pip-compile --generate-hashes` writes them all"
 
 
 @pytest.mark.parametrize(
@@ -260,6 +297,50 @@ def test_all_lines_without_a_hash_are_told_at_once() -> None:
 def test_what_is_verified_by_its_hash_is_no_problem(line: str) -> None:
     limits = {"limits.txt": f"flask==3.0.0 {HASH}\nclick==8\n"}
     assert of(f"six==1.16.0 {HASH}\n{line}", **limits).lines[0].startswith("six==1.16.0 --hash")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("https://git.corp/srv/tree/main", "https://git.corp/a/b.git", "https://git.corp/a/b.git/", f"{HUB}/a/tree"),
+        *("https://git.corp/a.git/b.git", f"{HUB}/tree/main", f"{HUB}/a/b.git@tree/main/lib", "ssh://git@h/x/blob/y"),
+    ],
+)
+def test_what_may_be_a_repository_is_none_of_a_browser_s_pages(address: str) -> None:
+    assert of(f"git+{address}").addresses == (f"git+{address}",)
+
+
+def test_what_is_no_text_is_read_as_pip_reads_it() -> None:
+    text = "# Größe\nflask==3.0.0  # ü\n"
+    stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
+    marked = [text.encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-32")]
+    marked += [b"\xff\xfe" + text.encode("utf-16-le"), b"\xfe\xff" + text.encode("utf-16-be")]
+    named = [f"# -*- coding: {name} -*-\n{text}".encode(name) for name in ("latin-1", "cp1252", "utf-8", "iso8859-15")]
+    second = [f"\n# vim: set fileencoding=cp1250 :\n{text}".replace("\n", "#\n", 1).encode("cp1250")]
+    for content in (*marked, *named, *second):
+        found = wanted(stage, {FILE}, {FILE: content})
+        assert isinstance(found, Wanted)
+        assert found.lines == ("flask==3.0.0",)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"# coding: klingon\nsix", "names the encoding klingon, which means nothing here: save it as UTF-8"),
+        (b"# coding: rot13\nfvk", "names the encoding rot13, which means nothing here: save it as UTF-8"),
+        (b"# coding: unicode_escape\nsix", "names the encoding unicode_escape, which means nothing here"),
+        (b"# coding: ascii\n# \xe4\nsix", "is not text (byte 18 is no ASCII): save it as UTF-8"),
+        (b"\xff\xfesix", "is not text (byte 4 is no UTF-16-LE): save it as UTF-8"),
+        (b"# \xe4\nsix", "is not text (byte 2 is no UTF-8): save it as UTF-8, or name its encoding in line 1"),
+        (b"#\n#\n# coding: latin-1 \xe4\nsix", "is not text (byte 22 is no UTF-8)"),
+        (b"s\0i\0x\0", "is not text (it holds NUL bytes)"),
+    ],
+)
+def test_what_pip_can_t_decode_is_told(content: bytes, problem: str) -> None:
+    stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
+    with pytest.raises(Invalid) as caught:
+        wanted(stage, {FILE}, {FILE: content})
+    assert caught.value.problems[0].startswith(f"{FILE}: {problem}")
 
 
 def test_all_problems_of_all_files_are_told_together() -> None:
