@@ -28,8 +28,10 @@ def schedule(
     output: Output = "text",
 ) -> None:
     """Have a request run by the clock: five fields of cron (minute, hour, day, month, day of the week)."""
+    if not cron.strip():
+        raise Invalid("WrongUse", [f"CRON: is blank: coachwork unschedule {name} takes a schedule away"])
     standing = there.one(name)
-    there.state(standing, {"schedule": cron, "time-zone": time_zone or None})
+    there.state(standing, {"schedule": cron, "time-zone": time_zone.strip() or None})
     where = f" ({time_zone})" if time_zone else ""
     stated = {**standing.data, "schedule": cron, "time-zone": time_zone}
     slot = next_slot(stated, datetime.now(UTC))

@@ -17,8 +17,10 @@ _SHAPE = 'expected TRIGGER {"NAME": "value"}: a mapping of variables to text'
 
 
 def text(annotations: Mapping[str, Any], key: str, problems: list[str], limit: int = LIMIT) -> str:
-    """Give an annotation's value, "" if there is none, with a problem if it can't be shown and recorded."""
+    """Return an annotation's value, "" if it is absent or blank, with a problem if it can't be shown and recorded."""
     value = annotations.get(key) or ""
+    if isinstance(value, str) and not value.strip():
+        return ""
     if not isinstance(value, str) or len(value) > limit or not value.isprintable():
         problems.append(f"annotation {key}: expected at most {limit} printable characters")
         return ""
@@ -62,9 +64,11 @@ def rerun(annotations: Mapping[str, Any], problems: list[str]) -> int:
 def _wish(annotations: Mapping[str, Any], key: str, value: str) -> str:
     """Give what `value` wishes for the present trigger, "" where it is of another."""
     trigger = annotations.get(names.TRIGGER)
-    if not isinstance(trigger, str) or not trigger or not value.startswith(f"{trigger} "):
+    if not isinstance(trigger, str) or not trigger.strip() or not value.startswith(f"{trigger} "):
         return ""
     wish = value.removeprefix(f"{trigger} ")
+    if not wish.strip():
+        return ""
     return wish if key == names.SET or " " not in wish else ""
 
 

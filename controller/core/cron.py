@@ -8,10 +8,8 @@ oddities that robfig takes by accident (`*-5`, `1,,2`), and days that no month h
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 
-from controller.core import checks
+from controller.core import checks, zones
 
 LIMIT = 256
 MACROS = {
@@ -77,23 +75,10 @@ def moments(text: str) -> tuple[tuple[frozenset[int], ...], bool]:
 
 
 def time_zone(text: str) -> str:
-    """Give the zone as it is if the IANA database has it. Raises ValueError with the nearest one."""
-    zones = _zones()
-    if text not in zones:
-        raise ValueError(f"{checks.shown(text)} is no time zone: {_nearest(text, zones)}")
+    """Return the zone as it is if the IANA database has it. Raises ValueError with the one that is meant."""
+    if text not in zones.known():
+        raise ValueError(f"{checks.shown(text)} is no time zone: {zones.remedy(text)}")
     return text
-
-
-def _nearest(text: str, zones: frozenset[str]) -> str:
-    """Give a remedy; the whole list would help nobody."""
-    remedy = checks.nearest(text, zones)
-    return remedy if remedy.startswith("did you mean") else "write a name like Europe/Paris, or remove it for UTC"
-
-
-@cache
-def _zones() -> frozenset[str]:
-    """Give the names of the IANA database, from the package tzdata: the same list on every machine."""
-    return frozenset(resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split())
 
 
 def _check_macro(text: str) -> None:

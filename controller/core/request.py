@@ -51,9 +51,13 @@ class _Reader:
     data: dict[str, str]
     problems: list[str] = field(default_factory=list)
 
+    def has(self, key: str) -> bool:
+        """Whether a key says anything: a blank one is as if it were not there."""
+        return bool(self.data.get(key, "").strip())
+
     def read(self, key: str, parse: Callable[[str], Any], default: Any) -> Any:
-        """Give the parsed value of a key, the default where it is absent or bad (then with a problem)."""
-        if key not in self.data:
+        """Return the parsed value of a key, the default where it is absent, blank or bad (then with a problem)."""
+        if not self.has(key):
             return default
         try:
             return parse(self.data[key])
@@ -102,7 +106,7 @@ def read(configmap: Object) -> Request:
         parameters=asked.parameters(annotations, wrong),
         rerun=asked.rerun(annotations, wrong),
     )
-    if "time-zone" in reader.data and not reader.data.get("schedule"):
+    if reader.has("time-zone") and not reader.has("schedule"):
         reader.problems.append("time-zone: goes with schedule: add one, or remove it")
     _refuse_others(reader)
     if reader.problems:
@@ -176,7 +180,7 @@ def _name(name: Any, problems: list[str]) -> str:
 
 def _repository(reader: _Reader) -> str:
     """Give the repository, with a problem where it is missing or refused."""
-    if not reader.data.get("repository"):
+    if not reader.has("repository"):
         reader.problems.append("repository: missing: write the address of a Git repository, https://HOST/PATH")
         return ""
     return str(reader.read("repository", repository.parse, ""))

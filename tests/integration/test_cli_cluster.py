@@ -293,6 +293,7 @@ def test_a_schedule_is_set_shown_and_taken_away(person: Person) -> None:
     wrong = person.run("schedule", "demo", "0 25 * * *", "--time-zone", "Europe/Pari")
     assert wrong.code == 2
     assert [line.split(":")[0] for line in wrong.err.splitlines()[:2]] == ["schedule", "time-zone"]
+    assert person.run("schedule", "demo", " ").code == 2
     assert person.run("unschedule", "demo").code == 0
     request = person.machine.cluster.get("ConfigMap", "demo")
     assert request

@@ -1,6 +1,8 @@
 """Which schedules and time zones a request may name: those that Kubernetes takes, told before it is asked."""
 
 import re
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -92,3 +94,61 @@ def test_other_zones_are_refused_with_a_remedy(zone: str, remedy: str) -> None:
     with pytest.raises(ValueError, match="is no time zone") as refused:
         cron.time_zone(zone)
     assert remedy in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("GMT+2", "for 2 hours ahead of UTC write Etc/GMT-2 (its sign is the other way round)"),
+        ("UTC+2", "write Etc/GMT-2 "),
+        ("utc +02:00", "write Etc/GMT-2 "),
+        ("UTC2", "write Etc/GMT-2 "),
+        ("+0200", "write Etc/GMT-2 "),
+        ("GMT-1", "for 1 hour behind UTC write Etc/GMT+1 "),
+        ("\N{MINUS SIGN}5", "for 5 hours behind UTC write Etc/GMT+5 "),
+        ("UTC+14", "write Etc/GMT-14 "),
+        ("UTC+15", "no zone is always 15 hours ahead of UTC: write a place"),
+        ("UTC-13", "no zone is always 13 hours behind UTC: write a place"),
+        ("UTC+05:30", "for 5:30 hours ahead of UTC write Asia/Kolkata"),
+        ("UTC-3:30", "no zone is always 3:30 hours behind UTC: write a place"),
+        ("+00:00", "write Etc/UTC"),
+        ("PST", "letters mean several zones: write a place, like America/Los_Angeles"),
+        ("CET+1", "like Europe/Berlin"),
+        ("CEST", "like Europe/Berlin"),
+        ("ist", "like Asia/Kolkata"),
+        ("Berlin", "did you mean Europe/Berlin?"),
+        ("Berln", "did you mean Europe/Berlin?"),
+        ("europe/berlin", "did you mean Europe/Berlin?"),
+        (" Europe/Berlin\n", "did you mean Europe/Berlin?"),
+        ("New York", "did you mean America/New_York?"),
+        ("America/New York", "did you mean America/New_York?"),
+        ("Buenos Aires", "did you mean America/Argentina/Buenos_Aires or America/Buenos_Aires?"),
+        ("Eastern Standard Time", "write a name like Europe/Paris"),
+        ("9" * 10_000, "write a name like Europe/Paris"),
+    ],
+)
+def test_what_people_write_for_a_time_zone_gets_the_name_that_they_mean(written: str, said: str) -> None:
+    with pytest.raises(ValueError, match="is no time zone") as refused:
+        cron.time_zone(written)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("minutes", [*range(-12 * 60, 14 * 60 + 1, 60), 330, 345, 390, 210, 270, 525, 570, -570])
+def test_a_zone_that_is_proposed_for_an_offset_has_it(minutes: int) -> None:
+    sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+    with pytest.raises(ValueError, match="is no time zone") as refused:
+        cron.time_zone(f"{sign}{hours:02}:{rest:02}")
+    proposed = re.search(r"[A-Z][a-z]+/[A-Za-z0-9+-]+", str(refused.value))
+    assert proposed
+    for month in (1, 7):
+        there = datetime(2026, month, 1, tzinfo=ZoneInfo(cron.time_zone(proposed[0])))
+        assert there.utcoffset() == timedelta(minutes=minutes)
+
+
+@given(st.text("UTCGMTZ+-0123456789: /_abeinr") | st.text())
+def test_any_text_is_a_zone_or_gets_one_printable_line(text: str) -> None:
+    try:
+        said = cron.time_zone(text)
+    except ValueError as error:
+        said = str(error)
+    assert said == text or said.isprintable()

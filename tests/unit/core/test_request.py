@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from controller.core import environment
 from controller.core.errors import Invalid
 from controller.core.model import Request
-from controller.core.request import digest, parse
+from controller.core.request import KEYS, digest, parse
 
 URL = "https://github.com/acme/iris"
 
@@ -91,6 +91,32 @@ def test_every_key_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n", " \t "])
+@pytest.mark.parametrize("key", sorted({*KEYS} - {"repository"}))
+def test_a_key_that_is_blank_is_as_if_it_were_not_there(key: str, blank: str) -> None:
+    assert parse(configmap({"repository": URL, key: blank})) == parse(configmap())
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_blank_annotations_are_as_if_they_were_not_there(blank: str) -> None:
+    keys = ("trigger", "cancel", "from", "only", "set", "rerun")
+    assert parse(configmap(annotations={f"coachwork.io/{key}": blank for key in keys})) == parse(configmap())
+    wishes = {f"coachwork.io/{key}": f"t {blank}" for key in keys[2:]}
+    assert parse(configmap(annotations={"coachwork.io/trigger": "t", **wishes})) == replace(
+        parse(configmap()), trigger="t"
+    )
+
+
+def test_a_blank_repository_is_missing_and_a_variable_may_be_blank() -> None:
+    assert problems(configmap({"repository": " "}))[0].startswith("repository: missing")
+    assert parse(configmap({"repository": URL, "env.A": "", "env.B": " "})).env == (("A", ""), ("B", " "))
+
+
+def test_a_time_zone_beside_a_blank_schedule_is_told() -> None:
+    (line,) = problems(with_(schedule=" ", time_zone="Europe/Paris"))
+    assert line == "time-zone: goes with schedule: add one, or remove it"
+
+
 def test_a_refusal_has_its_reason() -> None:
     with pytest.raises(Invalid) as refused:
         parse({})
@@ -124,7 +150,7 @@ def test_another_way_of_overlapping_is_refused() -> None:
     assert problems(with_(on_overlap="wait")) == ('on-overlap: expected queue, replace or skip, got "wait"',)
 
 
-@pytest.mark.parametrize("value", ["9s", "1s", "soon", ""])
+@pytest.mark.parametrize("value", ["9s", "1s", "soon"])
 def test_looking_too_often_is_refused(value: str) -> None:
     assert problems(with_(poll=value))[0].startswith("poll: expected ")
 
@@ -249,12 +275,12 @@ def test_durations_are_seconds(text: str, seconds: int) -> None:
     assert parse(with_(deadline=text)).deadline == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0s", "5", "-5m", "5 m", "1.5h", "30m1h", "5M", "9999999h", "\u0665m"])
+@pytest.mark.parametrize("text", ["0s", "5", "-5m", "5 m", "1.5h", "30m1h", "5M", "9999999h", "\u0665m"])
 def test_other_durations_are_refused(text: str) -> None:
     assert problems(with_(deadline=text))[0].startswith("deadline: expected a duration like 30s")
 
 
-@pytest.mark.parametrize("text", ["0", "1001", "-1", "1.0", "", "٣"])
+@pytest.mark.parametrize("text", ["0", "1001", "-1", "1.0", "٣"])
 def test_keep_runs_is_bounded(text: str) -> None:
     assert problems(with_(keep_runs=text))[0].startswith("keep-runs: expected a whole number from 1 to 30")
 
