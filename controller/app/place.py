@@ -63,6 +63,18 @@ def find(
     return Place(repository, commit, path, shown, tree, pipeline)
 
 
+def origin(folder: Path) -> str:
+    """Return the address that a folder of this machine was cloned from, "" where there is none that a cluster takes."""
+    from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core import repository  # noqa: PLC0415
+
+    address = Git(_made(state_folder()), GitSettings()).origin(folder)
+    try:
+        return repository.parse(address) if not address.startswith("file:") else ""
+    except ValueError:  # none, another folder, or one with a password, which is not to be shown
+        return ""
+
+
 def environments(place: Place, spec: RunSpec, pythons: Mapping[str, str]) -> tuple[Environment, ...]:
     """Return the environments that the project's stages would be given in this run. Raises Invalid, Transient."""
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)

@@ -60,7 +60,7 @@ def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
     wanted = {item.python: item for item in wishes.values() if item}
     notes = tuple(item.note for item in wanted.values() if item.note)
     if given:
-        default = _given(given)
+        default = named(given)
         return Pythons(default, {}, tuple(dict.fromkeys(_differing(wishes.values(), default))), notes)
     found = {version: there for version in wanted if (there := _find(version))}
     if missing := [item for version, item in wanted.items() if version not in found and item.firm]:
@@ -73,7 +73,7 @@ def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
     return Pythons(default, found, (*lines, *_taken(wishes, found)), notes)
 
 
-def _given(python: str) -> Interpreter:
+def named(python: str) -> Interpreter:
     """Return the Python that somebody names. Raises Invalid."""
     found = shutil.which(python)
     if not found:

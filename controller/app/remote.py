@@ -146,8 +146,7 @@ class Remote:
 
         Raises Invalid where the id can't be one, NotFound where the request is gone, Transient.
         """
-        if not trigger or len(trigger) > TRIGGER_LIMIT or not trigger.isprintable():
-            raise Invalid("WrongUse", [f"--id: expected at most {TRIGGER_LIMIT} printable characters"])
+        check_trigger(trigger)
         given = json.dumps(dict(parameters), separators=(",", ":")) if parameters else ""
         parts = {names.SET: given, names.RERUN: str(rerun or ""), names.FROM: resume}
         marks = {annotation: f"{trigger} {value}" for annotation, value in parts.items() if value}
@@ -300,6 +299,12 @@ def examination(answer: Any) -> tuple[str, list["Finding"]]:
 def new_trigger() -> str:
     """Give an id that no trigger had before."""
     return f"cli-{uuid.uuid4().hex[:12]}"
+
+
+def check_trigger(trigger: str) -> None:
+    """Raise Invalid where a trigger's id can't be one."""
+    if not trigger or len(trigger) > TRIGGER_LIMIT or not trigger.isprintable():
+        raise Invalid("WrongUse", [f"--id: expected at most {TRIGGER_LIMIT} printable characters"])
 
 
 def _standing(configmap: Object, status: Object | None) -> Standing:

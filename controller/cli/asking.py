@@ -1,13 +1,17 @@
 """`coachwork deploy`, `trigger`, `rerun`: ask for a run, and follow it to its end."""
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from controller.cli import text
-from controller.cli.connected import Name, Timeout, Wait, connected
-from controller.cli.exits import Output, reported
+from controller.cli.connected import Name, Timeout, Wait, judged
+from controller.cli.exits import Gathered, Output, reported
+from controller.core import checks
+from controller.core.errors import Invalid
 
 if TYPE_CHECKING:
     from controller.app.remote import Remote, Standing
@@ -19,8 +23,49 @@ Set = Annotated[
 ]
 
 
+def _stated(
+    *, name: str, url: str, env: list[str] | None, no_run: bool, timeout: str, **keys: str | bool | None
+) -> dict[str, str]:
+    """Return the keys of the request that `deploy` states. Raises Invalid with all that can be seen to be wrong."""
+    from controller.core import request  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    named = {option.replace("_", "-"): value for option, value in keys.items() if isinstance(value, str)}
+    data = {key: value for key, value in named.items() if value and key in request.KEYS}
+    data |= {"repository": url} | ({"run-on-create": "false"} if no_run else {})
+    gathered = Gathered()
+    with gathered.also():
+        _refuse_folder(url)
+    here = bool(gathered)
+    with gathered.also():
+        data |= {f"env.{variable}": value for variable, value in text.pairs("--env", env or [])}
+    with gathered.also():
+        text.duration("--timeout", timeout)
+    try:
+        request.parse({"metadata": {"name": name}, "data": data})
+    except Invalid as invalid:
+        told = [_as_option(line) for line in invalid.problems if not (here and line.startswith("repository:"))]
+        gathered.add("InvalidRequest", told)
+    gathered.tell()
+    return data
+
+
+def _as_option(line: str) -> str:
+    return line.replace("metadata.name:", "--name:", 1) if line.startswith("metadata.name:") else line
+
+
+def _refuse_folder(url: str) -> None:
+    """Raise Invalid for a folder of this machine, with the address that it was cloned from, if it tells one."""
+    if "://" in url or not os.path.exists(url):  # noqa: PTH110 (a Path raises for what can be no path)
+        return
+    from controller.app.place import origin  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    there = origin(Path(url))
+    remedy = f"push it, and give its address, {there}" if there else "push it to a server, and give its address there"
+    raise Invalid("WrongUse", [f"URL: {checks.shown(url)} is on this machine, where no cluster can read it: {remedy}"])
+
+
 @reported
-@connected
+@judged(_stated)
 def deploy(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     there: "Remote",
     url: Annotated[str, typer.Argument(metavar="URL", help="The repository's address.", show_default=False)],
@@ -54,14 +99,11 @@ def deploy(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     """
     from controller.app.remote import new_trigger  # noqa: PLC0415 (imported when called: --help stays quick)
 
-    keys = {
-        "repository": url, "ref": ref, "path": path, "image": image, "project-name": project_name,
-        "git-secret": git_secret, "index-secret": index_secret, "pod-template": pod_template,
-        "schedule": schedule, "time-zone": time_zone, "poll": poll, "on-overlap": on_overlap,
-        "deadline": deadline, "keep-runs": keep_runs, "run-on-create": "false" if no_run else "",
-    }  # fmt: skip
-    data = {key: value for key, value in keys.items() if value}
-    data |= {f"env.{variable}": value for variable, value in text.pairs("--env", env or [])}
+    data = _stated(
+        name=name, url=url, ref=ref, path=path, image=image, project_name=project_name, git_secret=git_secret,
+        index_secret=index_secret, pod_template=pod_template, schedule=schedule, time_zone=time_zone, poll=poll,
+        on_overlap=on_overlap, deadline=deadline, keep_runs=keep_runs, env=env, no_run=no_run, timeout=timeout,
+    )  # fmt: skip
     limit = text.duration("--timeout", timeout)
     trigger = "" if no_run else new_trigger()
     standing = there.deploy(name, data, trigger)
@@ -69,8 +111,22 @@ def deploy(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     _go_on(there, standing, trigger, output, wait=wait, timeout=limit, done="deployed")
 
 
+def _wished(*, timeout: str, parameters: list[str] | None = None, identity: str = "", **_: object) -> None:
+    """Raise Invalid with all that can be seen to be wrong in what a run is asked for with."""
+    from controller.app.remote import check_trigger  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    gathered = Gathered()
+    with gathered.also():
+        text.pairs("--set", parameters or [])
+    with gathered.also():
+        text.duration("--timeout", timeout)
+    with gathered.also():
+        check_trigger(identity or "new")
+    gathered.tell()
+
+
 @reported
-@connected
+@judged(_wished)
 def trigger(
     there: "Remote",
     name: Name,
@@ -99,7 +155,7 @@ def trigger(
 
 
 @reported
-@connected
+@judged(_wished)
 def rerun(
     there: "Remote",
     name: Name,

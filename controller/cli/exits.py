@@ -1,8 +1,9 @@
 """How commands end: one line or a list of problems on standard error, and the exit codes that scripts rely on."""
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
@@ -13,6 +14,36 @@ DONE, FAILED, INVALID, NOT_FOUND, UNREACHABLE, CANCELLED, TIMED_OUT, INTERRUPTED
 
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for programs.")]
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Gathered:
+    """Problems of several checks, to be told all at once."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._found: list[errors.Invalid] = []
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._found)
+
+    @contextlib.contextmanager
+    def also(self) -> Iterator[None]:
+        """Keep the problems that what is done in here raises."""
+        try:
+            yield
+        except errors.Invalid as invalid:
+            self._found.append(invalid)
+
+    def add(self, reason: str, problems: Iterable[str]) -> None:
+        """Add problems."""
+        self._found.append(errors.Invalid(reason, problems))
+
+    def tell(self) -> None:
+        """Raise Invalid with all of them, if there are any."""
+        if self._found:
+            lines = dict.fromkeys(line for invalid in self._found for line in invalid.problems)
+            raise errors.Invalid(self._found[0].reason, lines)
 
 
 def reported(command: Command) -> Command:

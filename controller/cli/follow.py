@@ -147,9 +147,11 @@ def _ended(run: Record, past: PastRun) -> Record:
 
 
 def _last_words(there: "Remote", name: str, run: Record, past: PastRun) -> None:
-    """Show on standard error what helps after a failure: all problems, and the last lines of what failed."""
+    """Show on standard error what helps: all problems or warnings, and the last lines of what failed."""
     if past.outcome == "Invalid" and len(run.problems) > 1:
         typer.echo("\n".join(run.problems), err=True)
+    elif past.outcome != "Invalid" and past.run:
+        typer.echo("".join(f"warning: {line}\n" for line in run.problems), err=True, nl=False)
     for stage, told in run.stages.items():
         if past.outcome != "Failed" or told.state != "Failed":
             continue

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controller.cli.exits import Output, reported
+from controller.core.errors import Invalid
 
 if TYPE_CHECKING:
     from controller.app.place import Place
@@ -57,13 +58,29 @@ def plan(
     from controller.core.images import OFFICIAL  # noqa: PLC0415
     from controller.core.model import Policy  # noqa: PLC0415
 
+    _check(name, namespace, image)
     place = find(target, ref, path)
+    for warning in place.pipeline.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     policy = Policy(namespace=namespace, image=image, images=OFFICIAL, claim="coachwork", tools="TOOLS")
     objects = planned(place, name, policy)
     if output == "json":
         typer.echo(json.dumps(objects))
     else:
         typer.echo(yaml.safe_dump_all(json.loads(json.dumps(objects)), sort_keys=False), nl=False)
+
+
+def _check(name: str, namespace: str, image: str) -> None:
+    """Raise Invalid with all names that no cluster takes."""
+    from controller.core import checks, names  # noqa: PLC0415 (imported when called: --help stays quick)
+
+    found = {
+        "--name": names.request_problem(name) if name else "",
+        "--namespace": names.namespace_problem(namespace),
+        "--image": checks.image_problem(image),
+    }
+    if problems := [f"{option}: {problem}" for option, problem in found.items() if problem]:
+        raise Invalid("WrongUse", problems)
 
 
 def planned(place: "Place", name: str, policy: "Policy") -> "list[Object]":

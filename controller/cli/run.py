@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controller.cli import exits
-from controller.cli.exits import Output, reported
+from controller.cli.exits import Gathered, Output, reported
 from controller.cli.projects import Ref, Target
 from controller.cli.text import pairs, plain
 from controller.core.errors import Invalid
@@ -49,11 +49,17 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     from controller.app import laptop, pythons  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.app.place import find  # noqa: PLC0415
 
+    gathered, variables, given = Gathered(), list[tuple[str, str]](), dict(os.environ)
     if only and resume:
-        raise Invalid("WrongUse", ["--only and --from: give one of them"])
-    variables = tuple(pairs("--env", env or []))
-    given = {**os.environ, **(_file(secrets) if secrets else {})}
-    place = find(target, ref, path)
+        gathered.add("WrongUse", ["--only and --from: give one of them"])
+    with gathered.also():
+        variables = pairs("--env", env or [])
+    with gathered.also():
+        given |= _file(secrets) if secrets else {}
+    with gathered.also():
+        default = pythons.named(python).minor if python else ""
+    gathered.tell()
+    place = find(target, ref, path, python=default)
     chosen = pythons.choose(place.pipeline, python, only)
     for line in (*(f"warning: {warning}" for warning in place.pipeline.warnings), *chosen.lines):
         typer.echo(line, err=True)
@@ -61,7 +67,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)  # ignored: nohup
     for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    wishes = laptop.Wishes(variables, given, chosen, only, resume)
+    wishes = laptop.Wishes(tuple(variables), given, chosen, only, resume)
     with laptop.running(place, wishes) as current:
         known = {*place.pipeline.warnings, *chosen.notes}
         record = _follow(current, stopping, output, known, stay=not exit_when_ready)

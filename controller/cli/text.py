@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from controller.core import checks, times
+from controller.core import checks, environment, times
 from controller.core.errors import Invalid
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # ECMA-48 8.3: colours, movements of the cursor
@@ -53,8 +53,12 @@ def took(started: str, finished: str, now: datetime) -> str:
 def pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
     """Give NAME=VALUE options as pairs. Raises Invalid with all that are none."""
     split = [item.partition("=") for item in given]
-    if wrong := [name for name, equals, _ in split if not equals or not name]:
-        raise Invalid("WrongUse", [f"{option}: expected NAME=VALUE, got {checks.shown(name)}" for name in wrong])
+    wrong = [f"expected NAME=VALUE, got {checks.shown(name)}" for name, equals, _ in split if not equals or not name]
+    for name, equals, value in split:
+        if equals and name and (why := environment.name_problem(name) or environment.value_problem(value)):
+            wrong.append(f"{checks.shown(name)} {why}")
+    if wrong:
+        raise Invalid("WrongUse", [f"{option}: {line}" for line in wrong])
     return [(name, value) for name, _, value in split]
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,27 @@ _IMAGE = re.compile(
 def is_image(text: str) -> bool:
     """Tell whether `text` is a plausible image reference (the grammar of distribution/reference)."""
     return len(text) <= IMAGE_LIMIT and _IMAGE.fullmatch(text) is not None
+
+
+def image_problem(text: str) -> str:
+    """Return what is wrong with an image's name, and one that can be; "" if nothing is."""
+    if is_image(text):
+        return ""
+    plain = re.sub(r"[^a-z0-9._/:@-]+", "-", text.strip().lower())
+    instead = f": write {plain}" if plain != text and is_image(plain) else ""
+    return f"expected an image like python:3.12-slim, got {shown(text)}{instead}"
+
+
+def invisible(text: str) -> str:
+    """Return the sentence for a character that nobody sees, as a zero-width joiner that was copied along; "" if none.
+
+    Control characters are another matter: a line break shows.
+    """
+    for at, character in enumerate(text):
+        if unicodedata.category(character) == "Cf" or (character != " " and unicodedata.category(character) == "Zs"):
+            before = f" after {shown(text[:at][-SHOWN_LIMIT:])}" if at else " at its start"
+            return f"holds the invisible character U+{ord(character):04X}{before}: write it anew without that"
+    return ""
 
 
 def is_name(text: str) -> bool:

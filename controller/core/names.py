@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 
+from controller.core import checks
 from controller.core.model import Object
 
 DOMAIN = "coachwork.io"
@@ -58,6 +59,29 @@ def build(folder: str) -> str:
 def request(project: str) -> str:
     """Give a request's name for a project that has none yet: a DNS label with neither of the reserved ends."""
     return bounded(re.sub(r"-(status|release)$", r"-\1-project", kubernetes_name(project)), limit=REQUEST_LIMIT)
+
+
+def request_problem(text: str) -> str:
+    """Return what is wrong with a request's name, and one that can be; "" if nothing is."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", text) or len(text) > REQUEST_LIMIT:
+        rule = f"at most {REQUEST_LIMIT} lower-case letters, digits and -, with a letter or digit at both ends"
+        return f"expected {rule}, got {checks.shown(text)}{_instead(request(text), text)}"
+    if text.endswith(RESERVED_SUFFIXES):
+        return f"must not end in {' or '.join(RESERVED_SUFFIXES)}: write {request(text)}"
+    return ""
+
+
+def namespace_problem(text: str) -> str:
+    """Return what is wrong with a namespace's name (a DNS label), and one that can be; "" if nothing is."""
+    if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        return ""
+    rule = f"at most {LABEL_LIMIT} lower-case letters, digits and -, with a letter or digit at both ends"
+    return f"expected {rule}, got {checks.shown(text)}{_instead(bounded(kubernetes_name(text)), text)}"
+
+
+def _instead(name: str, text: str) -> str:
+    """Return the words that propose a name, "" where nothing of what was written is left in it."""
+    return f": write {name}" if re.search(r"[A-Za-z0-9]", text) else ""
 
 
 def service(project: str, stage: str) -> str:

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from controller.core import checks
+
 LIMIT = 2048
 SHA256_DIGITS = 64
 COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # a whole id: SHA-1 or SHA-256
@@ -33,6 +35,8 @@ def parse(text: str) -> str:
     """Give the address as it is if it may be used. Raises ValueError with one sentence that does not repeat it."""
     if len(text) > LIMIT:
         raise ValueError(f"is {len(text)} characters long: {LIMIT} at most")
+    if hidden := checks.invisible(text):
+        raise ValueError(hidden.partition(" after ")[0] + ": write it anew without that")
     if not re.fullmatch(r"[!-~]+", text) or _SPECIAL.search(text):
         raise ValueError("has white space, quotes, control or other special characters: write them percent-encoded")
     if _SHORT.fullmatch(text):

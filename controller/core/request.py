@@ -168,13 +168,8 @@ def _texts(configmap: Object) -> tuple[dict[str, str], list[str]]:
 def _name(name: Any, problems: list[str]) -> str:
     """Give the request's name, with a problem if it can't be one."""
     text = name if isinstance(name, str) else ""
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", text) or len(text) > names.REQUEST_LIMIT:
-        problems.append(
-            f"metadata.name: expected at most {names.REQUEST_LIMIT} lower-case letters, digits and -,"
-            f" with a letter or digit at both ends, got {checks.shown(name)}"
-        )
-    if text.endswith(names.RESERVED_SUFFIXES):
-        problems.append(f"metadata.name: must not end in {' or '.join(names.RESERVED_SUFFIXES)}: rename the request")
+    if problem := names.request_problem(text):
+        problems.append(f"metadata.name: {problem}")
     return text
 
 
@@ -251,8 +246,8 @@ def _object_name(text: str) -> str:
 
 
 def _image(text: str) -> str:
-    if text and not checks.is_image(text):
-        raise ValueError(f"expected an image like python:3.12-slim, got {checks.shown(text)}")
+    if text and (problem := checks.image_problem(text)):
+        raise ValueError(problem)
     return text
 
 
@@ -271,7 +266,8 @@ def _ref(text: str) -> str:
         or not text.isprintable()
     )
     if bad:
-        raise ValueError(f"expected a branch, a tag or a commit, got {checks.shown(text)}")
+        hidden = checks.invisible(text)
+        raise ValueError(hidden or f"expected a branch, a tag or a commit, got {checks.shown(text)}")
     return text
 
 
@@ -279,6 +275,8 @@ def _path(text: str) -> str:
     """Give a folder of the repository, normalised; never one outside it or in its .git."""
     path = PurePosixPath(text)
     outside = path.is_absolute() or ".." in path.parts or "\\" in text
+    if hidden := checks.invisible(text):
+        raise ValueError(hidden)
     if outside or len(text) > PATH_LIMIT or not text.isprintable():
         raise ValueError(f"expected a folder inside the repository, like models/iris, got {checks.shown(text)}")
     if any(part.lower() == ".git" for part in path.parts):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from controller.adapters.git.faults import clean
-from controller.core import repository
+from controller.core import checks, repository
 from controller.core.credentials import fitting
 from controller.core.errors import Invalid
 from controller.core.model import GitCredentials
@@ -137,6 +137,8 @@ def check_ref(ref: str) -> None:
         or ref.endswith(("/", ".", ".lock"))
         or re.search(r"\.\.|//|/\.|@\{|[ ~^:?*\[\\]", ref)
     )
+    if hidden := checks.invisible(ref):
+        raise Invalid("RefNotFound", [f"ref: {hidden}"])
     if bad:
         line = f'ref: "{clean(ref, 100)}" can\'t be the name of a branch, a tag or a commit (git-check-ref-format)'
         raise Invalid("RefNotFound", [f"{line}: give one that `git ls-remote` shows"])

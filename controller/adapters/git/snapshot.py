@@ -81,6 +81,14 @@ def look(runner: Runner, folder: Path) -> Folder:
     )
 
 
+def origin(runner: Runner, folder: Path) -> str:
+    """Return the address of a folder's remote `origin`, "" for none."""
+    try:
+        return _outside(runner, folder, ["remote", "get-url", "origin"])
+    except Failed:
+        return ""
+
+
 def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
     """Give the snapshot of a working tree. Raises Invalid where git can't read it; Transient, NotYet."""
     url = folder.url

@@ -27,7 +27,7 @@ from controller.adapters.git.files import make_folder
 from controller.adapters.git.history import Meaning, last_change
 from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
-from controller.adapters.git.snapshot import Snapshot, look, take
+from controller.adapters.git.snapshot import Snapshot, look, origin, take
 from controller.adapters.git.submodules import entries, submodules
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import Reading, fingerprint, inside, read, sources, texts
@@ -157,6 +157,10 @@ class Git:
         self._check(found.url)
         with _translated(found.url):
             return take(self._mirrors, found)
+
+    def origin(self, folder: Path) -> str:
+        """Return the address that a folder of this machine was cloned from, as git has it, "" for none."""
+        return origin(self._runner, folder)
 
     @contextmanager
     def _open(self, repository: str, commit: str, path: str) -> Iterator[Reading]:

@@ -61,10 +61,12 @@ def _bad(stages: list[str]) -> list[str]:
     """Give a sentence for each name that can't be one."""
     problems = []
     for name in dict.fromkeys(stages):
-        if re.search(r"\s", name):
+        if re.search(r"[ \t\r\n\f\v]", name):
             problems.append(
                 f"{checks.shown(name)} has white space inside: steps are separated by >>, stages by a comma"
             )
+        elif hidden := checks.invisible(name):
+            problems.append(f"{checks.shown(name)} {hidden}")
         elif not is_stage_name(name):
             rule = f"at most {NAME_LIMIT} letters, digits, - _ and ., starting with a letter, digit or _"
             problems.append(f"{checks.shown(name)} is no stage's name: {rule}")

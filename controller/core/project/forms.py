@@ -71,7 +71,7 @@ def _named(problem: str, name: str) -> str:
 
 
 def _image_problem(text: str) -> str:
-    return "" if checks.is_image(text) else f"expected an image like python:3.12-slim, got {checks.shown(text)}"
+    return checks.image_problem(text)
 
 
 def _name_problem(text: str) -> str:

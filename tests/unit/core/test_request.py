@@ -250,7 +250,7 @@ def test_refs_that_git_allows_are_taken(ref: str) -> None:
 
 @pytest.mark.parametrize(
     "ref", ["-b", "a..b", "a b", "a\n", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b", ".a", "a/.b",
-            "a.lock", "a.lock/b", "a.", "a@{1}", "@", "a\x7f", "\u202ea", "x" * 256]
+            "a.lock", "a.lock/b", "a.", "a@{1}", "@", "a\x7f", "\ue000a", "x" * 256]
 )  # fmt: skip
 def test_refs_that_git_refuses_are_refused(ref: str) -> None:
     assert problems(with_(ref=ref))[0].startswith("ref: expected a branch, a tag or a commit, got ")
@@ -438,3 +438,14 @@ keys = st.sampled_from(
 def test_any_object_gives_a_request_or_printable_problems(data: Any, annotations: Any, name: Any) -> None:
     for line in problems(configmap(data, name=name, annotations=annotations, binaryData=data)):
         assert line.isprintable()
+
+
+@pytest.mark.parametrize("hidden", ["\u200d", "\u200b", "\ufeff", "\u00ad", "\u202e", "\u00a0"])
+def test_a_character_that_nobody_sees_is_named_where_it_is(hidden: str) -> None:
+    told = problems(with_(ref=f"feature/{hidden}x", path=f"{hidden}ml"))
+    assert told == (
+        f'ref: holds the invisible character U+{ord(hidden):04X} after "feature/": write it anew without that',
+        f"path: holds the invisible character U+{ord(hidden):04X} at its start: write it anew without that",
+    )
+    (line,) = problems(with_(repository=f"https://git.example/{hidden}iris"))
+    assert line == f"repository: holds the invisible character U+{ord(hidden):04X}: write it anew without that"
