@@ -39,7 +39,8 @@ from controller.settings import Settings
 NAMESPACE = "local"
 BACK_OFF = 1.0  # seconds until a first retry: nobody shares this machine, so none need to be spared
 LOCK = ".lock"  # in a request's folder: held while a run of it is under way
-TAIL = 64 * 1024  # bytes that are read of the end of a log
+TAIL = 64 * 1024  # bytes that are read of the end of a log, or of its beginning
+WARNING = "coachwork: warning: "  # so begins a line of the launcher's
 
 _log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class LaptopRun:
         self._name = names.request(place.pipeline.name)
         self._uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place.repository}#{place.path}"))
         self._trigger = uuid.uuid4().hex
+        self._looked_at: set[str] = set()  # stages whose warnings have been read
         self._volume = Volume(self._root, has_pythons=True)
         self._lock = self._locked()
         self._tidy()
@@ -136,15 +138,27 @@ class LaptopRun:
         }
         return {stage: found[name] for stage, name in services.items() if name in found}
 
+    def warnings(self, record: Record) -> Iterator[str]:
+        """Yield, once, what stages that are over have been warned of, in their newest attempt."""
+        for name in [name for name, stage in record.stages.items() if stage.finished and name not in self._looked_at]:
+            self._looked_at.add(name)
+            log = self._newest_log(record.run, name)
+            lines = [*_first_lines(log), *_last_lines(log, TAIL)] if log else []
+            said = (line.partition(WARNING)[2] for line in lines if line.startswith(WARNING))
+            yield from (f"stage {name}: {warning}" for warning in dict.fromkeys(said))
+
     def tail(self, run: int, stage: str, lines: int) -> list[str]:
         """Give the last lines that a stage has printed in its newest attempt of this run."""
+        newest = self._newest_log(run, stage)
+        return _last_lines(newest, lines) if newest else []
+
+    def _newest_log(self, run: int, stage: str) -> Path | None:
         spec = self.record().spec
         builds = {item.name: item.folder for item in spec.environments} if spec else {}
         place = layout.logs(self._name, self._uid, run, stage)
         folder = self._root / (layout.build_logs(builds[stage]) if stage in builds else place)
         logs = [path for path in folder.glob("*.log") if path.stem.isdigit()] if folder.is_dir() else []
-        newest = max(logs, key=lambda path: int(path.stem), default=None)
-        return _last_lines(newest, lines) if newest else []
+        return max(logs, key=lambda path: int(path.stem), default=None)
 
     def _refusal(self, wishes: Wishes) -> Invalid | None:
         """Return why the part of the project that is asked for can't be run, None where nothing speaks against it."""
@@ -292,6 +306,11 @@ def _secrets(pipeline: Pipeline, given: Mapping[str, str]) -> dict[str, dict[str
             if secret.variable in given:
                 secrets.setdefault(secret.secret, {})[secret.key] = given[secret.variable]
     return secrets
+
+
+def _first_lines(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        return file.read(TAIL).decode(errors="replace").splitlines()
 
 
 def _last_lines(path: Path, lines: int) -> list[str]:

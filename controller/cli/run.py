@@ -98,6 +98,8 @@ def _follow(current: "LaptopRun", stopping: threading.Event, output: str, known:
                 typer.echo(f"warning: {warning}", err=True)
                 known.add(warning)
             _show(shown, current, record)
+            for warning in current.warnings(record):
+                typer.echo(f"warning: {plain(warning)}", err=True)
             serving = (
                 over and record.phase in ("Ready", "Degraded") and stay and _serves(current.place.pipeline, record)
             )

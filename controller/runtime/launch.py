@@ -36,6 +36,7 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_output
     import stage_process
 
+LOOPBACK = "127.0.0.1"  # a pod's address on a laptop
 TIMED_OUT = 124  # exit code
 ENDED = "ended by itself with code 0: a service must run until it is told to end"
 LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
@@ -56,6 +57,7 @@ class Launch:
         secrets = [os.environ.get(name, "") for name in order.secrets]
         self.attempt = stage_attempt.Attempt(order.paths["logs"], order.limit, secrets)
         self.output, self.outcome = self.attempt.output, self.attempt.outcome
+        self.since = 0.0  # when the script began
         self.first: Dict[str, Any] = {}  # of a service: first start in this pod, whether it ever was ready, last cause
         self.ready: Optional[stage_ready.Readiness] = None
 
@@ -125,7 +127,7 @@ class Launch:
         drain = stage_output.Drain(self.output)
         self.output.begin()
         kills, started = stage_cause.oom_kills(), time.monotonic()
-        self.outcome.script_started = stage_order.now()
+        self.outcome.script_started, self.since = stage_order.now(), time.time()
         self._note_first_start()
         python = os.path.join(self.environment, "bin", "python") if self.environment else sys.executable
         command = [python, self._path(self.places.script)]
@@ -137,7 +139,12 @@ class Launch:
         if self.ready:
             self.ready.stop()
         left = self.attempt.clear_up(self.keeper, drain, "the script")
-        self._judge(status, stage_cause.oom_kills() > kills, left)
+        out_of_memory = stage_cause.oom_kills() > kills
+        if self.order.kind == "batch" and status == 0:
+            warnings = importlib.import_module("stage_warnings")
+            self._warn(warnings.discarded(self.places, self.since))
+            self._warn(warnings.borrowed(self.places, self.since) if self.address in ("", LOOPBACK) else "")
+        self._judge(status, out_of_memory, left)
 
     def _watch(self) -> stage_ready.Readiness:
         """Begin to ask whether the service answers; batch stages are spared the cost of the import."""
@@ -209,6 +216,15 @@ class Launch:
         self.ready = None
         self.first["ready"] = True
         self._keep_first_start()
+        if self.address in ("", LOOPBACK):  # elsewhere it would not be ready
+            self._warn(importlib.import_module("stage_ready").only_here(self.order.port))
+            self._warn(importlib.import_module("stage_warnings").borrowed(self.places, self.since))
+
+    def _warn(self, text: str) -> None:
+        if text:
+            text = self.attempt.tidy(text)
+            self.outcome.warnings.append(text)
+            self.output.say(f"warning: {text}")
 
     def _judge(self, status: int, out_of_memory: bool, left: int) -> None:
         order, why = self.order, self.keeper.why

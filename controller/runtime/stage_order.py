@@ -79,6 +79,7 @@ class Outcome:
         self.attempt = 0
         self.started = now()
         self.script_started = self.first_start = ""
+        self.warnings: List[str] = []
         self.environment = ""  # outdated: another Python made it
 
     def set(self, exit_code: int, reason: str, message: str) -> None:

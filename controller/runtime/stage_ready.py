@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, List, Set
+from typing import TYPE_CHECKING, Callable, List, Set, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime import stage_process
@@ -17,6 +17,8 @@ else:  # published side by side: the script's folder is where Python looks first
 CONNECT, ANSWER = 1.0, 5.0  # seconds
 EAGER, RELAXED, EAGER_FOR = 0.1, 0.5, 10.0  # seconds between tries, for how long
 _LISTEN = "0A"  # include/net/tcp_states.h
+_LOOPBACK, _LOOPBACK_6 = "7F", "00000000000000000000000001000000"  # 127.x.x.x ends so, mapped into IPv6 too
+BIND = "bind to 0.0.0.0 (host='0.0.0.0')"
 _INODE = 9  # column of net/tcp
 
 
@@ -88,8 +90,9 @@ def _first_line(connection: socket.socket) -> str:
 
 
 def _nobody(host: str, port: int) -> str:
-    if host and _connects("127.0.0.1", port):
-        return f"the script listens on 127.0.0.1:{port} only: bind to 0.0.0.0"
+    for loopback, shown in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+        if host and _connects(loopback, port):
+            return f"the script listens on {shown}:{port} only: {BIND}"
     others = [other for other in listening_ports() if other != port] if host else []
     if others:
         ports = ", ".join(map(str, others[:5]))
@@ -106,8 +109,21 @@ def _connects(host: str, port: int) -> bool:
 
 
 def listening_ports() -> List[int]:
-    """Give the TCP ports that the script listens on (proc(5), net/tcp): on a laptop others listen too."""
-    ports: Set[int] = set()
+    """Give the TCP ports that the script listens on: on a laptop others listen too."""
+    return sorted({port for _, port in _listening()})
+
+
+def only_here(port: int) -> str:
+    """Return a warning where the script listens on a loopback address only, which on a cluster nobody reaches."""
+    addresses = {address for address, listened in _listening() if listened == port}
+    if not addresses or not all(address == _LOOPBACK_6 or address.endswith(_LOOPBACK) for address in addresses):
+        return ""
+    return f"the script listens on a loopback address only (port {port}), which on a cluster nobody reaches: {BIND}"
+
+
+def _listening() -> Set[Tuple[str, int]]:
+    """Give the addresses, as proc(5) has them in net/tcp, and ports that the script listens on."""
+    found: Set[Tuple[str, int]] = set()
     own = _sockets(stage_process.descendants())
     for name in ("tcp", "tcp6"):
         try:
@@ -115,9 +131,9 @@ def listening_ports() -> List[int]:
                 rows = [line.split() for line in table.read(1 << 20).splitlines()[1:]]
         except OSError:
             continue
-        listening = [row for row in rows if len(row) > _INODE and row[3] == _LISTEN and row[_INODE] in own]
-        ports.update(int(row[1].rsplit(":", 1)[1], 16) for row in listening)
-    return sorted(ports)
+        listening = [row[1] for row in rows if len(row) > _INODE and row[3] == _LISTEN and row[_INODE] in own]
+        found.update((place.rsplit(":", 1)[0], int(place.rsplit(":", 1)[1], 16)) for place in listening)
+    return found
 
 
 def _sockets(pids: List[int]) -> Set[str]:

@@ -194,6 +194,29 @@ while True:
     assert "serve/run.py: ended by itself" in ended.out
 
 
+def test_what_only_works_here_or_is_lost_is_warned_of_once(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("train >> serve", services={"serve": 5000})
+    files["train/run.py"] = "open('model.pkl', 'w').close()"
+    files["serve/run.py"] = SERVER.format(words="'hello'", port=5000).replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)), "--exit-when-ready")
+    assert ended.code == 0, ended.out + ended.err
+    lost, local = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
+    assert lost.startswith("warning: stage train: written files are discarded")
+    assert "train/model.pkl: hand files over to later stages in COACHWORK_ARTIFACTS" in lost
+    assert local.startswith("warning: stage serve: the script listens on a loopback address only")
+
+
+def test_a_file_that_git_ignores_is_told_with_the_remedy(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("train") | {"train/run.py": "open('rows.csv')", ".gitignore": "*.csv\n", "train/rows.csv": "1"}
+    folder = write(tmp_path / "iris", files)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    ended = coachwork.run("run", str(folder))
+    assert ended.code == 1
+    assert "train/rows.csv is in your folder, but git ignores it, so that it is not part of the run" in ended.out
+    subprocess.run(["git", "add", "-f", "train/rows.csv"], cwd=folder, check=True)
+    assert coachwork.run("run", str(folder)).code == 0
+
+
 def test_a_second_run_counts_on_and_finds_the_last_good_artifacts(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a")
     files["a/run.py"] = (
