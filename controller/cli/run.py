@@ -94,7 +94,8 @@ def _follow(current: "LaptopRun", stopping: threading.Event, output: str, known:
         while True:
             record = current.record()
             over = current.over(record)
-            for warning in (line for line in record.problems if record.spec and line not in known):
+            warned = record.problems if record.spec and record.phase != "Invalid" else ()
+            for warning in (line for line in warned if line not in known):
                 typer.echo(f"warning: {warning}", err=True)
                 known.add(warning)
             _show(shown, current, record)
