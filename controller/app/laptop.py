@@ -37,6 +37,7 @@ from controller.reconciler import repeat
 from controller.settings import Settings
 
 NAMESPACE = "local"
+START_GRACE = 5  # seconds for the server of a Git requirement to answer again: somebody sits and waits
 BACK_OFF = 1.0  # seconds until a first retry: nobody shares this machine, so none need to be spared
 LOCK = ".lock"  # in a request's folder: held while a run of it is under way
 TAIL = 64 * 1024  # bytes that are read of the end of a log, or of its beginning
@@ -92,6 +93,7 @@ class LaptopRun:
             image=image,
             images=tuple(images.items()),
             volume=PurePosixPath(self._root),
+            start_grace=START_GRACE,
         )
         source = Git(self._root, GitSettings(allow_file=True))
         metrics = Metrics(metadata.version("coachwork"))

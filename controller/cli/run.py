@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
 def _follow(current: "LaptopRun", stopping: threading.Event, output: str, known: set[str], *, stay: bool) -> "Record":
     """Show the run until it is over, and its services until somebody stops it; return the last record.
 
-    Warnings that a run adds to the `known` ones are shown as they come.
+    Warnings that a run adds to the `known` ones, and what it waits for, are shown as they come.
     """
     from controller.cli.show import screen  # noqa: PLC0415
 
@@ -98,6 +98,9 @@ def _follow(current: "LaptopRun", stopping: threading.Event, output: str, known:
             for warning in (line for line in warned if line not in known):
                 typer.echo(f"warning: {warning}", err=True)
                 known.add(warning)
+            if record.phase == "Pending" and record.message and record.message not in known:
+                typer.echo(f"waiting: {plain(record.message)}", err=True)
+                known.add(record.message)
             _show(shown, current, record)
             for warning in current.warnings(record):
                 typer.echo(f"warning: {plain(warning)}", err=True)

@@ -41,6 +41,9 @@ class Base:
     python: str = ""
 
 
+TRIED_AGAIN = "; it is tried again"  # what Git's errors end with: here it is tried for a while only
+
+
 @dataclass(frozen=True, slots=True)
 class Builders:
     """What is asked while environments are decided."""
@@ -61,8 +64,9 @@ class Builders:
         texts: dict[str, str] = {}
         every = self._wanted(project, stages)
         days = {stage: self._as_of(project, stage, wanted, bases[stage].python) for stage, wanted in every.items()}
+        published = self._sources(project, every)
         for stage, wanted in every.items():
-            resolved = tuple(self._source(project, address) for address in wanted.addresses)
+            resolved = tuple(published[address] for address in wanted.addresses)
             key = requirements.key(
                 wanted,
                 image=bases[stage].text,
@@ -120,6 +124,29 @@ class Builders:
         if isinstance(wanted, Missing):  # of a tree that was not read whole
             raise errors.Invalid("InvalidProject", [f"{file}: could not be read" for file in wanted.files])
         return wanted
+
+    def _sources(self, project: Project, every: Mapping[str, Wanted]) -> Mapping[str, GitSource]:
+        """Return the commits of all Git requirements, by address. Raises Invalid with all their problems, Transient.
+
+        A server that can't be reached is a problem too: what it holds up has to be told, and not for ever.
+        """
+        found: dict[str, GitSource] = {}
+        reason, problems = "", dict[str, str]()
+        for stage, wanted in every.items():
+            for address in (address for address in wanted.addresses if address not in {*found, *problems}):
+                try:
+                    found[address] = self._source(project, address)
+                except errors.Invalid as invalid:
+                    reason, said = invalid.reason, "; ".join(invalid.problems)
+                except errors.Transient as error:
+                    if not error.reason.startswith("Git"):
+                        raise
+                    reason, said = reason or "GitRequirementUnreachable", str(error).replace(TRIED_AGAIN, "")
+                if address not in found:
+                    problems[address] = f"{requirements.place_of(wanted, address)} (stage {stage}): {said}"
+        if problems:
+            raise errors.Invalid(reason, problems.values())
+        return found
 
     def _source(self, project: Project, address: str) -> GitSource:
         """Give a Git requirement's commit, published: stage images have no git."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.core import layout, names, times
-from controller.core.errors import Transient
+from controller.core.errors import Invalid, Transient
 from controller.core.model import Object, Record
 from controller.reconciler.loop import Reconciler
 from tests.support.world import POLICY, REPOSITORY, World, project
@@ -521,3 +521,35 @@ def test_a_run_waits_for_no_optional_secret(world: World) -> None:
 def test_an_optional_secret_is_waited_for_where_another_stage_can_not_do_without(world: World) -> None:
     kept = begin(world, project("a >> b", secrets={"a": "KEY = hub?\nOTHER = hub?", "b": "KEY = hub"}))
     assert (kept.reason, "KEY" in kept.message, "OTHER" in kept.message) == ("SecretMissing", True, False)
+
+
+LIB = "https://git.example/lib"
+DOWN = Transient("GitUnreachable", f"repository {LIB}: the server can't be reached; it is tried again")
+FROM_GIT = {"a": f"six\nlib @ git+{LIB}@v1\n"}
+
+
+def test_a_git_requirement_that_cannot_be_reached_is_told_with_file_and_stage_and_not_waited_for_for_ever(
+    world: World,
+) -> None:
+    world.source.faults[LIB] = DOWN
+    kept = begin(world, project("a", packages=FROM_GIT))
+    line = f"a/requirements.txt:2 (stage a): repository {LIB}: the server can't be reached"
+    assert (kept.phase, kept.reason, kept.message) == ("Pending", "GitRequirementUnreachable", line)
+    world.clock.pass_(121)
+    kept = world.settle()
+    assert (kept.phase, kept.reason, kept.problems) == ("Invalid", "GitRequirementUnreachable", (line,))
+
+
+def test_a_git_requirement_whose_server_comes_back_in_time_is_built(world: World) -> None:
+    world.source.faults[LIB] = DOWN
+    begin(world, project("a", packages=FROM_GIT))
+    world.source.faults.clear()
+    assert states(world.settle()) == {"environment": "Running", "a": "Waiting"}
+
+
+def test_all_git_requirements_that_can_not_be_had_are_told_at_once(world: World) -> None:
+    other = "https://git.example/other"
+    world.source.faults |= {LIB: DOWN, other: Invalid("RefMissing", [f"repository {other}: ref v2 not found"])}
+    kept = begin(world, project("a,b", packages={**FROM_GIT, "b": f"git+{other}@v2\ngit+{LIB}@v1\n"}))
+    assert (kept.phase, kept.reason) == ("Invalid", "RefMissing")
+    assert [line.split(" (")[0] for line in kept.problems] == ["a/requirements.txt:2", "b/requirements.txt:1"]

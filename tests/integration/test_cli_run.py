@@ -76,6 +76,16 @@ def test_all_problems_of_a_project_are_told_before_anything_runs(coachwork: Comm
         assert ended.out == ""
 
 
+def test_a_git_requirement_that_cannot_be_reached_ends_the_run_with_its_file_and_stage(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("a", packages={"a": "six\nlib @ git+http://127.0.0.1:9/me/lib@v1\n"})
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
+    assert ended.code == 2, ended.out + ended.err
+    assert "a/requirements.txt:2 (stage a): repository http://127.0.0.1:9/me/lib: the server can't be" in ended.out
+    assert ended.err.startswith("waiting: a/requirements.txt:2 (stage a)")
+
+
 def test_a_folder_without_a_project_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
     ended = coachwork.run("run", str(tmp_path))
     assert (ended.code, "bodywork.ini" in ended.err) == (2, True)

@@ -61,20 +61,26 @@ class Clock:
 
 @dataclass
 class Projects:
-    """The Source port over dictionaries: commits are numbered, `fault` is raised by the next call."""
+    """The Source port over dictionaries: commits are numbered, `fault` is raised by the next call.
+
+    `faults` are raised when the commit of another repository is asked for.
+    """
 
     commits: list[dict[str, str]] = field(default_factory=list)
     fault: Exception | None = None
     calls: list[str] = field(default_factory=list)
+    faults: dict[str, Exception] = field(default_factory=dict)
     head: int = 0  # where somebody has pushed the branch back to; 0: the newest commit
 
     def push(self, files: dict[str, str]) -> str:
         self.commits.append(files)
         return self.resolve(REPOSITORY, "")
 
-    def resolve(self, _repository: str, _ref: str, _credentials: GitCredentials | None = None) -> str:
+    def resolve(self, repository: str, _ref: str, _credentials: GitCredentials | None = None) -> str:
         self.calls.append("resolve")
         self._fail()
+        if repository in self.faults:
+            raise self.faults[repository]
         return f"{self.head or len(self.commits):040x}"
 
     def published(self, _repository: str, _commit: str) -> bool:

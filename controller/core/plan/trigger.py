@@ -17,7 +17,8 @@ NO_COMMIT = "none"  # what `ref` was when it was no commit
 
 
 OF_THE_TRIGGER = ("InvalidTrigger", "UnknownStage", "NothingToReuse", "RunNotKept", "ArtifactsUnreadable")
-MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing")  # with what is applied a moment later
+# With what is applied a moment later, or as soon as a server answers.
+MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing", "GitRequirementUnreachable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ def stumble(record: Record, phase: Phase, reason: str, message: str, now: dateti
 
 
 def may_come(record: Record, reason: str, now: datetime, grace: int) -> bool:
-    """Whether what a run can't begin without may still come: a Secret that was applied together with the request."""
+    """Whether what a run can't begin without may still come: a Secret that was applied with the request, a server."""
     if reason not in MAY_COME:
         return False
     since = times.after(record.pending_since, grace) if record.reason == reason else None

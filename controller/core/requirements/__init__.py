@@ -6,6 +6,7 @@ credentials; a requirement that is merely wrong is left to the installer, which 
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -29,6 +30,7 @@ __all__ = [
     "key",
     "lines",
     "look",
+    "place_of",
     "told",
     "wanted",
 ]
@@ -125,6 +127,13 @@ def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], i
 def told(wanted: Wanted, as_of: str) -> str:
     """Give requirements.json: all that the builder is told (see runtime/install_requirements.py)."""
     return json.dumps({**asdict(wanted), "as_of": as_of}, ensure_ascii=False) + "\n"
+
+
+def place_of(wanted: Wanted, address: str) -> str:
+    """Return where a Git address is written."""
+    named = re.compile(rf"{re.escape(address)}(?=[#\s]|$)")
+    places = zip((*wanted.lines, *wanted.constraints), wanted.places, strict=False)
+    return next((place for line, place in places if named.search(line)), wanted.file)
 
 
 def _closed(
