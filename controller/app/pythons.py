@@ -62,7 +62,7 @@ def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
     if given:
         default = named(given)
         return Pythons(default, {}, tuple(dict.fromkeys(_differing(wishes.values(), default))), notes)
-    found = {version: there for version in wanted if (there := _find(version))}
+    found = {version: there for version in wanted if (there := find(version))}
     if missing := [item for version, item in wanted.items() if version not in found and item.firm]:
         raise Invalid("PythonMissing", [_missing(item) for item in missing])
     main = images.wish(pipeline)
@@ -87,8 +87,8 @@ def named(python: str) -> Interpreter:
     return Interpreter(path, version)
 
 
-def _find(version: str) -> Interpreter | None:
-    """Return a Python of this version (3.9), None where this machine has none that runs."""
+def find(version: str) -> Interpreter | None:
+    """Return a Python of this version (3.9) on this machine, None where there is none that runs."""
     if version == OWN.minor:
         return OWN
     for path in dict.fromkeys(_candidates(version)):
