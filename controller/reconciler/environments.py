@@ -63,6 +63,7 @@ class Builders:
         sources: dict[str, tuple[GitSource, ...]] = {}
         texts: dict[str, str] = {}
         every = self._wanted(project, stages)
+        by_default = bool(project.pipeline.bodywork_image) and project.pipeline.resolve_as_of == AS_OF_COMMIT
         days = {stage: self._as_of(project, stage, wanted, bases[stage].python) for stage, wanted in every.items()}
         published = self._sources(project, every)
         for stage, wanted in every.items():
@@ -77,7 +78,7 @@ class Builders:
             )
             found.setdefault(key, []).append(stage)
             sources[key] = resolved
-            texts.setdefault(key, requirements.told(wanted, days[stage].day))
+            texts.setdefault(key, requirements.told(wanted, days[stage].day, by_default=by_default))
         folders = {self.volume.environment(key): key for key in found}
         for folder, key in folders.items():
             self._tell(folder, texts[key])

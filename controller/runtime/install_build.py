@@ -159,7 +159,8 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int) -> None:
 
 def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared) -> None:
     python = os.path.join(job.target, "bin", "python")
-    install = ["pip", "install", "--no-progress", "--python", python, *prepared.arguments]
+    base = ["pip", "install", "--no-progress", "--python", python]
+    install = [*base, *prepared.arguments]
     if job.lock:
         done = _try(job, uv, [*install, "--constraints", job.lock], prepared.folder)
         if not done.code:
@@ -170,6 +171,9 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
         print(f"coachwork: the versions of the earlier build can't be had any more: {failure}", flush=True)
         print("coachwork: everything is resolved anew", flush=True)
     done = _try(job, uv, install, prepared.folder)
+    if done.code and prepared.newest and install_cause.UNDATED in done.output:
+        print("coachwork: the index does not tell when files were uploaded: the newest packages are taken", flush=True)
+        done = _try(job, uv, [*base, *prepared.newest], prepared.folder)
     if done.code:
         raise install_cause.explain(done, prepared)
 

@@ -22,6 +22,7 @@ else:  # published side by side
 
 MAY_PASS = 1  # exit code
 LIMIT = 600  # characters
+UNDATED = "missing an upload date"
 _PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
 _WHEEL = "pin a version that has a wheel"
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?![A-Za-z0-9._+:/-])")  # a package's, and no address's beginning
@@ -57,6 +58,11 @@ def explain(done: Done, prepared: Prepared) -> Refused:
     found = next(filter(None, (look(output) for look in _KNOWN)), None)
     if done.code < 0 and not found:
         found = Finding("InstallFailed", HOPELESS, f"the installation was killed by signal {-done.code}")
+    if prepared.as_of and UNDATED in output:
+        why = "the index does not tell when files were uploaded: write RESOLVE_AS_OF = now"
+        found = found or Finding(
+            "InstallFailed", HOPELESS, f"no packages as of {prepared.as_of} can be chosen, since {why}"
+        )
     finding = found or Finding("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), prepared.as_of))
     lines = [line for file in prepared.files for line in file.lines]
     place = direct or _named(finding.text, lines) or _named(output, lines) or prepared.name

@@ -25,6 +25,9 @@ else:  # published side by side
 FILE = "requirements.json"  # the controller writes it for the build; a complete environment keeps a copy
 LARGEST = 16 * 1024 * 1024  # characters of it
 IGNORED = ("--prefer-binary", "--use-feature")  # they mean nothing to uv
+NO_LIMIT = "9000-01-01"
+MOST_PINS = 2000  # on the command line; so many leave nothing for a day to decide
+_PIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[[^\]]*\])?==[^\s,;*]+(?:\s|$)")
 _WHO = r"(?:[a-z0-9][a-z0-9.-]*(?:\[[^\[\]]*\])? @ )?"
 _LOCAL = re.compile(rf"(?P<before>{_WHO}|--(?:find-links|index-url|extra-index-url) )\./(?P<rest>.*)", re.DOTALL)
 _AFTER_PATH = re.compile(r"(?:\[[^\[\]]*\])?(?:\s.*)?", re.DOTALL)
@@ -41,6 +44,7 @@ class Wanted(NamedTuple):
     paths: Sequence[str] = ()
     addresses: Sequence[str] = ()
     as_of: str = ""  # a day: packages as they were at its end
+    as_of_by_default: bool = False  # nobody asked for it: an index that does not tell days is no mistake
 
 
 class Line(NamedTuple):
@@ -67,6 +71,7 @@ class Prepared(NamedTuple):
     files: List[Written]
     places: Dict[str, str]  # folder in the container -> what the user calls it
     as_of: str
+    newest: Sequence[str] = ()  # arguments to take instead where the index does not tell days; (): there is no instead
 
 
 def read(path: str) -> Wanted:
@@ -99,8 +104,16 @@ def prepare(wanted: Wanted, project: str, sources: Dict[str, str], scratch: str)
         arguments += _options(line)
     if any(" --hash=" in line.text or line.text == "--require-hashes" for line in lines):
         arguments.append("--require-hashes")  # one hash makes all required, as in pip
-    arguments += ["--exclude-newer", f"{wanted.as_of}T23:59:59Z"] if wanted.as_of else []
-    return Prepared(wanted.file, links, arguments, files, places, wanted.as_of)
+    newest = list(arguments) if wanted.as_of_by_default else []
+    arguments += _limits(wanted.as_of, lines) if wanted.as_of else []
+    return Prepared(wanted.file, links, arguments, files, places, wanted.as_of, newest)
+
+
+def _limits(day: str, lines: Sequence[Line]) -> List[str]:
+    """Return the options that take packages as of a day, but for exact pins: they are the stronger word."""
+    pins = dict.fromkeys(found["name"] for found in (_PIN.match(line.text) for line in lines) if found)
+    exempt = [f"--exclude-newer-package={name}={NO_LIMIT}" for name in list(pins)[:MOST_PINS]]
+    return ["--exclude-newer", f"{day}T23:59:59Z", *exempt]
 
 
 # --- options --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.building import KEY, Builder
+from tests.support.datedindex import serving
 from tests.support.launching import PYTHON_38, Stage, wait_for, wheel
 
 REQUIREMENTS = "train/requirements.txt"
@@ -273,12 +274,54 @@ def test_options_that_uv_passes_over_in_files_are_on_its_command_line(builder: B
     uv.unlink()
     uv.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exec {real} "$@"\necho "$@" > {noted}\nexit 1\n')
     uv.chmod(0o755)
-    builder.stage.file(REQUIREMENTS, "plume\n--pre --trusted-host=h\n--prefer-binary\n")
+    builder.stage.file(
+        REQUIREMENTS, "plume\nsix[x]==1.16 ; os_name == 'posix'\na==1.*\n--pre --trusted-host=h\n--prefer-binary\n"
+    )
     builder.ask(as_of="2021-03-05")
     assert builder.run().code == 121
     asked = called.read_text()
     assert "--prerelease allow --allow-insecure-host=h --exclude-newer 2021-03-05T23:59:59Z" in asked
-    assert f"{REQUIREMENTS}:3: --prefer-binary is passed over" in builder.log()
+    assert asked.count("--exclude-newer-package") == asked.count("--exclude-newer-package=six=9") == 1
+    assert f"{REQUIREMENTS}:5: --prefer-binary is passed over" in builder.log()
+
+
+@pytest.fixture
+def dated(builder: Builder) -> Iterator[Builder]:
+    """A builder whose index tells days of upload, but for one package."""
+    releases = {
+        "plume": {"1.0": ("2021-01-01",), "2.0": ("2023-01-01",), "3.0": ("2024-01-01",)},
+        "undated": {"1.0": ("",), "2.0": ("",)},
+    }
+    with serving(releases) as address:
+        builder.env = {"UV_DEFAULT_INDEX": address}
+        yield builder
+
+
+@pytest.mark.parametrize(
+    ("line", "version"), [("plume", "1.0"), ("plume==2.0", "2.0"), ("plume[x]==2.0 ; os_name", "2.0")]
+)
+def test_a_day_decides_where_no_exact_pin_does(dated: Builder, line: str, version: str) -> None:
+    marked = line.replace("os_name", "os_name == 'posix'")
+    dated.stage.file(REQUIREMENTS, f"{marked}\n")
+    dated.ask(as_of="2022-03-05")
+    ended = dated.run()
+    assert (ended.code, dated.lock()) == (0, [f"plume=={version}"]), ended.text
+
+
+def test_an_index_that_tells_no_days_of_upload_does_for_a_day_that_nobody_asked_for(dated: Builder) -> None:
+    dated.stage.file(REQUIREMENTS, "undated\n")
+    dated.ask(as_of="2022-03-05", by_default=True)
+    ended = dated.run()
+    assert (ended.code, dated.lock()) == (0, ["undated==2.0"]), ended.text
+    assert "the index does not tell when files were uploaded: the newest packages are taken" in dated.log()
+
+
+def test_an_index_that_tells_no_days_of_upload_refuses_a_day_that_was_asked_for(dated: Builder) -> None:
+    dated.stage.file(REQUIREMENTS, "undated\n")
+    dated.ask(as_of="2022-03-05")
+    ended = dated.run()
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
+    assert ended.message["message"].endswith("tell when files were uploaded: write RESOLVE_AS_OF = now")
 
 
 def test_constraints_and_markers_count(builder: Builder) -> None:

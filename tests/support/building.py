@@ -65,7 +65,7 @@ class Builder:
     def logs(self) -> Path:
         return self.build / "logs"
 
-    def ask(self, file: str = FILE, lines: tuple[str, ...] = (), as_of: str = "") -> None:
+    def ask(self, file: str = FILE, lines: tuple[str, ...] = (), as_of: str = "", *, by_default: bool = False) -> None:
         """Say what is wanted, as the controller does: by a requirement file, or lines of bodywork.yaml ("" and they).
 
         Raises Invalid with the problems.
@@ -75,7 +75,7 @@ class Builder:
         stage = model.Stage("train", "train", "train.py", model.Batch(), requirements_file=file, requirements=lines)
         wanted = requirements.wanted(stage, frozenset(texts), texts)
         assert isinstance(wanted, requirements.Wanted)
-        (self.build / layout.REQUIREMENTS).write_text(requirements.told(wanted, as_of))
+        (self.build / layout.REQUIREMENTS).write_text(requirements.told(wanted, as_of, by_default=by_default))
 
     def start(self, text: str | None = None, **order: Any) -> subprocess.Popen[bytes]:
         """Start the builder on `train/requirements.txt` with this text, without one on what was asked last."""

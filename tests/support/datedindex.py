@@ -1,8 +1,10 @@
-"""A package index of this process that tells days of upload (PEP 691, 700) and metadata alone (PEP 658): no wheels."""
+"""A package index of this process that tells days of upload (PEP 691, 700), with wheels that hold nothing."""
 
 import http.server
+import io
 import json
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -17,13 +19,13 @@ def serving(releases: Releases) -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             kind, _, name = self.path.strip("/").partition("/")
-            body = page(releases, name) if kind == "simple" else metadata(releases, name)
+            body = page(releases, name).encode() if kind == "simple" else file(releases, name)
             self.send_response(200 if body else 404)
             self.send_header(
                 "Content-Type", "application/vnd.pypi.simple.v1+json" if kind == "simple" else "text/plain"
             )
             self.end_headers()
-            self.wfile.write(body.encode())
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -54,11 +56,31 @@ def page(releases: Releases, name: str) -> str:
     return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "versions": list(releases[name]), "files": files})
 
 
+def file(releases: Releases, name: str) -> bytes:
+    """Give a wheel, or its METADATA alone (PEP 658); nothing for a source."""
+    if name.endswith(".metadata"):
+        return metadata(releases, name).encode()
+    return wheel(releases, name) if name.endswith(".whl") else b""
+
+
+def wheel(releases: Releases, file: str) -> bytes:
+    """Give a wheel that holds its description alone."""
+    folder = f"{'-'.join(file.split('-')[:2])}.dist-info"
+    texts = {
+        "METADATA": metadata(releases, file),
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    texts["RECORD"] = "".join(f"{folder}/{name},,\n" for name in (*texts, "RECORD"))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in texts.items():
+            archive.writestr(f"{folder}/{name}", text)
+    return content.getvalue()
+
+
 def metadata(releases: Releases, file: str) -> str:
     """Give the METADATA of a wheel."""
-    name, version = file.split("-")[:2] if file.endswith(".whl.metadata") else ("", "")
-    if not name:
-        return ""
+    name, version = file.split("-")[:2]
     needs = releases[name.replace("_", "-")][version][1:]
     lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {need}" for need in needs)]
     return "\n".join(lines) + "\n"

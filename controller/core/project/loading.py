@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from controller.core import checks, images
 from controller.core.errors import Invalid
-from controller.core.model import AS_OF_COMMIT, Pipeline, ProjectTree, Unread
+from controller.core.model import Pipeline, ProjectTree, Unread
 from controller.core.project import from_ini, from_yaml, modules, pins
 from controller.core.project.reading import Reading
 from controller.core.requirements import Look
@@ -57,14 +57,9 @@ def _read(tree: ProjectTree, python: str) -> tuple[str, Reading, Pipeline | None
 
 
 def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge) -> tuple[str, ...]:
-    """Return the warnings of pins that the project's day does not mend; only stages that run count."""
+    """Return the warnings of pins, unless the project has its day; only stages that run count."""
     needs = {name: _need(pipeline, name, look) for name, look in reading.required.items() if name in pipeline.stages}
-    if not pipeline.resolve_as_of:
-        return pins.warnings(needs, line, judge)
-    if pipeline.resolve_as_of != AS_OF_COMMIT:
-        return ()
-    alone = ({name: need} for name, need in needs.items())
-    return tuple(text for one in alone if not pins.propose(one).day for text in pins.warnings(one, line))
+    return () if pipeline.resolve_as_of else pins.warnings(needs, line, judge)
 
 
 def _need(pipeline: Pipeline, stage: str, look: Look) -> pins.Need:

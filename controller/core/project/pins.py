@@ -51,10 +51,11 @@ Judge = Callable[[str, Mapping[str, Need]], Judged]
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The pins that no longer work, and the last day on which they did; "": there was none that had all pins."""
+    """The pins that no longer work, the last day on which they did, and whether all other pins were there by then."""
 
     broken: Mapping[Pin, tuple[Break, ...]]
     day: str
+    fits: bool
 
 
 def unasked(day: str, _needs: Mapping[str, Need]) -> Judged:
@@ -74,7 +75,7 @@ def propose(needs: Mapping[str, Need]) -> Proposal:
     }
     day = min((one.last for breaks in broken.values() for one in breaks), default="")
     fits = all(_released(pin) <= day for found in pins.values() for pin in found)
-    return Proposal(broken, day if fits else "")
+    return Proposal(broken, day, fits)
 
 
 def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tu
     found = propose(needs)
     if not found.broken:
         return ()
-    judged = judge(found.day, needs) if found.day else Judged("", "no day has all pins of this project")
+    judged = judge(found.day, needs) if found.fits else Judged("", "no day has all pins of this project")
     return tuple(_sentence(pin, breaks, judged, line) for pin, breaks in found.broken.items())
 
 

@@ -124,9 +124,10 @@ def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], i
     return names.digest(json.dumps(parts), KEY_DIGITS)
 
 
-def told(wanted: Wanted, as_of: str) -> str:
+def told(wanted: Wanted, as_of: str, *, by_default: bool = False) -> str:
     """Give requirements.json: all that the builder is told (see runtime/install_requirements.py)."""
-    return json.dumps({**asdict(wanted), "as_of": as_of}, ensure_ascii=False) + "\n"
+    asked = {"as_of_by_default": True} if by_default else {}
+    return json.dumps({**asdict(wanted), "as_of": as_of, **asked}, ensure_ascii=False) + "\n"
 
 
 def place_of(wanted: Wanted, address: str) -> str:
