@@ -13,7 +13,7 @@ from typing import Any
 from controller.core import checks
 from controller.core.errors import Invalid
 from controller.core.images import OFFICIAL, python_problem
-from controller.core.model import IngressPolicy, Policy
+from controller.core.model import INGRESS_PATH, IngressPolicy, Policy
 
 PREFIX = "COACHWORK_"
 Parse = Callable[[str], Any]
@@ -95,6 +95,18 @@ def _annotations(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip(), value.strip()) for name, _, value in pairs)
 
 
+def _ingress_path(text: str) -> str:
+    """Return a path with places for names, in which no two services share a path."""
+    filled = re.sub(r"\{(namespace|request|project|stage|service)\}", "x", text)
+    distinct = "{service}" in text or ("{stage}" in text and ("{project}" in text or "{request}" in text))
+    if not distinct or not re.fullmatch(r"(/[A-Za-z0-9._~-]{1,200})+", filled) or len(text) > 200:  # noqa: PLR2004
+        raise ValueError(
+            "a path like /{namespace}/{service} or /{project}/{stage}: it has {service}, or {stage} and {project} "
+            "or {request}"
+        )
+    return text
+
+
 def _images(text: str) -> tuple[tuple[str, str], ...]:
     """Return the pairs PYTHON=IMAGE, separated by commas or white space."""
     pairs = [part.partition("=") for part in re.split(r"[\s,]+", text) if part]
@@ -161,6 +173,7 @@ class Settings:
     ingress_class: str = _setting(_name, "")  # "": the cluster's default
     ingress_host: str = _setting(_name, "")  # "": any
     ingress_tls_secret: str = _setting(_name, "")  # "": no TLS
+    ingress_path: str = _setting(_ingress_path, INGRESS_PATH)  # at which they lead to a service
     ingress_annotations: tuple[tuple[str, str], ...] = _setting(_annotations, ())  # lines KEY=VALUE
 
 
@@ -243,5 +256,6 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
             host=settings.ingress_host,
             tls_secret=settings.ingress_tls_secret,
             annotations=settings.ingress_annotations,
+            path=settings.ingress_path,
         ),
     )

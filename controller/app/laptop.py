@@ -94,6 +94,7 @@ class LaptopRun:
             images=tuple(images.items()),
             volume=PurePosixPath(self._root),
             start_grace=START_GRACE,
+            ingress_path="",  # a browser calls services here at their own ports
         )
         source = Git(self._root, GitSettings(allow_file=True))
         metrics = Metrics(metadata.version("coachwork"))

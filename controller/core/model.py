@@ -124,7 +124,7 @@ class Pipeline:
     image: str = ""  # "": the request's or the controller's
     python: str = ""  # like 3.9; "": that of the image
     bodywork_image: str = ""  # Bodywork's own image, as the project names it; its Python is what counts
-    service_aliases: bool = False  # schema 1.1: services answer to http://STAGE:PORT too
+    service_aliases: bool = False  # bodywork.yaml: services answer to http://STAGE:PORT too, where the name is free
     resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; AS_OF_COMMIT; "": now
     run_on_failure: str = ""  # the stage that runs when a run has failed; in no step
     warnings: tuple[str, ...] = ()
@@ -264,6 +264,7 @@ class RunSpec:
     rerun: int = 0  # the run that this one repeats; 0: none
     pod_template: str = ""  # merged under its pods: canonical JSON (core/podtemplate), "": none
     images: tuple[tuple[str, str], ...] = ()  # of stages that run in another image than the default one
+    taken: tuple[str, ...] = ()  # short names of its services that others hold
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 
@@ -344,6 +345,9 @@ class Attempt:
 # --- what the controller's settings mean for the planner -------------------------------------------
 
 
+INGRESS_PATH = "/{namespace}/{service}"  # where an Ingress leads to a service from, unless a setting says otherwise
+
+
 @dataclass(frozen=True, slots=True)
 class IngressPolicy:
     """How an Ingress is made where a stage asks for one."""
@@ -352,6 +356,7 @@ class IngressPolicy:
     host: str = ""
     tls_secret: str = ""
     annotations: tuple[tuple[str, str], ...] = ()
+    path: str = INGRESS_PATH  # "": there are none to be told of
 
 
 @dataclass(frozen=True, slots=True)

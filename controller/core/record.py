@@ -184,7 +184,14 @@ def spec_from(kept: Mapping[str, Any]) -> RunSpec:
 def _spec(spec: dict[str, Any]) -> RunSpec:
     pairs = {key: tuple((name, value) for name, value in spec.get(key, ())) for key in PAIRS}
     environments = tuple(map(_environment, spec.get("environments", ())))
-    return _form(RunSpec, spec, environments=environments, index_keys=_texts(spec, "index_keys"), **pairs)
+    return _form(
+        RunSpec,
+        spec,
+        environments=environments,
+        index_keys=_texts(spec, "index_keys"),
+        taken=_texts(spec, "taken"),
+        **pairs,
+    )
 
 
 def _environment(item: dict[str, Any]) -> Environment:

@@ -44,7 +44,7 @@ def run_file(
 
 def _spec(spec: RunSpec, locks: Mapping[str, str]) -> Mapping[str, Any]:
     told = plain(spec)
-    for key in ("index_keys", "env", "secrets", "environments", "images"):
+    for key in ("index_keys", "env", "secrets", "environments", "images", "taken"):
         told.pop(key)
     return {
         **told,

@@ -102,7 +102,8 @@ class Actor:
             reason = "QuotaExceeded" if refused.forbidden else "RejectedByCluster"
             return Refusal(action.stage, Cause(reason, f"{name}: {refused}"), final=not refused.forbidden)
         except errors.Invalid as taken:
-            return Refusal(action.stage, Cause(taken.reason, taken.problems[0]), final=True)
+            about = (manifest["kind"], manifest["metadata"]["name"])
+            return Refusal(action.stage, Cause(taken.reason, taken.problems[0]), final=True, about=about)
         except errors.Transient as transient:
             if transient.reason != "ServerError" or not self._is_rejected(name):
                 raise
@@ -187,18 +188,28 @@ class Actor:
                 return holder is None or holder["metadata"]["uid"] != owner["uid"]
         return False
 
-    def check_names(self, request: Request, context: RunContext) -> None:
-        """See that no other holds a name that the run will need. Raises Invalid with all that are taken, NotYet."""
+    def check_names(self, request: Request, context: RunContext) -> tuple[RunContext, tuple[str, ...]]:
+        """See that no other holds a name that the run will need.
+
+        Returns the context without second names of services that others hold, and a warning for each. Raises Invalid
+        with all other names that are taken, NotYet.
+        """
         problems: list[str] = []
-        for kind, name in _needed(request, context):
+        warnings: list[str] = []
+        for kind, name in tuple(_needed(request, context)):
             live = self.cluster.get(kind, name)
             try:
                 if live is not None:
                     self._judge(request, live)
             except errors.Invalid as taken:
-                problems += taken.problems
+                if live is not None and kind == "Service" and name in context.aliases():
+                    context, warning = context.without(name, _owner(live))
+                    warnings.append(warning)
+                else:
+                    problems += taken.problems
         if problems:
             raise errors.Invalid("NameTaken", problems)
+        return context, tuple(warnings)
 
     def _emit(self, request: Request, news: Emit) -> None:
         """Make an Event. It is a courtesy: what keeps it from being made keeps nothing else."""

@@ -278,8 +278,8 @@ class Reconciler:
         stages = plan.chosen(request, pipeline, plan.going_on_from(request, known.record), before)
         record = plan.start(request, known.record, wanted, spec, stages, self._clock(), known.digest)
         context = self._context(request, record, spec, pipeline)
-        self._actor.check_names(request, context)
-        return replace(record, problems=(*pipeline.warnings, *context.renamed())), context
+        context, taken = self._actor.check_names(request, context)
+        return replace(record, spec=context.spec, problems=(*pipeline.warnings, *context.renamed(), *taken)), context
 
     def _context(self, request: Request, record: Record, spec: RunSpec, pipeline: Pipeline) -> RunContext:
         return RunContext(

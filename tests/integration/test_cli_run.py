@@ -180,6 +180,27 @@ def test_a_later_stage_calls_a_service_by_its_cluster_name(coachwork: CommandLin
     assert ended.code == 0, ended.out + ended.err
 
 
+@pytest.mark.parametrize(("version", "section"), [("1.0", "project"), ("1.1", "pipeline")])
+def test_a_later_stage_calls_a_service_by_its_short_name(
+    coachwork: CommandLine, tmp_path: Path, version: str, section: str
+) -> None:
+    stages = {
+        "scoring-service": {"executable_module_path": "serve.py", "service": {"port": 5000}},
+        "check": {"executable_module_path": "check.py", "batch": {}},
+    }
+    files = {
+        "bodywork.yaml": json.dumps(
+            {"version": version, section: {"name": "iris", "DAG": "scoring-service >> check"}, "stages": stages}
+        ),
+        "serve.py": SERVER.format(words="'hello'", port=5000),
+        "check.py": (
+            "import urllib.request\nassert urllib.request.urlopen('http://scoring-service:5000/').read() == b'hello'"
+        ),
+    }
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)), "--exit-when-ready")
+    assert ended.code == 0, ended.out + ended.err
+
+
 @pytest.mark.parametrize("then", ["pass", "urllib.request.urlopen(ADDRESS, timeout=1).close(); time.sleep(1)"])
 def test_a_service_that_leaves_its_server_behind_is_never_released(
     coachwork: CommandLine, tmp_path: Path, then: str

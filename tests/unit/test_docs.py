@@ -346,7 +346,7 @@ def test_every_variable_of_a_stage_is_explained_and_none_is_invented() -> None:
     failed = replace(CONTEXT, failure=Failure("x", "x", "x"))
     failed = replace(failed, pipeline=replace(CONTEXT.pipeline, run_on_failure=next(iter(stages))))
     given = {item["name"] for stage in stages.values() for item in pod_environment(failed, stage)}
-    given = {re.sub(r"^(COACHWORK_URL_).*", r"\1<STAGE>", name) for name in given} - {"COACHWORK_POD_IP"}
+    given = {re.sub(r"^(COACHWORK_(URL|PATH)_).*", r"\1<STAGE>", name) for name in given} - {"COACHWORK_POD_IP"}
     assert rows("stage", "Variables") == given | variables_of_the_launcher()
 
 

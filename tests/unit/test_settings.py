@@ -91,7 +91,9 @@ def test_a_misspelt_variable_is_told_with_the_nearest_setting() -> None:
     assert problem == "'COACHWORK_WORKRES': no such setting; the nearest is COACHWORK_WORKERS"
 
 
-@pytest.mark.parametrize("name", ["RUN", "STAGE", "URL_SERVE", "SERVICE_HOST", "PORT_80_TCP", "ARTIFACTS", "PREVIOUS"])
+@pytest.mark.parametrize(
+    "name", ["RUN", "STAGE", "URL_SERVE", "PATH_SERVE", "SERVICE_HOST", "PORT_80_TCP", "ARTIFACTS", "PREVIOUS"]
+)
 def test_variables_of_stages_and_service_links_are_let_be(name: str) -> None:
     load(NEEDED | {f"COACHWORK_{name}": "x"}, {})
 
@@ -149,3 +151,21 @@ def test_the_planner_gets_what_it_needs_of_the_settings() -> None:
     )
     assert (result.node, result.start_grace, result.schedule_grace) == ("n1", 5, 1800)
     assert result.ingress == IngressPolicy(class_name="nginx", host="m.example.com")
+
+
+@pytest.mark.parametrize(
+    "path", ["/{namespace}/{service}", "/{project}/{stage}", "/ml/{request}/{stage}", "/x-{service}"]
+)
+def test_a_path_of_ingresses_tells_services_apart(path: str) -> None:
+    settings = load({**NEEDED, "COACHWORK_INGRESS_PATH": path}, {})
+    assert policy(settings, "t").ingress.path == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/models", "/{stage}", "{project}/{stage}", "/{project}/{stage}/", "/{project}{x}/{stage}", "/{service}(.*)",
+     "/{service.name}", "/{service", "/{project!r}/{stage}", "//{service}", "/{0}/{service}"],
+)  # fmt: skip
+def test_a_path_on_which_services_would_meet_or_that_is_none_is_refused(path: str) -> None:
+    with pytest.raises(Invalid, match="COACHWORK_INGRESS_PATH: expected a path like"):
+        load({**NEEDED, "COACHWORK_INGRESS_PATH": path}, {})

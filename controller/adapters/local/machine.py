@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,20 +88,23 @@ def port_of(pod: Object) -> int:
     return next((int(port["containerPort"]) for port in container_of(pod).get("ports") or ()), 0)
 
 
-def resolve(
-    pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int, address: Callable[[str, int], str]
-) -> Container:
-    """Give what to run. `port` stands in for the manifest's; `address(service, port)` tells where a service is.
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where services are: `of(service, port)`, and `aliases(service)`, the other names that lead there."""
 
-    Raises ConfigurationMissing.
-    """
+    of: Callable[[str, int], str]
+    aliases: Callable[[str], Iterable[str]]
+
+
+def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int, addresses: Addresses) -> Container:
+    """Give what to run. `port` stands in for the manifest's. Raises ConfigurationMissing."""
     container, wanted = container_of(pod), port_of(pod)
     move = _mover({path: str(folder) for path, folder in mounts.items()})
     environment = {
         **machine.environment,
         **({FOLDER: str(machine.folder)} if machine.folder else {}),
         **(machine.packages if names.environment_of(pod) else {}),
-        **_hook(container, {wanted: port} if wanted else {}, address),
+        **_hook(container, {wanted: port} if wanted else {}, addresses),
     }
     for variable in container.get("env") or ():
         name = str(variable["name"])
@@ -109,7 +112,7 @@ def resolve(
             found = _value_from(variable["valueFrom"], machine, pod["metadata"]["namespace"])
             environment |= {} if found is None else {name: found}
         elif name.startswith(URL):
-            environment[name] = _local_url(variable["value"], address)
+            environment[name] = _local_url(variable["value"], addresses.of)
         elif name == "PORT" and variable["value"] == str(wanted):
             environment[name] = str(port)
         else:
@@ -133,14 +136,16 @@ def _value_from(source: Object, machine: Machine, namespace: str) -> str | None:
     return machine.secrets[name][key]
 
 
-def _hook(container: Object, bind: Mapping[int, int], address: Callable[[str, int], str]) -> Mapping[str, str]:
+def _hook(container: Object, bind: Mapping[int, int], addresses: Addresses) -> Mapping[str, str]:
     """Give what makes hard-coded ports and the cluster's names of services work here (see hook/sitecustomize.py)."""
     hosts: dict[str, dict[str, int]] = {}
     for variable in container.get("env") or ():
         if str(variable["name"]).startswith(URL):
             url = urlsplit(variable["value"])
             name, port = url.hostname or "", url.port or 80
-            hosts.setdefault(name, {})[str(port)] = urlsplit(address(name, port)).port or port
+            there = urlsplit(addresses.of(name, port)).port or port
+            for host in (name, *addresses.aliases(name)):
+                hosts.setdefault(host, {})[str(port)] = there
     told = {"bind": {str(wanted): port for wanted, port in bind.items()}, "hosts": hosts}
     return {"PYTHONPATH": str(HOOK), "COACHWORK_LOCAL_MAP": json.dumps(told)}
 

@@ -11,6 +11,7 @@ from controller.adapters import removal
 from controller.adapters.local.machine import (
     MARK,
     TERMINATION_LOG,
+    Addresses,
     ConfigurationMissing,
     Container,
     Machine,
@@ -66,7 +67,9 @@ class Pod:
             self.private.mkdir(mode=0o700, parents=True)
             for folder in mounts.values():
                 folder.mkdir(parents=True, exist_ok=True)
-            self._container = resolve(self._pod, self._machine, mounts, self._take_port(), self._address)
+            self._container = resolve(
+                self._pod, self._machine, mounts, self._take_port(), Addresses(self._address, self._aliases)
+            )
         except ConfigurationMissing as missing:
             self._wait("CreateContainerConfigError", str(missing))
         except OSError as error:
@@ -93,6 +96,15 @@ class Pod:
         known = self._store.get("Service", service)
         address = (known["metadata"].get("annotations") or {}).get(LOCAL_ADDRESS) if known else None
         return address or f"http://{ADDRESS}:{self._ports.promise(service, port)}"
+
+    def _aliases(self, service: str) -> list[str]:
+        """Return the other Services of the same pods."""
+        known = self._store.get("Service", service)
+        selector = known["spec"].get("selector") if known else None
+        others = (
+            item for item in self._store.of_kind("Service") if selector and item["spec"].get("selector") == selector
+        )
+        return [item["metadata"]["name"] for item in others if item["metadata"]["name"] != service]
 
     def _run(self) -> None:
         """Start the container, for the first time or again."""

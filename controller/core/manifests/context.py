@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller.core import images, names, record
-from controller.core.model import Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
+from controller.core.model import INGRESS_PATH, Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,36 @@ class RunContext:
     def service_name(self, stage: str) -> str:
         """Give the name of a service stage's objects."""
         return names.service(self.project, stage)
+
+    def alias(self, stage: str) -> str:
+        """Return the second name of a service, "" where it has none: no Service can have it, or another has it."""
+        alias = names.kubernetes_name(stage)
+        own = {self.service_name(name) for name in self.pipeline.stages}
+        free = self.pipeline.service_aliases and alias not in own and alias not in self.spec.taken
+        return alias if free and alias[0].isalpha() else ""
+
+    def aliases(self) -> Mapping[str, str]:
+        """Return the service stages by their second names."""
+        services = (name for name, stage in self.pipeline.stages.items() if isinstance(stage.work, Service))
+        return {alias: name for name in services if (alias := self.alias(name))}
+
+    def without(self, alias: str, holder: str) -> tuple["RunContext", str]:
+        """Return the context without a second name that `holder` has, and the warning that says so."""
+        stage = self.aliases()[alias]
+        spec = replace(self.spec, taken=(*self.spec.taken, alias))
+        line = f"stage {stage}: the name {alias} leads elsewhere, Service {alias} belongs to {holder}: "
+        line += f"call {self.service_name(stage)}, or use COACHWORK_URL_{names.variable(stage)}"
+        return replace(self, spec=spec), line
+
+    def public_path(self, stage: str) -> str:
+        """Return the path at which an Ingress leads to a service, "" where paths are not told."""
+        return self.policy.ingress.path.format(
+            namespace=self.policy.namespace,
+            request=self.request,
+            project=self.project,
+            stage=stage,
+            service=self.service_name(stage),
+        )
 
     def job_name(self, stage: str) -> str:
         """Give the name of a batch stage's Job."""
@@ -68,7 +98,11 @@ class RunContext:
         """Give the context without what differs from run to run though nothing changed: what a digest is taken of."""
         run = self.run if self.follows_batch(stage) else 0
         spec = replace(self.spec, commit=self.spec.tree, trigger="", cause="", deadline=None)
-        return replace(self, run=run, spec=spec, previous=0, policy=replace(self.policy, tools="", node=""))
+        ingress = self.policy.ingress
+        if ingress.path == INGRESS_PATH:  # it follows from the other names: an upgrade that tells of it rolls nothing
+            ingress = replace(ingress, path="")
+        policy = replace(self.policy, tools="", node="", ingress=ingress)
+        return replace(self, run=run, spec=spec, previous=0, policy=policy)
 
 
 def metadata(context: RunContext, name: str, stage: Stage, *, run: bool = True) -> Object:

@@ -66,18 +66,11 @@ def service_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
         raise TypeError(f"{stage.name} is a batch stage: it has no Service")
     name = context.service_name(stage.name)
     objects = [deployment(context, stage), _service(context, stage, name, stage.work)]
-    if context.pipeline.service_aliases and (alias := _alias(context, stage)):
+    if alias := context.alias(stage.name):
         objects.append(_service(context, stage, alias, stage.work))
     if stage.work.ingress:
         objects.append(_ingress(context, stage, name, stage.work))
     return tuple(objects)
-
-
-def _alias(context: RunContext, stage: Stage) -> str:
-    """Give the second name of a service (schema 1.1), "" where no Service can have it or a stage's own has it."""
-    alias = names.kubernetes_name(stage.name)
-    taken = {context.service_name(name) for name in context.pipeline.stages}
-    return alias if alias[0].isalpha() and alias not in taken else ""
 
 
 def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
@@ -98,7 +91,7 @@ def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
 def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
     policy = context.policy.ingress
     backend = {"service": {"name": name, "port": {"number": work.port}}}
-    path = f"/{context.policy.namespace}/{name}(/|$)(.*)"
+    path = f"{context.public_path(stage.name)}(/|$)(.*)"
     rule: Object = {"http": {"paths": [{"path": path, "pathType": "ImplementationSpecific", "backend": backend}]}}
     spec: Object = {"rules": [{"host": policy.host, **rule} if policy.host else rule]}
     if policy.class_name:

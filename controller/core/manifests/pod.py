@@ -264,6 +264,8 @@ def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
         if isinstance(other.work, Service):
             url = f"http://{context.service_name(name)}:{other.work.port}"
             values[f"COACHWORK_URL_{names.variable(name)}"] = url
+            if other.work.ingress and (path := context.public_path(name)):
+                values[f"COACHWORK_PATH_{names.variable(name)}"] = path
     if isinstance(stage.work, Service):
         values["PORT"] = str(stage.work.port)
     return values

@@ -37,6 +37,7 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
     if request.cancel == str(record.run):
         cause = Cause("Cancelled", f"run {record.run} was cancelled on request")
         return _end(request, record, seen, now, "Cancelled", cause)
+    context, record, seen = _without_taken(context, record, seen)
     if record.failure:
         return _handled(context, request, record, seen, now)
     walk = _walk(context, record, seen, now)
@@ -49,6 +50,17 @@ def advance(context: RunContext, request: Request, record: Record, seen: Observe
     held = hold(context, walk.record, seen, now)
     actions = (*walk.actions, *held, *stale_jobs(record, seen))
     return Decision(_told(walk.record), actions, requeue_after=_seconds(due, now))
+
+
+def _without_taken(context: RunContext, record: Record, seen: Observed) -> tuple[RunContext, Record, Observed]:
+    """Return all without second names of services that somebody took between the run's start and this pass."""
+    lost = {item.about for item in seen.refusals if item.cause.reason == "NameTaken"}
+    aliases = [name for name in context.aliases() if ("Service", name) in lost]
+    for name in aliases:
+        context, warning = context.without(name, "another")
+        record = replace(record, spec=context.spec, problems=(*record.problems, warning))
+    rest = (item for item in seen.refusals if not (item.about and item.about[1] in aliases))
+    return context, record, replace(seen, refusals=tuple(rest))
 
 
 def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) -> _Walk:

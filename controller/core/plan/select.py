@@ -50,7 +50,7 @@ def to_run(request: Request, pipeline: Pipeline, before: Mapping[str, str]) -> t
 def repeated(request: Request, spec: RunSpec) -> RunSpec:
     """Return what a run that repeats the run of `spec` is started with: all of it, with what `request` sets anew."""
     parameters = dict(spec.parameters) | dict(request.parameters)
-    return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun)
+    return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun, taken=())
 
 
 def _states(request: Request, pipeline: Pipeline, before: Mapping[str, str]) -> dict[str, StageRecord]:

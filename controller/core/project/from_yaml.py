@@ -32,7 +32,7 @@ def read(path: str, reading: Reading) -> Pipeline | None:
         wanted[failure] = "which run_on_failure names"
     stages = _stages(document.get("stages"), wanted, form.secrets_group if form else "", path, reading)
     assembly.failure_kind(stages.get(failure), place, reading)
-    return assembly.pipeline(form, steps, stages, aliases=version == "1.1") if form else None
+    return assembly.pipeline(form, steps, stages, aliases=True) if form else None
 
 
 def _document(path: str, reading: Reading) -> dict[str, Any] | None:

@@ -323,12 +323,52 @@ def test_an_ingress_leads_to_the_service_by_namespace_and_name() -> None:
     assert item["metadata"]["annotations"]["a/b"] == "c"
 
 
+def test_stages_find_the_public_path_of_a_service_that_has_one() -> None:
+    one = context([TRAIN], [WEB, service("inner")])
+    variables = {item["name"]: item.get("value") for item in pod_of(manifests.job(one, TRAIN))["containers"][0]["env"]}
+    assert variables["COACHWORK_PATH_WEB"] == "/ns/iris--web"
+    assert "COACHWORK_PATH_INNER" not in variables
+    own = {item["name"] for item in pod_of(manifests.deployment(one, WEB))["containers"][0]["env"]}
+    assert "COACHWORK_PATH_WEB" in own
+
+
+def test_an_ingress_and_what_stages_are_told_follow_the_path_that_is_set() -> None:
+    policy = replace(POLICY, ingress=IngressPolicy(path="/{project}/{stage}"))
+    web = service("scoring_service", ingress=True)
+    one = context([TRAIN], [web], project="iris.v2", policy=policy)
+    (item,) = (item for item in everything(one) if item["kind"] == "Ingress")
+    (path,) = item["spec"]["rules"][0]["http"]["paths"]
+    assert path["path"] == "/iris.v2/scoring_service(/|$)(.*)"
+    variables = {item["name"]: item.get("value") for item in pod_of(manifests.job(one, TRAIN))["containers"][0]["env"]}
+    assert variables["COACHWORK_PATH_SCORING_SERVICE"] == "/iris.v2/scoring_service"
+    assert digest(one, web) != digest(replace(one, policy=POLICY), web)
+
+
+def test_the_digests_of_0_1_0_stay_so_that_no_upgrade_rolls_a_service_over() -> None:
+    own = [item["metadata"]["annotations"][names.DIGEST] for item in manifests.service_objects(ALONE, WEB)]
+    assert own == ["7bd650671769c078", "9ac9c50bb412e16a", "53003658df7ada17"]
+    more = {"secrets": (Secret("A", "s", "A"),), "env": (("B", "c$"),)}
+    one = context([service("Web_app", 8000, ingress=True, replicas=2, **more)], aliases=True)
+    found = [item["metadata"]["annotations"][names.DIGEST] for item in everything(one)]
+    assert found == ["93369db8661cf3fe", "926e98611338873a", "1b3ad8ee5c52a982", "74be2c285bdcf8af"]
+
+
 def test_services_of_a_1_1_project_answer_to_their_stages_name_too() -> None:
     one = context([service("Web_app")], aliases=True)
     assert [item["metadata"]["name"] for item in everything(one) if item["kind"] == "Service"] == [
         "iris--web-app",
         "web-app",
     ]
+
+
+def test_a_short_name_that_another_holds_is_left_out_and_changes_nothing_else() -> None:
+    one = context([service("web"), service("api")], aliases=True)
+    left, warning = one.without("web", "ConfigMap other")
+    found = [item["metadata"]["name"] for item in everything(left) if item["kind"] == "Service"]
+    assert found == ["iris--web", "iris--api", "api"]
+    assert "belongs to ConfigMap other" in warning
+    assert "call iris--web, or use COACHWORK_URL_WEB" in warning
+    assert digest(left, one.pipeline.stages["web"]) == digest(one, one.pipeline.stages["web"])
 
 
 def test_an_alias_that_is_another_stages_own_name_or_no_services_name_is_left_out() -> None:

@@ -82,9 +82,9 @@ def test_a_whole_project_is_read() -> None:
     )
 
 
-def test_schema_1_0_has_no_aliases_and_an_empty_batch_has_defaults() -> None:
+def test_services_of_schema_1_0_have_their_short_name_too_and_an_empty_batch_has_defaults() -> None:
     pipeline = load(tree({"bodywork.yaml": SMALL}, *SCRIPTS))
-    assert not pipeline.service_aliases
+    assert pipeline.service_aliases
     assert pipeline.stages["train"].work == Batch()
 
 
