@@ -1,13 +1,14 @@
 """The settings of package indexes that a request's `index-secret` holds: which keys count, and what tells them apart.
 
-UV_* keys are variables of uv (https://docs.astral.sh/uv/reference/environment/), `netrc` and `ca.crt` are files.
+UV_* keys are variables of uv (https://docs.astral.sh/uv/reference/environment/), `netrc` and `ca.crt` are files, and
+HTTP_PROXY and its like, in upper or lower case, are what most programs know them for.
 Refuses every other key, so that a misspelt one is told. No value ever leaves this module, except in a digest.
 """
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controller.core import checks, names
@@ -16,7 +17,8 @@ from controller.core.model import Object
 
 FILES: Mapping[str, str] = {"netrc": "NETRC", "ca.crt": "SSL_CERT_FILE"}
 """Keys that become files, and the variable that tells uv of each."""
-_VARIABLE = re.compile(r"UV_[A-Z0-9_]{1,100}|(HTTPS?|ALL|NO)_PROXY")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_VARIABLE = re.compile(r"UV_[A-Z0-9_]{1,100}|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy")
 _SECRET = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
 
 
@@ -51,8 +53,19 @@ def settings(secret: Object | None, name: str) -> Index:
     return Index(tuple(sorted(values)), names.digest("\n".join(told), 20))
 
 
+def variables(keys: Iterable[str]) -> Mapping[str, str]:
+    """Return the variables of a build by name, with the key that each comes from.
+
+    Some programs know proxies in upper case, some in lower: without both an image's own would count for one half.
+    """
+    own = {key: key for key in keys if key not in FILES}
+    other = {key.swapcase(): key for key in own if key.upper() in PROXIES}
+    return {**other, **own}
+
+
 def _unknown(name: str, key: str) -> str:
-    return f"index-secret: Secret {name}: key {_shown(key)} means nothing: UV_* variables, netrc and ca.crt do"
+    known = "UV_* variables, HTTPS_PROXY and its like, netrc and ca.crt do"
+    return f"index-secret: Secret {name}: key {_shown(key)} means nothing: {known}"
 
 
 def _shown(key: str) -> str:

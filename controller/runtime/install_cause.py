@@ -110,11 +110,24 @@ def _certificate(output: str) -> Finding | None:
 
 
 def _refused(output: str) -> Finding | None:
-    found = re.search(r"\b(401 Unauthorized|403 Forbidden|407 Proxy Authentication Required)", output)
+    found = re.search(r"\b(401 Unauthorized|403 Forbidden)", output)
     if not found:
         return None
     remedy = "check the credentials in the request's `index-secret`"
     return _settled(f"{_address(output)} answers {found[1]}: {remedy}")
+
+
+def _proxy(output: str) -> Finding | None:
+    if re.search(r"proxy authorization required|407 Proxy Authentication Required", output):
+        return _settled(
+            f"the proxy on the way to {_address(output)} refuses its user and password (407): check HTTPS_PROXY and "
+            "HTTP_PROXY in the request's `index-secret`; on a laptop, in the shell"
+        )
+    if not re.search(r"tunnel error|socks", output):
+        return None
+    return Finding(
+        "InstallFailed", MAY_PASS, f"the proxy on the way to {_address(output)} fails: {_last_cause(output)}"
+    )
 
 
 def _unreachable(output: str) -> Finding | None:
@@ -123,9 +136,12 @@ def _unreachable(output: str) -> Finding | None:
         return Finding("InstallFailed", MAY_PASS, f"{_address(output)} answers {found[1]}{found[2] or ''}")
     if not re.search(r"error sending request|dns error|tcp connect error|operation timed out|connection reset", output):
         return None
+    return Finding("InstallFailed", MAY_PASS, f"{_address(output)} can't be reached: {_last_cause(output)}")
+
+
+def _last_cause(output: str) -> str:
     causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
-    why = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
-    return Finding("InstallFailed", MAY_PASS, f"{_address(output)} can't be reached: {why}")
+    return re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
 
 
 def _no_hash(output: str) -> Finding | None:
@@ -170,6 +186,7 @@ _KNOWN: Tuple[Callable[[str], "Finding | None"], ...] = (
     _no_memory,
     _certificate,
     _refused,
+    _proxy,
     _unreachable,
     _no_hash,
     _no_git,

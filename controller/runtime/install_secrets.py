@@ -9,7 +9,7 @@ from typing import List, Mapping, Sequence
 
 _CHOICE = re.compile(r"(true|false|[0-9]{1,6}|[a-z]+(-[a-z]+)*)$")
 _PRIVATE = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
-_USER = re.compile(r"://([^/@\s]+)@")
+_USER = re.compile(r"(?:://|^)([^/\s]+)@")  # a proxy's address may begin with it
 
 
 def values(environment: Mapping[str, str], names: Sequence[str]) -> List[str]:
@@ -23,7 +23,7 @@ def values(environment: Mapping[str, str], names: Sequence[str]) -> List[str]:
 
 def _is_choice(name: str, value: str) -> bool:
     """Tell whether a value is a setting such as `true`, `3` or `first-index`: to blank it would garble the log."""
-    return not _PRIVATE.search(name) and bool(_CHOICE.match(value))
+    return name.upper() == "NO_PROXY" or (not _PRIVATE.search(name) and bool(_CHOICE.match(value)))
 
 
 def _passwords(user: str) -> List[str]:

@@ -71,7 +71,7 @@ class Uv(NamedTuple):
 
 def without_credentials(text: str) -> str:
     """Give the text without user and password of addresses."""
-    return re.sub(r"(://)[^/@\s]+@", r"\1***@", text)
+    return re.sub(r"(://)[^/\s]+@", r"\1***@", text)
 
 
 def settings(environment: Dict[str, str], scratch: str, cache: str) -> Dict[str, str]:

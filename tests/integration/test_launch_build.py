@@ -543,6 +543,68 @@ def test_an_index_that_cant_be_reached_may_pass(builder: Builder) -> None:
     assert "can't be reached: Connection refused" in ended.message["message"]
 
 
+class Proxy(Index):
+    """The only way to http://packages.example; it wants a password of its own."""
+
+    def do_GET(self) -> None:
+        if self.headers.get("Proxy-Authorization") != "Basic bWU6cHdAcC1zZWNyZXQ=":
+            self.send_error(407)
+        else:
+            self.path = self.path.removeprefix("http://packages.example")
+            http.server.SimpleHTTPRequestHandler.do_GET(self)
+
+    def do_CONNECT(self) -> None:
+        self.send_error(407)
+
+
+@pytest.fixture
+def proxy(builder: Builder, server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have the server be a proxy."""
+    monkeypatch.setattr(Index, "do_GET", Proxy.do_GET)
+    monkeypatch.setattr(Index, "do_CONNECT", Proxy.do_CONNECT, raising=False)
+    builder.env = {"UV_DEFAULT_INDEX": "http://packages.example/simple/", "UV_HTTP_RETRIES": "0"}
+    return server
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_packages_come_through_a_proxy_whose_password_is_never_shown(
+    builder: Builder, proxy: str, name: str, scheme: str
+) -> None:
+    builder.env[name] = f"{scheme}me:pw%40p-secret@{proxy}"
+    ended = builder.run("plume\n", secrets=[name])
+    assert ended.code == 0, ended.text
+    assert builder.lock() == ["plume==5.0"]
+    uv = builder.stage.tools / "uv"
+    uv.unlink()
+    uv.write_text(
+        '#!/bin/sh\necho "error: $HTTP_PROXY$http_proxy$ALL_PROXY$all_proxy pw@p-secret pw%40p-secret"\nexit 1\n'
+    )
+    uv.chmod(0o755)
+    ended = builder.run("plume\n", secrets=[name])
+    shown = ended.output + builder.log(2).encode() + repr(ended.message).encode()
+    assert b"p-secret" not in shown
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "HTTPS_PROXY"])
+def test_a_proxy_that_refuses_is_told(builder: Builder, proxy: str, variable: str) -> None:
+    scheme = variable.partition("_")[0].lower()
+    builder.env |= {"UV_DEFAULT_INDEX": f"{scheme}://packages.example/simple/", variable: f"http://me:wrong1@{proxy}"}
+    ended = builder.run("plume\n", secrets=[variable])
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed"), ended.text
+    told = f"the proxy on the way to the package index {scheme}://packages.example/simple/plume/ refuses its user"
+    assert told in ended.message["message"]
+    assert "wrong1" not in ended.text
+
+
+def test_a_proxy_that_cant_be_reached_may_pass(builder: Builder) -> None:
+    builder.env = {"UV_DEFAULT_INDEX": "https://packages.example/simple/", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    builder.env["UV_HTTP_RETRIES"] = "0"
+    ended = builder.run("plume\n")
+    assert (ended.code, ended.message["reason"]) == (1, "InstallFailed"), ended.text
+    assert "the proxy on the way to the package index" in ended.message["message"]
+
+
 class TestImage:
     """An image whose Python has packages of its own."""
 

@@ -94,9 +94,8 @@ def _variables(context: RunContext) -> list[Object]:
     return [
         *({"name": name, "value": pod.escape(value)} for name, value in values.items()),
         *(
-            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-            for key in keys
-            if key not in index.FILES
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+            for name, key in index.variables(keys).items()
         ),
     ]
 

@@ -1,0 +1,38 @@
+"""The settings of package indexes in a request's `index-secret`."""
+
+import base64
+
+import pytest
+
+from controller.core import index
+from controller.core.errors import Invalid
+from controller.core.model import Object
+
+
+def secret(**data: str) -> Object:
+    return {"data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}}
+
+
+@pytest.mark.parametrize("key", ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"])
+@pytest.mark.parametrize("spell", [str.upper, str.lower])
+def test_a_proxy_reaches_the_programs_of_a_build_in_both_spellings(key: str, spell: type[str]) -> None:
+    found = index.settings(secret(**{spell(key): "http://proxy:3128"}), "index")
+    assert index.variables(found.keys) == {key.upper(): spell(key), key.lower(): spell(key)}
+
+
+def test_both_spellings_of_a_secret_stay_as_they_are() -> None:
+    found = index.settings(secret(https_proxy="http://a", HTTPS_PROXY="http://b", UV_INDEX="x"), "index")
+    assert index.variables(found.keys) == {key: key for key in ("HTTPS_PROXY", "UV_INDEX", "https_proxy")}
+
+
+@pytest.mark.parametrize("key", ["Https_Proxy", "FTP_PROXY", "PROXY", "uv_index"])
+def test_what_no_build_knows_is_told(key: str) -> None:
+    with pytest.raises(
+        Invalid, match=f"key {key} means nothing: UV_\\* variables, HTTPS_PROXY and its like, netrc and"
+    ):
+        index.settings(secret(**{key: "x"}), "index")
+
+
+def test_another_password_of_a_proxy_is_no_other_environment() -> None:
+    digests = {index.settings(secret(HTTPS_PROXY=f"http://me:{word}@proxy"), "i").digest for word in ("a", "b")}
+    assert len(digests) == 1
