@@ -244,6 +244,23 @@ def test_a_change_of_what_runs_starts_a_run_and_another_change_does_not(world: W
     assert world.finish_all().run == 2
 
 
+def test_a_near_miss_is_in_the_record_of_an_invalid_project_and_of_a_run(world: World) -> None:
+    near = project("a")
+    near["a/config.ini"] = near["a/config.ini"].replace("RETRIES", "RETRYS")
+    wrong = near | {"a/config.ini": near["a/config.ini"].replace("STAGE_TYPE", "STAGE_TYP")}
+    world.source.push(wrong)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    kept = world.settle()
+    problem = "a/config.ini: [default] STAGE_TYPE: missing: write batch or service"
+    assert (kept.phase, kept.message, kept.problems[0]) == ("Invalid", problem, problem)
+    told = [line.removeprefix("warning: ") for line in kept.problems[1:]]
+    assert [line.split('"')[1] for line in told] == ["STAGE_TYP", "RETRYS"]
+    world.source.push(near)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    kept = world.settle()
+    assert (kept.phase, kept.problems) == ("Running", (told[1],))
+
+
 def test_an_invalid_request_tells_all_its_problems_and_runs_once_it_is_mended(world: World) -> None:
     world.source.push(project("a"))
     world.cluster.ask("iris", repository="ext::sh -c id", deadline="soon")
