@@ -265,6 +265,7 @@ class RunSpec:
     pod_template: str = ""  # merged under its pods: canonical JSON (core/podtemplate), "": none
     images: tuple[tuple[str, str], ...] = ()  # of stages that run in another image than the default one
     taken: tuple[str, ...] = ()  # short names of its services that others hold
+    part: tuple[str, ...] = ()  # the stages that a run of a part of the project starts; (): all
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 

@@ -190,6 +190,7 @@ def _spec(spec: dict[str, Any]) -> RunSpec:
         environments=environments,
         index_keys=_texts(spec, "index_keys"),
         taken=_texts(spec, "taken"),
+        part=_texts(spec, "part"),
         **pairs,
     )
 

@@ -33,7 +33,7 @@ def following(schedule: str, zone: str, now: datetime) -> datetime | None:
     """
     try:
         cron.schedule(schedule)
-        place: tzinfo = ZoneInfo(zone) if zone else UTC
+        place: tzinfo = ZoneInfo(zone) if zone.strip() else UTC
     except (ValueError, ZoneInfoNotFoundError, OSError):
         return None
     (minutes, hours, days, months, weekdays), both = cron.moments(schedule)

@@ -275,7 +275,7 @@ class Reconciler:
             pipeline = self._projects.pipeline(request, spec)
         else:
             spec, pipeline = self._projects.at(request, commit, before)
-        stages = plan.chosen(request, pipeline, plan.going_on_from(request, known.record), before)
+        stages = plan.chosen(request, pipeline, plan.going_on_from(request, known.record), before, spec.part)
         record = plan.start(request, known.record, wanted, spec, stages, self._clock(), known.digest)
         context = self._context(request, record, spec, pipeline)
         context, taken = self._actor.check_names(request, context)

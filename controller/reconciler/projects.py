@@ -48,7 +48,7 @@ class Projects:
         Raises Invalid("RunNotKept"), Transient.
         """
         spec = repeat.recall(self._volume, request, record, seen)
-        stages = set(plan.to_run(request, self.pipeline(request, spec), before))
+        stages = set(plan.to_run(request, self.pipeline(request, spec), before, spec.part))
         wanted = tuple(item for item in spec.environments if stages.intersection(item.stages))
         for source in (source for item in wanted for source in item.sources):
             self._publish(request, source.repository, source.commit)

@@ -37,7 +37,7 @@ def before(volume: Volume, request: Request, record: Record) -> Mapping[str, str
     A stage that was reused there is as it was where it ran. Where that run is no longer kept it was judged when it was
     reused. Raises Transient.
     """
-    if not (request.only or request.resume):
+    if not (request.only or request.resume or request.rerun):
         return {}
     run = plan.going_on_from(request, record)
     states, base = _states(volume, request, record, run)

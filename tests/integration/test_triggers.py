@@ -430,6 +430,39 @@ def test_what_a_kept_run_says_it_reused_counts_as_it_was_where_it_ran(world: Wor
     assert kept.history[0].message.startswith("stage a of run 2 is Failed")
 
 
+def test_a_run_of_a_part_is_repeated_as_that_part_with_its_packages(world: World) -> None:
+    packages = {"a": "flask==3.0.0", "b": "requests==2.32.0", "c": "flask==3.0.0"}
+    world.source.push(project("a >> b >> c,web", packages=packages, services={"web": 5000}))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1", at_from="t1 c")
+    parts = [world.finish_all()]
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t2", at_rerun="t2 2")
+    parts.append(world.finish_all())
+    for kept in parts:
+        assert kept.spec
+        assert [item.stages for item in kept.spec.environments] == [("c",)]
+        assert {name: kept.stages[name].state for name in ("a", "b", "c")} == {
+            "a": "Reused",
+            "b": "Reused",
+            "c": "Done",
+        }
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t3", at_only="t3 b")
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t4", at_rerun="t4 4")
+    kept = world.finish_all()
+    assert {name: kept.stages[name].state for name in ("a", "b", "c", "web")} == {
+        "a": "Reused",
+        "b": "Done",
+        "c": "Skipped",
+        "web": "Skipped",
+    }
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t5", at_rerun="t5 2", at_from="t5 b")
+    kept = world.settle()
+    assert (kept.run, kept.phase, kept.history[0].reason) == (5, "Ready", "NothingToReuse")
+    assert kept.history[0].message.startswith("run 2 was a run of c, web alone, stage b was no part of it")
+
+
 # --- what is refused -------------------------------------------------------------------------------
 
 REFUSED = {

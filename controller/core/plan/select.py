@@ -18,17 +18,23 @@ def going_on_from(request: Request, record: Record) -> int:
     return request.rerun or record.run
 
 
-def chosen(request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, str]) -> dict[str, StageRecord]:
-    """Return the records that a run begins with: Waiting; Reused or Skipped where the request wants only a part.
+def chosen(
+    request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, str], part: tuple[str, ...] = ()
+) -> dict[str, StageRecord]:
+    """Return the records that a run begins with: Waiting; Reused or Skipped where only a part is wanted.
 
-    `before` are the states of the stages of run `earlier`, whose artifacts are taken. Reused is only what succeeded,
-    and no service: services have to be up. Raises Invalid where the stage, or a run to go on from, is not there, or
-    where that run did not get as far.
+    `before` are the states of the stages of run `earlier`, whose artifacts are taken. `part` is what a run that is
+    repeated was to start: nothing is known of the packages of others. Reused is only what succeeded, and no service:
+    services have to be up. Raises Invalid where the stage, or a run to go on from, is not there, or where that run did
+    not get as far.
     """
     wanted = request.only or request.resume
     if wanted:
         _check(wanted, pipeline, earlier)
-    states = _states(request, pipeline, before)
+    states = _states(request, pipeline, before, part)
+    if other := [name for name, stage in states.items() if part and stage.state == "Waiting" and name not in part]:
+        line = f"run {earlier} was a run of {', '.join(part)} alone, stage {other[0]} was no part of it"
+        raise Invalid("NothingToReuse", [f"{line}: begin with {part[0]} or later, or repeat another run"])
     if undone := [name for name, stage in states.items() if stage.state == "Reused" and not _succeeded(name, before)]:
         lacking = ", ".join(
             f"stage {name} of run {earlier} is {before[name]}"
@@ -41,9 +47,11 @@ def chosen(request: Request, pipeline: Pipeline, earlier: int, before: Mapping[s
     return states
 
 
-def to_run(request: Request, pipeline: Pipeline, before: Mapping[str, str]) -> tuple[str, ...]:
+def to_run(
+    request: Request, pipeline: Pipeline, before: Mapping[str, str], part: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """Return the stages that a run may have to start: what their packages are installed for; the failure stage too."""
-    states = _states(request, pipeline, before)
+    states = _states(request, pipeline, before, part)
     return tuple(name for name in pipeline.stages if name not in states or states[name].state == "Waiting")
 
 
@@ -53,8 +61,12 @@ def repeated(request: Request, spec: RunSpec) -> RunSpec:
     return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun, taken=())
 
 
-def _states(request: Request, pipeline: Pipeline, before: Mapping[str, str]) -> dict[str, StageRecord]:
+def _states(
+    request: Request, pipeline: Pipeline, before: Mapping[str, str], part: tuple[str, ...]
+) -> dict[str, StageRecord]:
     wanted = request.only or request.resume
+    if part and not wanted:
+        return {name: _again(name, pipeline, before, part) for step in pipeline.steps for name in step}
     first = next((number for number, step in enumerate(pipeline.steps) if wanted in step), None)
     states = {}
     for number, step in enumerate(pipeline.steps):
@@ -65,6 +77,14 @@ def _states(request: Request, pipeline: Pipeline, before: Mapping[str, str]) -> 
                 state = _beside(request, number == first, reusable, _succeeded(name, before))
             states[name] = StageRecord(state=state)
     return states
+
+
+def _again(name: str, pipeline: Pipeline, before: Mapping[str, str], part: tuple[str, ...]) -> StageRecord:
+    """Return a stage's record where a run of a part is repeated."""
+    if name in part:
+        return StageRecord()
+    reused = _succeeded(name, before) and not isinstance(pipeline.stages[name].work, Service)
+    return StageRecord(state="Reused" if reused else "Skipped")
 
 
 def _beside(request: Request, sibling: bool, reusable: bool, succeeded: bool) -> StageState:

@@ -113,7 +113,9 @@ def start(
     digest: str,
 ) -> Record:
     """Return the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
-    base = going_on_from(request, record) if request.only or request.resume else 0
+    partial = request.only or request.resume or spec.part
+    base = going_on_from(request, record) if partial else 0
+    part = tuple(name for name, stage in stages.items() if stage.state == "Waiting") if partial else ()
     return replace(
         absorb(request, record, digest, "" if spec.rerun else spec.commit),
         phase="Running",
@@ -122,7 +124,7 @@ def start(
         problems=(),
         run=record.run + 1,
         step=0,
-        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=base),
+        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=base, part=part),
         ref=request.ref or "HEAD",
         started=times.text(now),
         finished="",
