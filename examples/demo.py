@@ -36,7 +36,8 @@ def follow(run: subprocess.Popen) -> str:
         for name, stage in sorted(scene["stages"].items(), key=since):
             if seen.get(name) != stage["state"] != "Waiting":
                 seen[name] = stage["state"]
-                print(f"step {stage['step']}  {name}: {stage['state']} {stage['message']}".rstrip(), flush=True)
+                step = f"step {stage['step']}  " if stage["step"] else ""
+                print(f"{step}{name}: {stage['state']} {stage['message']}".rstrip(), flush=True)
         if scene["over"]:
             print(f"{scene['phase']}: {scene['message']}", flush=True)
             return scene["services"].get("serve", "")
