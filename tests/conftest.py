@@ -10,6 +10,7 @@ import signal
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("quick", deadline=None, max_examples=40)
@@ -28,6 +29,13 @@ os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{os.environ.get('no_proxy', 
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # under nohup, or behind a shell's `&`: commands would inherit it
         signal.signal(number, usual)
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let addresses of this machine be asked through a proxy too: the one that the test names."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name)
 
 
 def pytest_unconfigure() -> None:

@@ -386,6 +386,7 @@ def test_what_git_says_is_shown_without_control_characters_and_credentials(
         assert "hunter2" not in line
 
 
+@pytest.mark.usefixtures("proxied")
 def test_surrounding_configuration_and_credentials_do_not_reach_git_but_a_ca_does(
     server: GitServer, iris: Repository, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

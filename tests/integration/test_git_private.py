@@ -236,6 +236,7 @@ def test_a_redirect_on_the_same_server_is_followed_with_the_password(
     assert any("/new/iris.git" in request for request in server.requests)
 
 
+@pytest.mark.usefixtures("proxied")
 def test_the_surroundings_proxy_is_used_and_its_refusal_is_told(
     server: GitServer, iris: Repository, git: Git, ada: GitCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:

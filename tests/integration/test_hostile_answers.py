@@ -26,8 +26,7 @@ LOOKS: dict[str, tuple[str, Callable[[Remote, Path], object]]] = {
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def server() -> Iterator[ApiServer]:
     api = ApiServer()
     yield api
     api.stop()
@@ -72,10 +71,10 @@ def test_another_program_on_the_controllers_port_is_no_examination(server: ApiSe
         checkup.own(server.port)
 
 
+@pytest.mark.usefixtures("proxied")
 def test_a_proxy_is_not_asked_for_the_controller_of_this_pod(
     server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("no_proxy")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody answers
     server.script("list", stream(b'{"version": "1.2.3", "findings": []}'), resource="doctor")
     assert checkup.own(server.port) == ("1.2.3", [])

@@ -18,11 +18,6 @@ from tests.support.eventually import eventually
 FIRM = Timeouts(connect=2, read=2, silence=1)
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
     api = ApiServer()
