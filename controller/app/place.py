@@ -38,8 +38,8 @@ def find(
     """Return the project at `target`: a folder, or a repository's address with its ref and path.
 
     `tried`: a day that is proposed for old pins is tried against the package index first. `python` is what runs the
-    stages that ask for none, "" for one like ours. Raises Invalid with all problems, Transient where a remote can't be
-    reached.
+    stages that ask for none, "" for a cluster's default. Raises Invalid with all problems, Transient where a remote
+    can't be reached.
     """
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.app.trial import Trial  # noqa: PLC0415

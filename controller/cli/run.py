@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     with gathered.also():
         given |= _file(secrets) if secrets else {}
     with gathered.also():
-        default = pythons.named(python).minor if python else ""
+        default = (pythons.named(python) if python else pythons.OWN).minor
     gathered.tell()
     place = find(target, ref, path, python=default)
     chosen = pythons.choose(place.pipeline, python, only)

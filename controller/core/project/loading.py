@@ -21,7 +21,7 @@ CANDIDATES = 3  # shown at most
 def load(tree: ProjectTree, *, strict: bool = False, python: str = "", judge: pins.Judge = pins.unasked) -> Pipeline:
     """Return the pipeline that a project describes; with `strict`, warnings are problems; `judge`: of proposed days.
 
-    `python` is what runs the stages that ask for none, "" for one like ours. The tree has to hold what `unread` wants.
+    `python` is what runs the stages that ask for none, "" for the default. The tree has to hold what `unread` wants.
     Raises Invalid("InvalidProject") with every problem and warning of all files, Invalid("NoProject") where there is no
     project.
     """

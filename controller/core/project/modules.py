@@ -2,8 +2,8 @@
 
 A script, and each of the project's modules that it imports on all ways through it, is compiled by our own Python. A
 fault is the project's where the stage's Python is no later than ours; a later one may know more than ours does, and an
-image whose Python can't be seen may have one: then it is a warning, unless it is about indentation, which no Python
-sees otherwise. Modules that nothing imports may be as they like.
+image whose Python can't be seen may have one: then it is a warning, but for what no Python takes, such as wrong
+indentation. Modules that nothing imports may be as they like.
 """
 
 import posixpath
@@ -17,13 +17,14 @@ from controller.core.project.reading import Reading
 LIMIT = 300  # modules that are looked at
 OURS = sys.version_info[:2]
 HARMLESS = {"antigravity", "idlelib", "test", "this", "turtledemo"}  # modules of Python that nothing else imports
+CERTAIN = ("IndentationError", "TabError", "SyntaxError: Missing parentheses", "SyntaxError: unknown encoding")
 STANDARD = sys.stdlib_module_names - set(sys.builtin_module_names) - HARMLESS
 
 Version = tuple[int, int]
 
 
 def check(reading: Reading, pipeline: Pipeline | None, python: str) -> None:
-    """Note what is wrong with the modules of all stages; `python` runs stages that say nothing, "" is one like ours."""
+    """Note what is wrong with the modules of all stages; `python` runs stages that say nothing, "": the default one."""
     told: set[tuple[str, Version | None]] = set()
     for stage, script in reading.scripts:
         version = _version(pipeline, stage, python)
@@ -40,7 +41,7 @@ def _version(pipeline: Pipeline | None, stage: str, python: str) -> Version | No
     if wanted is None and pipeline and pipeline.image:
         return None
     major, _, minor = (wanted.python if wanted else python).partition(".")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else OURS
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else _numbers(images.DEFAULT_PYTHON)
 
 
 def _judge(path: str, script: str, reading: Reading, version: Version | None) -> None:
@@ -48,7 +49,7 @@ def _judge(path: str, script: str, reading: Reading, version: Version | None) ->
     module, shown = reading.module(path), checks.printable(path, 200)
     place = f"{shown}:{module.line}"
     who = "the script can't start" if path == script else f"{checks.printable(script, 200)} imports it"
-    if module.fault and ((version and version <= OURS) or module.fault.startswith(("IndentationError", "TabError"))):
+    if module.fault and ((version and version <= OURS) or module.fault.startswith(CERTAIN)):
         reading.problem(place, f"{module.fault}: {who}")
     elif module.fault:
         ours = ".".join(map(str, OURS))

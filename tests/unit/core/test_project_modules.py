@@ -7,6 +7,7 @@ import pytest
 
 from controller.adapters.git.syntax import modules
 from controller.core.errors import Invalid
+from controller.core.images import DEFAULT_PYTHON
 from controller.core.model import ProjectTree
 from controller.core.project import load, unread
 from tests.support.projects import BATCH_INI, MAIN_INI, tree
@@ -27,9 +28,9 @@ def project(sources: dict[str, str], image: str = "", python: str = "") -> Proje
 
 
 def told(found: ProjectTree) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give problems and warnings."""
+    """Give problems and warnings where stages that ask for no Python have ours."""
     try:
-        return (), load(found).warnings
+        return (), load(found, python=OURS).warnings
     except Invalid as invalid:
         return invalid.problems, invalid.warnings
 
@@ -78,7 +79,7 @@ def test_a_module_that_may_never_be_imported_is_not_judged(text: str) -> None:
 
 
 def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
-    odd = {"train/main.py": "print 1\n"}
+    odd = {"train/main.py": "x = = 1\n"}
     for found in (
         project(odd, python=LATER),
         project(odd, image=f"python:{LATER}-slim"),
@@ -88,14 +89,17 @@ def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
         assert not problems
         assert f"says Python {OURS}: right only if the image has a later one" in warnings[0]
     assert told(project(odd, python="3.8"))[0]
-    assert told(project({"train/main.py": INDENTED}, image="acme/ml"))[0]  # no Python ever takes that
+    for never in (INDENTED, "print 1\n", "# coding: nonsense\n"):
+        assert told(project({"train/main.py": never}, image="acme/ml"))[0]
 
 
 def test_the_python_of_stages_that_ask_for_none_is_taken_into_account() -> None:
-    odd = project({"train/main.py": "print 1\n"})
+    odd = project({"train/main.py": "x = = 1\n"})
     assert load(odd, python=LATER).warnings
     with pytest.raises(Invalid):
         load(odd, python=OURS)
+    if sys.version_info[:2] < tuple(map(int, DEFAULT_PYTHON.split("."))):
+        assert load(odd).warnings  # a command line on an old Python: the cluster's default may know more
 
 
 def test_a_script_that_needs_a_later_python_than_its_stage_has_is_told() -> None:
