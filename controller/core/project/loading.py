@@ -5,10 +5,9 @@ from pathlib import PurePosixPath
 
 from controller.core import checks, images
 from controller.core.errors import Invalid
-from controller.core.model import Pipeline, ProjectTree, Unread
+from controller.core.model import Pipeline, ProjectTree, Stage, Unread
 from controller.core.project import from_ini, from_yaml, modules, pins
 from controller.core.project.reading import Reading
-from controller.core.requirements import Look
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
 DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} beside name in bodywork.yaml"}
@@ -29,7 +28,7 @@ def load(tree: ProjectTree, *, strict: bool = False, python: str = "", judge: pi
     for path in reading.unread.texts:
         reading.problem(path, "could not be read")
     if pipeline:
-        reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge)[: checks.PROBLEM_LIMIT])
+        reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge, python)[: checks.PROBLEM_LIMIT])
     problems, warnings = [*reading.problems, *(reading.warnings if strict else [])], reading.warnings
     if problems or pipeline is None:
         told = checks.bounded(problems, f"{main}: {MORE}")
@@ -56,15 +55,22 @@ def _read(tree: ProjectTree, python: str) -> tuple[str, Reading, Pipeline | None
     return main, reading, pipeline
 
 
-def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge) -> tuple[str, ...]:
+def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge, python: str) -> tuple[str, ...]:
     """Return the warnings of pins, unless the project has its day; only stages that run count."""
-    needs = {name: _need(pipeline, name, look) for name, look in reading.required.items() if name in pipeline.stages}
+    needs = {
+        name: _need(pipeline.stages[name], pipeline, reading, python)
+        for name in reading.required
+        if name in pipeline.stages
+    }
     return () if pipeline.resolve_as_of else pins.warnings(needs, line, judge)
 
 
-def _need(pipeline: Pipeline, stage: str, look: Look) -> pins.Need:
-    wanted = images.wish(pipeline, pipeline.stages[stage])
-    return pins.Need(look.lines, wanted.python if wanted else "", look.limits)
+def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: str) -> pins.Need:
+    wanted, look = images.wish(pipeline, stage), reading.required[stage.name]
+    default = python or ("" if pipeline.image else images.DEFAULT_PYTHON)
+    script = str(PurePosixPath(stage.folder, stage.script))
+    scripts = {script: reading.tree.texts[script]} if script in reading.tree.texts else {}
+    return pins.Need(look.lines, wanted.python if wanted else default, look.limits, scripts)
 
 
 def _absent(tree: ProjectTree) -> str:

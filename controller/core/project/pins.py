@@ -7,15 +7,16 @@ can ask one gives a `Judge`.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from controller.core.project.breaks import BREAKS, RELEASED, Break
+from controller.core.project.breaks import BREAKS, DISTUTILS, RELEASED, USES, WITHOUT_DISTUTILS, Break
 
 Version = tuple[int, ...]
 Lines = Mapping[str, str]
 """Requirement lines in normal form, each with its place."""
 
 _NAMED = re.compile(r"(?P<name>[a-z0-9-]+)(?:\[[^\]]*\])?(?P<clauses>[=<>!~][^ ;]*)")
+_ANY = re.compile(r"(?P<name>[a-z0-9-]+)")
 _EXACT = re.compile(r"==(?P<version>[0-9]{1,6}(?:\.[0-9]{1,6}){0,4})(?:\.post[0-9]{1,6})?")
 
 
@@ -26,11 +27,12 @@ class Need:
     lines: Lines
     python: str = ""
     limits: tuple[str, ...] = ()  # lines of constraints, which are among `lines` too
+    scripts: Mapping[str, bytes] = field(default_factory=dict)  # the stage's own, by their paths
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A package at exactly one version, and where it is written."""
+    """A package at exactly one version, or, without one, what a script uses; and where that is written."""
 
     place: str
     name: str
@@ -73,6 +75,8 @@ def propose(needs: Mapping[str, Need]) -> Proposal:
         for pin in found
         if (breaks := _breaks(pin, bounded[stage], needs[stage].python))
     }
+    for need in needs.values():
+        broken |= _used(need)
     day = min((one.last for breaks in broken.values() for one in breaks), default="")
     fits = all(_released(pin) <= day for found in pins.values() for pin in found)
     return Proposal(broken, day, fits)
@@ -81,10 +85,34 @@ def propose(needs: Mapping[str, Need]) -> Proposal:
 def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tuple[str, ...]:
     """Return a warning for each pin that no longer works. `line` is what to write, with `{}` for the day."""
     found = propose(needs)
+    gone = _without_distutils(needs)
     if not found.broken:
-        return ()
+        return gone
     judged = judge(found.day, needs) if found.fits else Judged("", "no day has all pins of this project")
-    return tuple(_sentence(pin, breaks, judged, line) for pin, breaks in found.broken.items())
+    return (*gone, *(_sentence(pin, breaks, judged, line) for pin, breaks in found.broken.items()))
+
+
+def _used(need: Need) -> dict[Pin, tuple[Break, ...]]:
+    """Return what the stage's own scripts use that the newest version of a package which it requires has no more."""
+    named = {found["name"] for line in need.lines if (found := _ANY.match(line))} - _bounded(need.lines)
+    return {
+        Pin(path, one.package, ""): (one,)
+        for path, text in need.scripts.items()
+        for pattern, one in USES
+        if one.dependency in named and pattern.search(text)
+    }
+
+
+def _without_distutils(needs: Mapping[str, Need]) -> tuple[str, ...]:
+    """Return a warning for each pin that no day mends: its stage's Python has no distutils."""
+    late = [need for need in needs.values() if need.python and _version(need.python) >= _version(WITHOUT_DISTUTILS)]
+    pins = dict.fromkeys(pin for need in late for pin in _pins(need.lines))
+    return tuple(
+        f"{pin.place}: {pin.name}=={pin.version} imports distutils, which Python {WITHOUT_DISTUTILS} has no more: "
+        f"write PYTHON = 3.11, or a version from {DISTUTILS[pin.name]} on"
+        for pin in pins
+        if pin.name in DISTUTILS and _version(pin.version) < _version(DISTUTILS[pin.name])
+    )
 
 
 def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> str:
@@ -93,6 +121,8 @@ def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> s
     remedy = (
         f"write {line.format(judged.day)}{judged.remark}, or {bounds}" if judged.day else f"{bounds} ({judged.remark})"
     )
+    if not pin.version:
+        return f"{pin.place}: {pin.name} is not in {first.dependency} {first.bound} and later: {remedy}"
     what = f"{pin.name}=={pin.version} does not work with {first.dependency} {first.bound} and later ({first.why})"
     return f"{pin.place}: {what}: {remedy}"
 

@@ -47,6 +47,15 @@ def test_a_pin_in_a_file_that_is_referred_to_is_told_there() -> None:
         ("flask-sqlalchemy==2.5.1", "2023-01-25"),
         ("tensorflow==2.8.0 ; os_name == 'posix'", "2022-05-26"),
         ("flask==1.1.2\npandas==1.2.2", "2022-02-17"),
+        ("scikit-learn==0.23.2", "2022-12-17"),
+        ("pandas==1.0.5", "2022-12-17"),
+        ("streamlit==1.8.1", "2022-05-25"),
+        ("mlflow==1.20.2", "2022-05-25"),
+        ("onnx==1.11.0", "2022-05-25"),
+        ("flask-login==0.6.0", "2023-04-24"),
+        ("flask-restx==0.5.1", "2022-07-22"),
+        ("connexion==2.14.0", "2023-04-24"),
+        ("dash==2.0.0", "2022-03-27"),
         ("pandas==2.0.3\nflask==2.2.2", "2023-09-29"),
     ],
 )
@@ -140,6 +149,44 @@ def test_stages_that_never_run_have_no_say_in_the_day() -> None:
 def test_what_the_stages_python_can_not_have_breaks_nothing(python: str, told: int) -> None:
     main = MAIN_INI.replace("[workflow]", f"PYTHON = {python}\n[workflow]")
     assert len(warned("pandas==1.5.3", main)) == told  # NumPy 2 is for Python 3.9 and later
+
+
+@pytest.mark.parametrize(
+    ("script", "pins", "day"),
+    [
+        ("@app.before_first_request\ndef f(): ...", "flask", "2023-04-24"),
+        ("from flask.json import JSONEncoder", "flask>=2", "2023-04-24"),
+        ("x = np.float(3)", "numpy", "2022-12-17"),
+        ("x = numpy.object", "numpy>=1.19", "2022-12-17"),
+        ("from jinja2 import Markup, escape", "jinja2", "2022-03-23"),
+        ("from werkzeug.urls import url_quote", "werkzeug", "2023-09-29"),
+    ],
+)
+def test_what_a_script_uses_that_is_gone_is_told_where_the_package_is_not_bounded(
+    script: str, pins: str, day: str
+) -> None:
+    (line,) = warned(pins, **{"train/main.py": script})
+    assert line.startswith("train/main.py: ")
+    assert " is not in " in line
+    assert days((line,)) == {day}
+    name = re.split("[>=]", pins)[0]
+    for bounded in (f"{name}<1", f"{name}==0.9", "six"):
+        assert warned(bounded, **{"train/main.py": script}) == ()
+
+
+@pytest.mark.parametrize("script", ["x = np.float64(3)", "x = np.int32", "numpy.object_", "x.np.internal", "np.bool"])
+def test_names_that_are_still_there_are_left_alone(script: str) -> None:
+    assert warned("numpy", **{"train/main.py": script}) == ()
+
+
+@pytest.mark.parametrize(("python", "told"), [("3.12", 1), ("3.11", 0), ("", 1)])
+def test_pins_that_import_distutils_are_told_where_the_python_has_none(python: str, told: int) -> None:
+    main = MAIN_INI.replace("[workflow]", f"PYTHON = {python}\n[workflow]")
+    lines = warned("seaborn==0.11.2", main)
+    assert len(lines) == told
+    for line in lines:
+        assert line.endswith("has no more: write PYTHON = 3.11, or a version from 0.12 on")
+    assert warned("seaborn==0.12.2", main) == ()
 
 
 BODYWORK = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = bodyworkml/bodywork-core:2.1\n[workflow]")
