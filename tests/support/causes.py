@@ -18,6 +18,7 @@ class Way:
     script: str = "print('hello')\n"
     config: str = f"{BATCH}[batch]\nRETRIES = 0\nMAX_COMPLETION_TIME_SECONDS = 60\n"
     requirements: str = ""
+    only_on_a_cluster: bool = False
 
     def files(self, project: str) -> Mapping[str, str]:
         """Give the project."""
@@ -50,6 +51,42 @@ WAYS = (
         "ImportError",
         ("one/main.py:1", "nowhere_to_be_found", "one/requirements.txt"),
         "import nowhere_to_be_found\n",
+        f"{BATCH}[batch]\nRETRIES = 9\nMAX_COMPLETION_TIME_SECONDS = 60\n",
+    ),
+    Way(
+        "import-of-a-service",
+        "ImportError",
+        ("one/main.py:1", "nowhere_to_be_found", "one/requirements.txt"),
+        "import nowhere_to_be_found\n",
+        f"{SERVICE}[service]\nPORT = 5994\nMAX_STARTUP_TIME_SECONDS = 600\n",
+    ),
+    Way(
+        "chatty-child",
+        "ExitCode",
+        ("one/main.py:4", "ValueError: no data"),
+        "import subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-uc', 'while True: print(1)'], start_new_session=True)\n"
+        "time.sleep(1)\n"
+        "raise ValueError('no data')\n",
+    ),
+    Way(
+        "server-left-behind",
+        "ServiceEnded",
+        ("one/main.py", "start the server in the foreground"),
+        "import os, socket, subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-m', 'http.server', os.environ['PORT']], start_new_session=True)\n"
+        "while socket.socket().connect_ex(('127.0.0.1', int(os.environ['PORT']))):\n"
+        "    time.sleep(0.01)\n",
+        f"{SERVICE}[service]\nPORT = 5995\nMAX_STARTUP_TIME_SECONDS = 600\n",
+    ),
+    Way(
+        "loopback",
+        "StartupTimeout",
+        ("127.0.0.1:5996 only", "host='0.0.0.0'"),
+        "import http.server\n"
+        "http.server.HTTPServer(('127.0.0.1', 5996), http.server.SimpleHTTPRequestHandler).serve_forever()\n",
+        f"{SERVICE}[service]\nPORT = 5996\nMAX_STARTUP_TIME_SECONDS = 5\n",
+        only_on_a_cluster=True,
     ),
     Way(
         "no-package",

@@ -67,6 +67,7 @@ class Laptop:
 
     root: Path
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    steady: float = 0.1  # seconds; for a person 2, as in a cluster
 
     def __post_init__(self) -> None:
         self.volume = self.root / "volume"
@@ -75,7 +76,7 @@ class Laptop:
         self.repository.folder.mkdir()
         self.repository.git("init", "--quiet", "--initial-branch=main")
         machine = Machine(
-            volume=self.volume, scratch=self.root / "scratch", secrets=self.secrets, back_off=0.1, steady=0.1
+            volume=self.volume, scratch=self.root / "scratch", secrets=self.secrets, back_off=0.1, steady=self.steady
         )
         self.cluster = LocalCluster(NAMESPACE, machine)
         self.begin()
@@ -131,9 +132,9 @@ class Laptop:
 
 
 @contextmanager
-def laptop(root: Path, secrets: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Laptop]:
+def laptop(root: Path, secrets: Mapping[str, Mapping[str, str]] | None = None, steady: float = 0.1) -> Iterator[Laptop]:
     """Give a machine with an app; in the end nothing of it runs on."""
-    machine = Laptop(root, secrets or {})
+    machine = Laptop(root, secrets or {}, steady)
     try:
         yield machine
         assert not machine.app.trouble()
