@@ -20,6 +20,7 @@ from controller.core import layout, manifests, names, record
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.model import Object, Record
+from controller.core.plan.select import SUCCEEDED
 from controller.core.plan.stage import DONE
 from tests.support.examples import share
 from tests.support.memory import KINDS
@@ -55,6 +56,7 @@ class Story(RuleBasedStateMachine):
         self.triggers = 0
         self.created: set[tuple[str, str]] = set()  # (uid of the request, Job)
         self.numbers: dict[str, int] = defaultdict(int)
+        self.states: dict[tuple[str, int], dict[str, str]] = {}  # of the stages, by request and run
 
     def _burn(self, _verb: str, _moment: str) -> None:
         self.fuse -= 1
@@ -103,6 +105,15 @@ class Story(RuleBasedStateMachine):
     def repeat(self, name: str, run: int) -> None:
         self.triggers += 1
         self._ask(name, trigger=f"t{self.triggers}", at_rerun=f"t{self.triggers} {run}")
+
+    @rule(name=REQUEST, wish=st.sampled_from(["from", "only"]), stage=st.sampled_from("abcdz"), run=st.integers(0, 4))
+    def part(self, name: str, wish: str, stage: str, run: int) -> None:
+        """Ask for a part, of a kept run or of the last; neither that run nor that stage need be there."""
+        self.triggers += 1
+        trigger = f"t{self.triggers}"
+        self._ask(
+            name, trigger=trigger, **{f"at_{wish}": f"{trigger} {stage}"}, at_rerun=f"{trigger} {run}" * bool(run)
+        )
 
     @rule(name=REQUEST, how=st.sampled_from(OVERLAPS))
     def overlap(self, name: str, how: str) -> None:
@@ -236,10 +247,20 @@ class Story(RuleBasedStateMachine):
             return
         assert kept.run >= self.numbers[kept.request_uid], "run numbers go up"
         self.numbers[kept.request_uid] = kept.run
+        self._judge_reuse(kept)
         if verb == "create" and kind == "Job":
             self._judge_job(kept, self.world.cluster.stored.get(("Job", written)), written)
         if verb in {"create", "apply"} and kind == "Deployment" and kept.active:
             self._judge_order(kept, written.removeprefix(f"{name}--"))
+
+    def _judge_reuse(self, kept: Record) -> None:
+        assert kept.spec or not kept.stages
+        before = self.states.get((kept.request_uid, kept.spec.base), {}) if kept.spec else {}
+        builds = {item.name for item in kept.spec.environments} if kept.spec else {}
+        for stage, told in kept.stages.items():
+            if told.state == "Reused" and stage not in builds:
+                assert before.get(stage) in SUCCEEDED, f"{stage} of run {kept.run} was {before.get(stage)}"
+        self.states[kept.request_uid, kept.run] = {stage: told.state for stage, told in kept.stages.items()}
 
     def _judge_job(self, kept: Record, job: Object | None, name: str) -> None:
         stage, _, run = name.partition("-")[2].rpartition("-")
