@@ -108,6 +108,8 @@ def read(configmap: Object) -> Request:
     )
     if reader.has("time-zone") and not reader.has("schedule"):
         reader.problems.append("time-zone: goes with schedule: add one, or remove it")
+    if request.only and request.resume:
+        wrong.append(f"annotations {names.ONLY} and {names.FROM}: give one of them")
     _refuse_others(reader)
     if reader.problems:
         raise Invalid("InvalidRequest", _bounded(reader.problems + wrong))

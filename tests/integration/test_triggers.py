@@ -470,6 +470,7 @@ REFUSED = {
     "one stage that is not there": ({"at_only": "x nope"}, "UnknownStage"),
     "a run that never was": ({"at_rerun": "x 9"}, "RunNotKept"),
     "no run's number": ({"at_rerun": "x many"}, "InvalidTrigger"),
+    "a stage alone and a stage with all after it": ({"at_only": "x a", "at_from": "x a"}, "InvalidTrigger"),
     "no parameters": ({"at_set": "x nonsense"}, "InvalidTrigger"),
     "a parameter that can't be one": ({"at_set": 'x {"PATH": "/"}'}, "InvalidTrigger"),
 }
