@@ -177,14 +177,16 @@ def test_binary_garbage_in_a_file_is_told_with_the_file(ground: Ground, file: st
     ground.invalid(record, "InvalidProject", file)
 
 
-def test_garbage_in_a_script_fails_the_stage_with_its_name(ground: Ground) -> None:
+@pytest.mark.parametrize("script", [bytes(range(1, 256)) * 40, b"import os\nif os:\nprint(1)\n"])
+def test_a_script_that_does_not_compile_is_told_with_its_line_before_anything_runs(
+    ground: Ground, script: bytes
+) -> None:
     name = ground.coachwork.name("gibberish")
-    files = {**project(name, "one", batch("one", "")), "one/main.py": bytes(range(1, 256)) * 40}
-    ground.coachwork.git.push(name, files)
-    ground.coachwork.request(name)
-    record = ground.coachwork.ended(name)
-    assert record["phase"] == "Failed", told(record)
-    assert "one/main.py" in record["message"]
+    files = {**project(name, "one", batch("one", "")), "one/main.py": script}
+    near = str(files["one/config.ini"]).replace("EXECUTABLE_SCRIPT", "GPUS = 1\nEXECUTABLE_SCRIPT")
+    record = ground.tell(name, {**files, "one/config.ini": near, "notebooks/config.ini": b"\xff" * 3_000_000})
+    ground.invalid(record, "InvalidProject", "one/main.py:", "Error: ", "warning: one/config.ini: ", '"GPUS"')
+    assert record.get("run", "0") == "0"
 
 
 def test_a_yaml_bomb(ground: Ground) -> None:

@@ -14,7 +14,7 @@ def read(path: str, reading: Reading, limit: int = LIMIT, decode: Callable[[byte
     if content is None:
         return None
     if len(content) > limit:
-        reading.problem(path, f"is {len(content) / 1024:.0f} KiB large: {limit // 1024} KiB at most")
+        reading.problem(path, f"is {len(content) / 1024:.0f} KiB large: {limit // 1024} KiB at most: make it smaller")
         return None
     try:
         return decode(content)

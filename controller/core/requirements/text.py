@@ -19,7 +19,7 @@ def decoded(content: bytes) -> str:
     A byte order mark counts, then an encoding that one of the first two lines names (PEP 263), then UTF-8.
     """
     if len(content) > LIMIT:
-        raise ValueError(f"is {len(content) / 1024:.0f} KiB large: {LIMIT // 1024} KiB at most")
+        raise ValueError(f"is {len(content) / 1024:.0f} KiB large: {LIMIT // 1024} KiB at most: make it smaller")
     mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", ""))
     encoding = encoding or _named_encoding(content)
     try:
