@@ -1,10 +1,10 @@
 """What should happen next, as a pure function of what is recorded and what is observed.
 
-`pending` says what asks for a run, `start` records it, `overlap` says what of it waits for the active run, `advance`
-carries that on, `fail` ends it for a cause outside its stages, `settle` keeps what was released, `keep_schedule` the
-CronJob. Each gives a Decision: the record to write first, then the
-actions. Deciding twice on the same observation gives the same decision; a decision whose actions were all carried out
-leads to one without actions.
+`pending` says what asks for a run, `start` records it, `decline` refuses its trigger, `overlap` says what of it waits
+for the active run, `advance` carries that on, `fail` ends it for a cause outside its stages, `settle` keeps what was
+released, `keep_schedule` the CronJob. Each gives a Decision: the record to write first, then the actions.
+Deciding twice on the same observation gives the same decision; a decision whose actions were all carried out leads to
+one without actions.
 """
 
 from controller.core.plan.build import OVER
