@@ -18,9 +18,24 @@ esac
 MAKEFILE = """
 check:
 \t@echo "make check" >> "$$LOG"; exit $$CHECK
+test:
+\t@echo "make test in $${PWD##*/} of $${HOME##*/} $(PYTHON) $(ARGS)" >> "$$LOG"; exit $$TEST
+test-long:
+\t@echo "make test-long" >> "$$LOG"
 e2e:
 \t@echo "make e2e $$KUBECONFIG $(E2E_LOAD_IMAGE)" >> "$$LOG"; exit $$E2E
 """
+BECOME = """#!/bin/sh
+while [ "${1#--}" != "$1" ]; do shift; done
+exec "$@"
+"""
+PYTHONS = {"3.12": "exit 1", "3.13": "exit 0", "3.14": "exit 1"}  # one can be used; another, 3.11, has run all tests
+ALONE = [
+    "make check",
+    "make test in coachwork of the home of somebody else",
+    "make test in 3.13 of ci python3.13 tests/unit tests/contract tests/deploy",
+    "make test-long",
+]
 
 
 def test_make_help_lists_every_target() -> None:
@@ -36,6 +51,14 @@ class Checkout:
         self.root, self.log = folder / "coachwork", folder / "log"
         self.write(self.root / ".ci/run", (ROOT / ".ci/run").read_text())
         self.write(self.root / "Makefile", MAKEFILE)
+        for command in (["init"], ["add", "."], ["commit", "--message=all"]):
+            identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+            subprocess.run(["git", *identity, *command], cwd=self.root, check=True, capture_output=True)
+        self.write(self.root / ".venv/bin/python", "#!/bin/sh\necho 3.11\n")
+        self.write(folder / "bin/setpriv", BECOME)
+        for version, script in PYTHONS.items():
+            self.write(folder / f"bin/python{version}", f"#!/bin/sh\n{script}\n")
+        self.path, self.home = f"{folder}/bin:/usr/bin:/bin:/usr/local/bin", folder / "ci"
         if cluster:
             self.write(folder / "shared/cluster/cluster", CLUSTER)
 
@@ -44,29 +67,29 @@ class Checkout:
         path.write_text(text)
         path.chmod(0o755)
 
-    def run(self, *, up: bool = False, check: int = 0, e2e: int = 0) -> tuple[bool, list[str]]:
-        environ = {"LOG": str(self.log), "STATUS": "0" if up else "1", "CHECK": str(check), "E2E": str(e2e)}
+    def run(self, *, up: bool = False, check: int = 0, test: int = 0, e2e: int = 0) -> tuple[bool, list[str]]:
+        environ = {"LOG": str(self.log), "STATUS": str(int(not up)), "CHECK": str(check), "TEST": str(test)}
         done = subprocess.run(
             [self.root / ".ci/run"],
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", **environ},
+            env={"PATH": self.path, "HOME": str(self.home), **environ, "E2E": str(e2e)},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
         assert ("ci: passed" in done.stdout) == (done.returncode == 0)
-        return done.returncode == 0, self.log.read_text().splitlines()
+        return done.returncode == 0, [line.strip() for line in self.log.read_text().splitlines()]
 
 
 def test_ci_needs_no_cluster(tmp_path: Path) -> None:
-    assert Checkout(tmp_path, cluster=False).run() == (True, ["make check"])
+    assert Checkout(tmp_path, cluster=False).run() == (True, ALONE)
 
 
 def test_ci_starts_the_cluster_that_is_beside_it_and_stops_it(tmp_path: Path) -> None:
     assert Checkout(tmp_path, cluster=True).run() == (
         True,
         [
-            "make check",
+            *ALONE,
             "cluster status",
             "cluster up",
             "make e2e /kubeconfig ../shared/cluster/cluster image",
@@ -90,3 +113,7 @@ def test_ci_fails_with_the_end_to_end_tests_and_still_stops_the_cluster(tmp_path
 @pytest.mark.parametrize("cluster", [True, False])
 def test_ci_fails_with_the_checks_and_starts_no_cluster(tmp_path: Path, *, cluster: bool) -> None:
     assert Checkout(tmp_path, cluster=cluster).run(check=1) == (False, ["make check"])
+
+
+def test_ci_fails_where_tests_fail_for_somebody_else(tmp_path: Path) -> None:
+    assert Checkout(tmp_path, cluster=True).run(test=1) == (False, ALONE[:2])
