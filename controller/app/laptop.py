@@ -68,6 +68,7 @@ class LaptopRun:
         self._uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place.repository}#{place.path}"))
         self._trigger = uuid.uuid4().hex
         self._looked_at: set[str] = set()  # stages whose warnings have been read
+        self._warned: set[str] = set()
         self._volume = Volume(self._root, has_pythons=True)
         self._lock = self._locked()
         self._tidy()
@@ -142,13 +143,20 @@ class LaptopRun:
         return {stage: found[name] for stage, name in services.items() if name in found}
 
     def warnings(self, record: Record) -> Iterator[str]:
-        """Yield, once, what stages that are over have been warned of, in their newest attempt."""
-        for name in [name for name, stage in record.stages.items() if stage.finished and name not in self._looked_at]:
-            self._looked_at.add(name)
+        """Yield, once, what stages that are over have been warned of in their newest attempt, and builds at once."""
+        builds = {item.name for item in record.spec.environments} if record.spec else set()
+        for name, stage in record.stages.items():
+            if name in self._looked_at or not (stage.finished or (name in builds and stage.state == "Running")):
+                continue
+            if stage.finished:
+                self._looked_at.add(name)
             log = self._newest_log(record.run, name)
             lines = [*_first_lines(log), *_last_lines(log, TAIL)] if log else []
-            said = (line.partition(WARNING)[2] for line in lines if line.startswith(WARNING))
-            yield from (f"stage {name}: {warning}" for warning in dict.fromkeys(said))
+            for line in (line for line in lines if line.startswith(WARNING)):
+                warning = f"stage {name}: {line.partition(WARNING)[2]}"
+                if warning not in self._warned:
+                    self._warned.add(warning)
+                    yield warning
 
     def tail(self, run: int, stage: str, lines: int) -> list[str]:
         """Give the last lines that a stage has printed in its newest attempt of this run."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         install_image,
         install_requirements,
         install_uv,
+        install_wheels,
         stage_order,
         stage_python,
         stage_whole,
@@ -40,6 +41,7 @@ else:  # published side by side: the script's folder is where Python looks first
     import install_image
     import install_requirements
     import install_uv
+    import install_wheels
     import stage_order
     import stage_python
     import stage_whole
@@ -161,11 +163,14 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
     python = os.path.join(job.target, "bin", "python")
     base = ["pip", "install", "--no-progress", "--python", python]
     install = [*base, *prepared.arguments]
+    wheels = install_wheels.Advice() if job.only_locked else install_wheels.look(uv, python, prepared, job.scratch)
+    if wheels.warning:
+        print(f"coachwork: warning: {wheels.warning}", flush=True)
     if job.lock:
         done = _try(job, uv, [*install, "--constraints", job.lock], prepared.folder)
         if not done.code:
             return
-        failure = install_cause.explain(done, prepared)
+        failure = install_cause.explain(done, prepared, wheels.remedy)
         if job.only_locked or failure.code != stage_order.HOPELESS or failure.reason != "InstallFailed":
             raise failure
         print(f"coachwork: the versions of the earlier build can't be had any more: {failure}", flush=True)
@@ -175,7 +180,7 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
         print("coachwork: the index does not tell when files were uploaded: the newest packages are taken", flush=True)
         done = _try(job, uv, [*base, *prepared.newest], prepared.folder)
     if done.code:
-        raise install_cause.explain(done, prepared)
+        raise install_cause.explain(done, prepared, wheels.remedy)
 
 
 def _try(job: Job, uv: install_uv.Uv, install: List[str], folder: str) -> install_uv.Done:

@@ -5,8 +5,10 @@ Written against what uv 0.9 to 0.13 says. What is not known here is told in uv's
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
+import sysconfig
 from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence, Tuple
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ else:  # published side by side
 
 MAY_PASS = 1  # exit code
 LIMIT = 600  # characters
+RESERVE = 100  # of them for a place
 UNDATED = "missing an upload date"
 _PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
 _WHEEL = "pin a version that has a wheel"
@@ -51,8 +54,11 @@ class Finding(NamedTuple):
     text: str
 
 
-def explain(done: Done, prepared: Prepared) -> Refused:
-    """Give the failure of a call of uv, at the user's own file and line where it speaks of one."""
+def explain(done: Done, prepared: Prepared, remedy: str = "") -> Refused:
+    """Give the failure of a call of uv, at the user's own file and line where it speaks of one.
+
+    `remedy` is what helps where something had to be compiled.
+    """
     direct = next(filter(None, (_direct(done.output, file) for file in prepared.files)), "")
     output = _in_users_words(done.output, prepared)
     found = next(filter(None, (look(output) for look in _KNOWN)), None)
@@ -64,6 +70,9 @@ def explain(done: Done, prepared: Prepared) -> Refused:
             "InstallFailed", HOPELESS, f"no packages as of {prepared.as_of} can be chosen, since {why}"
         )
     finding = found or Finding("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), prepared.as_of))
+    failed = _FAILED.search(output)
+    if remedy and failed and " @ " not in failed[1] and finding.code == HOPELESS:
+        finding = finding._replace(text=f"{finding.text[: LIMIT - len(remedy) - RESERVE]}; {remedy}")
     lines = [line for file in prepared.files for line in file.lines]
     place = direct or _named(finding.text, lines) or _named(output, lines) or prepared.name
     return Refused(finding.reason, f"{place}: {finding.text}"[:LIMIT], finding.code)
@@ -165,9 +174,11 @@ def _compiler(output: str) -> Finding | None:
     if not found or not package:
         return None
     tool = next(filter(None, found.groups()))
+    without = f"must be compiled, and the image has no `{tool}`"
+    if " @ " in package[1]:
+        return _settled(f"`{package[1]}` {without}: use an image with a compiler")
     return _settled(
-        f"`{package[1]}` has no wheel for {_PYTHON} here and must be compiled, and the image has no `{tool}`: "
-        f"{_WHEEL}, or use an image with a compiler"
+        f"`{package[1]}` has no wheel for {_PYTHON} here and {without}: {_WHEEL}, or use an image with a compiler"
     )
 
 
@@ -178,6 +189,8 @@ def _build(output: str) -> Finding | None:
     block = output[call:].partition("\nhint:")[0].splitlines()
     said = [line.strip() for line in block[1:] if re.search(r"\w", line) and not re.match(r"\s*\[std\w+\]", line)]
     why = said[-1] if said else block[0]
+    if " @ " in package[1]:
+        return _settled(f"`{package[1]}` can't be built: {why}: correct it there")
     return _settled(f"`{package[1]}` has no wheel for {_PYTHON} here, and its build failed: {why}: {_WHEEL}")
 
 
@@ -223,11 +236,27 @@ def cause_of(output: str, code: int) -> str:
 
 def _remedied(text: str, as_of: str) -> str:
     day = f" (packages as of {as_of})" if as_of else ""
+    missing = re.search(r"Because (\S+) was not found in", text)
+    if missing and re.fullmatch(r"python-?[0-9.-]*", missing[1]):
+        return f"`{missing[1]}` is Python itself, and no package: remove the line; PYTHON chooses the version"
+    if missing and is_in_python(missing[1]):
+        return f"`{missing[1]}` is a part of Python itself, and no package: remove the line"
     if "was not found in the package registry" in text:
         return f"{text}{day}: is the name right, and the index?"
     if re.search(r"no wheels? with a matching|has no usable wheels|does not satisfy Python", text):
         return f"{text}{day}: choose a version for {_PYTHON}, or an image with another Python"
     return text + day
+
+
+def is_in_python(name: str) -> bool:
+    """Whether a module of the standard library has this name, and not just one that is installed."""
+    try:
+        spec = importlib.util.find_spec(name.replace("-", "_"))
+    except (ImportError, ValueError):
+        return False
+    origin = (spec.origin or "") if spec else ""
+    library = sysconfig.get_paths()["stdlib"]
+    return origin in ("built-in", "frozen") or (origin.startswith(library) and "site-packages" not in origin)
 
 
 def _direct(output: str, file: Written) -> str:

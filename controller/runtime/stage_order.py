@@ -66,7 +66,13 @@ class Order(NamedTuple):
         project = os.path.normpath(os.path.join(checkout, self.project))
         folder = os.path.normpath(os.path.join(project, self.folder))
         script = os.path.relpath(os.path.join(folder, self.script), project)
-        return Places(checkout, project, folder, script, self.requirements)
+        return Places(checkout, project, folder, script, self._requirements())
+
+    def _requirements(self) -> str:
+        """Return where a package would be named: beside a bodywork.yaml no stage's requirements.txt is read."""
+        yaml = os.path.join(self.paths["checkout"], self.project, "bodywork.yaml")
+        is_file = os.path.basename(self.requirements) == "requirements.txt"
+        return "the stage's `requirements` in bodywork.yaml" if is_file and os.path.isfile(yaml) else self.requirements
 
 
 class Outcome:

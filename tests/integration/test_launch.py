@@ -83,6 +83,13 @@ def test_a_missing_module_comes_with_its_remedy(stage: Stage) -> None:
     assert ended.message["message"].endswith("(add the package of `nosuchmodule` to train/requirements.txt)")
 
 
+def test_a_missing_module_of_a_stage_in_bodywork_yaml_is_named_where_it_would_be_read(stage: Stage) -> None:
+    stage.file("bodywork.yaml", "version: '1.0'\n")
+    ended = stage.run("import nosuchmodule")
+    told = "(add the package of `nosuchmodule` to the stage's `requirements` in bodywork.yaml)"
+    assert ended.message["message"].endswith(told)
+
+
 def test_places_are_relative_to_a_project_in_a_subfolder(stage: Stage) -> None:
     stage.file("projects/a/train/train.py", "assert False, 'no'")
     ended = stage.run(project="projects/a")

@@ -398,7 +398,70 @@ def test_a_package_that_needs_a_compiler_says_which_and_the_remedy(builder: Buil
     ended = builder.run("mine @ ./lib\n")
     assert ended.code == 121
     assert "must be compiled, and the image has no `gcc`" in ended.message["message"]
-    assert "pin a version that has a wheel, or use an image with a compiler" in ended.message["message"]
+    assert ended.message["message"].endswith(": use an image with a compiler")
+
+
+def source(builder: Builder, name: str, *, broken: bool = False) -> None:
+    """Put a package into the index that has only its source."""
+    folder = builder.root / "sdist" / f"{name}-1.0"
+    package(folder, name)
+    (folder / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    if broken:
+        (folder / "backend.py").write_text("raise RuntimeError('so not')\n")
+    shutil.make_archive(str(builder.index / folder.name), "gztar", folder.parent, folder.name)
+
+
+def only_for(builder: Builder, name: str, *tags: str) -> None:
+    """Put a package into the index that has wheels for these Pythons, and its source for others."""
+    source(builder, name)
+    for tag in tags:
+        whole = wheel(builder.root / "any", name, "1.0", "")
+        whole.rename(builder.index / f"{name}-1.0-{tag}-none-any.whl")
+
+
+def test_what_must_be_compiled_is_said_before_with_the_pythons_that_have_wheels(builder: Builder) -> None:
+    only_for(builder, "quill", "cp38", "cp39")
+    only_for(builder, "feather", "cp39")
+    ended = builder.run("plume\nquill==1.0\nfeather\n")
+    assert ended.code == 0, ended.text
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    places = f"`feather` ({REQUIREMENTS}:3), `quill==1.0` ({REQUIREMENTS}:2)"
+    remedy = "wheels of all that is asked for are there for Python 3.9: write PYTHON = 3.9"
+    warning = f"coachwork: warning: no wheel for Python {own}: {places}: compiling takes long; {remedy}\n"
+    assert warning in ended.text
+    assert ended.text.index(warning) < ended.text.index("Building")
+
+
+def test_what_could_not_be_compiled_is_told_with_the_pythons_that_have_wheels(builder: Builder) -> None:
+    only_for(builder, "quill", "cp38", "cp39")
+    source(builder, "quill", broken=True)
+    builder.ask("", lines=("quill==1.0",))
+    message = builder.run().message["message"]
+    assert message.startswith("bodywork.yaml: stages.train.requirements: `quill==1.0` has no wheel for Python")
+    assert message.endswith('; wheels of all that is asked for are there for Python 3.8, 3.9: write python: "3.9"')
+
+
+def test_no_python_is_named_where_none_has_wheels_of_all(builder: Builder) -> None:
+    only_for(builder, "quill", "cp38")
+    only_for(builder, "feather", "cp39")
+    ended = builder.run("quill\nfeather\n")
+    assert "no Python has wheels of all that is asked for: choose other versions\n" in ended.text
+
+
+@pytest.mark.parametrize("line", ["feather", "quill\n--no-binary quill", "quill\n--no-binary :all:"])
+def test_what_is_always_made_from_source_is_no_reason_for_a_warning(builder: Builder, line: str) -> None:
+    source(builder, "feather")
+    only_for(builder, "quill", "cp38")
+    ended = builder.run(f"{line}\n")
+    assert ended.code == 0, ended.text
+    assert "warning" not in ended.text
+
+
+@pytest.mark.parametrize("name", ["pickle", "os", "json", "concurrent-futures", "Sqlite3", "python"])
+def test_a_part_of_python_is_told_as_one(builder: Builder, name: str) -> None:
+    message = builder.run(f"plume\n{name}==1.0\n").message["message"]
+    assert ("itself, and no package: remove the line" in message) == (name != "concurrent-futures")
+    assert message.startswith(f"{REQUIREMENTS}:2: ")
 
 
 def test_a_build_that_fails_is_told_by_its_last_words(builder: Builder) -> None:
@@ -406,8 +469,8 @@ def test_a_build_that_fails_is_told_by_its_last_words(builder: Builder) -> None:
     (builder.stage.checkout / "train/lib/backend.py").write_text("raise RuntimeError('so not')\n")
     ended = builder.run("plume\nmine @ ./lib\n")
     assert ended.code == 121
-    assert ended.message["message"].startswith(f"{REQUIREMENTS}:2: `mine @ ./train/lib` has no wheel")
-    assert "RuntimeError: so not" in ended.message["message"]
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:2: `mine @ ./train/lib` can't be built: ")
+    assert ended.message["message"].endswith("RuntimeError: so not: correct it there")
 
 
 def test_a_build_over_its_time_is_ended(builder: Builder) -> None:

@@ -88,6 +88,9 @@ def required(
     project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
     found = requirements.look(project, file, folder, inline)
     reading.take(found.problems)
+    for text, where in found.lines.items():
+        if remark := requirements.remark(text):
+            reading.warning(where, remark)
     for path in found.missing:
         reading.text(path)
     reading.required[stage] = found

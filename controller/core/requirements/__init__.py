@@ -17,6 +17,7 @@ from controller.core.model import Stage
 from controller.core.requirements import hashes
 from controller.core.requirements.address import git_address
 from controller.core.requirements.closure import Closure, Entry, Project, settle
+from controller.core.requirements.standard import remark
 from controller.core.requirements.text import LIMIT, decoded, lines
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "lines",
     "look",
     "place_of",
+    "remark",
     "told",
     "wanted",
 ]

@@ -326,6 +326,24 @@ def test_a_requirement_that_refers_to_no_file_is_told(line: str, problem: str) -
     assert problems_of(project) == (f"train/requirements.txt:1: {problem}",)
 
 
+@pytest.mark.parametrize(
+    ("line", "warning"),
+    [
+        ("pickle", "`pickle` is a part of Python itself, and no package: remove the line"),
+        ("JSON==2.0.9", "`json` is a part of Python itself, and no package: remove the line"),
+        ("concurrent", "`concurrent` is a part of Python itself, and no package: remove the line"),
+        ("python==3.8", "`python` is Python itself, and no package: remove the line; PYTHON chooses the version"),
+        ("python-3.8", "`python-3-8` is Python itself, and no package: remove the line; PYTHON chooses the version"),
+        *((line, "") for line in ("python-dateutil", "python-json-logger", "pickle5", "configparser", "typing>=3.7")),
+        *((line, "") for line in ("os-testr", "asyncio ; python_version < '3.4'", "json @ https://host/json.whl")),
+    ],
+)
+def test_a_requirement_that_is_a_part_of_python_is_a_warning(line: str, warning: str) -> None:
+    files = {"train/requirements.txt": f"flask\n{line}\n"}
+    told = tuple(f"train/requirements.txt:2: {text}" for text in (warning,) if text)
+    assert load(one_stage(BATCH_INI, **files)).warnings == told
+
+
 def test_requirements_may_refer_to_the_projects_files() -> None:
     texts = {"train/requirements.txt": "-r ../common.txt\n-e ../lib\n-e ..", "common.txt": "", "lib/setup.py": ""}
     texts["setup.py"] = ""
