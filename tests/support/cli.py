@@ -153,10 +153,17 @@ class Running:
 
     def line(self, wanted: Callable[[str], bool]) -> str:
         """Wait for a line of the output; give it."""
+        return self._found(self.lines, wanted)
+
+    def error(self, wanted: Callable[[str], bool]) -> str:
+        """Wait for a line on standard error; give it."""
+        return self._found(self._errors, wanted)
+
+    def _found(self, lines: list[str], wanted: Callable[[str], bool]) -> str:
         end = time.monotonic() + DEADLINE
         with self._changed:
             while True:
-                for line in self.lines:
+                for line in lines:
                     if wanted(line):
                         return line
                 left = end - time.monotonic()
