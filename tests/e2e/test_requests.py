@@ -30,6 +30,18 @@ def open_gate(coachwork: Coachwork, name: str) -> None:
     coachwork.shell("touch", f"/var/lib/coachwork/runs/{name}-{coachwork.uid(name)}/cache/open")
 
 
+def test_a_repository_with_sha256_ids_runs(coachwork: Coachwork) -> None:
+    name = coachwork.name("sha256")
+    script = (
+        "import os, subprocess\nsaid = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True)\n"
+    )
+    script += "print('commit', os.environ['COACHWORK_COMMIT'], said.stdout)\n"
+    commit = coachwork.git.push(name, project(name, "one", batch("one", script)), ids="sha256")
+    coachwork.request(name, ref=commit[:12])
+    record = coachwork.ended(name)
+    assert (record["phase"], record["run-commit"], len(commit)) == ("Ready", commit, 64), told(record)
+
+
 def test_an_invalid_project_shows_all_its_problems(coachwork: Coachwork) -> None:
     name = coachwork.name("invalid")
     good = batch("prepare", "")

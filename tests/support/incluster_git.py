@@ -145,13 +145,14 @@ class InClusterGit:
         branch: str = "main",
         tag: str = "",
         submodules: Mapping[str, tuple[str, str]] | None = None,
+        ids: str = "sha1",
     ) -> str:
         """Commit `content` (a folder, or texts by path) as the branch's whole tree, push it, and give the commit.
 
         The repository is made when it is first pushed to; each push adds one commit to the branch. Submodules are
-        given by path, with address and commit.
+        given by path, with address and commit. `ids` is the kind of a new repository's ids.
         """
-        clone = self._clone(repository)
+        clone = self._clone(repository, ids)
         self._git(clone, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
         _fill(clone, content)
         self._link(clone, submodules or {})
@@ -163,23 +164,23 @@ class InClusterGit:
         self._git(clone, "push", "--quiet", "origin", *refs)
         return self._git(clone, "rev-parse", "HEAD")
 
-    def create(self, repository: str) -> None:
+    def create(self, repository: str, ids: str = "sha1") -> None:
         """Make the repository, empty, if it is not there."""
         path = f"{ROOT}/{repository}.git"
-        self.shell("git", "init", "--quiet", "--bare", "-b", "main", path)
+        self.shell("git", "init", "--quiet", "--bare", f"--object-format={ids}", "-b", "main", path)
 
     def remove(self, repository: str) -> None:
         """Remove the repository from the server, as if it had never been there."""
         self.shell("rm", "-rf", f"{ROOT}/{repository}.git")
         shutil.rmtree(self._work / repository, ignore_errors=True)
 
-    def _clone(self, repository: str) -> Path:
+    def _clone(self, repository: str, ids: str) -> Path:
         """Give this side's clone, made with its counterpart when first asked for."""
         clone = self._work / repository
         if not clone.exists():
-            self.create(repository)
+            self.create(repository, ids)
             clone.mkdir(parents=True)
-            self._git(clone, "init", "--quiet", "-b", "main")
+            self._git(clone, "init", "--quiet", f"--object-format={ids}", "-b", "main")
             # ext:: runs a command as the connection (git-remote-ext(1)); %S is git-receive-pack.
             command = f"kubectl --namespace {self.namespace} exec --stdin deployment/{self.name} --"
             self._git(clone, "remote", "add", "origin", f"ext::{command} %S {ROOT}/{repository}.git")
