@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from controller.core import errors, manifests, names, times
 from controller.core.facts import drift
-from controller.core.facts.workloads import applied_at, owner_uid
+from controller.core.facts.workloads import owner_uid
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Object, Request, Service
 from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal, Restore
@@ -17,7 +17,7 @@ from controller.reconciler.ports import Clock, Cluster, Volume
 FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
 STALE_DELAY = 0.2  # until the watch has brought what a write met
 _REMEDIES = {"CronJob": "rename the request, remove `schedule`, or remove the other"}
-RESTORE_PAUSE = 10.0  # seconds between two writes to an object that somebody else keeps changing
+RESTORE_PAUSE = timedelta(seconds=10)  # between two writes to an object that somebody else keeps changing
 EVENT_LIFE = timedelta(hours=1)  # the API server's own default
 EVENTS = 4096  # that are remembered
 REJECTIONS = 3  # the same object met with the same 500 so often is an object that the server can't take
@@ -54,6 +54,7 @@ class Actor:
     clock: Clock
     namespace: str
     _rejected: dict[str, int] = field(default_factory=dict)
+    _restored: dict[str, datetime] = field(default_factory=dict)  # by uid: when it may be put back again
     _events: Sent = field(default_factory=Sent)
 
     def carry_out(self, request: Request, actions: Iterable[Action]) -> Sequence[Refusal]:
@@ -134,11 +135,14 @@ class Actor:
         live = self.cluster.get(kind, name)
         if live is None:
             raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
-        written = times.moment(applied_at(live))
-        passed = (self.clock() - written).total_seconds() if written else RESTORE_PAUSE
-        if 0 <= passed < RESTORE_PAUSE:
-            raise errors.NotYet(RESTORE_PAUSE - passed, f"{kind} {name} was put back a moment ago, and changed again")
+        uid, now = live["metadata"]["uid"], self.clock()
+        for old in [key for key, again in [*self._restored.items()] if again <= now]:
+            self._restored.pop(old, None)
+        if again := self._restored.get(uid):
+            wait = (again - now).total_seconds()
+            raise errors.NotYet(wait, f"{kind} {name} was put back a moment ago, and changed again")
         self.cluster.replace(drift.mended(manifest, live))
+        self._restored[uid] = now + RESTORE_PAUSE
 
     def _adopt(self, request: Request, manifest: Object) -> None:
         """Take an own object that the cache does not show; one whose labels were taken off gets them back."""

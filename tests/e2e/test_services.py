@@ -1,5 +1,6 @@
 """Service stages: rollouts, what is left alone, roll-back, and that nobody notices."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -280,3 +281,43 @@ def test_a_restart_by_hand_rolls_the_pods_and_is_left_alone(coachwork: Coachwork
     eventually(lambda: not before & pods(coachwork, name), "pods of before the restart to be gone")
     template = coachwork.get("deployment", f"{name}--web")["spec"]["template"]
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+
+
+def _is_gone(thing: str) -> bool:
+    return not kubectl("-n", NAMESPACE, "get", thing, "-o", "name", "--ignore-not-found")
+
+
+def shared(name: str, version: str, section: str, says: str) -> dict[str, str]:
+    """Give a project whose one service has the name that other projects' services have too."""
+    stage = {
+        "executable_module_path": "serve.py",
+        "service": {"port": 5000, "ingress": True},
+        "secrets": {"API_KEY": {"name": "no-such-secret", "optional": True}},
+    }
+    head = {"version": version, section: {"name": name, "DAG": "shared-service"}}
+    script = server("").replace("SAYS.encode()", "(SAYS + os.environ.get('API_KEY', ', no key')).encode()")
+    script = script.replace("SAYS = ''", f"SAYS = {says!r} + os.environ['COACHWORK_PATH_SHARED_SERVICE']")
+    return {
+        "bodywork.yaml": json.dumps({**head, "stages": {"shared-service": stage}}),
+        "serve.py": f"import os\n{script}",
+    }
+
+
+def test_two_projects_that_want_one_short_name_both_run_and_an_optional_secret_may_be_missing(
+    coachwork: Coachwork,
+) -> None:
+    first, second = coachwork.name("first"), coachwork.name("second")
+    record = coachwork.start(first, shared(first, "1.0", "project", "first "))
+    assert record["phase"] == "Ready", told(record)
+    assert coachwork.http("shared-service").body == f"first /{NAMESPACE}/{first}--shared-service, no key"
+    record = coachwork.start(second, shared(second, "1.1", "pipeline", "second "))
+    assert record["phase"] == "Ready", told(record)
+    assert f"Service shared-service belongs to ConfigMap {first}" in record["problems"]
+    assert coachwork.http("shared-service").body.startswith("first ")
+    assert coachwork.http(f"{second}--shared-service").body.startswith("second ")
+    ingress = coachwork.get("ingress", f"{second}--shared-service")
+    assert ingress["spec"]["rules"][0]["http"]["paths"][0]["path"].startswith(f"/{NAMESPACE}/{second}--shared-service(")
+    coachwork.delete(first)
+    eventually(partial(_is_gone, "service/shared-service"), "end of the first one's Service")
+    assert coachwork.trigger(second, "again").get("problems", "") == ""
+    coachwork.answer("shared-service", f"second /{NAMESPACE}/{second}--shared-service, no key")

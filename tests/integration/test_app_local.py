@@ -124,6 +124,22 @@ def test_a_broken_new_version_of_a_service_is_rolled_back_and_the_old_answers_al
     assert machine.cluster.addresses()["demo--web"] == address
 
 
+def test_a_service_that_somebody_scales_to_nothing_or_deletes_answers_again(machine: Laptop) -> None:
+    machine.repository.commit(project("web", web=service(ANSWER.replace("VERSION", "one"), 5000)))
+    machine.ask()
+    machine.wait("Ready")
+    machine.cluster.edit("Deployment", "demo--web", lambda item: {**item, "spec": {**item["spec"], "replicas": 0}})
+    eventually(lambda: machine.status()["phase"] == "Degraded")
+    machine.wait("Ready")
+    machine.cluster.remove("Deployment", "demo--web")
+    eventually(lambda: machine.status()["phase"] == "Degraded")
+    machine.wait("Ready")
+    assert get(machine.cluster.addresses()["demo--web"]) == "one"
+    said = [item["message"] for item in machine.cluster.objects("Event") if item["reason"] == "ServiceDrifted"]
+    assert "kubectl-edit changed spec.replicas" in said[0]
+    assert "was deleted" in said[-1]
+
+
 class answering:  # noqa: N801 - reads as what it holds
     """Asks a service again and again, and fails if it ever does not answer."""
 

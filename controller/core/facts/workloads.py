@@ -178,13 +178,12 @@ def _progress_deadline_passed(deployment: Object) -> bool:
     condition = _condition(deployment.get("status") or {}, "Progressing")
     if condition.get("reason") != "ProgressDeadlineExceeded":
         return False
-    said, applied = times.moment(condition.get("lastUpdateTime") or ""), times.moment(applied_at(deployment))
+    said, applied = times.moment(condition.get("lastUpdateTime") or ""), times.moment(_applied(deployment))
     return bool(said and (not applied or said > applied))
 
 
-def applied_at(thing: Object) -> str:
-    """Return when we wrote an object last, "" where we never did."""
-    entries = thing["metadata"].get("managedFields") or ()
+def _applied(deployment: Object) -> str:
+    entries = deployment["metadata"].get("managedFields") or ()
     return max(
         (
             item.get("time") or ""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -14,6 +15,7 @@ from controller.core.manifests.context import RunContext, metadata, selector
 from controller.core.model import Batch, Object, Service, Stage
 from controller.core.record import owner_reference, refuse_newer
 
+REMEMBERED = 32  # releases
 SERVING = ("Deployment", "Service", "Ingress")  # kinds of a release's objects
 TRAVEL_SECONDS = 2  # until a ready pod's address has reached the nodes (kube-proxy gathers changes for a second)
 
@@ -158,6 +160,12 @@ def release_objects(configmap: Object) -> tuple[Object, ...]:
     if data.get("digest") != names.digest(text, 64):
         remedy = "delete it; the next good run writes it anew"
         raise Invalid("ReleaseUnreadable", [f"ConfigMap {name}: not what was written ({remedy})"])
+    return _parsed(text)
+
+
+@lru_cache(REMEMBERED)
+def _parsed(text: str) -> tuple[Object, ...]:
+    """Return the objects of a release's text. They are shared, nobody may change them: a pass asks several times."""
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return tuple(item for item in yaml.load_all(text, Loader=loader) if item and item["kind"] in SERVING)
 

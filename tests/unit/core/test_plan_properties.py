@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,25 @@ OVERLAPS = ("queue", "replace", "skip")
 STEPS = st.lists(st.integers(1, 2), min_size=1, max_size=4)
 REQUEST = st.sampled_from(REQUESTS)
 ANY = st.integers(0, 1000)
+
+
+def _scale(item: Object) -> None:
+    if item["kind"] == "Deployment":
+        item["spec"]["replicas"] = 0
+
+
+def _break(item: Object) -> None:
+    if item["kind"] == "Deployment":
+        item["spec"]["template"]["spec"]["containers"][0].update(image="busybox", env=[])
+    else:
+        item["spec"].update(selector={"track": "canary"}, ports=[])
+
+
+def _bare(item: Object) -> None:
+    item["metadata"].update(annotations={}, labels={names.REQUEST: item["metadata"]["labels"][names.REQUEST]})
+
+
+EDITS = (_scale, _break, _bare)
 
 
 class Killed(BaseException):
@@ -128,6 +148,11 @@ class Story(RuleBasedStateMachine):
     def delete(self, name: str, kind: str, which: int) -> None:
         if found := self._owned(name, kind):
             self.world.cluster.remove(kind, found[which % len(found)]["metadata"]["name"])
+
+    @rule(name=REQUEST, kind=st.sampled_from(["Deployment", "Service"]), which=ANY, change=st.sampled_from(EDITS))
+    def edit(self, name: str, kind: str, which: int, change: Callable[[Object], None]) -> None:
+        if found := self._owned(name, kind):
+            self.world.cluster.edit(kind, found[which % len(found)]["metadata"]["name"], change)
 
     @rule(name=REQUEST, which=ANY, ends=st.sampled_from([None, 0, 3]))
     def delete_at_work(self, name: str, which: int, ends: int | None) -> None:
@@ -250,7 +275,8 @@ class Story(RuleBasedStateMachine):
         self._judge_reuse(kept)
         if verb == "create" and kind == "Job":
             self._judge_job(kept, self.world.cluster.stored.get(("Job", written)), written)
-        if verb in {"create", "apply"} and kind == "Deployment" and kept.active:
+        live = self.world.cluster.stored.get((kind, written))
+        if verb in {"create", "apply"} and kind == "Deployment" and kept.active and live and run_of(live) == kept.run:
             self._judge_order(kept, written.removeprefix(f"{name}--"))
 
     def _judge_reuse(self, kept: Record) -> None:
