@@ -75,7 +75,7 @@ def last_words(output: bytes, places: Places, exit_code: int) -> Words:
     found = _traceback(lines)
     if found and (exit_code == 1 or found[1] == spoken[-1]):
         frames = _frames(lines[found[0] : found[1]], places)
-        return Words(lines[found[1]].strip(), next((frame.place for frame in reversed(frames) if frame.place), ""))
+        return Words(_exception(lines, found[1]), next((frame.place for frame in reversed(frames) if frame.place), ""))
     return Words(lines[spoken[-1]].strip())
 
 
@@ -86,8 +86,8 @@ def last_trace(output: bytes, places: Places) -> Tuple[List[Frame], bool]:
     if not found:
         return [], False
     after = [line for line in lines[found[1] + 1 :] if re.search(r"\w", line)]
-    bare = re.match(r"\w+:\s*$", lines[found[1]])  # its words begin on the next line, as numpy's do
-    return _frames(lines[found[0] : found[1]], places), bool(bare) or not after
+    goes_on = lines[found[1]].rstrip().endswith(":")  # as the words of numpy's and pandas' ImportErrors do
+    return _frames(lines[found[0] : found[1]], places), goes_on or not after
 
 
 def explain_exit(
@@ -199,6 +199,13 @@ def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
         if lines[first].endswith(_HEADER):
             break
     return first, words
+
+
+def _exception(lines: List[str], number: int) -> str:
+    """Return the line of an exception, with the next that says something where its words go on there."""
+    text = lines[number].strip()
+    more = (line.strip() for line in lines[number + 1 :] if re.search(r"\w", line))
+    return f"{text} {next(more, '')}".strip() if text.endswith(":") else text
 
 
 def _frames(block: List[str], places: Places) -> List[Frame]:

@@ -34,6 +34,13 @@ def packages(stage: Stage, **versions: str) -> None:
     stage.order = {"environment": "e"}
 
 
+WORDY = """Traceback (most recent call last):
+  File "%s", line 1, in <module>
+    import pandas
+ImportError: Unable to import required dependencies:
+numpy: Error importing numpy: you should not try to import numpy from its source directory
+"""
+
 # --- what another attempt would not mend ---------------------------------------------------------------
 
 
@@ -50,11 +57,16 @@ def packages(stage: Stage, **versions: str) -> None:
         "if x\n    pass",
         "def f():\npass",
         "if True:\n        x = 1\n\ty = 2",
+        "import wordy",
     ],
 )
 def test_what_can_not_be_imported_or_compiled_is_not_tried_again(stage: Stage, script: str, kind: str) -> None:
     stage.file("train/lib.py", "from json import nothing_of_this_name")
     stage.file("train/broken.py", "x = (")
+    stage.file(
+        "train/wordy.py",
+        "import sys\nsys.stderr.write( + WORDY +  % __file__)\nsys.stderr.flush()\nimport os\nos._exit(1)",
+    )
     stage.file("train/bent.py", "def f():\nreturn 1")
     ended = stage.run(script, kind=kind, port=1)
     assert ended.code == 121
