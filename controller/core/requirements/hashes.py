@@ -11,7 +11,7 @@ from controller.core.requirements.closure import Entry, Project
 
 _NAMED = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[[^\[\]]*\])?(?P<versions>[=~!<>][^;@]*)?(?P<marker> ;.*)?")
 _PIN = re.compile(r"={2,3}[^,*]+")
-_IN_ADDRESS = re.compile(r"#(?:.*&)?(?:md5|sha1|sha224|sha256|sha384|sha512)=")
+_IN_ADDRESS = re.compile(r"[#&](?:md5|sha1|sha224|sha256|sha384|sha512)=")
 _WRITE = "`pip-compile --generate-hashes` writes them all"
 
 

@@ -465,3 +465,12 @@ def test_layout_does_not_change_the_key(parts: list[tuple[str, str, str]], data:
 def test_hostile_lines_are_looked_at_quickly(line: str) -> None:
     with contextlib.suppress(Invalid):
         asked(line[0] + line[1:] * 20_000 if len(line) > 1 else line * 60_000)
+
+
+@pytest.mark.parametrize("part", ["#", "#md5", "/", "/-/tree", ".git/", "/tree/a", "_1/work", "conda/", "&sha1="])
+@pytest.mark.parametrize("start", ["https://github.com/a/", "git+https://github.com/a/b", "a @ file:///", "./", ""])
+def test_hostile_addresses_are_looked_at_quickly(start: str, part: str) -> None:
+    with contextlib.suppress(Invalid):
+        asked(f"six==1 {HASH}\n{start}{part * (60_000 // len(part))}")
+    with contextlib.suppress(Invalid):
+        asked(f"six==1 {HASH}\n{start}{part * (2_000 // len(part))}")
