@@ -310,14 +310,12 @@ def test_a_part_that_can_not_run_is_refused_before_anything_changes(coachwork: C
 def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
     assert coachwork.run("run", folder).code == 0
-    for wrong in (("--env", "PORT=3"), ("--only", "b")):
-        ended = coachwork.run("run", folder, *wrong)
-        assert ended.code == 2
-        (line,) = ended.out.splitlines()
-        assert line.startswith("Invalid: ")
-        assert "run 1" not in line
+    ended = coachwork.run("run", folder, "--only", "b")
+    assert (ended.code, ended.out.splitlines()) == (2, ['Invalid: no stage "b": known are a'])
     ended = coachwork.run("run", folder, "--env", "PORT=3", "--env", "a b=1")
-    assert [line.split(": ")[0] for line in ended.err.splitlines()] == ["env.PORT", "env.a b"]
+    assert (ended.code, ended.out) == (2, "")
+    assert "PORT" in ended.err
+    assert "a b" in ended.err
 
 
 def test_what_is_no_python_is_told_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
