@@ -6,11 +6,12 @@ folder on a laptop. It never raises; where nobody can tell, there is no advice.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING, Dict, Iterator, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime import stage_versions
@@ -32,7 +33,8 @@ _UNRESOLVED = re.compile(
 )
 _HOST = re.compile(r"host='([\w.-]+)'|Failed to resolve '([\w.-]+)'|host ([\w.-]+):\d|host name \"([\w.-]+)\"")
 _ADDRESS = re.compile(r"https?://(?:[^/@\s\"']*@)?([\w.-]+)")
-_NO_FILE = re.compile(r"No such file or directory: (?P<quote>['\"])(?P<path>.+?)(?P=quote)")
+_LITERAL = re.compile(r"[\"']([\w.-]+)[\"']")
+_NO_FILE = re.compile(r"""No such file or directory: (?P<path>'(?:[^'\\]|\\.)+'|"(?:[^"\\]|\\.)+")""")
 
 
 class Advice(NamedTuple):
@@ -86,8 +88,8 @@ def _host(scene: Scene) -> str:
         return ""
     services = {name[len(URL) :]: url for name, url in os.environ.items() if name.startswith(URL)}
     named = [host for groups in _HOST.findall(scene.text) for host in groups if host]
-    for host in named or list(_hosts_around(scene)):
-        service = _meant(host, services)
+    for host, exactly in [(name, False) for name in named] or _hosts_around(scene):
+        service = _meant(host, services, exactly)
         if service:
             return f"`{host}` is not a name here: the service is at {URL}{service}, here {services[service]}"
     if services and named and "." not in named[0]:
@@ -96,22 +98,27 @@ def _host(scene: Scene) -> str:
     return ""
 
 
-def _hosts_around(scene: Scene) -> Iterator[str]:
-    """Return the hosts that the frames' files and the stage's variables name: the exception names none."""
+def _hosts_around(scene: Scene) -> Iterator[Tuple[str, bool]]:
+    """Yield the hosts that the frames' files and the stage's variables may name: the exception names none.
+
+    A word that is in no address must be a service's name exactly.
+    """
     sources = [read_text(frame.path, MOST_BYTES) for frame in reversed(scene.trace) if frame.place]
     values = [value for name, value in os.environ.items() if not name.startswith("COACHWORK_")]
     for text in (*sources, *values):
-        yield from _ADDRESS.findall(text)
+        yield from ((host, False) for host in _ADDRESS.findall(text))
+    for text in sources:
+        yield from ((word, True) for word in _LITERAL.findall(text))
 
 
-def _meant(host: str, services: Mapping[str, str]) -> str:
+def _meant(host: str, services: Mapping[str, str], exactly: bool) -> str:
     """Return the service that a host name means: STAGE, PROJECT--STAGE, either with a namespace, or nearly so."""
     label, _, domain = host.partition(".")
     if domain and "--" not in label and "svc" not in domain.split("."):
         return ""
     stages: Dict[str, str] = {name.lower().replace("_", "-"): name for name in services}
     wanted = label.rpartition("--")[2].lower().replace("_", "-")
-    near = [wanted] if wanted in stages else difflib.get_close_matches(wanted, stages, 1, 0.75)
+    near = [wanted] if wanted in stages else [] if exactly else difflib.get_close_matches(wanted, stages, 1, 0.75)
     return stages[near[0]] if near else ""
 
 
@@ -124,7 +131,7 @@ def _file(scene: Scene) -> str:
     if not found:
         return ""
     places = scene.places
-    path = os.path.normpath(os.path.join(places.folder, found.group("path")))
+    path = os.path.normpath(os.path.join(places.folder, ast.literal_eval(found.group("path"))))
     if path.startswith(places.checkout + os.sep):
         return _not_committed(os.path.relpath(path, places.checkout), scene)
     ours = [os.environ.get(f"COACHWORK_{name}", "") for name in ("ARTIFACTS", "PREVIOUS", "CACHE")]

@@ -244,6 +244,14 @@ sys.exit({words.format(host, host)!r})
     ) in ended.message["message"]
 
 
+def test_a_host_name_that_is_no_part_of_an_address_is_told_too(stage: Stage) -> None:
+    stage.env = SERVICES
+    ended = stage.run("import socket\nHOST = 'scoring-service'\nsocket.create_connection((HOST, 5000))\n")
+    assert "`scoring-service` is not a name here: the service is at" in ended.message["message"]
+    ended = stage.run("import socket\nHOST = 'scoring'\nsocket.create_connection((HOST, 5000))\n", attempts=2)
+    assert "not a name here" not in ended.message["message"]
+
+
 def test_a_foreign_host_is_nobody_s_stage(stage: Stage) -> None:
     stage.env = {"COACHWORK_URL_API": "http://iris--api:5000"}
     ended = stage.run("import urllib.request\nurllib.request.urlopen('http://api.example.invalid/')\n")
@@ -273,6 +281,7 @@ def git(folder: Path) -> Path:
         ("../nowhere/rows.csv", "the commit has no folder nowhere, and Git keeps no empty one"),
         ("nothing.csv", "the commit has no train/nothing.csv"),
         ("/tmp/of-another-stage.pkl", "on a cluster each stage has a /tmp of its own: hand files over"),  # noqa: S108
+        ("it's \"a\".csv", "the commit has no train/it's \"a\".csv"),
         ("/home/me/rows.csv", "a path of one machine only"),
     ],
 )  # fmt: skip
@@ -280,7 +289,7 @@ def test_a_file_that_is_only_elsewhere_is_told_with_the_remedy(stage: Stage, pat
     stage.env = {"COACHWORK_LOCAL_FOLDER": str(git(stage.root / "mine"))}
     ended = stage.run(f"import os\nassert 'COACHWORK_LOCAL_FOLDER' not in os.environ\nopen({path!r})\n")
     assert (
-        f"train/train.py:3: exited with code 1: FileNotFoundError: [Errno 2] No such file or directory: '{path}' ("
+        f"train/train.py:3: exited with code 1: FileNotFoundError: [Errno 2] No such file or directory: {path!r} ("
         in (ended.message["message"])
     )
     assert told in ended.message["message"]
