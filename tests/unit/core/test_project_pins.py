@@ -260,3 +260,10 @@ def test_places_tell_the_files_that_requirements_stand_in() -> None:
 def test_the_table_holds_days() -> None:
     for day in [*(one.last for one in BREAKS), *(day for table in RELEASED.values() for day in table.values())]:
         assert date.fromisoformat(day).isoformat() == day
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("words", ["flask.json ", "from jinja2 import ", "from werkzeug.urls import ", "np."])
+def test_a_script_of_one_long_line_is_judged_in_no_time(words: str) -> None:
+    script = f"# {words * (250_000 // len(words))}"
+    assert warned("flask\nnumpy\njinja2\nwerkzeug", **{"train/main.py": script}) == ()
