@@ -28,6 +28,7 @@ _PAGE = re.compile(
     r"|(?P<repository2>/[^/]+/[^/]+)/(?:tree|blob|raw|commit|releases/tag|src(?:/branch|/tag|/commit)?)/(?P<ref2>[^/]+)"
     r"(?:/(?P<path2>.*))?"
 )
+_FILE = re.compile(r"\.(?:whl|zip|tgz|tar\.\w+)$")
 _BELOW = re.compile(r"(?P<repository>/.*?\.git)/(?P<path>.*[^/].*)")
 _OTHER_GIT = "is Git over what is not supported: write git+https://HOST/PATH or git+ssh://git@HOST/PATH"
 
@@ -72,6 +73,18 @@ def check_web(url: str) -> None:
     parts = _split(url)
     if "@" in parts.netloc:
         raise ValueError("holds credentials: remove them, and give them by the request's index-secret (its netrc)")
+
+
+def check_archive(url: str) -> None:
+    """Raise ValueError where the address of a package can't be one, or is a page about a repository."""
+    check_web(url)
+    parts = _split(url)
+    if parts.scheme not in ("http", "https") or not _HOSTS.search(parts.hostname or "") or _FILE.search(parts.path):
+        return
+    server = f"{GIT}{parts.scheme}://{parts.netloc}"
+    _check_no_page(server, parts.path, "")
+    if re.fullmatch(r"/[^/]+/[^/]+/?", parts.path):
+        raise ValueError(f"is a repository, and no archive: write {checks.printable(server + parts.path, PROPOSAL)}")
 
 
 def git_address(address: str) -> tuple[str, str]:

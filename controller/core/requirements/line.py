@@ -222,7 +222,7 @@ def _direct(name: str, extras: str, text: str, hashes: str) -> Item:
         address.git_address(target)
         return Item(f"{who}{target}{f'#{kept}' if kept else ''}", after=after, address=target)
     if path is None:
-        address.check_web(target)
+        address.check_archive(target)
         return Item(f"{who}{target}{_extras('' if who else extras)}{f'#{kept}' if kept else ''}", after=after)
     address.check_here(path, canonical(name) if name else "")
     below = next((unquote(value) for key, _, value in fields if key == "subdirectory"), "")

@@ -215,6 +215,9 @@ HUB = "https://github.com"
         ("git+ssh://git@git.corp/b.git/lib", f"{PAGE}git+ssh://git@git.corp/b.git#subdirectory=lib"),
         ("git+https://git.corp/g/h/b/-/tree/main/lib", f"{PAGE}git+https://git.corp/g/h/b@main#subdirectory=lib"),
         ("git+https://bitbucket.org/a/b/src/main/lib", f"{PAGE}git+https://bitbucket.org/a/b@main#subdirectory=lib"),
+        (f"{HUB}/a/b", f"is a repository, and no archive: write git+{HUB}/a/b"),
+        (f"b @ {HUB}/a/b.git", f"is a repository, and no archive: write git+{HUB}/a/b.git"),
+        (f"{HUB}/a/b/tree/main/lib", f"{PAGE}git+{HUB}/a/b@main#subdirectory=lib"),
         ("git+https://codeberg.org/a/b/src/branch/main/", f"{PAGE}git+https://codeberg.org/a/b@main"),
         ("-r gone.txt", 'there is no file "train/gone.txt", which it refers to'),
         ("./gone", 'there is no file "train/gone", which it refers to'),
@@ -308,6 +311,13 @@ def test_what_is_verified_by_its_hash_is_no_problem(line: str) -> None:
 )
 def test_what_may_be_a_repository_is_none_of_a_browser_s_pages(address: str) -> None:
     assert of(f"git+{address}").addresses == (f"git+{address}",)
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/b/raw/main/x-1.whl", "/a/b/archive/refs/heads/main.zip", "/a/b/releases/download/v1/x-1.tar.gz"]
+)
+def test_an_archive_of_a_code_host_is_an_archive(path: str) -> None:
+    assert of(f"{HUB}{path}").lines == (f"{HUB}{path}",)
 
 
 def test_what_is_no_text_is_read_as_pip_reads_it() -> None:
