@@ -68,6 +68,25 @@ def test_a_second_run_finds_its_environment_there(coachwork: Coachwork) -> None:
     assert record["stage.environment"] == "Reused"
 
 
+def test_a_damaged_environment_is_built_anew(coachwork: Coachwork) -> None:
+    name = coachwork.name("damaged")
+    record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements="six==1.15.0\n")))
+    assert record["phase"] == "Ready", told(record)
+    (folder,) = folders(coachwork, name)
+    coachwork.shell("rm", "-r", f"{VOLUME}/environments/{folder}/bin")
+    record = coachwork.trigger(name, "without an interpreter")
+    assert (record["phase"], record["stage.environment"]) == ("Ready", "Done"), told(record)
+    assert folders(coachwork, name, 2) == [folder]
+    # The controller can't see whether a link leads to a Python of the stage's image: the stage does.
+    coachwork.shell("ln", "-sfn", "/no/such/python", f"{VOLUME}/environments/{folder}/bin/python")
+    record = coachwork.trigger(name, "with a dangling one")
+    assert record["phase"] == "Ready", told(record)
+    assert "the environment is damaged (its Python is gone)" in coachwork.run_file(name, 3, "logs/one/1.log")
+    record = coachwork.trigger(name, "and once more")
+    assert (record["phase"], record["stage.environment"]) == ("Ready", "Done"), told(record)
+    assert folders(coachwork, name, 4) == [f"{folder}-2"]
+
+
 def test_a_requirement_that_does_not_exist_is_told_with_its_line(coachwork: Coachwork) -> None:
     name = coachwork.name("no-package")
     stage = batch("one", "", requirements="six==1.17.0\nno-such-package-of-anybody==1.0\n")
