@@ -63,7 +63,7 @@ test: $(READY) ## Run all tests that need no cluster
 	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-long
-test-long: $(READY) ## Run the tests of properties alone, with 25 times as many examples (some minutes)
+test-long: $(READY) ## Run the tests of properties alone, with 15 times as many examples (some minutes)
 	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m hypothesis --hypothesis-profile=long --timeout 900 $(ARGS)
 
 .PHONY: check
