@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -26,7 +27,7 @@ def builder(tmp_path: Path) -> Builder:
 def held(builder: Builder) -> Path:
     """Have installations of a build whose HOLD names this file wait until it is there."""
     uv = builder.stage.tools / "uv"
-    real = uv.resolve()
+    real = shlex.quote(str(uv.resolve()))
     uv.unlink()
     wait = 'while [ "$1" = pip ] && [ -n "$HOLD" ] && [ ! -e "$HOLD" ]; do sleep 0.05; done'
     uv.write_text(f'#!/bin/sh\n{wait}\nexec {real} "$@"\n')
