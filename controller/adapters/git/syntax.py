@@ -15,13 +15,15 @@ from controller.core.model import Module
 
 CHILD = Path(__file__).with_name("syntax_child.py")
 SECONDS = 60.0
+CHILDREN = 5  # that may be ended by texts; each takes up to SECONDS, and of what is left then nothing is known
 
 
 def modules(texts: Mapping[str, bytes]) -> dict[str, Module]:
     """Return what is known of each of these files."""
     found = {name: Module() for name in texts}
-    waiting = dict(texts)
-    while waiting:
+    waiting, children = dict(texts), 0
+    while waiting and children < CHILDREN:
+        children += 1
         answers = dict(_answers(waiting))
         found |= answers
         # A child that ends early has met a text that it could not take: the first without an answer.

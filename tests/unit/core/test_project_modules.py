@@ -2,13 +2,15 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from controller.adapters.git import syntax
 from controller.adapters.git.syntax import modules
 from controller.core.errors import Invalid
 from controller.core.images import DEFAULT_PYTHON
-from controller.core.model import ProjectTree
+from controller.core.model import Module, ProjectTree
 from controller.core.project import load, unread
 from tests.support.projects import BATCH_INI, MAIN_INI, tree
 
@@ -133,6 +135,17 @@ def test_a_hostile_text_harms_nobody_and_hides_no_other_file(bomb: bytes) -> Non
     found = modules({"a.py": b"import x", "bomb.py": bomb, "z.py": b"print 1"})
     assert found["a.py"].imports == ("x",)
     assert found["z.py"].fault.startswith("SyntaxError")
+
+
+def test_texts_that_end_the_compiler_again_and_again_hold_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, starts = tmp_path / "child.py", tmp_path / "starts"
+    child.write_text(f"open({str(starts)!r}, 'a').write('.')\nraise SystemExit(1)\n")
+    monkeypatch.setattr(syntax, "CHILD", child)
+    found = modules({f"bomb{number}.py": b"" for number in range(3 * syntax.CHILDREN)})
+    assert set(found.values()) == {Module()}
+    assert len(starts.read_text()) == syntax.CHILDREN
 
 
 @pytest.mark.parametrize(
