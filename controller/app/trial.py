@@ -135,7 +135,7 @@ def _environment() -> dict[str, str]:
 
 def _told(day: str, said: str) -> Judged:
     """Return what uv's refusal means for a day."""
-    text = re.sub(r"(://)[^/@\s]+@", r"\1***@", said)
+    text = re.sub(r"(://)[^/\s]+@", r"\1***@", said)
     if "missing an upload date" in text:
         return Judged("", "the package index does not tell days of upload")
     if later := _LATER.search(text):

@@ -24,7 +24,7 @@ _NO_MEMORY = re.compile(
     r"(\w+\.)*(MemoryError|_ArrayMemoryError)\b|.*(Cannot allocate memory|Unable to allocate \S+ \w*B)"
 )
 _PATH = re.compile(r"'(?P<path>/[^']*)'")
-_CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(://)[^/\s'\"]+@")  # up to the last @: a password may hold one
 _SIGNALS: Dict[int, str] = {
     signal.SIGSEGV: "a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
     signal.SIGABRT: "a native library gave up; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",

@@ -141,3 +141,7 @@ def test_a_clean_text_is_one_short_printable_line(text: str) -> None:
     cleaned = clean(text)
     assert len(cleaned.encode()) <= 1024
     assert cleaned.isprintable()
+
+
+def test_a_password_in_an_address_is_hidden_though_it_holds_an_at_sign() -> None:
+    assert clean("get http://me:pa@ss@host/x and 'http://a', 'b@c'") == "get http://***@host/x and 'http://a', 'b@c'"
