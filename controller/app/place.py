@@ -43,7 +43,7 @@ def find(
     """
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.app.trial import Trial  # noqa: PLC0415
-    from controller.core import project  # noqa: PLC0415
+    from controller.core import images, project  # noqa: PLC0415
     from controller.core.project import pins  # noqa: PLC0415
     from controller.reconciler import reading  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def find(
     git.publish(repository, commit)
     tree = reading.whole(git, repository, commit, path)
     judge = Trial(partial(git.last_change, repository, commit, path)).judge if tried else pins.unasked
-    pipeline = project.load(tree, strict=strict, judge=judge, python=python)
+    pipeline = project.load(tree, strict=strict, judge=judge, python=python or images.DEFAULT_PYTHON)
     return Place(repository, commit, path, shown, tree, pipeline)
 
 

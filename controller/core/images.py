@@ -80,6 +80,12 @@ def wish(pipeline: Pipeline, stage: Stage | None = None) -> Wish | None:
     return _of_bodywork(pipeline.bodywork_image) if pipeline.bodywork_image else None
 
 
+def expected(pipeline: Pipeline, stage: Stage | None, default: str) -> str:
+    """Return the Python that a stage is judged by, `default` where neither project nor image says; "": nobody knows."""
+    wanted = wish(pipeline, stage)
+    return wanted.python if wanted else "" if pipeline.image else default
+
+
 def _of_bodywork(image: str) -> Wish:
     """Return the Python of Bodywork's image; whatever its tag does not tell is the last one's."""
     found = _BODYWORK.fullmatch(image)

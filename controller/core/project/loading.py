@@ -17,10 +17,12 @@ MORE_WARNINGS = "and more warnings"
 CANDIDATES = 3  # shown at most
 
 
-def load(tree: ProjectTree, *, strict: bool = False, python: str = "", judge: pins.Judge = pins.unasked) -> Pipeline:
+def load(
+    tree: ProjectTree, *, strict: bool = False, python: str = images.DEFAULT_PYTHON, judge: pins.Judge = pins.unasked
+) -> Pipeline:
     """Return the pipeline that a project describes; with `strict`, warnings are problems; `judge`: of proposed days.
 
-    `python` is what runs the stages that ask for none, "" for the default. The tree has to hold what `unread` wants.
+    `python` is what runs the stages that ask for none, "" where nobody knows. The tree has to hold what `unread` wants.
     Raises Invalid("InvalidProject") with every problem and warning of all files, Invalid("NoProject") where there is no
     project.
     """
@@ -66,11 +68,10 @@ def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge
 
 
 def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: str) -> pins.Need:
-    wanted, look = images.wish(pipeline, stage), reading.required[stage.name]
-    default = python or ("" if pipeline.image else images.DEFAULT_PYTHON)
+    look = reading.required[stage.name]
     script = str(PurePosixPath(stage.folder, stage.script))
     scripts = {script: reading.tree.texts[script]} if script in reading.tree.texts else {}
-    return pins.Need(look.lines, wanted.python if wanted else default, look.limits, scripts)
+    return pins.Need(look.lines, images.expected(pipeline, stage, python), look.limits, scripts)
 
 
 def _absent(tree: ProjectTree) -> str:

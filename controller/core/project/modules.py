@@ -24,7 +24,7 @@ Version = tuple[int, int]
 
 
 def check(reading: Reading, pipeline: Pipeline | None, python: str) -> None:
-    """Note what is wrong with the modules of all stages; `python` runs stages that say nothing, "": the default one."""
+    """Note what is wrong with the modules of all stages; `python` runs stages that say nothing, "": nobody knows."""
     told: set[tuple[str, Version | None]] = set()
     for stage, script in reading.scripts:
         version = _version(pipeline, stage, python)
@@ -37,11 +37,8 @@ def check(reading: Reading, pipeline: Pipeline | None, python: str) -> None:
 
 def _version(pipeline: Pipeline | None, stage: str, python: str) -> Version | None:
     """Return the Python of a stage, None where it can't be seen."""
-    wanted = images.wish(pipeline, pipeline.stages.get(stage)) if pipeline else None
-    if wanted is None and pipeline and pipeline.image:
-        return None
-    major, _, minor = (wanted.python if wanted else python).partition(".")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else _numbers(images.DEFAULT_PYTHON)
+    version = images.expected(pipeline, pipeline.stages.get(stage), python) if pipeline else python
+    return _numbers(version) if version else None
 
 
 def _judge(path: str, script: str, reading: Reading, version: Version | None) -> None:

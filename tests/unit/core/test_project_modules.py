@@ -98,6 +98,7 @@ def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
 def test_the_python_of_stages_that_ask_for_none_is_taken_into_account() -> None:
     odd = project({"train/main.py": "x = = 1\n"})
     assert load(odd, python=LATER).warnings
+    assert load(odd, python="").warnings  # of an image that does not tell
     with pytest.raises(Invalid):
         load(odd, python=OURS)
     if sys.version_info[:2] < tuple(map(int, DEFAULT_PYTHON.split("."))):

@@ -189,6 +189,12 @@ def test_pins_that_import_distutils_are_told_where_the_python_has_none(python: s
     assert warned("seaborn==0.12.2", main) == ()
 
 
+def test_an_image_whose_python_cannot_be_seen_is_not_judged_by_the_controllers() -> None:
+    main = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = acme/ml\n[workflow]")
+    found = one_stage(BATCH_INI, main, **{"train/requirements.txt": "seaborn==0.11.2"})
+    assert load(found, python="3.12").warnings == ()
+
+
 BODYWORK = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = bodyworkml/bodywork-core:2.1\n[workflow]")
 
 
