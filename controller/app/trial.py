@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -59,7 +58,7 @@ class Trial:
     def _changed(self, needs: Mapping[str, Need]) -> str:
         """Return the last day on which requirements of these stages changed, "" where some are not committed."""
         days = [
-            self.last_change(written.files(need.lines.values()), partial(written.meaning, stage))
+            self.last_change(written.files(need.lines.values()), written.Meaning(stage))
             for stage, need in needs.items()
             if need.lines
         ]

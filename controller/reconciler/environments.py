@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from controller.core import credentials, errors, layout, requirements
 from controller.core.index import Index
@@ -91,8 +90,9 @@ class Builders:
         if project.pipeline.resolve_as_of != AS_OF_COMMIT:
             return AsOf(project.pipeline.resolve_as_of)
         request, files = project.request, written.files(wanted.places)
-        meaning = partial(written.meaning, stage)
-        changed = self.source.last_change(request.repository, project.commit, request.path, files, meaning)
+        changed = self.source.last_change(
+            request.repository, project.commit, request.path, files, written.Meaning(stage)
+        )
         lines = dict(zip((*wanted.lines, *wanted.constraints), wanted.places, strict=True))
         return asof.decide(changed, lines, python)
 

@@ -21,6 +21,7 @@ from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.model import Unread
+from controller.core.project.written import Meaning
 from controller.reconciler import Source
 from tests.support.eventually import eventually
 from tests.support.gitserver import CLEAN, GitServer, Repository, serving
@@ -1070,6 +1071,19 @@ def test_a_commit_that_changes_nothing_that_counts_is_passed_over(git: Git, serv
     git.publish(server.url("layout"), head)
     day = git.last_change(server.url("layout"), head, ".", ["r.txt"], lambda texts: texts["r.txt"].strip().lower())
     assert day == "2021-05-05"
+
+
+def test_the_history_of_a_commit_is_looked_at_once(server: GitServer, volume: Path) -> None:
+    calls: list[str] = []
+    git = Git(volume, SETTINGS, lambda operation, _: calls.append(operation))
+    repository = server.repository("busy")
+    head = [commit_on(repository, f"2021-03-{day:02}", r_txt=f"six{' ' * day}") for day in range(1, 10)][-1]
+    git.publish(server.url("busy"), head)
+    meaning = Meaning("train")
+    assert git.last_change(server.url("busy"), head, ".", ["r.txt"], meaning) == "2021-03-02"
+    assert (calls.count("log"), calls.count("cat-file")) == (1, 9)
+    assert git.last_change(server.url("busy"), head, ".", ["r.txt"], Meaning("train")) == "2021-03-02"
+    assert (calls.count("log"), calls.count("cat-file")) == (1, 9)
 
 
 def test_a_merge_does_not_touch_what_it_brings(git: Git, server: GitServer) -> None:

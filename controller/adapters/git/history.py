@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from controller.adapters.git.command import Failed
+from controller.adapters.git.command import Failed, TooLarge
 from controller.adapters.git.mirror import Mirrors
 
 COMMITS = 100  # looked at: a bodywork.yaml may be touched often before its requirements are
@@ -16,7 +16,7 @@ Meaning = Callable[[Mapping[str, bytes]], Hashable]
 
 
 def last_change(
-    mirrors: Mirrors, repository: str, commit: str, path: str, files: Sequence[str], meaning: Meaning
+    mirrors: Mirrors, repository: str, commit: str, path: str, files: tuple[str, ...], meaning: Meaning
 ) -> str:
     """Return the day (2021-03-05) since which these files of the project mean what they mean; "" for none.
 
@@ -50,7 +50,7 @@ def _texts(mirrors: Mirrors, repository: str, commit: str, names: Mapping[str, s
     for file, name in names.items():
         try:
             yield file, mirrors.local(repository, ["cat-file", "blob", f"{commit}:{name}"])
-        except Failed:  # it was not there yet
+        except (Failed, TooLarge):  # it was not there yet, or was nothing that anybody reads
             continue
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 from controller.adapters.git import private
@@ -37,6 +38,7 @@ from controller.core.model import GitCredentials, ProjectTree, Unread
 from controller.core.repository import is_commit
 
 SHOWN = 10  # folders in a message
+REMEMBERED = 1024  # days of last changes
 
 
 class Git:
@@ -54,6 +56,7 @@ class Git:
         self._runner = Runner(home, self._settings.allow_file, on_call)
         self._mirrors = Mirrors(self._root, self._settings, self._runner)
         self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
+        self._last_change = lru_cache(REMEMBERED)(partial(last_change, self._mirrors))  # some hundred git processes
 
     def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
         """Give the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
@@ -146,7 +149,7 @@ class Git:
         check_path(path)
         with _translated(repository):
             self._mirrors.have(Remote(repository), commit)
-            return last_change(self._mirrors, repository, commit, path, files, meaning)
+            return self._last_change(repository, commit, path, tuple(files), meaning)
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 
 from controller.core import requirements
 from controller.core.project import yamltext
@@ -15,9 +16,15 @@ def files(places: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.sub(r":(?: stages\..*|[0-9]+)$", "", place) for place in places))
 
 
-def meaning(stage: str, texts: Mapping[str, bytes]) -> Hashable:
-    """Return what these files require of a stage, without comments and layout; equal for files that say the same."""
-    return tuple((path, _lines(stage, path, content)) for path, content in sorted(texts.items()))
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What files require of a stage, without comments and layout; equal for files that say the same."""
+
+    stage: str
+
+    def __call__(self, texts: Mapping[str, bytes]) -> Hashable:
+        """Return what these files require."""
+        return tuple((path, _lines(self.stage, path, content)) for path, content in sorted(texts.items()))
 
 
 def _lines(stage: str, path: str, content: bytes) -> Hashable:

@@ -251,10 +251,10 @@ def test_a_run_says_which_two_days_its_packages_were_chosen_by() -> None:
 def test_requirements_mean_the_same_whatever_else_is_in_their_file() -> None:
     one = b'version: "1.0"\nproject: {name: a, DAG: t}\nstages: {t: {requirements: ["six==1.16.0"]}}\n'
     for same in (one + b"# a comment\n", one.replace(b"name: a", b"name: b"), one.replace(b'"six', b'  "six')):
-        assert written.meaning("t", {"bodywork.yaml": same}) == written.meaning("t", {"bodywork.yaml": one})
+        assert written.Meaning("t")({"bodywork.yaml": same}) == written.Meaning("t")({"bodywork.yaml": one})
     for other in (one.replace(b"1.16", b"1.15"), one.replace(b"t: {req", b"s: {req"), b"\x00", b": ["):
-        assert written.meaning("t", {"bodywork.yaml": other}) != written.meaning("t", {"bodywork.yaml": one})
-    plain, commented = (written.meaning("t", {"t/r.txt": text}) for text in (b"six\n", b"\n# why\nsix # that\r\n"))
+        assert written.Meaning("t")({"bodywork.yaml": other}) != written.Meaning("t")({"bodywork.yaml": one})
+    plain, commented = (written.Meaning("t")({"t/r.txt": text}) for text in (b"six\n", b"\n# why\nsix # that\r\n"))
     assert plain == commented
 
 
