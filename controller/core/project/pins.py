@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.project.breaks import BREAKS, DISTUTILS, RELEASED, USES, WITHOUT_DISTUTILS, Break
+from controller.core.requirements.line import NAMED
 
 Version = tuple[int, ...]
 Lines = Mapping[str, str]
 """Requirement lines in normal form, each with its place."""
 
-_NAMED = re.compile(r"(?P<name>[a-z0-9-]+)(?:\[[^\]]*\])?(?P<clauses>[=<>!~][^ ;]*)")
-_ANY = re.compile(r"(?P<name>[a-z0-9-]+)")
 _EXACT = re.compile(r"==(?P<version>[0-9]{1,6}(?:\.[0-9]{1,6}){0,4})(?:\.post[0-9]{1,6})?")
 
 
@@ -94,7 +93,7 @@ def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tu
 
 def _used(need: Need) -> dict[Pin, tuple[Break, ...]]:
     """Return what the stage's own scripts use that the newest version of a package which it requires has no more."""
-    named = {found["name"] for line in need.lines if (found := _ANY.match(line))} - _bounded(need.lines)
+    named = {found["name"] for line in need.lines if (found := NAMED.match(line))} - _bounded(need.lines)
     return {
         Pin(path, one.package, ""): (one,)
         for path, text in need.scripts.items()
@@ -129,15 +128,15 @@ def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> s
 
 def _pins(lines: Lines) -> list[Pin]:
     """Return the exact pins."""
-    found = ((place, _NAMED.match(text)) for text, place in lines.items())
-    exact = ((place, named["name"], _EXACT.fullmatch(named["clauses"])) for place, named in found if named)
+    found = ((place, NAMED.match(text)) for text, place in lines.items())
+    exact = ((place, named["name"], _EXACT.fullmatch(named["versions"] or "")) for place, named in found if named)
     return [Pin(place, name, pin["version"]) for place, name, pin in exact if pin]
 
 
 def _bounded(lines: Lines) -> frozenset[str]:
     """Return the packages that the lines keep from being the newest, or take from elsewhere."""
-    named = filter(None, (_NAMED.match(text) for text in lines))
-    upper = {one["name"] for one in named if re.search(r"(?:^|,)(?:==|<|~=)", one["clauses"])}
+    named = filter(None, (NAMED.match(text) for text in lines))
+    upper = {one["name"] for one in named if re.search(r"(?:^|,)(?:==|<|~=)", one["versions"] or "")}
     return frozenset(upper | {text.split(" @ ")[0].split("[")[0] for text in lines if " @ " in text})
 
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from controller.core.requirements.closure import Entry, Project
+from controller.core.requirements.line import NAMED
 
-_NAMED = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[[^\[\]]*\])?(?P<versions>[=~!<>][^;@]*)?(?P<marker> ;.*)?")
 _PIN = re.compile(r"={2,3}[^,*]+")
 _IN_ADDRESS = re.compile(r"[#&](?:md5|sha1|sha224|sha256|sha384|sha512)=")
 _WRITE = "`pip-compile --generate-hashes` writes them all"
@@ -31,10 +31,10 @@ def _problem(entry: Entry, path: str, project: Project, covered: set[str]) -> st
         return "a Git repository can't have a hash"
     if path and path not in project.files:
         return "a folder can't have a hash"
-    named = _NAMED.fullmatch(item.before)
+    named = NAMED.fullmatch(item.before)
     if " ; " in f"{item.before}{item.after}":
         return ""
-    is_pinned = not named or _PIN.fullmatch((named["versions"] or "").strip()) is not None
+    is_pinned = not named or _PIN.fullmatch(named["versions"] or "") is not None
     if not (_hashed(entry) or _IN_ADDRESS.search(item.before) or _name(entry) in covered):
         return "has no --hash" if is_pinned else "has no --hash and no pin with =="
     return "" if is_pinned else "is not pinned with =="
@@ -45,5 +45,5 @@ def _hashed(entry: Entry) -> bool:
 
 
 def _name(entry: Entry) -> str:
-    named = _NAMED.fullmatch(entry.item.before)
+    named = NAMED.fullmatch(entry.item.before)
     return named["name"] if named else ""

@@ -23,6 +23,8 @@ PLACES = ("--index-url", "--extra-index-url", "--find-links")  # an address or a
 LISTS = ("--no-binary", "--only-binary")  # of names, separated by commas
 VALUES = ("--trusted-host", "--use-feature")
 FLAGS = ("--no-index", "--pre", "--prefer-binary", "--require-hashes")
+NAMED = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)(?:\[[^\[\]]*\])?(?P<versions>[=~!<>][^\s;@]*)?(?P<marker> ;.*)?")
+"""A package by its name, in normal form; its hashes come behind."""
 OPTIONS = (*INCLUDES, "--editable", *PLACES, *LISTS, *VALUES, *FLAGS)
 
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?P<extras>\[[^\[\]]*\])?\s*(?P<rest>.*)")
