@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Dict, Iterator, Mapping, NamedTuple, Sequence,
 if TYPE_CHECKING:
     from controller.runtime import stage_versions
     from controller.runtime.stage_cause import Frame
-    from controller.runtime.stage_order import Places, read_text
+    from controller.runtime.stage_order import HAND_OVER, Places, read_text
 else:  # published side by side: the script's folder is where Python looks first
     import stage_versions
-    from stage_order import read_text
+    from stage_order import HAND_OVER, read_text
 
 MOST_BYTES, MOST_SHOWN = 256 * 1024, 4
 LIMIT = 10.0  # seconds for git
 URL = "COACHWORK_URL_"
-HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 _IMPORT = ("ImportError:", "ModuleNotFoundError:")
 _SYNTAX = ("SyntaxError:", "IndentationError:", "TabError:")
 _UNRESOLVED = re.compile(

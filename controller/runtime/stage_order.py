@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 HOPELESS = 121  # the exit code of what another attempt would not mend
 
 
@@ -106,6 +107,17 @@ def read_text(path: str, limit: int = 16384) -> str:
             return file.read(limit)
     except OSError:
         return ""
+
+
+def files(folder: str, most: int, is_passed_over: Callable[[str], Any]) -> Iterator[str]:
+    """Yield the plain files below a folder, some `most` at most, without files and folders of names to pass over."""
+    for top, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_passed_over(name))
+        paths = (os.path.join(top, name) for name in sorted(names)[: max(most, 0)] if not is_passed_over(name))
+        yield from filter(os.path.isfile, paths)
+        most -= len(folders) + len(names)
+        if most < 0:
+            return
 
 
 def write_atomically(path: str, content: Dict[str, Any], durable: bool) -> None:

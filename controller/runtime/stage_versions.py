@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, List, Sequence, Tuple
 if TYPE_CHECKING:
     from controller.runtime.stage_advice import Scene
     from controller.runtime.stage_cause import Frame
-    from controller.runtime.stage_order import Places, read_text
+    from controller.runtime.stage_order import Places, files, read_text
 else:  # published side by side: the script's folder is where Python looks first
-    from stage_order import read_text
+    from stage_order import files, read_text
 
 MOST_FILES, MOST_BYTES, MOST_PINS = 2000, 256 * 1024, 4
 _NUMPY_1 = "compiled using NumPy 1.x cannot be run in"
@@ -29,6 +29,7 @@ _ATTRIBUTE = re.compile(r"AttributeError: Can't get attribute '(?P<name>[^']+)' 
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'")
 _OTHER_DTYPE = re.compile(r"ValueError: node array from the pickle has an incompatible dtype")
 _INCONSISTENT = re.compile(r"Trying to unpickle estimator \w+ from version (\S+) when using version")
+_TOOLS = re.compile(r"\..*|node_modules")  # keep things of their own there
 _REQUIREMENTS = re.compile(r".*(requirement|constraint).*\.(txt|in)|bodywork\.ya?ml", re.IGNORECASE)
 
 
@@ -117,8 +118,9 @@ def _plain(name: str) -> str:
 def _pins(scene: Scene, packages: Sequence[str]) -> str:
     """Say which versions of these packages are installed, and which the project's files ask for, and where."""
     versions = [f"{name} {version}" for name, version in (_package(each, scene) for each in packages) if name]
-    asked = [pin for package in packages for pin in _asked(package, scene.places)]
-    silent = [package for package in packages if not any(_asked(package, scene.places))]
+    pins = {package: _asked(package, scene.places) for package in packages}
+    asked = [pin for found in pins.values() for pin in found]
+    silent = [package for package, found in pins.items() if not found]
     parts = [
         f"installed: {', '.join(versions)}" if versions else "",
         f"asked for: {', '.join(asked[:MOST_PINS])}" if asked else "",
@@ -132,22 +134,11 @@ def _asked(package: str, places: Places) -> List[str]:
     version = r"(?:[=~!<>]=?=?)\s*[\w.*+!]+"
     pin = re.compile(rf"(?<![\w.-]){name}(?:\[[^\]]*\])?\s*{version}(?:\s*,\s*{version})*", re.IGNORECASE)
     found = []
-    for path in _files(places.project, _REQUIREMENTS):
+    for path in files(places.project, MOST_FILES, _TOOLS.fullmatch):
+        if not _REQUIREMENTS.fullmatch(os.path.basename(path)):
+            continue
         for number, line in enumerate(read_text(path, MOST_BYTES).splitlines(), 1):
             match = pin.search(line.split("#")[0])
             if match:
                 found.append(f"`{match.group()}` ({os.path.relpath(path, places.project)}:{number})")
-    return found
-
-
-def _files(folder: str, wanted: re.Pattern[str]) -> List[str]:
-    """Return the files of these names below a folder, without what tools keep there."""
-    found: List[str] = []
-    seen = 0
-    for top, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
-        found += [os.path.join(top, name) for name in sorted(files) if wanted.fullmatch(name)]
-        seen += len(files)
-        if seen > MOST_FILES:
-            break
     return found

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Iterator, List
+from typing import TYPE_CHECKING, List
 
 if TYPE_CHECKING:
-    from controller.runtime.stage_order import Places, read_text
+    from controller.runtime.stage_order import HAND_OVER, Places, files, read_text
 else:  # published side by side: the script's folder is where Python looks first
-    from stage_order import read_text
+    from stage_order import HAND_OVER, files, read_text
 
 MOST_FILES, MOST_BYTES, MOST_SHOWN = 20_000, 256 * 1024, 3
-HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 _BY_THE_WAY = re.compile(r"__pycache__|node_modules|catboost_info|\..*|.*\.(pyc|log|lock|tmp)|.*\.egg-info")
 _TEMPORARY = re.compile(r"""["'](/tmp/[^"'\s{}*?]+)["']""")
 
 
 def discarded(places: Places, since: float) -> str:
     """Return a warning about files that the script has written into its copy of the project since then, "" for none."""
-    written = [path for path in _files(places.project) if _is_newer(path, since)]
+    written = [path for path in files(places.project, MOST_FILES, _BY_THE_WAY.fullmatch) if _is_newer(path, since)]
     if not written:
         return ""
     names = _listed([os.path.relpath(path, places.project) for path in written])
@@ -31,23 +30,12 @@ def borrowed(places: Places, since: float) -> str:
 
     On a laptop they are there: another stage, or somebody else, has put them there.
     """
-    sources = [path for path in _files(places.folder) if path.endswith(".py")]
+    sources = [path for path in files(places.folder, MOST_FILES, _BY_THE_WAY.fullmatch) if path.endswith(".py")]
     named = sorted({path for source in sources for path in _TEMPORARY.findall(read_text(source, MOST_BYTES))})
     found = [path for path in named if os.path.isfile(path) and not _is_newer(path, since)]
     if not found:
         return ""
     return f"{places.script} relies on {_listed(found)}: on a cluster each stage has a /tmp of its own: {HAND_OVER}"
-
-
-def _files(folder: str) -> Iterator[str]:
-    """Yield the files below a folder, as many as may be looked at, without what tools leave by the way."""
-    count = 0
-    for top, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _BY_THE_WAY.fullmatch(name))
-        count += len(folders) + len(files)
-        if count > MOST_FILES:
-            return
-        yield from (os.path.join(top, name) for name in sorted(files) if not _BY_THE_WAY.fullmatch(name))
 
 
 def _is_newer(path: str, since: float) -> bool:
