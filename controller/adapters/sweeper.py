@@ -31,6 +31,7 @@ _NAMES = {
     layout.TOOLS: r"[0-9a-f]{16}",
     layout.RUNS: r".+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
 }
+WRITTEN_TO = ("left", "half", "built")  # while they are used; nobody notes that they are
 _HALF = r"environment\.partial-.+"  # install_build.py's, until it is finished
 
 
@@ -189,11 +190,7 @@ class Sweeper:
 
     def _take_all(self, unneeded: Iterable[Found], graces: Graces, now: float, swept: Swept) -> None:
         for found in sorted(unneeded, key=lambda found: found.kind != "cache"):  # which a change beside it makes used
-            deep = found.kind in (
-                "left",
-                "half",
-                "built",
-            )  # nobody notes that these are in use, but they are written to
+            deep = found.kind in WRITTEN_TO
             if not (deep and now - removal.newest(self._root / found.path, now) <= graces.of(found.kind)):
                 self._take(found, swept)
 

@@ -266,7 +266,7 @@ def _images(pipeline: Pipeline, pythons: Pythons) -> tuple[str, Mapping[str, str
 
 
 def _platform(wishes: Wishes) -> str:
-    """Give what decides on packages here beside what stands in for images: a Python, and the settings of the shell."""
+    """Return what decides on packages here beside the stand-ins for images: a Python and the settings of the shell."""
     settings = names.digest(repr(sorted(_package_settings().items())), 20)
     python = wishes.pythons.default
     return " ".join([python.path, python.version, *platform.uname()[:1], platform.machine(), settings])

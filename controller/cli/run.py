@@ -134,7 +134,7 @@ def _last_words(current: "LaptopRun", record: "Record") -> None:
 
 
 def _serves(pipeline: "Pipeline", record: "Record") -> bool:
-    """Whether this run has brought a service up. Those of an earlier run ended with that run."""
+    """Return whether this run has brought a service up. Those of an earlier run ended with that run."""
     from controller.core.model import Service  # noqa: PLC0415 (as above)
 
     up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}

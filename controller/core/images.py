@@ -59,7 +59,7 @@ def python_problem(text: str) -> str:
 
 
 def is_bodywork(image: str) -> bool:
-    """Tell whether an image is Bodywork's own: then what counts is its Python."""
+    """Return whether an image is Bodywork's own: then what counts is its Python."""
     return _BODYWORK.fullmatch(image) is not None
 
 

@@ -52,7 +52,7 @@ class _Reader:
     problems: list[str] = field(default_factory=list)
 
     def has(self, key: str) -> bool:
-        """Whether a key says anything: a blank one is as if it were not there."""
+        """Return whether a key says anything: a blank one is as if it were not there."""
         return bool(self.data.get(key, "").strip())
 
     def read(self, key: str, parse: Callable[[str], Any], default: Any) -> Any:

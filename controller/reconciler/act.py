@@ -32,7 +32,7 @@ class Sent:
         self._lock = threading.Lock()
 
     def has(self, name: str, now: datetime) -> bool:
-        """Whether there is an Event of this name."""
+        """Return whether there is an Event of this name."""
         with self._lock:
             return name in self._until and now < self._until[name]
 

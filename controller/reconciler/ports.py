@@ -102,10 +102,10 @@ class Volume(Protocol):
         """Give the folder that an environment of this key is in, or is to be built in; what is there is in use now."""
 
     def has_environment(self, folder: str) -> bool:
-        """Whether an environment is published, and whole."""
+        """Return whether an environment is published, and whole."""
 
     def made_environment(self, folder: str) -> bool:
-        """Whether a build has made it, whole."""
+        """Return whether a build has made it, whole."""
 
     def publish_environment(self, folder: str) -> None:
         """Move what a build has made to where stages find it; one that is there and whole stays."""

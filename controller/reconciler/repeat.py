@@ -19,7 +19,7 @@ def keep(volume: Volume, request: Request, record: Record) -> None:
 
 
 def recall(volume: Volume, request: Request, record: Record, seen: Observed) -> RunSpec:
-    """Give what the run that `request` wants repeated was started with.
+    """Return what the run that `request` wants repeated was started with.
 
     Raises Invalid (RunNotKept, RecordTooNew), Transient.
     """

@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 
 
 def explain(done: Done, prepared: Prepared, remedy: str = "") -> Refused:
-    """Give the failure of a call of uv, at the user's own file and line where it speaks of one.
+    """Return the failure of a call of uv, at the user's own file and line where it speaks of one.
 
     `remedy` is what helps where something had to be compiled.
     """
@@ -249,7 +249,7 @@ def _remedied(text: str, as_of: str) -> str:
 
 
 def is_in_python(name: str) -> bool:
-    """Whether a module of the standard library has this name, and not just one that is installed."""
+    """Return whether a module of the standard library has this name, and not just one that is installed."""
     try:
         spec = importlib.util.find_spec(name.replace("-", "_"))
     except (ImportError, ValueError):

@@ -263,7 +263,7 @@ class Launch:
         return found
 
     def _why_not_ready(self) -> str:
-        """Give how the container before this one ended, which says more than what its port shows; else that."""
+        """Return how the container before this one ended, which says more than what its port shows; else that."""
         return str(self.first["cause"] or (self.ready.cause if self.ready else ""))
 
     def _is_starting(self) -> bool:

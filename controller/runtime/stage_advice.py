@@ -69,7 +69,7 @@ def advise(scene: Scene) -> Advice:
 
 
 def _is_own_import(scene: Scene) -> bool:
-    """Whether an import or the compiler failed, and not a `raise` of the script's own or code that it had as data."""
+    """Return whether an import or the compiler failed, and no `raise` of the script's own, or code that is its data."""
     if not scene.trace:
         return False
     deepest = scene.trace[-1]

@@ -80,7 +80,7 @@ def last_words(output: bytes, places: Places, exit_code: int) -> Words:
 
 
 def last_trace(output: bytes, places: Places) -> Tuple[List[Frame], bool]:
-    """Give the levels of the last traceback, and whether nothing was said after its exception."""
+    """Return the levels of the last traceback, and whether nothing was said after its exception."""
     lines = _ANSI.sub("", output.decode("utf-8", "replace")).splitlines()
     found = _traceback(lines)
     if not found:
@@ -93,7 +93,7 @@ def last_trace(output: bytes, places: Places) -> Tuple[List[Frame], bool]:
 def explain_exit(
     status: int, words: Words, places: Places, out_of_memory: bool, advice: Tuple[str, str] = ("", "")
 ) -> Tuple[str, str]:
-    """Give reason and message for an exit code (negative: a signal) of a script that we did not end.
+    """Return reason and message for an exit code (negative: a signal) of a script that we did not end.
 
     `advice` is a reason and a remedy that are better than those that the last words have ("": they are not).
     """
@@ -221,7 +221,7 @@ def _frames(block: List[str], places: Places) -> List[Frame]:
 
 
 def _place(path: str, line: str, places: Places) -> str:
-    """Give a file of the checkout relative to the project (or else to the checkout), "" for any other.
+    """Return a file of the checkout relative to the project (or else to the checkout), "" for any other.
 
     Compiled libraries name files relative to their own sources, which look as if they were in the stage's folder.
     """

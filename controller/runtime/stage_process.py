@@ -191,7 +191,7 @@ def descendants() -> List[int]:
 
 
 def _is_heir(pid: int) -> bool:
-    """Whether a process reads its input from a pipe (ours has none), or is a resource tracker of multiprocessing."""
+    """Return whether a process reads from a pipe (ours has none), or is a resource tracker of multiprocessing."""
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/fd/0").startswith("pipe:"):
             return True

@@ -109,7 +109,7 @@ def _connects(host: str, port: int) -> bool:
 
 
 def listening_ports() -> List[int]:
-    """Give the TCP ports that the script listens on: on a laptop others listen too."""
+    """Return the TCP ports that the script listens on: on a laptop others listen too."""
     return sorted({port for _, port in _listening()})
 
 
@@ -122,7 +122,7 @@ def only_here(port: int) -> str:
 
 
 def _listening() -> Set[Tuple[str, int]]:
-    """Give the addresses, as proc(5) has them in net/tcp, and ports that the script listens on."""
+    """Return the addresses, as proc(5) has them in net/tcp, and ports that the script listens on."""
     found: Set[Tuple[str, int]] = set()
     own = _sockets(stage_process.descendants())
     for name in ("tcp", "tcp6"):

@@ -39,7 +39,7 @@ def borrowed(places: Places, since: float) -> str:
 
 
 def _is_newer(path: str, since: float) -> bool:
-    """Whether a file was made or changed since then, whatever time it has been given."""
+    """Return whether a file was made or changed since then, whatever time it has been given."""
     try:
         return os.lstat(path).st_ctime >= since
     except OSError:

@@ -58,7 +58,7 @@ class Mirrors:
             self.advertised(remote)
 
     def commit(self, url: str, name: str) -> str:
-        """Give the commit that the object `name` (all digits) of the mirror is or points to, "" if it has none."""
+        """Return the commit that the object `name` (all digits) of the mirror is or points to, "" if it has none."""
         try:
             return self.local(url, ["rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"]).decode().strip()
         except Failed:  # missing, or the mirror is broken: both are mended by a fetch
@@ -78,7 +78,7 @@ class Mirrors:
         return self._runner.run(arguments, limits or Limits(self._settings.fetch_timeout), environment)
 
     def have(self, remote: Remote, name: str) -> str:
-        """Give the commit that the object `name` (all digits) is or points to, fetched if the mirror lacks it.
+        """Return the commit that the object `name` (all digits) is or points to, fetched if the mirror lacks it.
 
         Raises Invalid (RefNotFound where the remote does not have it either), Transient, NotYet.
         """

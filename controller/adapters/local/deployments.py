@@ -81,7 +81,7 @@ class Deployments:
         self._report(deployment, _Counts(wanted, len(present), len(old), ready, available))
 
     def _is_available(self, deployment: Object, pod: Object) -> bool:
-        """Whether a pod has been ready for long enough; if that is yet to come, it is looked at again then."""
+        """Return whether a pod has been ready for long enough; if that is yet to come, it is looked at again then."""
         if not is_ready(pod):
             return False
         least: float = min(deployment["spec"].get("minReadySeconds", 0), self._longest)
@@ -168,7 +168,7 @@ def _sorted(value: object) -> object:
 def _surplus(
     wanted: int, present: Sequence[Object], old: Sequence[Object], available: Callable[[Object], bool]
 ) -> list[Object]:
-    """Give the pods that may go: old ones that are not available, then as many as are available beyond `wanted`."""
+    """Return the pods that may go: old ones that are not available, then as many as are available beyond `wanted`."""
     unavailable_new = len([pod for pod in present if not available(pod)])
     spare = max(len(present) + len(old) - wanted - unavailable_new, 0)
     leaving = [pod for pod in old if not available(pod)][:spare]

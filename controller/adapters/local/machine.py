@@ -97,7 +97,7 @@ class Addresses:
 
 
 def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int, addresses: Addresses) -> Container:
-    """Give what to run. `port` stands in for the manifest's. Raises ConfigurationMissing."""
+    """Return what to run. `port` stands in for the manifest's. Raises ConfigurationMissing."""
     container, wanted = container_of(pod), port_of(pod)
     move = _mover({path: str(folder) for path, folder in mounts.items()})
     environment = {

@@ -44,12 +44,12 @@ class Environments:
             return name
 
     def has_environment(self, folder: str) -> bool:
-        """Whether an environment is published, and whole. Raises Transient."""
+        """Return whether an environment is published, and whole. Raises Transient."""
         with files.translated("look for an environment"):
             return self._is_whole(self._published(folder), folder)
 
     def made_environment(self, folder: str) -> bool:
-        """Whether a build has made it, whole. Raises Transient."""
+        """Return whether a build has made it, whole. Raises Transient."""
         with files.translated("look for a build"):
             return self._is_whole(self._made(folder), folder)
 
@@ -81,7 +81,7 @@ class Environments:
             os.close(descriptor)
 
     def _is_whole(self, place: Path, folder: str) -> bool:
-        """Whether a folder is this environment with an interpreter and all packages of its lock (stage_whole.py)."""
+        """Return whether a folder is this environment, with a Python and all packages of its lock (stage_whole.py)."""
         if files.read_any(place / layout.COMPLETE).strip() != folder:
             return False
         python = place / "bin" / "python"

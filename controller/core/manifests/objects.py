@@ -150,7 +150,7 @@ def release(context: RunContext, objects: Sequence[Object]) -> Object:
 
 
 def release_objects(configmap: Object) -> tuple[Object, ...]:
-    """Give the objects of known kinds that a NAME-release holds.
+    """Return the objects of known kinds that a NAME-release holds.
 
     Raises Invalid where it was written over by someone, TooNew.
     """

@@ -176,7 +176,7 @@ def refuse(
 
 
 def is_refusal(request: Request, record: Record, reason: str) -> bool:
-    """Whether what keeps a run from starting is what its trigger asks for, not the request or its project.
+    """Return whether what keeps a run from starting is what its trigger asks for, not the request or its project.
 
     A trigger that comes with the request itself is its first run: there is nothing yet that would stay as it is.
     """
@@ -184,7 +184,7 @@ def is_refusal(request: Request, record: Record, reason: str) -> bool:
 
 
 def is_news(request: Request, record: Record) -> bool:
-    """Whether what is wrong with a request's annotations has not been told yet."""
+    """Return whether what is wrong with a request's annotations has not been told yet."""
     if request.trigger and request.trigger not in record.handled:
         return True
     message = _told(request.wrong)
@@ -253,7 +253,7 @@ def stumble(record: Record, phase: Phase, reason: str, message: str, now: dateti
 
 
 def may_come(record: Record, reason: str, now: datetime, grace: int) -> bool:
-    """Whether what a run can't begin without may still come: a Secret that was applied with the request, a server."""
+    """Return whether what keeps a run from starting may still come: a Secret applied with the request, a server."""
     if reason not in MAY_COME:
         return False
     since = times.after(record.pending_since, grace) if record.reason == reason else None

@@ -9,7 +9,7 @@ LIMIT = 256 * 1024  # bytes of a project's file
 
 
 def read(path: str, reading: Reading, limit: int = LIMIT, decode: Callable[[bytes], str] = utf8) -> str | None:
-    """Give a file's text without its byte order mark; None, with a problem or a wish noted, where there is none."""
+    """Return a file's text without its byte order mark; None, with a problem or a wish noted, where there is none."""
     content = reading.text(path)
     if content is None:
         return None

@@ -64,7 +64,7 @@ def _named_encoding(content: bytes) -> str:
 
 
 def _is_written_by_editors(encoding: str) -> bool:
-    """Whether ASCII is itself in an encoding, as PEP 263 wants it: the others are escapes and ciphers."""
+    """Return whether ASCII is itself in an encoding, as PEP 263 wants it: the others are escapes and ciphers."""
     ascii_bytes = bytes(range(128))
     try:
         return (
