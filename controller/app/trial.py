@@ -53,7 +53,7 @@ class Trial:
             if judged.day:
                 return judged
             refused = refused or judged.remark
-        return Judged("", f"no day has all pins of this project: {refused}")
+        return Judged("", f"no day has versions for all pins of this project: {refused}")
 
     def _changed(self, needs: Mapping[str, Need]) -> str:
         """Return the last day on which requirements of these stages changed, "" where some are not committed."""
@@ -136,7 +136,7 @@ def _told(day: str, said: str) -> Judged:
     """Return what uv's refusal means for a day."""
     text = re.sub(r"(://)[^/\s]+@", r"\1***@", said)
     if "missing an upload date" in text:
-        return Judged("", "the package index does not tell days of upload")
+        return Judged("", "the package index does not tell when files were uploaded")
     if later := _LATER.search(text):
         return Judged("", f"on {day} {later['name']}=={later['version']} was not there, it is of {later['day']}")
     if source := _SOURCE.search(text):

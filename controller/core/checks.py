@@ -44,7 +44,7 @@ def invisible(text: str) -> str:
     for at, character in enumerate(text):
         if unicodedata.category(character) == "Cf" or (character != " " and unicodedata.category(character) == "Zs"):
             before = f" after {shown(text[:at][-SHOWN_LIMIT:])}" if at else " at its start"
-            return f"holds the invisible character U+{ord(character):04X}{before}: write it anew without that"
+            return f"holds the invisible character U+{ord(character):04X}{before}: delete it"
     return ""
 
 

@@ -126,7 +126,7 @@ def refuse_newer(data: Mapping[str, str], what: str) -> None:
     """Raise TooNew where `data` says that it is of a version that is not known here. No version is the first one."""
     version = str(data.get("version") or "1")
     if version != "1":
-        raise TooNew(what, f"its version is {checks.shown(version)}, known is 1")
+        raise TooNew(what, f"its version is {checks.shown(version)}, and only 1 is known here")
 
 
 def blocked(data: Mapping[str, str], problem: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ def parse(text: str) -> str:
     if len(text) > LIMIT:
         raise ValueError(f"is {len(text)} characters long: {LIMIT} at most")
     if hidden := checks.invisible(text):
-        raise ValueError(hidden.partition(" after ")[0] + ": write it anew without that")
+        raise ValueError(hidden.partition(" after ")[0] + ": delete it")
     if not re.fullmatch(r"[!-~]+", text) or _SPECIAL.search(text):
         raise ValueError("has white space, quotes, control or other special characters: write them percent-encoded")
     if _SHORT.fullmatch(text):

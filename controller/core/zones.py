@@ -39,7 +39,7 @@ def remedy(text: str) -> str:
         return _fixed((-1 if offset[2] == "-" else 1) * (int(offset[3]) * 60 + int(offset[4] or 0)))
     letters = re.split(r"[-+0-9]", text.upper())[0]
     if letters in _LETTERS:
-        return f"letters mean several zones: write a place, like {_LETTERS[letters]}"
+        return f"abbreviations mean several zones: write a place, like {_LETTERS[letters]}"
     if meant := _meant(text):
         return f"did you mean {' or '.join(meant)}?"
     return "write a name like Europe/Paris, or remove it for UTC"

@@ -70,9 +70,9 @@ def look(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
 
 def _remedy(fit: List[str], name: str) -> str:
     if not fit:
-        return "no Python has wheels of all that is asked for: choose other versions"
+        return "no Python has wheels for everything asked for: choose other versions"
     key = f'python: "{fit[-1]}"' if name.startswith("bodywork.yaml") else f"PYTHON = {fit[-1]}"
-    return f"wheels of all that is asked for are there for Python {', '.join(fit)}: write {key}"
+    return f"everything asked for has wheels for Python {', '.join(fit)}: write {key}"
 
 
 def _asked(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _Asked:

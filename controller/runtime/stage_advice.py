@@ -139,7 +139,7 @@ def _file(scene: Scene) -> str:
     if path.startswith("/tmp/"):  # noqa: S108 - only compared with paths of the script
         return f"on a cluster each stage has a /tmp of its own: {HAND_OVER}"
     if path.startswith(("/home/", "/Users/", "/root/")):
-        return "a path of one machine only: commit the file and name it from the script's own folder"
+        return "this path exists on one machine only: commit the file and name it from the script's own folder"
     return ""
 
 

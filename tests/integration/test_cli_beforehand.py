@@ -52,7 +52,7 @@ def test_deploy_tells_all_that_is_wrong_before_it_looks_for_a_cluster(coachwork:
     assert sorted(line.split(":")[0] for line in told) == [
         "--env", "--env", "--name", "--namespace", "--timeout", "image", "keep-runs", "poll", "ref",
     ]  # fmt: skip
-    assert 'ref: holds the invisible character U+200D after "a": write it anew without that' in told
+    assert 'ref: holds the invisible character U+200D after "a": delete it' in told
 
 
 def test_deploy_of_a_folder_says_what_to_give_instead(coachwork: CommandLine, tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def git(folder: Path) -> Path:
         ("nothing.csv", "the commit has no train/nothing.csv"),
         ("/tmp/of-another-stage.pkl", "on a cluster each stage has a /tmp of its own: hand files over"),  # noqa: S108
         ("it's \"a\".csv", "the commit has no train/it's \"a\".csv"),
-        ("/home/me/rows.csv", "a path of one machine only"),
+        ("/home/me/rows.csv", "this path exists on one machine only"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_only_elsewhere_is_told_with_the_remedy(stage: Stage, path: str, told: str) -> None:

@@ -426,7 +426,7 @@ def test_what_must_be_compiled_is_said_before_with_the_pythons_that_have_wheels(
     assert ended.code == 0, ended.text
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
     places = f"`feather` ({REQUIREMENTS}:3), `quill==1.0` ({REQUIREMENTS}:2)"
-    remedy = "wheels of all that is asked for are there for Python 3.9: write PYTHON = 3.9"
+    remedy = "everything asked for has wheels for Python 3.9: write PYTHON = 3.9"
     warning = f"coachwork: warning: no wheel for Python {own}: {places}: compiling takes long; {remedy}\n"
     assert warning in ended.text
     assert ended.text.index(warning) < ended.text.index("Building")
@@ -438,14 +438,14 @@ def test_what_could_not_be_compiled_is_told_with_the_pythons_that_have_wheels(bu
     builder.ask("", lines=("quill==1.0",))
     message = builder.run().message["message"]
     assert message.startswith("bodywork.yaml: stages.train.requirements: `quill==1.0` has no wheel for Python")
-    assert message.endswith('; wheels of all that is asked for are there for Python 3.8, 3.9: write python: "3.9"')
+    assert message.endswith('; everything asked for has wheels for Python 3.8, 3.9: write python: "3.9"')
 
 
 def test_no_python_is_named_where_none_has_wheels_of_all(builder: Builder) -> None:
     only_for(builder, "quill", "cp38")
     only_for(builder, "feather", "cp39")
     ended = builder.run("quill\nfeather\n")
-    assert "no Python has wheels of all that is asked for: choose other versions\n" in ended.text
+    assert "no Python has wheels for everything asked for: choose other versions\n" in ended.text
 
 
 @pytest.mark.parametrize("line", ["feather", "quill\n--no-binary quill", "quill\n--no-binary :all:"])

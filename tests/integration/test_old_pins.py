@@ -62,7 +62,7 @@ def test_a_day_on_which_all_can_be_had_is_proposed(coachwork: CommandLine, tmp_p
     [
         ("plume==2.0\n", "on 2022-02-17 plume==2.0 was not there, it is of 2023-05-22"),
         ("young\n", "on 2022-02-17 plume==2.0 was not there, it is of 2023-05-22"),
-        ("undated==1.0\n", "the package index does not tell days of upload"),
+        ("undated==1.0\n", "the package index does not tell when files were uploaded"),
         ("lead==1.0\n", "on 2022-02-17 only plume"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_day_on_which_a_pin_of_any_stage_was_not_there_is_not(
 ) -> None:
     folder = write(tmp_path / "p", files("flask==1.1.2\n", pins, dag="a >> b"))
     told = remedy(coachwork, folder)
-    assert told.startswith(f"{BOUNDS} (no day has all pins of this project: {why}")
+    assert told.startswith(f"{BOUNDS} (no day has versions for all pins of this project: {why}")
 
 
 def test_a_stage_outside_of_the_dag_has_no_say(coachwork: CommandLine, tmp_path: Path) -> None:

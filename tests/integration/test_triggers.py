@@ -460,7 +460,7 @@ def test_a_run_of_a_part_is_repeated_as_that_part_with_its_packages(world: World
     world.cluster.ask("iris", repository=REPOSITORY, trigger="t5", at_rerun="t5 2", at_from="t5 b")
     kept = world.settle()
     assert (kept.run, kept.phase, kept.history[0].reason) == (5, "Ready", "NothingToReuse")
-    assert kept.history[0].message.startswith("run 2 was a run of c, web alone, stage b was no part of it")
+    assert kept.history[0].message.startswith("run 2 was a run of c, web alone, and stage b was not part of it")
 
 
 # --- what is refused -------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def chosen(
         _check(wanted, pipeline, earlier)
     states = _states(request, pipeline, before, part)
     if other := [name for name, stage in states.items() if part and stage.state == "Waiting" and name not in part]:
-        line = f"run {earlier} was a run of {', '.join(part)} alone, stage {other[0]} was no part of it"
+        line = f"run {earlier} was a run of {', '.join(part)} alone, and stage {other[0]} was not part of it"
         raise Invalid("NothingToReuse", [f"{line}: begin with {part[0]} or later, or repeat another run"])
     if undone := [name for name, stage in states.items() if stage.state == "Reused" and not _succeeded(name, before)]:
         lacking = ", ".join(

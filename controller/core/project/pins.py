@@ -87,7 +87,7 @@ def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tu
     gone = _without_distutils(needs)
     if not found.broken:
         return gone
-    judged = judge(found.day, needs) if found.fits else Judged("", "no day has all pins of this project")
+    judged = judge(found.day, needs) if found.fits else Judged("", "no day has versions for all pins of this project")
     return (*gone, *(_sentence(pin, breaks, judged, line) for pin, breaks in found.broken.items()))
 
 

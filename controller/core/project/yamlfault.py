@@ -78,7 +78,9 @@ def _unclosed(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
     inside = "flow" in str(error.context) or "quoted" in str(error.context)
     if not inside or opening not in _OPENING:
         return ""
-    return f"{_at(start.line, start.column)}: {opening} is opened and not closed: write {_OPENING[opening]} at its end"
+    return (
+        f"{_at(start.line, start.column)}: {opening} is opened and never closed: write {_OPENING[opening]} at its end"
+    )
 
 
 def _unquoted(error: yaml.MarkedYAMLError, mark: Any, line: str) -> str:

@@ -112,7 +112,7 @@ def test_other_zones_are_refused_with_a_remedy(zone: str, remedy: str) -> None:
         ("UTC+05:30", "for 5:30 hours ahead of UTC write Asia/Kolkata"),
         ("UTC-3:30", "no zone is always 3:30 hours behind UTC: write a place"),
         ("+00:00", "write Etc/UTC"),
-        ("PST", "letters mean several zones: write a place, like America/Los_Angeles"),
+        ("PST", "abbreviations mean several zones: write a place, like America/Los_Angeles"),
         ("CET+1", "like Europe/Berlin"),
         ("CEST", "like Europe/Berlin"),
         ("ist", "like Asia/Kolkata"),

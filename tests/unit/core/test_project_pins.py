@@ -103,7 +103,9 @@ def test_no_day_is_proposed_that_has_not_all_pins_of_the_project() -> None:
         "serve/requirements.txt": "flask==1.1.2",
     }
     (line,) = load(tree(texts, "train/main.py", "serve/main.py")).warnings
-    assert line.endswith("pin itsdangerous<2.1, jinja2<3.1, werkzeug<2.1 too (no day has all pins of this project)")
+    assert line.endswith(
+        "pin itsdangerous<2.1, jinja2<3.1, werkzeug<2.1 too (no day has versions for all pins of this project)"
+    )
 
 
 def test_a_project_that_has_set_its_day_is_not_warned() -> None:
@@ -135,7 +137,7 @@ def yaml_project(**stages: str) -> tuple[str, ...]:
 def test_a_day_on_which_another_pin_was_not_there_is_not_proposed() -> None:
     (line,) = warned("flask==1.1.2\nrequests==2.31.0")
     assert "RESOLVE_AS_OF" not in line
-    assert line.endswith("(no day has all pins of this project)")
+    assert line.endswith("(no day has versions for all pins of this project)")
 
 
 def test_stages_that_never_run_have_no_say_in_the_day() -> None:

@@ -155,7 +155,7 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ("name: iris", "name: iris\n  name: b", 'line 4: the key "name" is there twice: remove one'),
         ("name: iris", "name: !!python/object:os.system iris",
          'line 3: the tag "tag:yaml.org,2002:python/object:os.system" is not supported: remove it'),
-        ("name: iris", "name: [", "line 3, column 9: [ is opened and not closed: write ] at its end"),
+        ("name: iris", "name: [", "line 3, column 9: [ is opened and never closed: write ] at its end"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place(old: str, new: str, problem: str) -> None:
@@ -238,7 +238,7 @@ TEXT_BEFORE = 'version: "1.0"\nproject:\n'
         ("  name: iris\n  \tDAG: train\n", "line 4, column 3: a tab: YAML takes only spaces there"),
         ("  DAG:\n  -\ttrain\n", "line 4, column 4: a tab: YAML takes only spaces there"),
         ("  name: iris: two\n", "line 3, column 13: a second colon: put a value that holds one into quotes"),
-        ('  name: "iris\n  DAG: train\n', 'line 3, column 9: " is opened and not closed: write " at its end'),
+        ('  name: "iris\n  DAG: train\n', 'line 3, column 9: " is opened and never closed: write " at its end'),
         ("  name: @iris\n", "line 3, column 9: no value starts with @: put the value into quotes"),
         ('  name: "\\d"\n', "line 3, column 10: not valid YAML: found unknown escape character"),
         ("   name: iris\n  DAG: train\n",

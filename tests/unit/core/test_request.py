@@ -444,8 +444,8 @@ def test_any_object_gives_a_request_or_printable_problems(data: Any, annotations
 def test_a_character_that_nobody_sees_is_named_where_it_is(hidden: str) -> None:
     told = problems(with_(ref=f"feature/{hidden}x", path=f"{hidden}ml"))
     assert told == (
-        f'ref: holds the invisible character U+{ord(hidden):04X} after "feature/": write it anew without that',
-        f"path: holds the invisible character U+{ord(hidden):04X} at its start: write it anew without that",
+        f'ref: holds the invisible character U+{ord(hidden):04X} after "feature/": delete it',
+        f"path: holds the invisible character U+{ord(hidden):04X} at its start: delete it",
     )
     (line,) = problems(with_(repository=f"https://git.example/{hidden}iris"))
-    assert line == f"repository: holds the invisible character U+{ord(hidden):04X}: write it anew without that"
+    assert line == f"repository: holds the invisible character U+{ord(hidden):04X}: delete it"
