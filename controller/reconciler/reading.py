@@ -4,6 +4,8 @@ from controller.core import project
 from controller.core.model import ProjectTree
 from controller.reconciler.ports import Source
 
+ROUNDS = 40  # of files that name files (twice as many as requirements may have), and of modules that import modules
+
 
 def whole(source: Source, repository: str, commit: str, path: str) -> ProjectTree:
     """Return all that the core has to know of a published project. Raises Invalid, Transient.
@@ -11,6 +13,8 @@ def whole(source: Source, repository: str, commit: str, path: str) -> ProjectTre
     Other files may be as they like: too large, unreadable, links out of the repository.
     """
     tree = source.read(repository, commit, path)
-    while wanted := project.unread(tree):
+    for _ in range(ROUNDS):
+        if not (wanted := project.unread(tree)):
+            break
         tree = source.extend(repository, commit, tree, wanted)
     return tree

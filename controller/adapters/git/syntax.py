@@ -15,7 +15,7 @@ from controller.core.model import Module
 
 CHILD = Path(__file__).with_name("syntax_child.py")
 SECONDS = 60.0
-CHILDREN = 5  # that may be ended by texts; each takes up to SECONDS, and of what is left then nothing is known
+CHILDREN = 3  # that may be ended by texts; each takes up to SECONDS, and of what is left then nothing is known
 
 
 def modules(texts: Mapping[str, bytes]) -> dict[str, Module]:

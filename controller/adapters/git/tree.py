@@ -18,6 +18,7 @@ from controller.core.errors import Invalid
 MAX_TEXTS = 1000  # of one project
 MAX_BYTES = 32 * 1024**2  # of all these
 MAX_MODULE = 256 * 1024  # bytes of a Python file that is compiled to see whether it can be
+MAX_SOURCES = 8 * 1024**2  # of all that are compiled at once
 MAX_LINES = 20  # warnings of one kind
 CHUNK = 1 << 20  # bytes read at a time
 
@@ -74,8 +75,14 @@ def texts(reading: Reading, names: Iterable[str], known: Mapping[str, bytes]) ->
 
 
 def sources(reading: Reading, names: Iterable[str]) -> dict[str, bytes]:
-    """Return the content of Python files, none for one that is too large to look at."""
-    return {name: _content(reading, name, MAX_MODULE) or b"" for name in names}
+    """Return the content of Python files, none for one that is too large to look at, or beyond what all may have."""
+    found: dict[str, bytes] = {}
+    left = MAX_SOURCES
+    for name in names:
+        content = _content(reading, name, min(MAX_MODULE, left)) or b""
+        left -= len(content)
+        found[name] = content
+    return found
 
 
 def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from controller.adapters.git import syntax
 from controller.adapters.git.syntax import modules
+from controller.adapters.git.tree import MAX_MODULE, MAX_SOURCES, Reading, sources
 from controller.core.errors import Invalid
 from controller.core.images import DEFAULT_PYTHON
 from controller.core.model import Module, ProjectTree
@@ -147,6 +148,16 @@ def test_texts_that_end_the_compiler_again_and_again_hold_nobody_up(
     found = modules({f"bomb{number}.py": b"" for number in range(3 * syntax.CHILDREN)})
     assert set(found.values()) == {Module()}
     assert len(starts.read_text()) == syntax.CHILDREN
+
+
+def test_very_many_sources_are_not_read_into_memory_at_once(tmp_path: Path) -> None:
+    names = [f"m{number}.py" for number in range(2 * MAX_SOURCES // MAX_MODULE)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"#" * MAX_MODULE)
+    (tmp_path / "last.py").write_bytes(b"")
+    found = sources(Reading(tmp_path, tmp_path, max_files=1000, max_text=1), [*names, "last.py"])
+    assert [*found] == [*names, "last.py"]
+    assert sum(map(len, found.values())) == MAX_SOURCES
 
 
 @pytest.mark.parametrize(
