@@ -7,6 +7,7 @@ import pytest
 
 from controller.adapters.git import Git, GitSettings
 from controller.core import layout
+from controller.core.errors import Invalid
 from tests.support.cli import CommandLine, write
 from tests.support.gitserver import Repository
 
@@ -96,6 +97,15 @@ def test_a_folder_with_sha256_ids_is_taken_as_any_other(iris: Repository, volume
     assert (snapshot.commit, snapshot.shown) == (head := iris.git("rev-parse", "HEAD"), head[:7])
     iris.write({"b.py": "2"})
     assert taken(volume, iris.folder) == {"a.py": "1", "b.py": "2"}
+
+
+def test_a_folder_whose_index_is_broken_is_refused_in_gits_words(iris: Repository, volume: Path) -> None:
+    iris.write({"a.py": "1"})
+    (iris.folder / ".git" / "index").write_text("half")
+    with pytest.raises(Invalid) as refused:
+        Git(volume, GitSettings(allow_file=True)).snapshot(iris.folder)
+    (line,) = refused.value.problems
+    assert (refused.value.reason, line.partition(": git ")[0]) == ("FolderUnreadable", str(iris.folder))
 
 
 def test_a_project_with_sha256_ids_runs_on_a_laptop(iris: Repository, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ references are those of the mirror.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -56,7 +57,7 @@ class Folder:
 
 
 def look(runner: Runner, folder: Path) -> Folder:
-    """Give the working tree that `folder` is in; a folder outside any repository is one by itself."""
+    """Return the working tree that `folder` is in; a folder outside any repository is one by itself. Raises Invalid."""
     place = folder.resolve()
     try:
         top = Path(_outside(runner, place, ["rev-parse", "--show-toplevel"]))
@@ -69,16 +70,27 @@ def look(runner: Runner, folder: Path) -> Folder:
         head = ""
     top = top.resolve()
     dropped = ["diff-index", "--cached", "--name-only", "--no-renames", "--diff-filter=D", "-z", "HEAD", "--"]
-    return Folder(
-        top,
-        place.relative_to(top).as_posix(),
-        head,
-        objects.resolve(),
-        sha256=_outside(runner, place, ["rev-parse", "--show-object-format"]) == "sha256",
-        exclude=str(place / _outside(runner, place, ["rev-parse", "--git-path", "info/exclude"])),
-        forced=_there(top, _ask(runner, top, ["ls-files", "--cached", "--ignored", "--exclude-standard", "-z"])),
-        dropped=_ask(runner, top, dropped) if head else b"",
-    )
+    with _readable(top):
+        return Folder(
+            top,
+            place.relative_to(top).as_posix(),
+            head,
+            objects.resolve(),
+            sha256=_outside(runner, place, ["rev-parse", "--show-object-format"]) == "sha256",
+            exclude=str(place / _outside(runner, place, ["rev-parse", "--git-path", "info/exclude"])),
+            forced=_there(top, _ask(runner, top, ["ls-files", "--cached", "--ignored", "--exclude-standard", "-z"])),
+            dropped=_ask(runner, top, dropped) if head else b"",
+        )
+
+
+@contextmanager
+def _readable(top: Path) -> Iterator[None]:
+    """Raise Invalid where git can't read a working tree."""
+    try:
+        yield
+    except Failed as failed:
+        words = clean(failed.stderr.strip().split("\n")[-1])
+        raise Invalid("FolderUnreadable", [f"{clean(str(top))}: git can't read it: {words}"]) from failed
 
 
 def origin(runner: Runner, folder: Path) -> str:
@@ -95,12 +107,9 @@ def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
     mirrors.create_empty(url, sha256=folder.sha256)
     if folder.objects:
         mirrors.borrow(url, folder.objects)
-    try:
+    with _readable(folder.top):
         tree = _tree(mirrors, folder)
         commit = folder.head if folder.head and tree == _tree_of(mirrors, folder) else _commit(mirrors, folder, tree)
-    except Failed as failed:
-        words = clean(failed.stderr.strip().split("\n")[-1])
-        raise Invalid("FolderUnreadable", [f"{clean(str(folder.top))}: git can't read it: {words}"]) from failed
     changed = "" if commit == folder.head else "+changes"
     shown = f"{folder.head[:SHORT]}{changed}" if folder.head else "uncommitted"
     return Snapshot(url, commit, folder.path, shown)
