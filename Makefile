@@ -59,12 +59,13 @@ layers: $(READY) ## Check that no room of the code reaches into one that it must
 	$(BIN)/lint-imports
 
 .PHONY: test
-test: $(READY) ## Run all tests that need no cluster
-	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+test: $(READY) ## Run all tests that need no cluster, and do not take long
+	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m "not long" $(ARGS)
 
 .PHONY: test-long
-test-long: $(READY) ## Run the tests of properties alone, with 15 times as many examples (some minutes)
-	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m hypothesis --hypothesis-profile=long --timeout 900 $(ARGS)
+test-long: $(READY) ## Run long tests, and those of properties with 15 times as many examples (some minutes)
+	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m "hypothesis or long" --hypothesis-profile=long --timeout 900 \
+		$(ARGS)
 
 .PHONY: check
 check: lint types layers test ## Everything that needs no cluster: lint, types, layers, test

@@ -5,6 +5,7 @@ Kubernetes Secret GROUP-NAME. Refuses notebooks, which are not supported yet.
 """
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core import checks, requirements
@@ -115,17 +116,25 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
     form = sentences.check(forms.StageForm, document, place, reading)
     if used:
         assembly.script(name, document, "", place, reading)
+        _required(name, document, place, reading)
     assembly.limits(document, place, reading)
     if form is None:
         return None
     for secret in form.secrets.values() if group else ():
         if not checks.is_dns_name(f"{group}-{secret.removesuffix(forms.OPTIONAL)}"):
             reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
-    lines = requirements.lines("\n".join(form.requirements))
-    built = assembly.stage(name, "", form, group, ("", lines))
-    if used:
-        assembly.required(name, "", built.folder, reading, (place(("requirements",)), lines))
-    return built
+    return assembly.stage(name, "", form, group, ("", requirements.lines("\n".join(form.requirements))))
+
+
+def _required(name: str, raw: Any, place: sentences.Place, reading: Reading) -> None:
+    """Note the requirements of a stage, which a mistake in another of its keys does not hide."""
+    path = raw.get("executable_module_path") if isinstance(raw, dict) else None
+    if not isinstance(path, str) or forms.script_problem(path):
+        return  # nobody knows the folder that paths start from
+    texts = raw.get("requirements") or []
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        lines = requirements.lines("\n".join(texts))
+        assembly.required(name, "", str(PurePosixPath(path).parent), reading, (place(("requirements",)), lines))
 
 
 def _kind(raw: Any, place: sentences.Place, reading: Reading) -> Any:

@@ -186,6 +186,13 @@ def test_all_problems_are_told_at_once() -> None:
     assert len(project(text + "logging:\n  log_level: loud\n")) == 5
 
 
+@pytest.mark.parametrize("wrong", ["batch: {retries: -1}", "batch: {}\n    gpu: x", "batch: {}\n    args: [1]"])
+def test_a_mistake_in_another_key_hides_none_in_the_requirements(wrong: str) -> None:
+    one, *more = project(SMALL.replace("batch:", f"requirements: [../lib]\n    {wrong}"))
+    assert len(more) == 1
+    assert "stages.train.requirements" in one + more[0]
+
+
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
