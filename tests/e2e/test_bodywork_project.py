@@ -7,6 +7,7 @@ import pytest
 
 from tests.support import bodywork_project
 from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl, told
+from tests.support.old_projects import PROJECTS
 
 LAST = "stage-4-test-scoring-service"  # the folder of its logs
 
@@ -39,3 +40,20 @@ def test_it_runs_serves_and_runs_again_by_its_schedule(coachwork: Coachwork) -> 
     ready = (f"job/{name}-by-hand", "--for=condition=Complete", "--timeout=240s")
     kubectl("-n", NAMESPACE, "wait", *ready, seconds=260)
     assert bodywork_project.SAYS in coachwork.run_file(name, 2, f"logs/{LAST}/1.log")
+
+
+def test_three_projects_that_want_the_same_short_name_run_at_the_same_time(coachwork: Coachwork) -> None:
+    (old,) = (old for old in PROJECTS if old.folder == "yaml-1.0-berths")
+    requests = [coachwork.name("berths") for _ in range(3)]
+    for name in requests:
+        coachwork.git.push(name, {path: text for path, text in old.files().items() if path != ".gitignore"})
+        coachwork.request(name, project_name=name)
+    records = {name: coachwork.ended(name) for name in requests}
+    for name, record in records.items():
+        assert record["phase"] == "Ready", told(record)
+        for stage, line in old.says.items():
+            assert line in coachwork.run_file(name, 1, f"logs/{stage}/1.log")
+    without = [name for name in requests if "scoring-service" in records[name].get("problems", "")]
+    assert len(without) == 2, records
+    assert coachwork.http("scoring-service").body == "south"
+    assert [coachwork.http(f"{name}--scoring-service").body for name in without] == ["south", "south"]
