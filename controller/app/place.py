@@ -59,7 +59,8 @@ def find(
     git.publish(repository, commit)
     tree = reading.whole(git, repository, commit, path)
     judge = Trial(partial(git.last_change, repository, commit, path)).judge if tried else pins.unasked
-    pipeline = project.load(tree, strict=strict, judge=judge, python=python or images.DEFAULT_PYTHON)
+    default = images.Default(python) if python else images.Default()
+    pipeline = project.load(tree, strict=strict, judge=judge, python=default)
     return Place(repository, commit, path, shown, tree, pipeline)
 
 

@@ -80,10 +80,25 @@ def wish(pipeline: Pipeline, stage: Stage | None = None) -> Wish | None:
     return _of_bodywork(pipeline.bodywork_image) if pipeline.bodywork_image else None
 
 
-def expected(pipeline: Pipeline, stage: Stage | None, default: str) -> str:
-    """Return the Python that a stage is judged by, `default` where neither project nor image says; "": nobody knows."""
+@dataclass(frozen=True, slots=True)
+class Default:
+    """The Python of stages that ask for none, "" where nobody knows. `asked`: of the request's image, which wins."""
+
+    python: str = DEFAULT_PYTHON
+    asked: bool = False
+
+
+def otherwise(image: str, own: str) -> Default:
+    """Return the Python of an image that is the request's, or the controller's `own` one."""
+    return Default(visible(image) or (DEFAULT_PYTHON if image == own else ""), asked=image != own)
+
+
+def expected(pipeline: Pipeline, stage: Stage | None, python: Default) -> str:
+    """Return the Python that a stage is judged by, "" where nobody knows."""
     wanted = wish(pipeline, stage)
-    return wanted.python if wanted else "" if pipeline.image else default
+    if python.asked and not pipeline.image and not (stage and stage.python):
+        return python.python
+    return wanted.python if wanted else "" if pipeline.image else python.python
 
 
 def _of_bodywork(image: str) -> Wish:

@@ -37,8 +37,7 @@ class Projects:
         """
         opened = self._credentials(request)
         self._source.publish(request.repository, commit, opened)
-        python = self._python(request.image or self._policy.image)
-        tree, pipeline = self._read(request.repository, commit, request.path, python)
+        tree, pipeline = self._read(request.repository, commit, request.path, request.image or self._policy.image)
         spec, notes = self._spec(Project(request, commit, tree, pipeline, opened), before)
         return spec, replace(pipeline, warnings=(*pipeline.warnings, *notes))
 
@@ -57,7 +56,7 @@ class Projects:
     def pipeline(self, request: Request, spec: RunSpec) -> Pipeline:
         """Give the pipeline of an active run; its checkout is made again where it is lost. Raises as `at`."""
         self._publish(request, spec.repository, spec.commit)
-        return self._read(spec.repository, spec.commit, spec.path, self._python(spec.image))[1]
+        return self._read(spec.repository, spec.commit, spec.path, spec.image)[1]
 
     def begun(self, seen: Observed, record: Record) -> Observed:
         """Give what is seen with the builds of a run that was not yet recorded when that was seen."""
@@ -133,10 +132,6 @@ class Projects:
             begun.append(replace(item, stale=job.uid if job and job.state == "Failed" else ""))
         return tuple(begun)
 
-    def _python(self, image: str) -> str:
-        """Return the Python of stages that ask for none, "" where neither the image's tag tells nor it is our own."""
-        return images.visible(image) or (images.DEFAULT_PYTHON if image == self._policy.image else "")
-
-    def _read_anew(self, repository: str, commit: str, path: str, python: str) -> tuple[ProjectTree, Pipeline]:
+    def _read_anew(self, repository: str, commit: str, path: str, image: str) -> tuple[ProjectTree, Pipeline]:
         tree = reading.whole(self._source, repository, commit, path)
-        return tree, project.load(tree, python=python)
+        return tree, project.load(tree, python=images.otherwise(image, self._policy.image))

@@ -15,14 +15,15 @@ PROJECT_FILES = (INI, YAML, "bodywork.yml")
 MORE = "and more problems: mend these first"
 MORE_WARNINGS = "and more warnings"
 CANDIDATES = 3  # shown at most
+OTHERWISE = images.Default()
 
 
 def load(
-    tree: ProjectTree, *, strict: bool = False, python: str = images.DEFAULT_PYTHON, judge: pins.Judge = pins.unasked
+    tree: ProjectTree, *, strict: bool = False, python: images.Default = OTHERWISE, judge: pins.Judge = pins.unasked
 ) -> Pipeline:
     """Return the pipeline that a project describes; with `strict`, warnings are problems; `judge`: of proposed days.
 
-    `python` is what runs the stages that ask for none, "" where nobody knows. The tree has to hold what `unread` wants.
+    `python` is what runs the stages that ask for none. The tree has to hold what `unread` wants.
     Raises Invalid("InvalidProject") with every problem and warning of all files, Invalid("NoProject") where there is no
     project.
     """
@@ -40,10 +41,10 @@ def load(
 
 def unread(tree: ProjectTree) -> Unread:
     """Return which files have to be known besides; nothing once `load` can judge all. Raises Invalid("NoProject")."""
-    return _read(tree, "")[1].unread
+    return _read(tree, OTHERWISE)[1].unread
 
 
-def _read(tree: ProjectTree, python: str) -> tuple[str, Reading, Pipeline | None]:
+def _read(tree: ProjectTree, python: images.Default) -> tuple[str, Reading, Pipeline | None]:
     """Return the project's own file, and what a reading of all its files gives."""
     reading = Reading(tree, warnings=list(tree.warnings))
     main = next((name for name in (YAML, INI) if name in tree.files or name in tree.faults), "")
@@ -57,7 +58,9 @@ def _read(tree: ProjectTree, python: str) -> tuple[str, Reading, Pipeline | None
     return main, reading, pipeline
 
 
-def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge, python: str) -> tuple[str, ...]:
+def _old_pins(
+    pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge, python: images.Default
+) -> tuple[str, ...]:
     """Return the warnings of pins, unless the project has its day; only stages that run count."""
     needs = {
         name: _need(pipeline.stages[name], pipeline, reading, python)
@@ -67,7 +70,7 @@ def _old_pins(pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge
     return () if pipeline.resolve_as_of else pins.warnings(needs, line, judge)
 
 
-def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: str) -> pins.Need:
+def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: images.Default) -> pins.Need:
     look = reading.required[stage.name]
     script = str(PurePosixPath(stage.folder, stage.script))
     scripts = {script: reading.tree.texts[script]} if script in reading.tree.texts else {}

@@ -23,8 +23,8 @@ STANDARD = sys.stdlib_module_names - set(sys.builtin_module_names) - HARMLESS
 Version = tuple[int, int]
 
 
-def check(reading: Reading, pipeline: Pipeline | None, python: str) -> None:
-    """Note what is wrong with the modules of all stages; `python` runs stages that say nothing, "": nobody knows."""
+def check(reading: Reading, pipeline: Pipeline | None, python: images.Default) -> None:
+    """Note what is wrong with the modules of all stages; `python` runs stages that say nothing."""
     told: set[tuple[str, Version | None]] = set()
     for stage, script in reading.scripts:
         version = _version(pipeline, stage, python)
@@ -35,9 +35,9 @@ def check(reading: Reading, pipeline: Pipeline | None, python: str) -> None:
     _hiding(reading)
 
 
-def _version(pipeline: Pipeline | None, stage: str, python: str) -> Version | None:
+def _version(pipeline: Pipeline | None, stage: str, python: images.Default) -> Version | None:
     """Return the Python of a stage, None where it can't be seen."""
-    version = images.expected(pipeline, pipeline.stages.get(stage), python) if pipeline else python
+    version = images.expected(pipeline, pipeline.stages.get(stage), python) if pipeline else python.python
     return _numbers(version) if version else None
 
 

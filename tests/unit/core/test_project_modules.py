@@ -10,7 +10,7 @@ from controller.adapters.git import syntax
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import MAX_MODULE, MAX_SOURCES, Reading, sources
 from controller.core.errors import Invalid
-from controller.core.images import DEFAULT_PYTHON
+from controller.core.images import DEFAULT_PYTHON, Default, otherwise
 from controller.core.model import Module, ProjectTree
 from controller.core.project import load, unread
 from tests.support.projects import BATCH_INI, MAIN_INI, tree
@@ -33,7 +33,7 @@ def project(sources: dict[str, str], image: str = "", python: str = "") -> Proje
 def told(found: ProjectTree) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give problems and warnings where stages that ask for no Python have ours."""
     try:
-        return (), load(found, python=OURS).warnings
+        return (), load(found, python=Default(OURS)).warnings
     except Invalid as invalid:
         return invalid.problems, invalid.warnings
 
@@ -98,10 +98,10 @@ def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
 
 def test_the_python_of_stages_that_ask_for_none_is_taken_into_account() -> None:
     odd = project({"train/main.py": "x = = 1\n"})
-    assert load(odd, python=LATER).warnings
-    assert load(odd, python="").warnings  # of an image that does not tell
+    assert load(odd, python=Default(LATER)).warnings
+    assert load(odd, python=Default("")).warnings  # of an image that does not tell
     with pytest.raises(Invalid):
-        load(odd, python=OURS)
+        load(odd, python=Default(OURS))
     if sys.version_info[:2] < tuple(map(int, DEFAULT_PYTHON.split("."))):
         assert load(odd).warnings  # a command line on an old Python: the cluster's default may know more
 
@@ -112,6 +112,15 @@ def test_a_script_that_needs_a_later_python_than_its_stage_has_is_told() -> None
     assert ": needs Python 3.10, and the stage has 3.8 (SyntaxError: " in problems[0]
     for found in (project(match, python="3.10"), project(match), project(match, image="acme/ml")):
         assert told(found) == ((), ())
+
+
+def test_a_script_is_judged_by_the_image_of_the_request_where_that_wins() -> None:
+    match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
+    for image in ("python:3.12-slim", "acme/ml"):  # it wins over the PYTHON of a project
+        assert load(project(match, python="3.8"), python=otherwise(image, "coachwork:dev")).warnings == ()
+    for found, image in ((project(match), "python:3.9"), (project(match, python="3.8"), "coachwork:dev")):
+        with pytest.raises(Invalid, match=r"needs Python 3\.10"):
+            load(found, python=otherwise(image, "coachwork:dev"))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from controller.core.images import Default
 from controller.core.project import asof, load, written
 from controller.core.project.breaks import BREAKS, RELEASED
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, tree
@@ -194,7 +195,7 @@ def test_pins_that_import_distutils_are_told_where_the_python_has_none(python: s
 def test_an_image_whose_python_cannot_be_seen_is_not_judged_by_the_controllers() -> None:
     main = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = acme/ml\n[workflow]")
     found = one_stage(BATCH_INI, main, **{"train/requirements.txt": "seaborn==0.11.2"})
-    assert load(found, python="3.12").warnings == ()
+    assert load(found, python=Default("3.12")).warnings == ()
 
 
 BODYWORK = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = bodyworkml/bodywork-core:2.1\n[workflow]")
