@@ -14,10 +14,8 @@ from controller.core.plan.settle import INVALID_REQUEST, REFUSED, refusal, settl
 from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
-
-
 OF_THE_TRIGGER = ("InvalidTrigger", "UnknownStage", "NothingToReuse", "RunNotKept", "ArtifactsUnreadable")
-# With what is applied a moment later, or as soon as a server answers.
+# What may come with what is applied a moment later, or as soon as a server answers.
 MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing", "GitRequirementUnreachable")
 
 
