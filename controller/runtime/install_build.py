@@ -23,7 +23,7 @@ import sys
 import time
 import urllib.parse
 from importlib import metadata
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple
 
 if TYPE_CHECKING:
     from controller.runtime import (
@@ -75,7 +75,15 @@ def build(job: Job, wanted: install_requirements.Wanted) -> None:
     shutil.rmtree(job.scratch, ignore_errors=True)
     os.makedirs(job.scratch)
     prepared = install_requirements.prepare(wanted, job.project, job.sources, job.scratch)
-    partial, held = _new_folder(job.target)
+    partial = f"{job.target}{PARTIAL}{_machine()}-{os.urandom(4).hex()}"
+    try:
+        _build_in(partial, job, prepared)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _build_in(partial: str, job: Job, prepared: install_requirements.Prepared) -> None:
+    held = _locked_folder(partial)
     try:
         _fill(job._replace(target=partial), prepared, held)
         _settle(partial, job)
@@ -84,21 +92,20 @@ def build(job: Job, wanted: install_requirements.Wanted) -> None:
             raise
         taken = f"{prepared.name}: the build's folder was taken away while it was under way"
         raise stage_order.Refused("InstallFailed", taken, install_cause.MAY_PASS) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(held)
 
 
-def _new_folder(target: str) -> Tuple[str, int]:
-    """Make a folder beside the target and lock it, which ends with us; return its path and the lock."""
+def _locked_folder(path: str) -> int:
+    """Make a folder and lock it; return the lock, which ends with this process."""
     while True:
-        partial = f"{target}{PARTIAL}{_machine()}-{os.urandom(4).hex()}"
-        os.mkdir(partial)
-        held = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        os.mkdir(path)
+        try:
+            held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # one that looked before we had the lock has taken it for dead, as below
+            continue
         with contextlib.suppress(OSError):  # where nobody can lock, nobody removes
             fcntl.flock(held, fcntl.LOCK_EX)
-        if _is_at(partial, held):  # else one that looked before we had the lock has taken it for dead
-            return partial, held
+        if _is_at(path, held):
+            return held
         os.close(held)
 
 

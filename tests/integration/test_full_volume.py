@@ -115,8 +115,10 @@ def test_no_run_goes_on_from_artifacts_that_can_t_be_read() -> None:
             locked.chmod(0o000)
             world.cluster.ask("iris", repository=REPOSITORY, trigger="x", resume="x b")
             kept = world.settle()
-        assert (kept.phase, kept.reason, kept.run) == ("Invalid", "ArtifactsUnreadable", 1)
-        assert 'artifacts of run 1: "model" can\'t be read' in kept.message
+        assert (kept.phase, kept.run, kept.finished_trigger) == ("Ready", 1, "x")
+        refused = kept.history[0]
+        assert (refused.outcome, refused.reason) == ("Refused", "ArtifactsUnreadable")
+        assert 'artifacts of run 1: "model" can\'t be read' in refused.message
         assert "iris-b-2" not in world.jobs()
         locked.chmod(0o600)
         world.cluster.ask("iris", repository=REPOSITORY, trigger="y", resume="y b")
