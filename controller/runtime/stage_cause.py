@@ -17,6 +17,7 @@ _ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _HEADER = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"((\w+\.)*[A-Z]\w*|(\w+\.)+\w+)(:( .*)?|\s*)$")
+_CUT = re.compile(r"[A-Z]\w*(Error|Exception|Interrupt|Exit)(: .*|\s*)$")  # behind half a line of another process
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[^']+)'")
 _LIBRARY = re.compile(r"(?:ImportError|OSError): (?P<library>\S+\.so\S*): cannot open shared object file")
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|database or disk is full")
@@ -192,7 +193,9 @@ def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
     ]
     if not after:
         return None
-    words = next((number for number in after if _EXCEPTION.match(lines[number])), after[0])
+    words = next((number for number in after if _EXCEPTION.match(lines[number])), None)
+    if words is None:
+        words = next((number for number in after if _CUT.search(lines[number])), after[0])
     first = files[-1]
     while first > 0 and lines[first - 1] and not _EXCEPTION.match(lines[first - 1]):
         first -= 1
@@ -204,6 +207,8 @@ def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
 def _exception(lines: List[str], number: int) -> str:
     """Return the line of an exception, with the next that says something where its words go on there."""
     text = lines[number].strip()
+    cut = None if _EXCEPTION.match(text) else _CUT.search(text)
+    text = cut.group() if cut else text
     more = (line.strip() for line in lines[number + 1 :] if re.search(r"\w", line))
     return f"{text} {next(more, '')}".strip() if text.endswith(":") else text
 

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, List, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_advice import Scene
@@ -26,6 +26,7 @@ _ALIAS = re.compile(r"AttributeError: module 'numpy' has no attribute '(bool|int
 _REMOVED = re.compile(r"AttributeError: .*`np\.\w+` was removed in the NumPy 2\.0 release")
 _LOADS = re.compile(r"\b(load|loads|read_pickle)\s*\(")
 _ATTRIBUTE = re.compile(r"AttributeError: Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[\w.]+)'")
+_ATTRIBUTE_3_14 = re.compile(r"AttributeError: module '(?P<module>[\w.]+)' has no attribute '(?P<name>[^']+)'")
 _MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'")
 _OTHER_DTYPE = re.compile(r"ValueError: node array from the pickle has an incompatible dtype")
 _INCONSISTENT = re.compile(r"Trying to unpickle estimator \w+ from version (\S+) when using version")
@@ -68,7 +69,7 @@ def pickled(scene: Scene) -> str:
     """Return what to do about an object that other versions wrote."""
     if not any("pickle" in frame.named or _LOADS.search(frame.code) for frame in scene.trace):
         return ""
-    attribute, missing = _ATTRIBUTE.match(scene.text), _MODULE.match(scene.text)
+    attribute, missing = _not_found(scene), _MODULE.match(scene.text)
     if attribute and attribute.group("module") in ("__main__", "__mp_main__"):
         return (
             f"the script that wrote it defined `{attribute.group('name')}` itself: "
@@ -86,6 +87,14 @@ def pickled(scene: Scene) -> str:
         f"it was written with {other}, and here is {version}: "
         f"pin one version for the stage that writes it and for this one; {_pins(scene, [package])}"
     )
+
+
+def _not_found(scene: Scene) -> Optional["re.Match[str]"]:
+    """Return what pickle could not find. From Python 3.14 on its words are those of a mistake in the script, too."""
+    later = _ATTRIBUTE_3_14.match(scene.text)
+    if later and any(f".{later.group('name')}" in frame.code for frame in scene.trace):
+        return None
+    return later or _ATTRIBUTE.match(scene.text)
 
 
 def _package(module: str, scene: Scene) -> Tuple[str, str]:

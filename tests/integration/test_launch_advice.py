@@ -189,10 +189,23 @@ def test_an_object_of_another_version_is_told_with_the_own_line_and_the_pins_of_
     assert "add the package" not in message
 
 
-def test_an_object_of_a_class_of_the_script_that_wrote_it_is_told(stage: Stage) -> None:
-    script = "import pickle\nclass Mine: pass\ntext = pickle.dumps(Mine())\ndel Mine\npickle.loads(text)\n"
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import pickle\nclass Mine: pass\ntext = pickle.dumps(Mine())\ndel Mine\npickle.loads(text)\n",
+        "def loads(text): raise AttributeError(\"module '__main__' has no attribute 'Mine'\")\nloads('')\n",
+    ],
+    ids=["this Python", "in the words of 3.14"],
+)
+def test_an_object_of_a_class_of_the_script_that_wrote_it_is_told(stage: Stage, script: str) -> None:
     ended = stage.run(script)
     assert "the script that wrote it defined `Mine` itself: move it into a module that both import" in ended.text
+
+
+def test_a_misspelt_name_beside_a_load_is_no_matter_of_versions(stage: Stage) -> None:
+    ended = stage.run("import __main__, pickle\n__main__.Mine(pickle.loads(pickle.dumps(1)))\n")
+    assert ended.message["reason"] == "ExitCode"
+    assert "the script that wrote it" not in ended.text
 
 
 # --- hosts ------------------------------------------------------------------------------------------------

@@ -64,9 +64,9 @@ WAYS = (
         "chatty-child",
         "ExitCode",
         ("one/main.py:4", "ValueError: no data"),
-        "import subprocess, sys, time\n"
-        "subprocess.Popen([sys.executable, '-uc', 'while True: print(1)'], start_new_session=True)\n"
-        "time.sleep(1)\n"
+        "import os, subprocess, sys\n"
+        "chat = 'import os\\nwhile os.getppid() == {}: pass\\nwhile True: print(1)'.format(os.getpid())\n"
+        "subprocess.Popen([sys.executable, '-uc', chat], start_new_session=True)\n"
         "raise ValueError('no data')\n",
     ),
     Way(

@@ -55,6 +55,7 @@ ValueError: bad file
         ),
         ('Traceback:\n  File "/usr/lib/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1")),
         ("tick\n" + CHAINED.replace("\n", "\ntick 5\n"), 1, Words("ValueError: bad file", "lib.py:8")),
+        (CHAINED.replace("\nValueError: bad", "\n1\n1ValueError: bad"), 1, Words("ValueError: bad file", "lib.py:8")),
         (
             'Traceback:\n  File "train.py", line 2, in <module>\nImportError: \n\nIMPORTANT: READ THIS\nand that\n',
             1,
