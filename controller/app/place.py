@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.core.errors import Invalid
 from controller.core.model import Environment, Pipeline, ProjectTree, RunSpec
+
+if TYPE_CHECKING:
+    from controller.core import images
 
 PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
 
@@ -33,12 +37,18 @@ def state_folder() -> Path:
 
 
 def find(
-    target: str, ref: str = "", path: str = ".", *, strict: bool = False, tried: bool = False, python: str = ""
+    target: str,
+    ref: str = "",
+    path: str = ".",
+    *,
+    strict: bool = False,
+    tried: bool = False,
+    python: "images.Default | None" = None,
 ) -> Place:
     """Return the project at `target`: a folder, or a repository's address with its ref and path.
 
     `tried`: a day that is proposed for old pins is tried against the package index first. `python` is what runs the
-    stages that ask for none, "" for a cluster's default. Raises Invalid with all problems, Transient where a remote
+    stages that ask for none, None for a cluster's default. Raises Invalid with all problems, Transient where a remote
     can't be reached.
     """
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
@@ -59,8 +69,7 @@ def find(
     git.publish(repository, commit)
     tree = reading.whole(git, repository, commit, path)
     judge = Trial(partial(git.last_change, repository, commit, path)).judge if tried else pins.unasked
-    default = images.Default(python) if python else images.Default()
-    pipeline = project.load(tree, strict=strict, judge=judge, python=default)
+    pipeline = project.load(tree, strict=strict, judge=judge, python=python or images.Default())
     return Place(repository, commit, path, shown, tree, pipeline)
 
 

@@ -87,6 +87,11 @@ def named(python: str) -> Interpreter:
     return Interpreter(path, version)
 
 
+def judging(given: str) -> images.Default:
+    """Return the Python that scripts are judged by where they ask for none; a `given` one runs all. Raises Invalid."""
+    return images.Default(named(given).minor, always=True) if given else images.Default(OWN.minor)
+
+
 def find(version: str) -> Interpreter | None:
     """Return a Python of this version (3.9) on this machine, None where there is none that runs."""
     if version == OWN.minor:

@@ -57,9 +57,9 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     with gathered.also():
         given |= _file(secrets) if secrets else {}
     with gathered.also():
-        default = (pythons.named(python) if python else pythons.OWN).minor
+        judging = pythons.judging(python)
     gathered.tell()
-    place = find(target, ref, path, python=default)
+    place = find(target, ref, path, python=judging)
     chosen = pythons.choose(place.pipeline, python, only)
     for line in (*(f"warning: {warning}" for warning in place.pipeline.warnings), *chosen.lines):
         typer.echo(line, err=True)

@@ -82,23 +82,33 @@ def wish(pipeline: Pipeline, stage: Stage | None = None) -> Wish | None:
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """The Python of stages that ask for none, "" where nobody knows. `asked`: of the request's image, which wins."""
+    """The Python of stages that ask for none, "" where nobody knows.
+
+    `asked`: of the request's image, which wins over the project's wish. `always`: it runs all stages.
+    `images`: by the Python that is asked for; that of an image that shows another one is what counts.
+    """
 
     python: str = DEFAULT_PYTHON
     asked: bool = False
+    always: bool = False
+    images: tuple[tuple[str, str], ...] = ()
 
 
-def otherwise(image: str, own: str) -> Default:
-    """Return the Python of an image that is the request's, or the controller's `own` one."""
-    return Default(visible(image) or (DEFAULT_PYTHON if image == own else ""), asked=image != own)
+def otherwise(image: str, policy: Policy) -> Default:
+    """Return the Python of an image that is the request's, or the controller's own one."""
+    own = image == policy.image
+    return Default(visible(image) or (DEFAULT_PYTHON if own else ""), asked=not own, images=policy.images)
 
 
 def expected(pipeline: Pipeline, stage: Stage | None, python: Default) -> str:
     """Return the Python that a stage is judged by, "" where nobody knows."""
-    wanted = wish(pipeline, stage)
-    if python.asked and not pipeline.image and not (stage and stage.python):
+    wanted, own = wish(pipeline, stage), bool(stage and stage.python)
+    if python.always or (python.asked and not pipeline.image and not own):
         return python.python
-    return wanted.python if wanted else "" if pipeline.image else python.python
+    if not wanted:
+        return "" if pipeline.image else python.python
+    image = pipeline.image if pipeline.image and not own else dict(python.images).get(wanted.python, "")
+    return visible(image) or wanted.python
 
 
 def _of_bodywork(image: str) -> Wish:

@@ -134,4 +134,4 @@ class Projects:
 
     def _read_anew(self, repository: str, commit: str, path: str, image: str) -> tuple[ProjectTree, Pipeline]:
         tree = reading.whole(self._source, repository, commit, path)
-        return tree, project.load(tree, python=images.otherwise(image, self._policy.image))
+        return tree, project.load(tree, python=images.otherwise(image, self._policy))

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -327,6 +328,15 @@ def test_what_is_no_python_is_told_before_anything_runs(coachwork: CommandLine, 
         assert (ended.code, ended.out) == (2, "")
         assert words in ended.err
         assert "Python 3.8 or later" in ended.err
+
+
+def test_scripts_are_judged_by_the_python_that_was_given_for_them(coachwork: CommandLine, tmp_path: Path) -> None:
+    later = {"a/run.py": "match 1:\n    case 1: print('done')\n"}  # from Python 3.10 on
+    asking = {"a/config.ini": project("a")["a/config.ini"].replace("[default]", "[default]\nPYTHON = 3.8", 1)}
+    folder = str(write(tmp_path / "iris", project("a") | later | asking))
+    assert "3.8" in coachwork.run("validate", folder).err
+    ended = coachwork.run("run", folder, "--python", sys.executable)
+    assert ended.code == 0, ended.err
 
 
 def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: CommandLine, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import MAX_MODULE, MAX_SOURCES, Reading, sources
 from controller.core.errors import Invalid
 from controller.core.images import DEFAULT_PYTHON, Default, otherwise
-from controller.core.model import Module, ProjectTree
+from controller.core.model import Module, Policy, ProjectTree
 from controller.core.project import load, unread
 from tests.support.projects import BATCH_INI, MAIN_INI, tree
 
 OURS = ".".join(map(str, sys.version_info[:2]))
+POLICY = Policy(namespace="test", image="coachwork:dev", claim="coachwork", tools="t0")
 LATER = f"3.{sys.version_info[1] + 1}"
 
 
@@ -117,10 +118,18 @@ def test_a_script_that_needs_a_later_python_than_its_stage_has_is_told() -> None
 def test_a_script_is_judged_by_the_image_of_the_request_where_that_wins() -> None:
     match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
     for image in ("python:3.12-slim", "acme/ml"):  # it wins over the PYTHON of a project
-        assert load(project(match, python="3.8"), python=otherwise(image, "coachwork:dev")).warnings == ()
+        assert load(project(match, python="3.8"), python=otherwise(image, POLICY)).warnings == ()
     for found, image in ((project(match), "python:3.9"), (project(match, python="3.8"), "coachwork:dev")):
         with pytest.raises(Invalid, match=r"needs Python 3\.10"):
-            load(found, python=otherwise(image, "coachwork:dev"))
+            load(found, python=otherwise(image, POLICY))
+
+
+def test_a_script_is_judged_by_what_the_image_for_its_python_really_has() -> None:
+    match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
+    other = replace(POLICY, images=(("3.8", "python:3.10-slim"), ("3.9", "acme/python")))
+    assert load(project(match, python="3.8"), python=otherwise("coachwork:dev", other)).warnings == ()
+    with pytest.raises(Invalid, match=r"needs Python 3\.10, and the stage has 3\.9"):
+        load(project(match, python="3.9"), python=otherwise("coachwork:dev", other))
 
 
 @pytest.mark.parametrize(
