@@ -563,6 +563,18 @@ def spoil_packs(mirror: Path) -> None:
         pack.write_bytes(b"x")
 
 
+def shorten_packs(mirror: Path) -> None:
+    for pack in mirror.glob("objects/pack/*.pack"):
+        pack.chmod(0o644)
+        os.truncate(pack, pack.stat().st_size // 2)
+
+
+def spoil_indexes(mirror: Path) -> None:
+    for index in mirror.glob("objects/pack/*.idx"):
+        index.chmod(0o644)
+        index.write_bytes(b"x")
+
+
 def drop_indexes(mirror: Path) -> None:
     for index in mirror.glob("objects/pack/*.idx"):
         index.unlink()
@@ -599,7 +611,11 @@ def become_empty(mirror: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [drop_head, drop_objects, spoil_packs, drop_indexes, drop_blob_only, become_a_file, become_empty]
+    "damage",
+    [
+        *(drop_head, drop_objects, spoil_packs, shorten_packs, spoil_indexes, drop_indexes, drop_blob_only),
+        *(become_a_file, become_empty),
+    ],
 )
 def test_a_broken_mirror_is_made_again(
     server: GitServer, iris: Repository, git: Git, volume: Path, damage: Callable[[Path], None]

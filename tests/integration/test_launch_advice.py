@@ -65,7 +65,7 @@ def test_what_can_not_be_imported_or_compiled_is_not_tried_again(stage: Stage, s
     stage.file("train/broken.py", "x = (")
     stage.file(
         "train/wordy.py",
-        "import sys\nsys.stderr.write( + WORDY +  % __file__)\nsys.stderr.flush()\nimport os\nos._exit(1)",
+        f"import sys\nsys.stderr.write({WORDY!r} % __file__)\nsys.stderr.flush()\nimport os\nos._exit(1)",
     )
     stage.file("train/bent.py", "def f():\nreturn 1")
     ended = stage.run(script, kind=kind, port=1)

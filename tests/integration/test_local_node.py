@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,6 +251,7 @@ def test_private_folders_go_with_their_pod(node: LocalCluster, tmp_path: Path) -
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc to compare with")
+@pytest.mark.skipif(not shutil.which("ps"), reason="this system has no ps to compare with: install procps")
 def test_both_ways_to_find_parents_agree() -> None:
     assert parents_by_proc()[os.getpid()] == parents_by_ps()[os.getpid()] == os.getppid()
 

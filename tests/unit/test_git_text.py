@@ -88,3 +88,25 @@ def test_git_is_answered_about_the_repositorys_own_server_in_every_way_that_it_m
 def test_the_same_fault_gives_the_same_words() -> None:
     told = "fatal: unable to access 'https://example.com/x/': Failed to connect to example.com port 443 after {} ms: x"
     assert faults.detail(told.format(12)) == faults.detail(told.format(2034))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "file {}.pack is far too short to be a packfile",
+        "packfile {}.pack does not match index",
+        "index file {}.idx is too small",
+        "unable to read {}.pack: Is a directory",
+    ],
+)
+def test_what_is_wrong_with_a_pack_that_is_there_is_no_fault_of_the_connection(words: str) -> None:
+    pack = f"/volume/mirrors/iris.git/objects/pack/pack-{'0a' * 20}"
+    collision = f"unable to rename temporary '*.pack' file to '{pack}.pack'"  # of newer gits, which compare the two
+    broken = f"fatal: {collision}\nfatal: fetch-pack: invalid index-pack output\n"
+    assert faults.known(f"error: {words.format(pack)}\n{broken}") is None
+
+
+def test_a_connection_that_broke_off_is_no_fault_of_the_mirror() -> None:
+    row = faults.known("fatal: early EOF\nfatal: fetch-pack: invalid index-pack output\n")
+    assert row is not None
+    assert row.reason == "GitInterrupted"

@@ -170,7 +170,10 @@ TABLE = (
 UNTELLING = "fatal: Could not read from remote repository"  # git's last word after whatever ssh said
 
 # What git says when the fault lies in the mirror itself, whatever else it says then.
-BROKEN = r"unresolved deltas|bad object|corrupt|did not send all necessary objects|unable to read [0-9a-f]{40,64}"
+BROKEN = (
+    r"unresolved deltas|bad object|corrupt|did not send all necessary objects|unable to read [0-9a-f]{40,64}"
+    r"|/pack-[0-9a-f]{40,64}\."  # whatever is wrong with one that is there: what is being fetched is named tmp_pack_
+)
 
 
 def known(stderr: str) -> Row | None:
