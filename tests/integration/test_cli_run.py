@@ -308,6 +308,17 @@ def test_a_part_that_can_not_run_is_refused_before_anything_changes(coachwork: C
         assert record.read_bytes() == before
 
 
+def test_a_first_stage_runs_alone_without_an_earlier_run(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", project("a >> b") | {"a/run.py": "print('a')\n", "b/run.py": ""}))
+    ended = coachwork.run("run", folder, "--only", "b")
+    assert (ended.code, ended.out) == (
+        2,
+        "Invalid: stage b needs what the stages before it made, and there is no earlier run: run all first",
+    )
+    assert coachwork.run("run", folder, "--only", "a").code == 0
+    assert coachwork.run("run", folder, "--only", "b").code == 0
+
+
 def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
     assert coachwork.run("run", folder).code == 0

@@ -46,8 +46,9 @@ class Place:
         return None if ended.returncode else sorted(re.findall(r"^ \+ (.*)$", ended.stderr, re.MULTILINE))
 
     def from_the_files(self) -> list[str] | None:
-        """Give what uv takes of the user's own files."""
-        return self.taken(self.project / "train", "-r", str(self.project / FILE))
+        """Give what uv takes of the user's own files; one hash makes hashes required of all, as in pip."""
+        strict = ["--require-hashes"] if b"--hash=" in (self.project / FILE).read_bytes() else []
+        return self.taken(self.project / "train", "-r", str(self.project / FILE), *strict)
 
     def from_the_normal_form(self) -> list[str] | None:
         """Give what uv takes of what the builder writes."""

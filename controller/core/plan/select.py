@@ -106,5 +106,6 @@ def _check(wanted: str, pipeline: Pipeline, earlier: int) -> None:
     known = [name for step in pipeline.steps for name in step]
     if wanted not in known:
         raise Invalid("UnknownStage", [f"no stage {checks.shown(wanted)}: {checks.nearest(wanted, known)}"])
-    if not earlier:
-        raise Invalid("NothingToReuse", [f"stage {wanted} alone needs the artifacts of an earlier run: run all first"])
+    if not earlier and wanted not in pipeline.steps[0]:
+        line = f"stage {wanted} needs what the stages before it made, and there is no earlier run: run all first"
+        raise Invalid("NothingToReuse", [line])

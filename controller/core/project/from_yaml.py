@@ -103,7 +103,8 @@ def _stages(raw: Any, wanted: Mapping[str, str], group: str, path: str, reading:
         if name not in raw:
             remedy = checks.nearest(name, map(checks.printable, raw))
             reading.problem(f"{path}: stages", f"there is no stage {name}, {why}: {remedy}")
-    built = {name: _stage(name, document, name in wanted, group, path, reading) for name, document in raw.items()}
+    used = wanted or raw  # a DAG that can't be read hides no problem of a stage
+    built = {name: _stage(name, document, name in used, group, path, reading) for name, document in raw.items()}
     return {name: stage for name in wanted if (stage := built.get(name))}
 
 

@@ -227,6 +227,14 @@ def test_bombs_and_garbage_are_refused(text: str, part: str) -> None:
     assert any(part in line for line in lines)
 
 
+def test_a_dag_that_is_missing_hides_no_mistake_of_a_stage() -> None:
+    stage = "stages:\n  train:\n    executable_module_path: train/nope.py\n    batch: {}\n"
+    lines = project(f'version: "1.0"\nproject:\n  name: iris\n  dag: train\n{stage}')
+    assert any("DAG: missing" in line for line in lines)
+    assert any("train/nope.py" in line for line in lines)
+    assert not any("never runs" in line for line in lines)
+
+
 TEXT_BEFORE = 'version: "1.0"\nproject:\n'
 
 
