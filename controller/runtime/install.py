@@ -121,7 +121,7 @@ class Build:
         }
         folder = self.order.paths["build"]
         self.keeper.start([sys.executable, *self._arguments()], folder, environment, drain.inlet)
-        drain.begin()
+        drain.begin(self.keeper.has_ended)
         status = self.keeper.wait(lambda: self._look(started))
         self.attempt.clear_up(self.keeper, drain, "the installation")
         self._judge(status, stage_cause.oom_kills() > kills, time.monotonic() - started)

@@ -132,7 +132,7 @@ class Launch:
         python = os.path.join(self.environment, "bin", "python") if self.environment else sys.executable
         command = [python, self._path(self.places.script)]
         self.keeper.start([*command, *self.order.args], self.places.folder, self._variables(), drain.inlet)
-        drain.begin()
+        drain.begin(self.keeper.has_ended)
         if self.order.kind == "service":
             self.ready = self._watch()
         status = self.keeper.wait(lambda: self._look(started))

@@ -63,7 +63,7 @@ class Attempt:
         drain.mark()
         left, heirs = keeper.sweep()
         if heirs:
-            drain.mark()
+            drain.mark(again=True)
         if not drain.ended(DRAIN):
             drain.abandon()
         if left:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOM = 8 * 1024 * 1024  # bytes that may wait for one destination
 CHUNK = 64 * 1024
-TAIL = 64 * 1024  # bytes kept for the last words
+TAIL = 192 * 1024  # bytes kept for the last words: others may have filled the pipe behind them, and one chunk
 EARLY = 256 * 1024  # bytes kept until the log is open
 STDOUT_PATIENCE, LOG_PATIENCE = 60.0, 5.0  # seconds
 MANY = 100  # waits for a stream that still moves
@@ -216,14 +216,17 @@ class Drain:
         self._reading = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def begin(self) -> None:
-        """Close our copy of the inlet (the writer has its own by now) and start to read."""
+    def begin(self, has_ended: Callable[[], bool] = lambda: False) -> None:
+        """Close our copy of the inlet (the writer has its own by now) and start to read; mark when it `has_ended`."""
         os.close(self.inlet)
+        self._has_ended = has_ended
         self._thread.start()
 
-    def mark(self) -> None:
-        """Take what is in the pipe by now for the last that the writer itself said."""
+    def mark(self, *, again: bool = False) -> None:
+        """Take what is in the pipe by now for the last that the writer itself said; `again`: though it was marked."""
         with self._reading:
+            if self._mark is not None and not again:
+                return
             waiting = fcntl.ioctl(self._outlet, termios.FIONREAD, bytes(_INT))
             self._mark = self._read + int.from_bytes(waiting, sys.byteorder)
             if self._taken >= self._mark:
@@ -255,6 +258,8 @@ class Drain:
             if not _readable(self._outlet, PAUSE):
                 self._output.pause()
                 _readable(self._outlet, None)
+            if self._mark is None and self._has_ended():  # noticed here first: what comes is of others
+                self.mark()
             with self._reading:
                 chunk = os.read(self._outlet, CHUNK)
                 self._read += len(chunk)

@@ -91,6 +91,15 @@ class Keeper:
         assert self._status is not None  # noqa: S101 - for the type checker: _reap said so
         return self._status
 
+    def has_ended(self) -> bool:
+        """Return whether the script is known to have ended, reaped or not (from another thread)."""
+        if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+            return False
+        try:
+            return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
     def wake(self) -> None:
         """Have `wait` look again (from another thread)."""
         with contextlib.suppress(BlockingIOError):
@@ -103,20 +112,25 @@ class Keeper:
         that tidies shared memory up.
         """
         heirs = set(filter(_is_heir, descendants()))
-        killed = self._kill_all(spare=heirs, until=time.monotonic() + SWEEP_LIMIT)
+        killed = self._kill_all(heirs)
         until = time.monotonic() + HEIRS_LIMIT
         while heirs.intersection(descendants()) and time.monotonic() < until:
             self._pause()
-        killed |= self._kill_all(spare=set(), until=time.monotonic() + SWEEP_LIMIT)
+        killed |= self._kill_all(None)
         return len(killed), bool(heirs)
 
-    def _kill_all(self, spare: Set[int], until: float) -> Set[int]:
+    def _kill_all(self, heirs: Optional[Set[int]]) -> Set[int]:
+        """Kill all but these heirs, and what they start meanwhile, which joins them; None: spare nobody."""
         killed: Set[int] = set()
+        until = time.monotonic() + SWEEP_LIMIT
         if not os.path.isdir("/proc"):
             self._kill_group()  # the rest is the local cluster's to find
         while time.monotonic() < until:
             self._reap()
-            left = set(descendants()) - spare
+            left = set(descendants())
+            if heirs is not None:
+                heirs.update(filter(_is_heir, left - heirs))
+                left -= heirs
             if not left:
                 break
             killed |= left
@@ -191,13 +205,17 @@ def descendants() -> List[int]:
 
 
 def _is_heir(pid: int) -> bool:
-    """Return whether a process reads from a pipe (ours has none), or is a resource tracker of multiprocessing."""
+    """Return whether a process reads from a pipe (ours has none), or is a resource tracker of multiprocessing.
+
+    One that is on its way out has neither files nor a command any more, and is counted in: it ends by itself.
+    """
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/fd/0").startswith("pipe:"):
             return True
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return b"resource_tracker" in file.read(4096)
-    return False
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        command = file.read(4096)
+        return not command or b"resource_tracker" in command
+    return True
 
 
 def _adopt_orphans() -> None:
