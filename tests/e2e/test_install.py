@@ -93,4 +93,5 @@ def test_an_installation_with_all_components_runs_a_project_and_leaves_nothing(
     eventually(lambda: listed(namespace, "cronjobs", "coachwork.io/request=one"), "the schedule's CronJob")
     kubectl("delete", "-k", str(tmp_path), "--wait=false")
     kubectl("wait", "--for=delete", f"namespace/{namespace}", RUN_SECONDS, seconds=200)
-    assert namespace not in kubectl("get", "clusterroles,clusterrolebindings,persistentvolumes", "-o", "json")
+    wide = ("get", "clusterroles,clusterrolebindings,persistentvolumes", "-o", "json")
+    eventually(lambda: namespace not in kubectl(*wide), "end of the volume, which the storage class sees to")
