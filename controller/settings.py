@@ -10,9 +10,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core import checks
 from controller.core.errors import Invalid
 from controller.core.images import OFFICIAL, python_problem
+from controller.core.inputs import checks
 from controller.core.model import INGRESS_PATH, IngressPolicy, Policy
 
 PREFIX = "COACHWORK_"

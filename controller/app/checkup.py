@@ -12,9 +12,10 @@ from typing import Final
 
 from controller.adapters.kube.transport import SERVICE_ACCOUNT
 from controller.app.remote import Remote, examination
-from controller.core import checks, doctor
+from controller.core import doctor
 from controller.core.doctor import Finding
 from controller.core.errors import Transient
+from controller.core.inputs import checks
 
 SECONDS: Final = 60.0
 LIMIT: Final = 4 << 20  # bytes

@@ -12,9 +12,10 @@ import structlog
 from controller.adapters.kube.cluster import Kube
 from controller.adapters.kube.kinds import RIGHTS
 from controller.adapters.volume.probe import probe
-from controller.core import credentials, doctor, repository, request
+from controller.core import doctor
 from controller.core.doctor import Finding, Reached
 from controller.core.errors import Invalid, NotYet, Refused, Transient
+from controller.core.inputs import credentials, repository, request
 from controller.core.model import GitCredentials, Object, Policy, Request
 from controller.reconciler import Source
 

@@ -53,8 +53,9 @@ def find(
     """
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.app.trial import Trial  # noqa: PLC0415
-    from controller.core import images, project  # noqa: PLC0415
-    from controller.core.project import pins  # noqa: PLC0415
+    from controller.core import images  # noqa: PLC0415
+    from controller.core.inputs import project  # noqa: PLC0415
+    from controller.core.inputs.project import pins  # noqa: PLC0415
     from controller.reconciler import reading  # noqa: PLC0415
 
     git = Git(_made(state_folder()), GitSettings(allow_file=True))
@@ -76,7 +77,7 @@ def find(
 def origin(folder: Path) -> str:
     """Return the address that a folder of this machine was cloned from, "" where there is none that a cluster takes."""
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
-    from controller.core import repository  # noqa: PLC0415
+    from controller.core.inputs import repository  # noqa: PLC0415
 
     address = Git(_made(state_folder()), GitSettings()).origin(folder)
     try:
@@ -90,7 +91,7 @@ def environments(place: Place, spec: RunSpec, pythons: Mapping[str, str]) -> tup
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
     from controller.adapters.volume import Volume  # noqa: PLC0415
     from controller.core import images  # noqa: PLC0415
-    from controller.core.index import Index  # noqa: PLC0415
+    from controller.core.inputs.index import Index  # noqa: PLC0415
     from controller.core.model import Request  # noqa: PLC0415
     from controller.reconciler.environments import Base, Builders, Project  # noqa: PLC0415
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import structlog
 
-from controller.adapters.archive import Archive
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube.cluster import connect
 from controller.adapters.kube.kinds import CALLS
-from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics, configure_logging
-from controller.adapters.volume import Volume
+from controller.adapters.volume import Archive, Volume
+from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.web import WebServer
 from controller.app.doctor import Doctor
 from controller.app.running import App

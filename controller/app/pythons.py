@@ -17,9 +17,10 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from controller.core import checks, images
+from controller.core import images
 from controller.core.errors import Invalid
 from controller.core.images import Wish
+from controller.core.inputs import checks
 from controller.core.model import Pipeline
 
 OLDEST = (3, images.OLDEST_MINOR)

@@ -17,8 +17,10 @@ from urllib.parse import quote
 from controller.adapters.kube.person import SERVICE, USED, Person, join, loaded
 from controller.adapters.kube.transport import Body
 from controller.app.unpack import unpack
-from controller.core import checks, names, request, seen
+from controller.core import names
+from controller.core.documents import seen
 from controller.core.errors import Invalid, NotFound, NotYet, Refused, Transient
+from controller.core.inputs import checks, request
 from controller.core.model import Object, Record, Request
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import Protocol
 import structlog
 import uv
 
-from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
+from controller.adapters.volume.sweeper import Sweeper
 from controller.app.sweeping import Sweeping
 from controller.core import errors, layout
 from controller.reconciler import Cluster, Reconciler, Source

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 
 import structlog
 
-from controller.adapters.sweeper import Living, Sweeper
 from controller.adapters.telemetry import Metrics
+from controller.adapters.volume.sweeper import Living, Sweeper
 from controller.core import errors, sweep
 from controller.core.sweep import Graces
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from controller.core import checks
 from controller.core.images import DEFAULT_PYTHON
-from controller.core.project import written
-from controller.core.project.pins import Judged, Need
+from controller.core.inputs import checks
+from controller.core.inputs.project import written
+from controller.core.inputs.project.pins import Judged, Need
 
 SECONDS = 40.0  # for all stages
 UNREACHABLE = " (not verified: the package index can't be reached)"

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import Protocol
 
-from controller.core.checks import printable
+from controller.core.inputs.checks import printable
 
 LATEST = 253402300799.0  # the last second of the year 9999
 

@@ -10,8 +10,8 @@ import typer
 from controller.cli import text
 from controller.cli.connected import Name, Timeout, Wait, judged
 from controller.cli.exits import Gathered, Output, reported
-from controller.core import checks
 from controller.core.errors import Invalid
+from controller.core.inputs import checks
 
 if TYPE_CHECKING:
     from controller.app.remote import Remote, Standing
@@ -27,7 +27,7 @@ def _stated(
     *, name: str, url: str, env: list[str] | None, no_run: bool, timeout: str, **keys: str | bool | None
 ) -> dict[str, str]:
     """Return the keys of the request that `deploy` states. Raises Invalid with all that can be seen to be wrong."""
-    from controller.core import request  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core.inputs import request  # noqa: PLC0415 (imported when called: --help stays quick)
 
     named = {option.replace("_", "-"): value for option, value in keys.items() if isinstance(value, str)}
     data = {key: value for key, value in named.items() if value and key in request.KEYS}
@@ -140,7 +140,7 @@ def trigger(
 ) -> None:
     """Have a request run now. With --wait: until exactly this trigger's run has ended."""
     from controller.app.remote import new_trigger  # noqa: PLC0415 (imported when called: --help stays quick)
-    from controller.core import seen  # noqa: PLC0415
+    from controller.core.documents import seen  # noqa: PLC0415
 
     given, limit = text.pairs("--set", parameters or []), text.duration("--timeout", timeout)
     if wait:

@@ -11,8 +11,8 @@ from controller.cli import exits
 from controller.cli.connected import Name, connected
 from controller.cli.exits import Output, reported
 from controller.cli.looking import next_slot
-from controller.core import checks
 from controller.core.errors import Invalid, NotFound
+from controller.core.inputs import checks
 
 if TYPE_CHECKING:
     from controller.app.remote import Remote, Standing

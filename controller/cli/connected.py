@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from controller.cli.exits import Gathered
-from controller.core import checks
 from controller.core.errors import Invalid
+from controller.core.inputs import checks
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

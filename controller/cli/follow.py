@@ -12,7 +12,7 @@ import typer
 from controller.cli import exits
 from controller.cli.show import Scene, Screen, screen
 from controller.cli.text import plain
-from controller.core import seen
+from controller.core.documents import seen
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.model import PastRun, Phase, Record
 

@@ -13,8 +13,8 @@ from controller.cli import text
 from controller.cli.connected import Name, connected
 from controller.cli.exits import Output, reported
 from controller.cli.logs import Entry, Run
-from controller.core import checks
 from controller.core.errors import Invalid, NotFound, Transient
+from controller.core.inputs import checks
 
 if TYPE_CHECKING:
     from controller.app.remote import Remote

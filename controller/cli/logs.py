@@ -12,8 +12,8 @@ import typer
 from controller.cli import text
 from controller.cli.connected import Name, connected
 from controller.cli.exits import Output, reported
-from controller.core import checks
 from controller.core.errors import Invalid, NotFound, Transient
+from controller.core.inputs import checks
 
 if TYPE_CHECKING:
     from controller.app.remote import Remote, Standing

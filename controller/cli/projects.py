@@ -72,7 +72,8 @@ def plan(
 
 def _check(name: str, namespace: str, image: str) -> None:
     """Raise Invalid with all names that no cluster takes."""
-    from controller.core import checks, names  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core import names  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core.inputs import checks  # noqa: PLC0415
 
     found = {
         "--name": names.request_problem(name) if name else "",

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from controller.core import checks, environment, times
+from controller.core import times
 from controller.core.errors import Invalid
+from controller.core.inputs import checks
+from controller.core.inputs import variables as environment
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # ECMA-48 8.3: colours, movements of the cursor
 GAP = "   "

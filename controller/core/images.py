@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from controller.core import checks
 from controller.core.errors import Invalid
+from controller.core.inputs import checks
 from controller.core.model import Pipeline, Policy, RunSpec, Stage
 
 SETTING = "COACHWORK_IMAGES"

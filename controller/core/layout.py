@@ -119,7 +119,7 @@ def build_lock(folder: str) -> PurePosixPath:
 
 
 def build_requirements(folder: str) -> PurePosixPath:
-    """Give the file that says what a build has to make: core/requirements writes it, runtime/install.py reads it."""
+    """Give the file that says what a build has to make: core/inputs writes it, runtime/install.py reads it."""
     return build(folder) / REQUIREMENTS
 
 

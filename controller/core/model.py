@@ -262,7 +262,7 @@ class RunSpec:
     secrets: tuple[tuple[str, str], ...] = ()  # the stages' Secrets, with their versions when the first step opened
     parameters: tuple[tuple[str, str], ...] = ()  # of this run alone: over `env`, below secrets
     rerun: int = 0  # the run that this one repeats; 0: none
-    pod_template: str = ""  # merged under its pods: canonical JSON (core/podtemplate), "": none
+    pod_template: str = ""  # merged under its pods: canonical JSON (core/inputs/podtemplate), "": none
     images: tuple[tuple[str, str], ...] = ()  # of stages that run in another image than the default one
     taken: tuple[str, ...] = ()  # short names of its services that others hold
     part: tuple[str, ...] = ()  # the stages that a run of a part of the project starts; (): all

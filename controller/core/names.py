@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 
-from controller.core import checks
+from controller.core.inputs import checks
 from controller.core.model import Object
 
 DOMAIN = "coachwork.io"

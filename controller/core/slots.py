@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from controller.core import cron
+from controller.core.inputs import cron
 
 YEARS = 5  # that are looked ahead, as there
 STEPS = 10_000  # several times as many as any walk takes; on a day that its zone left out, robfig's has no end

@@ -12,10 +12,10 @@ from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
 from controller.core import layout, manifests, names, plan
-from controller.core import record as records
-from controller.core import request as requests
+from controller.core.documents import record as records
 from controller.core.errors import Invalid
 from controller.core.facts.workloads import owner_uid
+from controller.core.inputs import request as requests
 from controller.core.model import Object, Record
 
 MINUTE = 60.0

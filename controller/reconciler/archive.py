@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
-from controller.core import layout, runfile
+from controller.core import layout
+from controller.core.documents import runfile
 from controller.core.model import Attempt, Record, Request, RunSpec
 from controller.reconciler.ports import Volume
 

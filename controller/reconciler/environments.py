@@ -3,8 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.core import credentials, errors, layout, requirements
-from controller.core.index import Index
+from controller.core import errors, layout
+from controller.core.inputs import credentials, requirements
+from controller.core.inputs.index import Index
+from controller.core.inputs.project import asof, written
+from controller.core.inputs.project.asof import AsOf
+from controller.core.inputs.requirements import Missing, Wanted
 from controller.core.model import (
     AS_OF_COMMIT,
     Environment,
@@ -15,9 +19,6 @@ from controller.core.model import (
     Request,
     Stage,
 )
-from controller.core.project import asof, written
-from controller.core.project.asof import AsOf
-from controller.core.requirements import Missing, Wanted
 from controller.reconciler.ports import Source, Volume
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import errors, layout, names, plan
-from controller.core import record as records
-from controller.core import request as requests
+from controller.core.documents import record as records
 from controller.core.facts.workloads import owner_uid, run_of
+from controller.core.inputs import request as requests
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Object, Pipeline, Policy, Record, Request, RunSpec
 from controller.core.plan import Decision, Observed, Pending, Refusal

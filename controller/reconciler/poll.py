@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import errors
+from controller.core.documents.record import one_line
 from controller.core.model import Record, Request
 from controller.core.plan import Decision
-from controller.core.record import one_line
 from controller.reconciler.ports import Clock
 
 LONGEST_PAUSE = 1800  # seconds between looks that find nothing, unless `poll` itself is longer

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from controller.core import credentials, images, index, plan, podtemplate, project, secrets
+from controller.core import images, plan, secrets
+from controller.core.inputs import credentials, index, podtemplate, project
 from controller.core.model import Environment, GitCredentials, Pipeline, Policy, ProjectTree, Record, Request, RunSpec
 from controller.core.plan import Observed
 from controller.reconciler import reading, repeat

@@ -1,6 +1,6 @@
 """Reading a project: the core says which files it has to know, until it can judge them all."""
 
-from controller.core import project
+from controller.core.inputs import project
 from controller.core.model import ProjectTree
 from controller.reconciler.ports import Source
 

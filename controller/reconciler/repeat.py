@@ -6,7 +6,7 @@ It is written when the run ends, from its record: a pass with a stale view can't
 from collections.abc import Mapping
 
 from controller.core import errors, layout, plan
-from controller.core import record as records
+from controller.core.documents import record as records
 from controller.core.model import Record, Request, RunSpec
 from controller.core.plan import Observed
 from controller.reconciler.ports import Volume

@@ -1,6 +1,6 @@
 """What the controller wants installed (requirements.json), as files and options that uv reads.
 
-The controller has brought the user's files to a normal form (core/requirements), of which the environment's key is
+The controller has brought the user's files to a normal form (core/inputs), of which the environment's key is
 made; nothing of the user's is parsed here again. Line n of a written file is one line of the normal form, so that
 uv's complaints can be told at the user's own file and line. Paths become absolute; Git addresses become the folders
 that the controller has checked out; options that uv passes over in files go to its command line. What leaves the
@@ -35,7 +35,7 @@ _SOURCE = rf"(?P<before>{_WHO})%s(?P<fragment>#\S*)?(?P<after>(?:\s.*)?)"
 
 
 class Wanted(NamedTuple):
-    """The content of requirements.json; the fields are those of core/requirements."""
+    """The content of requirements.json; the fields are those of core/inputs/requirements."""
 
     file: str
     lines: Sequence[str]

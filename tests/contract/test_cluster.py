@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from controller.adapters.kube.cluster import Kube
-from controller.core import cron, manifests
+from controller.core import manifests
 from controller.core.errors import AlreadyExists, Conflict, NotYet, Refused, Transient
 from controller.core.facts import drift
+from controller.core.inputs import cron
 from controller.core.manifests import RunContext
 from controller.core.model import Object, Pipeline, Policy, Request, Resources, RunSpec, Stage
 from controller.core.model import Service as ServiceWork

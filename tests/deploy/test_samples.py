@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from controller.core import manifests, request
+from controller.core import manifests
+from controller.core.inputs import request
 from controller.core.model import Policy, Request
 from tests.support.kustomize import DEPLOY, objects, one
 

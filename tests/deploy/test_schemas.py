@@ -13,7 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from controller.core import manifests, record
+from controller.core import manifests
+from controller.core.documents import record
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.archive import Archive
+from controller.adapters.volume import Archive
 from controller.adapters.web import WebServer
 from controller.core import names
 from tests.support.eventually import eventually

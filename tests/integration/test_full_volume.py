@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.adapters.git import Git, GitSettings
-from controller.adapters.sweeper import Sweeper
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
+from controller.adapters.volume.sweeper import Sweeper
 from controller.app.running import App
 from controller.core import layout
 from controller.core.errors import Transient

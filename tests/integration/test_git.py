@@ -20,8 +20,8 @@ import pytest
 from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.inputs.project.written import Meaning
 from controller.core.model import Unread
-from controller.core.project.written import Meaning
 from controller.reconciler import Source
 from tests.support.eventually import eventually
 from tests.support.gitserver import CLEAN, GitServer, Repository, serving

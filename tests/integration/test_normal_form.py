@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from controller.core import requirements
 from controller.core.errors import Invalid
+from controller.core.inputs import requirements
 from controller.core.model import Batch, Stage
 from tests.support.building import files_below
 from tests.support.examples import share

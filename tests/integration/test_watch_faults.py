@@ -10,7 +10,7 @@ import pytest
 
 from controller.adapters.kube.cluster import Kube, connect
 from controller.adapters.kube.transport import Timeouts
-from controller.adapters.watch import FIRST_PAUSE
+from controller.adapters.kube.watch import FIRST_PAUSE
 from controller.core.errors import Conflict, Invalid, NotYet, Refused, Transient
 from tests.support.apiproxy import ApiServer, cut, mute, redirect, silence, status, stream
 from tests.support.eventually import eventually

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.core import layout, model, requirements
+from controller.core import layout, model
+from controller.core.inputs import requirements
 from tests.support.launching import COMMIT, DEADLINE, Ended, Stage
 
 KEY = "key-1"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from controller.adapters.archive import Archive
 from controller.adapters.telemetry import Metrics
+from controller.adapters.volume import Archive
 from controller.adapters.web import WebServer
 from controller.app.pod import uid_of
 from controller.core.model import Object

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from controller.adapters.archive import Archive
-from controller.adapters.volume import Volume
-from controller.core import layout, record
+from controller.adapters.volume import Archive, Volume
+from controller.core import layout
+from controller.core.documents import record
 from controller.core.model import Environment, Record, RunSpec, StageRecord
 
 UID = "1b2c3d4e-0000-4000-8000-000000000001"

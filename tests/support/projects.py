@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from controller.core.errors import Invalid
+from controller.core.inputs.project import load
 from controller.core.model import Pipeline, ProjectTree
-from controller.core.project import load
 
 MAIN_INI = "[default]\nPROJECT_NAME = iris\n[workflow]\nDAG = train\n"
 BATCH_INI = "[default]\nSTAGE_TYPE = batch\nEXECUTABLE_SCRIPT = main.py\n"

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from controller.adapters.volume import Volume
-from controller.core import layout, names, record
+from controller.core import layout, names
+from controller.core.documents import record
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.images import OFFICIAL
 from controller.core.model import GitCredentials, Module, Object, Policy, ProjectTree, Record, Unread

@@ -14,9 +14,9 @@ OURS = {"controller.core.model", "controller.app.remote", "controller.app.laptop
 CONTROLLERS = {
     "structlog",
     "pydantic",
-    "controller.adapters.watch",
+    "controller.adapters.kube.watch",
     "controller.core.manifests",
-    "controller.core.project",
+    "controller.core.inputs.project",
 }
 
 

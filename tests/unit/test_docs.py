@@ -23,8 +23,15 @@ from controller.adapters.telemetry import (
     Metrics,
 )
 from controller.cli import app
-from controller.core import environment, layout, manifests, names, podtemplate, record, request
+from controller.core import layout, manifests, names
+from controller.core.documents import record
 from controller.core.facts.pods import LAUNCHER_FAILED
+from controller.core.inputs import podtemplate, request
+from controller.core.inputs import variables as environment
+from controller.core.inputs.podtemplate import fields as podtemplate_fields
+from controller.core.inputs.podtemplate.merging import OF_BUILDS
+from controller.core.inputs.podtemplate.shape import Refused
+from controller.core.inputs.project import forms, from_ini, ini
 from controller.core.manifests import RunContext
 from controller.core.manifests.pod import environment as pod_environment
 from controller.core.model import (
@@ -42,10 +49,6 @@ from controller.core.model import (
     StageRecord,
     StageState,
 )
-from controller.core.podtemplate import fields as podtemplate_fields
-from controller.core.podtemplate.merging import OF_BUILDS
-from controller.core.podtemplate.shape import Refused
-from controller.core.project import forms, from_ini, ini
 from controller.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.adapters.watch import LONGEST_PAUSE, Store, pause
+from controller.adapters.kube.watch import LONGEST_PAUSE, Store, pause
 from controller.core.model import Object
 
 calm = settings(deadline=None)  # a busy machine is no failure

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from controller.adapters.git.faults import clean
-from controller.core import checks, repository
-from controller.core.credentials import fitting
 from controller.core.errors import Invalid
+from controller.core.inputs import checks, repository
+from controller.core.inputs.credentials import fitting
 from controller.core.model import GitCredentials
 
 ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")

@@ -27,7 +27,7 @@ from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.submodules import Entry, check, entries, submodules
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
-from controller.core.repository import is_sha256
+from controller.core.inputs.repository import is_sha256
 
 Result = TypeVar("Result")
 

@@ -17,7 +17,7 @@ from controller.adapters.git.places import Places
 from controller.adapters.git.settings import GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
-from controller.core.repository import COMMIT, is_sha256
+from controller.core.inputs.repository import COMMIT, is_sha256
 
 BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")  # not the hosts' refs/pull/*
 KEPT = "refs/coachwork/"  # commits that no branch or tag of the remote holds

@@ -13,7 +13,7 @@ from controller.adapters.git.address import place
 from controller.adapters.git.command import TimedOut
 from controller.adapters.git.locks import BACK
 from controller.core.errors import NotYet, Transient
-from controller.core.repository import server
+from controller.core.inputs.repository import server
 
 
 class Places:

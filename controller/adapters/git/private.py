@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from controller.adapters.git.address import Remote
+from controller.core.inputs.repository import PORTS
 from controller.core.model import GitCredentials
-from controller.core.repository import PORTS
 
 PREFIX = "coachwork-git-"
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it are made by mkdtemp

@@ -34,8 +34,8 @@ from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import Reading, fingerprint, inside, read, sources, texts
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
+from controller.core.inputs.repository import is_commit
 from controller.core.model import GitCredentials, ProjectTree, Unread
-from controller.core.repository import is_commit
 
 SHOWN = 10  # folders in a message
 REMEMBERED = 1024  # days of last changes

@@ -1,7 +1,7 @@
 """What Python files say of themselves before they run: whether they compile, and what they import.
 
 The compiler is another process (syntax_child.py) with limits of its own: a text that crashes it, or needs too much, is
-one of which nothing is known. Refuses nothing: core/project/modules.py judges.
+one of which nothing is known. Refuses nothing: core/inputs/project/modules.py judges.
 """
 
 import json

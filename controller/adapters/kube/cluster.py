@@ -13,7 +13,7 @@ from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, OnCall, Timeouts, Transport, login
-from controller.adapters.watch import Store, Watch
+from controller.adapters.kube.watch import Store, Watch
 from controller.core import names, sweep, times
 from controller.core.errors import Conflict
 from controller.core.model import Children, Object

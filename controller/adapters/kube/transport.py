@@ -15,8 +15,8 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from controller.adapters.kube import translate
-from controller.core import checks
 from controller.core.errors import Invalid, Transient
+from controller.core.inputs import checks
 from controller.core.model import Object
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from controller.core import checks, credentials, index, podtemplate, request
 from controller.core.doctor.finding import Finding, Reached
 from controller.core.errors import Invalid
+from controller.core.inputs import checks, credentials, index, podtemplate, request
 from controller.core.model import Object, Policy, Request
 
 WAITING_IMAGE: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from controller.core import checks, names
+from controller.core import names
 from controller.core.doctor.finding import Finding, Rights, State
+from controller.core.inputs import checks
 from controller.core.manifests.pod import spec as pod_spec
 from controller.core.model import Object, Policy
 

@@ -8,7 +8,8 @@ import json
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core import index, layout, names, podtemplate
+from controller.core import layout, names
+from controller.core.inputs import index, podtemplate
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext
 from controller.core.model import Environment, Object

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from controller.core import images, names, record
+from controller.core import images, names
+from controller.core.documents import record
 from controller.core.model import INGRESS_PATH, Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
 
 

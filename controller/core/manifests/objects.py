@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from controller.core import names
+from controller.core.documents.record import owner_reference, refuse_newer
 from controller.core.errors import Invalid
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext, metadata, selector
 from controller.core.model import Batch, Object, Service, Stage
-from controller.core.record import owner_reference, refuse_newer
 
 REMEMBERED = 32  # releases
 SERVING = ("Deployment", "Service", "Ingress")  # kinds of a release's objects

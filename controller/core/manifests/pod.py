@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core import layout, names, podtemplate
+from controller.core import layout, names
 from controller.core.facts.pods import LAUNCHER_FAILED
+from controller.core.inputs import podtemplate
 from controller.core.manifests.context import RunContext, labels
 from controller.core.model import Batch, Object, Policy, Service, Stage
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core import times
+from controller.core.documents.record import HANDLED_LIMIT
 from controller.core.model import Cause, PastRun, Record, Request
 from controller.core.plan.trigger import Pending, absorb, remember
-from controller.core.record import HANDLED_LIMIT
 
 _ASKED = {"Changed": "a change of the request", "Polled": "a commit that moved", "Created": "the request"}
 

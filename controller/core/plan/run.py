@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import manifests, times
+from controller.core.documents.record import REASON_LIMIT, one_line
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record, Request, Service, StageRecord
@@ -14,7 +15,6 @@ from controller.core.plan.hold import hold
 from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, look, stopped, waiting
 from controller.core.plan.trigger import remember
-from controller.core.record import REASON_LIMIT, one_line
 
 SECRETS_PAUSE = timedelta(seconds=5)  # Secrets are not watched: that takes a right to list them all
 _PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}

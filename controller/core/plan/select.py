@@ -6,8 +6,8 @@ It is one stage, or a stage and all that comes after it, with the artifacts of a
 from collections.abc import Mapping
 from dataclasses import replace
 
-from controller.core import checks
 from controller.core.errors import Invalid
+from controller.core.inputs import checks
 from controller.core.model import Pipeline, Record, Request, RunSpec, Service, StageRecord, StageState
 
 SUCCEEDED: tuple[StageState, ...] = ("Done", "Unchanged", "Reused")

@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core import layout, manifests, names
+from controller.core.documents.record import one_line
 from controller.core.facts import DeploymentFact
 from controller.core.facts.workloads import digest_of, owner_uid
 from controller.core.model import Object, PastRun, Phase, Record, Request
 from controller.core.plan.converge import converge, disturbed, folders_of, key_of
 from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.plan.hold import news, released
-from controller.core.record import one_line
 
 INVALID_REQUEST = "InvalidRequest"
 REFUSED = "Refused"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import manifests, times
+from controller.core.documents.record import one_line
 from controller.core.facts import DeploymentFact, JobFact
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext
@@ -11,7 +12,6 @@ from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRec
 from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Create, Observed
 from controller.core.plan.hold import of_stage
-from controller.core.record import one_line
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
 REASON_LIMIT = 64  # bytes; a reason may be a stage's own word

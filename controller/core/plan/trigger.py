@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
+from controller.core.documents.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 from controller.core.errors import WARNING
 from controller.core.model import PastRun, Phase, Record, Request, RunSpec, StageRecord
 from controller.core.plan.decision import Decision, Emit, Observed
 from controller.core.plan.select import going_on_from
 from controller.core.plan.settle import INVALID_REQUEST, REFUSED, refusal, settle
-from controller.core.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
 OF_THE_TRIGGER = ("InvalidTrigger", "UnknownStage", "NothingToReuse", "RunNotKept", "ArtifactsUnreadable")

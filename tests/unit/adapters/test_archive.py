@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.adapters.archive import files
-from controller.adapters.archive.tree import DEPTH_LIMIT
+from controller.adapters.volume import artifacts as files
+from controller.adapters.volume.tree import DEPTH_LIMIT
 from controller.core import layout
+from controller.core.documents.runfile import run_file
 from controller.core.kept import Content, NoAnswer
 from controller.core.model import Environment, PastRun, Record, StageRecord
-from controller.core.runfile import run_file
 from controller.runtime.stage_log import LogFile
 from tests.support.examples import share
 from tests.support.keptruns import DEPLOYMENT, JOB, OTHER, SPEC, UID, KeptRuns

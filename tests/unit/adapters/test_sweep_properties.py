@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from controller.adapters.sweeper import Sweeper
 from controller.adapters.volume import Volume
+from controller.adapters.volume.sweeper import Sweeper
 from controller.core import layout, manifests, names, sweep
-from controller.core import record as records
+from controller.core.documents import record as records
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,

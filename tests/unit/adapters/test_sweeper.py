@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from controller.adapters.sweeper import Sweeper
 from controller.adapters.volume import Volume
+from controller.adapters.volume.sweeper import Sweeper
 from controller.core import layout, sweep
 from controller.core.errors import Invalid, Transient
 from tests.support.smallvolume import fill, small, unprivileged

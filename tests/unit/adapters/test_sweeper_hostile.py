@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from controller.adapters.sweeper import Sweeper
 from controller.adapters.volume import Volume
+from controller.adapters.volume.sweeper import Sweeper
 from controller.core import layout, sweep
 
 NAME, UID = "iris", "0a1b2c3d-0000-4000-8000-0123456789ab"

@@ -18,7 +18,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller.adapters import telemetry
 from controller.adapters.kube.kinds import CALLS
-from controller.adapters.sweeper import TOPS
 from controller.adapters.telemetry import (
     GIT_OPERATIONS,
     GIT_OUTCOMES,
@@ -30,6 +29,7 @@ from controller.adapters.telemetry import (
     configure_logging,
     redact,
 )
+from controller.adapters.volume.sweeper import TOPS
 
 
 @pytest.fixture

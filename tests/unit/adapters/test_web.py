@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.adapters.archive import Archive
+from controller.adapters.volume import Archive
 from controller.adapters.web import API_ROOM, CONNECTIONS, FOLLOWERS, WebServer
 from controller.adapters.web.api import ROUTES, parse
 from controller.core.errors import Transient

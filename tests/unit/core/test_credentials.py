@@ -12,8 +12,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.credentials import BASIC, SSH, fitting, git_credentials
 from controller.core.errors import Invalid
+from controller.core.inputs.credentials import BASIC, SSH, fitting, git_credentials
 from controller.core.model import GitCredentials
 
 HTTPS_URL, SSH_URL, SHORT_URL = "https://git.example.com/a/b", "ssh://git@git.example.com:2222/a/b", "git@host:a/b.git"

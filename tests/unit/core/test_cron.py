@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import cron
+from controller.core.inputs import cron
 
 GOOD = (
     "* * * * *",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.project.dag import parse
+from controller.core.inputs.project.dag import parse
 
 
 @pytest.mark.parametrize(

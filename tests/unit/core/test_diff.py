@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.diff import Change, StageRun, compare
+from controller.core.documents.runfile import run_file
 from controller.core.model import Attempt, Environment, PastRun, Record, RunSpec, StageRecord
-from controller.core.runfile import run_file
 
 calm = settings(deadline=None)  # a busy machine is no failure
 

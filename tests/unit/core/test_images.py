@@ -8,8 +8,8 @@ import pytest
 from controller.core import images
 from controller.core.errors import Invalid
 from controller.core.images import OFFICIAL, Choice
+from controller.core.inputs.project import load
 from controller.core.model import Policy
-from controller.core.project import load
 from tests.support.projects import BATCH_INI, MAIN_INI, one_stage, problems_of, tree
 
 DEFAULT = "coachwork:dev"

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from controller.core import index
 from controller.core.errors import Invalid
+from controller.core.inputs import index
 from controller.core.model import Object
 
 

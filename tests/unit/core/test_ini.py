@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.project.ini import Sections, parse
+from controller.core.inputs.project.ini import Sections, parse
 from tests.support.examples import share
 
 LINES = st.lists(

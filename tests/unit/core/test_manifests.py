@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import environment, layout, manifests, names
+from controller.core import layout, manifests, names
 from controller.core.errors import Invalid
+from controller.core.inputs import variables as environment
+from controller.core.inputs.project import dag
 from controller.core.manifests import RunContext
 from controller.core.manifests.pod import escape
 from controller.core.model import (
@@ -27,7 +29,6 @@ from controller.core.model import (
     Stage,
 )
 from controller.core.plan.converge import folders_of
-from controller.core.project import dag
 
 UID = "0f8f2e2e-7a39-4c07-b6d1-3a2f2a1e9d11"
 POLICY = Policy(namespace="ns", image="python:3.12-slim", claim="coachwork", tools="t0")

@@ -17,7 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from controller.core import layout, manifests, names, record
+from controller.core import layout, manifests, names
+from controller.core.documents import record
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.model import Object, Record

@@ -9,8 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import layout, manifests, names, podtemplate
+from controller.core import layout, manifests, names
 from controller.core.errors import Invalid
+from controller.core.inputs import podtemplate
+from controller.core.inputs.podtemplate.fields import CONTAINER, POD, SPEC, VOLUMES
+from controller.core.inputs.podtemplate.shape import Refused
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,
@@ -25,8 +28,6 @@ from controller.core.model import (
     Stage,
 )
 from controller.core.plan.converge import folders_of
-from controller.core.podtemplate.fields import CONTAINER, POD, SPEC, VOLUMES
-from controller.core.podtemplate.shape import Refused
 from tests.support.restricted import violations
 
 UID = "0f8f2e2e-7a39-4c07-b6d1-3a2f2a1e9d11"

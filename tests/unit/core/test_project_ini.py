@@ -3,8 +3,8 @@
 import pytest
 
 from controller.core.errors import Invalid
+from controller.core.inputs.project import load
 from controller.core.model import Batch, Pipeline, Resources, Secret, Service, Stage
-from controller.core.project import load
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, problems_of, tree
 
 FULL_MAIN = """

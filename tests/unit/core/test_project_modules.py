@@ -11,8 +11,8 @@ from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import MAX_MODULE, MAX_SOURCES, Reading, sources
 from controller.core.errors import Invalid
 from controller.core.images import DEFAULT_PYTHON, Default, otherwise
+from controller.core.inputs.project import load, unread
 from controller.core.model import Module, Policy, ProjectTree
-from controller.core.project import load, unread
 from tests.support.projects import BATCH_INI, MAIN_INI, tree
 
 OURS = ".".join(map(str, sys.version_info[:2]))

@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 
 from controller.core.images import Default
-from controller.core.project import asof, load, written
-from controller.core.project.breaks import BREAKS, RELEASED
+from controller.core.inputs.project import asof, load, written
+from controller.core.inputs.project.breaks import BREAKS, RELEASED
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, tree
 
 FLASK = (

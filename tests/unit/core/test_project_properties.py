@@ -8,11 +8,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import environment
 from controller.core.errors import Invalid
+from controller.core.inputs import variables as environment
+from controller.core.inputs.project import load
 from controller.core.model import Pipeline, ProjectTree
 from controller.core.names import kubernetes_name
-from controller.core.project import load
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, outcome, tree
 
 YAML = """\

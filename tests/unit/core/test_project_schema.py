@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from controller.core.project import schema_text
+from controller.core.inputs.project import schema_text
 from tests.support.projects import problems_of, tree
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "bodywork.schema.json"

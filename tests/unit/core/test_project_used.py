@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from controller.core.errors import Invalid
+from controller.core.inputs.project import load, unread
 from controller.core.model import Module, Unread
-from controller.core.project import load, unread
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, problems_of, tree
 
 TEXTS = {

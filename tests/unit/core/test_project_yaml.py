@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core.inputs.project import load
 from controller.core.model import Batch, Resources, Secret, Service, Stage
-from controller.core.project import load
 from tests.support.projects import BATCH_INI, MAIN_INI, problems_of, tree
 
 SCRIPTS = ("stage_1/main.py", "serve.py", "main.py")

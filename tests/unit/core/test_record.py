@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import manifests, names, record, sweep
+from controller.core import manifests, names, sweep
+from controller.core.documents import record
 from controller.core.model import (
     Environment,
     Failure,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import environment
 from controller.core.errors import Invalid
+from controller.core.inputs import variables as environment
+from controller.core.inputs.request import KEYS, digest, parse
 from controller.core.model import Request
-from controller.core.request import KEYS, digest, parse
 
 URL = "https://github.com/acme/iris"
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.errors import Invalid
+from controller.core.inputs.requirements import Missing, Wanted, git_address, key, lines, wanted
 from controller.core.model import Batch, Stage
-from controller.core.requirements import Missing, Wanted, git_address, key, lines, wanted
 
 FILE = "train/requirements.txt"
 

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import record as records
-from controller.core import seen
+from controller.core.documents import record as records
+from controller.core.documents import seen
 from controller.core.model import PastRun, Record, RunSpec, StageRecord
 
 calm = settings(deadline=None)  # a busy machine is no failure

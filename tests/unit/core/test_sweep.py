@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import layout, manifests, names, record, sweep
+from controller.core import layout, manifests, names, sweep
+from controller.core.documents import record
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,

@@ -1,0 +1,222 @@
+"""The shared volume: makes, writes, reads and removes what core/layout.py names, and nothing else.
+
+Every file is written beside its place and renamed into it. Foreign errors become Transient: a volume can come back.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from controller.adapters import removal
+from controller.adapters.volume import files
+from controller.adapters.volume.environments import Environments
+from controller.core import layout, sweep
+from controller.core.errors import Invalid
+from controller.core.inputs import checks
+from controller.core.model import Attempt
+
+ATTEMPT_LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
+UID_LENGTH = 36
+MIB = 1 << 20
+_NUMBER = re.compile(r"[0-9]{1,9}")  # of an attempt, as the launcher counts
+
+
+class Volume(Environments):
+    """The shared volume, mounted at `root`."""
+
+    def prepare(self, folders: Iterable[PurePosixPath]) -> None:
+        """Make these folders, group-writable. Raises Transient."""
+        with files.translated("make folders"):
+            for folder in folders:
+                files.make(self._root, self._root / folder)
+
+    def keep_record(self, path: PurePosixPath, data: Mapping[str, str]) -> None:
+        """Write the record's copy, atomically. Raises Transient."""
+        self.keep_text(path, yaml.safe_dump(dict(data), sort_keys=True, allow_unicode=True))
+
+    def recall_record(self, path: PurePosixPath) -> Mapping[str, str] | None:
+        """Give the record's copy; None if there is none, or none that can be read. Raises Transient."""
+        with files.translated("read a record"):
+            try:
+                loaded = yaml.safe_load(files.read(self._root / path))
+            except (FileNotFoundError, yaml.YAMLError, ValueError, RecursionError):
+                return None
+        return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
+
+    def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
+        """Write what is told of a run as JSON, atomically. Raises Transient."""
+        self.keep_text(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
+
+    def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
+        """Give what `keep_run` wrote; None if there is none, or none that can be read. Raises Transient."""
+        try:
+            loaded = json.loads(self.recall_text(path))
+        except (ValueError, RecursionError):
+            return None
+        return loaded if isinstance(loaded, dict) else None
+
+    def keep_text(self, path: PurePosixPath, text: str) -> None:
+        """Write a small file, atomically. Raises Transient."""
+        with files.translated(f"write {path.name}"):
+            files.write(self._root, self._root / path, text)
+
+    def recall_text(self, path: PurePosixPath) -> str:
+        """Give a small file of ours, "" if there is none, or none that can be read. Raises Transient."""
+        with files.translated(f"read {path.name}"):
+            return files.read_any(self._root / path)
+
+    def room(self) -> str:
+        """Give how much of the volume is free, for a person; "" where it does not tell."""
+        try:
+            found = os.statvfs(self._root)
+        except OSError:
+            return ""
+        if found.f_files and not found.f_favail:
+            return f"none of its {found.f_files} inodes are free"
+        free, size = (blocks * found.f_frsize / MIB for blocks in (found.f_bavail, found.f_blocks))
+        unit, factor = ("GiB", 1024) if size >= 1024 else ("MiB", 1)  # noqa: PLR2004 (the step of the units)
+        return f"{free / factor:.1f} of {size / factor:.1f} {unit} are free" if size else ""
+
+    def note_uses(self, path: PurePosixPath, paths: Iterable[PurePosixPath]) -> None:
+        """Write what a run needs of the volume beyond its own folder, atomically: no sweep takes it. Raises Transient.
+
+        It has to be there before the run's first object is.
+        """
+        self.keep_text(path, sweep.uses_text(paths))
+
+    def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet.
+
+        Raises Invalid where a stage has left what can't be read, Transient.
+        """
+        place = self._root / target
+        with files.translated("copy artifacts"):
+            if place.exists() or not (self._root / source).is_dir():
+                return
+            files.make(self._root, place.parent)
+            partial = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}")
+            try:
+                removal.copy_tree(self._root / source, partial)
+                files.publish(partial, place)
+            except RecursionError:
+                line = f"artifacts of run {layout.run_in(source)}: folders in folders too deep to be copied"
+                raise Invalid("ArtifactsUnreadable", [f"{line}: start a run of all stages"]) from None
+            except PermissionError as error:
+                if invalid := _unreadable(source, self._root / source, error):
+                    raise invalid from error
+                raise
+            finally:
+                removal.remove(partial)
+
+    def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
+        """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
+        with files.translated("read attempts"):
+            place = self._root / folder
+            numbers = {int(path.stem) for path in place.glob("*.log") if _NUMBER.fullmatch(path.stem)}
+            return [_attempt(number, place / f"{number}.json") for number in sorted(numbers)]
+
+    def requests(self) -> Sequence[str]:
+        """Give the names of the requests that have a folder here, whether they still live or not."""
+        with files.translated("list runs"):
+            folders = self._root / layout.RUNS
+            return sorted({name for name, _ in _owners(folders)})
+
+    def runs(self, name: str, uid: str) -> Sequence[int]:
+        """Give the request's runs that have a folder, newest first. Raises Transient."""
+        with files.translated("list runs"):
+            found = _listed(self._root / layout.request(name, uid))
+            return sorted((int(folder.name) for folder in found if folder.name.isdigit()), reverse=True)
+
+    def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
+        """Remove the runs of a request other than `runs`.
+
+        What earlier requests of this name left is the sweep's: their pods may be on their way out still.
+        """
+        with files.translated("remove old runs"):
+            for folder in _listed(self._root / layout.request(name, uid)):
+                if folder.name.isdigit() and int(folder.name) not in runs:
+                    files.remove(folder, self._root / layout.RUNS)
+
+    def forget(self, name: str, *, living: str = "") -> None:
+        """Remove the folders of all requests of this name but the one whose uid is `living`."""
+        with files.translated("remove runs"):
+            for found, uid in list(_owners(self._root / layout.RUNS)):
+                if found == name and uid != living:
+                    files.remove(self._root / layout.request(name, uid), self._root / layout.RUNS)
+
+    def publish_tools(self, tools: Sequence[Path]) -> str:
+        """Have these files in a folder of their own, complete; give that folder's digest. Raises Transient."""
+        digest = _digest(tools)
+        target = self._root / layout.tools(digest)
+        with files.translated("publish the tools"):
+            with suppress(OSError):
+                os.utime(target)  # before the look: a sweep that comes between sees one of both (docs/adr/0012)
+            if (target / layout.COMPLETE).exists():
+                return digest
+            files.make(self._root, target.parent)
+            partial = target.with_name(f".{digest}-{uuid.uuid4().hex[:8]}")
+            try:
+                _fill(partial, tools, digest)
+                files.publish(partial, target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return digest
+
+
+def _owners(folder: Path) -> Iterator[tuple[str, str]]:
+    for entry in _listed(folder):
+        name, uid = entry.name[: -UID_LENGTH - 1], entry.name[-UID_LENGTH:]
+        if name and not entry.name.startswith("."):
+            yield name, uid
+
+
+def _listed(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return ()
+
+
+def _unreadable(source: PurePosixPath, folder: Path, error: PermissionError) -> Invalid | None:
+    """Give the error for a file of the artifacts that can't be read; None where it is about another place."""
+    place = Path(error.filename or "")
+    if not place.is_relative_to(folder):
+        return None
+    name = checks.shown(place.relative_to(folder).as_posix())
+    remedy = "the stage that wrote it took the right away: let its group read it, or start a run of all stages"
+    line = f"artifacts of run {layout.run_in(source)}: {name} can't be read by the controller ({remedy})"
+    return Invalid("ArtifactsUnreadable", [line])
+
+
+def _attempt(number: int, path: Path) -> Attempt:
+    """Read what the launcher wrote at an attempt's end; the stage could write there too, so nothing is believed."""
+    try:
+        loaded = json.loads(files.read(path, ATTEMPT_LIMIT))
+        code = loaded["exit_code"]
+        words = {name: str(loaded.get(name, "")) for name in ("reason", "message", "started", "finished")}
+        return Attempt(number, ended=True, exit_code=int(code), **words)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return Attempt(number, ended=False)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()[:16]
+
+
+def _fill(folder: Path, files: Iterable[Path], digest: str) -> None:
+    folder.mkdir(mode=0o755)
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+        (folder / file.name).chmod(0o755)
+    (folder / layout.COMPLETE).write_text(digest)

@@ -1,0 +1,251 @@
+"""The sweep of the shared volume: lists what is old, has its needs told, moves what has none out of sight, removes it.
+
+What is needed is decided in core/sweep.py, and why nothing that is used meanwhile is lost is said in docs/adr/0012. It
+refuses to touch what it does not know the name of, and to begin while a run's note of what it uses can't be read.
+"""
+
+import os
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from controller.adapters import removal
+from controller.core import layout, sweep
+from controller.core.errors import Transient
+from controller.core.inputs import repository
+from controller.core.sweep import Found, Graces, Kind
+
+Living = Callable[[], AbstractSet[PurePosixPath]]
+"""Gives what living objects and records need now. May raise Refused, NotYet, Transient: then nothing is swept."""
+
+TOPS = (layout.MIRRORS, layout.CHECKOUTS, layout.ENVIRONMENTS, layout.BUILDS, layout.RUNS, layout.TOOLS, layout.SCRATCH)
+OWN_NAMES = (".home", ".lock")  # hidden, and no halves of anything
+USES_LIMIT = 1 << 20  # bytes of a uses.json at most
+_NAMES = {
+    layout.MIRRORS: r".+\.git",
+    layout.ENVIRONMENTS: r"[^.].*",
+    layout.TOOLS: r"[0-9a-f]{16}",
+    layout.RUNS: r".+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+}
+WRITTEN_TO = ("left", "half", "built")  # while they are used; nobody notes that they are
+_HALF = r"environment\.partial-.+"  # install_build.py's, until it is finished
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The volume's size, and what of it is free to us, in bytes."""
+
+    size: int
+    free: int
+
+    @property
+    def share(self) -> float:
+        """The part that is free, from 0 to 1; 1 for a volume that does not tell its size."""
+        return self.free / self.size if self.size else 1.0
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep has done, by the top folder: things taken away, bytes that came free; and what it could not move."""
+
+    things: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+    resisting: int = 0
+
+
+class Sweeper:
+    """Sweeps one volume, mounted at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the mount point; it exists."""
+        self._root = root
+
+    def room(self) -> Room:
+        """Give the volume's size and what is free. Raises Transient."""
+        with _translated("ask how much is free"):
+            found = os.statvfs(self._root)
+            return Room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def sweep(self, living: Living, graces: Graces, now: float) -> Swept:
+        """Remove what is older than its grace at the time `now` (POSIX seconds), and that nobody needs.
+
+        Raises Transient, and what `living` raises.
+        """
+        swept = Swept()
+        with _translated("sweep"):
+            old = [found for found in self._found(now) if sweep.is_old(found, graces, now)]
+            if any(found.kind != "left" for found in old):
+                old = self._unneeded(old, living, swept)
+            self._take_all(old, graces, now, swept)
+            self._empty(swept)
+        return swept
+
+    def touch(self, path: PurePosixPath) -> None:
+        """Note that something is in use. Raises Transient."""
+        with _translated("note a use"), suppress(FileNotFoundError):
+            os.utime(self._root / path)
+
+    # --- what there is -----------------------------------------------------------------------------
+
+    def _found(self, now: float) -> Iterator[Found]:
+        """Give all that could be swept; what seems to be of the future gets the present, and its whole grace."""
+        for path, kind in self._named():
+            place = self._root / path
+            used = self._used(place, kind)
+            if used > now + sweep.MINUTE:
+                with suppress(OSError):
+                    os.utime(place, (now, now))
+            elif used:
+                yield Found(path, kind, used)
+
+    def _named(self) -> Iterator[tuple[PurePosixPath, Kind]]:
+        """Give what has a name of ours, and the halves that hide beside it."""
+        for top, pattern in _NAMES.items():
+            yield from self._in(top, pattern, "kept")
+        for folder in self._folders(layout.CHECKOUTS, r"[^.].*"):
+            yield from self._in(folder, repository.COMMIT, "kept")
+        for folder in self._folders(layout.RUNS, _NAMES[layout.RUNS]):
+            yield from self._in(folder, r"[0-9]+", "kept")
+            for run in self._folders(folder, r"[0-9]+"):
+                yield from self._in(run, "", "left")
+        for folder, kind in self._in(layout.BUILDS, r"[^.].*", "built"):
+            yield folder, "cache" if folder == layout.BUILD_CACHE else kind
+            yield from self._in(folder, _HALF, "half") if folder != layout.BUILD_CACHE and kind == "built" else ()
+        yield from self._in(layout.SCRATCH, r"[^.].*", "left")
+        for mirror in (self._root / layout.MIRRORS).glob("*.git"):  # what an ended git left in one
+            for pack in (*mirror.glob("objects/pack/tmp_*"), *mirror.glob("objects/pack/.tmp-*")):
+                yield PurePosixPath(pack.relative_to(self._root)), "left"
+
+    def _folders(self, folder: PurePosixPath, pattern: str) -> Iterator[PurePosixPath]:
+        return (path for path, kind in self._in(folder, pattern, "kept") if kind == "kept")
+
+    def _in(self, folder: PurePosixPath, pattern: str, kind: Kind) -> Iterator[tuple[PurePosixPath, Kind]]:
+        """Give the folders of this pattern in a folder (links are none of ours), and halves of whatever kind."""
+        try:
+            with os.scandir(self._root / folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            hidden = entry.name.startswith(".") and entry.name not in OWN_NAMES
+            if hidden and not entry.name.startswith(layout.TRASH):
+                yield folder / entry.name, "left"
+            elif pattern and re.fullmatch(pattern, entry.name) and entry.is_dir(follow_symlinks=False):
+                yield folder / entry.name, kind
+
+    def _used(self, place: Path, kind: Kind) -> float:
+        """Give when something was last used, 0 if it is gone."""
+        places = [place]
+        if place.parent == self._root / layout.MIRRORS:
+            places += [place / "objects" / "pack", *place.glob("objects/pack/*")]
+        if kind == "cache":  # each build makes a folder beside it, and new packages one in it
+            places += [place.parent, *place.glob("*")]
+        return max((_mtime(item) for item in places), default=0.0) if os.path.lexists(place) else 0.0
+
+    # --- what is needed ------------------------------------------------------------------------------
+
+    def _unneeded(self, old: Iterable[Found], living: Living, swept: Swept) -> list[Found]:
+        """Give what nobody needs, with what is left; runs first and at once, since what only they used goes with them.
+
+        The notes of runs are read before the objects are asked for: a need passes from one to the next in this order.
+        """
+        uses = self._uses()
+        needed = sweep.Needed(living())
+        lone = [found for found in old if found.kind == "left" or not needed.covers(found.path)]
+        runs = [found for found in lone if found.kind == "kept" and found.path.is_relative_to(layout.RUNS)]
+        gone = [found.path for found in runs if self._take(found, swept)]
+        noted = sweep.Needed(sweep.without(uses, gone))
+        others = (found for found in lone if found not in runs)
+        return [found for found in others if found.kind in ("left", "half") or not noted.covers(found.path)]
+
+    def _uses(self) -> Mapping[PurePosixPath, frozenset[PurePosixPath]]:
+        """Give what each run has noted, by its folder. Raises Transient where a note can't be read.
+
+        Only a run's own folder counts: in the cache beside it, a stage can leave a file of that name, or a pipe.
+        """
+        noted = {}
+        for folder in self._folders(layout.RUNS, _NAMES[layout.RUNS]):
+            for run in self._folders(folder, r"[0-9]+"):
+                if (uses := self._used_by(run / layout.USES)) is not None:
+                    noted[run] = uses
+        return noted
+
+    def _used_by(self, path: PurePosixPath) -> frozenset[PurePosixPath] | None:
+        """Give what a note says, None where there is none. Raises Transient where it can't be read."""
+        try:
+            with (self._root / path).open("rb") as stream:
+                return sweep.uses_of(stream.read(USES_LIMIT).decode())
+        except FileNotFoundError:
+            return None
+        except (ValueError, RecursionError):
+            why = "is damaged or of a newer version, and nothing is swept"
+            line = f"the shared volume: {path} {why}: remove that run's folder"
+            raise Transient("VolumeUnavailable", line) from None
+
+    # --- taking away -----------------------------------------------------------------------------------
+
+    def _take_all(self, unneeded: Iterable[Found], graces: Graces, now: float, swept: Swept) -> None:
+        for found in sorted(unneeded, key=lambda found: found.kind != "cache"):  # which a change beside it makes used
+            deep = found.kind in WRITTEN_TO
+            if not (deep and now - removal.newest(self._root / found.path, now) <= graces.of(found.kind)):
+                self._take(found, swept)
+
+    def _take(self, found: Found, swept: Swept) -> bool:
+        """Move it out of sight, unless somebody has used it since it was looked at; tell whether it is gone.
+
+        Who uses it notes that first and looks for it then; this moves it first and looks for such a note then. So one
+        of both sees the other, whatever comes first.
+        """
+        place, top = self._root / found.path, found.path.parts[0]
+        trash = self._root / top / f"{layout.TRASH}{uuid.uuid4().hex[:12]}"
+        if self._used(place, found.kind) != found.used:
+            return False
+        try:
+            place.rename(trash)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return self._remove_empty(place, swept)
+        if found.kind != "cache" and self._used(trash, found.kind) != found.used:
+            with suppress(OSError):  # made anew meanwhile: as good
+                trash.rename(place)
+            return False
+        swept.things[top] += 1
+        return True
+
+    def _remove_empty(self, place: Path, swept: Swept) -> bool:
+        """Remove what the kubelet made for a mount that was gone: root owns it, so it can't be moved."""
+        try:
+            place.rmdir()
+        except OSError:
+            swept.resisting += 1
+            return False
+        return True
+
+    def _empty(self, swept: Swept) -> None:
+        """Remove bit by bit what is out of sight, from this sweep and from those that were interrupted."""
+        for top in TOPS:
+            for trash in (self._root / top).glob(f"{layout.TRASH}*"):
+                swept.bytes[str(top)] += removal.erase(trash)
+                swept.resisting += os.path.lexists(trash)
+
+
+def _mtime(place: Path) -> float:
+    try:
+        return place.lstat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return 0.0
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        line = f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}"
+        raise Transient("VolumeUnavailable", line) from error

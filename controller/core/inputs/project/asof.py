@@ -1,0 +1,44 @@
+"""As of which day a stage's packages are taken, and what a run says about it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from controller.core.inputs.project import pins
+from controller.core.model import AS_OF_COMMIT, Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """A day ("": now), and of which two it is the earlier one."""
+
+    day: str
+    changed: str = ""  # on which the requirements last changed; "": they are not committed
+    worked: str = ""  # until which their pins worked, as far as is known
+
+
+def decide(changed: str, lines: pins.Lines, python: str) -> AsOf:
+    """Return the day for requirements that last changed on the day `changed`: no later one than their pins worked."""
+    worked = pins.propose({"": pins.Need(lines, python)}).day
+    return AsOf(min(filter(None, (changed, worked)), default=""), changed, worked)
+
+
+def notes(pipeline: Pipeline, days: Mapping[str, AsOf]) -> Iterator[str]:
+    """Yield what is to be said of the days of stages: where Bodywork's image is why, or pins ask for an earlier one."""
+    if pipeline.resolve_as_of != AS_OF_COMMIT:
+        return
+    stages: dict[AsOf, list[str]] = {}
+    for stage, found in days.items():
+        if pipeline.bodywork_image or found.day != found.changed:
+            stages.setdefault(found, []).append(stage)
+    why = "RESOLVE_AS_OF = commit" + (", the default with Bodywork's image" if pipeline.bodywork_image else "")
+    for found, names in stages.items():
+        which = f"stage {names[0]}" if len(names) == 1 else f"stages {', '.join(names)}"
+        yield f"{which}: packages are those of {found.day or 'today'} ({why}): {_reasons(found)}"
+
+
+def _reasons(found: AsOf) -> str:
+    changed = (
+        f"the requirements last changed on {found.changed}" if found.changed else "the requirements are not committed"
+    )
+    worked = f"their pins worked until {found.worked}" if found.worked else "no known pin asks for an earlier day"
+    return f"{changed}, and {worked}; RESOLVE_AS_OF = now takes the newest"

@@ -1,0 +1,265 @@
+"""The shape of a project's documents: strict models of bodywork.yaml, to which the ini form is brought as well.
+
+Refuses values of another type instead of converting them, and unknown keys (which the reader turns into warnings). The
+published JSON Schema is generated from here. A field's `Expected` is what its sentence says when the value is wrong.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from controller.core import images
+from controller.core.inputs import checks
+from controller.core.inputs import variables as environment
+from controller.core.inputs.project import dag
+from controller.core.model import AS_OF_COMMIT
+
+YEAR = 366 * 24 * 3600
+SCRIPT_LIMIT = 1024
+AS_OF = (AS_OF_COMMIT, "now")
+OLDEST_DAY = "2005-01-01"  # indexes know no times of upload from before
+OPTIONAL = "?"  # after a Secret's name: the variable may be absent
+SECTION = "a section with keys of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a value should be, after the word "expected". `quiet`: the value is never shown, it may be a secret."""
+
+    what: str
+    quiet: bool = False
+
+
+def _refusing(problem: Callable[[str], str]) -> AfterValidator:
+    """Give a validator that refuses a text with the sentence that `problem` gives for it."""
+
+    def check(text: str) -> str:
+        if sentence := problem(text):
+            raise PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+        return text
+
+    return AfterValidator(check)
+
+
+def script_problem(path: str) -> str:
+    """Give what is wrong with a script's path, in one sentence; "" if nothing is."""
+    if path.lower().endswith(".ipynb"):
+        return f"{checks.shown(path)} is a notebook, not supported yet: save it as a .py file"
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or ".." in parts or "\\" in path or not path.isprintable() or len(path) > SCRIPT_LIMIT:
+        return f"expected a path below the folder, with / and without .., got {checks.shown(path)}"
+    if not path.endswith(".py") or not PurePosixPath(path).stem:
+        return f"expected a Python file like train.py, got {checks.shown(path)}"
+    return ""
+
+
+def _named(problem: str, name: str) -> str:
+    return f"{checks.shown(name)} {problem}" if problem else ""
+
+
+def _image_problem(text: str) -> str:
+    return checks.image_problem(text)
+
+
+def _name_problem(text: str) -> str:
+    return "" if checks.is_name(text) else f"expected {checks.NAME_RULE}, got {checks.shown(text)}"
+
+
+def _secret_name(value: Any) -> Any:
+    """Bring `{name: aws, optional: true}` to the short form, `aws?`."""
+    if not isinstance(value, dict):
+        return value
+    name, optional = value.get("name"), value.get("optional", False)
+    if not isinstance(name, str) or not isinstance(optional, bool) or value.keys() - {"name", "optional"}:
+        sentence = "expected the name of a Secret, or name and optional: true"
+        raise PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+    return f"{name.removesuffix(OPTIONAL)}{OPTIONAL}" if optional else name
+
+
+def _secret_reference_problem(text: str) -> str:
+    return _secret_problem(text.removesuffix(OPTIONAL))
+
+
+def _secret_problem(text: str) -> str:
+    if checks.is_dns_name(text):
+        return ""
+    return "expected the name of a Secret (lower-case letters, digits, - .), not a secret's value"
+
+
+def _day_problem(text: str) -> str:
+    if text.lower() in AS_OF:
+        return ""
+    try:
+        day = date.fromisoformat(text).isoformat()
+    except ValueError:
+        day = ""
+    if not day or day != text:
+        return f"expected a day like 2021-03-05, or {' or '.join(AS_OF)}, got {checks.shown(text)}"
+    if day < OLDEST_DAY:
+        return f"is before {OLDEST_DAY}: package indexes do not tell what there was then"
+    return ""
+
+
+def _stage_problem(text: str) -> str:
+    return "" if dag.is_stage_name(text) else f"expected the name of one stage, got {checks.shown(text)}"
+
+
+Text = Annotated[str, _refusing(lambda text: _named(environment.value_problem(text), "the text"))]
+Value = Annotated[str, _refusing(environment.value_problem)]
+Variable = Annotated[str, _refusing(lambda name: _named(environment.name_problem(name), name))]
+SecretName = Annotated[
+    str,
+    BeforeValidator(_secret_name),
+    _refusing(_secret_reference_problem),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"name": {"type": "string"}, "optional": {"type": "boolean", "default": False}},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+Requirement = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\r\n\x00]*$")]
+
+Python = Annotated[
+    str,
+    _refusing(images.python_problem),
+    Field(json_schema_extra={"pattern": r"^3\.[1-9][0-9]?$"}),
+    Expected("a Python like 3.9"),
+]
+Seconds = Annotated[int, Field(ge=1, le=YEAR), Expected("a whole number of seconds, 1 or more")]
+Cores = Annotated[float | None, Field(ge=0, le=10_000, allow_inf_nan=False), Expected("a number of CPU cores like 0.5")]
+Mebibytes = Annotated[int | None, Field(ge=0, le=100_000_000), Expected("a whole number of MiB, 0 or more")]
+
+
+class Form(BaseModel):
+    """A section: strict types, no unknown keys; a key without a value is as if it were not there."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class BatchForm(Form):
+    """A stage that runs to its end."""
+
+    max_completion_time_seconds: Seconds = 60
+    retries: Annotated[int, Field(ge=0, le=100), Expected("a whole number, 0 or more")] = 2
+
+
+class ServiceForm(Form):
+    """A stage that runs until it is replaced, and answers on its port."""
+
+    port: Annotated[int, Field(ge=1, le=65535), Expected("a port, a whole number from 1 to 65535")]
+    max_startup_time_seconds: Seconds = 60
+    replicas: Annotated[int, Field(ge=1, le=1000), Expected("a whole number, 1 or more")] = 1
+    ingress: Annotated[bool, Expected("True or False")] = False
+    readiness_path: Annotated[
+        str, Field(pattern=r"^(/[!-~]*)?$", max_length=1024), Expected("a path that starts with /")
+    ] = ""
+
+
+class StageForm(Form):
+    """One stage: a batch or a service."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["batch"]}, {"required": ["service"]}]})
+
+    executable_module_path: Annotated[str, _refusing(script_problem), Expected("a Python file like train.py")]
+    args: Annotated[
+        list[Text], Field(max_length=1000), Expected("a list of texts (numbers in quotes)", quiet=True)
+    ] = []
+    requirements: Annotated[
+        list[Requirement], Field(max_length=1000), Expected('a list of texts like "pandas==2.2.3"')
+    ] = []
+    cpu_request: Cores = None
+    memory_request_mb: Mebibytes = None
+    cpu_limit: Cores = None
+    memory_limit_mb: Mebibytes = None
+    gpu: Annotated[int, Field(ge=0, le=64), Expected("a whole number, 0 or more")] = 0
+    python: Python = ""
+    batch: Annotated[BatchForm | None, Expected(SECTION)] = None
+    service: Annotated[ServiceForm | None, Expected(SECTION)] = None
+    env: Annotated[dict[Variable, Value], Field(max_length=1000), Expected("text (numbers in quotes)", quiet=True)] = {}
+    secrets: Annotated[
+        dict[Variable, SecretName], Field(max_length=1000), Expected("the name of a Secret", quiet=True)
+    ] = {}
+
+
+class ProjectForm(Form):
+    """The project as a whole."""
+
+    name: Annotated[str, _refusing(_name_problem), Expected("a name: " + checks.NAME_RULE)]
+    DAG: Annotated[str, Expected("stages and their order, like prepare >> train >> serve")]
+    docker_image: Annotated[str, _refusing(_image_problem), Expected("an image like python:3.12-slim")] = ""
+    python: Python = ""
+    secrets_group: Annotated[str, _refusing(_secret_problem), Expected("the beginning of Secrets' names")] = ""
+    run_on_failure: Annotated[str, _refusing(_stage_problem), Expected("the name of one stage")] = ""
+    resolve_as_of: Annotated[
+        str,
+        _refusing(_day_problem),
+        Field(json_schema_extra={"pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{'|'.join(AS_OF)})$"}),
+        Expected("a day like 2021-03-05, or commit or now"),
+    ] = ""
+    usage_stats: Annotated[bool, Expected("true or false")] = False
+    namespace: Annotated[str, Expected("text")] = ""
+
+
+class LoggingForm(Form):
+    """Bodywork's own log; read for its sake, without effect here."""
+
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Expected("DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    ] = "INFO"
+
+
+class Document10(Form):
+    """Schema 1.0 of bodywork.yaml."""
+
+    version: Literal["1.0"]
+    project: ProjectForm
+    stages: dict[str, StageForm]
+    logging: LoggingForm | None = None
+
+
+class Document11(Form):
+    """Schema 1.1 of bodywork.yaml: services answer to http://STAGE:PORT too."""
+
+    version: Literal["1.1"]
+    pipeline: ProjectForm
+    stages: dict[str, StageForm]
+    logging: LoggingForm | None = None
+
+
+def schema_text() -> str:
+    """Give the JSON Schema of bodywork.yaml as it is published in docs/bodywork.schema.json."""
+    either: TypeAdapter[Any] = TypeAdapter(Annotated[Document10 | Document11, Field(discriminator="version")])
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "bodywork.yaml",
+        **either.json_schema(),
+    }
+    return json.dumps(schema, indent=2) + "\n"

@@ -1,0 +1,226 @@
+"""bodywork.ini and FOLDER/config.ini -> Pipeline: brought to the shape of bodywork.yaml, then checked like it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.core.inputs import checks, requirements
+from controller.core.inputs.project import assembly, dag, forms, ini, sentences, texts
+from controller.core.inputs.project.reading import Reading
+from controller.core.model import Pipeline, Stage
+
+CONFIG, REQUIREMENTS = "config.ini", "requirements.txt"
+MISSPELLED = ("requirement.txt", "requirments.txt", "requirements.text", "requirements.txt.txt", "requirements")
+
+Key = tuple[str, str]  # section and key
+Keys = Mapping[Key, sentences.Location]
+
+PROJECT: Keys = {
+    ("default", "PROJECT_NAME"): ("name",),
+    ("default", "DOCKER_IMAGE"): ("docker_image",),
+    ("default", "PYTHON"): ("python",),
+    ("default", "RESOLVE_AS_OF"): ("resolve_as_of",),
+    ("workflow", "DAG"): ("DAG",),
+    ("workflow", "RUN_ON_FAILURE"): ("run_on_failure",),
+}
+LOGGING: Keys = {("logging", "LOG_LEVEL"): ("log_level",)}
+COMMON: Keys = {
+    ("default", "EXECUTABLE_SCRIPT"): ("executable_module_path",),
+    ("default", "CPU_REQUEST"): ("cpu_request",),
+    ("default", "MEMORY_REQUEST_MB"): ("memory_request_mb",),
+    ("default", "CPU_LIMIT"): ("cpu_limit",),
+    ("default", "MEMORY_LIMIT_MB"): ("memory_limit_mb",),
+    ("default", "GPU"): ("gpu",),
+    ("default", "PYTHON"): ("python",),
+}
+BATCH: Keys = {
+    ("batch", "MAX_COMPLETION_TIME_SECONDS"): ("batch", "max_completion_time_seconds"),
+    ("batch", "RETRIES"): ("batch", "retries"),
+}
+SERVICE: Keys = {
+    ("service", "PORT"): ("service", "port"),
+    ("service", "MAX_STARTUP_TIME_SECONDS"): ("service", "max_startup_time_seconds"),
+    ("service", "REPLICAS"): ("service", "replicas"),
+    ("service", "INGRESS"): ("service", "ingress"),
+    ("service", "READINESS_PATH"): ("service", "readiness_path"),
+}
+STAGE_TYPE: Key = ("default", "STAGE_TYPE")
+KINDS: Mapping[str, Keys] = {"batch": BATCH, "service": SERVICE}
+NUMBERS = {"cpu_request", "memory_request_mb", "cpu_limit", "memory_limit_mb", "gpu", "retries", "port", "replicas"} | {
+    "max_completion_time_seconds",
+    "max_startup_time_seconds",
+}
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One ini file as it was read."""
+
+    path: str
+    sections: ini.Sections
+
+    def get(self, key: Key) -> str | None:
+        """Give a value, None where it is absent."""
+        return self.sections.get(key[0], {}).get(key[1])
+
+    def place(self, key: Key) -> str:
+        """Give how a key's place is written: `train/config.ini: [batch] RETRIES`."""
+        return f"{self.path}: [{checks.printable(key[0], 60)}] {checks.printable(key[1], 200)}"
+
+
+def read(path: str, reading: Reading) -> Pipeline | None:
+    """Give the pipeline; where there is None, the reading says why."""
+    file = _open(path, reading)
+    if file is None:
+        return None
+    _unknown(file, (*PROJECT, *LOGGING), reading)
+    place = _placing(file, PROJECT)
+    steps, failure, form = assembly.head(_document(file, PROJECT), place, reading)
+    sentences.check(forms.LoggingForm, _document(file, LOGGING), _placing(file, LOGGING), reading)
+    wanted = {name: file.place(("workflow", "DAG")) for step in steps for name in step}
+    if failure:
+        wanted[failure] = file.place(("workflow", "RUN_ON_FAILURE"))
+    stages = {name: stage for name, named_at in wanted.items() if (stage := _stage(name, named_at, reading))}
+    assembly.failure_kind(stages.get(failure), place, reading)
+    return assembly.pipeline(form, steps, stages, aliases=False) if form else None
+
+
+def _open(path: str, reading: Reading) -> _File | None:
+    """Read a file; its syntax problems do not hide what else is wrong in it."""
+    text = texts.read(path, reading)
+    if text is None:
+        return None
+    sections, problems = ini.parse(text)
+    for problem in problems:
+        reading.problem(path, problem)
+    return _File(path, sections)
+
+
+def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
+    """Give one stage from its folder; `named_at` is the place that names it."""
+    path = f"{name}/{CONFIG}"
+    if path not in reading.tree.files:
+        if not reading.fault(path):
+            reading.problem(named_at, _no_folder(name, reading))
+        return None
+    file = _open(path, reading)
+    if file is None:
+        return None
+    kind = _kind(file, reading)
+    keys = {**COMMON, **KINDS.get(kind, {})}
+    document = {**({kind: {}} if kind else {}), **_own_names(file)}
+    document = _document(file, keys, document)
+    place = _placing(file, keys)
+    _unknown(file, (STAGE_TYPE, *COMMON, *BATCH, *SERVICE), reading, kind)
+    form = sentences.check(forms.StageForm, document, place, reading)
+    assembly.script(name, document, name, place, reading)
+    assembly.limits(document, place, reading)
+    required = _requirements(name, reading)
+    return assembly.stage(name, name, form, "", required) if form else None
+
+
+def _no_folder(name: str, reading: Reading) -> str:
+    """Say that a stage has no folder or no config.ini in it."""
+    if near := reading.misspelled(f"{name}/{CONFIG}"):
+        return f"there is no {name}/{CONFIG}: rename {checks.printable(near, 200)} to it"
+    if name in reading.folders:
+        return f"the folder {name} has no {CONFIG}: write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
+    folders = [folder for folder in reading.folders if f"{folder}/{CONFIG}" in reading.tree.files]
+    if not folders:
+        return f"there is no folder {name}: a stage's folder has its name, and a {CONFIG}"
+    remedy = checks.nearest(name, map(checks.printable, folders[: dag.STAGE_LIMIT]))
+    return f"there is no folder {name}: {remedy}"
+
+
+def _kind(file: _File, reading: Reading) -> str:
+    """Return batch or service; with a problem where it is neither, what its sections look like, "" for nothing."""
+    text = file.get(STAGE_TYPE)
+    if not text:
+        reading.problem(file.place(STAGE_TYPE), "missing: write batch or service")
+    elif text.lower() not in KINDS:
+        reading.problem(file.place(STAGE_TYPE), f"expected batch or service, got {checks.shown(text)}")
+    else:
+        return text.lower()
+    looks_like = [kind for kind in KINDS if kind in file.sections]
+    return looks_like[0] if len(looks_like) == 1 else ""
+
+
+def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
+    """Give the file and the lines of a stage's requirements, "" and none where there is no such file."""
+    path = f"{folder}/{REQUIREMENTS}"
+    if path not in reading.tree.files:
+        near = reading.misspelled(path, *(f"{folder}/{name}" for name in MISSPELLED))
+        if not reading.fault(path) and near:
+            reading.warning(checks.printable(near, 200), f"not read: rename it to {REQUIREMENTS}")
+        return "", ()
+    lines = requirements.lines(texts.read(path, reading, requirements.LIMIT, requirements.decoded) or "")
+    assembly.required(folder, path, folder, reading)
+    return path, lines
+
+
+def _document(file: _File, keys: Keys, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Bring the values of these keys to the shape of bodywork.yaml; a key without a value is as if it were absent."""
+    document = dict(start or {})
+    for key, location in keys.items():
+        if text := file.get(key):
+            inner = document
+            for part in location[:-1]:
+                inner = inner.setdefault(str(part), {})
+            inner[str(location[-1])] = _typed(str(location[-1]), text)
+    return document
+
+
+def _own_names(file: _File) -> dict[str, dict[str, str]]:
+    """Give the sections whose keys are variables."""
+    return {section: dict(file.sections[section]) for section in ini.OWN_NAMES if section in file.sections}
+
+
+def _typed(name: str, text: str) -> Any:
+    """Give a number or a boolean where one is meant and written; else the text, for the form to refuse."""
+    if name == "ingress":
+        return BOOLEANS.get(text.lower(), text)
+    if name in NUMBERS and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
+        return int(text)
+    if name in NUMBERS and re.fullmatch(r"[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})", text):
+        return float(text)
+    return text
+
+
+def _placing(file: _File, keys: Keys) -> sentences.Place:
+    """Give how a location of the document is written in this file."""
+    written = {location: key for key, location in keys.items()}
+
+    def place(location: sentences.Location) -> str:
+        if location in written:
+            return file.place(written[location])
+        section, *rest = (str(part) for part in location) if location else ("default",)
+        return file.place((section, ".".join(rest))) if rest else f"{file.path}: [{section}]"
+
+    return place
+
+
+def _unknown(file: _File, known: Iterable[Key], reading: Reading, kind: str = "") -> None:
+    """Warn of sections and keys that mean nothing in this file, or nothing for a stage of this kind."""
+    known = tuple(known)
+    own = ini.OWN_NAMES if STAGE_TYPE in known else ()
+    sections = sorted({section for section, _ in known} | set(own))
+    for section, values in file.sections.items():
+        if section in KINDS and kind and section != kind and section in sections:
+            reading.warning(f"{file.path}: [{section}]", f"not used: the stage is a {kind}")
+        elif section not in sections:
+            reading.unknown(file.path, section, sections)
+        elif section not in own:
+            _unknown_keys(file, section, values, known, reading)
+
+
+def _unknown_keys(file: _File, section: str, values: Iterable[str], known: Iterable[Key], reading: Reading) -> None:
+    """Warn of keys that a section does not have."""
+    here = [key for name, key in known if name == section]
+    elsewhere = {key: name for name, key in known if name != section}
+    for key in values:
+        if key in elsewhere:
+            reading.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
+        elif key not in here:
+            reading.unknown(f"{file.path}: [{section}]", key, here)

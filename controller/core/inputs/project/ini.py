@@ -1,0 +1,100 @@
+"""The ini format: sections, keys and values, with every syntax problem and its line at once.
+
+As Python's configparser reads it (continuation lines, `=` or `:`, ` ;` and ` #` start a comment), without interpolation
+and without a section whose keys leak into the others; besides, a quoted value may hold ` ;` and ` #`. Keys are upper
+case, but for sections of names that are the user's own. Refuses duplicate sections and keys.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.core.inputs import checks
+
+OWN_NAMES = ("env", "secrets")
+_HEADER = re.compile(r"\[([^\]]*)\]\s*(?:[;#].*)?")
+_QUOTED = re.compile(r"\"([^\"]*)\"\s*(?:\s[;#].*)?|'([^']*)'\s*(?:\s[;#].*)?", re.DOTALL)
+_COMMENT = re.compile(r"(?:^|(?<=\s))[;#].*")
+
+Sections = Mapping[str, Mapping[str, str]]
+
+
+@dataclass
+class _Reading:
+    """What was read so far, and where the reader stands."""
+
+    sections: dict[str, dict[str, str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    section: dict[str, list[str]] | None = None
+    name: str = ""
+    key: str = ""
+    indent: int = 0
+
+    def close(self) -> None:
+        """Keep the section that ends here."""
+        if self.section is not None:
+            self.sections[self.name] = {key: _value(parts) for key, parts in self.section.items()}
+
+
+def parse(text: str) -> tuple[Sections, tuple[str, ...]]:
+    """Give the sections, and a sentence with its line for each problem."""
+    reading = _Reading()
+    for number, line in enumerate(text.split("\n"), start=1):
+        bare = line.strip()
+        if len(reading.problems) > checks.PROBLEM_LIMIT:
+            break  # garbage: its next thousand lines tell nothing more
+        if not bare or bare[0] in ";#":
+            continue
+        indent = len(line) - len(line.lstrip())
+        if reading.section is not None and reading.key and indent > reading.indent:
+            reading.section[reading.key].append(bare)
+        elif bare.startswith("["):
+            _open(reading, bare, number)
+        else:
+            _assign(reading, bare, indent, number)
+    reading.close()
+    return reading.sections, tuple(reading.problems)
+
+
+def _open(reading: _Reading, bare: str, number: int) -> None:
+    """Start a section."""
+    reading.close()
+    reading.section, reading.key = {}, ""
+    header = _HEADER.fullmatch(bare)
+    reading.name = header[1] if header else bare
+    if not header:
+        reading.problems.append(f"line {number}: expected a section like [default], got {checks.shown(bare)}")
+    elif reading.name in reading.sections:
+        reading.problems.append(f"line {number}: section [{reading.name}] is there twice: put its keys together")
+
+
+def _assign(reading: _Reading, bare: str, indent: int, number: int) -> None:
+    """Take a line `KEY = value`."""
+    before, delimiter, value = _cut(bare)
+    reading.key, reading.indent = "", indent
+    if not delimiter or not before:
+        reading.problems.append(f"line {number}: expected KEY = value or a [section], got {checks.shown(bare)}")
+        return
+    if reading.section is None:
+        reading.section = {}
+        reading.problems.append(f"line {number}: {checks.shown(before)} comes before any [section]")
+    key = before if reading.name in OWN_NAMES else before.upper()
+    if key in reading.section:
+        reading.problems.append(f"line {number}: [{reading.name}] {key} is there twice: remove one")
+    reading.key = key
+    reading.section[key] = [value]
+
+
+def _cut(bare: str) -> tuple[str, str, str]:
+    """Cut a line at its first `=` or `:`."""
+    parts = re.split(r"([=:])", bare, maxsplit=1)
+    return (parts[0].strip(), parts[1], parts[2].strip()) if len(parts) > 1 else (bare, "", "")
+
+
+def _value(parts: list[str]) -> str:
+    """Give a value without quotes and comments, its lines joined by line breaks."""
+    if quoted := _QUOTED.fullmatch("\n".join(parts)):
+        return quoted[1] if quoted[1] is not None else quoted[2]
+    value = "\n".join(stripped for part in parts if (stripped := _COMMENT.sub("", part).strip()))
+    whole = _QUOTED.fullmatch(value)
+    return value if whole is None else next(group for group in whole.groups() if group is not None)

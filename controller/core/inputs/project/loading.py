@@ -1,0 +1,92 @@
+"""The way from a tree to a Pipeline: find the project's file, have it read in its form, show all problems or none."""
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from controller.core import images
+from controller.core.errors import Invalid
+from controller.core.inputs import checks
+from controller.core.inputs.project import from_ini, from_yaml, modules, pins
+from controller.core.inputs.project.reading import Reading
+from controller.core.model import Pipeline, ProjectTree, Stage, Unread
+
+INI, YAML = "bodywork.ini", "bodywork.yaml"
+DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} beside name in bodywork.yaml"}
+PROJECT_FILES = (INI, YAML, "bodywork.yml")
+MORE = "and more problems: mend these first"
+MORE_WARNINGS = "and more warnings"
+CANDIDATES = 3  # shown at most
+OTHERWISE = images.Default()
+
+
+def load(
+    tree: ProjectTree, *, strict: bool = False, python: images.Default = OTHERWISE, judge: pins.Judge = pins.unasked
+) -> Pipeline:
+    """Return the pipeline that a project describes; with `strict`, warnings are problems; `judge`: of proposed days.
+
+    `python` is what runs the stages that ask for none. The tree has to hold what `unread` wants.
+    Raises Invalid("InvalidProject") with every problem and warning of all files, Invalid("NoProject") where there is no
+    project.
+    """
+    main, reading, pipeline = _read(tree, python)
+    for path in reading.unread.texts:
+        reading.problem(path, "could not be read")
+    if pipeline:
+        reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge, python)[: checks.PROBLEM_LIMIT])
+    problems, warnings = [*reading.problems, *(reading.warnings if strict else [])], reading.warnings
+    if problems or pipeline is None:
+        told = checks.bounded(problems, f"{main}: {MORE}")
+        raise Invalid("InvalidProject", told, () if strict else checks.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
+    return replace(pipeline, warnings=checks.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
+
+
+def unread(tree: ProjectTree) -> Unread:
+    """Return which files have to be known besides; nothing once `load` can judge all. Raises Invalid("NoProject")."""
+    return _read(tree, OTHERWISE)[1].unread
+
+
+def _read(tree: ProjectTree, python: images.Default) -> tuple[str, Reading, Pipeline | None]:
+    """Return the project's own file, and what a reading of all its files gives."""
+    reading = Reading(tree, warnings=list(tree.warnings))
+    main = next((name for name in (YAML, INI) if name in tree.files or name in tree.faults), "")
+    if not main:
+        raise Invalid("NoProject", checks.bounded([_absent(tree)], f"{INI}: {MORE}"))
+    for other in sorted(name for name in tree.files if name != main and name.lower() in PROJECT_FILES):
+        remedy = "remove one of them" if other == INI else f"its name is not exactly {YAML} or {INI}"
+        reading.warning(other, f"not used, since {main} is there too: {remedy}")
+    pipeline = (from_yaml if main == YAML else from_ini).read(main, reading)
+    modules.check(reading, pipeline, python)
+    return main, reading, pipeline
+
+
+def _old_pins(
+    pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge, python: images.Default
+) -> tuple[str, ...]:
+    """Return the warnings of pins, unless the project has its day; only stages that run count."""
+    needs = {
+        name: _need(pipeline.stages[name], pipeline, reading, python)
+        for name in reading.required
+        if name in pipeline.stages
+    }
+    return () if pipeline.resolve_as_of else pins.warnings(needs, line, judge)
+
+
+def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: images.Default) -> pins.Need:
+    look = reading.required[stage.name]
+    script = str(PurePosixPath(stage.folder, stage.script))
+    scripts = {script: reading.tree.texts[script]} if script in reading.tree.texts else {}
+    return pins.Need(look.lines, images.expected(pipeline, stage, python), look.limits, scripts)
+
+
+def _absent(tree: ProjectTree) -> str:
+    """Say that there is no project, and where one could be meant."""
+    missing = f"{INI}: not found, nor is {YAML}"
+    if near := sorted(name for name in tree.files if name.lower() in PROJECT_FILES):
+        return f"{missing}: rename {near[0]} to {INI if near[0].lower() == INI else YAML}"
+    paths = (PurePosixPath(path) for path in tree.files if path.endswith((f"/{INI}", f"/{YAML}")))
+    found = sorted(paths, key=lambda path: (len(path.parts), str(path)))[:CANDIDATES]
+    if not found:
+        return f"{missing}: write one, or set path to the folder that holds it"
+    return f"{missing}; found " + ", ".join(
+        f"{path}: set path: {PurePosixPath(tree.path) / path.parent}" for path in found
+    )

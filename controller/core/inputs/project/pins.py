@@ -1,0 +1,164 @@
+"""Pins that no longer work with the newest versions of what they need: a warning, and the day that mends them.
+
+Refuses to guess: a stage that bounds the dependency itself, or whose Python can't have the version that breaks, is not
+warned. A day counts every pin of all stages that run; whether all else can be had on it, only an index can tell: who
+can ask one gives a `Judge`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controller.core.inputs.project.breaks import BREAKS, DISTUTILS, RELEASED, USES, WITHOUT_DISTUTILS, Break
+from controller.core.inputs.requirements.line import NAMED
+
+Version = tuple[int, ...]
+Lines = Mapping[str, str]
+"""Requirement lines in normal form, each with its place."""
+
+_EXACT = re.compile(r"==(?P<version>[0-9]{1,6}(?:\.[0-9]{1,6}){0,4})(?:\.post[0-9]{1,6})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one stage requires, and the Python that it runs on; "": not known."""
+
+    lines: Lines
+    python: str = ""
+    limits: tuple[str, ...] = ()  # lines of constraints, which are among `lines` too
+    scripts: Mapping[str, bytes] = field(default_factory=dict)  # the stage's own, by their paths
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A package at exactly one version, or, without one, what a script uses; and where that is written."""
+
+    place: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A day as it may be proposed, "" where it may not; `remark` says what is to be known of it, or why not."""
+
+    day: str
+    remark: str = ""
+
+
+Judge = Callable[[str, Mapping[str, Need]], Judged]
+"""Judges a day for the requirements of stages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The pins that no longer work, the last day on which they did, and whether all other pins were there by then."""
+
+    broken: Mapping[Pin, tuple[Break, ...]]
+    day: str
+    fits: bool
+
+
+def unasked(day: str, _needs: Mapping[str, Need]) -> Judged:
+    """Propose a day as it is: where nobody asks the index."""
+    return Judged(day, " (not tried against the package index: `coachwork validate` does)")
+
+
+def propose(needs: Mapping[str, Need]) -> Proposal:
+    """Return what is known of the pins of these stages."""
+    pins = {stage: _pins(need.lines) for stage, need in needs.items()}
+    bounded = {stage: _bounded(need.lines) for stage, need in needs.items()}
+    broken = {
+        pin: breaks
+        for stage, found in pins.items()
+        for pin in found
+        if (breaks := _breaks(pin, bounded[stage], needs[stage].python))
+    }
+    for need in needs.values():
+        broken |= _used(need)
+    day = min((one.last for breaks in broken.values() for one in breaks), default="")
+    fits = all(_released(pin) <= day for found in pins.values() for pin in found)
+    return Proposal(broken, day, fits)
+
+
+def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tuple[str, ...]:
+    """Return a warning for each pin that no longer works. `line` is what to write, with `{}` for the day."""
+    found = propose(needs)
+    gone = _without_distutils(needs)
+    if not found.broken:
+        return gone
+    judged = judge(found.day, needs) if found.fits else Judged("", "no day has versions for all pins of this project")
+    return (*gone, *(_sentence(pin, breaks, judged, line) for pin, breaks in found.broken.items()))
+
+
+def _used(need: Need) -> dict[Pin, tuple[Break, ...]]:
+    """Return what the stage's own scripts use that the newest version of a package which it requires has no more."""
+    named = {found["name"] for line in need.lines if (found := NAMED.match(line))} - _bounded(need.lines)
+    return {
+        Pin(path, one.package, ""): (one,)
+        for path, text in need.scripts.items()
+        for pattern, one in USES
+        if one.dependency in named and pattern.search(text)
+    }
+
+
+def _without_distutils(needs: Mapping[str, Need]) -> tuple[str, ...]:
+    """Return a warning for each pin that no day mends: its stage's Python has no distutils."""
+    late = [need for need in needs.values() if need.python and _version(need.python) >= _version(WITHOUT_DISTUTILS)]
+    pins = dict.fromkeys(pin for need in late for pin in _pins(need.lines))
+    return tuple(
+        f"{pin.place}: {pin.name}=={pin.version} imports distutils, which Python {WITHOUT_DISTUTILS} has no more: "
+        f"write PYTHON = 3.11, or a version from {DISTUTILS[pin.name]} on"
+        for pin in pins
+        if pin.name in DISTUTILS and _version(pin.version) < _version(DISTUTILS[pin.name])
+    )
+
+
+def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> str:
+    first = min(breaks, key=lambda one: one.last)
+    bounds = "pin " + ", ".join(f"{one.dependency}<{one.bound}" for one in breaks) + " too"
+    remedy = (
+        f"write {line.format(judged.day)}{judged.remark}, or {bounds}" if judged.day else f"{bounds} ({judged.remark})"
+    )
+    if not pin.version:
+        return f"{pin.place}: {pin.name} is not in {first.dependency} {first.bound} and later: {remedy}"
+    what = f"{pin.name}=={pin.version} does not work with {first.dependency} {first.bound} and later ({first.why})"
+    return f"{pin.place}: {what}: {remedy}"
+
+
+def _pins(lines: Lines) -> list[Pin]:
+    """Return the exact pins."""
+    found = ((place, NAMED.match(text)) for text, place in lines.items())
+    exact = ((place, named["name"], _EXACT.fullmatch(named["versions"] or "")) for place, named in found if named)
+    return [Pin(place, name, pin["version"]) for place, name, pin in exact if pin]
+
+
+def _bounded(lines: Lines) -> frozenset[str]:
+    """Return the packages that the lines keep from being the newest, or take from elsewhere."""
+    named = filter(None, (NAMED.match(text) for text in lines))
+    upper = {one["name"] for one in named if re.search(r"(?:^|,)(?:==|<|~=)", one["versions"] or "")}
+    return frozenset(upper | {text.split(" @ ")[0].split("[")[0] for text in lines if " @ " in text})
+
+
+def _breaks(pin: Pin, bounded: frozenset[str], python: str) -> tuple[Break, ...]:
+    version = _version(pin.version)
+    return tuple(
+        one
+        for one in BREAKS
+        if one.package == pin.name
+        and _version(one.since) <= version < _version(one.below)
+        and one.dependency not in bounded
+        and (not python or _version(python) >= _version(one.python))
+    )
+
+
+def _released(pin: Pin) -> str:
+    """Return a day on which the version was there, "" where it was there before all breaks, or is not known."""
+    days, version = RELEASED.get(pin.name, {}), _version(pin.version)
+    earlier = [(_version(other), day) for other, day in days.items() if _version(other) <= version]
+    return max(earlier, default=((), ""))[1]
+
+
+def _version(text: str) -> Version:
+    """Return a version as numbers that compare; zeros at the end count nothing."""
+    return tuple(int(part) for part in re.sub(r"(?:\.0+)+$", "", text).split("."))

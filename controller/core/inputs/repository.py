@@ -1,0 +1,123 @@
+"""Addresses of Git repositories: which may be used at all, and whose server they name. Never repeats one in an error.
+
+An address may hold a password. Refuses other transports than https, http, ssh and file (git would run `ext::` as a
+command), credentials, options, and whatever a log, a credential helper or a shell could misread. Whether file:// is
+allowed is the Git adapter's decision, and which need credentials is that of core/inputs/credentials.py.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from controller.core.inputs import checks
+
+LIMIT = 2048
+SHA256_DIGITS = 64
+COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # a whole id: SHA-1 or SHA-256
+PORTS = {"https": 443, "http": 80, "ssh": 22}
+_EXPECTED = "expected the address of a Git repository, like https://HOST/PATH or ssh://git@HOST/PATH"
+_SPECIAL = re.compile(r"[\\\"'`<>|{}^$]|%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
+_CREDENTIALS = "holds credentials: remove them, an address is shown in logs and in the status"
+_USER, _HOST = r"[A-Za-z0-9_][A-Za-z0-9._+-]*", r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_SHORT = re.compile(rf"(?P<user>{_USER})@(?P<host>{_HOST}):(?P<path>(?!//)[^:].*)")  # git-clone(1): as scp has it
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who answers at an address: the transport, the host in lower case, the port that is meant where none is named."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def parse(text: str) -> str:
+    """Give the address as it is if it may be used. Raises ValueError with one sentence that does not repeat it."""
+    if len(text) > LIMIT:
+        raise ValueError(f"is {len(text)} characters long: {LIMIT} at most")
+    if hidden := checks.invisible(text):
+        raise ValueError(hidden.partition(" after ")[0] + ": delete it")
+    if not re.fullmatch(r"[!-~]+", text) or _SPECIAL.search(text):
+        raise ValueError("has white space, quotes, control or other special characters: write them percent-encoded")
+    if _SHORT.fullmatch(text):
+        return text
+    parts = _split(text)
+    match parts.scheme if f"{parts.scheme}://" == text[: len(parts.scheme) + 3] else "":
+        case "https" | "http":
+            _check_http(parts)
+        case "ssh":
+            _check_ssh(parts)
+        case "file":
+            _check_file(parts)
+        case _:
+            raise ValueError(f"{_EXPECTED}; other transports are refused")
+    return text
+
+
+def server(text: str) -> Server | None:
+    """Give whose server an address names; None for a file and for what is no address."""
+    if short := _SHORT.fullmatch(text):
+        return Server("ssh", short["host"].lower(), PORTS["ssh"])
+    try:
+        parts = _split(text)
+    except ValueError:
+        return None
+    if parts.scheme not in PORTS or not parts.hostname:
+        return None
+    return Server(parts.scheme, parts.hostname.lower(), parts.port or PORTS[parts.scheme])
+
+
+def is_commit(text: str) -> bool:
+    """Return whether `text` is the whole id of a commit, in lower case."""
+    return re.fullmatch(COMMIT, text) is not None
+
+
+def is_sha256(commit: str) -> bool:
+    """Return whether a whole id is one of a repository with SHA-256 ids (`git init --object-format=sha256`)."""
+    return len(commit) == SHA256_DIGITS
+
+
+def is_ssh(text: str) -> bool:
+    """Tell whether git would reach this address by ssh."""
+    there = server(text)
+    return there is not None and there.scheme == "ssh"
+
+
+def _split(text: str) -> SplitResult:
+    """Split an address; urlsplit's own complaints would repeat it."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"{_EXPECTED}: its host or port is malformed") from None
+    return parts
+
+
+def _check_http(parts: SplitResult) -> None:
+    if "@" in parts.netloc:
+        raise ValueError(_CREDENTIALS)
+    _check_place(parts)
+
+
+def _check_ssh(parts: SplitResult) -> None:
+    if parts.password is not None:
+        raise ValueError(_CREDENTIALS)
+    if not re.fullmatch(_USER, parts.username or ""):
+        raise ValueError("names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)")
+    _check_place(parts)
+
+
+def _check_place(parts: SplitResult) -> None:
+    if parts.query or parts.fragment:
+        raise ValueError("has a ? or # part: write the address that git clone takes, without it")
+    if not re.fullmatch(rf"{_HOST}|[0-9a-fA-F:.]+", parts.hostname or ""):
+        raise ValueError(f"{_EXPECTED}: it has no proper host")
+    if not parts.path.strip("/"):
+        raise ValueError(f"{_EXPECTED}: it names a host, but no repository there")
+
+
+def _check_file(parts: SplitResult) -> None:
+    if parts.netloc or not parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("expected file:///ABSOLUTE/PATH for a repository on the controller's own disk")
+    if ".." in parts.path.split("/"):
+        raise ValueError("has .. in its path: write it without")
