@@ -22,12 +22,12 @@ import structlog
 
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine, base_environment
+from controller.adapters.pythons import Pythons
 from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
+from controller.app.controller import App
 from controller.app.place import Place, state_folder
-from controller.app.pythons import Pythons
-from controller.app.running import App
 from controller.core import layout, names, plan, sweep
 from controller.core.documents import record as records
 from controller.core.errors import Invalid, Transient

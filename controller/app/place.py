@@ -52,7 +52,7 @@ def find(
     can't be reached.
     """
     from controller.adapters.git import Git, GitSettings  # noqa: PLC0415 (imported when called: --help stays quick)
-    from controller.app.trial import Trial  # noqa: PLC0415
+    from controller.adapters.index import Trial  # noqa: PLC0415
     from controller.core import images  # noqa: PLC0415
     from controller.core.inputs import project  # noqa: PLC0415
     from controller.core.inputs.project import pins  # noqa: PLC0415

@@ -16,8 +16,8 @@ from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Archive, Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.web import WebServer
+from controller.app.controller import App
 from controller.app.doctor import Doctor
-from controller.app.running import App
 from controller.core import errors
 from controller.core.model import Object
 from controller.settings import Settings, policy

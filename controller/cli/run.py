@@ -46,7 +46,8 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
 
     Services stay up until Ctrl-C. Secrets come from the shell's variables of their names, or from --secrets.
     """
-    from controller.app import laptop, pythons  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.adapters import pythons  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.app import laptop  # noqa: PLC0415
     from controller.app.place import find  # noqa: PLC0415
 
     gathered, variables, given = Gathered(), list[tuple[str, str]](), dict(os.environ)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.app import pythons
+from controller.adapters import pythons
 from tests.support import bodywork_project
 from tests.support.cli import CommandLine, write
 

@@ -12,7 +12,7 @@ from controller.adapters.git import Git, GitSettings
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
-from controller.app.running import App
+from controller.app.controller import App
 from controller.core import layout
 from controller.core.errors import Transient
 from controller.settings import load

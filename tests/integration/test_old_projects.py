@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller.app import pythons
+from controller.adapters import pythons
 from controller.core import names
 from tests.support.cli import CommandLine
 from tests.support.old_projects import FOLDER, PROJECTS, REFUSED, OldProject

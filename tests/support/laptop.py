@@ -11,7 +11,7 @@ from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
-from controller.app.running import App
+from controller.app.controller import App
 from controller.core import names
 from controller.core.model import Object
 from controller.settings import load

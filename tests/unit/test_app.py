@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
-from controller.app.running import App, pass_limit, stuck
+from controller.app.controller import App, pass_limit, stuck
 from controller.core.errors import Conflict, NotYet, Refused, Transient
 from controller.settings import load
 from tests.support.eventually import eventually

@@ -19,7 +19,7 @@ import uv
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
-from controller.app.sweeping import Sweeping
+from controller.adapters.volume.sweeping import Sweeping
 from controller.core import errors, layout
 from controller.reconciler import Cluster, Reconciler, Source
 from controller.settings import Settings, policy

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.app import pythons
+from controller.adapters import pythons
 from controller.core.errors import Invalid
 from controller.core.model import Batch, Pipeline, Stage
 
