@@ -141,6 +141,10 @@ class MemoryCluster:
         plain = {key.replace("_", "-"): value for key, value in data.items()} | ({"env.ALPHA": env} if env else {})
         return self._store({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain})
 
+    def put(self, item: Object) -> Object:
+        """Create or update an object exactly as it is, its uid included."""
+        return self._store(item)
+
     def secret(self, name: str, **values: str) -> None:
         """Create a Secret."""
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

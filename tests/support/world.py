@@ -140,8 +140,14 @@ class World:
     """One request `iris`, and everything around it."""
 
     def __init__(
-        self, root: Path, *, lagging: bool = False, hook: Callable[[str, str], None] = lambda _verb, _moment: None
+        self,
+        root: Path,
+        *,
+        lagging: bool = False,
+        hook: Callable[[str, str], None] = lambda _verb, _moment: None,
+        policy: Policy = POLICY,
     ) -> None:
+        self.policy = policy
         self.cluster = MemoryCluster(lagging=lagging, hook=hook)
         self.source, self.metrics, self.clock, self.root = Projects(), Counter(), Clock(), root
         self.volume = Volume(root)
@@ -149,7 +155,7 @@ class World:
 
     def restart(self) -> None:
         """Let a new controller take over: nothing but the cluster and the volume is left of the old."""
-        self.reconciler = Reconciler(self.cluster, self.source, self.volume, self.metrics, self.clock, POLICY)
+        self.reconciler = Reconciler(self.cluster, self.source, self.volume, self.metrics, self.clock, self.policy)
 
     def pass_(self, name: str = "iris") -> float | None:
         """Make one pass, however it ends; give the wished delay."""
@@ -208,10 +214,10 @@ class World:
         (made / layout.LOCK).write_text(lock)
         (made / layout.COMPLETE).write_text(folder)
 
-    def finish_all(self) -> Record:
+    def finish_all(self, name: str = "iris") -> Record:
         """Let every Job succeed and every Deployment come up until the run is over."""
         for _ in range(60):
-            kept = self.settle()
+            kept = self.settle(name)
             if not kept.active:
                 return kept
             for job in self.cluster.of_kind("Job"):
