@@ -6,14 +6,12 @@ published JSON Schema is generated from here. A field's `Expected` is what its s
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -21,12 +19,12 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from controller.core import images
-from controller.core.inputs import checks
+from controller.core.inputs import checks, engine
 from controller.core.inputs import variables as environment
-from controller.core.inputs.project import dag
+from controller.core.inputs.engine import SECTION, Expected
+from controller.core.inputs.project import dag, yamlfault
 from controller.core.model import AS_OF_COMMIT
 
 YEAR = 366 * 24 * 3600
@@ -34,23 +32,14 @@ SCRIPT_LIMIT = 1024
 AS_OF = (AS_OF_COMMIT, "now")
 OLDEST_DAY = "2005-01-01"  # indexes know no times of upload from before
 OPTIONAL = "?"  # after a Secret's name: the variable may be absent
-SECTION = "a section with keys of its own"
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a value should be, after the word "expected". `quiet`: the value is never shown, it may be a secret."""
-
-    what: str
-    quiet: bool = False
 
 
 def _refusing(problem: Callable[[str], str]) -> AfterValidator:
-    """Give a validator that refuses a text with the sentence that `problem` gives for it."""
+    """Return a validator that refuses a text with the sentence that `problem` gives for it."""
 
     def check(text: str) -> str:
         if sentence := problem(text):
-            raise PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+            raise ValueError(sentence)
         return text
 
     return AfterValidator(check)
@@ -87,7 +76,7 @@ def _secret_name(value: Any) -> Any:
     name, optional = value.get("name"), value.get("optional", False)
     if not isinstance(name, str) or not isinstance(optional, bool) or value.keys() - {"name", "optional"}:
         sentence = "expected the name of a Secret, or name and optional: true"
-        raise PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+        raise ValueError(sentence)
     return f"{name.removesuffix(OPTIONAL)}{OPTIONAL}" if optional else name
 
 
@@ -139,8 +128,11 @@ SecretName = Annotated[
             ]
         }
     ),
+    Expected("the name of a Secret", quiet=True),
 ]
-Requirement = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\r\n\x00]*$")]
+Requirement = Annotated[
+    str, Field(min_length=1, max_length=2000, pattern=r"^[^\r\n\x00]*$"), Expected('text like "pandas==2.2.3"')
+]
 
 Python = Annotated[
     str,
@@ -153,15 +145,15 @@ Cores = Annotated[float | None, Field(ge=0, le=10_000, allow_inf_nan=False), Exp
 Mebibytes = Annotated[int | None, Field(ge=0, le=100_000_000), Expected("a whole number of MiB, 0 or more")]
 
 
-class Form(BaseModel):
-    """A section: strict types, no unknown keys; a key without a value is as if it were not there."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+class Form(engine.Form):
+    """A section of a project's documents."""
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_empty(cls, data: Any) -> Any:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+    def _unspaced(cls, data: Any) -> Any:
+        if isinstance(data, str) and (key := yamlfault.unspaced(data)):
+            raise ValueError(f"expected {SECTION}: write a space after the colon of {key}:")
+        return data
 
 
 class BatchForm(Form):
@@ -189,9 +181,7 @@ class StageForm(Form):
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["batch"]}, {"required": ["service"]}]})
 
     executable_module_path: Annotated[str, _refusing(script_problem), Expected("a Python file like train.py")]
-    args: Annotated[
-        list[Text], Field(max_length=1000), Expected("a list of texts (numbers in quotes)", quiet=True)
-    ] = []
+    args: Annotated[list[Text], Field(max_length=1000), Expected("a list of texts", quiet=True)] = []
     requirements: Annotated[
         list[Requirement], Field(max_length=1000), Expected('a list of texts like "pandas==2.2.3"')
     ] = []
@@ -201,12 +191,10 @@ class StageForm(Form):
     memory_limit_mb: Mebibytes = None
     gpu: Annotated[int, Field(ge=0, le=64), Expected("a whole number, 0 or more")] = 0
     python: Python = ""
-    batch: Annotated[BatchForm | None, Expected(SECTION)] = None
-    service: Annotated[ServiceForm | None, Expected(SECTION)] = None
-    env: Annotated[dict[Variable, Value], Field(max_length=1000), Expected("text (numbers in quotes)", quiet=True)] = {}
-    secrets: Annotated[
-        dict[Variable, SecretName], Field(max_length=1000), Expected("the name of a Secret", quiet=True)
-    ] = {}
+    batch: BatchForm | None = None
+    service: ServiceForm | None = None
+    env: Annotated[dict[Variable, Value], Field(max_length=1000)] = {}
+    secrets: Annotated[dict[Variable, SecretName], Field(max_length=1000)] = {}
 
 
 class ProjectForm(Form):

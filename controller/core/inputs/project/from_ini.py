@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.core.inputs import checks, requirements
+from controller.core.inputs.engine import Location
 from controller.core.inputs.project import assembly, dag, forms, ini, sentences, texts
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline, Stage
@@ -14,7 +15,7 @@ CONFIG, REQUIREMENTS = "config.ini", "requirements.txt"
 MISSPELLED = ("requirement.txt", "requirments.txt", "requirements.text", "requirements.txt.txt", "requirements")
 
 Key = tuple[str, str]  # section and key
-Keys = Mapping[Key, sentences.Location]
+Keys = Mapping[Key, Location]
 
 PROJECT: Keys = {
     ("default", "PROJECT_NAME"): ("name",),
@@ -192,7 +193,7 @@ def _placing(file: _File, keys: Keys) -> sentences.Place:
     """Give how a location of the document is written in this file."""
     written = {location: key for key, location in keys.items()}
 
-    def place(location: sentences.Location) -> str:
+    def place(location: Location) -> str:
         if location in written:
             return file.place(written[location])
         section, *rest = (str(part) for part in location) if location else ("default",)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core.inputs import checks, requirements
+from controller.core.inputs.engine import Location
 from controller.core.inputs.project import assembly, dag, forms, sentences, texts, yamltext
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline, Stage
@@ -83,7 +84,7 @@ def _sections(document: dict[str, Any], version: str, path: str, reading: Readin
 def _placing(path: str, *prefix: str) -> sentences.Place:
     """Give how a location below `prefix` is written: `bodywork.yaml: stages.train.batch.retries`."""
 
-    def place(location: sentences.Location) -> str:
+    def place(location: Location) -> str:
         parts = (*prefix, *location)
         written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
         return f"{path}: {checks.printable(written.removeprefix('.'), 200)}"

@@ -1,0 +1,167 @@
+"""One validation engine: a form and a document -> a value, and one sentence for each fault, all at once.
+
+A form declares its fields as pydantic types; `Expected` beside a type is what its sentence says after "expected". A
+validator refuses a value by raising ValueError with the whole sentence. Only rules across fields are code: `together`
+of a form, or `Together` beside a list. Pydantic's own words never reach a user.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WrapValidator, model_validator
+from pydantic_core import InitErrorDetails
+
+from controller.core.inputs import checks
+
+T = TypeVar("T")
+Location: TypeAlias = tuple[int | str, ...]
+
+SECTION = "a section with keys of its own"
+_KEY = "[key]"  # pydantic's last part of the location of a mapping's key
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a value should be, after the word "expected". `quiet`: the value is never shown, it may be a secret."""
+
+    what: str
+    quiet: bool = False
+
+
+_BY_TYPE: Mapping[str, Expected] = {
+    "string_type": Expected("text: put the value in quotes", quiet=True),
+    "bool_type": Expected("true or false"),
+    "int_type": Expected("a whole number"),
+    "list_type": Expected("a list"),
+    "dict_type": Expected(SECTION),
+    "model_type": Expected(SECTION),
+}
+"""What is expected where a type alone says it, by pydantic's type of error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at one place of a document. `known`: the keys of a section in which this one means nothing."""
+
+    location: Location
+    sentence: str
+    known: tuple[str, ...] = ()
+
+
+class Form(BaseModel):
+    """A section: strict types, no unknown keys; a key without a value is as if it were not there."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    refused: ClassVar[Mapping[str, str]] = {}  # keys that exist elsewhere and not here, and why
+
+    @classmethod
+    def together(cls, _data: Mapping[str, Any]) -> Iterable[str]:
+        """Return a sentence for each rule across fields that a section breaks; its values are not yet checked."""
+        return ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all(cls, data: Any, handler: Callable[[Any], Any]) -> Any:
+        if not isinstance(data, dict):
+            return handler(data)
+        stated = {key: value for key, value in data.items() if value is not None}
+        return _with(cls.together(stated), stated, handler)
+
+
+def together(rule: Callable[[Any], Iterable[str]]) -> WrapValidator:
+    """Return the validator of a rule across the items of a list, which hides no fault of an item."""
+    return WrapValidator(lambda value, handler: _with(rule(value) if isinstance(value, list) else (), value, handler))
+
+
+def check(kind: type[T], document: Any) -> tuple[T | None, tuple[Fault, ...]]:
+    """Return what a document says, and its faults. Unknown keys alone hide nothing: the value is that without them."""
+    adapter = TypeAdapter(kind)
+    try:
+        return adapter.validate_python(document), ()
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
+    errors.sort(key=lambda error: error["type"] == "extra_forbidden")
+    faults = tuple(_fault(kind, error) for error in errors[: checks.PROBLEM_LIMIT + 1])
+    unknown = errors[0]["type"] == "extra_forbidden"
+    return adapter.validate_python(document, extra="ignore") if unknown else None, faults
+
+
+def path(location: Location) -> str:
+    """Return a location as people write it: `spec.volumes[0].name`, `labels["example.com/team"]`."""
+    parts = []
+    for part in location:
+        plain = isinstance(part, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", part)
+        key = f'"{checks.printable(str(part), checks.SHOWN_LIMIT)}"' if isinstance(part, str) else part
+        parts.append(f".{part}" if plain else f"[{key}]")
+    return "".join(parts).removeprefix(".")
+
+
+def _with(sentences: Iterable[str], value: Any, handler: Callable[[Any], Any]) -> Any:
+    """Return what the handler makes of a value. Raises its errors and those of `sentences` at once."""
+    own = [InitErrorDetails(type="value_error", input=value, ctx={"error": ValueError(line)}) for line in sentences]
+    try:
+        checked = handler(value)
+    except ValidationError as refused:
+        inner = [
+            InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
+            for error in refused.errors(include_url=False)
+        ]
+        raise ValidationError.from_exception_data("", [*inner, *own]) from None
+    if own:
+        raise ValidationError.from_exception_data("", own)
+    return checked
+
+
+def _fault(kind: Any, error: Mapping[str, Any]) -> Fault:
+    """Return what one of pydantic's errors means to the user."""
+    location: Location = error["loc"]
+    if error["type"] == "extra_forbidden":
+        around, _ = _find(kind, location[:-1])
+        key, known = str(location[-1]), tuple(_fields(around))
+        return Fault(location, getattr(around, "refused", {}).get(key) or unknown(key, known), known)
+    _, expected = _find(kind, location)
+    match error["type"]:
+        case "value_error":
+            sentence = str(error["ctx"]["error"])
+        case "missing":
+            sentence = f"missing: write {expected.what}" if expected else "missing"
+        case "literal_error":
+            choices = str(error["ctx"]["expected"]).replace("'", "")
+            sentence = f"expected {choices}, got {checks.shown(error['input'])}"
+        case "too_long":
+            sentence = f"has too many items: {error['ctx']['max_length']} at most"
+        case name:
+            wanted = expected or _BY_TYPE.get(name, Expected("another value", quiet=True))
+            sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {checks.shown(error['input'])}")
+    return Fault(location[:-1] if location[-1:] == (_KEY,) else location, sentence)
+
+
+def unknown(key: str, known: Iterable[str]) -> str:
+    """Return the sentence for a key that means nothing where it stands."""
+    return f"unknown key: {checks.nearest(key, known)}"
+
+
+def _find(kind: Any, location: Location) -> tuple[Any, Expected | None]:
+    """Return the type at a location, and what is expected there."""
+    for part in location:
+        kind = _plain(kind)
+        kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else _fields(kind).get(str(part))
+    notes = kind.__metadata__ if get_origin(kind) is Annotated else ()
+    return _plain(kind), next((note for note in notes if isinstance(note, Expected)), None)
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    """Return the keys of a section and their types."""
+    hints = get_type_hints(kind, include_extras=True) if isinstance(kind, type) else {}
+    names = getattr(kind, "__pydantic_fields__", hints)
+    return {getattr(names[name], "alias", None) or name: hints[name] for name in names}
+
+
+def _plain(kind: Any) -> Any:
+    """Return a type without what stands beside it, and without None."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    options = get_args(kind)
+    return _plain(next(option for option in options if option is not type(None))) if type(None) in options else kind
