@@ -29,7 +29,8 @@ from controller.adapters.volume.sweeper import Sweeper
 from controller.app.controller import App
 from controller.app.place import Place, state_folder
 from controller.core import layout, names, plan, sweep
-from controller.core.documents import record as records
+from controller.core.documents import codec
+from controller.core.documents import status as statuses
 from controller.core.errors import Invalid, Transient
 from controller.core.images import wish
 from controller.core.model import Object, Pipeline, Record, Request, Service
@@ -118,7 +119,7 @@ class LaptopRun:
         if self._refused:
             return self._not_begun(self._refused.reason, self._refused.problems)
         status = self._cluster.cached_status(self._name) or {}
-        kept = records.readable(status.get("data") or {}, self._uid) or Record(request_uid=self._uid)
+        kept = codec.good(statuses.read(status.get("data") or {}, self._uid)) or Record(request_uid=self._uid)
         past = next((past for past in kept.history if past.trigger == self._trigger), None)
         if past and past.outcome == plan.REFUSED:
             return self._not_begun(past.reason, (past.message,))
@@ -184,8 +185,8 @@ class LaptopRun:
 
     def _recorded(self) -> Record | None:
         """Return the record that the last run left, None where there is none."""
-        copy = self._volume.recall_record(layout.record(self._name, self._uid))
-        return records.from_data(copy, self._uid) if copy else None
+        copy = self._volume.read_document(layout.record(self._name, self._uid))
+        return codec.honoured(statuses.read_copy(copy, self._uid))
 
     def _request(self, wishes: Wishes) -> Object:
         """Give the request that asks for this run; a run that was interrupted is cancelled."""

@@ -17,8 +17,10 @@ from urllib.parse import quote
 from controller.adapters.kube.person import SERVICE, USED, Person, join, loaded
 from controller.adapters.kube.transport import Body
 from controller.app.unpack import unpack
-from controller.core import names
-from controller.core.documents import seen
+from controller.core import fate, names
+from controller.core.documents import codec
+from controller.core.documents import status as statuses
+from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.inputs import checks, request
 from controller.core.model import Object, Record, Request
@@ -109,7 +111,7 @@ class Remote:
             return int(run)
         if run not in {"latest", "good"}:
             raise Invalid("WrongUse", [f"a run is a number, latest or good, got {checks.shown(run)}"])
-        found = kept.run if run == "latest" else seen.good_run(kept)
+        found = kept.run if run == "latest" else fate.good_run(kept)
         if not found:
             raise NotFound(f"{standing.name} has no {'good ' if run == 'good' else ''}run yet")
         return found
@@ -239,10 +241,10 @@ class Remote:
             raise Transient("Forbidden", str(error)) from error
         return doctor.rights("your rights", wanted, lacking, BINDING, "note")
 
-    def run_record(self, name: str, run: str) -> Mapping[str, Any]:
-        """Give the run.json of a run: a number, `latest` or `good`. Raises NotFound, Transient."""
+    def run_record(self, name: str, run: str) -> RunFile:
+        """Return what a run left: a number, `latest` or `good`. Raises NotFound, Transient."""
         found = loaded(self._page(f"/api/runs/{quote(name, safe='')}/{quote(run, safe='')}", {}))
-        return found if isinstance(found, dict) else {}
+        return codec.printable(codec.view(codec.from_plain(RunFile, found, "what the run left")) or RunFile())
 
     def logs(self, name: str, run: str) -> list[dict[str, Any]]:
         """Give what logs a run has, one entry for each attempt of each stage."""
@@ -312,7 +314,8 @@ def check_trigger(trigger: str) -> None:
 def _standing(configmap: Object, status: Object | None) -> Standing:
     uid = str(configmap["metadata"].get("uid", ""))
     data = (status or {}).get("data") or {}
-    return Standing(configmap, seen.record(data, uid), recorded=data.get("request-uid") == uid)
+    record = codec.view(statuses.read(data, uid)) or Record(uid)
+    return Standing(configmap, codec.printable(record), recorded=data.get("request-uid") == uid)
 
 
 def _stated(name: str, data: Mapping[str, str], annotations: Mapping[str, str]) -> Request:

@@ -140,13 +140,13 @@ def trigger(
 ) -> None:
     """Have a request run now. With --wait: until exactly this trigger's run has ended."""
     from controller.app.remote import new_trigger  # noqa: PLC0415 (imported when called: --help stays quick)
-    from controller.core.documents import seen  # noqa: PLC0415
+    from controller.core.fate import fate_of  # noqa: PLC0415
 
     given, limit = text.pairs("--set", parameters or []), text.duration("--timeout", timeout)
     if wait:
         there.ready()
     standing, wanted = there.one(name), identity or new_trigger()
-    fate = seen.fate(standing.record, wanted)
+    fate = fate_of(standing.record, wanted)
     fresh = fate.course == "unseen" and standing.trigger != wanted
     if fresh:
         there.trigger(standing, wanted, parameters=given)

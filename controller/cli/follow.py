@@ -12,8 +12,8 @@ import typer
 from controller.cli import exits
 from controller.cli.show import Scene, Screen, screen
 from controller.cli.text import plain
-from controller.core.documents import seen
 from controller.core.errors import Invalid, NotFound, Transient
+from controller.core.fate import Fate, fate_of
 from controller.core.model import PastRun, Phase, Record
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _follow(
     run, alone = Record(request_uid=""), 0.0
     for now, at in _looks(there, standing, timeout):
         kept = at.record
-        fate = seen.fate(kept, trigger)
+        fate = fate_of(kept, trigger)
         alone = (alone or now) if fate.course == "unseen" and at.trigger != trigger else 0.0
         past = fate.past
         if fate.course == "over" and past is None:
@@ -116,7 +116,7 @@ def _scene(kept: Record, *, over: bool = False) -> Scene:
     return Scene(kept, commit, (tuple(kept.stages),), over, numbered=False, note=note)
 
 
-def _ahead(at: "Standing", fate: seen.Fate) -> Scene:
+def _ahead(at: "Standing", fate: Fate) -> Scene:
     """Give what there is to see before the run has begun: what it waits for."""
     kept = at.record
     if kept.phase == "Blocked":

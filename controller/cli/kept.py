@@ -19,6 +19,7 @@ from controller.core.inputs import checks
 if TYPE_CHECKING:
     from controller.app.remote import Remote
     from controller.core.diff import Change, Difference, StageRun
+    from controller.core.documents.run import RunFile
 
 KIBI = 1024
 
@@ -121,9 +122,7 @@ def diff(
         typer.echo("\n".join(difference(numbers[0], one, numbers[1], other, found)))
 
 
-def difference(
-    number: int, one: Mapping[str, Any], later: int, other: Mapping[str, Any], found: "Difference"
-) -> list[str]:
+def difference(number: int, one: "RunFile", later: int, other: "RunFile", found: "Difference") -> list[str]:
     """Give the lines of a comparison."""
     heads = [
         f"run {number}: {_outcome(one)}".rstrip(": "),
@@ -141,17 +140,12 @@ def difference(
     return lines
 
 
-def _outcome(run: Mapping[str, Any]) -> str:
+def _outcome(run: "RunFile") -> str:
     from controller.core.diff import seconds  # noqa: PLC0415 (as above)
 
-    took = text.lasted(seconds(str(run.get("started", "")), str(run.get("finished", ""))))
-    parts = [
-        str(run.get("outcome") or ""),
-        str(run.get("finished") or run.get("started") or ""),
-        f"took {took}" if took else "",
-    ]
-    message = str(run.get("message") or "") if run.get("outcome") != "Succeeded" else ""
-    return ", ".join(filter(None, [*parts, message]))
+    took = text.lasted(seconds(run.started, run.finished))
+    message = run.message if run.outcome != "Succeeded" else ""
+    return ", ".join(filter(None, [run.outcome, run.finished or run.started, f"took {took}" if took else "", message]))
 
 
 def _what(change: "Change") -> str:
@@ -170,8 +164,11 @@ def _went(stage: "StageRun | None") -> tuple[str, str]:
     return f"{stage.state}{f' {stage.reason}' if stage.state == 'Failed' else ''}{attempts}", text.lasted(stage.seconds)
 
 
-def _head(number: int, run: Mapping[str, Any]) -> dict[str, Any]:
-    return {"run": number, **{key: run.get(key, "") for key in ("outcome", "reason", "message", "started", "finished")}}
+def _head(number: int, run: "RunFile") -> dict[str, Any]:
+    return {
+        "run": number,
+        **{key: getattr(run, key) for key in ("outcome", "reason", "message", "started", "finished")},
+    }
 
 
 def _as_json(found: "Difference") -> dict[str, Any]:

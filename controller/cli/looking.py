@@ -122,7 +122,7 @@ def _stage_rows(kept: "Record", now: datetime) -> list[tuple[str, ...]]:
 
 def past_runs(kept: "Record") -> list[dict[str, Any]]:
     """Give the active run and the history as `--output json` tells them."""
-    from controller.core.documents.record import plain  # noqa: PLC0415 (imported when called: --help stays quick)
+    from controller.core.documents.codec import plain  # noqa: PLC0415 (imported when called: --help stays quick)
 
     active = {
         "run": kept.run,
@@ -153,7 +153,7 @@ def run_row(past: dict[str, Any], now: datetime) -> tuple[str, ...]:
 def as_json(standing: "Standing", now: datetime) -> dict[str, Any]:
     """Give a request for programs. The shape is documented in docs/reference/cli.md."""
     from controller.core import slots, times  # noqa: PLC0415 (imported when called: --help stays quick)
-    from controller.core.documents.record import plain  # noqa: PLC0415
+    from controller.core.documents.codec import plain  # noqa: PLC0415
 
     kept, data = standing.record, standing.data
     slot = slots.following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None

@@ -5,14 +5,14 @@ looked at first, and still when it is taken: docs/adr/0012 has the argument. Ref
 can't be read needs all that it has.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
 from controller.core import layout, manifests, names, plan
-from controller.core.documents import record as records
+from controller.core.documents import codec
+from controller.core.documents import status as statuses
 from controller.core.errors import Invalid
 from controller.core.facts.workloads import owner_uid
 from controller.core.inputs import request as requests
@@ -91,23 +91,6 @@ class Needed:
         return path in self._paths or path in self._above or not self._paths.isdisjoint(path.parents)
 
 
-# --- what a run has noted ---------------------------------------------------------------------------
-
-
-def uses_text(paths: Iterable[PurePosixPath]) -> str:
-    """Give the text of a run's uses.json."""
-    return json.dumps({"paths": sorted({str(path) for path in paths})}, indent=1) + "\n"
-
-
-def uses_of(text: str) -> frozenset[PurePosixPath]:
-    """Give the paths that a uses.json names. Raises ValueError where it is not what `uses_text` gives."""
-    loaded = json.loads(text)
-    paths = loaded.get("paths") if isinstance(loaded, dict) and loaded.get("version", 1) == 1 else None
-    if not isinstance(paths, list) or not all(isinstance(path, str) and path for path in paths):
-        raise ValueError("no list of paths")
-    return frozenset(map(PurePosixPath, paths))
-
-
 # --- what the objects of a namespace say --------------------------------------------------------------
 
 
@@ -181,13 +164,13 @@ def _asked(config_maps: Iterable[Object]) -> Iterator[PurePosixPath]:
     for item in items:  # its request may have lost its label, and lives
         if _role(item) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in asking:
             yield layout.request((item["metadata"].get("labels") or {}).get(names.REQUEST, ""), uid)
-            yield from _of_run(records.readable(item.get("data") or {}, uid))
+            yield from _of_run(codec.good(statuses.read(item.get("data") or {}, uid)))
 
 
 def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:
     """Give what a request needs: of its own folder what its record keeps, or all where nobody says what that is."""
     name, uid = item["metadata"]["name"], item["metadata"]["uid"]
-    record = records.readable(status.get("data") or {}, uid) if status else None
+    record = codec.good(statuses.read(status.get("data") or {}, uid)) if status else None
     yield from _of_run(record)
     try:
         request = requests.read(item)

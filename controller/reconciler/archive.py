@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from controller.core import layout
-from controller.core.documents import runfile
+from controller.core.documents import run as documents
 from controller.core.model import Attempt, Record, Request, RunSpec
 from controller.reconciler.ports import Volume
 
@@ -28,7 +28,8 @@ class Archive:
         """
         if record.spec is None:
             return
-        self.volume.note_uses(layout.uses(request.name, request.uid, record.run), _uses(record.spec))
+        uses = documents.write_uses(_uses(record.spec))
+        self.volume.keep_text(layout.uses(request.name, request.uid, record.run), uses)
         if record.spec.base:
             base = layout.artifacts(request.name, request.uid, record.spec.base)
             self.volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
@@ -41,8 +42,8 @@ class Archive:
         for folder, text in locks.items():
             self._copy(text, layout.lock(*owner, folder))
             self._copy(self._requirements(folder), layout.requirements(*owner, folder))
-        content = runfile.run_file(request.name, record, self._attempts(request, record), locks, self.version)
-        self.volume.keep_run(layout.run_record(request.name, request.uid, record.run), content)
+        content = documents.of_record(request.name, record, self._attempts(request, record), locks, self.version)
+        self.volume.keep_text(layout.run_record(request.name, request.uid, record.run), documents.write(content))
 
     def _copy(self, text: str, path: PurePosixPath) -> None:
         if text:

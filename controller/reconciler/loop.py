@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import errors, layout, names, plan
-from controller.core.documents import record as records
+from controller.core.documents import codec, release
+from controller.core.documents import status as statuses
+from controller.core.documents.codec import Good, TooNew
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.inputs import request as requests
 from controller.core.manifests import RunContext
@@ -63,7 +65,7 @@ class Reconciler:
             if refusals:
                 self._pass(configmap, refusals)
                 raise errors.Transient(refusals[0].cause.reason, refusals[0].cause.message)
-        except records.TooNew as newer:
+        except codec.RecordTooNew as newer:
             self._block(configmap, newer)
             return None
         except errors.Conflict as conflict:
@@ -117,14 +119,13 @@ class Reconciler:
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
         status = self._status(request)
-        data = (status or {}).get("data") or {}
-        if release := self._cluster.cached_release(request.name):
-            records.refuse_newer(release.get("data") or {}, f"ConfigMap {release['metadata']['name']}")
+        if released := self._cluster.cached_release(request.name):
+            codec.honoured(release.read(released.get("data") or {}, released["metadata"]["name"]))
         return _Known(
             request=request,
             problems=problems,
             digest="" if problems else requests.digest(request),
-            record=records.from_data(data, request.uid) or self._recalled(request, data),
+            record=self._record(request, status),
             status=status,
         )
 
@@ -133,29 +134,31 @@ class Reconciler:
         # another request's: creating ours tells whether it is on its way out
         return status if status and owner_uid(status) == request.uid else None
 
-    def _recalled(self, request: Request, written: Mapping[str, str]) -> Record:
-        """Return the record from the volume's copy; else a new one, counting on from what older runs left.
+    def _record(self, request: Request, status: Object | None) -> Record:
+        """Return the record, or its copy where it is lost; else a new one, counting on from what older runs left.
 
-        What somebody has `written` over, and what is left of a copy, may be a newer version's. Raises TooNew.
+        Raises RecordTooNew.
         """
-        copy = self._volume.recall_record(layout.record(request.name, request.uid)) or {}
-        if record := records.from_data(copy, request.uid):
+        written = statuses.read((status or {}).get("data") or {}, request.uid)
+        if not isinstance(written, Good | TooNew):
+            written = statuses.restored(written, statuses.read_copy(self._copy(request), request.uid))
+        if record := codec.honoured(written):
             return record
-        for data in (written, copy):
-            if data.get("request-uid") == request.uid:
-                records.refuse_newer(data, "the record")
         children = self._cluster.cached_children(request.name)
-        release = self._cluster.cached_release(request.name)
-        left = (*children.jobs, *children.deployments, *([release] if release else []))
+        released = self._cluster.cached_release(request.name)
+        left = (*children.jobs, *children.deployments, *([released] if released else []))
         mine = [item for item in left if owner_uid(item) == request.uid]
         return Record(request_uid=request.uid, run=max(map(run_of, mine), default=0))
 
-    def _block(self, configmap: Object, newer: records.TooNew) -> None:
+    def _copy(self, request: Request) -> str:
+        return self._volume.read_document(layout.record(request.name, request.uid))
+
+    def _block(self, configmap: Object, newer: codec.RecordTooNew) -> None:
         """Say that nothing is done about a request whose record can't be honoured, and leave the rest of it alone."""
         request, line = requests.identity(configmap), newer.problems[0]
         status = self._status(request)
-        copy = self._volume.recall_record(layout.record(request.name, request.uid))
-        data = records.blocked((status or {}).get("data") or copy or {"request-uid": request.uid}, line)
+        known = (status or {}).get("data") or statuses.copied(self._copy(request))
+        data = statuses.blocked(known, request.uid, line)
         empty = Record(request.uid, "Blocked")
         manifest = {**self._manifest(request, empty), "data": data}
         if status:
@@ -302,7 +305,7 @@ class Reconciler:
         return errors.Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
 
     def _manifest(self, request: Request, record: Record) -> Object:
-        return records.manifest(request.name, request.uid, self._policy.namespace, record)
+        return statuses.manifest(request.name, request.uid, self._policy.namespace, record)
 
     def _keep(self, known: _Known, decision: Decision, data: Mapping[str, str]) -> None:
         """Write on the volume what the cluster is told next: the record's copy if it is new, a run that ended."""
@@ -310,7 +313,7 @@ class Reconciler:
             self._archive.end(known.request, decision.record)
             repeat.keep(self._volume, known.request, decision.record)
         if not known.status or known.status.get("data") != data:
-            self._volume.keep_record(layout.record(known.request.name, known.request.uid), data)
+            self._volume.keep_text(layout.record(known.request.name, known.request.uid), statuses.copy(data))
 
     def _report(self, known: _Known, manifest: Object) -> None:
         """Write NAME-status if it says anything new, and if nobody wrote since."""
@@ -330,7 +333,7 @@ class Reconciler:
         """Undo what a stale view has written on the volume; label a record again that lost its labels."""
         try:
             live = self._actor.meet(request, manifest)
-            self._volume.keep_record(layout.record(request.name, request.uid), live.get("data") or {})
+            self._volume.keep_text(layout.record(request.name, request.uid), statuses.copy(live.get("data") or {}))
             if (live["metadata"].get("labels") or {}).get(names.ROLE) != names.ROLE_STATUS:
                 labelled = {**live["metadata"], "labels": manifest["metadata"]["labels"]}
                 self._cluster.replace({**live, "metadata": labelled})

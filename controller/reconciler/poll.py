@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import errors
-from controller.core.documents.record import one_line
+from controller.core.documents.status import one_line
 from controller.core.model import Record, Request
 from controller.core.plan import Decision
 from controller.reconciler.ports import Clock

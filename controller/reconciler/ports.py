@@ -86,17 +86,8 @@ class Volume(Protocol):
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
         """Make these folders, group-writable."""
 
-    def keep_record(self, path: PurePosixPath, data: Mapping[str, str]) -> None:
-        """Write the record's copy, atomically."""
-
-    def recall_record(self, path: PurePosixPath) -> Mapping[str, str] | None:
-        """Give the record's copy, None if there is none."""
-
-    def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
-        """Write what is told of a run (run.json, spec.json), atomically."""
-
-    def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
-        """Give what `keep_run` wrote, None if there is none that can be read."""
+    def read_document(self, path: PurePosixPath) -> str:
+        """Return the text of a document where nobody else writes, "" if there is none."""
 
     def environment(self, key: str) -> str:
         """Give the folder that an environment of this key is in, or is to be built in; what is there is in use now."""
@@ -124,9 +115,6 @@ class Volume(Protocol):
 
     def room(self) -> str:
         """Give how much of it is free, in words; "" if it does not tell."""
-
-    def note_uses(self, path: PurePosixPath, paths: Iterable[PurePosixPath]) -> None:
-        """Write what a run needs of the volume beyond its own folder: no sweep takes it."""
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone.

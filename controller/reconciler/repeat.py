@@ -6,7 +6,8 @@ It is written when the run ends, from its record: a pass with a stale view can't
 from collections.abc import Mapping
 
 from controller.core import errors, layout, plan
-from controller.core.documents import record as records
+from controller.core.documents import codec
+from controller.core.documents import run as runs
 from controller.core.model import Record, Request, RunSpec
 from controller.core.plan import Observed
 from controller.reconciler.ports import Volume
@@ -15,7 +16,7 @@ from controller.reconciler.ports import Volume
 def keep(volume: Volume, request: Request, record: Record) -> None:
     """Write down what the run that has just ended was started with. Raises Transient."""
     if record.spec:
-        volume.keep_run(layout.run_spec(request.name, request.uid, record.run), records.plain(record.spec))
+        volume.keep_text(layout.run_spec(request.name, request.uid, record.run), runs.write_spec(record.spec))
 
 
 def recall(volume: Volume, request: Request, record: Record, seen: Observed) -> RunSpec:
@@ -23,11 +24,11 @@ def recall(volume: Volume, request: Request, record: Record, seen: Observed) -> 
 
     Raises Invalid (RunNotKept, RecordTooNew), Transient.
     """
-    kept = volume.recall_run(layout.run_spec(request.name, request.uid, request.rerun))
-    if kept:
-        return plan.repeated(request, records.spec_from(kept))
-    runs = sorted(plan.kept_runs(record, request.keep_runs, seen) - {0})
-    remedy = f"kept are {', '.join(map(str, runs))}" if runs else "none has run yet"
+    text = volume.read_document(layout.run_spec(request.name, request.uid, request.rerun))
+    if spec := codec.honoured(runs.read_spec(text)):
+        return plan.repeated(request, spec)
+    there = sorted(plan.kept_runs(record, request.keep_runs, seen) - {0})
+    remedy = f"kept are {', '.join(map(str, there))}" if there else "none has run yet"
     raise errors.Invalid("RunNotKept", [f"run {request.rerun} is not kept, so it can't be repeated: {remedy}"])
 
 
@@ -55,8 +56,6 @@ def _states(volume: Volume, request: Request, record: Record, run: int) -> tuple
     if run == record.run:
         base = record.spec.base if record.spec else 0
         return {name: plan.stopped(stage).state for name, stage in record.stages.items()}, base
-    told = volume.recall_run(layout.run_record(request.name, request.uid, run)) or {}
-    stages, began = told.get("stages"), told.get("base")
-    listed = stages.items() if isinstance(stages, dict) else ()
-    states = {str(name): str(stage.get("state", "")) for name, stage in listed if isinstance(stage, dict)}
-    return states, began if isinstance(began, int) else 0
+    text = volume.read_document(layout.run_record(request.name, request.uid, run))
+    left = codec.view(runs.read(text)) or runs.RunFile()
+    return {name: stage.state for name, stage in left.stages.items()}, left.base

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from controller.core import manifests
-from controller.core.documents import record
+from controller.core.documents import status
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,
@@ -80,7 +80,7 @@ def made_by_the_controller() -> list[dict[str, Any]]:
         manifests.release(context, []),
         manifests.cronjob(asked, context.policy),
         manifests.build(context, Environment("environment", "e", ("train",))),
-        record.manifest("iris", "u", "ml", Record(request_uid="u")),
+        status.manifest("iris", "u", "ml", Record(request_uid="u")),
     ]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from controller.adapters.volume import Archive, Volume
 from controller.core import layout
-from controller.core.documents import record
+from controller.core.documents import codec
+from controller.core.documents import status as statuses
 from controller.core.model import Environment, Record, RunSpec, StageRecord
 
 UID = "1b2c3d4e-0000-4000-8000-000000000001"
@@ -35,7 +36,8 @@ class KeptRuns:
         place = layout.run(self.name, self.uid, number)
         self._volume.prepare([place])
         if told:
-            self._volume.keep_run(layout.run_record(self.name, self.uid, number), {"run": number, **told})
+            path = layout.run_record(self.name, self.uid, number)
+            self._volume.keep_text(path, codec.to_json({"run": number, **told}))
         return self.path(place)
 
     def record(
@@ -58,7 +60,7 @@ class KeptRuns:
             stages=stages or {},
             release_run=release,
         )
-        self._volume.keep_record(layout.record(self.name, self.uid), record.to_data(kept))
+        self._volume.keep_text(layout.record(self.name, self.uid), statuses.copy(statuses.write(kept)))
 
     def log(self, run: int, stage: str, attempt: int, text: bytes) -> Path:
         """Write an attempt's log; give its path."""

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from controller.adapters.volume import Volume
 from controller.core import layout, names
-from controller.core.documents import record
+from controller.core.documents import codec
+from controller.core.documents import status as statuses
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.images import OFFICIAL
 from controller.core.model import GitCredentials, Module, Object, Policy, ProjectTree, Record, Unread
@@ -178,7 +179,8 @@ class World:
     def record(self, name: str = "iris") -> Record:
         """Give the record as a user would find it."""
         status = self.cluster.stored["ConfigMap", names.status_of(name)]
-        parsed = record.from_data(status["data"], self.cluster.stored["ConfigMap", name]["metadata"]["uid"])
+        uid = self.cluster.stored["ConfigMap", name]["metadata"]["uid"]
+        parsed = codec.honoured(statuses.read(status["data"], uid))
         assert parsed is not None
         return parsed
 

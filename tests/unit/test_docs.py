@@ -24,7 +24,7 @@ from controller.adapters.telemetry import (
 )
 from controller.cli import app
 from controller.core import layout, manifests, names
-from controller.core.documents import record
+from controller.core.documents import status
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.inputs import podtemplate, request
 from controller.core.inputs import variables as environment
@@ -296,7 +296,7 @@ FULL = Record(
 
 
 def test_every_key_of_the_record_is_explained_and_none_is_invented() -> None:
-    assert rows("status", "Keys") == set(record.to_data(FULL))
+    assert rows("status", "Keys") == set(status.write(FULL))
 
 
 @pytest.mark.parametrize(("key", "form"), [("stages", StageRecord), ("history", PastRun)])
@@ -365,7 +365,7 @@ def test_the_exit_codes_are_those_of_the_launcher() -> None:
 def test_every_label_is_explained_and_none_is_invented() -> None:
     batch, service = CONTEXT.pipeline.stages.values()
     made = [manifests.job(CONTEXT, batch), *manifests.service_objects(CONTEXT, service)]
-    made += [manifests.release(CONTEXT, []), record.manifest("iris", "u", "ml", FULL)]
+    made += [manifests.release(CONTEXT, []), status.manifest("iris", "u", "ml", FULL)]
     made.append(manifests.cronjob(Request("iris", "u", "x", schedule="@daily"), CONTEXT.policy))
     assert rows("objects", "Labels") == {label for item in made for label in item["metadata"]["labels"]}
 

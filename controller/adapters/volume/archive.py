@@ -9,6 +9,7 @@ from controller.adapters.volume.artifacts import Files
 from controller.adapters.volume.logs import Logs
 from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import NOT_THERE, Tree
+from controller.core.documents.run import page
 from controller.core.errors import Transient
 from controller.core.kept import GOOD, LATEST, Content, Listing, NoAnswer
 
@@ -26,18 +27,18 @@ class Archive:
         """Give what is told of each kept run of a request, newest first, the active one included."""
         with _translated("list runs"):
             kept = self._runs.request(name)
-            told = (self._runs.told(kept, run) for run in kept.runs)
-            return [words for words in told if words is not None]
+            left = (self._runs.left(kept, run) for run in kept.runs)
+            return [page(run) for run in left if run is not None]
 
     def run(self, name: str, run: str) -> Mapping[str, object]:
         """Give what is told of one run: a number, latest or good."""
         with _translated("read a run"):
             kept = self._runs.request(name)
             number = self._runs.choose(kept, run)
-            words = self._runs.told(kept, number)
-        if words is None:
+            left = self._runs.left(kept, number)
+        if left is None:
             raise NoAnswer("absent", f"nothing is told of run {number} of {name}: it did not come to its end")
-        return words
+        return page(left)
 
     def logs(self, name: str, run: str = "") -> Sequence[Mapping[str, object]]:
         """Give all attempts of all stages and environments of a run, the latest if none is named."""

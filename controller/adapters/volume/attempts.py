@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from controller.adapters.volume.tree import Tree
-from controller.core.documents.record import REASON_LIMIT, one_line
+from controller.core.documents.status import REASON_LIMIT, one_line
 
 END_LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 NOTES_LIMIT = 20

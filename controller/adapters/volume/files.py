@@ -46,13 +46,13 @@ def write(root: Path, target: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read(path: Path, limit: int = READ_LIMIT) -> str:
+def read(path: Path, limit: int = READ_LIMIT, *, errors: str = "strict") -> str:
     """Read a plain file. A stage may have put a link or a pipe in its place: neither followed nor waited for."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
-        return file.read(limit).decode()
+        return file.read(limit).decode(errors=errors)
 
 
 def read_any(path: Path) -> str:

@@ -2,17 +2,18 @@
 
 import re
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from controller.adapters.volume import attempts
 from controller.adapters.volume.attempts import StageLogs
 from controller.adapters.volume.logtext import Growing, Whole
-from controller.adapters.volume.runs import Runs, environments, stages
+from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import Tree
 from controller.core import layout, names
-from controller.core.documents.record import one_line
+from controller.core.documents.run import RunFile, StageEntry
+from controller.core.documents.status import one_line
 from controller.core.kept import SHOWN, Content, Kept, NoAnswer, nearest, over_at, shown
 
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was told to end (30 s of grace) still writes
@@ -77,15 +78,16 @@ class Logs:
 
     def _of(self, kept: Kept, run: int) -> dict[str, StageLogs]:
         """Give where the logs of a run's stages are: of those that are told of, and of those that have a folder."""
-        told = self._runs.told(kept, run) or {}
-        states, built = stages(told), environments(told)
-        known = {stage: layout.logs(kept.name, kept.uid, run, stage) for stage in states} | built
+        told = self._runs.left(kept, run) or RunFile()
+        built = {item.name: layout.build_logs(item.folder) for item in told.environments if item.folder}
+        known = {stage: layout.logs(kept.name, kept.uid, run, stage) for stage in told.stages} | built
         folders = set(known.values())
         above = layout.run(kept.name, kept.uid, run) / "logs"
         left = {name: above / name for name in self._tree.names(above, _NAME) if above / name not in folders}
         return {
-            stage: StageLogs(stage, folder, _word(states, stage, "state"), _word(states, stage, "message"))
+            stage: StageLogs(stage, folder, one_line(went.state), one_line(went.message))
             for stage, folder in sorted((known | left).items())
+            for went in [told.stages.get(stage, StageEntry())]
         }
 
 
@@ -149,10 +151,6 @@ class _Following:
 
 def _is(logs: StageLogs, stage: str) -> bool:
     return names.kubernetes_name(logs.stage) == names.kubernetes_name(stage)
-
-
-def _word(told: Mapping[str, Mapping[str, object]], stage: str, key: str) -> str:
-    return one_line(str(told.get(stage, {}).get(key, "")))
 
 
 def _not_started(run: int, logs: StageLogs) -> str:

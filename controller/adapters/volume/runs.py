@@ -1,19 +1,17 @@
 """Which requests and runs there are on the volume, and what is told about each run."""
 
 import io
-import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
-from typing import Any
-
-import yaml
+from collections.abc import Callable
 
 from controller.adapters.volume.tree import Tree
 from controller.core import layout
-from controller.core.documents import record as records
-from controller.core.documents.runfile import run_file
+from controller.core.documents import codec
+from controller.core.documents import run as documents
+from controller.core.documents import status as statuses
+from controller.core.documents.codec import Absent, Corrupt, Good, TooNew
+from controller.core.documents.run import RunFile
 from controller.core.kept import GOOD, Kept, NoAnswer, choose, nearest, shown
 from controller.core.model import Record
 
@@ -21,7 +19,6 @@ READ_LIMIT = 4 * 1024 * 1024
 REMEMBERED = 256  # records
 _FOLDER = re.compile(r"([a-z0-9][-a-z0-9]{0,99})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _RUN = re.compile(r"[1-9][0-9]{0,8}")
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Runs:
@@ -59,22 +56,20 @@ class Runs:
             known = self._records.get(uid)
             if known and known[0] == version:
                 return known[1]
-            record = _parsed(text.read(READ_LIMIT), uid)
+            record = codec.good(statuses.read_copy(text.read(READ_LIMIT).decode(errors="replace"), uid))
         if len(self._records) >= REMEMBERED:
             self._records.clear()
         self._records[uid] = (version, record)
         return record
 
-    def told(self, kept: Kept, run: int) -> Mapping[str, Any] | None:
-        """Give what is told about a run: its run.json, else what the record says of it; None where nothing is."""
-        text = self._tree.read(layout.run_record(kept.name, kept.uid, run), READ_LIMIT)
-        try:
-            loaded = json.loads(text) if text else None
-        except (ValueError, RecursionError):
-            loaded = None
-        if isinstance(loaded, dict):
-            return loaded
-        return _from_record(kept.name, kept.record) if kept.record and kept.record.run == run else None
+    def left(self, kept: Kept, run: int) -> RunFile | None:
+        """Return what a run left, or its record says of it while it is under way; None where nothing does."""
+        text = self._tree.read(layout.run_record(kept.name, kept.uid, run), READ_LIMIT) or b""
+        match documents.read(text.decode(errors="replace")):
+            case Good(found) | TooNew(found):
+                return found
+            case Absent() | Corrupt():
+                return documents.of_active(kept.name, kept.record) if kept.record and kept.record.run == run else None
 
     def choose(self, kept: Kept, which: str) -> int:
         """Give the run that `which` means: a number, latest or good."""
@@ -84,8 +79,8 @@ class Runs:
         """Give the run that is released, else the last one that succeeded, 0 where there is none."""
         if kept.record and kept.record.release_run in kept.runs:
             return kept.record.release_run
-        told = ((run, self.told(kept, run)) for run in kept.runs)
-        return next((run for run, words in told if words and words.get("outcome") == "Succeeded"), 0)
+        found = ((run, self.left(kept, run)) for run in kept.runs)
+        return next((run for run, left in found if left and left.outcome == "Succeeded"), 0)
 
     def _written(self, name: str, uid: str) -> float:
         file = self._tree.look(layout.record(name, uid))
@@ -93,40 +88,3 @@ class Runs:
             return 0.0
         with file:
             return os.fstat(file.fileno()).st_mtime
-
-
-def _parsed(text: bytes, uid: str) -> Record | None:
-    try:
-        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        return None
-    if not isinstance(loaded, dict):
-        return None
-    return records.readable({str(key): str(value) for key, value in loaded.items()}, uid)
-
-
-def _from_record(name: str, record: Record) -> Mapping[str, Any]:
-    """Give, in run.json's terms, what the record knows of its run."""
-    told = run_file(name, record, attempts={}, locks={}, version="")
-    return {
-        **told,
-        "phase": record.phase,
-        "stages": {stage: records.plain(item) for stage, item in record.stages.items()},
-    }
-
-
-def environments(told: Mapping[str, Any]) -> dict[str, PurePosixPath]:
-    """Give the log folder of each environment of a run by its name. What is told may be anything."""
-    listed = told.get("environments")
-    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    return {
-        str(item["name"]): layout.build_logs(str(item["folder"])) for item in items if {"name", "folder"} <= {*item}
-    }
-
-
-def stages(told: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Give what is told of each stage by its name."""
-    listed = told.get("stages")
-    return (
-        {str(name): item for name, item in listed.items() if isinstance(item, dict)} if isinstance(listed, dict) else {}
-    )

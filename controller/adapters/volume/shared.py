@@ -9,16 +9,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-
-import yaml
 
 from controller.adapters import removal
 from controller.adapters.volume import files
 from controller.adapters.volume.environments import Environments
-from controller.core import layout, sweep
+from controller.core import layout
 from controller.core.errors import Invalid
 from controller.core.inputs import checks
 from controller.core.model import Attempt
@@ -38,30 +36,13 @@ class Volume(Environments):
             for folder in folders:
                 files.make(self._root, self._root / folder)
 
-    def keep_record(self, path: PurePosixPath, data: Mapping[str, str]) -> None:
-        """Write the record's copy, atomically. Raises Transient."""
-        self.keep_text(path, yaml.safe_dump(dict(data), sort_keys=True, allow_unicode=True))
-
-    def recall_record(self, path: PurePosixPath) -> Mapping[str, str] | None:
-        """Give the record's copy; None if there is none, or none that can be read. Raises Transient."""
-        with files.translated("read a record"):
+    def read_document(self, path: PurePosixPath) -> str:
+        """Return the text of a document where nobody else writes, "" if there is none. Raises Transient."""
+        with files.translated(f"read {path.name}"):
             try:
-                loaded = yaml.safe_load(files.read(self._root / path))
-            except (FileNotFoundError, yaml.YAMLError, ValueError, RecursionError):
-                return None
-        return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else None
-
-    def keep_run(self, path: PurePosixPath, run: Mapping[str, object]) -> None:
-        """Write what is told of a run as JSON, atomically. Raises Transient."""
-        self.keep_text(path, json.dumps(run, indent=1, sort_keys=True) + "\n")
-
-    def recall_run(self, path: PurePosixPath) -> Mapping[str, object] | None:
-        """Give what `keep_run` wrote; None if there is none, or none that can be read. Raises Transient."""
-        try:
-            loaded = json.loads(self.recall_text(path))
-        except (ValueError, RecursionError):
-            return None
-        return loaded if isinstance(loaded, dict) else None
+                return files.read(self._root / path, errors="replace")
+            except FileNotFoundError:
+                return ""
 
     def keep_text(self, path: PurePosixPath, text: str) -> None:
         """Write a small file, atomically. Raises Transient."""
@@ -84,13 +65,6 @@ class Volume(Environments):
         free, size = (blocks * found.f_frsize / MIB for blocks in (found.f_bavail, found.f_blocks))
         unit, factor = ("GiB", 1024) if size >= 1024 else ("MiB", 1)  # noqa: PLR2004 (the step of the units)
         return f"{free / factor:.1f} of {size / factor:.1f} {unit} are free" if size else ""
-
-    def note_uses(self, path: PurePosixPath, paths: Iterable[PurePosixPath]) -> None:
-        """Write what a run needs of the volume beyond its own folder, atomically: no sweep takes it. Raises Transient.
-
-        It has to be there before the run's first object is.
-        """
-        self.keep_text(path, sweep.uses_text(paths))
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet.

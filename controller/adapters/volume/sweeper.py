@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from controller.adapters import removal
 from controller.core import layout, sweep
+from controller.core.documents import codec
+from controller.core.documents.run import read_uses
 from controller.core.errors import Transient
 from controller.core.inputs import repository
 from controller.core.sweep import Found, Graces, Kind
@@ -179,13 +181,13 @@ class Sweeper:
         """Give what a note says, None where there is none. Raises Transient where it can't be read."""
         try:
             with (self._root / path).open("rb") as stream:
-                return sweep.uses_of(stream.read(USES_LIMIT).decode())
+                text = stream.read(USES_LIMIT).decode(errors="replace")
         except FileNotFoundError:
             return None
-        except (ValueError, RecursionError):
+        if (uses := codec.good(read_uses(text))) is None:
             why = "is damaged or of a newer version, and nothing is swept"
-            line = f"the shared volume: {path} {why}: remove that run's folder"
-            raise Transient("VolumeUnavailable", line) from None
+            raise Transient("VolumeUnavailable", f"the shared volume: {path} {why}: remove that run's folder")
+        return uses
 
     # --- taking away -----------------------------------------------------------------------------------
 

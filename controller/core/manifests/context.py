@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller.core import images, names
-from controller.core.documents import record
+from controller.core.documents.status import owner_reference
 from controller.core.model import INGRESS_PATH, Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
 
 
@@ -112,7 +112,7 @@ def metadata(context: RunContext, name: str, stage: Stage, *, run: bool = True) 
         "name": name,
         "namespace": context.policy.namespace,
         "labels": labels(context, stage, run=run),
-        "ownerReferences": [record.owner_reference(context.request, context.uid)],
+        "ownerReferences": [owner_reference(context.request, context.uid)],
     }
 
 

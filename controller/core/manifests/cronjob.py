@@ -5,7 +5,7 @@ The slot's id is the Job's name: the CronJob controller names it REQUEST-MINUTES
 """
 
 from controller.core import names
-from controller.core.documents.record import owner_reference
+from controller.core.documents.status import owner_reference
 from controller.core.manifests.objects import stamped
 from controller.core.model import Object, Policy, Request
 

@@ -3,13 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
-
-import yaml
 
 from controller.core import names
-from controller.core.documents.record import owner_reference, refuse_newer
+from controller.core.documents import release as releases
+from controller.core.documents.codec import Absent, Corrupt, Good, RecordTooNew, TooNew
+from controller.core.documents.status import owner_reference
 from controller.core.errors import Invalid
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext, metadata, selector
@@ -129,8 +127,6 @@ def with_uid(manifest: Object, uid: str) -> Object:
 
 def release(context: RunContext, objects: Sequence[Object]) -> Object:
     """Give the NAME-release ConfigMap: the service objects of a good run as they were applied."""
-    text = yaml.safe_dump_all([_plain(item) for item in objects], sort_keys=False)
-    data = {"run": str(context.run), "commit": context.spec.commit, "digest": names.digest(text, 64), "objects": text}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -145,34 +141,24 @@ def release(context: RunContext, objects: Sequence[Object]) -> Object:
             },
             "ownerReferences": [owner_reference(context.request, context.uid)],
         },
-        "data": data,
+        "data": releases.write(context.run, context.spec.commit, objects),
     }
 
 
 def release_objects(configmap: Object) -> tuple[Object, ...]:
     """Return the objects of known kinds that a NAME-release holds.
 
-    Raises Invalid where it was written over by someone, TooNew.
+    Raises Invalid where it was written over by someone, RecordTooNew.
     """
-    data, name = configmap.get("data") or {}, (configmap.get("metadata") or {}).get("name", "")
-    refuse_newer(data, f"ConfigMap {name}")
-    text = data.get("objects", "")
-    if data.get("digest") != names.digest(text, 64):
-        remedy = "delete it; the next good run writes it anew"
-        raise Invalid("ReleaseUnreadable", [f"ConfigMap {name}: not what was written ({remedy})"])
-    return _parsed(text)
-
-
-@lru_cache(REMEMBERED)
-def _parsed(text: str) -> tuple[Object, ...]:
-    """Return the objects of a release's text. They are shared, nobody may change them: a pass asks several times."""
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return tuple(item for item in yaml.load_all(text, Loader=loader) if item and item["kind"] in SERVING)
-
-
-def _plain(value: Any) -> Any:
-    """Give a value without shared parts, which YAML would write as aliases."""
-    return json.loads(json.dumps(value))
+    name = (configmap.get("metadata") or {}).get("name", "")
+    match releases.read(configmap.get("data") or {}, name):
+        case Good(objects):
+            return tuple(item for item in objects if item["kind"] in SERVING)
+        case TooNew(_, problem):
+            raise RecordTooNew(problem)
+        case Absent() | Corrupt():
+            remedy = "delete it; the next good run writes it again"
+            raise Invalid("ReleaseUnreadable", [f"ConfigMap {name}: not what was written ({remedy})"])
 
 
 def event(request: Mapping[str, str], name: str, kind: str, reason: str, message: str) -> Object:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core import times
-from controller.core.documents.record import HANDLED_LIMIT
+from controller.core.documents.status import HANDLED_LIMIT
 from controller.core.model import Cause, PastRun, Record, Request
 from controller.core.plan.trigger import Pending, absorb, remember
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import manifests, times
-from controller.core.documents.record import REASON_LIMIT, one_line
+from controller.core.documents.status import REASON_LIMIT, one_line
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record, Request, Service, StageRecord

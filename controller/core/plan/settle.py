@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core import layout, manifests, names
-from controller.core.documents.record import one_line
+from controller.core.documents.status import one_line
 from controller.core.facts import DeploymentFact
 from controller.core.facts.workloads import digest_of, owner_uid
 from controller.core.model import Object, PastRun, Phase, Record, Request

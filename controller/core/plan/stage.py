@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import manifests, times
-from controller.core.documents.record import one_line
+from controller.core.documents.status import one_line
 from controller.core.facts import DeploymentFact, JobFact
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext

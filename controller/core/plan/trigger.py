@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
-from controller.core.documents.record import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
+from controller.core.documents.status import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 from controller.core.errors import WARNING
 from controller.core.model import PastRun, Phase, Record, Request, RunSpec, StageRecord
 from controller.core.plan.decision import Decision, Emit, Observed

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from controller.adapters.volume import artifacts as files
 from controller.adapters.volume.tree import DEPTH_LIMIT
 from controller.core import layout
-from controller.core.documents.runfile import run_file
+from controller.core.documents.run import of_record, page
 from controller.core.kept import Content, NoAnswer
 from controller.core.model import Environment, PastRun, Record, StageRecord
 from controller.runtime.stage_log import LogFile
@@ -187,7 +187,7 @@ def test_the_logs_of_environments_outlive_their_run(kept: KeptRuns) -> None:
     spec = replace(SPEC, environments=(Environment("environment", "key-2", ("train",)),))
     stages = {"environment": StageRecord("Failed"), "train": StageRecord("Skipped")}
     ended = Record(kept.uid, run=1, spec=spec, stages=stages, history=(PastRun(1, "Failed"),))
-    kept.run(1, **run_file("iris", ended, {}, {}, "0.1.0"))
+    kept.run(1, **{**page(of_record("iris", ended, {}, {}, "0.1.0")), "run": 1})
     assert [(item["stage"], item["attempt"]) for item in kept.archive.logs("iris")] == [("environment", 1)]
     assert log(kept, "environment") == b"no such package\n"
 

@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.core import layout, manifests, names, sweep
-from controller.core.documents import record as records
+from controller.core.documents import run as documents
+from controller.core.documents import status as statuses
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,
@@ -206,7 +207,7 @@ class History(RuleBasedStateMachine):
             self.make(path)
             yield
         self.make(layout.artifacts(asked.name, asked.uid, run))
-        self.volume.note_uses(layout.uses(asked.name, asked.uid, run), uses)
+        self.volume.keep_text(layout.uses(asked.name, asked.uid, run), documents.write_uses(uses))
         self.used(layout.run(asked.name, asked.uid, run))
         self.noted[layout.run(asked.name, asked.uid, run)] = uses
         yield
@@ -258,7 +259,7 @@ class History(RuleBasedStateMachine):
 
     def report(self, asked: Asked) -> None:
         assert asked.record
-        self.objects["ConfigMap", names.status_of(asked.name)] = records.manifest(
+        self.objects["ConfigMap", names.status_of(asked.name)] = statuses.manifest(
             asked.name, asked.uid, "n", asked.record
         )
 

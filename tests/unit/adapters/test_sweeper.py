@@ -11,6 +11,7 @@ import pytest
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.core import layout, sweep
+from controller.core.documents.run import write_uses
 from controller.core.errors import Invalid, Transient
 from tests.support.smallvolume import fill, small, unprivileged
 
@@ -93,7 +94,7 @@ def test_what_a_run_has_noted_stays_as_long_as_its_folder(place: Place) -> None:
     for path in used:
         place.make(path)
     run = layout.run("iris", UID, 1)
-    place.volume.note_uses(layout.uses("iris", UID, 1), used)
+    place.volume.keep_text(layout.uses("iris", UID, 1), write_uses(used))
     os.utime(place.root / run, (OLD, OLD))
     assert place.sweep(run) == {}
     assert place.sweep(layout.cache("iris", UID)) == dict.fromkeys(
@@ -108,7 +109,7 @@ HALF = layout.build("e1") / "environment.partial-0123abcd-4567cdef"
 def test_half_an_environment_goes_although_a_kept_run_notes_its_build(place: Place) -> None:
     for path in (layout.build("e1"), HALF, layout.built("e1"), layout.build_logs("e1")):
         place.make(path)
-    place.volume.note_uses(layout.uses("iris", UID, 1), [layout.build("e1")])
+    place.volume.keep_text(layout.uses("iris", UID, 1), write_uses([layout.build("e1")]))
     run = layout.run("iris", UID, 1)
     assert place.sweep(run) == {"builds": 1}
     assert place.left() == {
@@ -126,7 +127,7 @@ def test_half_an_environment_stays_while_a_build_of_it_is_under_way_or_writes(pl
 
 def test_nothing_goes_while_a_note_can_t_be_read(place: Place) -> None:
     place.make(layout.environment("e1"))
-    place.volume.note_uses(layout.uses("iris", UID, 1), [layout.environment("e1")])
+    place.volume.keep_text(layout.uses("iris", UID, 1), write_uses([layout.environment("e1")]))
     for damaged in ("", "[]", '{"paths": "environments"}', '{"paths": [""]}'):
         (place.root / layout.uses("iris", UID, 1)).write_text(damaged)
         with pytest.raises(Transient, match=r"uses\.json is damaged"):
@@ -285,12 +286,12 @@ def test_a_full_volume_has_room_again_after_a_sweep(tmp_path: Path) -> None:
         assert place.sweeper.room().share < sweep.NEARLY_FULL
         assert "0.0 of 1.0 MiB are free" in place.volume.room()
         with pytest.raises(Transient) as told:
-            place.volume.note_uses(layout.uses("iris", UID, 1), ONE_OF_EACH * 1000)
+            place.volume.keep_text(layout.uses("iris", UID, 1), write_uses(ONE_OF_EACH * 1000))
         assert told.value.reason == "VolumeFull"
         swept = place.sweeper.sweep(frozenset, sweep.FULL, NOW)
         assert swept.bytes["environments"] >= 900_000
         assert place.sweeper.room().share > 0.9
-        place.volume.note_uses(layout.uses("iris", UID, 1), ONE_OF_EACH)
+        place.volume.keep_text(layout.uses("iris", UID, 1), write_uses(ONE_OF_EACH))
 
 
 # --- artifacts of the run before ------------------------------------------------------------------------

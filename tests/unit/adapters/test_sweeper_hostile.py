@@ -9,6 +9,7 @@ import pytest
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.core import layout, sweep
+from controller.core.documents.run import write_uses
 
 NAME, UID = "iris", "0a1b2c3d-0000-4000-8000-0123456789ab"
 UNUSED = layout.environment("0" * 20)
@@ -24,7 +25,7 @@ def volume(tmp_path: Path) -> Volume:
     return made
 
 
-@pytest.mark.parametrize("text", ["garbage", "[" * 100_000, sweep.uses_text([UNUSED])])
+@pytest.mark.parametrize("text", ["garbage", "[" * 100_000, write_uses([UNUSED])])
 def test_a_file_that_a_stage_leaves_in_its_cache_passes_for_no_runs_note(
     volume: Volume, tmp_path: Path, text: str
 ) -> None:

@@ -68,42 +68,29 @@ def test_many_make_the_same_folders_at_once(volume: Volume, tmp_path: Path) -> N
     assert len(list((tmp_path / layout.request("iris", UID)).iterdir())) == 30
 
 
-def test_a_record_comes_back_as_it_was_written(volume: Volume) -> None:
-    data = {"phase": "Ready", "run": "7", "message": "no: 1\n- ümläut \x85 \u2028 'quoted'", "finished": "2026-01-01"}
-    volume.keep_record(RECORD, data)
-    assert volume.recall_record(RECORD) == data
-
-
-def test_a_reader_never_sees_half_a_record(volume: Volume) -> None:
-    stop, torn = threading.Event(), list[object]()
+def test_a_reader_never_sees_half_a_document(volume: Volume) -> None:
+    stop, torn = threading.Event(), list[str]()
 
     def read() -> None:
         while not stop.is_set():
-            found = volume.recall_record(RECORD)
-            torn.extend([found] if not found or len(set(found.values())) != 1 else [])
+            found = volume.read_document(RECORD)
+            torn.extend([found] if len(set(found.splitlines())) != 1 else [])
 
-    volume.keep_record(RECORD, dict.fromkeys("abcdefgh", "0"))
+    volume.keep_text(RECORD, "0\n" * 8)
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(50):
-        volume.keep_record(RECORD, dict.fromkeys("abcdefgh", str(number) * 500))
+        volume.keep_text(RECORD, f"{str(number) * 500}\n" * 8)
     stop.set()
     reader.join(60)
     assert torn == []
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"][", b"- a list", b"\xff\xfe\x00", b"null", b"{a: &a [*a, *a]}" * 3, b"a: 2026-99-99", b"[" * 9999],
-)
-def test_a_record_that_is_none_is_none(volume: Volume, tmp_path: Path, content: bytes) -> None:
-    volume.keep_record(RECORD, {})
-    (tmp_path / RECORD).write_bytes(content)
-    assert volume.recall_record(RECORD) is None
-
-
-def test_there_is_no_record_where_there_is_no_file(volume: Volume) -> None:
-    assert volume.recall_record(RECORD) is None
+def test_a_document_that_is_not_text_is_told_apart_from_none(volume: Volume, tmp_path: Path) -> None:
+    assert volume.read_document(RECORD) == ""
+    volume.keep_text(RECORD, "x")
+    (tmp_path / RECORD).write_bytes(b"\xff\xfe\x00")
+    assert volume.read_document(RECORD) != ""
 
 
 # --- a full or broken volume --------------------------------------------------------------------------
@@ -126,12 +113,12 @@ def full(tmp_path: Path) -> Iterator[Volume]:
 
 
 def test_a_full_volume_is_told_as_such_and_keeps_the_record_of_before(full: Volume) -> None:
-    full.keep_record(RECORD, {"run": "1"})
+    full.keep_text(RECORD, "run: 1")
     for _ in range(3):
         with pytest.raises(Transient, match="No space left") as told:
-            full.keep_record(RECORD, {"run": "2", "message": "x" * 100_000})
+            full.keep_text(RECORD, "x" * 100_000)
         assert told.value.reason == "VolumeFull"
-    assert full.recall_record(RECORD) == {"run": "1"}
+    assert full.read_document(RECORD) == "run: 1"
 
 
 def test_a_full_volume_takes_no_half_of_the_tools(full: Volume, tmp_path: Path) -> None:
@@ -140,7 +127,7 @@ def test_a_full_volume_takes_no_half_of_the_tools(full: Volume, tmp_path: Path) 
     for _ in range(3):
         with pytest.raises(Transient, match="No space left"):
             full.publish_tools([tool])
-    full.keep_record(RECORD, {"message": "x" * 20_000})
+    full.keep_text(RECORD, "x" * 20_000)
 
 
 def test_a_volume_that_is_no_folder_is_out_of_reach(tmp_path: Path) -> None:

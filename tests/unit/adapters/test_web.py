@@ -176,7 +176,8 @@ def test_the_pages_that_are_documented_are_those_that_there_are() -> None:
 
 def test_runs_are_told_as_json(port: int, kept: KeptRuns) -> None:
     kept.run(1, outcome="Succeeded")
-    assert json.loads(ask(port, "/api/runs/iris")[1]) == [{"run": 1, "outcome": "Succeeded"}]
+    (run,) = json.loads(ask(port, "/api/runs/iris")[1])
+    assert (run["run"], run["outcome"]) == (1, "Succeeded")
     assert json.loads(ask(port, "/api/runs/iris/good")[1])["run"] == 1
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from controller.core import layout, manifests, names
-from controller.core.documents import record
+from controller.core.documents import codec
+from controller.core.documents import status as statuses
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.facts.workloads import owner_uid, run_of
 from controller.core.model import Object, Record
@@ -311,8 +312,8 @@ class Story(RuleBasedStateMachine):
         uid = self._uid(name)
         status = self.world.cluster.stored.get(("ConfigMap", names.status_of(name)))
         if status and owner_uid(status) == uid:
-            return record.from_data(status["data"], uid)
-        return record.from_data(self.world.volume.recall_record(layout.record(name, uid)) or {}, uid)
+            return codec.honoured(statuses.read(status["data"], uid))
+        return codec.honoured(statuses.read_copy(self.world.volume.read_document(layout.record(name, uid)), uid))
 
     # --- the end ---------------------------------------------------------------------------------------
 

@@ -1,14 +1,11 @@
 """What the objects of a namespace need of the volume, and when a sweep is due."""
 
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from controller.core import layout, manifests, names, sweep
-from controller.core.documents import record
+from controller.core.documents import status as statuses
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,
@@ -79,7 +76,7 @@ def asked(keep: str = "2", **data: str) -> Object:
 
 
 def told(kept: Record) -> Object:
-    return record.manifest("iris", UID, "n", kept)
+    return statuses.manifest("iris", UID, "n", kept)
 
 
 @pytest.mark.parametrize(
@@ -129,17 +126,6 @@ def test_a_record_and_a_release_that_were_written_over_take_nothing_away() -> No
     status["data"]["run"] = "99"
     release["data"]["objects"] = ""
     assert layout.request("iris", UID) in sweep.references([asked(), status, release])
-
-
-@given(st.frozensets(st.sampled_from(sorted({*RUN, *MOUNTED})), max_size=5))
-def test_what_a_run_notes_is_read_as_it_was_written(paths: frozenset[PurePosixPath]) -> None:
-    assert sweep.uses_of(sweep.uses_text(paths)) == paths
-
-
-@pytest.mark.parametrize("text", ["", "[", "[]", "{}", '{"paths": "a"}', '{"paths": [1]}', '{"paths": [""]}'])
-def test_what_is_no_note_is_told(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no list of paths|Expecting value"):
-        sweep.uses_of(text)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The record survives its way through a ConfigMap, whatever is in it."""
 
 import json
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -11,8 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import manifests, names, sweep
-from controller.core.documents import record
+from controller.core import manifests, names
+from controller.core.documents import codec, run, status
+from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
 from controller.core.model import (
     Environment,
     Failure,
@@ -25,7 +25,7 @@ from controller.core.model import (
     StageState,
 )
 
-LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60).map(record.one_line)
+LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60).map(status.one_line)
 WORD = st.text("abcdefghijklmnop-_0123456789:~{}[]#", max_size=12)
 NUMBER = st.integers(0, 10_000)
 
@@ -100,12 +100,13 @@ def records() -> st.SearchStrategy[Record]:
 
 @given(records())
 def test_a_record_reads_back_as_it_was_written(kept: Record) -> None:
-    assert record.from_data(record.to_data(kept), kept.request_uid) == kept
+    assert status.read(status.write(kept), kept.request_uid) == Good(kept)
+    assert status.read_copy(status.copy(status.write(kept)), kept.request_uid) == Good(kept)
 
 
 @given(specs())
 def test_what_a_run_was_started_with_reads_back_from_its_own_file(spec: RunSpec) -> None:
-    assert record.spec_from(json.loads(json.dumps(record.plain(spec)))) == spec
+    assert run.read_spec(run.write_spec(spec)) == Good(spec)
 
 
 @given(
@@ -115,13 +116,12 @@ def test_what_a_run_was_started_with_reads_back_from_its_own_file(spec: RunSpec)
     )
 )
 def test_a_file_that_another_version_wrote_is_read_or_refused(kept: dict[str, Any]) -> None:
-    with suppress(record.TooNew):
-        assert isinstance(record.spec_from(kept), RunSpec)
+    assert isinstance(codec.view(run.read_spec(json.dumps(kept))), RunSpec)
 
 
 # --- what other versions wrote ---------------------------------------------------------------------
 
-RECORDED = sorted((Path(__file__).parents[2] / "support" / "records-0.1.0").glob("*.json"))
+RECORDED = sorted((Path(__file__).parents[3] / "support" / "records-0.1.0").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
@@ -130,15 +130,23 @@ def test_what_release_0_1_0_wrote_is_read_and_nothing_of_it_is_lost(path: Path) 
     uid = told["request"]["metadata"]["uid"]
     copies = [yaml.safe_load(text) for name, text in told["files"].items() if name == "record.yaml"]
     for data in (told["maps"]["iris-status"], *copies):
-        kept = record.from_data(data, uid)
+        kept = codec.honoured(status.read(data, uid))
         assert kept is not None
         assert kept.phase == data["phase"]
-        assert holds(record.to_data(kept), {key: text for key, text in data.items() if key != "digest"})
+        assert holds(status.write(kept), {key: text for key, text in data.items() if key != "digest"})
     for name, text in told["files"].items():
         if name.endswith("spec.json"):
-            assert holds(record.plain(record.spec_from(json.loads(text))), json.loads(text))
+            spec = codec.honoured(run.read_spec(text))
+            assert spec is not None
+            assert holds(json.loads(run.write_spec(spec)), json.loads(text))
+        if name.endswith("run.json"):
+            left = codec.honoured(run.read(text))
+            assert left is not None
+            assert holds(json.loads(run.write(left)), json.loads(text))
         if name.endswith("uses.json"):
-            assert sweep.uses_text(sweep.uses_of(text)) == text
+            uses = codec.honoured(run.read_uses(text))
+            assert uses is not None
+            assert run.write_uses(uses) == text
     if release := told["maps"].get("iris-release"):
         kinds = [item["kind"] for item in manifests.release_objects({"data": release})]
         assert kinds[:2] == ["Deployment", "Service"]
@@ -185,14 +193,14 @@ def test_what_a_newer_version_added_in_any_part_is_kept_and_written_back() -> No
     kept = Record(
         "u", run=3, spec=spec, stages={"a": StageRecord()}, history=(PastRun(2),), failure=Failure("a", "R", "m")
     )
-    newer = extended(record.to_data(kept))
-    read = record.from_data(newer, "u")
+    newer = extended(status.write(kept))
+    read = codec.honoured(status.read(newer, "u"))
     assert read is not None
     assert (read.run, read.spec and read.spec.commit, read.unknown) == (3, "c", {"run-metrics": "a: 1"})
-    written = record.to_data(read)
+    written = status.write(read)
     for key in ("run-spec", "stages", "history", "failure"):
         assert yaml.safe_load(written[key]) == yaml.safe_load(newer[key])
-    assert record.from_data(written, "u") == read
+    assert status.read(written, "u") == Good(read)
 
 
 @pytest.mark.parametrize(
@@ -212,56 +220,115 @@ def test_what_a_newer_version_added_in_any_part_is_kept_and_written_back() -> No
 def test_a_record_that_can_not_be_honoured_is_told_apart_from_one_that_somebody_wrote_over(
     change: dict[str, str],
 ) -> None:
-    data = record.to_data(Record("u", run=3, spec=RunSpec("r", "c", ".", "t", "i"), stages={"a": StageRecord()}))
-    with pytest.raises(record.TooNew, match="newer version"):
-        record.from_data(resealed(data, **change), "u")
-    assert record.from_data({**data, **change}, "u") is None
+    data = status.write(Record("u", run=3, spec=RunSpec("r", "c", ".", "t", "i"), stages={"a": StageRecord()}))
+    answer = status.read(resealed(data, **change), "u")
+    assert isinstance(answer, TooNew)
+    assert "newer version" in answer.problem
+    assert (answer.view.phase, answer.view.request_uid) == ("Pending", "u")
+    with pytest.raises(codec.RecordTooNew, match="newer version"):
+        codec.honoured(answer)
+    assert isinstance(status.read({**data, **change}, "u"), Corrupt)
 
 
 @given(records(), st.data())
 def test_no_record_of_another_shape_is_a_defect(kept: Record, draw: st.DataObject) -> None:
-    data = record.to_data(kept)
+    data = status.write(kept)
     values = st.none() | NUMBER | WORD | st.lists(NUMBER, max_size=2) | st.dictionaries(WORD, WORD, max_size=2)
     key = draw.draw(st.sampled_from(["run-spec", "stages", "history", "failure", "handled-triggers", "run", "version"]))
-    with suppress(record.TooNew):
-        record.from_data(resealed(data, **{key: yaml.safe_dump(draw.draw(values))}), kept.request_uid)
+    answer = status.read(resealed(data, **{key: yaml.safe_dump(draw.draw(values))}), kept.request_uid)
+    assert isinstance(codec.view(answer), Record)
 
 
 @given(records())
 def test_every_value_is_a_string_under_a_valid_key(kept: Record) -> None:
-    data = record.to_data(kept)
+    data = status.write(kept)
     assert all(isinstance(value, str) for value in data.values())
     assert all(set(key) <= set("abcdefghijklmnopqrstuvwxyz-._0123456789") for key in data)
 
 
 @given(st.dictionaries(st.sampled_from(["phase", "run", "stages", "history", "run-spec", "request-uid"]), st.text()))
-def test_a_record_that_someone_wrote_over_is_no_record_or_one(data: dict[str, str]) -> None:
-    assert isinstance(record.from_data(data | {"request-uid": "u"}, "u"), Record | None)
+def test_what_is_not_sealed_is_corrupt_whatever_it_holds(data: dict[str, str]) -> None:
+    assert isinstance(status.read(data | {"request-uid": "u"}, "u"), Corrupt)
 
 
 @given(records(), st.data())
-def test_a_record_that_was_written_over_in_any_place_is_no_record(kept: Record, draw: st.DataObject) -> None:
-    data = record.to_data(kept)
+def test_a_record_that_was_written_over_in_any_place_is_not_good(kept: Record, draw: st.DataObject) -> None:
+    data = status.write(kept)
     key = draw.draw(st.sampled_from(sorted(data)))
     value = draw.draw(st.none() | st.text(max_size=9).filter(lambda text: text != data[key]))
     changed = {**data, key: value} if value is not None else {name: data[name] for name in data if name != key}
-    assert record.from_data(changed, kept.request_uid) is None
+    assert isinstance(status.read(changed, kept.request_uid), Absent if key == "request-uid" else Corrupt)
 
 
 def test_a_bomb_of_aliases_in_a_record_is_never_unfolded() -> None:
     levels = [f"- &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 30)]
-    data = record.to_data(Record(request_uid="u", handled=("t",)))
+    data = status.write(Record(request_uid="u", handled=("t",)))
     bomb = "\n".join(["- &a0 [x]", *levels])
-    assert record.from_data({**data, "handled-triggers": bomb}, "u") is None
+    answer = status.read({**data, "handled-triggers": bomb, "novelty": bomb}, "u")
+    assert isinstance(answer, Corrupt)
+    assert codec.printable(answer.view).handled == ("",) * 30
 
 
 def test_the_record_of_another_request_is_no_record() -> None:
-    assert record.from_data(record.to_data(Record(request_uid="old")), "new") is None
+    assert status.read(status.write(Record(request_uid="old")), "new") == Absent()
+
+
+DAMAGED = Corrupt(Record("u", run=7))
+CLAIMS = Corrupt(Record("u", run=8), newer="its version is 2")
+GOOD, NEWER = Good(Record("u", run=3)), TooNew(Record("u", run=4), "its version is 2")
+CLAIMED = TooNew(CLAIMS.view, CLAIMS.newer)
+
+
+@pytest.mark.parametrize(
+    ("written", "copy", "honoured"),
+    [
+        (GOOD, DAMAGED, GOOD),
+        (NEWER, GOOD, NEWER),
+        (Absent(), GOOD, GOOD),
+        (Absent(), NEWER, NEWER),
+        (Absent(), Absent(), Absent()),
+        (Absent(), DAMAGED, DAMAGED),
+        (DAMAGED, GOOD, GOOD),
+        (DAMAGED, NEWER, NEWER),
+        (DAMAGED, Absent(), DAMAGED),
+        (DAMAGED, CLAIMS, CLAIMED),
+        (CLAIMS, GOOD, GOOD),
+        (CLAIMS, DAMAGED, CLAIMED),
+        (CLAIMS, Absent(), CLAIMED),
+    ],
+)
+def test_the_copy_stands_in_for_a_record_that_is_lost(
+    written: Answer[Record], copy: Answer[Record], honoured: Answer[Record]
+) -> None:
+    assert status.restored(written, copy) == honoured
+
+
+@pytest.mark.parametrize(
+    "content", ["][", "- a list", "\ufffd", "null", "{a: &a [*a, *a]}", "a: 2026-99-99", "[" * 9999]
+)
+def test_a_copy_that_can_not_be_read_is_corrupt(content: str) -> None:
+    assert isinstance(status.read_copy(content, "u"), Corrupt)
+
+
+def test_a_copy_that_is_not_there_is_absent() -> None:
+    assert status.read_copy("", "u") == Absent()
+
+
+def test_nothing_that_a_record_says_can_act_on_a_terminal() -> None:
+    stages = {"\x1b": StageRecord(message="\x1b]0;x\n", objects=("\u202e",))}
+    hostile = Record(
+        "u", message="\x1b[2J", problems=("\u202e",), stages=stages, handled=("\x07",), unknown={"a": "\x1b"}
+    )
+    shown = codec.printable(hostile)
+    (name, stage), *_ = shown.stages.items()
+    assert all(text.isprintable() for text in (shown.message, *shown.problems, *shown.handled))
+    assert all(text.isprintable() for text in (name, stage.message, *stage.objects))
+    assert shown.unknown == {}
 
 
 @given(st.text())
 def test_one_line_is_one_line_within_its_limit(text: str) -> None:
-    line = record.one_line(text, 100)
+    line = status.one_line(text, 100)
     assert len(line.encode()) <= 100
     assert "\n" not in line
-    assert line == record.one_line(line, 100)
+    assert line == status.one_line(line, 100)

@@ -1,0 +1,47 @@
+"""NAME-release: the service objects of the last good run as they were applied, and whose they are."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from controller.core import names
+from controller.core.documents import codec
+from controller.core.documents.codec import Answer, Corrupt, Good, TooNew
+from controller.core.model import Object
+
+REMEMBERED = 64  # texts
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def write(run: int, commit: str, objects: Sequence[Object]) -> dict[str, str]:
+    """Return the data of the ConfigMap."""
+    unshared = [json.loads(json.dumps(item)) for item in objects]  # YAML would write what they share as aliases
+    text = yaml.safe_dump_all(unshared, sort_keys=False)
+    return {"run": str(run), "commit": commit, "digest": names.digest(text, 64), "objects": text}
+
+
+def read(data: Mapping[str, str], name: str) -> Answer[tuple[Object, ...]]:
+    """Return the objects that the data of the ConfigMap `name` holds. They are shared: nobody may change them."""
+    what = f"ConfigMap {name}"
+    if problem := codec.newer(data, what):
+        return TooNew((), problem)
+    text = data.get("objects", "")
+    if data.get("digest") != names.digest(text, 64):
+        return Corrupt(())
+    objects = _loaded(text)
+    return TooNew((), codec.too_new(what, "its objects are not known")) if objects is None else Good(objects)
+
+
+@lru_cache(REMEMBERED)
+def _loaded(text: str) -> tuple[Object, ...] | None:
+    """Return the objects of a text, None where it holds anything else. Remembered: a pass asks several times."""
+    try:
+        items = [item for item in yaml.load_all(text, Loader=_Loader) if item]
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    return (
+        tuple(items) if all(isinstance(item, dict) and {"kind", "metadata"} <= item.keys() for item in items) else None
+    )

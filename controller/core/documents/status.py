@@ -1,0 +1,210 @@
+"""NAME-status: the record of one request as the flat data of a ConfigMap, and its copy on the volume.
+
+Flat keys are for `kubectl` (jsonpath, wait); the keys that hold YAML are for people and for the planner. A record that
+somebody wrote over is corrupt: the copy on the volume stands in for it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, get_args
+
+import yaml
+
+from controller.core import names
+from controller.core.documents import codec
+from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
+from controller.core.model import Object, Record, StageState
+
+MESSAGE_LIMIT = 1024
+REASON_LIMIT = 128
+HISTORY_LIMIT = 60
+HANDLED_LIMIT = 50
+PROBLEM_LIMIT = 100
+EMPTY: Sequence[object] = ("", 0, [])  # what is not written of a stage, or of an earlier run
+NAME = "the record"  # in messages
+
+_RENAMED = {"step": "run-step", "spec": "run-spec", "handled": "handled-triggers", "queued": "queued-trigger"}
+_KEYS = {item.name: _RENAMED.get(item.name, item.name.replace("_", "-")) for item in fields(Record)}
+_DERIVED = ("run-commit", "handled-trigger", "digest")  # and stage.NAME: for kubectl only
+_NUMBERS = ("run", "step", "release_run")
+_PARTS = ("spec", "stages", "handled", "history", "failure")  # as YAML
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def read(data: Mapping[str, str], request_uid: str) -> Answer[Record]:
+    """Return the record of the request of this uid, as the data of its ConfigMap holds it."""
+    if data.get("request-uid") != request_uid:
+        return Absent()
+    newer, misfits = codec.newer(data, NAME), list[str]()
+    values = {name: _value(name, data[key], misfits) for name, key in _KEYS.items() if data.get(key)}
+    record, strange = codec.read(Record, values)
+    known = {*_KEYS.values(), *_DERIVED}
+    unknown = {key: text for key, text in data.items() if key not in known and not key.startswith("stage.")}
+    record = replace(record, unknown=unknown)
+    states = {stage.state for stage in record.stages.values()} - {*get_args(StageState)}
+    if record.active and states:
+        misfits.append(f"stages are {', '.join(sorted(states))}")
+    if data.get("digest") != _digest(data):
+        return Corrupt(record, newer)
+    if misfits := [*misfits, *strange]:
+        newer = newer or codec.too_new(NAME, "; ".join(misfits))
+    return TooNew(record, newer) if newer else Good(record)
+
+
+def _value(name: str, text: str, misfits: list[str]) -> Any:
+    """Return what the text of a key means; one that can't be read is noted, and says nothing."""
+    try:
+        if name in _NUMBERS:
+            return int(text)
+        if name in _PARTS:
+            return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        misfits.append(f"{_KEYS[name]}: {type(error).__name__}")
+        return None
+    return text.split("\n") if name == "problems" else text
+
+
+def restored(written: Answer[Record], copy: Answer[Record]) -> Answer[Record]:
+    """Return the record that is to be honoured: what is written, unless it is lost and the copy is not.
+
+    Where both are lost, either may have been a newer version's: that is said before anything starts again.
+    """
+    if isinstance(written, Good | TooNew):
+        return written
+    if isinstance(copy, Good | TooNew):
+        return copy
+    lost = [item for item in (written, copy) if isinstance(item, Corrupt)]
+    ours = (TooNew(item.view, item.newer) for item in lost if item.newer)
+    return next(ours, None) or next(iter(lost), None) or Absent()
+
+
+def write(record: Record) -> dict[str, str]:
+    """Return the data of the ConfigMap. Keys without a value are left out, so that a reader sees only what is known."""
+    texts = {_KEYS[name]: text for name, text in _texts(record)}
+    texts["run-commit"] = record.spec.commit if record.spec else ""
+    texts["handled-trigger"] = record.handled[-1] if record.handled else ""
+    texts |= {_stage_key(name): stage.state for name, stage in record.stages.items()}
+    return _sealed({**{key: text for key, text in texts.items() if text}, **record.unknown})
+
+
+def _texts(record: Record) -> Iterable[tuple[str, str]]:
+    """Yield each field with its text, within its bounds; "" where there is none."""
+    bounded = _bounded(record)
+    for name in _KEYS.keys() - {"unknown"}:
+        value = getattr(bounded, name)
+        match name:
+            case "problems":
+                yield name, "\n".join(value)
+            case "stages":
+                yield name, _yaml({stage: codec.sparse(item, EMPTY) for stage, item in value.items()})
+            case "history":
+                yield name, _yaml([codec.sparse(past, EMPTY) for past in value])
+            case "spec" | "handled" | "failure":
+                yield name, _yaml(codec.plain(value))
+            case _:
+                yield name, str(value) if value or name == "run" else ""
+
+
+def _bounded(record: Record) -> Record:
+    """Return the record within what a ConfigMap holds: a stage's container could have said anything of itself."""
+    return replace(
+        record,
+        reason=one_line(record.reason, REASON_LIMIT),
+        message=one_line(record.message),
+        problems=tuple(map(one_line, record.problems[:PROBLEM_LIMIT])),
+        handled=record.handled[-HANDLED_LIMIT:],
+        history=record.history[:HISTORY_LIMIT],
+        poll_problem=one_line(record.poll_problem),
+        schedule_problem=one_line(record.schedule_problem),
+        stages={
+            name: replace(stage, reason=one_line(stage.reason, REASON_LIMIT), message=one_line(stage.message))
+            for name, stage in record.stages.items()
+        },
+    )
+
+
+def _yaml(value: Any) -> str:
+    if not value:
+        return ""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000))
+
+
+def _stage_key(stage: str) -> str:
+    return f"stage.{stage if re.fullmatch(r'[-._a-zA-Z0-9]{1,200}', stage) else names.kubernetes_name(stage)}"
+
+
+def _sealed(data: Mapping[str, str]) -> dict[str, str]:
+    return {**data, "digest": _digest(data)}
+
+
+def _digest(data: Mapping[str, str]) -> str:
+    return names.digest(json.dumps({key: value for key, value in data.items() if key != "digest"}, sort_keys=True), 64)
+
+
+def blocked(data: Mapping[str, str], request_uid: str, problem: str) -> dict[str, str]:
+    """Return data that can't be honoured as it is, but for the words that say so."""
+    words = {"phase": "Blocked", "reason": "RecordTooNew", "message": one_line(problem)}
+    changed = {"request-uid": request_uid, **data, **words}
+    return _sealed(changed) if data.get("digest") == _digest(data) else changed
+
+
+def read_copy(text: str, request_uid: str) -> Answer[Record]:
+    """Return the record as its copy on the volume holds it."""
+    if not text:
+        return Absent()
+    answer = read(copied(text), request_uid)
+    return Corrupt(Record(request_uid)) if isinstance(answer, Absent) else answer
+
+
+def copied(text: str) -> dict[str, str]:
+    """Return the data that a copy holds, none where it can't be read."""
+    try:
+        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else {}
+
+
+def copy(data: Mapping[str, str]) -> str:
+    """Return the text of the copy on the volume."""
+    return yaml.safe_dump(dict(data), sort_keys=True, allow_unicode=True)
+
+
+def manifest(request: str, uid: str, namespace: str, record: Record) -> Object:
+    """Return the whole ConfigMap, with its owner and the labels that make columns."""
+    commit = record.spec.commit if record.spec else ""
+    labels = {
+        names.ROLE: names.ROLE_STATUS,
+        names.REQUEST: names.label_value(request),
+        names.PHASE: record.phase,
+        names.RUN: str(record.run),
+        names.COMMIT: commit[:12],
+        names.MANAGED_BY: names.MANAGER,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": names.status_of(request),
+            "namespace": namespace,
+            "labels": labels,
+            "ownerReferences": [owner_reference(request, uid)],
+        },
+        "data": write(record),
+    }
+
+
+def owner_reference(request: str, uid: str) -> Object:
+    """Return the owner reference of everything that a request owns: gone with it, by the cluster's own collector."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "name": request, "uid": uid, "controller": True}
+
+
+def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return `text` on one line of at most `limit` bytes, without control characters."""
+    plain = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+", " ", text).split())
+    if len(plain.encode()) <= limit:
+        return plain
+    return plain.encode()[: limit - 3].decode(errors="ignore") + "…"
