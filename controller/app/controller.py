@@ -6,7 +6,7 @@ Refuses to judge anything before all watch lists have synced, and leaves a pass 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
@@ -21,7 +21,8 @@ from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.volume.sweeping import Sweeping
 from controller.core import errors, layout
-from controller.reconciler import Cluster, Reconciler, Source
+from controller.core.model import Object
+from controller.reconciler import Cluster, Reconciler, Source, View
 from controller.settings import Settings, policy
 from controller.workqueue import BACKOFF_LIMIT, WorkQueue
 
@@ -41,8 +42,8 @@ _log = structlog.get_logger()
 class WatchedCluster(Cluster, Protocol):
     """A cluster with its watches: what the app itself needs beyond the reconciler."""
 
-    def start(self, on_key: Callable[[str], None]) -> None:
-        """Begin to watch; each change calls `on_key` with the name of the request it is about."""
+    def start(self, on_change: Callable[[str, Object | None, Object | None], None]) -> None:
+        """Begin to watch; `on_change` is called for each change: kind, object before and after (None: not there)."""
 
     def stop(self) -> None:
         """End the watches."""
@@ -60,9 +61,6 @@ class WatchedCluster(Cluster, Protocol):
     @property
     def healthy(self) -> bool:
         """Whether the watches live."""
-
-    def requests(self) -> Sequence[str]:
-        """Give the names of all requests."""
 
 
 class App:
@@ -85,6 +83,7 @@ class App:
         """
         self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
+        self.view = View(self._queue.add)
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
@@ -94,7 +93,7 @@ class App:
             Sweeping(sweeper, cluster.references, metrics, layout.tools(tools), self._wake) if sweeper else None
         )
         told = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
-        self._reconciler = Reconciler(cluster, source, volume, metrics, _now, told)
+        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics, _now, told)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)
@@ -105,18 +104,18 @@ class App:
 
         `left_over` names requests that may be gone, and whose folders on the volume go with them then.
         """
-        self._cluster.start(self._queue.add)
+        self._cluster.start(self.view.changed)
         while not self._cluster.wait_synced(SYNC_SECONDS):
             if stopping.is_set():
                 return False
             _log.warning("waiting for the api server")
-        for name in {*self._cluster.requests(), *left_over}:
+        for name in {*self.view.requests(), *left_over}:
             self._queue.add(name)
         for worker in self._workers:
             worker.start()
         if self._sweeping:
             self._sweeping.start()
-        _log.info("controller ready", requests=len(self._cluster.requests()))
+        _log.info("controller ready", requests=len(self.view.requests()))
         return True
 
     def stop(self) -> None:
@@ -151,7 +150,7 @@ class App:
 
     def _phases(self) -> Mapping[str, int]:
         """Give the number of requests in each phase, as their records say."""
-        records = (self._cluster.cached_status(name) for name in self._cluster.requests())
+        records = (self.view.status(name) for name in self.view.requests())
         return Counter(str(item["data"].get("phase", "")) for item in records if item and item.get("data"))
 
     def _wake(self) -> None:

@@ -17,7 +17,7 @@ from controller.core.doctor import Finding, Reached
 from controller.core.errors import Invalid, NotYet, Refused, Transient
 from controller.core.inputs import credentials, repository, request
 from controller.core.model import GitCredentials, Object, Policy, Request
-from controller.reconciler import Source
+from controller.reconciler import Source, View
 
 SECONDS: Final = 20.0  # of a whole examination: a command waits for it, through the API server
 GIT_AT_ONCE: Final = 4
@@ -30,9 +30,10 @@ _log = structlog.get_logger()
 class Doctor:
     """Examines the installation that it runs in."""
 
-    def __init__(self, cluster: Kube, source: Source, root: Path, policy: Policy) -> None:
+    def __init__(self, cluster: Kube, view: View, source: Source, root: Path, policy: Policy) -> None:
         """Take what is examined."""
-        self._cluster, self._source, self._root, self._policy = cluster, source, root, policy
+        self._cluster, self._view = cluster, view
+        self._source, self._root, self._policy = source, root, policy
         self._examiner = cluster.examiner()
         self._busy = threading.Lock()
 
@@ -85,7 +86,7 @@ class Doctor:
         return [doctor.claim(self._examiner.claim(policy.claim), policy.claim, policy.node)]
 
     def _images(self) -> list[Finding]:
-        pods = [pod for name in self._cluster.requests() for pod in self._cluster.cached_children(name).pods]
+        pods = [pod for name in self._view.requests() for pod in self._view.children(name).pods]
         return doctor.images(self._policy, pods)
 
     def _clock(self) -> list[Finding]:
@@ -150,7 +151,7 @@ class Doctor:
         return credentials.git_credentials(secret, asked.git_secret, asked.repository)
 
     def _asked(self) -> Sequence[Object]:
-        found = (self._cluster.cached_request(name) for name in sorted(self._cluster.requests()))
+        found = (self._view.request(name) for name in self._view.requests())
         return [item for item in found if item is not None]
 
 

@@ -118,7 +118,7 @@ class LaptopRun:
         """Return the record as it is now, without what an earlier run left in it."""
         if self._refused:
             return self._not_begun(self._refused.reason, self._refused.problems)
-        status = self._cluster.cached_status(self._name) or {}
+        status = self._app.view.status(self._name) or {}
         kept = codec.good(statuses.read(status.get("data") or {}, self._uid)) or Record(request_uid=self._uid)
         past = next((past for past in kept.history if past.trigger == self._trigger), None)
         if past and past.outcome == plan.REFUSED:

@@ -48,9 +48,9 @@ def serve(settings: Settings) -> int:
         remedy = "see that the volume is mounted and writable by user 10001; coachwork doctor says more once it runs"
         _log.error("controller can't start", error=str(error), remedy=remedy)
         return 4
-    archive = Archive(root, living=lambda name: uid_of(cluster.cached_request(name)))
+    archive = Archive(root, living=lambda name: uid_of(app.view.request(name)))
     told = replace(policy(settings, tools_digest=""), version=version)
-    doctor = Doctor(cluster, source, root, told)
+    doctor = Doctor(cluster, app.view, source, root, told)
     web = WebServer(
         settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
         examine=doctor.examine,

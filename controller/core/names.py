@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 
 from controller.core.inputs import checks
 from controller.core.model import Object
@@ -120,40 +120,14 @@ def variable(stage: str) -> str:
     return re.sub(r"[^A-Z0-9]", "_", stage.upper())
 
 
-def owner_key(kind: str, manifest: Object) -> str | None:
-    """Give the name of the request that an object is about: its own name for a request, else by its label.
-
-    None where it belongs to no request, as an object that says nothing usable about itself.
-    """
-    metadata = manifest.get("metadata") or {}
-    labels = metadata.get("labels") or {}
-    if kind == "ConfigMap" and labels.get(ROLE) == ROLE_REQUEST:
-        return metadata.get("name") or None
-    if kind == "ConfigMap" and labels.get(ROLE) not in {ROLE_STATUS, ROLE_RELEASE}:
-        return None
-    return labels.get(REQUEST) or None
-
-
-def woken(kind: str, item: Object, config_maps: Callable[[], Iterable[Object]]) -> Iterable[str]:
-    """Give the requests that a change of `item` is about.
-
-    A build belongs to none: it is about each whose record, among `config_maps`, says that its run wants it.
-    """
-    if folder := environment_of(item):
-        waiting = (other["metadata"]["labels"] for other in config_maps() if _waits_for(other, folder))
-        return [str(labels[REQUEST]) for labels in waiting if labels.get(REQUEST)]
-    return filter(None, [owner_key(kind, item)])
-
-
-def _waits_for(record: Object, folder: str) -> bool:
-    labels = record["metadata"].get("labels") or {}
-    active = labels.get(ROLE) == ROLE_STATUS and labels.get(PHASE) == "Running"
-    return active and folder in str((record.get("data") or {}).get("run-spec", ""))
+def labels_of(item: Object) -> Mapping[str, str]:
+    """Return an object's labels."""
+    return (item.get("metadata") or {}).get("labels") or {}
 
 
 def environment_of(manifest: Object) -> str:
     """Give the folder of the environment that an object builds, "" where it builds none."""
-    return str(((manifest.get("metadata") or {}).get("labels") or {}).get(ENVIRONMENT, ""))
+    return str(labels_of(manifest).get(ENVIRONMENT, ""))
 
 
 def digest(text: str, length: int = 8) -> str:

@@ -2,5 +2,6 @@
 
 from controller.reconciler.loop import Reconciler
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+from controller.reconciler.view import View
 
-__all__ = ["Clock", "Cluster", "Metrics", "Reconciler", "Source", "Volume"]
+__all__ = ["Clock", "Cluster", "Metrics", "Reconciler", "Source", "View", "Volume"]

@@ -20,6 +20,7 @@ from controller.reconciler.observe import observe, with_drift
 from controller.reconciler.poll import Poller
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
 from controller.reconciler.projects import Projects
+from controller.reconciler.view import View
 
 VOLUME_FULL = "VolumeFull"
 ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
@@ -41,13 +42,20 @@ class Reconciler:
     """Brings one request after the other to where it should be. Safe in several threads, with a key in one each."""
 
     def __init__(
-        self, cluster: Cluster, source: Source, volume: Volume, metrics: Metrics, clock: Clock, policy: Policy
+        self,
+        view: View,
+        cluster: Cluster,
+        source: Source,
+        volume: Volume,
+        metrics: Metrics,
+        clock: Clock,
+        policy: Policy,
     ) -> None:
         """Take what it stands on."""
-        self._cluster, self._volume = cluster, volume
+        self._view, self._cluster, self._volume = view, cluster, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
         self._archive = Archive(volume, policy.version)
-        self._projects = Projects(cluster, source, volume, policy)
+        self._projects = Projects(view, cluster, source, volume, policy)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
         self._poller = Poller(self._projects.resolve, clock)
 
@@ -56,7 +64,7 @@ class Reconciler:
 
         Gives after how many seconds to look again, None: when something changes. Raises NotYet, Transient.
         """
-        configmap = self._cluster.cached_request(name)
+        configmap = self._view.request(name)
         if configmap is None or "deletionTimestamp" in configmap["metadata"]:
             self._forget(name)
             return None
@@ -79,7 +87,7 @@ class Reconciler:
     def _forget(self, name: str) -> None:
         """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""
         self._poller.forget(name)
-        children = self._cluster.cached_children(name)
+        children = self._view.children(name)
         if children.pods or children.jobs or children.deployments:
             return
         live = self._cluster.get("ConfigMap", name)  # a request that lost its label is in no cache, and lives
@@ -88,7 +96,7 @@ class Reconciler:
     def _pass(self, configmap: Object, refusals: Sequence[Refusal]) -> tuple[Decision, Sequence[Refusal]]:
         known = self._known(configmap)
         try:
-            seen = observe(self._cluster, self._volume, known.request, known.record, refusals)
+            seen = observe(self._view, self._cluster, self._volume, known.request, known.record, refusals)
             decision = self._decide(known, seen)
             self._actor.prepare(decision.actions)
             manifest = self._manifest(known.request, decision.record)
@@ -119,7 +127,7 @@ class Reconciler:
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
         status = self._status(request)
-        if released := self._cluster.cached_release(request.name):
+        if released := self._view.release(request.name):
             codec.honoured(release.read(released.get("data") or {}, released["metadata"]["name"]))
         return _Known(
             request=request,
@@ -130,7 +138,7 @@ class Reconciler:
         )
 
     def _status(self, request: Request) -> Object | None:
-        status = self._cluster.cached_status(request.name)
+        status = self._view.status(request.name)
         # another request's: creating ours tells whether it is on its way out
         return status if status and owner_uid(status) == request.uid else None
 
@@ -144,8 +152,8 @@ class Reconciler:
             written = statuses.restored(written, statuses.read_copy(self._copy(request), request.uid))
         if record := codec.honoured(written):
             return record
-        children = self._cluster.cached_children(request.name)
-        released = self._cluster.cached_release(request.name)
+        children = self._view.children(request.name)
+        released = self._view.release(request.name)
         left = (*children.jobs, *children.deployments, *([released] if released else []))
         mine = [item for item in left if owner_uid(item) == request.uid]
         return Record(request_uid=request.uid, run=max(map(run_of, mine), default=0))

@@ -12,13 +12,14 @@ from controller.core.facts.workloads import owner_uid
 from controller.core.model import Attempt, Cause, Children, Environment, Object, Record, Request
 from controller.core.plan import OVER, Build, Observed, Refusal
 from controller.reconciler.ports import Cluster, Volume
+from controller.reconciler.view import View
 
 
 def observe(
-    cluster: Cluster, volume: Volume, request: Request, record: Record, refusals: Sequence[Refusal] = ()
+    view: View, cluster: Cluster, volume: Volume, request: Request, record: Record, refusals: Sequence[Refusal] = ()
 ) -> Observed:
     """Give all facts about one request. Raises Transient where a live look-up fails."""
-    children = cluster.cached_children(request.name)
+    children = view.children(request.name)
     read = partial(_stage_job, cluster, volume, request, record, children)
     jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
     ended: dict[str, Cause | None] = {}
@@ -30,7 +31,7 @@ def observe(
         elif attempts := volume.attempts(layout.logs(request.name, request.uid, record.run, stage)):
             ended[stage] = _ending(name, attempts[-1])
     deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
-    release = cluster.cached_release(request.name)
+    release = view.release(request.name)
     return Observed(
         jobs=jobs,
         deployments={fact.name: fact for fact in deployments},
@@ -42,7 +43,7 @@ def observe(
         release=release if release and owner_uid(release) == request.uid else None,
         ended=ended,
         refusals=tuple(refusals),
-        builds=wanted_builds(cluster, volume, record) if record.active else {},
+        builds=wanted_builds(view, cluster, volume, record) if record.active else {},
     )
 
 
@@ -63,21 +64,21 @@ def with_drift(cluster: Cluster, seen: Observed, wanted: Iterable[Object]) -> Ob
     return replace(seen, drift=found)
 
 
-def wanted_builds(cluster: Cluster, volume: Volume, record: Record) -> Mapping[str, Build]:
+def wanted_builds(view: View, cluster: Cluster, volume: Volume, record: Record) -> Mapping[str, Build]:
     """Give how the environments of a run stand, by folder; those that are decided cost no look. Raises Transient."""
     environments = record.spec.environments if record.spec else ()
-    return builds(cluster, volume, (item for item in environments if record.stages[item.name].state not in OVER))
+    return builds(view, cluster, volume, (item for item in environments if record.stages[item.name].state not in OVER))
 
 
-def builds(cluster: Cluster, volume: Volume, environments: Iterable[Environment]) -> Mapping[str, Build]:
+def builds(view: View, cluster: Cluster, volume: Volume, environments: Iterable[Environment]) -> Mapping[str, Build]:
     """Give how these environments stand, by folder. Raises Transient."""
-    return {item.folder: _build(cluster, volume, item.folder) for item in environments}
+    return {item.folder: _build(view, cluster, volume, item.folder) for item in environments}
 
 
-def _build(cluster: Cluster, volume: Volume, folder: str) -> Build:
+def _build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
     made = volume.made_environment(folder)  # first: what is published in between must not look lost
     ready = volume.has_environment(folder)
-    children = cluster.cached_build(folder)
+    children = view.build(folder)
     job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
     if job is None:
         return Build(ready, made, lingering=any(_has_not_ended(pod) for pod in children.pods))

@@ -5,29 +5,11 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from controller.core.model import Attempt, Children, GitCredentials, Object, ProjectTree, Unread
+from controller.core.model import Attempt, GitCredentials, Object, ProjectTree, Unread
 
 
 class Cluster(Protocol):
-    """One namespace of the API server. What is named `cached_*` comes from the watch caches and never blocks."""
-
-    def cached_request(self, name: str) -> Object | None:
-        """Give the request's ConfigMap (label coachwork.io/role=request)."""
-
-    def cached_status(self, name: str) -> Object | None:
-        """Give the ConfigMap NAME-status."""
-
-    def cached_release(self, name: str) -> Object | None:
-        """Give the ConfigMap NAME-release."""
-
-    def cached_children(self, name: str) -> Children:
-        """Give everything labelled coachwork.io/request=NAME."""
-
-    def cached_build(self, folder: str) -> Children:
-        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events.
-
-        A change of them wakes every request with an active run: builds belong to no request.
-        """
+    """One namespace of the API server itself; what its watches have brought is in `View`."""
 
     def get(self, kind: str, name: str) -> Object | None:
         """Read one object from the API server itself; None if there is none."""

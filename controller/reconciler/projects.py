@@ -13,6 +13,7 @@ from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Base, Builders, Project
 from controller.reconciler.observe import builds, wanted_builds
 from controller.reconciler.ports import Cluster, Source, Volume
+from controller.reconciler.view import View
 
 REMEMBERED_PROJECTS = 256
 
@@ -20,9 +21,10 @@ REMEMBERED_PROJECTS = 256
 class Projects:
     """Finds projects and decides what a run of one is made of; remembers those that were read."""
 
-    def __init__(self, cluster: Cluster, source: Source, volume: Volume, policy: Policy) -> None:
+    def __init__(self, view: View, cluster: Cluster, source: Source, volume: Volume, policy: Policy) -> None:
         """Take what it stands on."""
-        self._cluster, self._source, self._volume, self._policy = cluster, source, volume, policy
+        self._view, self._cluster = view, cluster
+        self._source, self._volume, self._policy = source, volume, policy
         self._archive = Archive(volume, policy.version)
         self._builders = Builders(source, volume)
         self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_anew)
@@ -61,7 +63,7 @@ class Projects:
 
     def begun(self, seen: Observed, record: Record) -> Observed:
         """Give what is seen with the builds of a run that was not yet recorded when that was seen."""
-        return replace(seen, builds=wanted_builds(self._cluster, self._volume, record))
+        return replace(seen, builds=wanted_builds(self._view, self._cluster, self._volume, record))
 
     def with_secrets(self, seen: Observed, pipeline: Pipeline, record: Record) -> Observed:
         """Give what is seen with the Secrets that the stages want, before the first step of a run is open."""
@@ -129,7 +131,7 @@ class Projects:
         begun = []
         for item in environments:
             self._archive.recall_build(request, item.folder)
-            job = builds(self._cluster, self._volume, [item])[item.folder].job
+            job = builds(self._view, self._cluster, self._volume, [item])[item.folder].job
             begun.append(replace(item, stale=job.uid if job and job.state == "Failed" else ""))
         return tuple(begun)
 

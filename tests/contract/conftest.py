@@ -17,6 +17,7 @@ from controller.adapters.kube.transport import Call, Timeouts, Transport, login
 from controller.adapters.local import LocalCluster, Machine
 from controller.core.errors import Conflict
 from controller.core.model import Object
+from controller.reconciler import View
 from tests.support.eventually import eventually
 
 
@@ -33,11 +34,14 @@ class World:
     """(kind, name, patch): change fields of an object, as `kubectl edit` does; a list as a whole."""
     admin: Callable[..., Object] = lambda *_: pytest.fail("only a real cluster has an administrator")
     """(method, path, body) -> answer."""
+    view: View = field(init=False)
     keys: list[str] = field(default_factory=list)
     listeners: list[Callable[[str], None]] = field(default_factory=list)
 
-    def note(self, key: str) -> None:
-        """Take a key from the watches."""
+    def __post_init__(self) -> None:
+        self.view = View(self._woken)
+
+    def _woken(self, key: str) -> None:
         self.keys.append(key)
         for listen in self.listeners:
             listen(key)
@@ -61,7 +65,7 @@ def _local(root: Path) -> Iterator[World]:
     """Make a cluster of this machine, whose Jobs are tried again at once."""
     cluster = LocalCluster("contract", Machine(volume=root / "volume", scratch=root / "scratch", back_off=0.05))
     world = World(cluster, cluster.remove, cluster.evict, partial(_edit, cluster))
-    cluster.start(world.note)
+    cluster.start(world.view.changed)
     try:
         assert cluster.wait_synced(5)
         yield world
@@ -97,7 +101,7 @@ def _real(kubeconfig: str) -> Iterator[World]:
     world = World(connect(namespace, kubeconfig=kubeconfig), remove, evict, edit, admin)
     try:
         eventually(lambda: _there(admin, "/api/v1/namespaces/{namespace}/serviceaccounts/default"))
-        world.kube.start(world.note)
+        world.kube.start(world.view.changed)
         assert world.kube.wait_synced(30)
         yield world
     finally:

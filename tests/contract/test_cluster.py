@@ -29,7 +29,7 @@ REAL_ONLY = pytest.mark.real_only
 
 def the_job(world: World) -> Object:
     """Give the only Job, {} if it is not there."""
-    jobs = world.kube.cached_children("iris").jobs
+    jobs = world.view.children("iris").jobs
     return jobs[0] if jobs else {}
 
 
@@ -37,7 +37,7 @@ def waiting(world: World) -> Object:
     """Give why the first container of the only pod waits."""
     statuses = [
         status
-        for pod in world.kube.cached_children("iris").pods
+        for pod in world.view.children("iris").pods
         for status in pod.get("status", {}).get("containerStatuses") or ()
     ]
     return statuses[0]["state"].get("waiting") or {} if statuses else {}
@@ -152,9 +152,9 @@ def test_a_write_into_a_namespace_that_goes_away_is_not_yet(world: World) -> Non
 
 def test_our_own_writes_are_read_at_once(world: World) -> None:
     iris = world.kube.create(config_map("iris"))
-    assert world.kube.requests() == ["iris"]
+    assert world.view.requests() == ["iris"]
     world.kube.replace({**iris, "data": {"key": "second"}})
-    assert world.kube.cached_request("iris")["data"] == {"key": "second"}  # type: ignore[index]
+    assert world.view.request("iris")["data"] == {"key": "second"}  # type: ignore[index]
 
 
 def test_what_leaves_the_selector_is_reported_as_deleted(world: World) -> None:
@@ -162,7 +162,7 @@ def test_what_leaves_the_selector_is_reported_as_deleted(world: World) -> None:
     eventually(lambda: world.keys)
     world.keys.clear()
     world.kube.replace({**iris, "metadata": {**iris["metadata"], "labels": {}}})
-    eventually(lambda: world.kube.cached_request("iris") is None and world.keys)
+    eventually(lambda: world.view.request("iris") is None and world.keys)
     assert set(world.keys) == {"iris"}
 
 
@@ -170,17 +170,17 @@ def test_the_roles_of_config_maps_are_kept_apart(world: World) -> None:
     for name, role in (("iris", "request"), ("iris-status", "status"), ("iris-release", "release")):
         world.kube.create(config_map(name, role))
     world.kube.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "unrelated"}})
-    assert world.kube.requests() == ["iris"]
-    assert world.kube.cached_status("iris")
-    assert world.kube.cached_release("iris")
-    assert world.kube.cached_request("iris-status") is None
+    assert world.view.requests() == ["iris"]
+    assert world.view.status("iris")
+    assert world.view.release("iris")
+    assert world.view.request("iris-status") is None
     eventually(lambda: len(world.keys) >= 3)
     assert set(world.keys) == {"iris"}
 
 
 def test_when_we_last_applied_can_be_read_from_the_cache(world: World) -> None:
     world.kube.apply(deployment("serve", replicas=0))
-    (cached,) = world.kube.cached_children("iris").deployments
+    (cached,) = world.view.children("iris").deployments
     ours = [entry for entry in cached["metadata"]["managedFields"] if entry["manager"] == "coachwork"]
     assert ours[0]["time"]
     assert "fieldsV1" not in ours[0]
@@ -188,7 +188,7 @@ def test_when_we_last_applied_can_be_read_from_the_cache(world: World) -> None:
 
 def test_an_object_from_the_cache_can_be_written_back(world: World) -> None:
     world.kube.create(config_map("iris"))
-    cached = world.kube.cached_request("iris")
+    cached = world.view.request("iris")
     assert cached is not None
     changed = world.kube.replace({**cached, "data": {"key": "second"}})
     assert changed["metadata"]["managedFields"]
@@ -206,15 +206,13 @@ def test_an_object_from_the_cache_can_be_written_back(world: World) -> None:
 )
 def test_services_and_ingresses_are_applied_cached_read_and_deleted(world: World, manifest: Object, kind: str) -> None:
     applied = world.kube.apply({**manifest, "kind": kind, "metadata": {"name": "iris--serve", "labels": labels()}})
-    children = world.kube.cached_children("iris")
+    children = world.view.children("iris")
     (cached,) = {"Service": children.services, "Ingress": children.ingresses}[kind]
     assert cached["metadata"]["uid"] == applied["metadata"]["uid"]
     assert cached["kind"] == kind
     world.kube.delete(kind, "iris--serve", applied["metadata"]["uid"])
     eventually(lambda: world.kube.get(kind, "iris--serve") is None)
-    eventually(
-        lambda: not any((world.kube.cached_children("iris").services, world.kube.cached_children("iris").ingresses))
-    )
+    eventually(lambda: not any((world.view.children("iris").services, world.view.children("iris").ingresses)))
 
 
 @REAL_ONLY
@@ -225,12 +223,12 @@ def test_a_cronjob_is_made_as_the_schedule_says_changed_cached_and_deleted(world
     made = world.kube.create(manifests.cronjob(request, policy))
     changed = manifests.cronjob(replace(request, schedule="@daily", suspend=True, time_zone=""), policy)
     world.kube.apply(manifests.with_uid(changed, made["metadata"]["uid"]))
-    (cached,) = world.kube.cached_children("iris").cronjobs
+    (cached,) = world.view.children("iris").cronjobs
     spec = cached["spec"]
     assert (spec["schedule"], spec["suspend"], spec["timeZone"]) == ("@daily", True, "Etc/UTC")
     assert cached["metadata"]["annotations"] == changed["metadata"]["annotations"]
     world.kube.delete("CronJob", "iris", made["metadata"]["uid"])
-    eventually(lambda: not world.kube.cached_children("iris").cronjobs)
+    eventually(lambda: not world.view.children("iris").cronjobs)
 
 
 @REAL_ONLY
@@ -250,10 +248,10 @@ def test_what_a_deleted_owner_owned_is_collected(world: World) -> None:
     iris = world.kube.create(config_map("iris"))
     world.kube.create(job("iris-train-7", "sleep 3600", owner=iris))
     world.kube.apply(deployment("serve", owner=iris))
-    eventually(lambda: len(world.kube.cached_children("iris").pods) == 2)
+    eventually(lambda: len(world.view.children("iris").pods) == 2)
     world.remove("ConfigMap", "iris")
     eventually(lambda: not any(_all(world)), SLOW)
-    assert world.kube.requests() == []
+    assert world.view.requests() == []
 
 
 def test_an_object_of_an_owner_that_never_was_is_collected(world: World) -> None:
@@ -273,7 +271,7 @@ def test_deleting_a_job_in_the_background_takes_its_pods(world: World) -> None:
 
 def _all(world: World) -> tuple[object, ...]:
     """Give all children but the events."""
-    children = world.kube.cached_children("iris")
+    children = world.view.children("iris")
     return children.jobs, children.pods, children.deployments
 
 
@@ -400,7 +398,7 @@ def test_a_disruption_uses_up_no_retry(world: World) -> None:
 
 def _running(world: World) -> list[str]:
     """Give the names of the pods that run and are not on their way out."""
-    pods = world.kube.cached_children("iris").pods
+    pods = world.view.children("iris").pods
     living = [pod["metadata"] for pod in pods if pod.get("status", {}).get("phase") == "Running"]
     return [metadata["name"] for metadata in living if "deletionTimestamp" not in metadata]
 
@@ -410,7 +408,7 @@ def test_a_pod_past_its_deadline_fails_and_stays(world: World) -> None:
     limited["spec"]["template"]["spec"]["activeDeadlineSeconds"] = 2
     world.kube.create(limited)
     eventually(lambda: conditions(the_job(world)).get("Failed"), SLOW)
-    (pod,) = world.kube.cached_children("iris").pods
+    (pod,) = world.view.children("iris").pods
     assert (pod["status"]["phase"], pod["status"]["reason"]) == ("Failed", "DeadlineExceeded")
 
 
@@ -422,7 +420,7 @@ def test_a_container_s_end_has_its_code_and_its_message(world: World, script: st
     told = 'echo "last words" > "${COACHWORK_TERMINATION_LOG:-/dev/termination-log}"'
     world.kube.create(job("iris-train-7", f"{told}; {script}"))
     eventually(lambda: conditions(the_job(world)), SLOW)
-    (pod,) = world.kube.cached_children("iris").pods
+    (pod,) = world.view.children("iris").pods
     ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"], ended["message"]) == (code, reason, "last words\n")
 
@@ -430,7 +428,7 @@ def test_a_container_s_end_has_its_code_and_its_message(world: World, script: st
 def test_a_command_that_is_not_there_is_a_start_error(world: World) -> None:
     world.kube.create(job("iris-train-7", "", container={"command": ["/no/such/program"]}))
     eventually(lambda: conditions(the_job(world)).get("Failed"), SLOW)
-    (pod,) = world.kube.cached_children("iris").pods
+    (pod,) = world.view.children("iris").pods
     ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
     assert "/no/such/program" in ended["message"]
@@ -453,7 +451,7 @@ def test_a_pod_has_succeeded_before_its_job_is_complete(world: World) -> None:
     seen: list[tuple[set[str], set[str]]] = []
 
     def look(_key: str) -> None:
-        children = world.kube.cached_children("iris")
+        children = world.view.children("iris")
         seen.append(({pod["status"]["phase"] for pod in children.pods}, set(conditions(the_job(world)))))
 
     world.listeners.append(look)
@@ -495,13 +493,13 @@ def test_a_quota_that_is_used_up_is_told_by_an_event_on_the_job_only(world: Worl
     world.admin("POST", path, hard)
     eventually(lambda: world.admin("GET", f"{path}/none").get("status", {}).get("hard"))
     woken: list[int] = []
-    world.listeners.append(lambda _key: woken.append(len(world.kube.cached_children("iris").events)))
+    world.listeners.append(lambda _key: woken.append(len(world.view.children("iris").events)))
     world.kube.create(job("iris-train-7", "true"))
     eventually(lambda: any(woken), SLOW)  # the Event itself wakes the Job's request
-    (event, *_) = eventually(lambda: world.kube.cached_children("iris").events, SLOW)
+    (event, *_) = eventually(lambda: world.view.children("iris").events, SLOW)
     assert event["reason"] == "FailedCreate"
     assert "exceeded quota" in event["message"]
-    assert not world.kube.cached_children("iris").pods
+    assert not world.view.children("iris").pods
     assert not conditions(the_job(world))
 
 
@@ -510,7 +508,7 @@ def test_a_quota_that_is_used_up_is_told_by_an_event_on_the_job_only(world: Worl
 
 def the_deployment(world: World) -> Object:
     """Give the only Deployment."""
-    (only,) = world.kube.cached_children("iris").deployments
+    (only,) = world.view.children("iris").deployments
     return only
 
 
@@ -529,7 +527,7 @@ def test_a_rollout_that_never_gets_ready_is_told_by_its_condition(world: World) 
 
 def _containers(world: World) -> list[Object]:
     """Give the states of all containers of the Deployment."""
-    pods = world.kube.cached_children("iris").pods
+    pods = world.view.children("iris").pods
     return [status for pod in pods for status in pod.get("status", {}).get("containerStatuses") or ()]
 
 
@@ -624,11 +622,11 @@ def a_status(world: World, name: str, phase: str) -> None:
 
 def test_a_build_is_found_by_its_environment_and_is_no_request_s(world: World) -> None:
     world.kube.create(a_build("0a1b"))
-    eventually(lambda: world.kube.cached_build("0a1b").pods, SLOW)
-    (cached,) = world.kube.cached_build("0a1b").jobs
+    eventually(lambda: world.view.build("0a1b").pods, SLOW)
+    (cached,) = world.view.build("0a1b").jobs
     assert cached["metadata"]["name"] == "env-0a1b"
-    assert not world.kube.cached_build("ffff").jobs
-    assert not world.kube.cached_children("iris").jobs
+    assert not world.view.build("ffff").jobs
+    assert not world.view.children("iris").jobs
 
 
 def test_a_change_of_a_build_wakes_all_whose_run_is_under_way(world: World) -> None:
@@ -662,6 +660,6 @@ def test_what_workloads_mount_is_told_from_all_that_is_there_now(world: World) -
         mounts = [{**mounts[0], "subPath": f"checkouts/iris/c{number + 2}"}]
     wanted = {PurePosixPath(f"checkouts/iris/c{number}") for number in (1, 2, 3)}
     assert world.kube.references() == wanted
-    for item in world.kube.cached_children("iris").jobs:
+    for item in world.view.children("iris").jobs:
         world.kube.delete("Job", item["metadata"]["name"], item["metadata"]["uid"])
     eventually(lambda: world.kube.references() == set())

@@ -10,7 +10,6 @@ import pytest
 from controller.core import layout, names, times
 from controller.core.errors import Invalid, Transient
 from controller.core.model import Object, Record
-from controller.reconciler.loop import Reconciler
 from tests.support.world import POLICY, REPOSITORY, World, project
 
 FLASK = {"a": "flask==3.0.0\n", "b": "Flask == 3.0.0  # the same\n"}
@@ -155,6 +154,7 @@ def _end_full(world: World, job: Object) -> None:
     pod = next(item for item in world.cluster.of_kind("Pod") if names.environment_of(item))
     said = json.dumps({"reason": "VolumeFull", "message": "no room on the shared volume"})
     pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = said
+    world.cluster.sync()
 
 
 def test_a_swept_environment_is_built_as_it_was(world: World) -> None:
@@ -473,8 +473,8 @@ def test_a_run_keeps_its_images_where_the_setting_changes_meanwhile(world: World
     files = project("a >> b")
     files["bodywork.ini"] = files["bodywork.ini"].replace("[default]", "[default]\nPYTHON = 3.9")
     begin(world, files)
-    other = replace(POLICY, images=(("3.9", "acme/python:9"),))
-    world.reconciler = Reconciler(world.cluster, world.source, world.volume, world.metrics, world.clock, other)
+    world.policy = replace(POLICY, images=(("3.9", "acme/python:9"),))
+    world.restart()
     world.cluster.end_job(world.jobs()["iris-a-1"])
     world.settle()
     assert image_of(world.jobs()["iris-b-1"]) == "python:3.9-slim"

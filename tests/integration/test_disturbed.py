@@ -129,13 +129,13 @@ def test_a_full_volume_is_told_in_the_status(world: World) -> None:
 def test_a_write_on_a_stale_view_leaves_no_stale_copy_on_the_volume(tmp_path: Path) -> None:
     world = World(tmp_path, lagging=True)
     released(world, project("a"))
-    stale = world.cluster.cached_status("iris")
+    stale = world.view.status("iris")
     assert stale
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     kept = world.finish_all()
     world.cluster.ask("iris", repository=REPOSITORY, trigger="third", suspend="true")
     world.cluster.sync()
-    world.cluster._heard["ConfigMap", "iris-status"] = stale  # noqa: SLF001 (a watch that lags)
+    world.view.changed("ConfigMap", stale, stale)  # a watch that lags
     world.pass_()
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again", suspend="true")
     world.cluster.remove("ConfigMap", "iris-status")

@@ -28,7 +28,7 @@ def node(tmp_path: Path) -> Iterator[LocalCluster]:
         volume=tmp_path / "volume", scratch=tmp_path / "scratch", secrets=secrets, back_off=0.05, stop_grace=0.3
     )
     cluster = LocalCluster("node", machine)
-    cluster.start(lambda _key: None)
+    cluster.start(lambda _kind, _old, _new: None)
     yield cluster
     cluster.stop()
     assert not list((tmp_path / "scratch").glob("*"))

@@ -12,6 +12,7 @@ from controller.adapters.kube.cluster import Kube, connect
 from controller.adapters.kube.transport import Timeouts
 from controller.adapters.kube.watch import FIRST_PAUSE
 from controller.core.errors import Conflict, Invalid, NotYet, Refused, Transient
+from controller.reconciler import View
 from tests.support.apiproxy import ApiServer, cut, mute, redirect, silence, status, stream
 from tests.support.eventually import eventually
 
@@ -26,14 +27,25 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def join(server: ApiServer, tmp_path: Path) -> Iterator[Callable[..., Kube]]:
+def keys() -> list[str]:
+    """The requests that were woken, one after the other."""
+    return []
+
+
+@pytest.fixture
+def view(keys: list[str]) -> View:
+    return View(keys.append)
+
+
+@pytest.fixture
+def join(server: ApiServer, tmp_path: Path, view: View) -> Iterator[Callable[..., Kube]]:
     """Give a function that starts to watch and waits for the first lists."""
     kubes = []
 
-    def start(timeouts: Timeouts = FIRM, on_key: Callable[[str], None] = lambda _key: None) -> Kube:
+    def start(timeouts: Timeouts = FIRM) -> Kube:
         kube = connect(kubeconfig=server.kubeconfig(tmp_path / "config"), timeouts=timeouts)
         kubes.append(kube)
-        kube.start(on_key)
+        kube.start(view.changed)
         assert kube.wait_synced(20)
         return kube
 
@@ -42,22 +54,23 @@ def join(server: ApiServer, tmp_path: Path) -> Iterator[Callable[..., Kube]]:
         kube.stop()
 
 
-def sees(kube: Kube, *names: str) -> None:
-    eventually(lambda: tuple(kube.requests()) == names)
+def sees(view: View, *names: str) -> None:
+    eventually(lambda: tuple(view.requests()) == names)
 
 
-def test_every_page_of_the_first_list_is_read(server: ApiServer, join: Callable[..., Kube]) -> None:
+def test_every_page_of_the_first_list_is_read(server: ApiServer, join: Callable[..., Kube], view: View) -> None:
     for name in "abcde":
         server.put(name)
     kube = join()
-    assert kube.requests() == list("abcde")
+    assert view.requests() == list("abcde")
     assert kube.namespace == "ns"
-    assert kube.cached_request("a")["kind"] == "ConfigMap"  # type: ignore[index]
+    assert view.request("a")["kind"] == "ConfigMap"  # type: ignore[index]
 
 
-def test_each_change_is_reported_with_the_name_of_its_request(server: ApiServer, join: Callable[..., Kube]) -> None:
-    keys: list[str] = []
-    join(on_key=keys.append)
+def test_each_change_is_reported_with_the_name_of_its_request(
+    server: ApiServer, join: Callable[..., Kube], keys: list[str]
+) -> None:
+    join()
     server.put("iris")
     server.put("iris", ref="main")
     server.remove("iris")
@@ -65,33 +78,35 @@ def test_each_change_is_reported_with_the_name_of_its_request(server: ApiServer,
     assert set(keys) == {"iris"}
 
 
-def test_a_server_that_goes_away_and_comes_back_loses_nothing(server: ApiServer, join: Callable[..., Kube]) -> None:
+def test_a_server_that_goes_away_and_comes_back_loses_nothing(
+    server: ApiServer, join: Callable[..., Kube], view: View
+) -> None:
     server.put("before")
     server.put("deleted")
     kube = join()
     server.stop()
     server.remove("deleted")
     server.put("while-away")
-    assert kube.requests() == ["before", "deleted"]
+    assert view.requests() == ["before", "deleted"]
     server.start()
-    sees(kube, "before", "while-away")
+    sees(view, "before", "while-away")
     assert kube.healthy
 
 
-def test_a_half_open_watch_is_given_up(server: ApiServer, join: Callable[..., Kube]) -> None:
+def test_a_half_open_watch_is_given_up(server: ApiServer, join: Callable[..., Kube], view: View) -> None:
     server.script("watch", silence)
-    kube = join()
+    join()
     server.put("iris")
-    sees(kube, "iris")
+    sees(view, "iris")
 
 
 def test_a_server_that_takes_the_request_and_never_answers_is_given_up(
-    server: ApiServer, join: Callable[..., Kube]
+    server: ApiServer, join: Callable[..., Kube], view: View
 ) -> None:
     server.script("watch", mute)
-    kube = join()
+    join()
     server.put("iris")
-    sees(kube, "iris")
+    sees(view, "iris")
 
 
 @pytest.mark.parametrize("verb", ["list", "watch"])
@@ -107,59 +122,60 @@ def test_a_server_that_takes_the_request_and_never_answers_is_given_up(
     ],
 )  # fmt: skip
 def test_after_a_bad_answer_nothing_is_missing(
-    server: ApiServer, join: Callable[..., Kube], verb: str, fault: Callable[..., None]
+    server: ApiServer, join: Callable[..., Kube], verb: str, fault: Callable[..., None], view: View
 ) -> None:
     server.script(verb, fault)
     server.put("before")
     kube = join()
     server.put("iris")
-    sees(kube, "before", "iris")
+    sees(view, "before", "iris")
     assert kube.healthy
     assert server.count("list") <= 3
     assert server.count("watch") <= 4
 
 
-def test_a_line_cut_in_the_middle_comes_again_whole(server: ApiServer, join: Callable[..., Kube]) -> None:
+def test_a_line_cut_in_the_middle_comes_again_whole(server: ApiServer, join: Callable[..., Kube], view: View) -> None:
     iris = server.put("iris", ref="main")
     line = json.dumps({"type": "MODIFIED", "object": {**iris, "data": {"ref": "cut"}}}).encode()
     server.script("watch", cut(line[:-20]))
-    kube = join()
+    join()
     server.put("iris", ref="next")
-    eventually(lambda: kube.cached_request("iris")["data"]["ref"] == "next")  # type: ignore[index]
+    eventually(lambda: view.request("iris")["data"]["ref"] == "next")  # type: ignore[index]
 
 
 def test_what_vanished_while_the_version_expired_is_reported_as_deleted(
-    server: ApiServer, join: Callable[..., Kube]
+    server: ApiServer, join: Callable[..., Kube], view: View, keys: list[str]
 ) -> None:
-    keys: list[str] = []
     server.put("iris")
     server.put("stays")
     server.script("watch", silence)
-    kube = join(on_key=keys.append)
+    join()
     keys.clear()
     server.remove("iris")
     server.compact()
-    sees(kube, "stays")
+    sees(view, "stays")
     assert keys == ["iris"]
 
 
-def test_an_expiry_in_the_middle_of_a_watch_leads_to_a_new_list(server: ApiServer, join: Callable[..., Kube]) -> None:
+def test_an_expiry_in_the_middle_of_a_watch_leads_to_a_new_list(
+    server: ApiServer, join: Callable[..., Kube], view: View
+) -> None:
     server.script("watch", stream(b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n'))
-    kube = join()
+    join()
     server.put("iris")
-    sees(kube, "iris")
+    sees(view, "iris")
     assert server.count("list") == 2
 
 
-def test_a_server_restored_from_a_backup_is_believed(server: ApiServer, join: Callable[..., Kube]) -> None:
+def test_a_server_restored_from_a_backup_is_believed(server: ApiServer, join: Callable[..., Kube], view: View) -> None:
     server.put("lost")
-    kube = join()
+    join()
     server.restore()
     server.put("iris")
     server.script("watch", *[status(504)] * 3)  # the version is in its future now
     server.stop()
     server.start()
-    sees(kube, "iris")
+    sees(view, "iris")
 
 
 def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_a_pause(
@@ -216,11 +232,13 @@ def test_a_write_that_fails_is_translated_and_not_repeated(
     assert getattr(caught.value, "retry_after", None) == (7.0 if "429" in str(caught.value) else None)
 
 
-def test_our_own_write_is_read_before_the_watch_tells_it(server: ApiServer, join: Callable[..., Kube]) -> None:
+def test_our_own_write_is_read_before_the_watch_tells_it(
+    server: ApiServer, join: Callable[..., Kube], view: View
+) -> None:
     server.script("watch", silence)
     kube = join(Timeouts(silence=300))
     kube.create({"kind": "ConfigMap", "metadata": {"name": "iris"}})
-    assert kube.requests() == ["iris"]
+    assert view.requests() == ["iris"]
 
 
 def test_a_server_that_is_away_is_a_transient_error_without_addresses(

@@ -154,7 +154,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
 @contextmanager
 def front(machine: Laptop, root: Path) -> Iterator[Front]:
     """Give a front before this machine's cluster, with the controller's pages behind it."""
-    archive = Archive(machine.volume, living=lambda name: uid_of(machine.cluster.cached_request(name)))
+    archive = Archive(machine.volume, living=lambda name: uid_of(machine.app.view.request(name)))
     metrics = Metrics("0")
     pages = WebServer(
         0,

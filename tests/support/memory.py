@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict
-from controller.core.model import Children, Object
+from controller.core.model import Object
 
 KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
 
@@ -29,32 +29,12 @@ class MemoryCluster:
         self.events: list[str] = []  # names of all that were sent, taken or not
         self._heard: dict[tuple[str, str], Object] = {}
         self._lagging = lagging
+        self.listener: Callable[[str, Object | None, Object | None], None] = lambda _kind, _old, _new: None
         self._version = 0
         self.hook = hook
         self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, name) -> what such a write meets
 
     # --- the port ----------------------------------------------------------------------------------
-
-    def cached_request(self, name: str) -> Object | None:
-        return self._cached("ConfigMap", name, names.ROLE_REQUEST)
-
-    def cached_status(self, name: str) -> Object | None:
-        return self._cached("ConfigMap", names.status_of(name), names.ROLE_STATUS)
-
-    def cached_release(self, name: str) -> Object | None:
-        return self._cached("ConfigMap", names.release_of(name), names.ROLE_RELEASE)
-
-    def cached_children(self, name: str) -> Children:
-        mine = [
-            item
-            for item in self._view().values()
-            if (item["metadata"].get("labels") or {}).get(names.REQUEST) == name or item["kind"] == "Event"
-        ]
-        return Children(*([copy.deepcopy(i) for i in mine if i["kind"] == kind] for kind in _CHILDREN))
-
-    def cached_build(self, folder: str) -> Children:
-        mine = [item for item in self._view().values() if names.environment_of(item) == folder]
-        return Children(*([copy.deepcopy(i) for i in mine if i["kind"] == kind] for kind in _CHILDREN))
 
     def get(self, kind: str, name: str) -> Object | None:
         return copy.deepcopy(self.stored.get((kind, name)))
@@ -99,9 +79,19 @@ class MemoryCluster:
 
     def sync(self, *kinds: str) -> None:
         """Let the watch caches hear of everything, or of these kinds only: each kind has a watch of its own."""
-        heard = {key: item for key, item in self._heard.items() if kinds and key[0] not in kinds}
-        news = {key: item for key, item in self.stored.items() if not kinds or key[0] in kinds}
-        self._heard = heard | copy.deepcopy(news)
+        for key in {*self._heard, *self.stored}:
+            old, new = self._heard.get(key), copy.deepcopy(self.stored.get(key))
+            if (kinds and key[0] not in kinds) or old == new:
+                continue
+            self.listener(key[0], old, new)
+            self._heard.pop(key, None)
+            if new is not None:
+                self._heard[key] = new
+
+    def hear(self) -> None:
+        """Let the watch caches hear of everything, unless they lag."""
+        if not self._lagging:
+            self.sync()
 
     def collect(self) -> None:
         """Remove what has a controlling owner that is gone, until nothing is."""
@@ -229,13 +219,6 @@ class MemoryCluster:
     def _write(self, verb: str, manifest: Object) -> "_Write":
         return _Write(self, verb, manifest)
 
-    def _view(self) -> dict[tuple[str, str], Object]:
-        return self._heard if self._lagging else self.stored
-
-    def _cached(self, kind: str, name: str, role: str) -> Object | None:
-        item = self._view().get((kind, name))
-        return copy.deepcopy(item) if item and item["metadata"].get("labels", {}).get(names.ROLE) == role else None
-
     def _store(self, item: Object) -> Object:
         assert item["kind"] in KINDS, item["kind"]
         self._version += 1
@@ -249,10 +232,8 @@ class MemoryCluster:
             same = item.get("spec") == self.stored.get(_key(item), {}).get("spec")
             metadata["generation"] = live.get("generation", 0) + (0 if same else 1)
         self.stored[_key(item)] = copy.deepcopy({**item, "metadata": metadata})
+        self.hear()
         return copy.deepcopy(self.stored[_key(item)])
-
-
-_CHILDREN = ("Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
 
 
 class _Write:
@@ -271,6 +252,7 @@ class _Write:
     def __exit__(self, kind: type[BaseException] | None, _value: object, _trace: object) -> None:
         if kind is None:
             self._cluster.writes.append((self._verb, self._manifest["kind"], self._manifest["metadata"]["name"]))
+            self._cluster.hear()
             self._cluster.hook(self._verb, "after")
 
 

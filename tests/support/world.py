@@ -12,7 +12,7 @@ from controller.core.documents import status as statuses
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.images import OFFICIAL
 from controller.core.model import GitCredentials, Module, Object, Policy, ProjectTree, Record, Unread
-from controller.reconciler import Reconciler
+from controller.reconciler import Reconciler, View
 from tests.support.memory import MemoryCluster
 
 REPOSITORY = "https://git.example/iris"
@@ -151,15 +151,19 @@ class World:
         self.policy = policy
         self.cluster = MemoryCluster(lagging=lagging, hook=hook)
         self.source, self.metrics, self.clock, self.root = Projects(), Counter(), Clock(), root
-        self.volume = Volume(root)
+        self.volume, self.view = Volume(root), View(lambda _key: None)
+        self.cluster.listener = self.view.changed
         self.restart()
 
     def restart(self) -> None:
         """Let a new controller take over: nothing but the cluster and the volume is left of the old."""
-        self.reconciler = Reconciler(self.cluster, self.source, self.volume, self.metrics, self.clock, self.policy)
+        self.reconciler = Reconciler(
+            self.view, self.cluster, self.source, self.volume, self.metrics, self.clock, self.policy
+        )
 
     def pass_(self, name: str = "iris") -> float | None:
         """Make one pass, however it ends; give the wished delay."""
+        self.cluster.hear()
         try:
             return self.reconciler.reconcile(name)
         except NotYet as error:

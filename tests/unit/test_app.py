@@ -60,7 +60,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
     ],
 )
 def test_a_request_whose_passes_fail_stops_no_other(process: Process, fault: Exception, result: str) -> None:
-    process.cluster.faults["bad"] = fault
+    process.cluster.refuse["create", "bad-status"] = fault
     process.cluster.ask("bad", repository=REPOSITORY)
     process.start()
     eventually(lambda: process.passes(result))
@@ -70,11 +70,11 @@ def test_a_request_whose_passes_fail_stops_no_other(process: Process, fault: Exc
 
 
 def test_a_request_that_failed_is_tried_again(process: Process) -> None:
-    process.cluster.faults["iris"] = RuntimeError("a defect")
+    process.cluster.refuse["create", "iris-status"] = RuntimeError("a defect")
     process.cluster.ask("iris", repository=REPOSITORY)
     process.start()
     eventually(lambda: process.passes("defect"))
-    process.cluster.faults.clear()
+    process.cluster.refuse.clear()
     eventually(lambda: process.phase("iris") == "Running")
 
 

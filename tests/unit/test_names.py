@@ -7,7 +7,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from controller.core import names
-from controller.core.model import Object
 
 calm = settings(deadline=None)  # a busy machine is no failure
 
@@ -115,28 +114,3 @@ def test_a_url_s_variable_is_the_stage_in_capitals() -> None:
 def test_a_request_s_record_and_release_have_reserved_names(request: str) -> None:
     assert names.status_of(request).endswith(names.RESERVED_SUFFIXES[0])
     assert names.release_of(request).endswith(names.RESERVED_SUFFIXES[1])
-
-
-def config_map(role: str | None, **labels: str) -> Object:
-    """Build a ConfigMap named iris of this role."""
-    role_label = {names.ROLE: role} if role else {}
-    return {"metadata": {"name": "iris", "labels": {**role_label, **labels}}}
-
-
-@pytest.mark.parametrize(
-    ("kind", "manifest", "owner"),
-    [
-        ("ConfigMap", config_map("request"), "iris"),
-        ("ConfigMap", config_map("request", **{names.REQUEST: "other"}), "iris"),
-        ("ConfigMap", config_map("status", **{names.REQUEST: "owner"}), "owner"),
-        ("ConfigMap", config_map("release", **{names.REQUEST: "owner"}), "owner"),
-        ("ConfigMap", config_map("status"), None),
-        ("ConfigMap", config_map(None, **{names.REQUEST: "owner"}), None),
-        ("Job", config_map(None, **{names.REQUEST: "owner"}), "owner"),
-        ("Pod", {"metadata": {"labels": None}}, None),
-        ("Pod", {"metadata": None}, None),
-        ("Pod", {}, None),
-    ],
-)
-def test_an_object_s_key_is_the_request_that_it_is_about(kind: str, manifest: Object, owner: str | None) -> None:
-    assert names.owner_key(kind, manifest) == owner

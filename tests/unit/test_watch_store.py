@@ -69,7 +69,7 @@ def test_a_new_list_keeps_what_we_wrote_after_it_was_made() -> None:
     cache.put(thing("iris", 9))
     changes.clear()
     cache.replace([thing("other", 7)], "8")
-    assert cache.values() == [thing("iris", 9), thing("other", 7)]
+    assert cache.get("iris") == thing("iris", 9)
     assert changes == [("ConfigMap", thing("old", 4), None), ("ConfigMap", None, thing("other", 7))]
 
 
@@ -82,21 +82,35 @@ def test_a_list_that_says_nothing_new_reports_nothing() -> None:
 
 
 def test_a_history_that_was_set_back_is_believed() -> None:
-    cache, _ = store()
+    cache, changes = store()
     cache.replace([thing("lost", 90)], "95")
     cache.passed("99")
     cache.replace([thing("iris", 4)], "10")
-    assert cache.values() == [thing("iris", 4)]
+    assert replayed(changes) == {"iris": thing("iris", 4)}
 
 
 def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
-    cache, _ = store()
+    cache, changes = store()
     cache.replace([thing("gone", "x")], "a")
     cache.seen("ADDED", thing("iris", "c"))
     cache.seen("MODIFIED", thing("iris", "b"))
     assert cache.get("iris") == thing("iris", "b")
     cache.replace([], "d")
-    assert cache.values() == []
+    assert replayed(changes) == {}
+
+
+def test_what_we_had_deleted_is_marked_until_the_server_says_otherwise() -> None:
+    cache, changes = store()
+    cache.replace([thing("iris", 4)], "5")
+    cache.leaving("iris", "another's", "now")
+    cache.leaving("iris", "", "now")
+    assert len(changes) == 1
+    uid = {"metadata": {**thing("iris", 6)["metadata"], "uid": "u1"}}
+    cache.seen("MODIFIED", uid)
+    cache.leaving("iris", "u1", "now")
+    assert replayed(changes)["iris"]["metadata"]["deletionTimestamp"] == "now"
+    cache.replace([uid], "7")
+    assert "deletionTimestamp" not in replayed(changes)["iris"]["metadata"]
 
 
 def test_a_deletion_of_something_unknown_reports_nothing() -> None:
@@ -133,7 +147,7 @@ def test_the_cache_converges_however_late_the_watch_or_our_answers_are(
             cache.put(answers.pop(0))
         else:
             cache.seen(*news.pop(0))
-    assert {str(item["metadata"]["name"]): item for item in cache.values()} == truth
+    assert {name: cache.get(name) for name in "abc"} == {name: truth.get(name) for name in "abc"}
     assert replayed(changes) == truth
 
 

@@ -1,7 +1,7 @@
-"""`Kube`: reads from the watch caches, a dozen calls, and our own writes put into the caches at once."""
+"""`Kube`: the watches, a dozen calls, and our own writes put into the caches at once."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
@@ -13,10 +13,10 @@ from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Kind, permitted
 from controller.adapters.kube.translate import Missing
 from controller.adapters.kube.transport import Call, OnCall, Timeouts, Transport, login
-from controller.adapters.kube.watch import Store, Watch
+from controller.adapters.kube.watch import OnChange, Store, Watch
 from controller.core import names, sweep, times
 from controller.core.errors import Conflict
-from controller.core.model import Children, Object
+from controller.core.model import Object
 
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 JSON_PATCH = "application/json-patch+json"
@@ -25,23 +25,19 @@ CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 
 
 class Kube:
-    """One namespace of an API server: implements `controller.reconciler.Cluster`. Safe to use from many threads.
-
-    Objects that the `cached_*` methods give are shared with the caches: nobody may change them.
-    """
+    """One namespace of an API server: implements `controller.reconciler.Cluster`. Safe to use from many threads."""
 
     def __init__(self, transport: Transport, namespace: str) -> None:
         self.namespace = namespace
         self._transport = transport
-        self._on_key: Callable[[str], None] = _nobody
-        self._stores = {row.name: Store(row.name, self._changed, trimmer(row)) for row in WATCHED}
+        self._stores: Mapping[str, Store] = {}  # by kind; none before `start`
         self._watches: tuple[Watch, ...] = ()
 
     # --- the watches -----------------------------------------------------------------------------
 
-    def start(self, on_key: Callable[[str], None]) -> None:
-        """Begin to watch; `on_key` is called, from many threads, with a request's name for each change about it."""
-        self._on_key = on_key
+    def start(self, on_change: OnChange) -> None:
+        """Begin to watch; `on_change` is called for each change, from many threads, in order for each object."""
+        self._stores = {row.name: Store(row.name, on_change, trimmer(row)) for row in WATCHED}
         self._watches = tuple(
             Watch(Collection(self._transport, row, self.namespace), self._stores[row.name]) for row in WATCHED
         )
@@ -74,77 +70,6 @@ class Kube:
     def examiner(self) -> Examiner:
         """Give what asks about the controller's own standing."""
         return Examiner(self._transport, self.namespace)
-
-    # --- the caches ------------------------------------------------------------------------------
-
-    def requests(self) -> Sequence[str]:
-        """Give the names of all requests."""
-        return [
-            str(item["metadata"]["name"])
-            for item in self._stores["ConfigMap"].values()
-            if _label(item, names.ROLE) == names.ROLE_REQUEST
-        ]
-
-    def cached_request(self, name: str) -> Object | None:
-        """Give the request's ConfigMap (label coachwork.io/role=request)."""
-        return self._config_map(name, names.ROLE_REQUEST)
-
-    def cached_status(self, name: str) -> Object | None:
-        """Give the ConfigMap NAME-status."""
-        return self._config_map(names.status_of(name), names.ROLE_STATUS)
-
-    def cached_release(self, name: str) -> Object | None:
-        """Give the ConfigMap NAME-release."""
-        return self._config_map(names.release_of(name), names.ROLE_RELEASE)
-
-    def cached_children(self, name: str) -> Children:
-        """Give everything labelled coachwork.io/request=NAME, by name, and the warnings about its Jobs and Pods."""
-        jobs, pods = self._of("Job", name), self._of("Pod", name)
-        return Children(
-            jobs=jobs,
-            pods=pods,
-            deployments=self._of("Deployment", name),
-            services=self._of("Service", name),
-            ingresses=self._of("Ingress", name),
-            cronjobs=self._of("CronJob", name),
-            events=self._about((*jobs, *pods)),
-        )
-
-    def cached_build(self, folder: str) -> Children:
-        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events."""
-        jobs, pods = (
-            [item for item in self._stores[kind].values() if names.environment_of(item) == folder]
-            for kind in ("Job", "Pod")
-        )
-        return Children(jobs=jobs, pods=pods, events=self._about((*jobs, *pods)))
-
-    def _about(self, items: Iterable[Object]) -> Sequence[Object]:
-        """Give the warnings about these objects."""
-        uids = {item["metadata"].get("uid") for item in items}
-        return [item for item in self._stores["Event"].values() if _involved(item).get("uid") in uids]
-
-    def _config_map(self, name: str, role: str) -> Object | None:
-        """Give a ConfigMap if it has this role."""
-        item = self._stores["ConfigMap"].get(name)
-        return item if item is not None and _label(item, names.ROLE) == role else None
-
-    def _of(self, kind: str, request: str) -> Sequence[Object]:
-        """Give the cached objects of one kind that belong to one request."""
-        return [item for item in self._stores[kind].values() if names.owner_key(kind, item) == request]
-
-    def _changed(self, kind: str, old: Object | None, new: Object | None) -> None:
-        """Pass a change on to the requests that it is about: two, where an object changed hands."""
-        for key in sorted({key for item in (old, new) if item is not None for key in self._owners(kind, item)}):
-            self._on_key(key)
-
-    def _owners(self, kind: str, item: Object) -> Iterable[str]:
-        """Give the requests that an object is about. An Event that comes before its Job wakes when the Job does."""
-        if kind != "Event":
-            return names.woken(kind, item, self._stores["ConfigMap"].values)
-        involved = _involved(item)
-        store = self._stores.get(str(involved.get("kind"))) if involved.get("kind") in {"Job", "Pod"} else None
-        subject = store.get(str(involved.get("name"))) if store else None
-        return names.woken(str(involved["kind"]), subject, self._stores["ConfigMap"].values) if subject else ()
 
     # --- calls -----------------------------------------------------------------------------------
 
@@ -183,7 +108,8 @@ class Kube:
         """Server-side apply, forced. Raises Conflict where metadata.uid is not that object's, Refused, Transient."""
         row = permitted(manifest["kind"], "apply")
         path = row.path(self.namespace, manifest["metadata"]["name"])
-        cached = self._stores[row.name].get(manifest["metadata"]["name"])
+        store = self._stores.get(row.name)
+        cached = store.get(manifest["metadata"]["name"]) if store else None
         if cached is None or fields.created(cached):
             self._hand_over(row, path, manifest["metadata"].get("uid"))
         query = (("fieldManager", names.MANAGER), ("force", "true"))
@@ -237,13 +163,14 @@ class Kube:
         call = Call("delete", row.resource, "DELETE", row.path(self.namespace, name), body=body)
         with suppress(Conflict):  # no such name, or another object has it by now
             self._transport.call(call)
-            self._stores[row.name].leaving(name, uid, times.text(datetime.now(UTC)))
+            if store := self._stores.get(row.name):
+                store.leaving(name, uid, times.text(datetime.now(UTC)))
 
     def _written(self, row: Kind, call: Call) -> Object:
         """Do a write, and let the cache know what came of it."""
         answer = self._transport.call(call)
-        if row.watches(answer):
-            self._stores[row.name].put(answer)
+        if row.watches(answer) and (store := self._stores.get(row.name)):
+            store.put(answer)
         return answer
 
 
@@ -261,18 +188,3 @@ def connect(
     """
     client, own = login(kubeconfig, context)
     return Kube(Transport(client, on_call, timeouts or Timeouts()), namespace or own or "default")
-
-
-def _nobody(_key: str) -> None:
-    """Stand in for the receiver of keys before `start`."""
-
-
-def _label(item: Object, label: str) -> str | None:
-    """Give one label."""
-    value = (item["metadata"].get("labels") or {}).get(label)
-    return str(value) if value is not None else None
-
-
-def _involved(event: Object) -> Mapping[str, str]:
-    """Give what an Event is about."""
-    return event.get("involvedObject") or {}

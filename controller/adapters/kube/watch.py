@@ -9,7 +9,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import structlog
@@ -18,7 +18,11 @@ from controller.core.errors import Conflict, Expired, NotYet, Refused, Transient
 from controller.core.model import Object
 
 OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
-"""Told each change once: kind, the object before (None: new), the object after (None: gone)."""
+"""Called once for each change: kind, the object before (None: new), the object after (None: gone).
+
+It is called under the store's lock, so that it learns of an object's changes in their order: it is quick, and does not
+call back.
+"""
 
 SERVER_SECONDS = (270, 310)  # the server ends a watch after so long; drawn anew, so that watches don't end all at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between rounds
@@ -77,35 +81,31 @@ class Store:
         with self._lock:
             return self._objects.get(name)
 
-    def values(self) -> Sequence[Object]:
-        """Give all objects, by name."""
-        with self._lock:
-            return [self._objects[name] for name in sorted(self._objects)]
-
     def put(self, new: Object) -> None:
         """Take the answer to a write of ours, unless the watch has already passed it."""
         new = self._trim(new)
         with self._lock:
             if self._version and not _later(_version(new), self._version):
                 return
-            old = self._set(new)
-        self._tell([(old, new)])
+            self._report(self._set(new), new)
 
     def seen(self, event: str, new: Object) -> None:
         """Take ADDED, MODIFIED or DELETED from the watch."""
         new = self._trim(new)
         with self._lock:
             self._version = _version(new)
-            old = self._drop(new) if event == "DELETED" else self._set(new)
-        self._tell([(old, None if event == "DELETED" else new)])
+            if event == "DELETED":
+                self._report(self._drop(new), None)
+            else:
+                self._report(self._set(new), new)
 
     def leaving(self, name: str, uid: str, since: str) -> None:
         """Note that we had an object deleted, so that nobody deletes it again before the watch says that it is gone."""
         with self._lock:
             old = self._objects.get(name)
             if old and old["metadata"].get("uid") == uid:
-                marked = {"deletionTimestamp": since, **old["metadata"]}
-                self._objects[name] = {**old, "metadata": marked}
+                self._objects[name] = {**old, "metadata": {"deletionTimestamp": since, **old["metadata"]}}
+                self._on_change(self._kind, old, self._objects[name])
 
     def passed(self, version: str) -> None:
         """Note that the watch has told everything up to this version (a bookmark)."""
@@ -121,8 +121,8 @@ class Store:
             else:
                 keep = {n: old for n, old in self._objects.items() if _later(_version(old), version, unsure=False)}
             before, self._objects, self._version = self._objects, {**fresh, **keep}, version
-            changes = [(before.get(n), self._objects.get(n)) for n in sorted({*before, *self._objects})]
-        self._tell(changes)
+            for name in sorted({*before, *self._objects}):
+                self._report(before.get(name), self._objects.get(name))
 
     def _set(self, new: Object) -> Object | None:
         """Keep `new` if it is newer; give the old one, or `new` itself where nothing changed."""
@@ -139,11 +139,10 @@ class Store:
             return None
         return self._objects.pop(_name(last))
 
-    def _tell(self, changes: Iterable[tuple[Object | None, Object | None]]) -> None:
-        """Report what really changed, outside the lock."""
-        for old, new in changes:
-            if old is not new and (old is None or new is None or _version(old) != _version(new)):
-                self._on_change(self._kind, old, new)
+    def _report(self, old: Object | None, new: Object | None) -> None:
+        """Report what really changed."""
+        if old is not new and old != new:
+            self._on_change(self._kind, old, new)
 
 
 class Watch:

@@ -2,12 +2,12 @@
 
 import copy
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 from controller.adapters.local.admission import admit, duplicates
 from controller.adapters.local.deployments import Deployments
@@ -21,7 +21,10 @@ from controller.adapters.local.store import Change, Store, annotations, labels, 
 from controller.adapters.local.workloads import delete_pod
 from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict, Refused, Transient
-from controller.core.model import Children, Object
+from controller.core.model import Object
+
+OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
+"""Called for each change: kind, the object before (None: new), the object after (None: gone)."""
 
 DELETABLE = ("Job", "Deployment", "Service", "Ingress")  # by the controller; a person may delete the others too
 
@@ -29,13 +32,12 @@ DELETABLE = ("Job", "Deployment", "Service", "Ingress")  # by the controller; a 
 class LocalCluster:
     """One namespace on this machine: implements `controller.app.WatchedCluster`. Safe to use from many threads.
 
-    Objects that it gives are shared: nobody may change them.
+    Objects that it returns and reports are shared: nobody may change them.
     """
 
     def __init__(self, namespace: str, machine: Machine) -> None:
         self.namespace = namespace
-        self._on_key: Callable[[str], None] = lambda _key: None
-        self._changes: deque[Change] = deque()
+        self._on_change: OnChange = lambda _kind, _old, _new: None
         self._scheduler = Scheduler()
         self._secrets = machine.secrets
         self._store = Store(namespace, self._note)
@@ -55,11 +57,17 @@ class LocalCluster:
 
     # --- the watches -----------------------------------------------------------------------------
 
-    def start(self, on_key: Callable[[str], None]) -> None:
-        """Call `on_key` from now on, in order and from one thread; a later call puts another in its place."""
-        self._on_key = on_key
+    def start(self, on_change: OnChange) -> None:
+        """Call `on_change` for all that is there and each change from now on; a later call puts another in its place.
+
+        It is called from many threads, one at a time.
+        """
+        with self._store.still() as objects:
+            for item in filter(_is_watched, objects):
+                on_change(item["kind"], None, item)
+            self._on_change = on_change
         self._scheduler.start()
-        self._scheduler.soon(self._synced.set)
+        self._synced.set()
 
     def stop(self) -> None:
         """End every process (SIGTERM, SIGKILL), wait for them, and remove all private folders."""
@@ -70,7 +78,7 @@ class LocalCluster:
 
     @property
     def synced(self) -> bool:
-        """Whether all that was there before the start has been heard of."""
+        """Whether all that was there before the start has been reported."""
         return self._synced.is_set()
 
     def wait_synced(self, timeout: float) -> bool:
@@ -83,28 +91,16 @@ class LocalCluster:
         return self._scheduler.alive
 
     def _note(self, change: Change) -> None:
-        self._changes.append(change)
-        self._scheduler.soon(self._deliver)
+        """Report a change to the controller at once, and to what plays the cluster in the scheduler's thread."""
+        old, new = (item if item is not None and _is_watched(item) else None for item in (change.old, change.new))
+        if old or new:
+            self._on_change(change.item["kind"], old, new)
+        self._scheduler.soon(partial(self._follow, change))
 
-    def _deliver(self) -> None:
-        """Let all know of the oldest change that they do not know: caches, the controller, the local controllers."""
-        change = self._changes.popleft()
-        keys = {key for item in (change.old, change.new) if item is not None for key in self._owners(item)}
-        self._store.hear(change)
-        for key in sorted(keys):
-            self._on_key(key)
+    def _follow(self, change: Change) -> None:
         self._collect(change)
         for controller in self._controllers.get(change.item["kind"], ()):
             controller(change)
-
-    def _owners(self, item: Object) -> Iterable[str]:
-        """Give the requests that an object is about; an Event's through what it is about."""
-        if item["kind"] != "Event":
-            return names.woken(item["kind"], item, partial(self._store.all_heard, "ConfigMap"))
-        involved = item.get("involvedObject") or {}
-        kind, name = str(involved.get("kind")), str(involved.get("name"))
-        subject = self._store.heard(kind, name) if kind in ("Job", "Pod") else None
-        return names.woken(kind, subject, partial(self._store.all_heard, "ConfigMap")) if subject else ()
 
     def _collect(self, change: Change) -> None:
         """Remove what has lost its last owner, or never had a living one."""
@@ -121,58 +117,6 @@ class LocalCluster:
             delete_pod(self._store, item)
         else:
             self._store.remove(item)
-
-    # --- the caches ------------------------------------------------------------------------------
-
-    def requests(self) -> Sequence[str]:
-        """Give the names of all requests."""
-        items = self._store.all_heard("ConfigMap")
-        return [item["metadata"]["name"] for item in items if labels(item).get(names.ROLE) == names.ROLE_REQUEST]
-
-    def cached_request(self, name: str) -> Object | None:
-        """Give the request's ConfigMap (label coachwork.io/role=request)."""
-        return self._config_map(name, names.ROLE_REQUEST)
-
-    def cached_status(self, name: str) -> Object | None:
-        """Give the ConfigMap NAME-status."""
-        return self._config_map(names.status_of(name), names.ROLE_STATUS)
-
-    def cached_release(self, name: str) -> Object | None:
-        """Give the ConfigMap NAME-release."""
-        return self._config_map(names.release_of(name), names.ROLE_RELEASE)
-
-    def cached_children(self, name: str) -> Children:
-        """Give everything labelled coachwork.io/request=NAME, by name, and the warnings about its Jobs and Pods."""
-        mine = {
-            kind: [item for item in self._store.all_heard(kind) if names.owner_key(kind, item) == name]
-            for kind in ("Job", "Pod", "Deployment", "Service", "Ingress")
-        }
-        return Children(
-            jobs=mine["Job"],
-            pods=mine["Pod"],
-            deployments=mine["Deployment"],
-            services=mine["Service"],
-            ingresses=mine["Ingress"],
-            events=self._about((*mine["Job"], *mine["Pod"])),
-        )
-
-    def cached_build(self, folder: str) -> Children:
-        """Give the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and Events."""
-        jobs, pods = (
-            [item for item in self._store.all_heard(kind) if names.environment_of(item) == folder]
-            for kind in ("Job", "Pod")
-        )
-        return Children(jobs=jobs, pods=pods, events=self._about((*jobs, *pods)))
-
-    def _about(self, items: Iterable[Object]) -> Sequence[Object]:
-        uids = {item["metadata"]["uid"] for item in items}
-        return [
-            item for item in self._store.all_heard("Event") if (item.get("involvedObject") or {}).get("uid") in uids
-        ]
-
-    def _config_map(self, name: str, role: str) -> Object | None:
-        item = self._store.heard("ConfigMap", name)
-        return item if item is not None and labels(item).get(names.ROLE) == role else None
 
     # --- calls -----------------------------------------------------------------------------------
 
@@ -198,7 +142,7 @@ class LocalCluster:
             raise Refused(
                 f"the local cluster wants each variable once, not again {', '.join(repeated)}", forbidden=False
             )
-        return self._store.own(lambda: self._store.create(_managed(manifest, "Update")))
+        return self._store.create(_managed(manifest, "Update"))
 
     def apply(self, manifest: Object) -> Object:
         """Server-side apply, forced: what an earlier write of ours set and this one leaves out is gone.
@@ -211,8 +155,8 @@ class LocalCluster:
             raise Transient("ServerError", f"{kind} {metadata['name']}: duplicate entries for key {repeated[0]}")
         if "uid" not in metadata and self._store.get(kind, metadata["name"]) is None:
             with suppress(AlreadyExists):
-                return self._store.own(lambda: self._store.create(_managed(manifest, "Apply")))
-        return self._store.own(lambda: self._store.edit(manifest, lambda live: _applied(live, manifest)))
+                return self._store.create(_managed(manifest, "Apply"))
+        return self._store.edit(manifest, lambda live: _applied(live, manifest))
 
     def replace(self, manifest: Object) -> Object:
         """Update, with metadata.resourceVersion as the precondition. Raises Conflict if that has moved on, Refused.
@@ -221,7 +165,7 @@ class LocalCluster:
         """
         admit(manifest, self.namespace)
         version = manifest["metadata"]["resourceVersion"]
-        return self._store.own(lambda: self._store.edit(manifest, lambda live: _replaced(live, manifest, version)))
+        return self._store.edit(manifest, lambda live: _replaced(live, manifest, version))
 
     def delete(self, kind: str, name: str, uid: str) -> None:
         """Delete it and its pods, in the background; nothing where this uid is gone."""
@@ -310,3 +254,14 @@ def _rewritten(live: Object, manifest: Object, operation: str) -> Object:
 
 
 _KEPT = ("namespace", "uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
+
+
+def _is_watched(item: Object) -> bool:
+    """Return whether the controller's watches select an object: requests and records, Warnings, and what is its own."""
+    match item["kind"]:
+        case "ConfigMap":
+            return labels(item).get(names.ROLE) in (names.ROLE_REQUEST, names.ROLE_STATUS, names.ROLE_RELEASE)
+        case "Event":
+            return bool(item.get("type") == "Warning")
+        case _:
+            return labels(item).get(names.MANAGED_BY) == names.MANAGER

@@ -7,11 +7,12 @@ Stored objects are values: a change makes a new one, so that readers share them 
 import copy
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controller.core import names, times
+from controller.core import times
 from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Object
 
@@ -32,13 +33,12 @@ class Change:
 
 
 class Store:
-    """The objects of one namespace, and what the watch caches have heard of them so far. Safe in many threads."""
+    """The objects of one namespace. Safe to use from many threads."""
 
     def __init__(self, namespace: str, on_change: Callable[[Change], None]) -> None:
-        """Take who is told of each change (under the lock: it only takes note)."""
+        """`on_change` is called for each change, under the lock, so that all learn of changes in their order."""
         self._namespace, self._on_change = namespace, on_change
         self._objects: dict[tuple[str, str], Object] = {}
-        self._heard: dict[tuple[str, str], Object] = {}
         self._version = 0
         self._lock = threading.RLock()
 
@@ -66,29 +66,11 @@ class Store:
         with self._lock:
             return any(item["metadata"]["uid"] == uid for item in self._objects.values())
 
-    # --- what the watches have brought ---------------------------------------------------------------
-
-    def heard(self, kind: str, name: str) -> Object | None:
-        """Give an object as the watch cache has it."""
+    @contextmanager
+    def still(self) -> Iterator[Sequence[Object]]:
+        """Yield all objects; none changes meanwhile."""
         with self._lock:
-            return self._heard.get((kind, name))
-
-    def all_heard(self, kind: str) -> Sequence[Object]:
-        """Give all objects of a kind that the watch cache has, by name."""
-        with self._lock:
-            return [self._heard[key] for key in sorted(self._heard) if key[0] == kind]
-
-    def hear(self, change: Change) -> None:
-        """Put a change into the watch cache, unless a newer one is there (our own writes are at once)."""
-        key, version = _key(change.item), int(change.item["metadata"]["resourceVersion"])
-        with self._lock:
-            cached = self._heard.get(key)
-            if cached and int(cached["metadata"]["resourceVersion"]) > version:
-                return
-            if change.new is None or not _is_watched(change.new):
-                self._heard.pop(key, None)
-            else:
-                self._heard[key] = change.new
+            yield list(self._objects.values())
 
     # --- writing -----------------------------------------------------------------------------------
 
@@ -143,13 +125,6 @@ class Store:
                 del self._objects[_key(item)]
                 self._on_change(Change({**live, "metadata": {**live["metadata"], **self._next()}}, None))
 
-    def own(self, write: Callable[[], Object]) -> Object:
-        """Make a write of the controller's own: its caches have it at once."""
-        with self._lock:
-            item = write()
-            self.hear(Change(None, item))
-            return item
-
     def _commit(self, old: Object | None, new: Object) -> Object:
         stored = {**new, "metadata": {**new["metadata"], **self._next()}}
         self._objects[_key(new)] = stored
@@ -189,14 +164,3 @@ def annotated(item: Object, name: str, value: str | None) -> Object:
 
 def _key(item: Object) -> tuple[str, str]:
     return item["kind"], item["metadata"]["name"]
-
-
-def _is_watched(item: Object) -> bool:
-    """Whether the controller's watches select an object: requests and records by role, Warnings, what is its own."""
-    match item["kind"]:
-        case "ConfigMap":
-            return labels(item).get(names.ROLE) in (names.ROLE_REQUEST, names.ROLE_STATUS, names.ROLE_RELEASE)
-        case "Event":
-            return bool(item.get("type") == "Warning")
-        case _:
-            return labels(item).get(names.MANAGED_BY) == names.MANAGER

@@ -1,0 +1,155 @@
+"""What the watch caches hold, indexed by what the reconciler asks for: once, for every implementation of the port.
+
+A cluster reports each change (`changed`), in order for each object; a look-up never blocks, and costs what it returns,
+however many requests there are. What is returned is shared with the caches: nobody may change it.
+"""
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeAlias
+
+from controller.core import names
+from controller.core.model import Children, Object
+
+Index: TypeAlias = Literal["request", "environment", "subject", "role", "awaited"]
+"""request: label; environment: the folder that it builds; subject: uid that an Event is about; role: of a ConfigMap;
+awaited: an environment's folder that the run in this record waits for, or may."""
+
+_FOLDER = re.compile(r"""\bfolder["']?: *["']?([\w.-]+)""")  # as a record's `run-spec` names environments
+
+
+class View:
+    """The caches as the reconciler reads them. Safe to use from many threads."""
+
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        """`wake` is called with the name of each request that a change is about: it is quick, and asks nothing here."""
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._objects: dict[tuple[str, str], Object] = {}  # by kind and name
+        self._found: dict[tuple[str, Index, str], dict[str, Object]] = defaultdict(dict)  # by name
+
+    def changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        """Take note of a change (`old` is None for a new object, `new` for one that is gone), and wake its requests.
+
+        An object that changed hands is about two requests.
+        """
+        name = str((new or old or {})["metadata"]["name"])
+        with self._lock:
+            before = self._objects.pop((kind, name), None)
+            if before is not None:
+                for index, value in _entries(kind, before):
+                    entry = self._found[kind, index, value]
+                    del entry[name]
+                    if not entry:
+                        del self._found[kind, index, value]
+            if new is not None:
+                self._objects[kind, name] = new
+                for index, value in _entries(kind, new):
+                    self._found[kind, index, value][name] = new
+            keys = {key for item in (before, new) if item is not None for key in self._about(kind, item)}
+        for key in sorted(keys):
+            self._wake(key)
+
+    def _about(self, kind: str, item: Object) -> Iterator[str]:
+        """Yield the requests that an object is about. An Event that comes before its Job wakes when the Job does."""
+        if kind == "Event":
+            involved = item.get("involvedObject") or {}
+            kind = str(involved.get("kind"))
+            subject = self._objects.get((kind, str(involved.get("name")))) if kind in {"Job", "Pod"} else None
+            if subject is None:
+                return
+            item = subject
+        if folder := names.environment_of(item):  # a build belongs to no request: all that wait for it are woken
+            for record in self._get("ConfigMap", "awaited", folder):
+                yield from filter(None, [owner_key("ConfigMap", record)])
+        elif key := owner_key(kind, item):
+            yield key
+
+    # --- look-ups --------------------------------------------------------------------------------
+
+    def requests(self) -> Sequence[str]:
+        """Return the names of all requests."""
+        with self._lock:
+            return sorted(self._found.get(("ConfigMap", "role", names.ROLE_REQUEST), ()))
+
+    def request(self, name: str) -> Object | None:
+        """Return the request's ConfigMap (label coachwork.io/role=request)."""
+        return self._config_map(name, names.ROLE_REQUEST)
+
+    def status(self, name: str) -> Object | None:
+        """Return the ConfigMap NAME-status."""
+        return self._config_map(names.status_of(name), names.ROLE_STATUS)
+
+    def release(self, name: str) -> Object | None:
+        """Return the ConfigMap NAME-release."""
+        return self._config_map(names.release_of(name), names.ROLE_RELEASE)
+
+    def children(self, name: str) -> Children:
+        """Return everything labelled coachwork.io/request=NAME, by name, and the warnings about its Jobs and Pods."""
+        with self._lock:
+            return Children(
+                jobs=(jobs := self._get("Job", "request", name)),
+                pods=(pods := self._get("Pod", "request", name)),
+                deployments=self._get("Deployment", "request", name),
+                services=self._get("Service", "request", name),
+                ingresses=self._get("Ingress", "request", name),
+                cronjobs=self._get("CronJob", "request", name),
+                events=self._warnings((*jobs, *pods)),
+            )
+
+    def build(self, folder: str) -> Children:
+        """Return the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and warnings.
+
+        A change of them wakes every request with an active run that wants it: builds belong to no request.
+        """
+        with self._lock:
+            jobs, pods = self._get("Job", "environment", folder), self._get("Pod", "environment", folder)
+            return Children(jobs=jobs, pods=pods, events=self._warnings((*jobs, *pods)))
+
+    def _config_map(self, name: str, role: str) -> Object | None:
+        with self._lock:
+            item = self._objects.get(("ConfigMap", name))
+        return item if item is not None and names.labels_of(item).get(names.ROLE) == role else None
+
+    def _get(self, kind: str, index: Index, value: str) -> Sequence[Object]:
+        """Return what an index has, by name."""
+        entry = self._found.get((kind, index, value), {})
+        return [entry[name] for name in sorted(entry)]
+
+    def _warnings(self, subjects: Sequence[Object]) -> Sequence[Object]:
+        uids = {str(item["metadata"].get("uid")) for item in subjects}
+        events = [event for uid in uids for event in self._get("Event", "subject", uid)]
+        return sorted(events, key=lambda event: str(event["metadata"]["name"]))
+
+
+def owner_key(kind: str, item: Object) -> str | None:
+    """Return the name of the request that an object is about: its own name for a request, else by its label.
+
+    None where it belongs to no request, as an object that says nothing usable about itself.
+    """
+    labels = names.labels_of(item)
+    if kind == "ConfigMap" and labels.get(names.ROLE) == names.ROLE_REQUEST:
+        return item["metadata"].get("name") or None
+    if kind == "ConfigMap" and labels.get(names.ROLE) not in {names.ROLE_STATUS, names.ROLE_RELEASE}:
+        return None
+    return labels.get(names.REQUEST) or None
+
+
+def _entries(kind: str, item: Object) -> Iterator[tuple[Index, str]]:
+    """Yield the entries of the indexes that lead to an object."""
+    match kind:
+        case "ConfigMap":
+            labels = names.labels_of(item)
+            yield "role", str(labels.get(names.ROLE))
+            if labels.get(names.ROLE) == names.ROLE_STATUS and labels.get(names.PHASE) == "Running":
+                spec = str((item.get("data") or {}).get("run-spec", ""))
+                yield from (("awaited", folder) for folder in {*_FOLDER.findall(spec)})
+        case "Event":
+            yield "subject", str((item.get("involvedObject") or {}).get("uid"))
+        case _:
+            if key := owner_key(kind, item):
+                yield "request", key
+            if folder := names.environment_of(item):
+                yield "environment", folder

@@ -1,0 +1,212 @@
+"""What the caches hold is found by what it is about, and a look-up costs what it returns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.core import names
+from controller.core.model import Object
+from controller.reconciler.view import View, owner_key
+
+calm = settings(deadline=None)  # a busy machine is no failure
+
+
+class Counted(dict[str, Any]):
+    """An object that counts how often anybody looks into it."""
+
+    visits = 0
+
+    def __getitem__(self, key: str) -> Any:
+        Counted.visits += 1
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Counted.visits += 1
+        return super().get(key, default)
+
+    def __iter__(self) -> Iterator[str]:
+        Counted.visits += 1
+        return super().__iter__()
+
+
+def thing(name: str, version: int = 1, **labels: str) -> Object:
+    """Build an object; `labels` are those of coachwork.io."""
+    marks = {f"{names.DOMAIN}/{key}": value for key, value in labels.items()}
+    return Counted({"metadata": {"name": name, "uid": f"{name}-{version}", "labels": marks}})
+
+
+def warning(name: str, kind: str, subject: Object) -> Object:
+    """Build an Event about an object."""
+    involved = {"kind": kind, **{key: subject["metadata"][key] for key in ("name", "uid")}}
+    return Counted({"metadata": {"name": name}, "involvedObject": involved})
+
+
+def record(name: str, phase: str, *folders: str) -> Object:
+    """Build the record of a request whose run wants these environments."""
+    spec = "\n".join(["environments:", *(f"- name: environment\n  folder: {folder}" for folder in folders)])
+    return Counted({**thing(f"{name}-status", role="status", request=name, phase=phase), "data": {"run-spec": spec}})
+
+
+def fill(view: View, requests: int) -> None:
+    """Let so many requests be there, each with a run of three Jobs, their pods, a warning, a service and a build."""
+    for request in (f"r{number}" for number in range(requests)):
+        view.changed("ConfigMap", None, thing(request, role="request"))
+        view.changed("ConfigMap", None, record(request, "Running", f"env-of-{request}"))
+        view.changed("ConfigMap", None, thing(f"{request}-release", role="release", request=request))
+        for number in range(3):
+            job = thing(f"{request}-{number}", request=request)
+            view.changed("Job", None, job)
+            view.changed("Pod", None, thing(f"{request}-{number}-p", request=request))
+            view.changed("Event", None, warning(f"{request}-{number}.7", "Job", job))
+        for kind in ("Deployment", "Service", "Ingress", "CronJob"):
+            view.changed(kind, None, thing(request, request=request))
+        view.changed("Job", None, thing(f"build-{request}", environment=f"env-of-{request}"))
+
+
+def visits(requests: int) -> int:
+    """Return how many objects are looked into by all look-ups about one of so many requests, and by its changes."""
+    view = View(lambda _key: None)
+    fill(view, requests)
+    Counted.visits = 0
+    assert view.request("r1")
+    assert view.status("r1")
+    assert view.release("r1")
+    children = view.children("r1")
+    assert [len(found) for found in (children.jobs, children.pods, children.events)] == [3, 3, 3]
+    assert [len(found) for found in (children.deployments, children.services, children.cronjobs)] == [1, 1, 1]
+    assert len(view.build("env-of-r1").jobs) == 1
+    build = thing("build-r1", 2, environment="env-of-r1")
+    view.changed("Job", None, build)
+    view.changed("Event", None, warning("build-r1.8", "Job", build))
+    view.changed("ConfigMap", None, record("r1", "Ready", "env-of-r1"))
+    return Counted.visits
+
+
+def test_a_look_up_costs_the_same_however_many_requests_there_are() -> None:
+    assert visits(500) == visits(2)
+
+
+def test_everything_about_a_request_is_found_by_name_and_nothing_else() -> None:
+    view = View(lambda _key: None)
+    fill(view, 12)
+    assert [job["metadata"]["name"] for job in view.children("r1").jobs] == ["r1-0", "r1-1", "r1-2"]
+    assert [event["metadata"]["name"] for event in view.children("r1").events] == ["r1-0.7", "r1-1.7", "r1-2.7"]
+    assert not view.children("r").jobs
+    assert view.requests() == sorted(f"r{number}" for number in range(12))
+    assert view.request("r1-status") is None
+
+
+@pytest.fixture
+def woken() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def view(woken: list[str]) -> View:
+    return View(woken.append)
+
+
+def test_an_object_that_changed_hands_wakes_both_requests(view: View, woken: list[str]) -> None:
+    old, new = thing("shared", request="iris"), thing("shared", request="other")
+    view.changed("Service", None, old)
+    view.changed("Service", old, new)
+    assert woken == ["iris", "iris", "other"]
+    assert not view.children("iris").services
+    assert view.children("other").services == [new]
+
+
+def test_an_event_wakes_the_request_of_its_job_or_pod(view: View, woken: list[str]) -> None:
+    job = thing("iris-a-1", request="iris")
+    view.changed("Event", None, warning("early", "Job", job))
+    assert woken == []
+    view.changed("Job", None, job)
+    view.changed("Event", None, warning("late", "Job", job))
+    view.changed("Event", None, warning("of-another", "Node", job))
+    assert woken == ["iris", "iris"]
+    assert [event["metadata"]["name"] for event in view.children("iris").events] == ["early", "late", "of-another"]
+
+
+def test_a_build_wakes_all_whose_run_may_wait_for_it(view: View, woken: list[str]) -> None:
+    for item in (
+        record("iris", "Running", "e1", "e2"),
+        record("other", "Running", "e2"),
+        record("third", "Ready", "e2"),
+    ):
+        view.changed("ConfigMap", None, item)
+    view.changed("ConfigMap", None, thing("nobody", role="status", phase="Running"))
+    woken.clear()
+    build = thing("build", environment="e2")
+    view.changed("Job", None, build)
+    assert woken == ["iris", "other"]
+    view.changed("Event", None, warning("build.1", "Job", build))
+    assert woken == ["iris", "other"] * 2
+    view.changed("ConfigMap", None, record("iris", "Ready", "e1", "e2"))
+    woken.clear()
+    view.changed("Job", build, None)
+    assert woken == ["other"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["environments:\n- {name: environment, folder: '0123'}", '{"environments": [{"folder": "0123"}]}', "folder: 0123"],
+)
+def test_an_environment_is_found_in_any_form_of_a_run_s_spec(view: View, woken: list[str], spec: str) -> None:
+    view.changed("ConfigMap", None, {**record("iris", "Running"), "data": {"run-spec": spec}})
+    woken.clear()
+    view.changed("Job", None, thing("build", environment="0123"))
+    assert woken == ["iris"]
+
+
+changes = st.lists(
+    st.tuples(st.sampled_from(["Job", "Pod", "Service"]), st.sampled_from("ab"), st.sampled_from(["iris", "x", ""])),
+    max_size=30,
+)
+
+
+@calm
+@given(changes)
+def test_the_indexes_never_differ_from_what_is_there(steps: list[tuple[str, str, str]]) -> None:
+    view = View(lambda _key: None)
+    there: dict[tuple[str, str], Object] = {}
+    for kind, name, request in steps:
+        old, new = there.get((kind, name)), thing(name, request=request) if request else None
+        if old is None and new is None:
+            continue
+        view.changed(kind, old, new)
+        there.pop((kind, name), None)
+        if new is not None:
+            there[kind, name] = new
+    for request in ("iris", "x"):
+        mine = {key: item for key, item in sorted(there.items()) if owner_key(key[0], item) == request}
+        found = view.children(request)
+        assert found.jobs == [item for (kind, _), item in mine.items() if kind == "Job"]
+        assert found.pods == [item for (kind, _), item in mine.items() if kind == "Pod"]
+        assert found.services == [item for (kind, _), item in mine.items() if kind == "Service"]
+
+
+def config_map(role: str | None, **labels: str) -> Object:
+    """Build a ConfigMap named iris of this role."""
+    role_label = {names.ROLE: role} if role else {}
+    return {"metadata": {"name": "iris", "labels": {**role_label, **labels}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "manifest", "owner"),
+    [
+        ("ConfigMap", config_map("request"), "iris"),
+        ("ConfigMap", config_map("request", **{names.REQUEST: "other"}), "iris"),
+        ("ConfigMap", config_map("status", **{names.REQUEST: "owner"}), "owner"),
+        ("ConfigMap", config_map("release", **{names.REQUEST: "owner"}), "owner"),
+        ("ConfigMap", config_map("status"), None),
+        ("ConfigMap", config_map(None, **{names.REQUEST: "owner"}), None),
+        ("Job", config_map(None, **{names.REQUEST: "owner"}), "owner"),
+        ("Pod", {"metadata": {"labels": None}}, None),
+        ("Pod", {"metadata": None}, None),
+        ("Pod", {}, None),
+    ],
+)
+def test_an_object_s_key_is_the_request_that_it_is_about(kind: str, manifest: Object, owner: str | None) -> None:
+    assert owner_key(kind, manifest) == owner
