@@ -49,11 +49,12 @@ def newest(place: Path, now: float) -> float:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder to a new one: files, folders and links as they are, nothing else. Raises OSError at the first.
+    """Copy a folder into an empty or a new one: files, folders and links as they are, nothing else.
 
-    shutil.copytree goes on after an error and tells all as one text, in which a full volume is not known any more.
+    Raises OSError at the first that fails: shutil.copytree goes on, and raises all as one text, in which a full volume
+    is not known any more.
     """
-    target.mkdir()
+    target.mkdir(exist_ok=True)
     with os.scandir(source) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:

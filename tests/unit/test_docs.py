@@ -165,7 +165,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "ServiceEnded": "launch.py",
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
-        "VolumeFull": "files.py",
+        "VolumeFull": "storage.py",
         "PollFailed": "trigger.py",
         "Replaced": "overlap.py",
         "RunNotKept": "repeat.py",

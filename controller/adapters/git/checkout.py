@@ -8,23 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from controller.adapters import storage
 from controller.adapters.git import faults
 from controller.adapters.git.address import Remote, place
 from controller.adapters.git.command import Failed, Limits, TimedOut, TooLarge
-from controller.adapters.git.files import (
-    is_full,
-    make_folder,
-    mark_used,
-    partial,
-    put,
-    sweep_partials,
-    sync_folder,
-    write_synced,
-)
-from controller.adapters.git.locks import Locks
 from controller.adapters.git.mirror import Mirrors, too_large
 from controller.adapters.git.settings import GitSettings
 from controller.adapters.git.submodules import Entry, check, entries, submodules
+from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.inputs.repository import is_sha256
@@ -89,20 +80,20 @@ class Checkouts:
         """Have the checkout there, whole, and the mirror to read it. Raises Invalid, Transient, NotYet."""
         url = remote.url
         target = self.path(url, commit)
-        mark_used(target)
+        storage.mark_used(target)
         if self.complete(url, commit):
             if not self._mirrors.folder(url).exists():  # swept; `read` has no credentials to fetch it with
                 self._mirrors.have(remote, commit)
             return
-        make_folder(target.parent)
+        storage.make(target.parent)
         with self._locks.hold(target.parent / ".lock", place(url)):
             if not self.complete(url, commit):
-                sweep_partials(target)
+                storage.sweep_partials(target)
                 self._build(remote, commit, target)
 
     def _build(self, remote: Remote, commit: str, target: Path) -> None:
         url = remote.url
-        with partial(target) as folder:
+        with storage.partial(target) as folder:
             build = Build(url, folder, Budget(self._settings.max_files, self._settings.max_bytes))
             try:
                 self._lay(build, remote, commit, "", 0)
@@ -113,7 +104,7 @@ class Checkouts:
                 line = f"{place(url)}: the checkout took longer than {limit:g} s; it is tried again"
                 raise Transient("GitTimeout", line) from None
             _seal(folder, commit)
-            put(folder, target)
+            storage.replace(folder, target, self._root / layout.CHECKOUTS)
 
     def _lay(self, build: Build, remote: Remote, commit: str, below: str, depth: int) -> None:
         """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
@@ -143,9 +134,7 @@ class Checkouts:
         except Failed as failed:
             if faults.known(failed.stderr):
                 raise faults.error(place(remote.url), failed.stderr) from None
-            if is_full(self._root):  # which is no fault of the mirror's
-                line = f"{place(remote.url)}: the checkout does not fit on the shared volume, which is full"
-                raise Transient("VolumeFull", line) from None
+            storage.refuse_full(self._root)  # which is not the mirror's fault
         self._mirrors.rebuild(remote, commit)
         self._mirrors.have(remote, commit)
         try:
@@ -156,7 +145,7 @@ class Checkouts:
     def _write(self, build: Build, url: str, commit: str, below: str) -> None:
         """Write a commit's files by git's plumbing, which runs no hook, and no filter where none is configured."""
         index = build.root / ".git" / "index"  # no file of a commit can be below .git
-        make_folder(index.parent)
+        storage.make(index.parent)
         env = {"GIT_WORK_TREE": str(build.root / below), "GIT_INDEX_FILE": str(index)}
         limits = Limits(self._settings.fetch_timeout, build.root, self._settings.max_bytes)
         try:
@@ -179,11 +168,11 @@ def _seal(folder: Path, commit: str) -> None:
     """Make the folder answer `git rev-parse HEAD`, and mark it whole: the last thing before the rename."""
     git = folder / ".git"
     for part in (git / "objects", git / "refs"):
-        make_folder(part)
+        storage.make(part)
     config = CONFIG.format(version=1) + SHA256 if is_sha256(commit) else CONFIG.format(version=0)
     (git / "config").write_text(config, encoding="utf-8")
     (git / "HEAD").write_text(f"{commit}\n", encoding="utf-8")
-    write_synced(folder / layout.COMPLETE, commit)
+    storage.write(folder / layout.COMPLETE, commit)
     for file in (git / "config", git / "HEAD", folder / layout.COMPLETE):
         file.chmod(0o664)
-    sync_folder(folder)
+    storage.sync(folder)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from controller.adapters import storage
 from controller.adapters.git import faults, private
 from controller.adapters.git.address import Remote, place
 from controller.adapters.git.command import Failed, Limits, Runner, TooLarge
-from controller.adapters.git.files import discard, make_folder, mark_used, partial, put, sweep_partials
-from controller.adapters.git.locks import Locks
 from controller.adapters.git.places import Places
 from controller.adapters.git.settings import GitSettings
+from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.inputs.repository import COMMIT, is_sha256
@@ -82,7 +82,7 @@ class Mirrors:
 
         Raises Invalid (RefNotFound where the remote does not have it either), Transient, NotYet.
         """
-        mark_used(self.folder(remote.url))
+        storage.mark_used(self.folder(remote.url))
         commit = self.commit(remote.url, name)
         if commit:
             return commit
@@ -112,14 +112,14 @@ class Mirrors:
         path = self.folder(url)
         with self._held(url):
             if not path.exists() or _has_sha256(path) != sha256:
-                with partial(path) as folder:
+                with storage.partial(path) as folder:
                     self._init(folder, sha256=sha256)
-                    put(folder, path)
+                    storage.replace(folder, path, path.parent)
 
     def borrow(self, url: str, objects: Path) -> None:
         """Let the mirror read the objects of a repository of this machine, instead of copying them."""
         file = self.folder(url) / "objects" / "info" / "alternates"
-        make_folder(file.parent)
+        storage.make(file.parent)
         file.write_text(f"{objects}\n", encoding="utf-8")
 
     def _init(self, folder: Path, *, sha256: bool) -> None:
@@ -129,8 +129,8 @@ class Mirrors:
 
     def _held(self, url: str) -> AbstractContextManager[None]:
         path = self.folder(url)
-        make_folder(path.parent)
-        mark_used(path)
+        storage.make(path.parent)
+        storage.mark_used(path)
         return self._locks.hold(path.with_suffix(".lock"), place(url))
 
     def _update(self, remote: Remote, name: str) -> None:
@@ -149,18 +149,20 @@ class Mirrors:
         except Invalid as error:
             if error.reason != TOO_LARGE:
                 raise
-            discard(path)  # forced pushes may have left more than the repository is now; this also frees the space
+            storage.discard(
+                path, path.parent
+            )  # forced pushes may have left more than the repository is now; this also frees the space
             self._create(remote, sha256=sha256)
         finally:
             _sweep_packs(path)
 
     def _create(self, remote: Remote, *, sha256: bool) -> None:
         path = self.folder(remote.url)
-        sweep_partials(path)
-        with partial(path) as folder:
+        storage.sweep_partials(path)
+        with storage.partial(path) as folder:
             self._init(folder, sha256=sha256)
             self._fetch(remote, folder, [], BRANCHES_AND_TAGS)
-            put(folder, path)
+            storage.replace(folder, path, path.parent)
 
     def _fetch_alone(self, remote: Remote, name: str) -> str:
         """Fetch a commit that no branch or tag holds (a pull request's, or one before a forced push)."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from controller.adapters.git.address import place
 from controller.adapters.git.command import TimedOut
-from controller.adapters.git.locks import BACK
+from controller.adapters.locks import BACK
 from controller.core.errors import NotYet, Transient
 from controller.core.inputs.repository import server
 

@@ -1,7 +1,6 @@
 """The reconciler's Source, on git: resolve, publish, read."""
 
 import difflib
-import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from controller.adapters import storage
 from controller.adapters.git import private
 from controller.adapters.git.address import (
     ABBREVIATED,
@@ -24,7 +24,6 @@ from controller.adapters.git.address import (
 from controller.adapters.git.checkout import Checkouts
 from controller.adapters.git.command import Failed, Runner, TimedOut, TooLarge
 from controller.adapters.git.faults import clean
-from controller.adapters.git.files import make_folder
 from controller.adapters.git.history import Meaning, last_change
 from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.settings import GitSettings
@@ -52,7 +51,7 @@ class Git:
         self._root = root.resolve()
         private.sweep()
         home = self._root / layout.MIRRORS / ".home"
-        make_folder(home)
+        storage.make(home)
         self._runner = Runner(home, self._settings.allow_file, on_call)
         self._mirrors = Mirrors(self._root, self._settings, self._runner)
         self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
@@ -262,11 +261,8 @@ def _folders(folder: Path) -> list[str]:
 def _translated(repository: str) -> Iterator[None]:
     """Turn what a local git process or the volume says into our errors; the remote's words are turned in mirror.py."""
     try:
-        yield
+        with storage.translated(f"work with {place(repository)}", reason="VolumeFailed"):
+            yield
     except (Failed, TimedOut, TooLarge) as error:
         line = f"{place(repository)}: its mirror on the shared volume can't be worked with; it is tried again"
         raise Transient("GitFailed", line) from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        line = f"shared volume: {os.strerror(error.errno or 0)}: check that it is mounted, writable and not full"
-        raise Transient("VolumeFull" if full else "VolumeFailed", line) from error

@@ -4,17 +4,17 @@ A published environment is never written to again, but for the mark that its Pyt
 counts as none.
 """
 
-import fcntl
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
+from controller.adapters import storage
+from controller.adapters.locks import Locks
 from controller.adapters.volume import files
 from controller.core import layout
 
 GENERATIONS = 1000  # of one key: each is a change of Python below the same image name
+WAIT = 5.0  # seconds for another that publishes
 
 
 class Environments:
@@ -28,57 +28,44 @@ class Environments:
         """
         self._root = root
         self._has_pythons = has_pythons
-        self._threads = threading.Lock()  # beside the file's lock, which some file systems know by process only
+        self._locks = Locks(WAIT)
 
     def environment(self, key: str) -> str:
         """Give the folder that an environment of this key is in, or is to be built in. Raises Transient.
 
         One that is there counts as used now, so that no sweep takes it before it is mounted.
         """
-        with files.translated("look for an environment"):
+        with storage.translated("look for an environment"):
             names = [key, *(f"{key}-{number}" for number in range(2, GENERATIONS))]
             name = next(name for name in names if not (self._published(name) / layout.STALE).exists())
             for folder in (self._published(name), self._root / layout.build(name)):
-                with suppress(FileNotFoundError):
-                    os.utime(folder)
+                storage.mark_used(folder)
             return name
 
     def has_environment(self, folder: str) -> bool:
         """Return whether an environment is published, and whole. Raises Transient."""
-        with files.translated("look for an environment"):
+        with storage.translated("look for an environment"):
             return self._is_whole(self._published(folder), folder)
 
     def made_environment(self, folder: str) -> bool:
         """Return whether a build has made it, whole. Raises Transient."""
-        with files.translated("look for a build"):
+        with storage.translated("look for a build"):
             return self._is_whole(self._made(folder), folder)
 
     def publish_environment(self, folder: str) -> None:
-        """Move what a build has made to where stages find it. Raises Transient.
+        """Move what a build has made to where stages find it. Raises Transient, NotYet.
 
         One that is there stays, and what was made besides goes; a damaged one makes room.
         """
-        with files.translated("publish an environment"):
+        with storage.translated("publish an environment"):
             made, target = self._made(folder), self._published(folder)
-            files.make(self._root, target.parent)
-            with self._publishing(target.parent), suppress(FileNotFoundError):  # another pass was first
-                files.publish(made, target)
-                if not self._is_whole(target, folder):
-                    files.remove(target, target.parent)
-                    files.publish(made, target)
-                os.utime(target)
-                files.remove(made, self._root / layout.BUILDS)
-
-    @contextmanager
-    def _publishing(self, folder: Path) -> Iterator[None]:
-        """Be the only one who publishes: two at once would take each other's for what is in the way."""
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
-        try:
-            with self._threads:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                yield
-        finally:
-            os.close(descriptor)
+            storage.make(target.parent)
+            # Two at once would take each other's for what is in the way.
+            with self._locks.hold(target.parent / ".lock", f"environment {folder}"):
+                if not self._is_whole(target, folder) and made.exists():  # else another pass was first
+                    storage.replace(made, target, target.parent)
+                storage.mark_used(target)
+                storage.discard(made, self._root / layout.BUILDS)
 
     def _is_whole(self, place: Path, folder: str) -> bool:
         """Return whether a folder is this environment, with a Python and all packages of its lock (stage_whole.py)."""
@@ -95,12 +82,12 @@ class Environments:
 
     def packages(self, folder: str) -> str:
         """Give what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""
-        with files.translated("read a lock"):
+        with storage.translated("read a lock"):
             return files.read_any(self._published(folder) / layout.LOCK)
 
     def retire_environment(self, folder: str) -> None:
         """Have the next run build this environment anew: its Python is no longer the image's. Raises Transient."""
-        with files.translated("mark an environment"), suppress(FileNotFoundError):
+        with storage.translated("mark an environment"), suppress(FileNotFoundError):
             (self._published(folder) / layout.STALE).touch()
 
     def _published(self, folder: str) -> Path:

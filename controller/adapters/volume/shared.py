@@ -8,12 +8,10 @@ import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from controller.adapters import removal
+from controller.adapters import removal, storage
 from controller.adapters.volume import files
 from controller.adapters.volume.environments import Environments
 from controller.core import layout
@@ -32,13 +30,13 @@ class Volume(Environments):
 
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
         """Make these folders, group-writable. Raises Transient."""
-        with files.translated("make folders"):
+        with storage.translated("make folders"):
             for folder in folders:
-                files.make(self._root, self._root / folder)
+                storage.make(self._root / folder)
 
     def read_document(self, path: PurePosixPath) -> str:
         """Return the text of a document where nobody else writes, "" if there is none. Raises Transient."""
-        with files.translated(f"read {path.name}"):
+        with storage.translated(f"read {path.name}"):
             try:
                 return files.read(self._root / path, errors="replace")
             except FileNotFoundError:
@@ -46,12 +44,12 @@ class Volume(Environments):
 
     def keep_text(self, path: PurePosixPath, text: str) -> None:
         """Write a small file, atomically. Raises Transient."""
-        with files.translated(f"write {path.name}"):
-            files.write(self._root, self._root / path, text)
+        with storage.translated(f"write {path.name}"):
+            storage.write(self._root / path, text)
 
     def recall_text(self, path: PurePosixPath) -> str:
         """Give a small file of ours, "" if there is none, or none that can be read. Raises Transient."""
-        with files.translated(f"read {path.name}"):
+        with storage.translated(f"read {path.name}"):
             return files.read_any(self._root / path)
 
     def room(self) -> str:
@@ -72,14 +70,13 @@ class Volume(Environments):
         Raises Invalid where a stage has left what can't be read, Transient.
         """
         place = self._root / target
-        with files.translated("copy artifacts"):
+        with storage.translated("copy artifacts"):
             if place.exists() or not (self._root / source).is_dir():
                 return
-            files.make(self._root, place.parent)
-            partial = place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}")
             try:
-                removal.copy_tree(self._root / source, partial)
-                files.publish(partial, place)
+                with storage.partial(place) as copy:
+                    removal.copy_tree(self._root / source, copy)
+                    storage.publish(copy, place)
             except RecursionError:
                 line = f"artifacts of run {layout.run_in(source)}: folders in folders too deep to be copied"
                 raise Invalid("ArtifactsUnreadable", [f"{line}: start a run of all stages"]) from None
@@ -87,25 +84,23 @@ class Volume(Environments):
                 if invalid := _unreadable(source, self._root / source, error):
                     raise invalid from error
                 raise
-            finally:
-                removal.remove(partial)
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
-        with files.translated("read attempts"):
+        with storage.translated("read attempts"):
             place = self._root / folder
             numbers = {int(path.stem) for path in place.glob("*.log") if _NUMBER.fullmatch(path.stem)}
             return [_attempt(number, place / f"{number}.json") for number in sorted(numbers)]
 
     def requests(self) -> Sequence[str]:
         """Give the names of the requests that have a folder here, whether they still live or not."""
-        with files.translated("list runs"):
+        with storage.translated("list runs"):
             folders = self._root / layout.RUNS
             return sorted({name for name, _ in _owners(folders)})
 
     def runs(self, name: str, uid: str) -> Sequence[int]:
         """Give the request's runs that have a folder, newest first. Raises Transient."""
-        with files.translated("list runs"):
+        with storage.translated("list runs"):
             found = _listed(self._root / layout.request(name, uid))
             return sorted((int(folder.name) for folder in found if folder.name.isdigit()), reverse=True)
 
@@ -114,34 +109,32 @@ class Volume(Environments):
 
         What earlier requests of this name left is the sweep's: their pods may be on their way out still.
         """
-        with files.translated("remove old runs"):
+        with storage.translated("remove old runs"):
             for folder in _listed(self._root / layout.request(name, uid)):
                 if folder.name.isdigit() and int(folder.name) not in runs:
-                    files.remove(folder, self._root / layout.RUNS)
+                    storage.discard(folder, self._root / layout.RUNS)
 
     def forget(self, name: str, *, living: str = "") -> None:
         """Remove the folders of all requests of this name but the one whose uid is `living`."""
-        with files.translated("remove runs"):
+        with storage.translated("remove runs"):
             for found, uid in list(_owners(self._root / layout.RUNS)):
                 if found == name and uid != living:
-                    files.remove(self._root / layout.request(name, uid), self._root / layout.RUNS)
+                    storage.discard(self._root / layout.request(name, uid), self._root / layout.RUNS)
 
     def publish_tools(self, tools: Sequence[Path]) -> str:
         """Have these files in a folder of their own, complete; give that folder's digest. Raises Transient."""
         digest = _digest(tools)
         target = self._root / layout.tools(digest)
-        with files.translated("publish the tools"):
-            with suppress(OSError):
-                os.utime(target)  # before the look: a sweep that comes between sees one of both (docs/adr/0012)
+        with storage.translated("publish the tools"):
+            storage.mark_used(target)
             if (target / layout.COMPLETE).exists():
                 return digest
-            files.make(self._root, target.parent)
-            partial = target.with_name(f".{digest}-{uuid.uuid4().hex[:8]}")
-            try:
-                _fill(partial, tools, digest)
-                files.publish(partial, target)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+            with storage.partial(target) as folder:
+                for tool in tools:
+                    shutil.copyfile(tool, folder / tool.name)
+                    (folder / tool.name).chmod(0o755)
+                storage.write(folder / layout.COMPLETE, digest)
+                storage.publish(folder, target)
         return digest
 
 
@@ -186,11 +179,3 @@ def _digest(files: Iterable[Path]) -> str:
     for file in files:
         whole.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return whole.hexdigest()[:16]
-
-
-def _fill(folder: Path, files: Iterable[Path], digest: str) -> None:
-    folder.mkdir(mode=0o755)
-    for file in files:
-        shutil.copyfile(file, folder / file.name)
-        (folder / file.name).chmod(0o755)
-    (folder / layout.COMPLETE).write_text(digest)

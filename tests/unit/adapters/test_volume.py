@@ -1,5 +1,6 @@
 """The shared volume: written as a whole or not at all, and never left on a stage's say-so."""
 
+import fcntl
 import json
 import os
 import stat
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.volume import Volume
-from controller.adapters.volume.files import FOLDER_MODE
+from controller.adapters.storage import FOLDER_MODE
+from controller.adapters.volume import Volume, environments
 from controller.core import layout
-from controller.core.errors import Invalid, Transient
+from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.model import Attempt
 
 UID = "1b2c3d4e-0000-4000-8000-000000000001"
@@ -356,6 +357,21 @@ def test_what_is_published_stays_and_what_was_made_besides_goes(volume: Volume, 
     volume.publish_environment(KEY)
     assert (tmp_path / layout.environment(KEY)).stat().st_ino == first
     assert not made.exists()
+
+
+def test_no_pass_waits_long_for_another_process_that_publishes(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = environment(tmp_path / layout.built(KEY))
+    volume.prepare([layout.ENVIRONMENTS])
+    monkeypatch.setattr(environments, "WAIT", 0.1)
+    with (tmp_path / layout.ENVIRONMENTS / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(NotYet, match="another process"):
+            Volume(tmp_path).publish_environment(KEY)
+    assert made.exists()
+    volume.publish_environment(KEY)
+    assert volume.has_environment(KEY)
 
 
 def test_many_that_publish_at_once_in_the_place_of_a_damaged_one_lose_none(tmp_path: Path) -> None:

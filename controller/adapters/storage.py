@@ -1,0 +1,135 @@
+"""Folders and files on the shared volume: the group may write, and what others read is whole or absent.
+
+What the file system says becomes Transient here and nowhere else: a volume can come back, and a full one can be swept.
+"""
+
+import errno
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from controller.adapters import removal
+from controller.core import layout
+from controller.core.errors import Transient
+
+FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
+PARTIAL = ".partial-"  # start of the name of a folder that is being built
+FULL = (errno.ENOSPC, errno.EDQUOT)
+OUTLIVES, PAUSE = 5.0, 0.05  # seconds
+LEAST = 64 * 1024  # bytes: a file system with less than a few blocks is full
+
+
+@contextmanager
+def translated(doing: str, reason: str = "") -> Iterator[None]:
+    """Turn what the file system says into Transient: VolumeFull, or the given reason."""
+    try:
+        yield
+    except OSError as error:
+        reason = "VolumeFull" if error.errno in FULL else reason or "VolumeUnavailable"
+        raise Transient(reason, f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}") from error
+
+
+def refuse_full(folder: Path) -> None:
+    """Raise OSError if a file system takes no more: git does not always say why it could not write a file."""
+    found = os.statvfs(folder)
+    if found.f_bavail * found.f_frsize < LEAST or (found.f_files and not found.f_favail):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def make(folder: Path) -> None:
+    """Make a folder and those above it: `mkdir` alone would leave their modes to the umask."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            path.mkdir()
+            path.chmod(FOLDER_MODE)
+
+
+def mark_used(folder: Path) -> None:
+    """Note that a folder is in use, if it exists.
+
+    No sweep takes it for a while then, if it is there when it is looked for after this (docs/adr/0012).
+    """
+    with suppress(OSError):  # not there, or another's, whom no sweep of ours can take it from
+        os.utime(folder)
+
+
+def write(target: Path, text: str) -> None:
+    """Write a file so that readers see all of it or nothing, even after a crash of the machine."""
+    make(target.parent)
+    part = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """Yield an empty sibling of `target` to build in; what is left of it at the end is removed.
+
+    The name differs each time: a git that outlived a killed controller can't write into our folder.
+    """
+    make(target.parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{target.name}.", dir=target.parent))
+    try:
+        folder.chmod(FOLDER_MODE)
+        yield folder
+    finally:
+        removal.remove(folder)
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Rename a finished folder into its place; another that was first is just as good."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+    else:
+        sync(target.parent)
+
+
+def replace(folder: Path, target: Path, top: Path) -> None:
+    """Rename a finished folder into its place; what stands there, incomplete, is removed, as `discard` does."""
+    discard(target, top)
+    publish(folder, target)
+
+
+def discard(folder: Path, top: Path) -> None:
+    """Remove a folder at once for all who look, then bit by bit. What resists is left to the sweep.
+
+    `top` is a folder of layout.py, in which the sweep finds what is left.
+    """
+    trash = top / f"{layout.TRASH}{uuid.uuid4().hex[:12]}"
+    with suppress(FileNotFoundError):
+        folder.rename(trash)
+        removal.remove(trash)
+
+
+def sweep_partials(target: Path) -> None:
+    """Remove what killed builds of `target` left. The caller holds the lock of `target`."""
+    deadline = time.monotonic() + OUTLIVES
+    while left := list(target.parent.glob(f"{PARTIAL}{target.name}.*")):
+        for folder in left:
+            removal.remove(folder)
+        if time.monotonic() >= deadline or not any(folder.exists() for folder in left):
+            return
+        time.sleep(PAUSE)  # a git that outlived a killed controller still writes its last files there
+
+
+def sync(folder: Path) -> None:
+    """Write a folder's entries to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
