@@ -1,12 +1,12 @@
 """What a run leaves on the volume beside its logs and artifacts: what it uses, what it ran with, what it installed."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from controller.core import layout
+from controller.core.documents import attempt
 from controller.core.documents import run as documents
 from controller.core.model import Attempt, Record, Request, RunSpec
 from controller.reconciler.ports import Volume
@@ -83,18 +83,9 @@ class Archive:
         """Have environments whose Python is not the image's any more built anew: stages of earlier runs met it."""
         for run in {record.run, record.release_run} - {0}:
             for stage in record.stages:
-                told = self.volume.recall_text(layout.outdated(request.name, request.uid, run, stage))
-                if folder := _folder(told):
+                text = self.volume.recall_text(layout.outdated(request.name, request.uid, run, stage))
+                if folder := attempt.read_outdated(text):
                     self.volume.retire_environment(folder)
-
-
-def _folder(told: str) -> str:
-    """Give the environment that a launcher found out of date; a stage can write there too, so only a name counts."""
-    try:
-        folder = json.loads(told)["environment"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return ""
-    return folder if isinstance(folder, str) and layout.is_environment(folder) else ""
 
 
 def _uses(spec: RunSpec) -> Iterator[PurePosixPath]:

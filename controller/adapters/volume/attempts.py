@@ -1,16 +1,13 @@
 """One stage's log folder: its attempts, and what each says of itself. Stages can write there: nothing is believed."""
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 from controller.adapters.volume.tree import Tree
+from controller.core.documents.attempt import LIMIT, read
 from controller.core.documents.status import REASON_LIMIT, one_line
 
-END_LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 NOTES_LIMIT = 20
 _LOG = re.compile(r"[1-9][0-9]{0,8}\.log")
 
@@ -40,34 +37,22 @@ def ended(tree: Tree, logs: StageLogs, number: int) -> bool:
 
 def describe(tree: Tree, logs: StageLogs, number: int) -> dict[str, object]:
     """Give all that is known of an attempt. Raises OSError."""
-    told = _told(tree.read(logs.folder / f"{number}.json", END_LIMIT))
-    code, size = told.get("exit_code"), told.get("bytes")
+    text = tree.read(logs.folder / f"{number}.json", LIMIT) or b""
+    end = read(text.decode(errors="replace"))
     return {
         "stage": logs.stage,
         "attempt": number,
-        "ended": bool(told),
-        "bytes": size if isinstance(size, int) else _size(tree, logs, number),
-        "sha256": one_line(str(told.get("sha256", "")), REASON_LIMIT),
-        "complete": told.get("complete") is True,
-        "notes": _notes(told.get("notes")),
-        "started": one_line(str(told.get("started", "")), REASON_LIMIT),
-        "finished": one_line(str(told.get("finished", "")), REASON_LIMIT),
-        "exit_code": code if isinstance(code, int) else None,
-        "reason": one_line(str(told.get("reason", "")), REASON_LIMIT),
-        "message": one_line(str(told.get("message", ""))),
+        "ended": end.exit_code is not None,
+        "bytes": _size(tree, logs, number) if end.bytes is None else end.bytes,
+        "sha256": one_line(end.sha256, REASON_LIMIT),
+        "complete": end.complete,
+        "notes": [one_line(note) for note in end.notes[:NOTES_LIMIT]],
+        "started": one_line(end.started, REASON_LIMIT),
+        "finished": one_line(end.finished, REASON_LIMIT),
+        "exit_code": end.exit_code,
+        "reason": one_line(end.reason, REASON_LIMIT),
+        "message": one_line(end.message),
     }
-
-
-def _told(text: bytes | None) -> Mapping[str, Any]:
-    try:
-        loaded = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
-
-
-def _notes(told: object) -> list[str]:
-    return [one_line(str(note)) for note in told[:NOTES_LIMIT]] if isinstance(told, list) else []
 
 
 def _size(tree: Tree, logs: StageLogs, number: int) -> int:

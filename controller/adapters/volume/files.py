@@ -19,10 +19,10 @@ def read(path: Path, limit: int = READ_LIMIT, *, errors: str = "strict") -> str:
         return file.read(limit).decode(errors=errors)
 
 
-def read_any(path: Path) -> str:
+def read_any(path: Path, limit: int = READ_LIMIT) -> str:
     """Read a plain file where others can write, "" where there is none or none of text. Raises OSError."""
     try:
-        return read(path)
+        return read(path, limit)
     except UnicodeDecodeError:
         return ""
     except OSError as error:

@@ -4,7 +4,6 @@ Every file is written beside its place and renamed into it. Foreign errors becom
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,11 +14,11 @@ from controller.adapters import removal, storage
 from controller.adapters.volume import files
 from controller.adapters.volume.environments import Environments
 from controller.core import layout
+from controller.core.documents import attempt as documents
 from controller.core.errors import Invalid
 from controller.core.inputs import checks
 from controller.core.model import Attempt
 
-ATTEMPT_LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 UID_LENGTH = 36
 MIB = 1 << 20
 _NUMBER = re.compile(r"[0-9]{1,9}")  # of an attempt, as the launcher counts
@@ -90,7 +89,8 @@ class Volume(Environments):
         with storage.translated("read attempts"):
             place = self._root / folder
             numbers = {int(path.stem) for path in place.glob("*.log") if _NUMBER.fullmatch(path.stem)}
-            return [_attempt(number, place / f"{number}.json") for number in sorted(numbers)]
+            texts = {number: files.read_any(place / f"{number}.json", documents.LIMIT) for number in sorted(numbers)}
+            return [documents.of_log(number, text) for number, text in texts.items()]
 
     def requests(self) -> Sequence[str]:
         """Give the names of the requests that have a folder here, whether they still live or not."""
@@ -161,17 +161,6 @@ def _unreadable(source: PurePosixPath, folder: Path, error: PermissionError) -> 
     remedy = "the stage that wrote it took the right away: let its group read it, or start a run of all stages"
     line = f"artifacts of run {layout.run_in(source)}: {name} can't be read by the controller ({remedy})"
     return Invalid("ArtifactsUnreadable", [line])
-
-
-def _attempt(number: int, path: Path) -> Attempt:
-    """Read what the launcher wrote at an attempt's end; the stage could write there too, so nothing is believed."""
-    try:
-        loaded = json.loads(files.read(path, ATTEMPT_LIMIT))
-        code = loaded["exit_code"]
-        words = {name: str(loaded.get(name, "")) for name in ("reason", "message", "started", "finished")}
-        return Attempt(number, ended=True, exit_code=int(code), **words)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return Attempt(number, ended=False)
 
 
 def _digest(files: Iterable[Path]) -> str:

@@ -1,12 +1,12 @@
 """One pod of a stage: what it does, why it waits, or why it ended."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from controller.core import names
+from controller.core.documents import attempt
 from controller.core.model import Cause, Object
 
 Blocked: TypeAlias = Literal["", "start", "schedule"]
@@ -54,7 +54,7 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
     container = _stage_container(status)
     state = container.get("state") or {}
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    message = _launcher_message(ended)
+    message = attempt.read(ended.get("message") or "")
     blocked, waiting = _waiting(pod, container, events)
     return PodFact(
         phase=status.get("phase") or "Pending",
@@ -66,7 +66,7 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         exit_code=ended.get("exitCode"),
         crashed=bool(ended) and not state.get("running"),
         image=str(container.get("imageID") or ""),
-        first_start=str(message.get("first_start") or "") or _started(metadata, ended),
+        first_start=message.first_start or _started(metadata, ended),
     )
 
 
@@ -121,30 +121,21 @@ def _steady(text: str) -> str:
     return text[:600]
 
 
-def _launcher_message(ended: Object) -> Mapping[str, Any]:
-    """Give what the launcher left as the termination message; nothing where it is not its JSON."""
-    try:
-        parsed = json.loads(ended.get("message") or "")
-    except (ValueError, RecursionError):  # a stage can write there what it likes
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _ending(status: Object, ended: Object, message: Mapping[str, Any]) -> Cause | None:
+def _ending(status: Object, ended: Object, message: attempt.Ending) -> Cause | None:
     if status.get("reason") == "Evicted":
         said = status.get("message") or ""
         remedy = " (write less, or have COACHWORK_SCRATCH_LIMIT raised)" if "emptyDir" in said else ""
         return Cause("Evicted", f"the node evicted the pod: {said}{remedy}")
-    if status.get("reason") == "DeadlineExceeded" and message.get("reason") in (None, "Terminated"):
+    if status.get("reason") == "DeadlineExceeded" and message.reason in ("", "Terminated"):
         return Cause("TimedOut", "the pod ran longer than its stage's limits allow, installation included")
     return _container_ending(ended, message) if ended else _lost(status)
 
 
-def _container_ending(ended: Object, message: Mapping[str, Any]) -> Cause | None:
-    if ended.get("reason") == "OOMKilled" and message.get("reason") in (None, "Signal", "ExitCode"):
+def _container_ending(ended: Object, message: attempt.Ending) -> Cause | None:
+    if ended.get("reason") == "OOMKilled" and message.reason in ("", "Signal", "ExitCode"):
         return Cause("OutOfMemory", "the stage was killed for memory (raise MEMORY_REQUEST_MB or MEMORY_LIMIT_MB)")
-    if message.get("reason") and message.get("message"):
-        return Cause(str(message["reason"]), str(message["message"]))
+    if message.reason and message.message:
+        return Cause(message.reason, message.message)
     if ended.get("reason") in ("StartError", "ContainerCannotRun"):
         return Cause("ContainerFailed", f"the image can't run python3: {_steady(ended.get('message') or '')}")
     if ended.get("reason") == "ContainerStatusUnknown":
