@@ -3,28 +3,28 @@
 import os
 import sys
 
-INTERRUPTED = 130  # exit code
+from controller.core.exits import Exit
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C ends it without a traceback, while it is still being loaded too.
+    """Run the command line. Ctrl-C ends it without a traceback, even while it is still being loaded.
 
-    Where nobody reads any more (`| head -1`), it ends quietly and well.
+    Where its output is no longer read (`| head -1`), it ends quietly, as done.
     """
     try:
-        from controller.cli import app  # noqa: PLC0415 (see above)
+        from controller.cli import app  # noqa: PLC0415 (within reach of the `except` below)
 
         app()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(Exit.INTERRUPTED)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError) or not _read_to_the_end():
-            sys.exit(0)
+            sys.exit(Exit.DONE)
         raise
 
 
 def _read_to_the_end() -> bool:
-    """Tell whether all that was written has found a reader; what has not is not tried again at the process's end."""
+    """Return whether all output has been read; what has not is not written again when the process ends."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -27,7 +27,8 @@ from controller.adapters.telemetry import Metrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.app.controller import App
-from controller.app.place import Place, state_folder
+from controller.app.place import Place
+from controller.app.state import state_folder
 from controller.core import layout, names, plan, sweep
 from controller.core.documents import codec
 from controller.core.documents import status as statuses

@@ -19,14 +19,15 @@ from controller.adapters.web import WebServer
 from controller.app.controller import App
 from controller.app.doctor import Doctor
 from controller.core import errors
+from controller.core.exits import Exit
 from controller.core.model import Object
 from controller.settings import Settings, policy
 
 _log = structlog.get_logger()
 
 
-def serve(settings: Settings) -> int:
-    """Run the controller until SIGTERM or SIGINT; give the process's exit code."""
+def serve(settings: Settings) -> Exit:
+    """Run the controller until SIGTERM or SIGINT; return the exit code."""
     configure_logging(settings.log_level, sys.stdout)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,7 +48,7 @@ def serve(settings: Settings) -> int:
     except (errors.Invalid, errors.Transient, OSError) as error:
         remedy = "see that the volume is mounted and writable by user 10001; coachwork doctor says more once it runs"
         _log.error("controller can't start", error=str(error), remedy=remedy)
-        return 4
+        return Exit.UNREACHABLE
     archive = Archive(root, living=lambda name: uid_of(app.view.request(name)))
     told = replace(policy(settings, tools_digest=""), version=version)
     doctor = Doctor(cluster, app.view, source, root, told)
@@ -62,7 +63,7 @@ def serve(settings: Settings) -> int:
     _log.info("controller stopping")
     app.stop()
     web.stop()
-    return 0
+    return Exit.DONE
 
 
 def uid_of(manifest: Object | None) -> str:

@@ -1,16 +1,59 @@
-"""The command line: parse, call, show. One module for each group of commands, imported when it is called."""
+"""The command line: a module for each command, imported when that command is called or its own help is shown."""
 
-import os
-import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from controller.cli import asking, changing, doctor, kept, logs, looking, projects, run
-from controller.core.errors import Invalid
+from controller.cli.report import reported
+
+COMMANDS: Final = {  # with the first sentence of each one's help, which `coachwork --help` shows without its module
+    "run": "Run a project on this machine, without a cluster.",
+    "validate": "Show every problem of a project.",
+    "plan": "Show the objects that a cluster would be given.",
+    "deploy": "Create or update a request, run it and follow the run.",
+    "status": "Show all requests, or one with its stages and problems.",
+    "runs": "Show the runs of a request.",
+    "logs": "Show what stages printed.",
+    "artifacts": "List or fetch the files that a run saved.",
+    "diff": "Show what changed between two runs.",
+    "trigger": "Start a run of a request.",
+    "rerun": "Repeat exactly what an earlier run ran.",
+    "cancel": "Cancel the active run.",
+    "schedule": "Run a request on a schedule.",
+    "unschedule": "Remove the schedule of a request.",
+    "delete": "Delete a request with everything that it owns.",
+    "doctor": "Find what is wrong with the installation.",
+    "controller": "Run the controller, as its pod does.",
+}
+MODULES: Final = {"unschedule": "schedule"}  # of commands that share one
+
+
+def load(name: str) -> Any:
+    """Return a command, as click has it; imports its module."""
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    function = getattr(import_module(f"controller.cli.{MODULES.get(name, name)}"), name)
+    single.command(name)(reported(function))
+    return typer.main.get_command(single)
+
+
+class Commands(TyperGroup):
+    """Lists all commands, and loads only the one that is resolved: to be called, helped with or completed."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the arguments name, and the rest of them."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else command, rest
+
 
 app = typer.Typer(
     name="coachwork",
+    cls=Commands,
     help="Turns a Git repository of Python stages into running Kubernetes workloads.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -18,60 +61,17 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib import metadata  # noqa: PLC0415 (costs a tenth of what --help may)
-
+        metadata = import_module("importlib.metadata")  # costs a tenth of what --help may
         typer.echo(f"coachwork {metadata.version('coachwork')}")
         raise typer.Exit
 
 
 @app.callback()
-def _main(
-    _version_wanted: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def controller(
-    namespace: Annotated[str | None, typer.Option(help="Namespace of requests and workloads.")] = None,
-    volume: Annotated[str | None, typer.Option(help="Mount point of the shared volume.")] = None,
-    kubeconfig: Annotated[str | None, typer.Option(help="Kubeconfig; without it, the pod's own account.")] = None,
-    port: Annotated[str | None, typer.Option(help="Port of /metrics, /healthz and /readyz.")] = None,
-) -> None:
-    """Run the controller: what the pod does. Every setting is also a variable, COACHWORK_NAMESPACE and so on."""
-    from controller.app.pod import serve  # noqa: PLC0415 (the client costs a third of a second)
-    from controller.settings import load  # noqa: PLC0415
-
-    flags = {"namespace": namespace, "volume": volume, "kubeconfig": kubeconfig, "port": port}
-    try:
-        settings = load(os.environ, flags)
-    except Invalid as invalid:
-        for problem in invalid.problems:
-            typer.echo(problem, err=True)
-        raise typer.Exit(2) from None
-    sys.exit(serve(settings))
-
-
-for command in (
-    run.run,
-    projects.validate,
-    projects.plan,
-    asking.deploy,
-    looking.status,
-    looking.runs,
-    logs.logs,
-    kept.artifacts,
-    kept.diff,
-    asking.trigger,
-    asking.rerun,
-    changing.cancel,
-    changing.schedule,
-    changing.unschedule,
-    changing.delete,
-    doctor.doctor,
-):
-    app.command()(command)

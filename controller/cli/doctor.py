@@ -1,44 +1,102 @@
-"""`coachwork doctor`: what is wrong with an installation, one line each, with its remedy."""
+"""`coachwork doctor`: what is wrong with an installation, one line each, with its remedy.
+
+In the controller's pod its page is read directly: the controller's account has no right to a service proxy.
+"""
 
 import json
 import os
+import urllib.error
+import urllib.request
+from http.client import HTTPException
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, Final
 
 import typer
 
+from controller.adapters.kube.person import SERVICE, USED, Person
+from controller.adapters.kube.transport import SERVICE_ACCOUNT
 from controller.cli import text
-from controller.cli.connected import connected
-from controller.cli.exits import FAILED, Output, reported
+from controller.cli.connect import connected
+from controller.cli.options import Output
+from controller.cli.requests import Requests
+from controller.core.doctor import Finding, from_json, healthy, rights, to_json, version
+from controller.core.errors import NotYet, Refused, Transient
+from controller.core.exits import Exit
+from controller.core.inputs import checks
 
-if TYPE_CHECKING:
-    from controller.app.remote import Remote
-    from controller.core.doctor import Finding
+PORT: Final = "COACHWORK_PORT"  # set in the controller's own pod, where no service proxy is needed
+SECONDS: Final = 60.0
+LIMIT: Final = 4 << 20  # bytes
+NO_CONTROLLER: Final = ("ControllerMissing", "ControllerDown", "ControllerTooOld", "ControllerBusy", "Forbidden")
+BINDING: Final = (
+    "ask the namespace's administrator to bind you to the Role coachwork-user (deploy/components/user-role)"
+)
+COLOURS: Final = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW, "wrong": typer.colors.RED}
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy leads elsewhere
 
-PORT = "COACHWORK_PORT"  # set in the controller's own pod, where no service proxy is needed
-COLOURS = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW, "wrong": typer.colors.RED}
 
+@connected()
+def doctor(requests: Requests, output: Output = "text") -> None:
+    """Find what is wrong with the installation.
 
-@reported
-@connected
-def doctor(there: "Remote", output: Output = "text") -> None:
-    """Look for what is wrong: rights, volume, images, Secrets, Git, clock, Pod Security, CronJobs."""
-    from controller.app.checkup import examine  # noqa: PLC0415 (as the client, it costs a third of a second)
-    from controller.core.doctor import healthy, to_json  # noqa: PLC0415
-
-    found = examine(there, metadata.version("coachwork"), os.environ.get(PORT, ""))
-    good = healthy(found)
-    if output == "json":
-        typer.echo(json.dumps({"namespace": there.namespace, "healthy": good, "findings": to_json(found)}))
+    Rights, volume, images, Secrets, Git, clock, Pod Security and CronJobs are checked.
+    """
+    port = os.environ.get(PORT, "")
+    if port.isascii() and port.isdigit() and Path(SERVICE_ACCOUNT).exists():
+        found = own(int(port))
     else:
-        for finding in found:
-            _show(finding)
-    if not good:
-        raise typer.Exit(FAILED)
+        found = _examine(requests.person)
+    if output == "json":
+        answer = {"namespace": requests.namespace, "healthy": healthy(found), "findings": to_json(found)}
+        typer.echo(json.dumps(answer))
+    for finding in found if output == "text" else ():
+        state = typer.style(f"{finding.state:<5}", fg=COLOURS[finding.state])
+        typer.echo(f"{state} {finding.check}: {text.plain(finding.message)}")
+        if finding.remedy:
+            typer.echo(f"      {text.plain(finding.remedy)}")
+    if not healthy(found):
+        raise typer.Exit(Exit.FAILED)
 
 
-def _show(finding: "Finding") -> None:
-    state = typer.style(f"{finding.state:<5}", fg=COLOURS[finding.state])
-    typer.echo(f"{state} {finding.check}: {text.plain(finding.message)}")
-    if finding.remedy:
-        typer.echo(f"      {text.plain(finding.remedy)}")
+def _examine(person: Person) -> list[Finding]:
+    """Return what the controller finds, if it answers, and what this person may do.
+
+    Raises Transient where the cluster is out of reach, NotFound where the namespace does not exist.
+    """
+    used = {("", resource): frozenset(map(str, verbs)) for resource, verbs in USED.items()}
+    try:
+        lacking = person.examiner().lacking(used, {"services/proxy": SERVICE})
+    except (Refused, NotYet) as error:
+        raise Transient("Forbidden", str(error)) from error
+    own_rights = rights("your rights", used, lacking, BINDING, "note")
+    try:
+        person.ready()
+        return [*own_rights, *_findings(person.answer("api", "doctor"))]
+    except Transient as error:
+        if error.reason not in NO_CONTROLLER:
+            raise
+        remedy = "nothing else can be examined until it answers"
+        return [*own_rights, Finding("controller", "wrong", str(error), remedy)]
+
+
+def own(port: int) -> list[Finding]:
+    """Return what the controller of this pod finds. Raises Transient."""
+    try:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/api/doctor", timeout=SECONDS) as reply:
+            return _findings(json.loads(reply.read(LIMIT)))
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Transient("ControllerBusy", f"the controller answers with {error.code}: try again later") from error
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
+        problem = f"the controller of this pod does not answer: {checks.printable(str(error))}"
+        raise Transient("ControllerDown", problem) from error
+
+
+def _findings(answer: Any) -> list[Finding]:
+    """Return the findings that a controller's answer states. Raises Transient where it is something else."""
+    if not isinstance(answer, dict):
+        raise Transient("ControllerBusy", "the controller's answer is not an examination")
+    release = version(str(answer.get("version", "")), metadata.version("coachwork"))
+    findings = answer.get("findings")
+    return [Finding("controller", "ok", "answers"), release, *from_json(findings if isinstance(findings, list) else ())]

@@ -1,96 +1,97 @@
 """`coachwork logs`: what stages printed, while they run and long after their pods are gone."""
 
 import codecs
-import json
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from controller.cli import text
-from controller.cli.connected import Name, connected
-from controller.cli.exits import Output, reported
+from controller.cli.connect import connected
+from controller.cli.options import Name, Output
+from controller.cli.requests import Requests, Standing, number
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.inputs import checks
 
-if TYPE_CHECKING:
-    from controller.app.remote import Remote, Standing
-
-LOOK = 1.0  # seconds between two looks for logs that have begun
+INTERVAL = 1.0  # seconds between two checks for logs that have begun
 Entry = dict[str, Any]
-Run = Annotated[str, typer.Option("--run", metavar="RUN", help="A number, latest or good.")]
-NewestRun = Annotated[
-    str, typer.Option("--run", metavar="RUN", help="A number, latest or good; else the newest that has such a log.")
-]
 _printing = threading.Lock()
 
 
-@reported
-@connected
+@connected()
 def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
-    there: "Remote",
+    requests: Requests,
     name: Name,
-    stage: Annotated[str, typer.Argument(metavar="[STAGE]", help="The stage; else all.", show_default=False)] = "",
-    run: NewestRun = "",
+    stage: Annotated[
+        str, typer.Argument(metavar="[STAGE]", help="The stage; by default all.", show_default=False)
+    ] = "",
+    run: Annotated[
+        str,
+        typer.Option("--run", metavar="RUN", help="A number, latest or good; by default the newest with such a log."),
+    ] = "",
     attempt: Annotated[int, typer.Option(min=0, help="The attempt's number; 0: the newest.")] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the logs end.")] = False,
-    tail: Annotated[int, typer.Option(min=0, help="The last so many lines only; 0: all.")] = 0,
+    tail: Annotated[int, typer.Option(min=0, help="Only so many of the last lines; 0: all.")] = 0,
     output: Output = "text",
 ) -> None:
-    """Show what stages printed, those of environments included, also when their pods are gone."""
-    standing = there.one(name)
-    number = str(there.number(standing, run)) if run else ""
+    """Show what stages printed.
+
+    The logs of environments are included, and those of pods that are gone.
+    """
+    standing = requests.one(name)
+    run_number = str(number(standing, run)) if run else ""
     if output == "json":
-        found = there.logs(name, number)
-        typer.echo(json.dumps([entry for entry in found if stage in ("", entry.get("stage"))]))
+        found = requests.person.entries("api", "logs", name, run=run_number)
+        text.write(output, [entry for entry in found if stage in ("", entry.get("stage"))], ())
         return
-    query = {"run": number, "attempt": str(attempt or ""), "tail": str(tail or ""), "follow": "1" if follow else ""}
+    query = {"run": run_number, "attempt": str(attempt or ""), "tail": str(tail or ""), "follow": "1" if follow else ""}
     if stage:
-        with there.log(name, stage, query) as body:
+        with requests.person.page("api", "logs", name, stage, query=query) as body:
             _show(body)
-        _notes([] if follow else there.logs(name, number), stage, attempt)
+        _notes([] if follow else requests.person.entries("api", "logs", name, run=run_number), stage, attempt)
     elif follow:
-        _follow(there, standing, str(there.number(standing, run or "latest")), query)
+        _follow(requests, standing, str(number(standing, run or "latest")), query)
     else:
-        _all(there, name, number, query)
+        _show_all(requests, name, query)
 
 
-def _all(there: "Remote", name: str, run: str, query: dict[str, str]) -> None:
+def _show_all(requests: Requests, name: str, query: dict[str, str]) -> None:
     """Show one log of each stage, one after the other."""
-    entries = newest(there.logs(name, run), int(query["attempt"] or 0))
+    entries = newest(requests.person.entries("api", "logs", name, run=query["run"]), int(query["attempt"] or 0))
     entries.sort(key=lambda entry: str(entry.get("started") or ""))
     if not entries:
         raise NotFound(f"{name} has no such logs: nothing has begun, or nothing is kept: coachwork runs {name}")
     for at, entry in enumerate(entries):
         typer.echo(("\n" if at else "") + f"==> {_title(entry)} <==")
         one = {**query, "attempt": str(entry["attempt"])}
-        with there.log(name, str(entry["stage"]), one) as body:
+        with requests.person.page("api", "logs", name, str(entry["stage"]), query=one) as body:
             _show(body)
         _notes([entry], str(entry["stage"]), 0)
 
 
-def _follow(there: "Remote", standing: "Standing", run: str, query: dict[str, str]) -> None:
+def _follow(requests: Requests, standing: Standing, run: str, query: dict[str, str]) -> None:
     """Show the logs of a run as they grow, each in a thread of its own, until all have ended and the run is over."""
     followed: dict[str, threading.Thread] = {}
     pause = threading.Event()
     while True:
-        kept = there.one(standing.name).record
-        over = not (kept.active and str(kept.run) == run)
-        for stage in sorted({str(entry.get("stage", "")) for entry in there.logs(standing.name, run)} - {*followed}):
-            arguments = (there, standing.name, stage, {**query, "run": run})
+        record = requests.one(standing.name).record
+        over = not (record.active and str(record.run) == run)
+        entries = requests.person.entries("api", "logs", standing.name, run=run)
+        for stage in sorted({str(entry.get("stage", "")) for entry in entries} - {*followed}):
+            arguments = (requests, standing.name, stage, {**query, "run": run})
             followed[stage] = threading.Thread(target=_stream, args=arguments, daemon=True)
             followed[stage].start()
         if over and not any(thread.is_alive() for thread in followed.values()):
             return
-        pause.wait(LOOK)
+        pause.wait(INTERVAL)
 
 
-def _stream(there: "Remote", name: str, stage: str, query: dict[str, str]) -> None:
+def _stream(requests: Requests, name: str, stage: str, query: dict[str, str]) -> None:
     prefix = f"{checks.printable(stage)}: "
     try:
-        with there.log(name, stage, query) as body:
+        with requests.person.page("api", "logs", name, stage, query=query) as body:
             _show(body, prefix)
     except (Transient, NotFound, Invalid) as error:
         typer.echo(f"{prefix}{error}", err=True)
@@ -109,7 +110,7 @@ def _show(chunks: Iterable[bytes], prefix: str = "") -> None:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Give the lines of a log as they come; the last may have no end."""
+    """Yield the lines of a log as they arrive; the last may have no end."""
     decoder, rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
     for chunk in chunks:
         *lines, rest = (rest + decoder.decode(chunk)).split("\n")
@@ -119,13 +120,13 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def newest(entries: Iterable[Entry], attempt: int = 0) -> list[Entry]:
-    """Give one log for each stage: of this attempt, 0: of the newest."""
+    """Return one log of each stage: of this attempt, 0: of the newest."""
     found: dict[str, Entry] = {}
     for entry in entries:
-        stage, number = entry.get("stage"), entry.get("attempt")
-        if isinstance(stage, str) and isinstance(number, int) and attempt in (0, number):
+        stage, at = entry.get("stage"), entry.get("attempt")
+        if isinstance(stage, str) and isinstance(at, int) and attempt in (0, at):
             best = found.get(stage)
-            found[stage] = entry if best is None or number > best["attempt"] else best
+            found[stage] = entry if best is None or at > best["attempt"] else best
     return list(found.values())
 
 

@@ -2,17 +2,17 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Protocol
 
+import typer
 from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from controller.core import times
+from controller.cli import text
 from controller.core.model import Record, StageRecord
 
 COLOURS = {
@@ -28,6 +28,7 @@ ORDER = {
     "Skipped": 1,
     "Running": 2,
 }  # of what happens in one second: ends, what follows from them, begins
+STAGE_KEYS = ("state", "reason", "message", "attempts", "started", "finished")
 REFRESH = 4  # a second
 FRAME = 2  # lines of a terminal that are not the table's rows: its title, and the cursor's
 NARROW = 60  # columns of a terminal that has no room for what matters least
@@ -35,9 +36,9 @@ NARROW = 60  # columns of a terminal that has no room for what matters least
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What there is to see now. `steps` are stage names in their order, `tails` the last line that each printed.
+    """What can be shown now. `steps` are stage names in their order, `tails` the last line that each printed.
 
-    Whoever reads a record alone knows no steps: not `numbered`, and all stages in one. `note`: what is waited for.
+    A record alone has no steps: it is not `numbered`, and has all stages in one. `note`: what the run waits for.
     """
 
     record: Record
@@ -51,10 +52,10 @@ class Scene:
 
     @property
     def groups(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
-        """Give the stages with the number of their step; 0 for those in none: environments, and the failure stage."""
-        kept, spec = self.record.stages, self.record.spec
+        """The stages with the number of their step; 0 for those in none: environments, and the failure stage."""
+        stages, spec = self.record.stages, self.record.spec
         steps = tuple(enumerate(self.steps, start=1))
-        others = [name for name in kept if not any(name in step for step in self.steps)]
+        others = [name for name in stages if not any(name in step for step in self.steps)]
         builds = {item.name for item in spec.environments} if spec else set()
         first = tuple(name for name in others if name in builds)
         last = tuple(name for name in others if name not in builds)
@@ -62,9 +63,9 @@ class Scene:
 
     @property
     def changes(self) -> list[tuple[int, str, StageRecord]]:
-        """Return step, name and state of each stage, in the order in which they came to these states."""
-        kept = self.record.stages
-        placed = [(number, name, kept.get(name, StageRecord())) for number, step in self.groups for name in step]
+        """Step, name and state of each stage, in the order in which they came to these states."""
+        stages = self.record.stages
+        placed = [(number, name, stages.get(name, StageRecord())) for number, step in self.groups for name in step]
         return sorted(placed, key=lambda item: (self._since(item[2]), ORDER.get(item[2].state, 0)))
 
     def _since(self, stage: StageRecord) -> str:
@@ -81,7 +82,7 @@ class Screen(Protocol):
     """Shows scenes."""
 
     def show(self, scene: Scene) -> None:
-        """Show the scene, as far as it says anything new."""
+        """Show what is new in the scene."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -91,13 +92,13 @@ class LiveTable:
     """A table on a terminal that changes in place."""
 
     def __init__(self, console: Console) -> None:
-        """Take the terminal over, until `close`."""
+        """Take over the terminal, until `close`."""
         self._console = console
         self._live = Live(console=console, refresh_per_second=REFRESH, transient=False)
         self._live.start()
 
     def show(self, scene: Scene) -> None:
-        """Draw the scene anew."""
+        """Draw the scene."""
         self._live.update(Group(_table(scene, self._console.size), *_footer(scene)))
 
     def close(self) -> None:
@@ -109,52 +110,53 @@ class Lines:
     """One plain line for each change of a stage, for logs and pipes."""
 
     def __init__(self) -> None:
-        """Start with nothing said."""
-        self._said: dict[str, str] = {}
+        """Start with nothing printed."""
+        self._printed: dict[str, str] = {}
 
     def show(self, scene: Scene) -> None:
-        """Say what has changed since the last scene."""
+        """Print what has changed since the last scene."""
         if scene.note:
-            self._say("note", scene.note, scene.note)
+            self._print("note", scene.note, scene.note)
         for number, name, stage in scene.changes:
             if stage.state != "Waiting":
-                words = " ".join(filter(None, (stage.state, duration(stage), stage.message)))
+                took = text.took(stage.started, stage.finished) if stage.finished else ""
+                words = " ".join(filter(None, (stage.state, took, stage.message)))
                 place = f"step {number}  " if scene.numbered and number else ""
-                self._say(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}")
+                self._print(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}")
         for name, address in scene.addresses.items():
-            self._say(f"{name} address", address, f"service {name}: {address}")
+            self._print(f"{name} address", address, f"service {name}: {address}")
         if scene.over:
-            self._say("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene))
+            self._print("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene))
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Leave the terminal as it is."""
 
-    def _say(self, key: str, state: str, line: str) -> None:
-        if self._said.get(key) != state:
-            self._said[key] = state
+    def _print(self, key: str, state: str, line: str) -> None:
+        if self._printed.get(key) != state:
+            self._printed[key] = state
             print(line, flush=True)  # noqa: T201 (this is the command's output)
 
 
 class JsonLines:
-    """The whole scene as one JSON object a line, at every change. The shape is documented in docs/reference/cli.md."""
+    """The whole scene as one JSON object on a line, at every change; docs/reference/cli.md documents its shape."""
 
     def __init__(self) -> None:
-        """Start with nothing said."""
+        """Start with nothing printed."""
         self._last = ""
 
     def show(self, scene: Scene) -> None:
-        """Write the scene if it is another than the last."""
+        """Write the scene if it differs from the last one."""
         line = json.dumps(as_json(scene))
         if line != self._last:
             self._last = line
             print(line, flush=True)  # noqa: T201 (this is the command's output)
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Leave the terminal as it is."""
 
 
 def screen(output: str) -> Screen:
-    """Give the screen for this output: JSON where asked for, a table on a terminal, lines elsewhere."""
+    """Return the screen for this output: JSON, a table on a terminal, or lines elsewhere."""
     if output == "json":
         return JsonLines()
     console = Console()
@@ -162,42 +164,27 @@ def screen(output: str) -> Screen:
 
 
 def as_json(scene: Scene) -> dict[str, object]:
-    """Give the scene for programs."""
-    kept = scene.record
+    """Return the scene for programs."""
+    record = scene.record
     return {
         "over": scene.over,
-        "phase": kept.phase,
-        "reason": kept.reason,
-        "message": kept.message,
-        "problems": list(kept.problems),
-        "run": kept.run,
+        "phase": record.phase,
+        "reason": record.reason,
+        "message": record.message,
+        "problems": list(record.problems),
+        "run": record.run,
         "commit": scene.shown_commit,
         "stages": {
             name: {
                 "step": number,
-                "state": stage.state,
-                "reason": stage.reason,
-                "message": stage.message,
-                "attempts": stage.attempts,
-                "started": stage.started,
-                "finished": stage.finished,
+                **{key: getattr(stage, key) for key in STAGE_KEYS},
             }
             for number, step in scene.groups
             for name in step
-            for stage in [kept.stages.get(name, StageRecord())]
+            for stage in [record.stages.get(name, StageRecord())]
         },
         "services": dict(scene.addresses),
     }
-
-
-def duration(stage: StageRecord, now: datetime | None = None) -> str:
-    """Give how long a stage has run, or ran, as a person reads it: `12 s`, `3 min 5 s`; "" where it never started."""
-    start = times.moment(stage.started)
-    end = times.moment(stage.finished) or now
-    if start is None or end is None:
-        return ""
-    seconds = max(round((end - start).total_seconds()), 0)
-    return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60} s"  # noqa: PLR2004 (a minute)
 
 
 def _table(scene: Scene, size: ConsoleDimensions) -> Table:
@@ -216,7 +203,7 @@ def _table(scene: Scene, size: ConsoleDimensions) -> Table:
             *([str(number or "") if place == 0 else ""] if scene.numbered else []),
             Text(name),
             Text(stage.state, style=COLOURS.get(stage.state, "dim")),
-            duration(stage, datetime.now(UTC)),
+            text.took(stage.started, stage.finished),
             str(stage.attempts or ""),
         ]
         table.add_row(*cells[: len(titles)], Text(words, no_wrap=True, overflow="ellipsis"))
@@ -224,19 +211,15 @@ def _table(scene: Scene, size: ConsoleDimensions) -> Table:
 
 
 def _rows(scene: Scene, room: int) -> list[tuple[int, int, str]]:
-    """Give step, place in it, and stage of each row: all at the end, before that what has room below the open step."""
+    """Return step, place in it, and stage of each row: all at the end; before, what has room below the open step."""
     rows = [(number, place, name) for number, step in scene.groups for place, name in enumerate(step)]
     if scene.over or len(rows) <= room:
         return rows
-    opened = next((at for at, (number, _, name) in enumerate(rows) if _is_open(scene, number, name)), 0)
-    first = min(opened, len(rows) - max(room, 1))
+    stages, step = scene.record.stages, scene.record.step
+    running = [name in stages and stages[name].state == "Running" for _, _, name in rows]
+    opened = [number == step for number, _, _ in rows] if scene.numbered else running
+    first = min(opened.index(True) if True in opened else 0, len(rows) - max(room, 1))
     return rows[first : first + max(room, 1)]
-
-
-def _is_open(scene: Scene, step: int, stage: str) -> bool:
-    if scene.numbered:
-        return step == scene.record.step
-    return scene.record.stages.get(stage, StageRecord()).state == "Running"
 
 
 def _footer(scene: Scene) -> list[Text]:
@@ -247,7 +230,13 @@ def _footer(scene: Scene) -> list[Text]:
 
 
 def _verdict(scene: Scene) -> str:
-    kept = scene.record
-    what = f"run {kept.run} at {scene.shown_commit}" if kept.run else ""  # "": it did not come to a run
-    why = kept.message if kept.phase != "Ready" else ""
-    return ": ".join(filter(None, (kept.phase, what, why)))
+    record = scene.record
+    what = f"run {record.run} at {scene.shown_commit}" if record.run else ""  # "": it did not come to a run
+    why = record.message if record.phase != "Ready" else ""
+    return ": ".join(filter(None, (record.phase, what, why)))
+
+
+def last_lines(stage: str, lines: Iterable[str]) -> None:
+    """Show on standard error what a failed stage printed last, if anything."""
+    if harmless := [f"  {text.plain(line)}" for line in lines]:
+        typer.echo("\n".join([f"\nthe last lines of stage {stage}:", *harmless]), err=True)

@@ -122,11 +122,11 @@ def test_an_invalid_project_ends_with_2_and_all_its_problems(person: Person) -> 
     assert "b/config.ini" in ended.err
 
 
-def test_a_configmap_that_is_no_request_is_never_touched(person: Person) -> None:
+def test_a_configmap_that_is_not_a_request_is_never_touched(person: Person) -> None:
     metadata = {"name": "demo", "labels": {}}
     person.machine.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}})
     ended = person.deploy("--no-wait")
-    assert (ended.code, "is no request" in ended.err) == (2, True)
+    assert (ended.code, "is not a request" in ended.err) == (2, True)
     assert person.run("delete", "demo", "--yes").code == 3
     kept = person.machine.cluster.get("ConfigMap", "demo")
     assert kept

@@ -368,7 +368,7 @@ def test_a_file_in_the_place_of_a_folder_is_told(coachwork: CommandLine, tmp_pat
     folder = write(tmp_path / "iris", project("a"))
     ended = coachwork.run("validate", str(folder / "bodywork.ini"))
     assert ended.code == 2
-    assert "bodywork.ini: is a file: give the folder that holds it" in ended.err
+    assert "bodywork.ini: it is a file: give the folder that holds it" in ended.err
 
 
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:

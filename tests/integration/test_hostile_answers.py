@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.kube.person import join
-from controller.app import checkup
-from controller.app.remote import Remote
+from controller.adapters.kube.person import Person, join
+from controller.cli import artifacts, doctor
+from controller.cli.requests import Requests
 from controller.core.errors import Transient
 from tests.support.apiproxy import ApiServer, Fault, cut, declare, stream
 
 HUGE = 1 << 40  # bytes that no machine here has
 BOUND = 32 << 20  # bytes that a command may take to find that out
-LOOKS: dict[str, tuple[str, Callable[[Remote, Path], object]]] = {
-    "list": ("configmaps", lambda there, _: there.all()),
-    "object": ("demo", lambda there, _: there.one("demo")),
-    "doctor": ("doctor", lambda there, _: there.doctor()),
-    "record": ("1", lambda there, _: there.run_record("demo", "1")),
-    "log": ("train", lambda there, _: list(there.log("demo", "train", {"follow": "1"}))),
-    "artifact": ("model", lambda there, here: there.fetch("demo", "1", "model", here / "model")),
-    "artifacts": ("1", lambda there, here: there.fetch_all("demo", "1", "", here / "all")),
+CALLS: dict[str, tuple[str, Callable[[Person, Path], object]]] = {
+    "list": ("configmaps", lambda person, _: Requests(person).all()),
+    "object": ("demo", lambda person, _: Requests(person).one("demo")),
+    "doctor": ("doctor", lambda person, _: person.answer("api", "doctor")),
+    "record": ("1", lambda person, _: person.answer("api", "runs", "demo", "1")),
+    "log": ("train", lambda person, _: list(person.page("api", "logs", "demo", "train", query={"follow": "1"}))),
+    "artifact": ("model", lambda person, here: artifacts.fetch(person, "demo", "1", "model", here / "model")),
+    "artifacts": ("1", lambda person, here: artifacts.fetch_all(person, "demo", "1", "", here / "all")),
 }
 
 
@@ -33,15 +33,15 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def there(server: ApiServer, tmp_path: Path) -> Iterator[Remote]:
+def person(server: ApiServer, tmp_path: Path) -> Iterator[Person]:
     person = join(kubeconfig=server.kubeconfig(tmp_path / "config"))
-    yield Remote(person)
+    yield person
     person.close()
 
 
 @pytest.fixture
 def _little_memory() -> Iterator[None]:
-    """Count what is asked for, also where the kernel would grant it: one that overcommits grants anything."""
+    """Count what is allocated, also where the kernel would grant it: one that overcommits grants anything."""
     tracemalloc.start()
     yield
     _, peak = tracemalloc.get_traced_memory()
@@ -50,12 +50,12 @@ def _little_memory() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_little_memory")
-@pytest.mark.parametrize("what", LOOKS)
-def test_a_declared_length_is_never_allocated(server: ApiServer, there: Remote, tmp_path: Path, what: str) -> None:
-    resource, look = LOOKS[what]
+@pytest.mark.parametrize("what", CALLS)
+def test_a_declared_length_is_never_allocated(server: ApiServer, person: Person, tmp_path: Path, what: str) -> None:
+    resource, call = CALLS[what]
     server.script("list", declare(HUGE), resource=resource)
     with pytest.raises(Transient):
-        look(there, tmp_path)
+        call(person, tmp_path)
     assert not (tmp_path / "model").exists()  # an artifact is whole or not there
 
 
@@ -68,7 +68,7 @@ def test_a_declared_length_is_never_allocated(server: ApiServer, there: Remote, 
 def test_another_program_on_the_controllers_port_is_no_examination(server: ApiServer, fault: Fault) -> None:
     server.script("list", fault, resource="doctor")
     with pytest.raises(Transient, match="controller"):
-        checkup.own(server.port)
+        doctor.own(server.port)
 
 
 @pytest.mark.usefixtures("proxied")
@@ -77,4 +77,7 @@ def test_a_proxy_is_not_asked_for_the_controller_of_this_pod(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody answers
     server.script("list", stream(b'{"version": "1.2.3", "findings": []}'), resource="doctor")
-    assert checkup.own(server.port) == ("1.2.3", [])
+    assert [finding.message.partition(",")[0] for finding in doctor.own(server.port)] == [
+        "answers",
+        "the controller is 1.2.3",
+    ]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli import exits
 from controller.core import manifests, names
 from controller.core.errors import Refused
+from controller.core.exits import Exit
 from controller.core.model import Object, Request
 from tests.support.world import POLICY, REPOSITORY, World, project
 
@@ -164,7 +164,7 @@ def test_the_slot_of_a_pod_is_the_name_of_its_job() -> None:
 
 def test_what_another_pod_would_only_repeat_ends_the_job() -> None:
     rule = JOB["podFailurePolicy"]["rules"][1]
-    final = {exits.FAILED, exits.INVALID, exits.NOT_FOUND, exits.CANCELLED}
+    final = {Exit.FAILED, Exit.INVALID, Exit.NOT_FOUND, Exit.CANCELLED}
     assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailJob", final)
     assert rule["onExitCodes"]["containerName"] == POD["containers"][0]["name"]
     assert JOB["backoffLimit"] > 0

@@ -23,7 +23,7 @@ from controller.__main__ import main
 DEADLINE = 90  # seconds; how long the longest of these may take on a busy machine
 LOADED = multiprocessing.get_context("forkserver")
 LOADED.set_forkserver_preload(
-    ["controller.cli", "controller.app.remote", "controller.app.laptop", "kubernetes.client", "rich.live"]
+    ["controller.cli.run", "controller.cli.plan", "controller.cli.deploy", "kubernetes.client", "rich.live"]
 )
 
 

@@ -5,12 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import typer
 
-from controller.cli import app
+from controller.cli import COMMANDS, load
 
 HEAVY = {"git", "kubernetes", "prometheus_client", "pydantic", "rich.live", "structlog", "urllib3", "uv", "yaml"}
-OURS = {"controller.core.model", "controller.app.remote", "controller.app.laptop", "controller.settings"}
 CONTROLLERS = {
     "structlog",
     "pydantic",
@@ -18,26 +16,44 @@ CONTROLLERS = {
     "controller.core.manifests",
     "controller.core.inputs.project",
 }
+TARGETS = {"run", "validate", "plan"}  # commands on a project, not on a cluster
 
 
-def loaded(module: str) -> set[str]:
-    program = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    return set(done.stdout.split())
+def loaded(program: str) -> set[str]:
+    """Return the modules that are loaded once the program has run."""
+    lines = f"import sys\n{program}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.splitlines()[-1].split())
 
 
-def test_help_loads_nothing_that_only_a_command_needs() -> None:
-    assert not loaded("controller.cli") & (HEAVY | OURS)
+HELP = """
+from contextlib import suppress
+from controller.cli import app
+with suppress(SystemExit):
+    app(["--help"])
+"""
 
 
-def test_a_command_that_asks_a_cluster_loads_nothing_that_only_the_controller_needs() -> None:
-    assert not loaded("controller.app.remote") & CONTROLLERS
+def test_help_loads_no_command_and_nothing_that_only_a_command_needs() -> None:
+    modules = loaded(HELP)
+    assert "controller.cli" in modules
+    assert not modules & HEAVY
+    assert not {name for name in modules if name.startswith(("controller.app", "controller.adapters"))}
+    assert not {f"controller.cli.{command}" for command in COMMANDS} & modules
 
 
-def test_every_command_that_talks_to_a_cluster_says_where_in_the_same_way() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
-    for name in commands.keys() - {"controller", "run", "validate", "plan"}:
-        options = {option for item in commands[name].params for option in item.opts}
+def test_a_command_on_a_cluster_loads_nothing_that_only_the_controller_needs() -> None:
+    assert not loaded("import controller.cli.status, controller.cli.trigger") & CONTROLLERS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_says_of_itself_what_the_list_says_of_it(name: str) -> None:
+    assert load(name).help.splitlines()[0] == COMMANDS[name]
+
+
+def test_every_command_on_a_cluster_says_which_one_in_the_same_way() -> None:
+    for name in COMMANDS.keys() - {"controller", *TARGETS}:
+        options = {option for item in load(name).params for option in item.opts}
         assert {"--namespace", "-n", "--context", "--kubeconfig", "--output", "-o"} <= options, name
 
 

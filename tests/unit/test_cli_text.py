@@ -62,7 +62,7 @@ def test_pairs_and_durations_of_options_are_checked() -> None:
     with pytest.raises(Invalid) as wrong:
         text.pairs("--env", ["A", "=1", "B=1"])
     assert len(wrong.value.problems) == 2
-    assert [text.duration("--timeout", item) for item in ("", "30s", "5m", "1h30m")] == [None, 30, 300, 5400]
+    assert [text.seconds("--timeout", item) for item in ("", "30s", "5m", "1h30m")] == [None, 30, 300, 5400]
     for item in ("x", "5", "-1s", "1d", "s"):
         with pytest.raises(Invalid):
-            text.duration("--timeout", item)
+            text.seconds("--timeout", item)

@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 
 from controller.adapters.web.api import PREFIX, ROUTES
-from controller.cli import app, exits
+from controller.cli import COMMANDS, load
+from controller.core.exits import Exit
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
 ANYWHERE = {"--help", "--version", "--install-completion", "--show-completion"}
 
 
 def typed() -> Iterator[tuple[str, str]]:
-    """Give each `coachwork ...` that a page shows, in a block of commands or within a sentence, with its page."""
+    """Yield each `coachwork ...` that a page shows, in a block of commands or within a sentence, with its page."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
@@ -29,21 +28,20 @@ def typed() -> Iterator[tuple[str, str]]:
 
 
 def arguments(line: str) -> list[str]:
-    """Give what stands after `coachwork`, up to a pipe; an ellipsis stands for whatever the reader has."""
+    """Return what stands after `coachwork`, up to a pipe; an ellipsis stands for whatever the reader has."""
     words = shlex.split(line, comments=True)[1:]
     end = words.index("|") if "|" in words else len(words)
     return [word for word in words[:end] if word not in {"...", "…"}]
 
 
 def missing(line: str) -> list[str]:
-    """Give the command, or its options, that do not exist."""
+    """Return the command, or its options, that do not exist."""
     words = arguments(line)
     if not words or words[0] in {*ANYWHERE, "COMMAND"}:
         return []
-    command = COMMANDS.get(words[0])
-    if command is None:
+    if words[0] not in COMMANDS:
         return words[:1]
-    known = {option for item in command.params for option in item.opts} | ANYWHERE
+    known = {option for item in load(words[0]).params for option in item.opts} | ANYWHERE
     asked = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)]
     return [option for option in asked if option not in known]
 
@@ -59,14 +57,20 @@ def test_a_command_or_an_option_that_does_not_exist_would_be_found(line: str) ->
     assert missing(line)
 
 
-def first_cells(page: str, heading: str) -> set[str]:
-    below = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
-    return set(re.findall(r"^\| `([^`]+)` \|", below.partition("\n## ")[0], re.MULTILINE))
+def table(heading: str) -> list[tuple[str, str]]:
+    """Return the rows of the table below a heading of the reference of the command line, links as their words."""
+    text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    below = f"\n{text}".partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    plain = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", below)
+    return re.findall(r"^\| `([^`]+)` \| (.+) \|$", plain, re.MULTILINE)
 
 
-def test_every_exit_code_of_the_commands_is_explained_and_none_is_invented() -> None:
-    codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
-    assert first_cells("cli.md", "Exit codes") == {str(code) for code in codes}
+def test_every_exit_code_is_explained_as_the_code_explains_it() -> None:
+    assert table("## Exit codes") == [(str(int(code)), code.meaning) for code in Exit]
+
+
+def test_every_command_is_explained_as_its_help_explains_it() -> None:
+    assert table("# The command line") == list(COMMANDS.items())
 
 
 def test_every_address_of_the_port_is_explained_and_none_is_invented() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.app.unpack import unpack
+from controller.cli.artifacts import unpack
 
 
 def archive(*items: tuple[str, bytes, dict[str, object]]) -> io.BytesIO:
@@ -32,14 +32,14 @@ def test_plain_files_come_whole_and_with_their_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "a//x", "./x", ".", "..", "", "a/."])
 def test_no_name_leads_out(tmp_path: Path, name: str) -> None:
-    with pytest.raises(tarfile.TarError, match="no plain file"):
+    with pytest.raises(tarfile.TarError, match="not a plain file"):
         unpack(archive((name, b"x", {})), tmp_path / "to")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
 def test_what_the_controller_never_sends_is_refused(tmp_path: Path, kind: bytes) -> None:
-    with pytest.raises(tarfile.TarError, match="no plain file"):
+    with pytest.raises(tarfile.TarError, match="not a plain file"):
         unpack(archive(("x", b"", {"type": kind, "linkname": "/etc/passwd"})), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,10 +1,12 @@
-"""A person at the API server: plain calls with that person's own rights; nothing watched, nothing cached.
+"""The command line's client: plain calls with a person's own rights; nothing watched, nothing cached.
 
 Apart from the controller's `Kube` and its table of kinds on purpose: what a command may do is decided by the rights of
-whoever calls it (`deploy/components/user-role`), and must never widen the controller's. Every error says what to do.
+the person who calls it (`deploy/components/user-role`), and must never widen the controller's. Every error says what
+to do.
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
@@ -16,6 +18,7 @@ from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
 from controller.core import names
 from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
+from controller.core.inputs import checks
 from controller.core.model import Object
 
 Verb: TypeAlias = Literal["get", "list", "create", "patch", "delete"]  # create: an apply of what is not there yet
@@ -32,11 +35,14 @@ SERVICE: Final = "http:coachwork:http"  # of the controller, as the API server's
 MANAGER: Final = f"{names.MANAGER}-cli"  # of the fields that a command states; the controller has others
 TIMEOUTS: Final = Timeouts(connect=10.0, read=30.0)
 SILENCE: Final = 3600.0  # seconds that a log which is followed may say nothing
-INSTALL: Final = "kubectl apply -k deploy/overlays/dev, or say with -n in which namespace it is"
+INSTALL: Final = "kubectl apply -k deploy/overlays/dev, or name its namespace with -n"
+RESTART_SECONDS: Final = 20.0  # that a controller's pod may take to be replaced
+RESTART_PAUSE: Final = 1.0  # seconds between two calls meanwhile
+ANSWER_LIMIT: Final = 64 << 20  # bytes of JSON
 
 
 class Person:
-    """The requests, the records and the controller's pages of one namespace."""
+    """The ConfigMaps and the controller's pages of one namespace. Every method raises Transient."""
 
     def __init__(self, transport: Transport, namespace: str, server: str) -> None:
         self.namespace, self._server = namespace, server
@@ -49,14 +55,14 @@ class Person:
     # --- ConfigMaps --------------------------------------------------------------------------------
 
     def get(self, name: str) -> Object | None:
-        """Give a ConfigMap, None if there is none. Raises NotFound where the namespace is none, Transient."""
+        """Return a ConfigMap, None if it is not there. Raises NotFound where the namespace does not exist."""
         try:
             return self._call("get", name)
         except translate.Missing:
             return None
 
-    def listed(self, label: str, values: Sequence[str]) -> list[Object]:
-        """Give the ConfigMaps with one of these values of a label. Raises Transient."""
+    def labelled(self, label: str, values: Sequence[str]) -> list[Object]:
+        """Return the ConfigMaps with one of these values of a label. Raises NotFound as `get`."""
         items: list[Object] = []
         token = ""
         while True:
@@ -68,36 +74,25 @@ class Person:
                 return items
 
     def apply(self, manifest: Object) -> Object:
-        """Server-side apply of a ConfigMap, forced. Raises Invalid where the server does not take it, Transient."""
+        """Apply a ConfigMap on the server, by force. Raises Invalid where the server rejects it."""
         query = (("fieldManager", MANAGER), ("force", "true"))
         return self._call("patch", manifest["metadata"]["name"], query, manifest, APPLY)
 
     def patch(self, name: str, uid: str, change: Object) -> Object:
-        """Merge a change into the ConfigMap of this uid. Raises NotFound where it is gone, Invalid, Transient."""
+        """Merge a change into the ConfigMap of this uid. Raises NotFound where it is gone, Invalid."""
         change = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
         try:
             return self._call("patch", name, (("fieldManager", MANAGER),), change, "application/merge-patch+json")
         except Conflict:
-            raise NotFound(f"{name} was deleted meanwhile: look at it again") from None
+            raise NotFound(f"{name} was deleted meanwhile") from None
 
     def delete(self, name: str, uid: str) -> None:
-        """Delete the ConfigMap of this uid and what it owns. Raises NotFound where it is gone, Transient."""
+        """Delete the ConfigMap of this uid and what it owns. Raises NotFound where it is gone."""
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         try:
             self._call("delete", name, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
         except Conflict:
             raise NotFound(f"{name} was deleted meanwhile") from None
-
-    def lives(self) -> bool:
-        """Tell whether the namespace exists; True where this person may not know. Raises Transient."""
-        path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}"
-        try:
-            self._transport.call(Call("get", "namespaces", "GET", path))
-        except (translate.Missing, NotYet):
-            return False
-        except Refused:
-            return True
-        return True
 
     def _call(
         self,
@@ -111,34 +106,87 @@ class Person:
         try:
             return self._transport.call(Call(verb, "configmaps", METHODS[verb], path, given, body, content_type))
         except (Refused, NotYet, AlreadyExists, Transient) as error:
-            raise self._told(error, verb, "configmaps") from error
+            raise self._explained(error, verb, "configmaps") from error
 
     # --- the controller's pages -----------------------------------------------------------------------
 
-    def page(self, path: str, query: Mapping[str, str], *, accept: str = "*/*", follow: bool = False) -> Body:
-        """Give a page of the controller's HTTP port, through the API server; `path` is percent-encoded.
+    def page(
+        self,
+        *parts: str,
+        query: Mapping[str, str] = MappingProxyType({}),
+        accept: str = "*/*",
+        patience: float = RESTART_SECONDS,
+    ) -> Body:
+        """Return a page of the controller's HTTP port, through the API server; `parts` are the components of its path.
 
-        Raises NotFound, Invalid and Transient in the controller's own words, or because there is no controller.
+        A controller that does not answer gets `patience` seconds to be replaced by another pod. Raises NotFound,
+        Invalid and Transient in the controller's own words, or because no controller runs.
         """
+        path = "".join(f"/{quote(part, safe='')}" for part in parts)
         base = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/services/{SERVICE}/proxy"
         given = tuple((key, value) for key, value in query.items() if value)
         call = Call("get", "services/proxy", "GET", base + path, given, accept=accept)
+        until = time.monotonic() + patience
+        while True:
+            try:
+                return self._transport.body(call, self._failure, SILENCE if query.get("follow") else TIMEOUTS.read)
+            except (Refused, NotYet, Transient) as error:
+                if getattr(error, "reason", "") != "ControllerDown" or time.monotonic() >= until:
+                    raise self._explained(error, "get", "services/proxy") from error
+            time.sleep(RESTART_PAUSE)
+
+    def answer(self, *parts: str, run: str = "", patience: float = RESTART_SECONDS) -> Any:
+        """Return the JSON of a page. Raises as `page`, and Transient for what is not JSON, or longer than the limit."""
+        with self.page(*parts, query={"run": run}, patience=patience) as body:
+            text = b""
+            while chunk := body.read(64 * 1024):
+                text += chunk
+                if len(text) > ANSWER_LIMIT:
+                    raise Transient("ControllerBusy", "the controller's answer is too large")
         try:
-            return self._transport.body(call, self._failure, SILENCE if follow else TIMEOUTS.read)
-        except (Refused, NotYet, Transient) as error:
-            raise self._told(error, "get", "services/proxy") from error
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise Transient("ControllerBusy", "the controller's answer is not JSON") from error
+
+    def entries(self, *parts: str, run: str = "") -> list[dict[str, Any]]:
+        """Return the objects of a page that is a list. Raises as `answer`."""
+        answer = self.answer(*parts, run=run)
+        return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
+
+    def ready(self) -> None:
+        """Check that a controller runs. Raises Transient where none does, NotFound where the namespace does not exist.
+
+        A caller without the right to know (a CronJob's pod) passes.
+        """
+        try:
+            with self.page("readyz"):
+                return
+        except Transient as error:
+            if error.reason == "ControllerMissing" and not self._namespace_exists():
+                raise NotFound(f"no namespace {checks.shown(self.namespace)}: name another with -n") from None
+            if error.reason != "Forbidden":
+                raise
+
+    def _namespace_exists(self) -> bool:
+        """Return whether the namespace exists; True where this person may not know."""
+        path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}"
+        try:
+            self._transport.call(Call("get", "namespaces", "GET", path))
+        except (translate.Missing, NotYet):
+            return False
+        except Refused:
+            return True
+        return True
 
     def _failure(self, said: translate.Answer) -> Exception:
-        """Give the error for a page's answer: the controller's own, or the API server's about it."""
+        """Return the error for a page's answer: the controller's own, or the API server's about it."""
         if isinstance(said.status.get("error"), str):
             return _own(said.code, translate.one_line(said.status["error"]))
         match said.code:
             case 404 if said.detail("kind") == "services":
                 return Transient("ControllerMissing", f"no controller in namespace {self.namespace}: {INSTALL}")
             case 404 if not said.status:
-                return Transient(
-                    "ControllerTooOld", "the controller has no such page: it is older than this command: update it"
-                )
+                return Transient("ControllerTooOld", "the controller is older than this command: update it")
             case 502 | 503 | 504 if said.status.get("kind") == "Status":
                 return Transient(
                     "ControllerDown",
@@ -148,13 +196,13 @@ class Person:
         return translate.failure(said)
 
     def examiner(self) -> Examiner:
-        """Give what asks about this person's own rights."""
+        """Return what examines this person's own rights."""
         return Examiner(self._transport, self.namespace)
 
     # --- errors ---------------------------------------------------------------------------------------
 
-    def _told(self, error: Exception, verb: str, resource: str) -> Exception:
-        """Give an error of the API server as a person needs it: one line, with what to do."""
+    def _explained(self, error: Exception, verb: str, resource: str) -> Exception:
+        """Return an error of the API server as a person needs it: one line, with what to do."""
         match error:
             case Refused(forbidden=True) if "quota" not in str(error):
                 return Transient(
@@ -180,7 +228,7 @@ _OUT_OF_REACH: Final[Mapping[str, str]] = {
 
 
 def join(namespace: str = "", *, context: str = "", kubeconfig: str = "") -> Person:
-    """Give the namespace of a cluster that a kubeconfig, or a pod's own account, leads to. Does not call it yet.
+    """Return the namespace of a cluster that a kubeconfig, or a pod's own account, leads to. Does not call it yet.
 
     Without `namespace`: the context's or the pod's, else `coachwork`. Raises Transient("BadKubeconfig").
     """
@@ -193,7 +241,7 @@ def join(namespace: str = "", *, context: str = "", kubeconfig: str = "") -> Per
 
 
 def _own(code: int, sentence: str) -> Exception:
-    """Give the error for what the controller itself answered."""
+    """Return the error for what the controller itself answered."""
     match code:
         case 404 | 410:
             return NotFound(sentence)
@@ -201,17 +249,3 @@ def _own(code: int, sentence: str) -> Exception:
             return Invalid("WrongUse", [sentence])
         case _:
             return Transient("ControllerBusy", sentence)
-
-
-def loaded(body: Body, limit: int = 64 * 1024 * 1024) -> Any:
-    """Give a page's JSON. Raises Transient where it is none, or beyond `limit` bytes."""
-    with body:
-        text = b""
-        while chunk := body.read(64 * 1024):
-            text += chunk
-            if len(text) > limit:
-                raise Transient("ControllerBusy", "the controller's answer is too large")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Transient("ControllerBusy", "the controller's answer is no JSON") from error

@@ -6,6 +6,7 @@ The slot's id is the Job's name: the CronJob controller names it REQUEST-MINUTES
 
 from controller.core import names
 from controller.core.documents.status import owner_reference
+from controller.core.exits import Exit
 from controller.core.manifests.objects import stamped
 from controller.core.model import Object, Policy, Request
 
@@ -15,9 +16,7 @@ JOB_NAME = "batch.kubernetes.io/job-name"  # label that the Job controller puts 
 STARTING_DEADLINE = 600  # seconds: a slot that could not begin by then is missed
 HISTORY = 3  # Jobs that stay, of the good and of the failed each
 POD_RETRIES = 6  # for the pod's own troubles: the run itself is never started twice
-# Exit codes of `coachwork trigger --wait` that another pod would only repeat: the run failed, wrong use, no such
-# request, the run was cancelled.
-FINAL = (1, 2, 3, 5)
+FINAL = (Exit.FAILED, Exit.INVALID, Exit.NOT_FOUND, Exit.CANCELLED)  # that another pod would only repeat
 
 
 def cronjob(request: Request, policy: Policy) -> Object:
@@ -55,7 +54,7 @@ def _labels(request: Request) -> dict[str, str]:
 
 
 def _job(request: Request, policy: Policy) -> Object:
-    final = {"containerName": CONTAINER, "operator": "In", "values": list(FINAL)}
+    final = {"containerName": CONTAINER, "operator": "In", "values": [int(code) for code in FINAL]}
     return {
         "backoffLimit": POD_RETRIES,
         "podFailurePolicy": {

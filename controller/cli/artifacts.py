@@ -1,0 +1,159 @@
+"""`coachwork artifacts`: what a run saved, listed or fetched. Nothing is written outside the folder that is named.
+
+Archives are unpacked by hand: `extractall(filter="data")` is not in each Python 3.11 (Debian 12 has 3.11.2), and a
+controller sends plain files only: what else arrives was not sent by one.
+"""
+
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from controller.adapters.kube.person import Person
+from controller.cli import text
+from controller.cli.connect import connected
+from controller.cli.options import Name, Output, Run
+from controller.cli.requests import Requests, number
+from controller.core.errors import Invalid, NotFound, Transient
+from controller.core.inputs import checks
+
+CHUNK = 1 << 20
+LATEST = 253402300799.0  # the last second of the year 9999
+
+Entry = Mapping[str, Any]
+
+
+@connected()
+def artifacts(
+    requests: Requests,
+    name: Name,
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Fetch this file or folder.", show_default=False)] = "",
+    run: Run = "good",
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Fetch into this folder: all, unless PATH names one.")
+    ] = None,
+    output: Output = "text",
+) -> None:
+    """List or fetch the files that a run saved.
+
+    By default those of the last good run.
+    """
+    person, run_number = requests.person, str(number(requests.one(name), run))
+    entries: dict[str, Entry] = {
+        str(entry.get("path", "")): entry for entry in person.entries("api", "artifacts", name, run=run_number)
+    }
+    if not path and not to:
+        _list(output, entries, f"run {run_number} of {name} saved nothing")
+        return
+    folder = to or Path()
+    if path in entries:
+        file = folder / PurePosixPath(path).name
+        fetch(person, name, run_number, path, file)
+        fetched = {file: entries[path]}
+    else:
+        below = _below(path, entries, name, run_number)
+        fetched = {folder / place: entry for place, entry in below.items()}
+        fetch_all(person, name, run_number, path, folder)
+    for file, entry in fetched.items():
+        size = entry.get("size")
+        if not file.is_file() or (isinstance(size, int) and file.stat().st_size != size):
+            problem = f"{checks.shown(str(file))} did not arrive whole, or has changed meanwhile: try again"
+            raise Transient("ControllerBusy", problem)
+    files = [str(file) for file in fetched]
+    text.write(output, {"run": int(run_number), "files": files}, [checks.printable(file, 4096) for file in files])
+
+
+def _list(output: str, entries: Mapping[str, Entry], empty: str) -> None:
+    if not entries and output == "text":
+        typer.echo(empty, err=True)
+        return
+    rows = ((text.size(item.get("size")), str(item.get("modified", "")), path) for path, item in entries.items())
+    text.write(output, list(entries.values()), text.columns(("size", "modified", "path"), rows))
+
+
+def _below(path: str, entries: Mapping[str, Entry], name: str, run: str) -> dict[PurePosixPath, Entry]:
+    """Return the artifacts below a folder ("": all), by their place in it. Raises NotFound with the nearest path.
+
+    Raises Invalid where a place would leave the folder.
+    """
+    found = {
+        PurePosixPath(place).relative_to(path): entry
+        for place, entry in entries.items()
+        if not path or PurePosixPath(place).is_relative_to(path)
+    }
+    if not found:
+        near = checks.printable(checks.nearest(path, entries)) if entries else "it saved nothing"
+        what = f"artifact {checks.shown(path)}" if path else "artifact"
+        raise NotFound(f"no {what} of run {run} of {name}: {near}")
+    if outside := [place for place in found if place.is_absolute() or ".." in place.parts]:
+        problem = f"artifact {checks.shown(str(outside[0]))} would leave the folder: fetch the others by name"
+        raise Invalid("WrongUse", [problem])
+    return found
+
+
+def fetch(person: Person, name: str, run: str, path: str, target: Path) -> None:
+    """Write one artifact to a file, whole or not at all. Raises NotFound, Transient, Invalid (the file here)."""
+    part = target.with_name(f".{target.name}.part")
+    with person.page("api", "artifacts", name, run, *path.split("/")) as body, _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                while chunk := body.read(CHUNK):
+                    file.write(chunk)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def fetch_all(person: Person, name: str, run: str, path: str, folder: Path) -> None:
+    """Unpack a run's artifacts below `path` ("": all) into a folder. Raises as `fetch`."""
+    parts = path.split("/") if path else ()
+    with person.page("api", "artifacts", name, run, *parts, accept="application/x-tar") as body, _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            unpack(body, folder)
+        except tarfile.TarError as error:
+            raise Transient("ControllerBusy", f"the artifacts did not arrive whole: {error}") from error
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Invalid("WrongUse", [f"--to: {place}: {error.strerror or error}"]) from error
+
+
+class Readable(Protocol):
+    """A source of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, none at the end."""
+
+
+def unpack(stream: Readable, folder: Path) -> None:
+    """Write the archive's files below `folder`. Raises TarError for anything else in it, or where it breaks off."""
+    root = folder.resolve()
+    with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # it only reads
+        for item in archive:
+            target = _target(item, root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                shutil.copyfileobj(archive.extractfile(item), file)
+            modified = min(max(0.0, item.mtime), LATEST)
+            os.utime(target, (modified, modified))
+
+
+def _target(item: tarfile.TarInfo, root: Path) -> Path:
+    """Return where a file goes; links that were there before are followed, and may not lead out."""
+    parts = item.name.split("/")
+    plain = item.isreg() and not item.issparse() and "\0" not in item.name and not {"", ".", ".."} & {*parts}
+    target = root.joinpath(*parts) if plain else root
+    if not (plain and target.resolve().is_relative_to(root)):
+        raise tarfile.ReadError(f"{checks.printable(item.name)} is not a plain file below the folder")
+    return target

@@ -1,0 +1,89 @@
+"""`coachwork plan`: the objects that a cluster would be given."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+import yaml
+
+from controller.adapters.git import Git, GitSettings
+from controller.adapters.volume import Volume
+from controller.app.place import Place, find
+from controller.app.state import state_folder
+from controller.cli.options import Folder, Output, Ref, Target
+from controller.core import images, manifests, names
+from controller.core.errors import Invalid
+from controller.core.inputs import checks
+from controller.core.inputs.index import Index
+from controller.core.model import Batch, Environment, Object, Policy, Request, RunSpec
+from controller.reconciler.environments import Base, Builders, Project
+
+OWNER = "00000000-0000-0000-0000-000000000000"  # the request's uid, which only a cluster gives
+
+
+def plan(
+    target: Target = ".",
+    ref: Ref = "",
+    path: Folder = ".",
+    name: Annotated[str, typer.Option(help="The request's name; by default the project's.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")] = "coachwork",
+    image: Annotated[str, typer.Option(help="Image of stages for which the project names none.")] = "coachwork:dev",
+    output: Output = "text",
+) -> None:
+    """Show the objects that a cluster would be given.
+
+    They are written as YAML: builds, then stages in the order of the steps.
+    """
+    found = {
+        "--name": names.request_problem(name) if name else "",
+        "--namespace": names.namespace_problem(namespace),
+        "--image": checks.image_problem(image),
+    }
+    if problems := [f"{option}: {problem}" for option, problem in found.items() if problem]:
+        raise Invalid("WrongUse", problems)
+    place = find(target, ref, path)
+    for warning in place.pipeline.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    policy = Policy(namespace=namespace, image=image, images=images.OFFICIAL, claim="coachwork", tools="TOOLS")
+    plain = json.dumps(_objects(place, name, policy))
+    typer.echo(
+        plain if output == "json" else yaml.safe_dump_all(json.loads(plain), sort_keys=False), nl=output == "json"
+    )
+
+
+def _objects(place: Place, name: str, policy: Policy) -> list[Object]:
+    """Return the objects of the project's first run. The owner's uid and the tools' digest are a cluster's to give."""
+    chosen = images.choose(place.pipeline, tuple(place.pipeline.stages), "", policy)
+    spec = RunSpec(
+        repository=place.repository,
+        commit=place.commit,
+        path=place.path,
+        tree=place.tree.digest,
+        image=policy.image,
+        cause="Created",
+        images=chosen.images,
+    )
+    spec = replace(spec, environments=_environments(place, spec, chosen.pythons))
+    request = name or names.request(place.pipeline.name)
+    context = manifests.RunContext(request, OWNER, 1, spec, place.pipeline, policy)
+    steps = (*place.pipeline.steps, tuple(filter(None, [place.pipeline.run_on_failure])))
+    objects = [manifests.build(context, item) for item in spec.environments]
+    for stage in (place.pipeline.stages[name] for step in steps for name in step):
+        batch = isinstance(stage.work, Batch)
+        objects += [manifests.job(context, stage)] if batch else manifests.service_objects(context, stage)
+    return objects
+
+
+def _environments(place: Place, spec: RunSpec, pythons: Mapping[str, str]) -> tuple[Environment, ...]:
+    """Return the environments that the project's stages would be given in this run. Raises Invalid, Transient."""
+    root = state_folder()
+    request = Request(place.pipeline.name, "", place.repository, path=place.path)
+    builders = Builders(Git(root, GitSettings(allow_file=True)), Volume(root))
+    found = Project(request, place.commit, place.tree, place.pipeline)
+    bases = {
+        stage: Base(f"{images.of_stage(spec, place.pipeline, stage)}\n", pythons[stage])
+        for stage in place.pipeline.stages
+    }
+    return builders.decide(found, tuple(place.pipeline.stages), bases, Index())[0]

@@ -1,0 +1,192 @@
+"""The requests of one namespace, as commands read and change them, with the rights of the person who calls."""
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from controller.adapters.kube.person import RESTART_SECONDS, Person
+from controller.core import fate, names
+from controller.core.documents import codec
+from controller.core.documents import status as statuses
+from controller.core.documents.run import RunFile
+from controller.core.errors import Invalid, NotFound, Transient
+from controller.core.inputs import checks, request
+from controller.core.model import Object, Record, Request
+
+TRIGGER_LIMIT = 128  # characters: what goes with a trigger repeats it, and has a limit of its own
+RUN_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A request as it stands: its ConfigMap, and its record (`recorded`: whether the controller has written one)."""
+
+    configmap: Object
+    record: Record
+    recorded: bool
+
+    @property
+    def name(self) -> str:
+        """The request's name."""
+        return str(self.configmap["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        """The request's uid."""
+        return str(self.configmap["metadata"]["uid"])
+
+    @property
+    def data(self) -> Mapping[str, str]:
+        """The request's keys."""
+        return self.configmap.get("data") or {}
+
+    @property
+    def trigger(self) -> str:
+        """The trigger that the request states."""
+        return str((self.configmap["metadata"].get("annotations") or {}).get(names.TRIGGER, ""))
+
+
+class Requests:
+    """The requests of one namespace of a cluster. Every method raises Transient where the cluster can't be used."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.namespace = person.namespace
+
+    def all(self) -> list[Standing]:
+        """Return all requests, by name. Raises NotFound where the namespace does not exist."""
+        every: dict[str, dict[str, Object]] = {names.ROLE_REQUEST: {}, names.ROLE_STATUS: {}}
+        for item in self.person.labelled(names.ROLE, tuple(every)):
+            every[item["metadata"]["labels"][names.ROLE]][item["metadata"]["name"]] = item
+        requests, statuses = every.values()
+        return [_standing(requests[name], statuses.get(names.status_of(name))) for name in sorted(requests)]
+
+    def one(self, name: str) -> Standing:
+        """Return one request. Raises NotFound with the nearest name."""
+        found = self.person.get(name) if name else None
+        if found is None or not _is_request(found):
+            raise NotFound(self._unknown(name))
+        return _standing(found, self.person.get(names.status_of(name)))
+
+    def _unknown(self, name: str) -> str:
+        """Return the sentence for an unknown request. The nearest name is a courtesy: it needs another right."""
+        known: list[str] = []
+        with suppress(Transient):
+            known = [standing.name for standing in self.all()]
+        if not known:
+            self.person.ready()  # raises what is wrong, if it is more than the absence of requests
+        remedy = (
+            checks.nearest(name, known) if known else "make it with coachwork deploy, or name another namespace with -n"
+        )
+        return f"no request {checks.shown(name)} in namespace {self.namespace}: {remedy}"
+
+    def deploy(self, name: str, data: Mapping[str, str], trigger: str) -> Standing:
+        """Create or update a request, and run it under this trigger ("": only if the change starts a run).
+
+        Raises Invalid with all problems before anything is written, or where the name is another ConfigMap's, NotFound
+        where the namespace does not exist, Transient where no controller runs.
+        """
+        annotations = {names.TRIGGER: trigger} if trigger else {}
+        metadata: Object = {"name": name, "labels": {names.ROLE: names.ROLE_REQUEST}, "annotations": annotations}
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+        request.parse(manifest)
+        self.person.ready()
+        if there := self.person.get(name):
+            if not _is_request(there):
+                problem = f"ConfigMap {name} of namespace {self.namespace} is not a request: choose another --name"
+                raise Invalid("NameTaken", [problem])
+            metadata["uid"] = there["metadata"]["uid"]
+        return _standing(self.person.apply(manifest), None)
+
+    def trigger(
+        self,
+        standing: Standing,
+        trigger: str,
+        *,
+        parameters: Iterable[tuple[str, str]] = (),
+        rerun: int = 0,
+        resume: str = "",
+    ) -> None:
+        """Run the request under this id: with parameters, as an earlier run (`rerun`), from a stage on (`resume`).
+
+        Raises Invalid where an id or a stage is malformed, NotFound where the request is gone.
+        """
+        check_trigger(trigger)
+        values = dict(parameters)
+        parts = {
+            names.SET: json.dumps(values, separators=(",", ":")) if values else "",
+            names.RERUN: str(rerun or ""),
+            names.FROM: resume,
+        }
+        annotations = {names.TRIGGER: trigger}
+        annotations |= {annotation: f"{trigger} {value}" for annotation, value in parts.items() if value}
+        if _parsed(standing.name, {}, annotations).resume != resume:
+            raise Invalid("UnknownStage", [f"--from: no stage {checks.shown(resume)}"])
+        self._annotate(standing, annotations)
+
+    def cancel(self, standing: Standing, run: int) -> None:
+        """Cancel this run. Raises NotFound where the request is gone."""
+        self._annotate(standing, {names.CANCEL: str(run)})
+
+    def _annotate(self, standing: Standing, annotations: Mapping[str, str]) -> None:
+        self.person.patch(standing.name, standing.uid, {"metadata": {"annotations": dict(annotations)}})
+
+    def set_keys(self, standing: Standing, keys: Mapping[str, str | None]) -> None:
+        """Set keys of the request, or remove them (None). Raises Invalid for a wrong value, NotFound."""
+        _parsed(standing.name, {key: value for key, value in keys.items() if value is not None}, {})
+        self.person.patch(standing.name, standing.uid, {"data": dict(keys)})
+
+    def delete(self, standing: Standing) -> None:
+        """Delete the request, and with it all that it owns. Raises NotFound where it is gone."""
+        self.person.delete(standing.name, standing.uid)
+
+
+def number(standing: Standing, run: str) -> int:
+    """Return the number of the run that a person names: a number, `latest` or `good`. Raises Invalid, NotFound."""
+    record = standing.record
+    if run.isascii() and run.isdigit() and len(run) <= RUN_DIGITS:
+        if not 1 <= int(run) <= record.run:
+            raise NotFound(f"{standing.name} has no run {run}: the latest is {record.run}")
+        return int(run)
+    if run not in {"latest", "good"}:
+        raise Invalid("WrongUse", [f"expected a run's number, latest or good, got {checks.shown(run)}"])
+    found = record.run if run == "latest" else fate.good_run(record)
+    if not found:
+        raise NotFound(f"{standing.name} has no {'good ' if run == 'good' else ''}run yet")
+    return found
+
+
+def run_file(person: Person, name: str, run: int, patience: float = RESTART_SECONDS) -> RunFile:
+    """Return what a run left, or what is known of it while it is active. Raises NotFound, Transient."""
+    answer = person.answer("api", "runs", name, str(run), patience=patience)
+    return codec.printable(codec.view(codec.from_plain(RunFile, answer, "what the run left")) or RunFile())
+
+
+def new_trigger() -> str:
+    """Return an id that no trigger had before."""
+    return f"cli-{uuid.uuid4().hex[:12]}"
+
+
+def check_trigger(trigger: str) -> None:
+    """Raise Invalid for an id that a trigger can't have."""
+    if not trigger or len(trigger) > TRIGGER_LIMIT or not trigger.isprintable():
+        raise Invalid("WrongUse", [f"--id: expected at most {TRIGGER_LIMIT} printable characters"])
+
+
+def _standing(configmap: Object, status: Object | None) -> Standing:
+    uid = str(configmap["metadata"].get("uid", ""))
+    data = (status or {}).get("data") or {}
+    record = codec.view(statuses.read(data, uid)) or Record(uid)
+    return Standing(configmap, codec.printable(record), recorded=data.get("request-uid") == uid)
+
+
+def _parsed(name: str, data: Mapping[str, str], annotations: Mapping[str, str]) -> Request:
+    """Return the request that such keys and annotations state. Raises Invalid with all that is wrong with them."""
+    metadata = {"name": name, "annotations": dict(annotations)}
+    return request.parse({"metadata": metadata, "data": {"repository": "https://example.com/x", **data}})
+
+
+def _is_request(configmap: Object) -> bool:
+    return (configmap["metadata"].get("labels") or {}).get(names.ROLE) == names.ROLE_REQUEST

@@ -1,0 +1,57 @@
+"""`coachwork rerun`: repeat an earlier run, all of it or from a stage on."""
+
+from typing import Annotated
+
+import typer
+
+from controller.cli import text
+from controller.cli.connect import connected
+from controller.cli.follow import go_on
+from controller.cli.options import Name, Output, Run, Timeout, Wait
+from controller.cli.requests import Requests, new_trigger, number, run_file
+from controller.core.errors import Invalid, Transient
+from controller.core.inputs import checks
+
+
+def _check(*, timeout: str, **_: object) -> None:
+    text.seconds("--timeout", timeout)
+
+
+@connected(_check)
+def rerun(
+    requests: Requests,
+    name: Name,
+    run: Run = "latest",
+    resume: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="Begin with this stage, with the artifacts of that run.")
+    ] = "",
+    wait: Wait = False,
+    timeout: Timeout = "",
+    output: Output = "text",
+) -> None:
+    """Repeat exactly what an earlier run ran.
+
+    Its commit, packages and parameters are used again.
+    """
+    if wait:
+        requests.person.ready()
+    standing, trigger_id = requests.one(name), new_trigger()
+    run_number = number(standing, run)
+    _check_run(requests, name, run_number, resume)
+    requests.trigger(standing, trigger_id, rerun=run_number, resume=resume)
+    go_on(requests, standing, trigger_id, output, timeout if wait else None, f"run {run_number} will be repeated")
+
+
+def _check_run(requests: Requests, name: str, run: int, resume: str) -> None:
+    """Raise NotFound for a run that is no longer kept, Invalid for a stage that it does not have ("": all).
+
+    A person who may not ask the controller, or reaches none, goes on: the controller refuses it then.
+    """
+    try:
+        found = run_file(requests.person, name, run, patience=0)
+    except Transient:
+        return
+    known = found.stages.keys() - {item.name for item in found.environments}
+    if resume and known and resume not in known:
+        line = f"--from: run {run} has no stage {checks.shown(resume)}: {checks.nearest(resume, known)}"
+        raise Invalid("UnknownStage", [line])

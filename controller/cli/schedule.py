@@ -1,0 +1,46 @@
+"""`coachwork schedule` and `coachwork unschedule`: the schedule of a request."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from controller.cli import text
+from controller.cli.connect import connected
+from controller.cli.options import Name, Output
+from controller.cli.requests import Requests
+from controller.cli.status import shown_slot
+from controller.core.errors import Invalid
+from controller.core.inputs import checks
+
+
+@connected()
+def schedule(
+    requests: Requests,
+    name: Name,
+    cron: Annotated[str, typer.Argument(metavar="CRON", help='Like "0 6 * * 1-5", or @daily.', show_default=False)],
+    time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Like Europe/Paris; by default UTC.")] = "",
+    output: Output = "text",
+) -> None:
+    """Run a request on a schedule.
+
+    CRON has five fields: minute, hour, day of the month, month, day of the week.
+    """
+    if not cron.strip():
+        raise Invalid("WrongUse", [f"CRON: it is blank: coachwork unschedule {name} removes a schedule"])
+    standing = requests.one(name)
+    requests.set_keys(standing, {"schedule": cron, "time-zone": time_zone.strip() or None})
+    where = f" ({time_zone})" if time_zone else ""
+    slot = shown_slot({**standing.data, "schedule": cron, "time-zone": time_zone}, datetime.now(UTC))
+    line = f"{name}: runs at {cron}{where}{f', next {slot}' if slot else ''}"
+    text.write(output, {"request": name, "schedule": cron, "time_zone": time_zone}, [line])
+
+
+@connected()
+def unschedule(requests: Requests, name: Name, output: Output = "text") -> None:
+    """Remove the schedule of a request."""
+    standing = requests.one(name)
+    requests.set_keys(standing, {"schedule": None, "time-zone": None})
+    before = standing.data.get("schedule", "")
+    line = f"{name}: no longer runs at {checks.printable(before)}" if before else f"{name}: it has no schedule"
+    text.write(output, {"request": name, "schedule": "", "time_zone": ""}, [line])

@@ -1,0 +1,121 @@
+"""`coachwork status`: what the records say. It needs no running controller."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from controller.cli import text
+from controller.cli.connect import connected
+from controller.cli.options import Output
+from controller.cli.requests import Requests, Standing
+from controller.core import slots, times
+from controller.core.documents.codec import plain
+from controller.core.model import Record
+
+TITLES = ("name", "phase", "run", "commit", "changed", "message")
+PLAIN_KEYS = ("ref", "path", "schedule", "time-zone", "poll", "suspend")
+UNRECORDED = "the controller has not noticed it yet"
+
+
+@connected()
+def status(
+    requests: Requests,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="The request; by default all.", show_default=False)
+    ] = "",
+    output: Output = "text",
+) -> None:
+    """Show all requests, or one with its stages and problems."""
+    now = datetime.now(UTC)
+    if name:
+        standing = requests.one(name)
+        text.write(output, as_json(standing, now), details(standing, now))
+        return
+    every = requests.all()
+    if not every:
+        requests.person.ready()
+    if not every and output == "text":
+        typer.echo(f"no requests in namespace {requests.namespace}", err=True)
+        return
+    lines = text.columns(TITLES, (_row(standing, now) for standing in every), text.width())
+    text.write(output, [as_json(standing, now) for standing in every], lines)
+
+
+def _row(standing: Standing, now: datetime) -> tuple[str, ...]:
+    record = standing.record
+    message = record.message if standing.recorded else UNRECORDED
+    run, commit = (str(record.run), record.spec.commit[:7] if record.spec else "") if record.run else ("", "")
+    return standing.name, record.phase, run, commit, text.ago(record.finished or record.started, now), message
+
+
+def details(standing: Standing, now: datetime) -> list[str]:
+    """Return all lines about one request."""
+    record, data = standing.record, standing.data
+    facts = {
+        "request": standing.name,
+        "repository": data.get("repository", ""),
+        **{key: data.get(key, "") for key in PLAIN_KEYS},
+        "phase": f"{record.phase} ({record.reason})" if record.reason else record.phase,
+        "message": record.message if standing.recorded else UNRECORDED,
+        "run": _run(record, now),
+        "release": f"run {record.release_run}, commit {record.release_commit[:7]}" if record.release_run else "",
+        "queued": f"trigger {record.queued}" if record.queued else "",
+        "next": shown_slot(data, now),
+        "poll problem": record.poll_problem,
+        "schedule problem": record.schedule_problem,
+    }
+    lines = text.columns(("", ""), ((f"{key}:", value) for key, value in facts.items() if value))[1:]
+    if record.stages:
+        rows = (
+            (name, stage.state, text.took(stage.started, stage.finished, now), str(stage.attempts or ""), stage.message)
+            for name, stage in record.stages.items()
+        )
+        lines += ["", *text.columns(("stage", "state", "took", "attempts", "message"), rows)]
+    if record.problems:
+        heading = "problems:" if record.phase == "Invalid" else "warnings:"
+        lines += ["", heading, *(f"  {line}" for line in record.problems)]
+    return lines
+
+
+def _run(record: Record, now: datetime) -> str:
+    if not record.run:
+        return ""
+    commit = f", commit {record.spec.commit[:7]}" if record.spec else ""
+    if record.active:
+        return f"{record.run}{commit}, active for {text.took(record.started, '', now)}"
+    return f"{record.run}{commit}, ended {text.ago(record.finished, now)}"
+
+
+def next_slot(data: Mapping[str, str], now: datetime) -> datetime | None:
+    """Return when a request's schedule comes next, in its own zone; None without a valid schedule."""
+    return slots.following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
+
+
+def shown_slot(data: Mapping[str, str], now: datetime) -> str:
+    """Return when a request's schedule comes next, and how long from now; "" where it never comes."""
+    slot = next_slot(data, now)
+    if slot and data.get("suspend") == "true":
+        return "suspended"
+    return f"{slot:%Y-%m-%d %H:%M %Z} (in {text.lasted((slot - now).total_seconds())})" if slot else ""
+
+
+def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
+    """Return a request for programs. The shape is documented in docs/reference/cli.md."""
+    record = standing.record
+    slot = next_slot(standing.data, now)
+    return {
+        "request": standing.name,
+        "data": dict(standing.data),
+        "recorded": standing.recorded,
+        **{key: getattr(record, key) for key in ("phase", "reason", "message")},
+        "problems": list(record.problems),
+        "run": record.run,
+        "commit": record.spec.commit if record.spec else "",
+        **{key: getattr(record, key) for key in ("active", "started", "finished")},
+        "stages": {name: plain(stage) for name, stage in record.stages.items()},
+        "queued": record.queued,
+        "next": times.text(slot) if slot and standing.data.get("suspend") != "true" else "",
+        "release": {"run": record.release_run, "commit": record.release_commit},
+    }
