@@ -28,7 +28,9 @@ PIP_SETTINGS = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
     "PIP_FIND_LINKS": "UV_FIND_LINKS", "PIP_CERT": "SSL_CERT_FILE",
 }  # fmt: skip
-_PASSED_OVER = re.compile(r"--(?:require-hashes|trusted-host|use-feature|prefer-binary|pre\b|no-binary|only-binary)")
+_PASSED_OVER = {
+    *("--require-hashes", "--trusted-host", "--use-feature", "--prefer-binary", "--pre", "--no-binary", "--only-binary")
+}
 _LATER = re.compile(
     r"`(?P<name>[^`\s]+)` was filtered by `exclude-newer`.*?"
     r"version, v?(?P<version>\S+), was published at (?P<day>\d{4}-\d{2}-\d{2})",
@@ -58,9 +60,9 @@ class Trial:
     def _changed(self, needs: Mapping[str, Need]) -> str:
         """Return the last day on which requirements of these stages changed, "" where some are not committed."""
         days = [
-            self.last_change(written.files(need.lines.values()), written.Meaning(stage))
+            self.last_change(written.files(one.place for one in need.entries), written.Meaning(stage))
             for stage, need in needs.items()
-            if need.lines
+            if need.entries
         ]
         return max(days, default="") if all(days) else ""
 
@@ -76,8 +78,11 @@ def _judged(day: str, needs: Mapping[str, Need], deadline: float) -> Judged:
 
 
 def _key(need: Need) -> "_Key":
-    own = tuple(line for line in need.lines if line not in need.limits)
-    return _Key(own, need.limits, need.python)
+    asked = [
+        one for one in need.entries if one.item.option not in _PASSED_OVER and not (one.item.path or one.item.address)
+    ]
+    own, limits = (tuple(one.text for one in asked if one.constraint == limit) for limit in (False, True))
+    return _Key(own, limits, need.python, any(one.item.option == "--pre" for one in need.entries if not one.constraint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class _Key:
     lines: Sequence[str]
     limits: Sequence[str]
     python: str
+    prereleases: bool
 
 
 def _resolved(day: str, need: _Key, deadline: float) -> Judged:
@@ -118,10 +124,9 @@ def _command(day: str, python: str) -> list[str]:
 def _files(folder: Path, need: _Key) -> Iterator[str]:
     """Yield the arguments for what the lines ask of the index; what is the project's own, or Git's, is left out."""
     for name, lines in (("requirements.txt", need.lines), ("constraints.txt", need.limits)):
-        kept = [line for line in lines if not _PASSED_OVER.match(line) and not re.search(r"(?:^|\s)\./|git\+", line)]
-        (folder / name).write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     yield from ("requirements.txt", "--constraints", "constraints.txt")
-    yield from ("--prerelease", "allow") if "--pre" in need.lines else ()
+    yield from ("--prerelease", "allow") if need.prereleases else ()
 
 
 def _environment() -> dict[str, str]:

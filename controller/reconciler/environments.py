@@ -78,7 +78,7 @@ class Builders:
             )
             found.setdefault(key, []).append(stage)
             sources[key] = resolved
-            texts.setdefault(key, requirements.told(wanted, days[stage].day, by_default=by_default))
+            texts.setdefault(key, requirements.document(wanted, days[stage].day, by_default=by_default))
         folders = {self.volume.environment(key): key for key in found}
         for folder, key in folders.items():
             self._tell(folder, texts[key])
@@ -90,12 +90,11 @@ class Builders:
         """Return as of which day a stage's packages are taken."""
         if project.pipeline.resolve_as_of != AS_OF_COMMIT:
             return AsOf(project.pipeline.resolve_as_of)
-        request, files = project.request, written.files(wanted.places)
+        request, files = project.request, written.files(one.place for one in wanted.entries)
         changed = self.source.last_change(
             request.repository, project.commit, request.path, files, written.Meaning(stage)
         )
-        lines = dict(zip((*wanted.lines, *wanted.constraints), wanted.places, strict=True))
-        return asof.decide(changed, lines, python)
+        return asof.decide(changed, wanted.entries, python)
 
     def _tell(self, folder: str, text: str) -> None:
         """Leave for the builder what an environment is made of.
@@ -145,7 +144,7 @@ class Builders:
                         raise
                     reason, said = reason or "GitRequirementUnreachable", str(error).replace(TRIED_AGAIN, "")
                 if address not in found:
-                    problems[address] = f"{requirements.place_of(wanted, address)} (stage {stage}): {said}"
+                    problems[address] = f"{wanted.place_of(address)} (stage {stage}): {said}"
         if problems:
             raise errors.Invalid(reason, problems.values())
         return found

@@ -238,9 +238,9 @@ def _remedied(text: str, as_of: str) -> str:
     day = f" (packages as of {as_of})" if as_of else ""
     missing = re.search(r"Because (\S+) was not found in", text)
     if missing and re.fullmatch(r"python-?[0-9.-]*", missing[1]):
-        return f"`{missing[1]}` is Python itself, and no package: remove the line; PYTHON chooses the version"
+        return f"`{missing[1]}` is Python itself, not a package: remove the line; PYTHON chooses the version"
     if missing and is_in_python(missing[1]):
-        return f"`{missing[1]}` is a part of Python itself, and no package: remove the line"
+        return f"`{missing[1]}` is a part of Python itself, not a package: remove the line"
     if "was not found in the package registry" in text:
         return f"{text}{day}: is the name right, and the index?"
     if re.search(r"no wheels? with a matching|has no usable wheels|does not satisfy Python", text):

@@ -185,6 +185,19 @@ def test_the_builder_is_told_what_the_key_is_made_of(world: World) -> None:
         "paths": [],
         "addresses": [],
         "as_of": "",
+        "version": 2,
+        "items": [
+            {"text": "six", "place": "common.txt:2", "name": "six", "by_version": True},
+            {
+                "text": "flask==3.0.0",
+                "place": "a/requirements.txt:2",
+                "name": "flask",
+                "by_version": True,
+                "pinned": True,
+            },
+            {"text": "--pre", "place": "a/requirements.txt:4", "option": "--pre"},
+            {"text": "six<2", "place": "a/limits.txt:1", "constraint": True, "name": "six", "by_version": True},
+        ],
     }
 
 

@@ -358,8 +358,7 @@ def test_a_subdirectory_that_leaves_its_repository_is_refused(builder: Builder) 
         ("# x\n\nnosuch==9\n", f"{REQUIREMENTS}:3: ", "nosuch"),
         ("plume==3.0\n", f"{REQUIREMENTS}:1: ", "plume==3.0"),
         ("plume==1.0\nplume==2.0\n", f"{REQUIREMENTS}:1: ", "plume==1.0 and plume==2.0"),
-        ("plume\nfoo bar baz\n", f"{REQUIREMENTS}:2: ", "Couldn't parse"),
-        ("plume\n\n-i 'ftp://x y'\n", f"{REQUIREMENTS}:3: ", "Invalid URL: ftp://x y"),
+        ("plume\nfoo===bar\n", f"{REQUIREMENTS}:2: ", "Couldn't parse"),  # which pip takes
         ("--index-url http://a/x\nplume\n\n-i http://b/x\n", f"{REQUIREMENTS}:4: ", "Multiple `--index-url` values"),
         ("plume\nx @ git+https://h/x@v1\n", f"{REQUIREMENTS}:2: ", "the checkout of git+https://h/x@v1 is not there"),
         ("plume \\\n  >=2 \\\n ,<3\n", f"{REQUIREMENTS}:1: ", "plume>=2,<3"),
@@ -460,7 +459,7 @@ def test_what_is_always_made_from_source_is_no_reason_for_a_warning(builder: Bui
 @pytest.mark.parametrize("name", ["pickle", "os", "json", "concurrent-futures", "Sqlite3", "python"])
 def test_a_part_of_python_is_told_as_one(builder: Builder, name: str) -> None:
     message = builder.run(f"plume\n{name}==1.0\n").message["message"]
-    assert ("itself, and no package: remove the line" in message) == (name != "concurrent-futures")
+    assert ("itself, not a package: remove the line" in message) == (name != "concurrent-futures")
     assert message.startswith(f"{REQUIREMENTS}:2: ")
 
 

@@ -61,7 +61,7 @@ class Place:
         shutil.rmtree(self.root / "scratch", ignore_errors=True)
         (self.root / "scratch").mkdir()
         told = self.root / "requirements.json"
-        told.write_text(requirements.told(wanted, ""))
+        told.write_text(requirements.document(wanted, ""))
         runtime = builder()
         prepared = runtime.prepare(runtime.read(str(told)), str(self.project), {}, str(self.root / "scratch"))
         return self.taken(Path(prepared.folder), *prepared.arguments)

@@ -76,7 +76,7 @@ class Builder:
         stage = model.Stage("train", "train", "train.py", model.Batch(), requirements_file=file, requirements=lines)
         wanted = requirements.wanted(stage, frozenset(texts), texts)
         assert isinstance(wanted, requirements.Wanted)
-        (self.build / layout.REQUIREMENTS).write_text(requirements.told(wanted, as_of, by_default=by_default))
+        (self.build / layout.REQUIREMENTS).write_text(requirements.document(wanted, as_of, by_default=by_default))
 
     def start(self, text: str | None = None, **order: Any) -> subprocess.Popen[bytes]:
         """Start the builder on `train/requirements.txt` with this text, without one on what was asked last."""

@@ -214,8 +214,8 @@ PROJECTS = (
 REFUSED = {  # all that `validate` says
     "bad-ini": """\
 warning: load/config.ini: [batch]: unknown key "RETRY", not used: did you mean RETRIES?
-warning: load/requirements.txt:2: `pickle` is a part of Python itself, and no package: remove the line
-warning: load/requirements.txt:3: `python-3-8` is Python itself, and no package: remove the line; PYTHON chooses the \
+warning: load/requirements.txt:2: `pickle` is a part of Python itself, not a package: remove the line
+warning: load/requirements.txt:3: `python-3-8` is Python itself, not a package: remove the line; PYTHON chooses the \
 version
 warning: serve/config.ini: [default]: unknown key "EXECUTABEL_SCRIPT", not used: did you mean EXECUTABLE_SCRIPT?
 load/requirements.txt:4: is what a browser shows, and no repository: write \
@@ -227,7 +227,7 @@ load/load.py:2: IndentationError: expected an indented block after function defi
     "bad-yaml": """\
 warning: bodywork.yaml: stages.tidy.batch: unknown key "retry", not used: did you mean retries?
 warning: bodywork.yaml: stages.tidy: unknown key "executable_module", not used: did you mean executable_module_path?
-warning: bodywork.yaml: stages.sweep.requirements: `pickle` is a part of Python itself, and no package: remove the line
+warning: bodywork.yaml: stages.sweep.requirements: `pickle` is a part of Python itself, not a package: remove the line
 warning: bodywork.yaml: stages.unused: is not in the DAG: it never runs
 bodywork.yaml: stages.tidy.executable_module_path: missing: write a Python file like train.py
 bodywork.yaml: stages.sweep.batch.retries: expected a whole number, 0 or more, got "two"

@@ -11,6 +11,7 @@ the files anew and look at what Git says of them:
 import base64
 import copy
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,7 +23,7 @@ from controller.adapters.volume import Archive
 from controller.core import layout, names
 from controller.core.inputs import podtemplate
 from controller.core.inputs import request as requests
-from controller.core.inputs.requirements import Wanted, key, lines, told, wanted
+from controller.core.inputs.requirements import Wanted, document, key, lines, wanted
 from controller.core.model import Batch, Object, Stage
 from tests.support import recorded_scenarios as scenarios
 from tests.support.recorded_scenarios import DOCUMENTED, SCENARIOS, Files, Scenario, Step
@@ -127,11 +128,12 @@ def _objects(world: World, kinds: Collection[str]) -> Iterator[tuple[str, Object
 def _files(world: World, name: str) -> Mapping[str, object]:
     """Return the documents that a request has on the volume, by their paths."""
     folder = world.root / layout.request(name, UID)
-    return {
+    found = {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(folder.rglob("*"))
         if path.suffix in (".json", ".yaml", ".txt")
     }
+    return {name: _of_version_1(text) if re.search(r"/locks/.*json$", name) else text for name, text in found.items()}
 
 
 # --- texts and what is made of them -------------------------------------------------------------------
@@ -159,11 +161,21 @@ def keys() -> object:
 
 
 def builders() -> object:
-    """Return what the builder of each environment is told."""
+    """Return what the builder of each environment reads."""
     return {
-        name: [told(_wanted(files), ""), told(_wanted(files), "2021-03-05", by_default=True)]
+        name: [
+            _of_version_1(document(_wanted(files), "")),
+            _of_version_1(document(_wanted(files), "2021-03-05", by_default=True)),
+        ]
         for name, files in scenarios.REQUIREMENTS.items()
     }
+
+
+def _of_version_1(text: str) -> str:
+    """Return a requirements.json without what version 2 added: a builder of 0.1.0 may read it."""
+    content = json.loads(text)
+    del content["version"], content["items"]
+    return json.dumps(content, ensure_ascii=False) + "\n"
 
 
 def templates() -> object:

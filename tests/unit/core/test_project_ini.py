@@ -329,11 +329,11 @@ def test_a_requirement_that_refers_to_no_file_is_told(line: str, problem: str) -
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("pickle", "`pickle` is a part of Python itself, and no package: remove the line"),
-        ("JSON==2.0.9", "`json` is a part of Python itself, and no package: remove the line"),
-        ("concurrent", "`concurrent` is a part of Python itself, and no package: remove the line"),
-        ("python==3.8", "`python` is Python itself, and no package: remove the line; PYTHON chooses the version"),
-        ("python-3.8", "`python-3-8` is Python itself, and no package: remove the line; PYTHON chooses the version"),
+        ("pickle", "`pickle` is a part of Python itself, not a package: remove the line"),
+        ("JSON==2.0.9", "`json` is a part of Python itself, not a package: remove the line"),
+        ("concurrent", "`concurrent` is a part of Python itself, not a package: remove the line"),
+        ("python==3.8", "`python` is Python itself, not a package: remove the line; PYTHON chooses the version"),
+        ("python-3.8", "`python-3-8` is Python itself, not a package: remove the line; PYTHON chooses the version"),
         *((line, "") for line in ("python-dateutil", "python-json-logger", "pickle5", "configparser", "typing>=3.7")),
         *((line, "") for line in ("os-testr", "asyncio ; python_version < '3.4'", "json @ https://host/json.whl")),
     ],

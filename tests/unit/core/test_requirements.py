@@ -28,6 +28,10 @@ def of(text: str, **others: str) -> Wanted:
     return found
 
 
+def places(found: Wanted) -> tuple[str, ...]:
+    return tuple(one.place for one in found.entries)
+
+
 def problems_of(text: str, **others: str) -> tuple[str, ...]:
     """Give the problems of a requirement file."""
     with pytest.raises(Invalid) as caught:
@@ -74,8 +78,9 @@ def test_lines_keep_what_means_something_in_order(text: str, expected: tuple[str
         ("-i https://host/simple", "--index-url https://host/simple"),
         ("--pypi-url=https://host/simple", "--index-url https://host/simple"),
         ("--only-binary=:all:", "--only-binary :all:"),
-        ("scikit-learn = 0.24.2", "scikit-learn = 0.24.2"),
-        ("this is no requirement", "this is no requirement"),
+        ("numpy>=1.26, ; os_name == 'nt'", "numpy>=1.26, ; os_name == 'nt'"),
+        ("Calendar == 2!1.0", "Calendar == 2!1.0"),
+        ("six;", "six"),
         ("Name @ git+https://host/r@v1 ; os_name=='nt'", 'name @ git+https://host/r@v1 ; os_name == "nt"'),
         ("git+https://host/r.git@v1#egg=Name[x]&subdirectory=s", "name[x] @ git+https://host/r.git@v1#subdirectory=s"),
         ("-e git+https://host/r#egg=name", "name @ git+https://host/r"),
@@ -139,7 +144,7 @@ def test_files_are_followed_from_where_they_stand() -> None:
     found = of("-r ../deps/base.txt\npandas\n-c ../limits.txt", **others)
     assert found.lines == ("six", "flask", "pandas")
     assert found.constraints == ("six", "click<8")
-    assert found.places == ("deps/more.txt:1", "deps/base.txt:2", f"{FILE}:2", "deps/more.txt:1", "limits.txt:2")
+    assert places(found) == ("deps/more.txt:1", "deps/base.txt:2", f"{FILE}:2", "deps/more.txt:1", "limits.txt:2")
 
 
 def test_a_file_that_includes_itself_is_read_once() -> None:
@@ -171,7 +176,49 @@ def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
     found = wanted(stage, {"base.txt", "train/lib/setup.py"}, {"base.txt": b"six"})
     assert isinstance(found, Wanted)
     assert (found.file, found.lines) == ("bodywork.yaml: stages.train.requirements", ("six", "./train/lib"))
-    assert found.places == ("base.txt:1", "bodywork.yaml: stages.train.requirements")
+    assert places(found) == ("base.txt:1", "bodywork.yaml: stages.train.requirements")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("pandas=1.2", 'expected a version like ==2.2.3 after pandas, got "=1.2": write pandas==1.2'),
+        ("scikit-learn = 0.24.2", 'after scikit-learn, got "= 0.24.2": write scikit-learn==0.24.2'),
+        ("numpy=1.19.2=py38h54aff64_0", 'got "=1.19.2=py38h54aff64_0": write numpy==1.19.2'),
+        ("numpy>=1,=>2", 'got "=>2": write numpy>=2'),
+        ("numpy==", '"numpy==" has no version after ==: write one, or only numpy'),
+        ("numpy>=1,<", '"numpy>=1,<" has no version after <: write one, or only numpy'),
+        ("numpy==latest", 'expected a version like ==2.2.3 after numpy, got "==latest"'),
+        ("numpy>=1.*", 'expected a version like ==2.2.3 after numpy, got ">=1.*"'),
+        ("numpy 1.2", 'expected a requirement like pandas==2.2.3, got "numpy 1.2": write numpy==1.2'),
+        ("this is wrong", 'expected a requirement like pandas==2.2.3, got "this is wrong"'),
+        ("numpy[a b]", 'expected a requirement like pandas==2.2.3, got "numpy[a b]"'),
+        ("nümpy", 'expected a requirement like pandas==2.2.3, got "nümpy"'),
+        ("pip install numpy", '"pip install numpy" is a command: write only numpy'),
+        ("!python -m pip install numpy==2", '"!python -m pip install numpy==2" is a command: write only numpy==2'),
+        (
+            "numpy; python_version > 3",
+            'expected a marker like python_version < "3.9" after the ;, got "python_version > 3"',
+        ),
+        ("lib @ https://h/lib.zip ; nonsense", 'after the ;, got "nonsense"'),
+        ("git@host:a/r.git", "is an address for `git clone`: write git+ssh://git@host/a/r.git"),
+        ("r @ git@host:a/r", "is an address for `git clone`: write git+ssh://git@host/a/r"),
+        ("six==1 --hash", 'expected a hash like sha256:9f2c..., got ""'),
+        (
+            "six==1 --hash='sha256:aa -r /etc/passwd'",
+            'expected a hash like sha256:9f2c..., got "sha256:aa -r /etc/passwd"',
+        ),
+        ("-i 'https://h/ -r /etc/passwd'", 'the value of --index-url holds a space: "https://h/ -r /etc/passwd"'),
+        ("--no-binary 'a -r x'", 'the value of --no-binary holds a space: "a -r x"'),
+        ("--trusted-host 'h --pre'", 'the value of --trusted-host holds a space: "h --pre"'),
+        ("six==" + "9" * 5000 + "x", "expected a version like ==2.2.3 after six, got"),
+        ("six; " + "(" * 3000 + "os_name == 'x'" + ")" * 3000, "expected a marker like"),
+    ],
+)
+def test_a_malformed_line_is_refused_with_its_remedy(line: str, problem: str) -> None:
+    (refused,) = problems_of(f"six\n{line}")
+    assert refused.startswith(f"{FILE}:2: ")
+    assert refused.endswith(problem) or problem.endswith((" got", " like"))
 
 
 CONDA = "is where conda built the package, on another machine: "
@@ -222,7 +269,7 @@ HUB = "https://github.com"
         ("-r gone.txt", 'there is no file "train/gone.txt", which it refers to'),
         ("./gone", 'there is no file "train/gone", which it refers to'),
         ("./bare", 'the folder "train/bare" has neither pyproject.toml nor setup.py: it can\'t be installed'),
-        ("./bare/x", '"train/bare/x" is no package: expected a folder or one of .whl, .zip'),
+        ("./bare/x", '"train/bare/x" is not a package: expected a folder or one of .whl, .zip'),
         ("--foo", 'unknown option "--foo": known are'),
         ("--indx-url x", 'unknown option "--indx-url": did you mean --index-url?'),
         ("--index-url", "--index-url has no value: write one after it"),

@@ -1,9 +1,10 @@
 """As of which day a stage's packages are taken, and what a run says about it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.core.inputs.project import pins
+from controller.core.inputs.requirements import Entry
 from controller.core.model import AS_OF_COMMIT, Pipeline
 
 
@@ -16,9 +17,9 @@ class AsOf:
     worked: str = ""  # until which their pins worked, as far as is known
 
 
-def decide(changed: str, lines: pins.Lines, python: str) -> AsOf:
+def decide(changed: str, entries: Sequence[Entry], python: str) -> AsOf:
     """Return the day for requirements that last changed on the day `changed`: no later one than their pins worked."""
-    worked = pins.propose({"": pins.Need(lines, python)}).day
+    worked = pins.propose({"": pins.Need(entries, python)}).day
     return AsOf(min(filter(None, (changed, worked)), default=""), changed, worked)
 
 

@@ -87,11 +87,11 @@ def required(
 ) -> None:
     """Note a stage's requirements, and what is wrong with them: those of `file`, else `inline`."""
     project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
-    found = requirements.look(project, file, folder, inline)
+    found = requirements.find(project, file, folder, inline)
     reading.take(found.problems)
-    for text, where in found.lines.items():
-        if remark := requirements.remark(text):
-            reading.warning(where, remark)
+    for entry in found.entries:
+        if remark := requirements.remark(entry.item):
+            reading.warning(entry.place, remark)
     for path in found.missing:
         reading.text(path)
     reading.required[stage] = found

@@ -72,10 +72,9 @@ def _old_pins(
 
 
 def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: images.Default) -> pins.Need:
-    look = reading.required[stage.name]
     script = str(PurePosixPath(stage.folder, stage.script))
     scripts = {script: reading.tree.texts[script]} if script in reading.tree.texts else {}
-    return pins.Need(look.lines, images.expected(pipeline, stage, python), look.limits, scripts)
+    return pins.Need(reading.required[stage.name].entries, images.expected(pipeline, stage, python), scripts)
 
 
 def _absent(tree: ProjectTree) -> str:

@@ -5,27 +5,24 @@ warned. A day counts every pin of all stages that run; whether all else can be h
 can ask one gives a `Judge`.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+from packaging.version import Version
 
 from controller.core.inputs.project.breaks import BREAKS, DISTUTILS, RELEASED, USES, WITHOUT_DISTUTILS, Break
-from controller.core.inputs.requirements.line import NAMED
+from controller.core.inputs.requirements import Entry
 
-Version = tuple[int, ...]
-Lines = Mapping[str, str]
-"""Requirement lines in normal form, each with its place."""
-
-_EXACT = re.compile(r"==(?P<version>[0-9]{1,6}(?:\.[0-9]{1,6}){0,4})(?:\.post[0-9]{1,6})?")
+LONGEST = 40  # characters of a version that is known
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
     """What one stage requires, and the Python that it runs on; "": not known."""
 
-    lines: Lines
+    entries: Sequence[Entry]
     python: str = ""
-    limits: tuple[str, ...] = ()  # lines of constraints, which are among `lines` too
     scripts: Mapping[str, bytes] = field(default_factory=dict)  # the stage's own, by their paths
 
 
@@ -66,18 +63,15 @@ def unasked(day: str, _needs: Mapping[str, Need]) -> Judged:
 
 def propose(needs: Mapping[str, Need]) -> Proposal:
     """Return what is known of the pins of these stages."""
-    pins = {stage: _pins(need.lines) for stage, need in needs.items()}
-    bounded = {stage: _bounded(need.lines) for stage, need in needs.items()}
-    broken = {
-        pin: breaks
-        for stage, found in pins.items()
-        for pin in found
-        if (breaks := _breaks(pin, bounded[stage], needs[stage].python))
-    }
+    broken: dict[Pin, tuple[Break, ...]] = {}
+    for need in needs.values():
+        for pin in _pins(need.entries):
+            if breaks := _breaks(pin, need):
+                broken[pin] = breaks
     for need in needs.values():
         broken |= _used(need)
     day = min((one.last for breaks in broken.values() for one in breaks), default="")
-    fits = all(_released(pin) <= day for found in pins.values() for pin in found)
+    fits = all(_released(pin) <= day for need in needs.values() for pin in _pins(need.entries))
     return Proposal(broken, day, fits)
 
 
@@ -92,8 +86,8 @@ def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tu
 
 
 def _used(need: Need) -> dict[Pin, tuple[Break, ...]]:
-    """Return what the stage's own scripts use that the newest version of a package which it requires has no more."""
-    named = {found["name"] for line in need.lines if (found := NAMED.match(line))} - _bounded(need.lines)
+    """Return what the stage's own scripts use that the newest version of a package which it requires no longer has."""
+    named = {one.item.name for one in need.entries if one.item.versions is not None} - _bounded(need.entries)
     return {
         Pin(path, one.package, ""): (one,)
         for path, text in need.scripts.items()
@@ -105,9 +99,9 @@ def _used(need: Need) -> dict[Pin, tuple[Break, ...]]:
 def _without_distutils(needs: Mapping[str, Need]) -> tuple[str, ...]:
     """Return a warning for each pin that no day mends: its stage's Python has no distutils."""
     late = [need for need in needs.values() if need.python and _version(need.python) >= _version(WITHOUT_DISTUTILS)]
-    pins = dict.fromkeys(pin for need in late for pin in _pins(need.lines))
+    pins = dict.fromkeys(pin for need in late for pin in _pins(need.entries))
     return tuple(
-        f"{pin.place}: {pin.name}=={pin.version} imports distutils, which Python {WITHOUT_DISTUTILS} has no more: "
+        f"{pin.place}: {pin.name}=={pin.version} imports distutils, which Python {WITHOUT_DISTUTILS} no longer has: "
         f"write PYTHON = 3.11, or a version from {DISTUTILS[pin.name]} on"
         for pin in pins
         if pin.name in DISTUTILS and _version(pin.version) < _version(DISTUTILS[pin.name])
@@ -126,29 +120,35 @@ def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> s
     return f"{pin.place}: {what}: {remedy}"
 
 
-def _pins(lines: Lines) -> list[Pin]:
-    """Return the exact pins."""
-    found = ((place, NAMED.match(text)) for text, place in lines.items())
-    exact = ((place, named["name"], _EXACT.fullmatch(named["versions"] or "")) for place, named in found if named)
-    return [Pin(place, name, pin["version"]) for place, name, pin in exact if pin]
+def _pins(entries: Iterable[Entry]) -> list[Pin]:
+    """Return the exact pins of released versions."""
+    exact = ((one, next(iter(one.item.versions or ())).version) for one in entries if one.item.is_pinned)
+    return [
+        Pin(one.place, one.item.name, version)
+        for one, version in exact
+        if len(version) <= LONGEST and not (_version(version).is_prerelease or _version(version).local)
+    ]
 
 
-def _bounded(lines: Lines) -> frozenset[str]:
+def _bounded(entries: Iterable[Entry]) -> frozenset[str]:
     """Return the packages that the lines keep from being the newest, or take from elsewhere."""
-    named = filter(None, (NAMED.match(text) for text in lines))
-    upper = {one["name"] for one in named if re.search(r"(?:^|,)(?:==|<|~=)", one["versions"] or "")}
-    return frozenset(upper | {text.split(" @ ")[0].split("[")[0] for text in lines if " @ " in text})
+    upper = {"==", "===", "<", "<=", "~="}
+    return frozenset(
+        one.item.name
+        for one in entries
+        if one.item.name and (one.item.versions is None or any(each.operator in upper for each in one.item.versions))
+    )
 
 
-def _breaks(pin: Pin, bounded: frozenset[str], python: str) -> tuple[Break, ...]:
-    version = _version(pin.version)
+def _breaks(pin: Pin, need: Need) -> tuple[Break, ...]:
+    version, bounded = _version(pin.version), _bounded(need.entries)
     return tuple(
         one
         for one in BREAKS
         if one.package == pin.name
         and _version(one.since) <= version < _version(one.below)
         and one.dependency not in bounded
-        and (not python or _version(python) >= _version(one.python))
+        and (not need.python or _version(need.python) >= _version(one.python))
     )
 
 
@@ -156,9 +156,9 @@ def _released(pin: Pin) -> str:
     """Return a day on which the version was there, "" where it was there before all breaks, or is not known."""
     days, version = RELEASED.get(pin.name, {}), _version(pin.version)
     earlier = [(_version(other), day) for other, day in days.items() if _version(other) <= version]
-    return max(earlier, default=((), ""))[1]
+    return max(earlier, default=(version, ""))[1]
 
 
+@lru_cache(1000)
 def _version(text: str) -> Version:
-    """Return a version as numbers that compare; zeros at the end count nothing."""
-    return tuple(int(part) for part in re.sub(r"(?:\.0+)+$", "", text).split("."))
+    return Version(text)

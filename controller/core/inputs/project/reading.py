@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from controller.core.inputs import checks
-from controller.core.inputs.requirements import Look
+from controller.core.inputs.requirements import Found
 from controller.core.model import Module, ProjectTree, Unread
 
 KEPT = 3 * checks.PROBLEM_LIMIT  # lines kept of each kind; a hostile file could cause a line for each of its bytes
@@ -19,7 +19,7 @@ class Reading:
     tree: ProjectTree
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    required: dict[str, Look] = field(default_factory=dict)  # by stage
+    required: dict[str, Found] = field(default_factory=dict)  # by stage
     scripts: list[tuple[str, str]] = field(default_factory=list)  # each stage and its script, below the project
     _unread: dict[str, None] = field(default_factory=dict)
     _modules: dict[str, None] = field(default_factory=dict)

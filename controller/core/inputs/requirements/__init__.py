@@ -1,15 +1,17 @@
 """What a stage's environment is made of: requirement texts -> normal form, local files, Git addresses, and its key.
 
 Texts that mean the same give the same key: comments, blank lines, continuations, the case of names, and the files that
-lines are spread over make no difference. Refuses, with all problems at once, what points outside the project or holds
-credentials; a requirement that is merely wrong is left to the installer, which explains it best.
+lines are spread over make no difference. Refuses, with all problems at once, what no installer could read, points
+outside the project or holds credentials. The builder gets all of it as data, and parses nothing again.
 """
 
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from controller.core import names
 from controller.core.errors import Invalid
@@ -17,45 +19,67 @@ from controller.core.inputs import checks
 from controller.core.inputs.requirements import hashes
 from controller.core.inputs.requirements.address import git_address
 from controller.core.inputs.requirements.closure import Closure, Entry, Project, settle
-from controller.core.inputs.requirements.standard import remark
+from controller.core.inputs.requirements.line import Item
 from controller.core.inputs.requirements.text import LIMIT, decoded, lines
 from controller.core.model import Stage
 
 __all__ = [
     "LIMIT",
-    "Look",
+    "Entry",
+    "Found",
     "Missing",
     "Project",
     "Wanted",
     "decoded",
+    "document",
+    "find",
     "git_address",
     "key",
     "lines",
-    "look",
-    "place_of",
     "remark",
-    "told",
     "wanted",
 ]
 
 KEY_DIGITS = 20
+VERSION = 2  # of requirements.json
+_BACKPORTS = {  # packages of these names that bring a later Python's module to an earlier one
+    *("argparse", "configparser", "contextvars", "dataclasses", "ipaddress", "statistics", "typing", "zoneinfo")
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the environment of one stage is made of.
+    """What the environment of one stage is made of: requirements, then constraints, each once.
 
-    `lines` and `constraints` are requirement files that uv reads; paths in them start with `./` and are relative to
-    the project, whichever file they were written in. A Git requirement is `[NAME[EXTRAS] @ ]ADDRESS[#subdirectory=X]`
-    with one of `addresses`, up to white space, `#` or the end.
+    Their paths are relative to the project, whichever file they were written in.
     """
 
     file: str  # what a user knows it by: train/requirements.txt
-    lines: tuple[str, ...]
-    constraints: tuple[str, ...] = ()
-    places: tuple[str, ...] = ()  # of each line, then of each constraint: common.txt:3
-    paths: tuple[str, ...] = ()  # files and folders below the project, sorted; "." is all of it
-    addresses: tuple[str, ...] = ()  # git+URL@REF, as written
+    entries: tuple[Entry, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The requirements in normal form."""
+        return tuple(one.text for one in self.entries if not one.constraint)
+
+    @property
+    def constraints(self) -> tuple[str, ...]:
+        """The constraints in normal form."""
+        return tuple(one.text for one in self.entries if one.constraint)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Files and folders below the project, sorted; "." is all of it."""
+        return tuple(sorted({one.item.path for one in self.entries if one.item.path}))
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses of Git repositories, as written."""
+        return tuple(dict.fromkeys(one.item.address for one in self.entries if one.item.address))
+
+    def place_of(self, address: str) -> str:
+        """Return where a Git address is written."""
+        return next((one.place for one in self.entries if one.item.address == address), self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,59 +90,55 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What is known before all texts are: problems with their places, and each line in normal form with its place.
+class Found:
+    """What is known before all texts are: problems with their places, and the lines, as in `Wanted`.
 
     `missing` are the files whose texts are not known yet.
     """
 
     problems: tuple[str, ...]
-    lines: Mapping[str, str]
-    limits: tuple[str, ...] = ()  # those of `lines` that are constraints
+    entries: tuple[Entry, ...] = ()
     missing: tuple[str, ...] = ()
 
 
+def find(project: Project, file: str, folder: str, inline: tuple[str, tuple[str, ...]] = ("", ())) -> Found:
+    """Return what requirements come to, and what is wrong with them, as far as the known texts say.
+
+    `file` is the requirement file; "": the lines of `inline` (place, lines), which stand at the project's root.
+    `folder` is the stage's.
+    """
+    closure = Closure(project)
+    if file:
+        closure.file(file)
+        folder = str(PurePosixPath(file).parent)
+    else:
+        closure.follow(((inline[0], line) for line in inline[1]), "")
+    settled = settle(closure, (folder, "."))
+    if not closure.missing:  # else what has the hashes may be among it
+        closure.problems += hashes.problems(settled, project)
+    return Found(tuple(closure.problems), _each_once(settled), tuple(closure.missing))
+
+
 def wanted(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Wanted | Missing | None:
-    """Give what a stage's environment is made of, None where it needs no packages.
+    """Return what a stage's environment is made of, None where it needs no packages.
 
     `files` are the names of all files of the project, `texts` the contents of some. Raises Invalid("InvalidProject").
     """
     project = Project(files, _folders(files), texts)
     file = stage.requirements_file or f"bodywork.yaml: stages.{stage.name}.requirements"
-    closure, found = _closed(
-        project, stage.requirements_file, stage.folder, [(file, line) for line in stage.requirements]
-    )
-    if closure.problems:
-        raise Invalid("InvalidProject", checks.bounded(closure.problems, f"{file}: and more problems"))
-    if closure.missing:
-        return Missing(tuple(sorted(set(closure.missing))))
-    own = _texts(found, constraint=False)
-    if all(text.startswith("--") and not text.startswith("--requirement") for text in own):
+    found = find(project, stage.requirements_file, stage.folder, (file, stage.requirements))
+    if found.problems:
+        raise Invalid("InvalidProject", checks.bounded(found.problems, f"{file}: and more problems"))
+    if found.missing:
+        return Missing(tuple(sorted(set(found.missing))))
+    own = (one for one in found.entries if not one.constraint)
+    if all(one.item.option and one.item.option != "--requirement" for one in own):
         return None
-    limits = _texts(found, constraint=True)
-    return Wanted(
-        file=file,
-        lines=tuple(own),
-        constraints=tuple(limits),
-        places=(*own.values(), *limits.values()),
-        paths=tuple(sorted({path for _, path in found if path})),
-        addresses=tuple(dict.fromkeys(entry.item.address for entry, _ in found if entry.item.address)),
-    )
-
-
-def look(project: Project, file: str, folder: str, inline: tuple[str, tuple[str, ...]] = ("", ())) -> Look:
-    """Give what is wrong with requirements, and what they come to, as far as the known texts tell.
-
-    `file` is the requirement file; "": the lines of `inline` (place, lines). `folder` is the stage's.
-    """
-    place, written = inline
-    closure, found = _closed(project, file, folder, [(place, line) for line in written])
-    own, limits = _texts(found, constraint=False), _texts(found, constraint=True)
-    return Look(tuple(closure.problems), {**limits, **own}, tuple(limits), tuple(closure.missing))
+    return Wanted(file, found.entries)
 
 
 def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], index: str, as_of: str) -> str:
-    """Give the environment's key, 20 hexadecimal digits.
+    """Return the environment's key, 20 hexadecimal digits.
 
     `paths` is the digest of what `wanted.paths` hold, `commits` the commit of each address, `index` a digest of the
     settings of package indexes, `as_of` the day on which versions are chosen.
@@ -127,47 +147,68 @@ def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], i
     return names.digest(json.dumps(parts), KEY_DIGITS)
 
 
-def told(wanted: Wanted, as_of: str, *, by_default: bool = False) -> str:
-    """Give requirements.json: all that the builder is told (see runtime/install_requirements.py)."""
-    asked = {"as_of_by_default": True} if by_default else {}
-    return json.dumps({**asdict(wanted), "as_of": as_of, **asked}, ensure_ascii=False) + "\n"
+def document(wanted: Wanted, as_of: str, *, by_default: bool = False) -> str:
+    """Return requirements.json, which the builder reads (runtime/install_requirements.py).
+
+    A later version only adds fields: builders of another version may read it, during an upgrade and after a downgrade.
+    The builder of this version reads `items`; that of version 1 reads texts and takes them apart.
+    """
+    content = {
+        "file": wanted.file,
+        "lines": wanted.lines,
+        "constraints": wanted.constraints,
+        "places": [one.place for one in wanted.entries],
+        "paths": wanted.paths,
+        "addresses": wanted.addresses,
+        "as_of": as_of,
+        **({"as_of_by_default": True} if by_default else {}),
+        "version": VERSION,
+        "items": [_for_the_builder(one) for one in wanted.entries],
+    }
+    return json.dumps(content, ensure_ascii=False) + "\n"
 
 
-def place_of(wanted: Wanted, address: str) -> str:
-    """Return where a Git address is written."""
-    named = re.compile(rf"{re.escape(address)}(?=[#\s]|$)")
-    places = zip((*wanted.lines, *wanted.constraints), wanted.places, strict=False)
-    return next((place for line, place in places if named.search(line)), wanted.file)
+def _for_the_builder(entry: Entry) -> dict[str, Any]:
+    """Return a line as data; what is empty is left out."""
+    item = entry.item
+    fields = {
+        "constraint": entry.constraint,
+        "option": item.option,
+        "name": item.name,
+        "by_version": item.versions is not None,
+        "pinned": item.is_pinned,
+        "hashed": item.hashed,
+        "path": item.path,
+        "address": item.address,
+        "below": item.below,
+    }
+    if item.path or item.address:
+        fields |= {"before": item.before, "after": item.after}
+    elif item.option:
+        fields |= {"value": item.after}
+    return {"text": entry.text, "place": entry.place, **{name: value for name, value in fields.items() if value}}
 
 
-def _closed(
-    project: Project, file: str, folder: str, inline: list[tuple[str, str]]
-) -> tuple[Closure, tuple[tuple[Entry, str], ...]]:
-    """Follow a requirement file, or the lines in bodywork.yaml, which stand at the project's root."""
-    closure = Closure(project)
-    if file:
-        closure.file(file)
-        folder = str(PurePosixPath(file).parent)
-    else:
-        closure.follow(inline, "")
-    found = settle(closure, (folder, "."))
-    if not closure.missing:  # else what has the hashes may be among it
-        closure.problems += hashes.problems(found, project)
-    return closure, found
+def remark(item: Item) -> str:
+    """Return what is to be said of a requirement that names a part of Python, which no package is; "" for nothing."""
+    name = item.name if item.versions is not None and not item.marked else ""
+    if re.fullmatch(r"python-?[0-9.-]*", name):
+        return f"`{name}` is Python itself, not a package: remove the line; PYTHON chooses the version"
+    if name.replace("-", "_") in sys.stdlib_module_names and name not in _BACKPORTS:
+        return f"`{name}` is a part of Python itself, not a package: remove the line"
+    return ""
 
 
-def _texts(found: tuple[tuple[Entry, str], ...], *, constraint: bool) -> dict[str, str]:
-    """Give the lines in normal form, each once, with the place where it is first."""
-    result: dict[str, str] = {}
-    for entry, path in found:
-        if entry.constraint == constraint:
-            local = f"./{path}" if path and path != "." else "./" * bool(path)
-            result.setdefault(f"{entry.item.before}{local}{entry.item.after}".strip(), entry.place)
-    return result
+def _each_once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Return requirements, then constraints, each text once, with the place where it is first."""
+    found: dict[tuple[bool, str], Entry] = {}
+    for entry in entries:
+        found.setdefault((entry.constraint, entry.text), entry)
+    return tuple(sorted(found.values(), key=lambda entry: entry.constraint))
 
 
 def _folders(files: Collection[str]) -> frozenset[str]:
-    """Give the folders that hold files, at any depth."""
+    """Return the folders that hold files, at any depth."""
     folders: set[str] = set()
     for file in files:
         parent = file.rpartition("/")[0]

@@ -30,6 +30,7 @@ _PAGE = re.compile(
 )
 _FILE = re.compile(r"\.(?:whl|zip|tgz|tar\.\w+)$")
 _BELOW = re.compile(r"(?P<repository>/.*?\.git)/(?P<path>.*[^/].*)")
+_SHORT = re.compile(r"(?P<user>[A-Za-z0-9_][\w.-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]+):(?!//)(?P<path>[^\s:]+)")
 _OTHER_GIT = "is Git over what is not supported: write git+https://HOST/PATH or git+ssh://git@HOST/PATH"
 
 
@@ -64,6 +65,14 @@ def check_here(path: str, name: str) -> None:
         raise ValueError(f"{checks.shown(path)} is where conda built the package, on another machine: {write} {shows}")
     remedy = f", or {write}" if name else ""
     raise ValueError(f"{checks.shown(path)} is outside the project: copy it into the project{remedy}")
+
+
+def check_short(text: str) -> None:
+    """Raise ValueError for `git@HOST:PATH`, which `git clone` takes, and neither pip nor uv."""
+    short = _SHORT.fullmatch(text)
+    if short and short["host"].lower() != "file":
+        written = f"{short['user']}@{short['host']}/{short['path'].lstrip('/')}"
+        raise ValueError(f"is an address for `git clone`: write git+ssh://{checks.printable(written, PROPOSAL)}")
 
 
 def check_web(url: str) -> None:

@@ -7,7 +7,7 @@ there. A file that includes itself is read once. Refuses what points outside the
 
 import posixpath
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.core.inputs import checks
 from controller.core.inputs.requirements.line import ARCHIVES, Include, Item, parse
@@ -43,6 +43,11 @@ class Entry:
     folder: str
     item: Item
     constraint: bool
+
+    @property
+    def text(self) -> str:
+        """The normal form."""
+        return self.item.text
 
 
 @dataclass
@@ -109,19 +114,21 @@ class Closure:
         self.file(path, constraint=constraint or part.constraint, depth=depth + 1)
 
 
-def settle(closure: Closure, folders: tuple[str, ...]) -> tuple[tuple[Entry, str], ...]:
-    """Give each entry with its path below the project ("" for none); what can't be is a problem of the closure.
+def settle(closure: Closure, folders: tuple[str, ...]) -> tuple[Entry, ...]:
+    """Return the entries, with paths below the project; what can't be is a problem of the closure.
 
     `folders` are those that packages may start from, the first one where they exist in none.
     """
-    local = [entry.item.path for entry in closure.entries if entry.item.path and not entry.item.from_file]
+    local = [entry.item.path for entry in closure.entries if entry.item.path and not entry.item.option]
     folder = next((folder for folder in folders if _all_there(closure.project, folder, local)), folders[0])
     settled = []
     for entry in closure.entries:
         try:
-            settled.append((entry, _found(closure.project, folder, entry) if entry.item.path else ""))
+            path = _found(closure.project, folder, entry) if entry.item.path else ""
         except ValueError as error:
             closure.problems.append(f"{entry.place}: {error}")
+        else:
+            settled.append(replace(entry, item=replace(entry.item, path=path)) if path else entry)
     return tuple(settled)
 
 
@@ -134,16 +141,16 @@ def _all_there(project: Project, folder: str, paths: Iterable[str]) -> bool:
 
 def _found(project: Project, folder: str, entry: Entry) -> str:
     """Give an entry's path below the project. Raises ValueError where there is no such thing."""
-    path = _below(entry.folder if entry.item.from_file else folder, entry.item.path)
+    path = _below(entry.folder if entry.item.option else folder, entry.item.path)
     is_folder = path == "." or path in project.folders
     if path not in project.files and not is_folder:
         remedy = ": write / instead of \\" if "\\" in path else ""
         raise ValueError(f"there is no file {checks.shown(path)}, which it refers to{remedy}")
-    if is_folder and not entry.item.from_file and not project.is_package(path):
+    if is_folder and not entry.item.option and not project.is_package(path):
         expected = " nor ".join(PACKAGE_FILES)
         raise ValueError(f"the folder {checks.shown(path)} has neither {expected}: it can't be installed")
-    if path in project.files and not entry.item.from_file and not path.lower().endswith(ARCHIVES):
-        raise ValueError(f"{checks.shown(path)} is no package: expected a folder or one of {', '.join(ARCHIVES)}")
+    if path in project.files and not entry.item.option and not path.lower().endswith(ARCHIVES):
+        raise ValueError(f"{checks.shown(path)} is not a package: expected a folder or one of {', '.join(ARCHIVES)}")
     return path
 
 

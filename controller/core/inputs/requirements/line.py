@@ -1,16 +1,20 @@
-"""One line of a requirement file -> what it asks for, in normal form. Refuses options that uv would refuse.
+"""One line of a requirement file -> what it asks for, in normal form. Refuses what uv would refuse, and says why.
 
 The normal form is one that uv reads: names as PEP 503 has them, extras, versions and hashes sorted, `-e` and
-`#egg=` written as plain requirements, one option to a line. What is not understood stays as it is: the installer says
-what is wrong with it, with its own words.
+`#egg=` written as plain requirements, one option to a line. Environments are known by it: it never changes.
 """
 
 import posixpath
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 from urllib.parse import unquote
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import Specifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from controller.core.inputs import checks
 from controller.core.inputs.requirements import address
@@ -23,14 +27,17 @@ PLACES = ("--index-url", "--extra-index-url", "--find-links")  # an address or a
 LISTS = ("--no-binary", "--only-binary")  # of names, separated by commas
 VALUES = ("--trusted-host", "--use-feature")
 FLAGS = ("--no-index", "--pre", "--prefer-binary", "--require-hashes")
-NAMED = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)(?:\[[^\[\]]*\])?(?P<versions>[=~!<>][^\s;@]*)?(?P<marker> ;.*)?")
-"""A package by its name, in normal form; its hashes come behind."""
+HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")  # keys of what is behind the # of an address
+EXAMPLE = "2.2.3"
 OPTIONS = (*INCLUDES, "--editable", *PLACES, *LISTS, *VALUES, *FLAGS)
 
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?P<extras>\[[^\[\]]*\])?\s*(?P<rest>.*)")
-_VERSION = re.compile(r"(===|[~=!<>]=|[<>])\s*([^\s<>=!~,;()]+)")
-_FRAGMENT = re.compile(r"(?:(?:egg|subdirectory|md5|sha1|sha224|sha256|sha384|sha512)=[^&]*(?:&|$))+")
+_FRAGMENT = re.compile(rf"(?:(?:egg|subdirectory|{'|'.join(HASHES)})=[^&]*(?:&|$))+")
+_HASH = re.compile(r"[a-z0-9_]+:[0-9A-Za-z]+")
 _MARKER = re.compile(r"\"[^\"]*\"|'[^']*'|[()]|===|[~=!<>]=|[<>]|[\w.]+|\S")
+_COMMAND = re.compile(
+    r"(?:[!%$]\s*)?(?:python[\d.]*\s+-m\s+)?(?:pip[\d.]*|uv pip|conda|mamba|poetry|pipenv)\s+\w+\s+(.+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +50,43 @@ class Include:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A package or an option: `before` + `path` + `after`.
+    """A package or an option: `before`, the path or address that it names, and `after`.
 
-    `path` is one below the project, as written; "": none. It starts from the working folder, or `from_file`.
+    `path` is one below the project, as written until it is settled; "": none. An option's starts from its file, a
+    package's from the working folder.
     """
 
     before: str
     path: str = ""
+    address: str = ""  # git+URL@REF, as written
+    fragment: str = ""  # of the address: #subdirectory=X
+    below: str = ""  # the folder in the repository, X
     after: str = ""
-    address: str = ""  # git+URL@REF as written; it is in `before`
-    from_file: bool = False
+    option: str = ""  # --find-links; its value is the path, or `after`
+    name: str = ""  # of the package, as PEP 503 compares it; "": not known
+    versions: SpecifierSet | None = None  # None: not chosen by its version
+    marked: bool = False  # only for some Pythons or systems
+    hashed: bool = False  # by --hash
+    verified: bool = False  # by --hash, or by a hash in its address
+
+    @property
+    def text(self) -> str:
+        """The normal form."""
+        local = f"./{'' if self.path == '.' else self.path}" if self.path else ""
+        return f"{self.before}{local}{self.address}{self.fragment}{self.after}".strip()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether exactly one version fits."""
+        one = list(self.versions or ())
+        return len(one) == 1 and one[0].operator in ("==", "===") and not one[0].version.endswith("*")
 
 
 Part: TypeAlias = Include | Item
 
 
 def parse(line: str) -> tuple[Part, ...]:
-    """Give what a line asks for. Raises ValueError with one sentence."""
+    """Return what a line asks for. Raises ValueError with one sentence."""
     if len(line) > LIMIT:
         raise ValueError(f"the line is {len(line)} characters long: {LIMIT} at most")
     if line.endswith("\\"):  # what reads the normal form would join it with the next
@@ -69,16 +96,11 @@ def parse(line: str) -> tuple[Part, ...]:
     return _options(line) if line.startswith("-") else (_requirement(line),)
 
 
-def canonical(name: str) -> str:
-    """Give a package's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 # --- options ----------------------------------------------------------------------------------------
 
 
 def _options(line: str) -> tuple[Part, ...]:
-    """Give the options of a line; pip takes several."""
+    """Return the options of a line; pip takes several."""
     words = _words(line)
     parts: list[Part] = []
     while words:
@@ -86,7 +108,7 @@ def _options(line: str) -> tuple[Part, ...]:
         if name not in OPTIONS or name == "--editable":
             raise ValueError(f"unknown option {checks.shown(name)}: {checks.nearest(name, OPTIONS)}")
         if name in FLAGS:
-            parts.append(Item(name))
+            parts.append(Item(name, option=name))
             continue
         if not value and not words:
             raise ValueError(f"{name} has no value: write one after it")
@@ -102,7 +124,7 @@ def _words(line: str) -> list[str]:
 
 
 def _named(word: str) -> tuple[str, str]:
-    """Cut `--name=value`, `-rvalue` and `-r=value` into the long name and the value ("": in the next word)."""
+    """Return the long name and the value ("": in the next word) of `--name=value`, `-rvalue` and `-r=value`."""
     if word.startswith("--"):
         name, _, value = word.partition("=")
         return ("--index-url" if name == "--pypi-url" else name), value
@@ -111,42 +133,44 @@ def _named(word: str) -> tuple[str, str]:
 
 def _option(name: str, value: str) -> tuple[Part, ...]:
     if name in LISTS:
-        return tuple(Item(f"{name} {_listed(each)}") for each in value.split(",") if each.strip())
-    if name in VALUES:
-        return (Item(f"{name} {value}"),)
+        values = [each.strip() for each in value.split(",") if each.strip()]
+        return tuple(_valued(name, each if each.startswith(":") else canonicalize_name(each)) for each in values)
     path = address.local(value) if address.is_url(value) else value
-    if path is None:
-        address.check_web(value)
-        return (Item(f"{name} {value}"),)
+    if name in VALUES or path is None:
+        if path is None:
+            address.check_web(value)
+        return (_valued(name, value),)
     if name in INCLUDES:
         return (Include(path, constraint=name == "--constraint"),)
-    return (Item(f"{name} ", path, from_file=True),)
+    return (Item(f"{name} ", path, option=name),)
 
 
-def _listed(name: str) -> str:
-    return name.strip() if name.strip().startswith(":") else canonical(name.strip())
+def _valued(name: str, value: str) -> Item:
+    """Return an option with its value, which uv reads up to the next space: what follows would be an option too."""
+    if re.search(r"\s", value):
+        raise ValueError(f"the value of {name} holds a space: {checks.shown(value)}")
+    return Item(f"{name} ", after=value, option=name)
 
 
 # --- requirements -----------------------------------------------------------------------------------
 
 
 def _requirement(text: str) -> Item:
-    """Give a package: by name, by address or by path; its hashes and its marker behind it."""
+    """Return a package: by name, by address or by path; its hashes and its marker come last."""
     bare, _, options = text.strip().partition(" --")
-    after = _hashes(f"--{options}") if options else ""
+    hashes = _hashes(f"--{options}") if options else ""
     bare = bare.strip()
+    address.check_short(bare)
     if address.is_git(bare) or address.is_url(bare):
-        return _direct("", "", bare, after)
+        return _direct("", "", bare, hashes)
     named = _NAME.fullmatch(bare)
     if named and named["rest"].startswith("@"):
-        return _direct(named["name"], named["extras"] or "", named["rest"][1:].strip(), after)
-    if _is_path(bare):
-        return _direct("", "", bare, after)
-    return Item((_by_name(named) if named else "") or " ".join(bare.split()), after=after)
+        return _direct(named["name"], named["extras"] or "", named["rest"][1:].strip(), hashes)
+    return _direct("", "", bare, hashes) if _is_path(bare) else _by_name(bare, named, hashes)
 
 
 def _editable(text: str) -> str:
-    """Give what follows `-e` as a requirement that stands alone: a bare word is a folder there, and no package."""
+    """Return what follows `-e` as a requirement that stands alone: a bare word is a folder there, not a package."""
     named = _NAME.fullmatch(text)
     if named and not named["rest"].startswith("@") and not address.is_git(text) and not address.is_url(text):
         return text if _is_path(text) else f"./{text}"
@@ -154,51 +178,90 @@ def _editable(text: str) -> str:
 
 
 def _hashes(options: str) -> str:
-    """Give the hashes of a requirement, sorted."""
+    """Return the hashes of a requirement, sorted."""
     words, hashes = _words(options), set()
     while words:
         name, _, value = words.pop(0).partition("=")
         if name != "--hash":
             raise ValueError(f"option {checks.shown(name)} after a package is not supported: remove it")
-        hashes.add(value or (words.pop(0) if words else ""))
+        value = value or (words.pop(0) if words else "")
+        if not _HASH.fullmatch(value):
+            raise ValueError(f"expected a hash like sha256:9f2c..., got {checks.shown(value)}")
+        hashes.add(value)
     return "".join(f" --hash={each}" for each in sorted(hashes))
 
 
 def _is_path(bare: str) -> bool:
-    """Tell whether it is a path, as pip does: a slash, a dot at the start, or an archive's name."""
+    """Return whether it is a path, as pip does: a slash, a dot at the start, or an archive's name."""
     path = re.split(r"\s;|;\s", bare, maxsplit=1)[0].split("[")[0].strip()
     return path.startswith(".") or "/" in path.split(";")[0] or path.lower().endswith(ARCHIVES)
 
 
-def _by_name(named: re.Match[str]) -> str:
-    """Give NAME[EXTRAS]VERSIONS ; MARKER, "" where it is none of that kind."""
-    versions, semicolon, marker = named["rest"].partition(";")
-    versions = versions.strip()
-    if versions.startswith("(") and versions.endswith(")"):
-        versions = versions[1:-1].strip()
-    parts = [_VERSION.fullmatch(part.strip()) for part in versions.split(",")] if versions else []
-    if not all(parts):
-        return ""
-    clauses = ",".join(sorted(f"{part[1]}{part[2]}" for part in parts if part))
-    return f"{canonical(named['name'])}{_extras(named['extras'] or '')}{clauses}{_marker(marker) if semicolon else ''}"
+def _by_name(bare: str, named: re.Match[str] | None, hashes: str) -> Item:
+    """Return NAME[EXTRAS]VERSIONS ; MARKER."""
+    if not named:
+        raise ValueError(_malformed(bare))
+    versions, _, marker = (part.strip() for part in named["rest"].partition(";"))
+    name, marked = canonicalize_name(named["name"]), _marker(marker)
+    who = f"{name}{_extras(named['extras'] or '')}"
+    try:
+        specifiers = Requirement(f"{who} {versions}").specifier
+    except (ValueError, RecursionError):
+        raise ValueError(_malformed(bare, named["name"], versions)) from None
+    clauses = re.sub(r"\s", "", versions.removeprefix("(").removesuffix(")")).split(",")
+    before = f"{who}{','.join(sorted(clauses))}{marked}"
+    if re.search(r"!(?!=)|,$", versions):  # an epoch, a comma too many: as written, by which environments know it
+        before = " ".join(bare.split())
+    has = bool(hashes)
+    return Item(before, after=hashes, name=name, versions=specifiers, marked=bool(marked), hashed=has, verified=has)
+
+
+def _malformed(bare: str, name: str = "", versions: str = "") -> str:
+    """Return the sentence for what is neither a name with versions, nor an address or a path."""
+    if command := _COMMAND.fullmatch(bare):
+        return f"{checks.shown(bare)} is a command: write only {checks.printable(command[1], checks.SHOWN_LIMIT)}"
+    if re.match(r"[~=!<>]", versions):
+        wrong = next((clause.strip() for clause in versions.split(",") if not _is_specifier(clause)), versions)
+        bounds = re.fullmatch(r"(?P<operator>[~=!<>]*)\s*(?P<version>.*)", wrong)
+        operator, version = (bounds["operator"], bounds["version"]) if bounds else ("", wrong)
+        if not version:
+            return f"{checks.shown(bare)} has no version after {operator}: write one, or only {name}"
+        meant = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!="}.get(operator, "")
+        version = version.partition("=")[0]  # conda writes NAME=VERSION=BUILD
+        remedy = f": write {name}{meant}{version}" if meant and _is_specifier(f"{meant}{version}") else ""
+        return f"expected a version like =={EXAMPLE} after {name}, got {checks.shown(wrong)}{remedy}"
+    remedy = f": write {name}=={versions}" if name and _is_specifier(f"=={versions}") else ""
+    return f"expected a requirement like pandas=={EXAMPLE}, got {checks.shown(bare)}{remedy}"
+
+
+def _is_specifier(text: str) -> bool:
+    try:
+        Specifier(text)
+    except ValueError:
+        return False
+    return len(text) <= checks.SHOWN_LIMIT and text.isprintable()
 
 
 def _extras(text: str) -> str:
-    names = sorted({canonical(name.strip()) for name in text.strip("[]").split(",") if name.strip()})
+    names = sorted({canonicalize_name(name.strip()) for name in text.strip("[]").split(",") if name.strip()})
     return f"[{','.join(names)}]" if names else ""
 
 
 def _marker(text: str) -> str:
-    """Give ` ; MARKER` with one space between its words, and texts in double quotes. Raises ValueError."""
+    """Return ` ; MARKER` with one space between its words, and texts in double quotes. Raises ValueError."""
+    if not text.strip():
+        return ""
+    try:
+        Marker(text)
+    except (ValueError, RecursionError):
+        example = 'python_version < "3.9"'
+        raise ValueError(f"expected a marker like {example} after the ;, got {checks.shown(text.strip())}") from None
     words = _MARKER.findall(text)
-    if any(len(word) == 1 and word not in "()<>" and not re.fullmatch(r"[\w.]", word) for word in words):
-        raise ValueError(f'after the ; is no marker like python_version < "3.9": {checks.shown(text.strip())}')
-    marker = " ".join(f'"{word[1:-1]}"' if word[0] == "'" and '"' not in word else word for word in words)
-    return f" ; {marker}" if marker else ""
+    return " ; " + " ".join(f'"{word[1:-1]}"' if word[0] == "'" and '"' not in word else word for word in words)
 
 
 def _cut(target: str) -> tuple[str, str]:
-    """Cut a target from what is behind its `#`. That of a path is a part of its name, unless it is one of pip's."""
+    """Return a target and what is behind its `#`. That of a path is a part of its name, unless it is one of pip's."""
     if address.is_url(target) or address.is_git(target):
         before, _, fragment = target.partition("#")
         return before, fragment
@@ -207,7 +270,7 @@ def _cut(target: str) -> tuple[str, str]:
 
 
 def _direct(name: str, extras: str, text: str, hashes: str) -> Item:
-    """Give what is named by its address or path: `NAME[EXTRAS] @ TARGET#FRAGMENT ; MARKER`, the name where known."""
+    """Return what is named by its address or path: `NAME[EXTRAS] @ TARGET#FRAGMENT ; MARKER`, the name where known."""
     target, *marker = re.split(r"\s;|;\s", text, maxsplit=1)
     target, fragment = _cut(target.strip())
     if inner := re.fullmatch(r"([^\[\]]+)(\[[^\[\]]*\])", target):
@@ -217,15 +280,25 @@ def _direct(name: str, extras: str, text: str, hashes: str) -> Item:
     if egg and not egg["rest"] and not name:
         name, extras = egg["name"], extras or egg["extras"] or ""
     kept = "&".join(sorted(f"{key}={value}" for key, _, value in fields if key != "egg"))
-    after = f"{_marker(marker[0]) if marker else ''}{hashes}"
-    who = f"{canonical(name)}{_extras(extras)} @ " if name else ""
-    path = address.local(target) if address.is_url(target) else target
+    kept, extras = f"#{kept}" if kept else "", _extras(extras)
+    who = f"{canonicalize_name(name)}{extras} @ " if name else ""
+    item = Item(
+        who,
+        after=f"{_marker(marker[0]) if marker else ''}{hashes}",
+        name=canonicalize_name(name),
+        marked=bool(marker),
+        hashed=bool(hashes),
+        verified=bool(hashes) or any(key in HASHES for key, _, _ in fields),
+    )
+    below = next((unquote(value) for key, _, value in fields if key == "subdirectory"), "")
     if address.is_git(target):
         address.git_address(target)
-        return Item(f"{who}{target}{f'#{kept}' if kept else ''}", after=after, address=target)
+        return replace(item, address=target, fragment=kept, below=below.strip("/"))
+    address.check_short(target)
+    path = address.local(target) if address.is_url(target) else target
     if path is None:
         address.check_archive(target)
-        return Item(f"{who}{target}{_extras('' if who else extras)}{f'#{kept}' if kept else ''}", after=after)
-    address.check_here(path, canonical(name) if name else "")
-    below = next((unquote(value) for key, _, value in fields if key == "subdirectory"), "")
-    return Item(who, posixpath.join(path, below) if below else path, _extras("" if who else extras) + after)
+        return replace(item, before=f"{who}{target}{'' if who else extras}{kept}")
+    address.check_here(path, item.name)
+    path = posixpath.join(path, below) if below else path
+    return replace(item, path=path, after=f"{'' if who else extras}{item.after}", verified=bool(hashes))
