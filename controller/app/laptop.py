@@ -29,13 +29,14 @@ from controller.adapters.volume.sweeper import Sweeper
 from controller.app.controller import App
 from controller.app.place import Place
 from controller.app.state import state_folder
-from controller.core import layout, names, plan, sweep
+from controller.core import layout, names, parts, sweep
 from controller.core.documents import codec
+from controller.core.documents import run as runs
 from controller.core.documents import status as statuses
+from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid, Transient
 from controller.core.images import wish
 from controller.core.model import Object, Pipeline, Record, Request, Service
-from controller.reconciler import repeat
 from controller.settings import Settings
 
 NAMESPACE = "local"
@@ -122,7 +123,7 @@ class LaptopRun:
         status = self._app.view.status(self._name) or {}
         kept = codec.good(statuses.read(status.get("data") or {}, self._uid)) or Record(request_uid=self._uid)
         past = next((past for past in kept.history if past.trigger == self._trigger), None)
-        if past and past.outcome == plan.REFUSED:
+        if past and past.outcome == "Refused":
             return self._not_begun(past.reason, (past.message,))
         ours = kept.spec is not None and kept.spec.trigger == self._trigger
         return kept if ours else replace(kept, run=0, step=0, stages={})
@@ -174,15 +175,22 @@ class LaptopRun:
         return max(logs, key=lambda path: int(path.stem), default=None)
 
     def _refusal(self, wishes: Wishes) -> Invalid | None:
-        """Return why the part of the project that is asked for can't be run, None where nothing speaks against it."""
-        asked = Request(self._name, self._uid, self.place.repository, resume=wishes.resume, only=wishes.only)
+        """Return why the part of the project that is asked for can't be run, None where nothing speaks against it.
+
+        The controller would refuse the trigger, too, and then run all that has changed.
+        """
+        request = Request(self._name, self._uid, self.place.repository, resume=wishes.resume, only=wishes.only)
         record = self._recorded() or Record(self._uid)
         try:
-            before = repeat.before(self._volume, asked, record)
-            plan.chosen(asked, self.place.pipeline, plan.going_on_from(asked, record), before)
+            before = parts.states_before(request, record, self._recall)
+            parts.select(request, self.place.pipeline, parts.going_on_from(request, record), before)
         except Invalid as invalid:
             return invalid
         return None
+
+    def _recall(self, run: int) -> RunFile:
+        text = self._volume.read_document(layout.run_record(self._name, self._uid, run))
+        return codec.view(runs.read(text)) or RunFile()
 
     def _recorded(self) -> Record | None:
         """Return the record that the last run left, None where there is none."""

@@ -13,7 +13,7 @@ from controller.core.errors import Invalid
 from controller.core.inputs import project
 from controller.core.inputs.project import pins
 from controller.core.model import Pipeline, ProjectTree
-from controller.reconciler import reading
+from controller.reconciler.gather import read_project
 
 PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
 
@@ -54,7 +54,7 @@ def find(
         snapshot = git.snapshot(_project(target, path))
         address, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
     git.publish(address, commit)
-    tree = reading.whole(git, address, commit, path)
+    tree = read_project(git, address, commit, path)
     judge = Trial(partial(git.last_change, address, commit, path)).judge if tried else pins.unasked
     pipeline = project.load(tree, strict=strict, judge=judge, python=python or images.Default())
     return Place(address, commit, path, shown, tree, pipeline)

@@ -17,8 +17,9 @@ from controller.core import images, manifests, names
 from controller.core.errors import Invalid
 from controller.core.inputs import checks
 from controller.core.inputs.index import Index
-from controller.core.model import Batch, Environment, Object, Policy, Request, RunSpec
-from controller.reconciler.environments import Base, Builders, Project
+from controller.core.model import Batch, Environment, Object, Policy, Record, Request, RunSpec
+from controller.core.plan import Base, Environments, Project
+from controller.reconciler.environments import Builders
 
 OWNER = "00000000-0000-0000-0000-000000000000"  # the request's uid, which only a cluster gives
 
@@ -80,10 +81,10 @@ def _environments(place: Place, spec: RunSpec, pythons: Mapping[str, str]) -> tu
     """Return the environments that the project's stages would be given in this run. Raises Invalid, Transient."""
     root = state_folder()
     request = Request(place.pipeline.name, "", place.repository, path=place.path)
-    builders = Builders(Git(root, GitSettings(allow_file=True)), Volume(root))
-    found = Project(request, place.commit, place.tree, place.pipeline)
-    bases = {
-        stage: Base(f"{images.of_stage(spec, place.pipeline, stage)}\n", pythons[stage])
+    bases = tuple(
+        (stage, Base(f"{images.of_stage(spec, place.pipeline, stage)}\n", pythons[stage]))
         for stage in place.pipeline.stages
-    }
-    return builders.decide(found, tuple(place.pipeline.stages), bases, Index())[0]
+    )
+    project = Project(place.repository, place.commit, place.path, spec.image)
+    question = Environments(project, bases, Index(), place.tree, place.pipeline, Record(""))
+    return Builders(Git(root, GitSettings(allow_file=True)), Volume(root)).decide(request, question, None)[0]

@@ -2,9 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from controller.core.model import Object, Pipeline
-from controller.core.plan.decision import Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A Secret, or a key of one, that stages want and that is not there; the line has the remedy."""
+
+    stages: tuple[str, ...]
+    line: str
 
 
 def wanted(pipeline: Pipeline, stages: Iterable[str]) -> Mapping[str, Mapping[str, list[str]]]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
-from controller.core import layout, manifests, names, plan
+from controller.core import layout, manifests, names
 from controller.core.documents import codec
 from controller.core.documents import status as statuses
 from controller.core.errors import Invalid
-from controller.core.facts.workloads import owner_uid
+from controller.core.facts.owners import owner_uid
 from controller.core.inputs import request as requests
 from controller.core.model import Object, Record
 
@@ -182,9 +182,16 @@ def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:
         yield layout.request(name, uid)
         return
     yield from (layout.cache(name, uid), layout.record(name, uid))
-    runs = plan.kept_runs(record, request.keep_runs, plan.Observed())  # what serves is mounted, and so needed anyway
+    runs = retained(record, request.keep_runs)  # what serves is mounted, and so needed anyway
     base = {record.spec.base} if record.active and record.spec else set()
     yield from (layout.run(name, uid, run) for run in runs | base)
+
+
+def retained(record: Record, keep: int) -> frozenset[int]:
+    """Return the runs whose folders stay: the newest `keep` good and failed ones each, the released and the last."""
+    good = [past.run for past in record.history if past.run and past.outcome == "Succeeded"]
+    bad = [past.run for past in record.history if past.run and past.outcome != "Succeeded"]
+    return frozenset({*good[:keep], *bad[:keep], record.release_run, record.run, 0})
 
 
 def _of_run(record: Record | None) -> Iterator[PurePosixPath]:

@@ -8,15 +8,13 @@ from datetime import datetime, timedelta
 
 from controller.core import errors, manifests, names, times
 from controller.core.facts import drift
-from controller.core.facts.workloads import owner_uid
-from controller.core.manifests import RunContext
-from controller.core.model import Batch, Cause, Object, Request, Service
-from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal, Restore
+from controller.core.facts.owners import taken
+from controller.core.model import Cause, Object, Request
+from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal, Restore, Tidy
+from controller.reconciler.holding import holder
 from controller.reconciler.ports import Clock, Cluster, Volume
 
-FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
 STALE_DELAY = 0.2  # until the watch has brought what a write met
-_REMEDIES = {"CronJob": "rename the request, remove `schedule`, or remove the other"}
 RESTORE_PAUSE = timedelta(seconds=10)  # between two writes to an object that somebody else keeps changing
 EVENT_LIFE = timedelta(hours=1)  # the API server's own default
 EVENTS = 4096  # that are remembered
@@ -76,6 +74,8 @@ class Actor:
                     self.volume.publish_environment(action.folder)
                 case Emit():
                     self._emit(request, action)
+                case Tidy():
+                    self.volume.keep_only(request.name, request.uid, action.runs)
         if early and not any(refusals):
             raise early
         return [refusal for refusal in refusals if refusal]
@@ -160,7 +160,7 @@ class Actor:
         return count >= REJECTIONS
 
     def meet(self, request: Request, manifest: Object) -> Object:
-        """Judge the living object that has a name that `request` needs; give it if it is the request's own.
+        """Return the living object of a name that `request` needs, if it is the request's own.
 
         Raises NotYet where it goes away by itself, Invalid("NameTaken") where another holds it.
         """
@@ -168,52 +168,9 @@ class Actor:
         live = self.cluster.get(kind, name)
         if live is None:
             raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
-        self._judge(request, live)
+        if other := holder(self.cluster, request.uid, live):
+            raise errors.Invalid("NameTaken", [taken(kind, name, other)])
         return live
-
-    def _judge(self, request: Request, live: Object) -> None:
-        """Return if the object is the request's own. Raises as `meet`."""
-        if owner_uid(live) == request.uid:
-            return
-        kind, name = live["kind"], live["metadata"]["name"]
-        if self._is_leaving(live):
-            raise errors.NotYet(FOREIGN_DELAY, f"{kind} {name} of a deleted request is still being removed")
-        remedy = _REMEDIES.get(kind, "rename the project or the stage, set `project-name`, or remove the other")
-        raise errors.Invalid("NameTaken", [f"{kind} {name} belongs to {_owner(live)} ({remedy})"])
-
-    def _is_leaving(self, live: Object) -> bool:
-        """Whether an object is being deleted, or its owning request no longer lives: the collector will come."""
-        metadata = live["metadata"]
-        if "deletionTimestamp" in metadata:
-            return True
-        for owner in metadata.get("ownerReferences") or ():
-            if owner.get("controller") and owner.get("kind") == "ConfigMap":
-                holder = self.cluster.get("ConfigMap", owner["name"])
-                return holder is None or holder["metadata"]["uid"] != owner["uid"]
-        return False
-
-    def check_names(self, request: Request, context: RunContext) -> tuple[RunContext, tuple[str, ...]]:
-        """See that no other holds a name that the run will need.
-
-        Returns the context without second names of services that others hold, and a warning for each. Raises Invalid
-        with all other names that are taken, NotYet.
-        """
-        problems: list[str] = []
-        warnings: list[str] = []
-        for kind, name in tuple(_needed(request, context)):
-            live = self.cluster.get(kind, name)
-            try:
-                if live is not None:
-                    self._judge(request, live)
-            except errors.Invalid as taken:
-                if live is not None and kind == "Service" and name in context.aliases():
-                    context, warning = context.without(name, _owner(live))
-                    warnings.append(warning)
-                else:
-                    problems += taken.problems
-        if problems:
-            raise errors.Invalid("NameTaken", problems)
-        return context, tuple(warnings)
 
     def _emit(self, request: Request, news: Emit) -> None:
         """Make an Event. It is a courtesy: what keeps it from being made keeps nothing else."""
@@ -235,25 +192,3 @@ class Actor:
             return
         else:
             self._events.note(name, now)
-
-
-def _needed(request: Request, context: RunContext) -> Iterable[tuple[str, str]]:
-    if request.schedule:
-        yield "CronJob", request.name
-    if any(isinstance(stage.work, Service) for stage in context.pipeline.stages.values()):
-        yield "ConfigMap", names.release_of(context.request)
-    steps = (*context.pipeline.steps, tuple(filter(None, [context.pipeline.run_on_failure])))
-    for name in (stage for step in steps for stage in step):
-        stage = context.pipeline.stages[name]
-        if isinstance(stage.work, Batch):
-            yield "Job", context.job_name(name)
-        else:
-            for item in manifests.service_objects(context, stage):
-                yield item["kind"], item["metadata"]["name"]
-
-
-def _owner(live: Object) -> str:
-    for owner in live["metadata"].get("ownerReferences") or ():
-        if owner.get("controller"):
-            return f"{owner.get('kind')} {owner.get('name')}"
-    return "nobody of ours"

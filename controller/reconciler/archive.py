@@ -1,14 +1,16 @@
 """What a run leaves on the volume beside its logs and artifacts: what it uses, what it ran with, what it installed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from controller.core import layout
-from controller.core.documents import attempt
+from controller.core.documents import attempt, codec
 from controller.core.documents import run as documents
+from controller.core.documents.run import RunFile
 from controller.core.model import Attempt, Record, Request, RunSpec
+from controller.core.plan import RunFolder
 from controller.reconciler.ports import Volume
 
 Copy: TypeAlias = Callable[[str, str, int, str], PurePosixPath]  # request, uid, run, folder -> the run's copy
@@ -21,21 +23,31 @@ class Archive:
     volume: Volume
     version: str
 
-    def begin(self, request: Request, record: Record) -> None:
+    def begin(self, request: Request, question: RunFolder) -> None:
         """Note what a new run uses, so that no sweep takes it, and give it the artifacts that it goes on from.
 
-        Done before the run is recorded: a run that never was is swept. Raises Transient.
+        Done before the run is recorded: a run that never was is swept. Raises Invalid, Transient.
         """
-        if record.spec is None:
-            return
-        uses = documents.write_uses(_uses(record.spec))
-        self.volume.keep_text(layout.uses(request.name, request.uid, record.run), uses)
-        if record.spec.base:
-            base = layout.artifacts(request.name, request.uid, record.spec.base)
-            self.volume.inherit(base, layout.artifacts(request.name, request.uid, record.run))
+        owner = (request.name, request.uid)
+        self.volume.keep_text(layout.uses(*owner, question.run), documents.write_uses(question.uses))
+        if question.base:
+            self.volume.inherit(layout.artifacts(*owner, question.base), layout.artifacts(*owner, question.run))
+
+    def spec(self, request: Request, run: int) -> RunSpec | None:
+        """Return what a kept run was started with, None if it is not kept. Raises RecordTooNew, Transient."""
+        text = self.volume.read_document(layout.run_spec(request.name, request.uid, run))
+        return codec.honoured(documents.read_spec(text))
+
+    def run(self, request: Request, run: int) -> RunFile:
+        """Return the file of a kept run, an empty one if it is not kept. Raises Transient."""
+        text = self.volume.read_document(layout.run_record(request.name, request.uid, run))
+        return codec.view(documents.read(text)) or RunFile()
 
     def end(self, request: Request, record: Record) -> None:
-        """Write run.json, and copies of what builds each environment anew. Raises Transient."""
+        """Write what a run that has just ended was started with, how it went, and what builds its environments again.
+
+        A pass with a stale view can't have begun another run by now. Raises Transient.
+        """
         environments = record.spec.environments if record.spec else ()
         locks = {item.folder: self.volume.packages(item.folder) for item in environments}
         owner = (request.name, request.uid, record.run)
@@ -44,6 +56,8 @@ class Archive:
             self._copy(self._requirements(folder), layout.requirements(*owner, folder))
         content = documents.of_record(request.name, record, self._attempts(request, record), locks, self.version)
         self.volume.keep_text(layout.run_record(request.name, request.uid, record.run), documents.write(content))
+        if record.spec:
+            self.volume.keep_text(layout.run_spec(*owner), documents.write_spec(record.spec))
 
     def _copy(self, text: str, path: PurePosixPath) -> None:
         if text:
@@ -86,11 +100,3 @@ class Archive:
                 text = self.volume.recall_text(layout.outdated(request.name, request.uid, run, stage))
                 if folder := attempt.read_outdated(text):
                     self.volume.retire_environment(folder)
-
-
-def _uses(spec: RunSpec) -> Iterator[PurePosixPath]:
-    yield from (layout.checkout(spec.repository, spec.commit), layout.mirror(spec.repository))
-    for item in spec.environments:
-        yield from (layout.environment(item.folder), layout.build(item.folder))
-        for source in item.sources:
-            yield from (layout.checkout(source.repository, source.commit), layout.mirror(source.repository))

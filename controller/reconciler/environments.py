@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from controller.core import errors, layout
 from controller.core.inputs import credentials, requirements
-from controller.core.inputs.index import Index
 from controller.core.inputs.project import asof, written
 from controller.core.inputs.project.asof import AsOf
 from controller.core.inputs.requirements import Missing, Wanted
@@ -19,6 +18,7 @@ from controller.core.model import (
     Request,
     Stage,
 )
+from controller.core.plan import Environments
 from controller.reconciler.ports import Source, Volume
 
 
@@ -33,14 +33,6 @@ class Project:
     credentials: GitCredentials | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
-    """What a stage runs in: the image and what else decides on its packages, and its Python where it is known."""
-
-    text: str
-    python: str = ""
-
-
 TRIED_AGAIN = "; it is tried again"  # what Git's errors end with: here it is tried for a while only
 
 
@@ -52,17 +44,19 @@ class Builders:
     volume: Volume
 
     def decide(
-        self, project: Project, stages: Sequence[str], bases: Mapping[str, Base], index: Index
+        self, request: Request, question: Environments, opened: GitCredentials | None
     ) -> tuple[tuple[Environment, ...], tuple[str, ...]]:
         """Return the environments of these stages, each once, and what is to be said of them.
 
-        `bases` says, by stage, what it runs in. Tells the builder of environments that are not there. Raises Invalid
-        with the problems of all requirements, NotYet, Transient.
+        What builds those that are not there is on the volume then. Raises Invalid with the problems of all
+        requirements, NotYet, Transient.
         """
+        project = Project(request, question.project.commit, question.tree, question.pipeline, opened)
+        bases, index = dict(question.bases), question.index
         found: dict[str, list[str]] = {}
         sources: dict[str, tuple[GitSource, ...]] = {}
         texts: dict[str, str] = {}
-        every = self._wanted(project, stages)
+        every = self._wanted(project, tuple(bases))
         by_default = bool(project.pipeline.bodywork_image) and project.pipeline.resolve_as_of == AS_OF_COMMIT
         days = {stage: self._as_of(project, stage, wanted, bases[stage].python) for stage, wanted in every.items()}
         published = self._sources(project, every)

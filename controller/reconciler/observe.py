@@ -1,24 +1,23 @@
 """What is so: objects from the watch caches as facts, and live look-ups where a cache can't settle a question."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 
 from controller.core import layout, names
-from controller.core.facts import Drift, JobFact, drift, read_deployment, read_job
-from controller.core.facts.workloads import owner_uid
-from controller.core.model import Attempt, Cause, Children, Environment, Object, Record, Request
-from controller.core.plan import OVER, Build, Observed, Refusal
+from controller.core.facts import JobFact, read_deployment, read_job
+from controller.core.facts.owners import owner_uid
+from controller.core.model import Attempt, Cause, Children, Object, Record, Request
+from controller.core.plan import Build, Known, Observed, Refusal
 from controller.reconciler.ports import Cluster, Volume
 from controller.reconciler.view import View
 
 
-def observe(
-    view: View, cluster: Cluster, volume: Volume, request: Request, record: Record, refusals: Sequence[Refusal] = ()
-) -> Observed:
-    """Give all facts about one request. Raises Transient where a live look-up fails."""
+def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals: Sequence[Refusal]) -> Observed:
+    """Return all facts about one request. Raises Transient where a live look-up fails."""
+    request, record = known.request, known.record
     children = view.children(request.name)
     read = partial(_stage_job, cluster, volume, request, record, children)
     jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
@@ -43,39 +42,11 @@ def observe(
         release=release if release and owner_uid(release) == request.uid else None,
         ended=ended,
         refusals=tuple(refusals),
-        builds=wanted_builds(view, cluster, volume, record) if record.active else {},
     )
 
 
-def with_drift(cluster: Cluster, seen: Observed, wanted: Iterable[Object]) -> Observed:
-    """Return what is seen with what others have changed of objects that were applied as `wanted`.
-
-    The caches do not hold who set which field: what differs costs a look at the object itself. Raises Transient.
-    """
-    found: dict[tuple[str, str], Drift] = {}
-    for item in wanted:
-        key = item["kind"], item["metadata"]["name"]
-        cached = seen.serving.get(key)
-        if cached is None or not drift.differs(item, cached):
-            continue
-        live = cluster.get(*key)
-        if live and live["metadata"]["uid"] == cached["metadata"]["uid"] and (changed := drift.read(item, live)):
-            found[key] = changed
-    return replace(seen, drift=found)
-
-
-def wanted_builds(view: View, cluster: Cluster, volume: Volume, record: Record) -> Mapping[str, Build]:
-    """Give how the environments of a run stand, by folder; those that are decided cost no look. Raises Transient."""
-    environments = record.spec.environments if record.spec else ()
-    return builds(view, cluster, volume, (item for item in environments if record.stages[item.name].state not in OVER))
-
-
-def builds(view: View, cluster: Cluster, volume: Volume, environments: Iterable[Environment]) -> Mapping[str, Build]:
-    """Give how these environments stand, by folder. Raises Transient."""
-    return {item.folder: _build(view, cluster, volume, item.folder) for item in environments}
-
-
-def _build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
+def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
+    """Return how an environment stands. Raises Transient."""
     made = volume.made_environment(folder)  # first: what is published in between must not look lost
     ready = volume.has_environment(folder)
     children = view.build(folder)

@@ -165,9 +165,9 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
         "VolumeFull": "storage.py",
-        "PollFailed": "trigger.py",
+        "PollFailed": "poll.py",
         "Replaced": "overlap.py",
-        "RunNotKept": "repeat.py",
+        "RunNotKept": "begin.py",
     }.items():
         assert file in found[reason]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from controller.core import names, times
+from controller.core.facts.owners import owner_uid
 from controller.core.facts.pods import LAUNCHER_FAILED, Blocked, PodFact, newest, read_pod
 from controller.core.model import Cause, Object
 
@@ -47,12 +48,6 @@ class DeploymentFact:
     image: str = ""  # of its pods, with its digest
     cause: Cause | None = None
     crash_started: str = ""  # first start of a script that is down now: its start-up limit counts from here
-
-
-def owner_uid(thing: Object) -> str:
-    """Give the uid of an object's controlling owner, "" where it has none."""
-    references = (thing.get("metadata") or {}).get("ownerReferences") or ()
-    return next((str(item.get("uid", "")) for item in references if item.get("controller")), "")
 
 
 def run_of(thing: Object) -> int:

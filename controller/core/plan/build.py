@@ -7,7 +7,8 @@ from controller.core import layout, manifests, names, times
 from controller.core.facts import JobFact
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Environment, Record, StageRecord
-from controller.core.plan.decision import Action, Build, Create, Delete, Observed, Publish
+from controller.core.plan.decision import Action, Create, Delete, Observed, Publish
+from controller.core.plan.needs import Build, BuildOf
 from controller.core.plan.stage import DONE, View, done, failed, refused, underway, waiting
 
 OVER = (*DONE, "Failed", "Stopped")  # a run that failed still looks, for the sake of its failure stage
@@ -28,6 +29,7 @@ class Builds:
 def look_at_builds(context: RunContext, record: Record, seen: Observed, now: datetime) -> Builds:
     """Give how the builds stand, and what they need."""
     wanted = record.spec.environments if record.spec else ()
+    seen.require(*(BuildOf(item.folder) for item in wanted if record.stages[item.name].state not in OVER))
     views = {item: _look(context, item, record.stages[item.name], seen, now) for item in wanted}
     return Builds(
         record=replace(record, stages={**record.stages, **{item.name: view.record for item, view in views.items()}}),
@@ -42,7 +44,7 @@ def _look(context: RunContext, item: Environment, record: StageRecord, seen: Obs
         return View(record)
     if refusal := refused(item.name, record, seen, context.policy, now):
         return refusal
-    return _seen(context, item, record, seen.builds.get(item.folder, Build()), now)
+    return _seen(context, item, record, seen.ask(BuildOf(item.folder)), now)
 
 
 def _seen(context: RunContext, item: Environment, record: StageRecord, build: Build, now: datetime) -> View:

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from controller.core import layout, names
-from controller.core.facts.workloads import digest_of, owner_uid, run_of
+from controller.core.facts.owners import owner_uid
+from controller.core.facts.workloads import digest_of, run_of
 from controller.core.manifests import with_uid
 from controller.core.model import Object
-from controller.core.plan.decision import Action, Apply, Create, Key, Observed, Restore
+from controller.core.plan.decision import Action, Apply, Create, Observed, Restore
+from controller.core.plan.needs import Key
 
 
 def key_of(manifest: Object) -> Key:

@@ -1,17 +1,46 @@
-"""What the planner is told, and what it answers."""
+"""What a decision is made from, and what it says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
+from controller.core.errors import NotYet, Transient
 from controller.core.facts import DeploymentFact, Drift, JobFact
-from controller.core.model import Cause, Object, Record
-
-Key: TypeAlias = tuple[str, str]
-"""Kind and name of an object."""
+from controller.core.inputs import request as requests
+from controller.core.model import Cause, Object, Record, Request
+from controller.core.plan.needs import Key, Need, Needs, Question
 
 NO_STAGE = ""  # an action's or refusal's stage where it is the release that is written
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The last poll of `ref`: its commit ("": none yet), why it failed, and when the next one is due."""
+
+    about: tuple[str, str]  # what the answer depends on: with another value, polling starts over
+    commit: str = ""
+    problem: str = ""
+    due: datetime | None = None
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A request and what is recorded of it."""
+
+    request: Request  # its identity alone where it is invalid
+    record: Record
+    problems: tuple[str, ...] = ()  # why it is invalid
+    poll: Poll | None = None  # what this process remembers; nothing depends on it but when to poll next
+
+    @property
+    def digest(self) -> str:
+        """The digest of what the request runs, "" where it is invalid."""
+        return "" if self.problems else requests.digest(self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +53,13 @@ class Refusal:
     about: Key | None = None  # the object that could not be written
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
-    """An environment that an active run wants, as the volume and the cluster have it."""
+class Unanswered(Exception):
+    """A decision depends on what nobody has looked up yet: no error, it carries the questions up to `decide`."""
 
-    ready: bool = False  # published
-    made: bool = False  # complete, but not published yet
-    job: JobFact | None = None
-    lingering: bool = False  # there is no Job, but a pod of one that has not ended
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A Secret, or a key of one, that stages want and that is not there; the line has the remedy."""
-
-    stages: tuple[str, ...]
-    line: str
+    def __init__(self, *questions: Need) -> None:
+        """Take the questions."""
+        self.needs = Needs(questions)
+        super().__init__(repr(questions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +70,33 @@ class Observed:
     deployments: Mapping[str, DeploymentFact] = field(default_factory=dict)
     serving: Mapping[Key, Object] = field(default_factory=dict)
     """Deployments, Services and Ingresses."""
-    drift: Mapping[Key, Drift] = field(default_factory=dict)  # of these, what somebody has changed
     release: Object | None = None
     cronjob: Object | None = None  # of the request's name, whoever owns it
     ended: Mapping[str, Cause | None] = field(default_factory=dict)
     """Stages of the open step whose Job is really gone, by what their log folder says: None: ended well; a cause: ran
     and did not end well, or nobody knows. A stage that is not here and has no Job never started."""
     refusals: tuple[Refusal, ...] = ()
-    builds: Mapping[str, Build] = field(default_factory=dict)  # by the environment's folder; of an active run
-    missing: tuple[Missing, ...] = ()  # before the first step is open
-    secrets: tuple[tuple[str, str], ...] = ()  # Secrets of the stages with their versions; before the first step
+    failed: NotYet | Transient | None = None  # what kept this pass from observing or recording
+    answers: Mapping[Question[Any], Any] = field(default_factory=dict)  # a value, or the error that came instead
+    drift: Mapping[Key, Drift] = field(default_factory=dict)  # filled in by the planner, from the answers
+
+    def __or__(self, answers: Mapping[Any, Any]) -> "Observed":
+        """Return all this, and what else has been looked up."""
+        return replace(self, answers={**self.answers, **answers})
+
+    def require(self, *questions: Need) -> None:
+        """Return if all of these have been looked up, whatever came. Raises Unanswered."""
+        if open_ := [question for question in questions if question not in self.answers]:
+            raise Unanswered(*open_)
+
+    def ask(self, question: Question[T]) -> T:
+        """Return what has been looked up. Raises the error that came instead; Unanswered."""
+        if question not in self.answers:
+            raise Unanswered(question)  # type: ignore[arg-type]
+        answer: T = self.answers[question]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +152,27 @@ class Emit:
     message: str
 
 
-Action: TypeAlias = Create | Apply | Restore | Delete | Publish | Emit
+@dataclass(frozen=True, slots=True)
+class Tidy:
+    """Remove the folders of all the request's runs but these."""
+
+    runs: frozenset[int]
+
+
+Action: TypeAlias = Create | Apply | Restore | Delete | Publish | Emit | Tidy
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The record first, then the actions in their order; then look again after so many seconds (None: when told)."""
+    """The record first, then the actions in their order.
+
+    Then `error` ends the pass if there is one, else the next pass comes after so many seconds (None: with an event).
+    """
 
     record: Record
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
     outcome: str = ""  # set in the pass that ends a run
     not_begun: tuple[str, ...] = ()  # outcomes of what came to no run in this pass
+    error: NotYet | Transient | None = None
+    poll: Poll | None = None  # to be remembered

@@ -1,9 +1,10 @@
 """Carry the active run on: open steps in order, end it well or badly."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controller.core import manifests, times
+from controller.core import manifests, secrets, times
 from controller.core.documents.status import REASON_LIMIT, one_line
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
@@ -12,9 +13,11 @@ from controller.core.plan.build import Builds, look_at_builds
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
 from controller.core.plan.failure import handle
 from controller.core.plan.hold import hold
+from controller.core.plan.needs import StageSecret
 from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, look, stopped, waiting
 from controller.core.plan.trigger import remember
+from controller.core.secrets import Missing
 
 SECRETS_PAUSE = timedelta(seconds=5)  # Secrets are not watched: that takes a right to list them all
 _PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}
@@ -67,11 +70,14 @@ def _walk(context: RunContext, record: Record, seen: Observed, now: datetime) ->
     """Look at the builds and the open step, and open the next as long as all stages of the one before are done."""
     builds = look_at_builds(context, record, seen, now)
     record, due = builds.record, builds.due
-    if not record.step and seen.missing:
-        return _held_back(context, record, seen, now, builds)
+    if not record.step:
+        there = _secrets(context, record, seen)
+        used = secrets.wanted(context.pipeline, _unopened(context, record))
+        if missing := secrets.missing(used, there, context.policy.namespace):
+            return _held_back(context, record, missing, now, builds)
+        record = _noted(record, there)
     for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
-        if number > record.step:
-            record = _opened(record, number, seen)
+        record = replace(record, step=max(record.step, number))
         step = context.pipeline.steps[number - 1]
         views = {name: _view(context, name, record, seen, now, builds.held) for name in step}
         record = replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
@@ -92,14 +98,14 @@ def _view(context: RunContext, name: str, record: Record, seen: Observed, now: d
     return look(context, context.pipeline.stages[name], stage, seen, now)
 
 
-def _held_back(context: RunContext, record: Record, seen: Observed, now: datetime, builds: Builds) -> _Walk:
+def _held_back(context: RunContext, record: Record, missing: Sequence[Missing], now: datetime, builds: Builds) -> _Walk:
     """Open no step while Secrets are missing: all of them are told at once, by each stage that wants one.
 
     Where only the failure stage does, which is in no step, the first stage that would run tells it.
     """
-    cause = Cause("SecretMissing", "; ".join(item.line for item in seen.missing))
+    cause = Cause("SecretMissing", "; ".join(item.line for item in missing))
     held = [name for step in context.pipeline.steps for name in step if record.stages[name].state == "Waiting"]
-    wanting = [name for name in held if any(name in item.stages for item in seen.missing)] or held[:1]
+    wanting = [name for name in held if any(name in item.stages for item in missing)] or held[:1]
     stages = {name: _unheld(record.stages[name]) for name in held if name not in wanting}  # theirs has come
     views = {name: _without_secrets(context, record.stages[name], cause, now) for name in wanting}
     stages |= {name: view.record for name, view in views.items()}
@@ -113,12 +119,24 @@ def _without_secrets(context: RunContext, record: StageRecord, cause: Cause, now
     return waiting(replace(record, message=one_line(cause.message)), "start", cause, context.policy, now)
 
 
-def _opened(record: Record, number: int, seen: Observed) -> Record:
-    """Give the record of a run whose step `number` is open; with the first, the Secrets' versions are noted."""
-    if not record.step and record.spec:
-        told = {name: _unheld(stage) for name, stage in record.stages.items()}
-        record = replace(record, spec=replace(record.spec, secrets=seen.secrets), stages=told)
-    return replace(record, step=number)
+def _unopened(context: RunContext, record: Record) -> set[str]:
+    """Return the stages that may still start; the failure stage is one of them."""
+    waiting = {name for name, stage in record.stages.items() if stage.state == "Waiting"}
+    return context.pipeline.stages.keys() & {*waiting, context.pipeline.run_on_failure}
+
+
+def _secrets(context: RunContext, record: Record, observed: Observed) -> Mapping[str, Object | None]:
+    """Return the Secrets that the stages of a run want whose first step is not open yet."""
+    used = secrets.wanted(context.pipeline, _unopened(context, record))
+    observed.require(*map(StageSecret, used))
+    return {name: observed.ask(StageSecret(name)) for name in used}
+
+
+def _noted(record: Record, there: Mapping[str, Object | None]) -> Record:
+    """Return the record of a run whose first step opens: it has the Secrets' versions."""
+    stages = {name: _unheld(stage) for name, stage in record.stages.items()}
+    spec = replace(record.spec, secrets=secrets.versions(there)) if record.spec else None
+    return replace(record, spec=spec, stages=stages)
 
 
 def _unheld(stage: StageRecord) -> StageRecord:

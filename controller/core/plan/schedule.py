@@ -6,7 +6,8 @@ What keeps it from being made is told in a key of its own and disturbs nothing e
 from dataclasses import replace
 
 from controller.core import manifests
-from controller.core.facts.workloads import digest_of, owner_uid
+from controller.core.facts.owners import owner_uid
+from controller.core.facts.workloads import digest_of
 from controller.core.manifests import with_uid
 from controller.core.model import Object, Policy, Record, Request
 from controller.core.plan.decision import Action, Apply, Create, Decision, Delete, Emit, Observed

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from controller.core import layout, manifests, names
+from controller.core import layout, manifests, names, sweep
 from controller.core.documents.status import one_line
 from controller.core.facts import DeploymentFact
-from controller.core.facts.workloads import digest_of, owner_uid
+from controller.core.facts.owners import owner_uid
+from controller.core.facts.workloads import digest_of
 from controller.core.model import Object, PastRun, Phase, Record, Request
 from controller.core.plan.converge import converge, disturbed, folders_of, key_of
 from controller.core.plan.decision import Action, Decision, Delete, Observed
@@ -124,12 +125,10 @@ def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:
     return replace(record, phase=phase, reason=reason, message=one_line(message))
 
 
-def kept_runs(record: Record, keep: int, seen: Observed) -> frozenset[int]:
-    """Give the runs whose folders stay: the newest `keep` good and failed ones each, and what serves or runs."""
-    good = [past.run for past in record.history if past.run and past.outcome == "Succeeded"]
-    bad = [past.run for past in record.history if past.run and past.outcome != "Succeeded"]
+def retained(record: Record, keep: int, seen: Observed) -> frozenset[int]:
+    """Return the runs whose folders stay, what serves included."""
     serving = {*_mounted(seen.release), *(fact.run for fact in seen.deployments.values())}
-    return frozenset({*good[:keep], *bad[:keep], *serving, record.release_run, record.run, 0})
+    return sweep.retained(record, keep) | serving
 
 
 def _mounted(release: Object | None) -> Iterable[int]:

@@ -9,6 +9,7 @@ from controller.core.facts import DeploymentFact, JobFact
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
+from controller.core.parts import UNFINISHED
 from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Create, Observed
 from controller.core.plan.hold import of_stage
@@ -124,11 +125,9 @@ def failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
 
 def stopped(record: StageRecord) -> StageRecord:
     """Give the record of a stage whose run is over before the stage was."""
-    if record.state not in ("Running", "Waiting"):
+    if record.state not in UNFINISHED:
         return record
-    return replace(
-        record, state="Stopped" if record.state == "Running" else "Skipped", waiting_since="", waiting_for=""
-    )
+    return replace(record, state=UNFINISHED[record.state], waiting_since="", waiting_for="")
 
 
 def done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:

@@ -1,16 +1,14 @@
 """What asks for a run, and the records that begin or refuse one."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
 from controller.core.documents.status import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
 from controller.core.errors import WARNING
-from controller.core.model import PastRun, Phase, Record, Request, RunSpec, StageRecord
+from controller.core.model import PastRun, Phase, Record, Request
 from controller.core.plan.decision import Decision, Emit, Observed
-from controller.core.plan.select import going_on_from
 from controller.core.plan.settle import INVALID_REQUEST, REFUSED, refusal, settle
 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
@@ -99,40 +97,6 @@ def _kind(past: PastRun) -> str:
     if not past.run:
         return "none"
     return "good" if past.outcome == "Succeeded" else "bad"
-
-
-def start(
-    request: Request,
-    record: Record,
-    wanted: Pending,
-    spec: RunSpec,
-    stages: Mapping[str, StageRecord],
-    now: datetime,
-    digest: str,
-) -> Record:
-    """Return the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
-    partial = request.only or request.resume or spec.part
-    base = going_on_from(request, record) if partial else 0
-    part = tuple(name for name, stage in stages.items() if stage.state == "Waiting") if partial else ()
-    return replace(
-        absorb(request, record, digest, "" if spec.rerun else spec.commit),
-        phase="Running",
-        reason="Started",
-        message=f"run {record.run + 1} of commit {spec.commit[:12]} has started",
-        problems=(),
-        run=record.run + 1,
-        step=0,
-        spec=replace(spec, trigger=wanted.trigger, cause=wanted.cause, base=base, part=part),
-        ref=request.ref or "HEAD",
-        started=times.text(now),
-        finished="",
-        stages={**{item.name: StageRecord() for item in spec.environments}, **stages},
-    )
-
-
-def announce(record: Record) -> Emit:
-    """Return the news of a run that has just been recorded."""
-    return Emit(f"{record.run}-started", "Normal", "RunStarted", record.message)
 
 
 def refuse(
@@ -229,17 +193,6 @@ def refuse_request(
     if told and not _unhandled(request, record):
         return replace(settle(request, record, seen, now), record=wanted)
     return refuse(request, record, problems, INVALID_REQUEST, now)
-
-
-def told(decision: Decision, poll_problem: str) -> Decision:
-    """Give the decision with why the last look at `ref` failed, "" if it did not. Nothing else changes by it."""
-    if decision.record.poll_problem == poll_problem:
-        return decision
-    record = replace(decision.record, poll_problem=poll_problem)
-    if not poll_problem:
-        return replace(decision, record=record)
-    news = Emit(f"poll-{poll_problem}", "Warning", "PollFailed", poll_problem)
-    return replace(decision, record=record, actions=(*decision.actions, news))
 
 
 def stumble(record: Record, phase: Phase, reason: str, message: str, now: datetime) -> Record:

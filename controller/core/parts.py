@@ -3,13 +3,15 @@
 It is one stage, or a stage and all that comes after it, with the artifacts of an earlier run; or an earlier run again.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
+from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid
 from controller.core.inputs import checks
-from controller.core.model import Pipeline, Record, Request, RunSpec, Service, StageRecord, StageState
+from controller.core.model import Pipeline, Record, Request, Service, StageRecord, StageState
 
+UNFINISHED: Mapping[StageState, StageState] = {"Running": "Stopped", "Waiting": "Skipped"}
+"""What becomes of a stage whose run is over before it was."""
 SUCCEEDED: tuple[StageState, ...] = ("Done", "Unchanged", "Reused")
 
 
@@ -18,19 +20,46 @@ def going_on_from(request: Request, record: Record) -> int:
     return request.rerun or record.run
 
 
-def chosen(
+def states_before(request: Request, record: Record, recall: Callable[[int], RunFile]) -> Mapping[str, str]:
+    """Return the states of the stages of the run that `request` goes on from, {} where it goes on from none.
+
+    `recall` returns the file of a kept run, an empty one where it is not kept. A stage that was reused there is as it
+    was where it ran. Where that run is no longer kept it was judged when it was reused.
+    """
+    if not (request.only or request.resume or request.rerun):
+        return {}
+    run = going_on_from(request, record)
+    states, base = _states_of(record, run, recall)
+    reused = {name for name, state in states.items() if state == "Reused"}
+    while reused and 0 < base < run:
+        run = base
+        earlier, base = _states_of(record, run, recall)
+        states |= {name: earlier[name] for name in reused & earlier.keys()}
+        reused = {name for name in reused if earlier.get(name) == "Reused"}
+    return states
+
+
+def _states_of(record: Record, run: int, recall: Callable[[int], RunFile]) -> tuple[dict[str, str], int]:
+    """Return the states of a run's stages, and the run whose artifacts it began with (0: none, or unknown)."""
+    if run == record.run:
+        base = record.spec.base if record.spec else 0
+        return {name: UNFINISHED.get(stage.state, stage.state) for name, stage in record.stages.items()}, base
+    file = recall(run)
+    return {name: stage.state for name, stage in file.stages.items()}, file.base
+
+
+def select(
     request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, str], part: tuple[str, ...] = ()
 ) -> dict[str, StageRecord]:
-    """Return the records that a run begins with: Waiting; Reused or Skipped where only a part is wanted.
+    """Return the records that a run begins with: Waiting; Reused or Skipped where it is only a part.
 
     `before` are the states of the stages of run `earlier`, whose artifacts are taken. `part` is what a run that is
     repeated was to start: nothing is known of the packages of others. Reused is only what succeeded, and no service:
     services have to be up. Raises Invalid where the stage, or a run to go on from, is not there, or where that run did
     not get as far.
     """
-    wanted = request.only or request.resume
-    if wanted:
-        _check(wanted, pipeline, earlier)
+    if first := request.only or request.resume:
+        _check(first, pipeline, earlier)
     states = _states(request, pipeline, before, part)
     if other := [name for name, stage in states.items() if part and stage.state == "Waiting" and name not in part]:
         line = f"run {earlier} was a run of {', '.join(part)} alone, and stage {other[0]} was not part of it"
@@ -47,18 +76,9 @@ def chosen(
     return states
 
 
-def to_run(
-    request: Request, pipeline: Pipeline, before: Mapping[str, str], part: tuple[str, ...] = ()
-) -> tuple[str, ...]:
+def to_run(pipeline: Pipeline, stages: Mapping[str, StageRecord]) -> tuple[str, ...]:
     """Return the stages that a run may have to start: what their packages are installed for; the failure stage too."""
-    states = _states(request, pipeline, before, part)
-    return tuple(name for name in pipeline.stages if name not in states or states[name].state == "Waiting")
-
-
-def repeated(request: Request, spec: RunSpec) -> RunSpec:
-    """Return what a run that repeats the run of `spec` is started with: all of it, with what `request` sets anew."""
-    parameters = dict(spec.parameters) | dict(request.parameters)
-    return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun, taken=())
+    return tuple(name for name in pipeline.stages if name not in stages or stages[name].state == "Waiting")
 
 
 def _states(

@@ -1,0 +1,231 @@
+"""What a new run is made of: a commit or a kept run, the stages that it starts, images, packages, free names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from controller.core import images, layout, manifests, names, times
+from controller.core.errors import Invalid
+from controller.core.facts.owners import taken
+from controller.core.inputs import podtemplate
+from controller.core.inputs.index import Index
+from controller.core.manifests import RunContext
+from controller.core.model import (
+    Batch,
+    Environment,
+    Pipeline,
+    Policy,
+    Record,
+    Request,
+    RunSpec,
+    Service,
+    StageRecord,
+)
+from controller.core.parts import going_on_from, select, states_before, to_run
+from controller.core.plan.decision import Known, Observed
+from controller.core.plan.needs import (
+    Base,
+    BuildOf,
+    Commit,
+    Environments,
+    Holder,
+    IndexSettings,
+    KeptRun,
+    KeptSpec,
+    Key,
+    PodTemplate,
+    Project,
+    RunFolder,
+    Sources,
+)
+from controller.core.plan.settle import retained
+from controller.core.plan.trigger import Pending, absorb
+
+
+def prepared(
+    known: Known, request: Request, pending: Pending, observed: Observed, policy: Policy, now: datetime
+) -> tuple[Record, RunContext]:
+    """Return the record of a run that could begin now. Raises Invalid with all that keeps it, NotYet, Transient."""
+    commit = commit_of(known, request, pending, observed)
+    before = states_before(request, known.record, lambda run: observed.ask(KeptRun(run)))
+    earlier = going_on_from(request, known.record)
+    notes: tuple[str, ...] = ()
+    if request.rerun:
+        spec = recalled(known, request, observed)
+        _, pipeline = observed.ask(project_of(spec))
+        stages = select(request, pipeline, earlier, before, spec.part)
+        started = set(to_run(pipeline, stages))
+        environments = tuple(item for item in spec.environments if started.intersection(item.stages))
+    else:
+        project = Project(request.repository, commit, request.path, request.image or policy.image)
+        _, pipeline = observed.ask(project)
+        stages = select(request, pipeline, earlier, before)
+        spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
+    spec = replace(spec, environments=_unbuilt(environments, observed))
+    record = _started(known, request, pending, spec, stages, now)
+    context = context_of(request, record, spec, pipeline, policy)
+    context, lost = _with_free_names(request, context, observed)
+    problems = (*pipeline.warnings, *notes, *context.renamed(), *lost)
+    return replace(record, spec=context.spec, problems=problems), context
+
+
+def context_of(request: Request, record: Record, spec: RunSpec, pipeline: Pipeline, policy: Policy) -> RunContext:
+    """Return what the manifests of a run are made from."""
+    return RunContext(
+        request=request.name,
+        uid=request.uid,
+        run=record.run,
+        spec=record.spec or spec,
+        pipeline=pipeline,
+        policy=policy,
+        previous=record.release_run,
+    )
+
+
+def project_of(spec: RunSpec) -> Project:
+    """Return the question for the project of a run that was started."""
+    return Project(spec.repository, spec.commit, spec.path, spec.image)
+
+
+def commit_of(known: Known, request: Request, pending: Pending, observed: Observed) -> str:
+    """Return the commit that a run is of. Raises Invalid, NotYet, Transient."""
+    if request.wrong and pending.trigger:
+        raise Invalid("InvalidTrigger", request.wrong)
+    if request.rerun:
+        return recalled(known, request, observed).commit
+    return pending.commit if pending.cause == "Polled" else observed.ask(Commit())
+
+
+def recalled(known: Known, request: Request, observed: Observed) -> RunSpec:
+    """Return what a run that repeats a kept one is started with: all of it, under the parameters of `request`.
+
+    Raises Invalid (RunNotKept, RecordTooNew), Transient.
+    """
+    spec = observed.ask(KeptSpec(request.rerun))
+    if spec is None:
+        runs = sorted(retained(known.record, request.keep_runs, observed) - {0})
+        remedy = f"kept are {', '.join(map(str, runs))}" if runs else "none has run yet"
+        raise Invalid("RunNotKept", [f"run {request.rerun} is not kept, so it can't be repeated: {remedy}"])
+    parameters = dict(spec.parameters) | dict(request.parameters)
+    return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun, taken=())
+
+
+def ready(record: Record, observed: Observed) -> None:
+    """Return once the volume has what the run of `record` begins with. Raises Invalid, NotYet, Transient."""
+    if record.spec:
+        observed.ask(RunFolder(record.run, record.spec.base, frozenset(_uses(record.spec))))
+
+
+def _uses(spec: RunSpec) -> Iterator[PurePosixPath]:
+    yield from (layout.checkout(spec.repository, spec.commit), layout.mirror(spec.repository))
+    for item in spec.environments:
+        yield from (layout.environment(item.folder), layout.build(item.folder))
+        for source in item.sources:
+            yield from (layout.checkout(source.repository, source.commit), layout.mirror(source.repository))
+
+
+def _made_of(
+    known: Known, request: Request, project: Project, stages: Sequence[str], observed: Observed, policy: Policy
+) -> tuple[RunSpec, tuple[Environment, ...], tuple[str, ...]]:
+    """Return what a run of a commit is started with, its environments, and what is to be said about both."""
+    tree, pipeline = observed.ask(project)
+    choice = images.choose(pipeline, stages, request.image, policy)
+    settings = observed.ask(IndexSettings(request.index_secret)) if request.index_secret else Index()
+    template = observed.ask(PodTemplate(request.pod_template)) if request.pod_template else ""
+    spec = RunSpec(
+        repository=request.repository,
+        commit=project.commit,
+        path=request.path,
+        tree=tree.digest,
+        image=project.image,
+        project_name=request.project_name,
+        env=request.env,
+        deadline=request.deadline,
+        index_secret=request.index_secret,
+        index_keys=settings.keys,
+        parameters=request.parameters,
+        pod_template=template,
+        images=choice.images,
+    )
+    platform = policy.platform or podtemplate.architecture(template)
+    bases = tuple(
+        (stage, Base(f"{images.of_stage(spec, pipeline, stage)}\n{platform}", choice.pythons[stage]))
+        for stage in stages
+    )
+    question = Environments(project, bases, settings, tree, pipeline, known.record)
+    environments, notes = observed.ask(question)
+    return spec, environments, (*choice.notes, *notes)
+
+
+def _unbuilt(environments: tuple[Environment, ...], observed: Observed) -> tuple[Environment, ...]:
+    """Return the environments for a new run: an earlier failed build of one is over and done with."""
+    observed.require(Sources(environments), *(BuildOf(item.folder) for item in environments))
+    observed.ask(Sources(environments))
+    jobs = [(item, observed.ask(BuildOf(item.folder)).job) for item in environments]
+    return tuple(replace(item, stale=job.uid if job and job.state == "Failed" else "") for item, job in jobs)
+
+
+def _started(
+    known: Known,
+    request: Request,
+    pending: Pending,
+    spec: RunSpec,
+    stages: Mapping[str, StageRecord],
+    now: datetime,
+) -> Record:
+    """Return the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
+    record = known.record
+    partial = request.only or request.resume or spec.part
+    base = going_on_from(request, record) if partial else 0
+    part = tuple(name for name, stage in stages.items() if stage.state == "Waiting") if partial else ()
+    return replace(
+        absorb(request, record, known.digest, "" if spec.rerun else spec.commit),
+        phase="Running",
+        reason="Started",
+        message=f"run {record.run + 1} of commit {spec.commit[:12]} has started",
+        problems=(),
+        run=record.run + 1,
+        step=0,
+        spec=replace(spec, trigger=pending.trigger, cause=pending.cause, base=base, part=part),
+        ref=request.ref or "HEAD",
+        started=times.text(now),
+        finished="",
+        stages={**{item.name: StageRecord() for item in spec.environments}, **stages},
+    )
+
+
+def _with_free_names(request: Request, context: RunContext, observed: Observed) -> tuple[RunContext, tuple[str, ...]]:
+    """Return the context without second names of services that others hold, and a warning for each.
+
+    Raises Invalid with all other names that are taken, NotYet.
+    """
+    keys = tuple(dict.fromkeys(_names(request, context)))
+    observed.require(*(Holder(*key) for key in keys))
+    owners = {key: observed.ask(Holder(*key)) for key in keys}
+    problems, warnings = [], []
+    for (kind, name), owner in owners.items():
+        if owner and kind == "Service" and name in context.aliases():
+            context, warning = context.without(name, owner)
+            warnings.append(warning)
+        elif owner:
+            problems.append(taken(kind, name, owner))
+    if problems:
+        raise Invalid("NameTaken", problems)
+    return context, tuple(warnings)
+
+
+def _names(request: Request, context: RunContext) -> Iterator[Key]:
+    """Yield the names of all objects that a run will need."""
+    stages = context.pipeline.stages
+    if request.schedule:
+        yield "CronJob", request.name
+    if any(isinstance(stage.work, Service) for stage in stages.values()):
+        yield "ConfigMap", names.release_of(context.request)
+    steps = (*context.pipeline.steps, tuple(filter(None, [context.pipeline.run_on_failure])))
+    for stage in (stages[name] for step in steps for name in step):
+        if isinstance(stage.work, Batch):
+            yield "Job", context.job_name(stage.name)
+        else:
+            for item in manifests.service_objects(context, stage):
+                yield item["kind"], item["metadata"]["name"]

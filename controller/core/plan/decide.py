@@ -1,0 +1,207 @@
+"""The one decision: what is recorded and observed -> the new record and what to do, or what has to be known first.
+
+`decide` computes nothing but its answer. Where it depends on what nobody has looked up yet, it says so (`Needs`) and is
+called again with the answers; the same arguments always lead to the same answer. All policy is here and in the modules
+below it: what is refused, declined, waits, is tried again, replaced or queued. A decision whose actions were all
+carried out leads to one without actions.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.facts import drift
+from controller.core.manifests import RunContext
+from controller.core.model import Cause, Object, Policy, Record, Request, RunSpec
+from controller.core.plan import begin
+from controller.core.plan.build import FULL
+from controller.core.plan.decision import Decision, Emit, Known, Observed, Tidy, Unanswered
+from controller.core.plan.hold import held, released
+from controller.core.plan.needs import Live, Needs, Room
+from controller.core.plan.overlap import overlap, replacement
+from controller.core.plan.poll import poll, with_poll
+from controller.core.plan.run import advance, fail
+from controller.core.plan.schedule import keep_schedule
+from controller.core.plan.settle import retained, settle
+from controller.core.plan.trigger import (
+    Pending,
+    asked,
+    decline,
+    is_news,
+    is_refusal,
+    may_come,
+    pending,
+    refuse,
+    refuse_request,
+    skip,
+    stumble,
+)
+
+ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
+
+
+def decide(known: Known, observed: Observed, policy: Policy, now: datetime) -> Decision | Needs:
+    """Return what to record and to do about a request, or what has to be looked up before that."""
+    try:
+        if observed.failed:
+            return _stumbled(known, observed.failed, observed, now)
+        result = poll(known, observed, now)
+        try:
+            decision = _of_request(known, observed, policy, now, result.commit if result else "")
+        except (NotYet, Transient) as error:
+            return replace(_stumbled(known, error, observed, now), poll=result)
+        except Invalid as damaged:  # what we wrote ourselves was written over
+            again = Transient(damaged.reason, damaged.problems[0])
+            return replace(_stumbled(known, again, observed, now), poll=result)
+        return _to_retry(with_poll(known, decision, result, observed, now), observed)
+    except Unanswered as unanswered:
+        return unanswered.needs
+
+
+def _stumbled(known: Known, error: NotYet | Transient, observed: Observed, now: datetime) -> Decision:
+    """Return the decision that ends a pass with an error; the record says what is waited for."""
+    active = known.record.active
+    if isinstance(error, NotYet):
+        return Decision(
+            stumble(known.record, "Running" if active else "Queued", "NotYet", str(error), now), error=error
+        )
+    if error.reason == FULL:
+        free = observed.ask(Room())
+        error = Transient(FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
+    record = stumble(known.record, "Running" if active else "Pending", error.reason, str(error), now)
+    return Decision(record, error=error)
+
+
+def _to_retry(decision: Decision, observed: Observed) -> Decision:
+    """Return the decision with the error that ends its pass, if it has to be tried again."""
+    record = decision.record
+    if observed.refusals:
+        cause = observed.refusals[0].cause
+        return replace(decision, error=Transient(cause.reason, cause.message))
+    if record.active and record.reason == FULL:  # a build's: whoever sees it makes room
+        return replace(decision, error=Transient(FULL, record.message))
+    return decision
+
+
+def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:
+    """Decide on the run, and on what goes on with or without it: the schedule, and the folders of earlier runs."""
+    if known.problems and not known.record.active:
+        objects = (item for items in released(observed).values() for item in items)
+        observed = _with_drift(observed, objects)
+        return refuse_request(known.request, known.record, known.problems, observed, now)
+    decision = _of_run(known, observed, policy, now, commit)
+    if known.problems:  # an invalid request does not say what it wants
+        return decision
+    decision = keep_schedule(known.request, decision, observed, policy)
+    if not decision.outcome:
+        return decision
+    news = tuple(action for action in decision.actions if isinstance(action, Emit))
+    others = (action for action in decision.actions if not isinstance(action, Emit))
+    tidy = Tidy(retained(decision.record, known.request.keep_runs, observed))
+    return replace(decision, actions=(*news, tidy, *others))
+
+
+def _of_run(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:
+    request, record = known.request, known.record
+    reason = pending(request, record, known.digest, commit)
+    if refused := _refusal(known, reason, observed, policy, now):
+        return _declined(known, refused, observed, policy, now)
+    if record.active and record.spec:
+        if cause := replacement(request, record, reason):
+            return fail(request, record, cause, observed, now, "Cancelled")
+        waiting = overlap(request, record, reason, now, known.digest)
+        return _advanced(request, waiting, record.spec, observed, policy, now)
+    if reason and not request.suspend:
+        return _begun(known, reason, observed, policy, now)
+    return _settled(request, skip(request, record, known.digest, commit), observed, now)
+
+
+def _refusal(known: Known, reason: Pending | None, observed: Observed, policy: Policy, now: datetime) -> Invalid | None:
+    """Return why the request's trigger is refused at once: nothing waits, or makes way, for what can't start."""
+    request, record = known.request, known.record
+    if request.suspend or not record.request_digest:
+        return None
+    if request.wrong:
+        return Invalid("InvalidTrigger", request.wrong) if is_news(request, record) else None
+    if reason is None or not reason.trigger or reason.trigger != request.trigger:
+        return None
+    try:
+        if request.rerun and not (record.active and request.rerun == record.run):
+            begin.recalled(known, request, observed)
+        if replacement(request, record, reason) and (request.rerun or request.only or request.resume):
+            begin.prepared(known, request, reason, observed, policy, now)
+    except Invalid as invalid:
+        return invalid if is_refusal(request, record, invalid.reason) else None
+    except (NotYet, Transient):  # nobody knows now
+        return None
+    return None
+
+
+def _declined(known: Known, refused: Invalid, observed: Observed, policy: Policy, now: datetime) -> Decision:
+    """Refuse the request's trigger; all else goes on as if it had not come."""
+    declined = decline(known.request, known.record, refused.problems, refused.reason, now)
+    record = declined.record
+    if record.active and record.spec:
+        rest = _advanced(known.request, record, record.spec, observed, policy, now)
+    else:
+        rest = _settled(known.request, record, observed, now)
+    return replace(rest, actions=(*declined.actions, *rest.actions), requeue_after=0.0, not_begun=declined.not_begun)
+
+
+def _begun(known: Known, reason: Pending, observed: Observed, policy: Policy, now: datetime) -> Decision:
+    """Open the first step of a new run; or record why there is none."""
+    request, commit = asked(known.request, reason), ""
+    try:
+        commit = begin.commit_of(known, request, reason, observed)
+        record, context = begin.prepared(known, request, reason, observed, policy, now)
+        begin.ready(record, observed)
+    except Invalid as invalid:
+        if may_come(known.record, invalid.reason, now, policy.start_grace):
+            raise Transient(invalid.reason, "; ".join(invalid.problems)) from invalid
+        if is_refusal(request, known.record, invalid.reason):
+            return _declined(known, invalid, observed, policy, now)
+        return refuse(request, known.record, invalid.lines, invalid.reason, now, known.digest, commit)
+    announced = Emit(f"{record.run}-started", "Normal", "RunStarted", record.message)
+    decision = _gone_on(context, request, record, observed, now)
+    return replace(decision, actions=(announced, *decision.actions))
+
+
+def _advanced(
+    request: Request, record: Record, spec: RunSpec, observed: Observed, policy: Policy, now: datetime
+) -> Decision:
+    try:
+        _, pipeline = observed.ask(begin.project_of(spec))
+    except Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
+        return fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), observed, now)
+    return _gone_on(begin.context_of(request, record, spec, pipeline, policy), request, record, observed, now)
+
+
+def _gone_on(context: RunContext, request: Request, record: Record, observed: Observed, now: datetime) -> Decision:
+    objects = (item for items in held(context, record, observed).values() for item in items)
+    return advance(context, request, record, _with_drift(observed, objects), now)
+
+
+def _settled(request: Request, record: Record, observed: Observed, now: datetime) -> Decision:
+    objects = (item for items in released(observed).values() for item in items)
+    return settle(request, record, _with_drift(observed, objects), now)
+
+
+def _with_drift(observed: Observed, applied: Iterable[Object]) -> Observed:
+    """Return what is observed with what others have changed of objects that were applied.
+
+    The caches do not hold who set which field: what differs costs a look at the object itself.
+    """
+    cached = [(item, observed.serving.get((item["kind"], item["metadata"]["name"]))) for item in applied]
+    changed = {
+        Live(item["kind"], item["metadata"]["name"]): (item, there)
+        for item, there in cached
+        if there and drift.differs(item, there)
+    }
+    observed.require(*changed)
+    found = {}
+    for question, (item, there) in changed.items():
+        live = observed.ask(question)
+        if live and live["metadata"]["uid"] == there["metadata"]["uid"] and (difference := drift.read(item, live)):
+            found[question.kind, question.name] = difference
+    return replace(observed, drift=found)

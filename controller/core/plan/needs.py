@@ -1,0 +1,176 @@
+"""The facts that a decision may ask for: each is named by a question, and looked up at most once in a pass.
+
+The answer is a value, or the Invalid, NotYet or Transient that came instead: what follows from an error is decided
+here, too. Looking something up may put on the volume what it is about (a checkout, say), and changes nothing else.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Generic, TypeAlias, TypeVar
+
+from controller.core.documents.run import RunFile
+from controller.core.facts import JobFact
+from controller.core.inputs.index import Index
+from controller.core.model import Environment, Object, Pipeline, ProjectTree, Record, RunSpec
+
+T_co = TypeVar("T_co", covariant=True)
+
+Key: TypeAlias = tuple[str, str]
+"""Kind and name of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T_co]):
+    """A question whose answer is a T."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit(Question[str]):
+    """The commit that the request's `ref` is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project(Question[tuple[ProjectTree, Pipeline]]):
+    """What is in a repository's folder at a commit; its checkout is on the volume then."""
+
+    repository: str
+    commit: str
+    path: str
+    image: str  # the default image, whose Python the project is judged by
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSpec(Question[RunSpec | None]):
+    """What a kept run was started with; None: it is not kept."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun(Question[RunFile]):
+    """What the file of a kept run says; empty where it is not kept."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings(Question[Index]):
+    """What the Secret with the settings of package indexes says."""
+
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodTemplate(Question[str]):
+    """What the ConfigMap with the pod template says."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a stage runs in: the image and what else its packages depend on, and its Python where it is known."""
+
+    text: str
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Environments(Question[tuple[tuple[Environment, ...], tuple[str, ...]]]):
+    """The environments that these stages of a new run need, and what is worth knowing about them.
+
+    What builds them is on the volume then; environments of earlier runs that went out of date are not taken.
+    """
+
+    project: Project
+    bases: tuple[tuple[str, Base], ...]  # by stage
+    index: Index
+    tree: ProjectTree = field(compare=False, repr=False)
+    pipeline: Pipeline = field(compare=False, repr=False)
+    record: Record = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An environment as the volume and the cluster have it."""
+
+    ready: bool = False  # published
+    made: bool = False  # complete, but not published yet
+    job: JobFact | None = None
+    lingering: bool = False  # there is no Job, but a pod of one that has not ended
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOf(Question[Build]):
+    """How an environment stands."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources(Question[None]):
+    """Nothing, once the volume has the sources of these environments, and what builds them as they were once built."""
+
+    environments: tuple[Environment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder(Question[str]):
+    """Who else holds the name of an object, "": nobody; NotYet: it is about to become free."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder(Question[None]):
+    """Nothing, once the volume has what a new run begins with: artifacts of run `base`, and a note of what it uses."""
+
+    run: int
+    base: int
+    uses: frozenset[PurePosixPath]
+
+
+@dataclass(frozen=True, slots=True)
+class StageSecret(Question[Object | None]):
+    """A Secret that stages use, None where it is not there; only its keys and its version are looked at."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Live(Question[Object | None]):
+    """An object with who set which field, which the caches do not hold; None where it is gone."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Room(Question[str]):
+    """How much of the volume is free, in words; "" where nobody knows."""
+
+
+Need: TypeAlias = (
+    Commit
+    | Project
+    | KeptSpec
+    | KeptRun
+    | IndexSettings
+    | PodTemplate
+    | Environments
+    | BuildOf
+    | Sources
+    | Holder
+    | RunFolder
+    | StageSecret
+    | Live
+    | Room
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The questions to be answered before there can be a decision."""
+
+    questions: tuple[Need, ...]

@@ -1,0 +1,79 @@
+"""When to poll `ref`, as often as `poll` says. It costs the Git server one answer and fetches nothing.
+
+What is remembered is only when to poll next and what was there: a restarted controller polls afresh. Each request has
+its own moment within its interval, so that many of them never poll at once.
+"""
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from controller.core.documents.status import one_line
+from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.model import Request
+from controller.core.plan.decision import Decision, Emit, Known, Observed, Poll
+from controller.core.plan.needs import Commit
+
+LONGEST_PAUSE = 1800  # seconds between polls that fail, unless `poll` itself is longer
+_DOUBLINGS = 8
+
+
+def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
+    """Return what is known of `ref`, by polling if it is time to; None where `poll` is not set.
+
+    While a run is active that whatever moved has to wait for, nobody needs to know.
+    """
+    request, last = known.request, known.poll
+    if not request.poll or is_idle(known):
+        return last if request.poll else None
+    about = (request.uid, f"{request.repository} {request.ref} {request.git_secret} {request.poll}")
+    if last is None or last.about != about:  # after a restart, a change of the address: not all at once
+        last = Poll(about, problem=known.record.poll_problem, due=_next(request, now))
+    return last if last.due and now < last.due else _polled(request, last, observed, now)
+
+
+def is_idle(known: Known) -> bool:
+    """Return whether `ref` is not polled now, since what moved would have to wait for the active run."""
+    return known.record.active and known.request.on_overlap == "queue"
+
+
+def _polled(request: Request, last: Poll, observed: Observed, now: datetime) -> Poll:
+    try:
+        return Poll(last.about, observed.ask(Commit()), due=_next(request, now))
+    except NotYet:  # another pass is at the same repository: soon, and nothing is wrong
+        return replace(last, due=_next(request, now))
+    except Transient as error:
+        problem = f"{error.reason}: {error}"
+    except Invalid as invalid:
+        problem = f"{invalid.reason}: {'; '.join(invalid.problems)}"
+    every = request.poll or 1
+    pause = min(every << min(last.failures, _DOUBLINGS), max(LONGEST_PAUSE, every))
+    due, failures = now + timedelta(seconds=pause), last.failures + 1
+    return replace(last, problem=one_line(problem), due=due, failures=failures)
+
+
+def _next(request: Request, now: datetime) -> datetime:
+    """Return the request's own next moment: one in each interval, at a distance that follows from its uid."""
+    every = request.poll or 1
+    offset = int(hashlib.sha256(request.uid.encode()).hexdigest()[:8], 16) % every
+    return now + timedelta(seconds=every - (now.timestamp() - offset) % every)
+
+
+def with_poll(known: Known, decision: Decision, result: Poll | None, observed: Observed, now: datetime) -> Decision:
+    """Return the decision with why the last poll failed, and with the next poll as its latest next pass."""
+    commit = observed.answers.get(Commit())
+    if result and isinstance(commit, str):  # polled now, or resolved for a run
+        result = Poll(result.about, commit, due=_next(known.request, now))
+    decision = replace(decision, poll=result)
+    if is_idle(known) and known.request.poll:
+        return decision
+    if result and result.due:
+        after = max((result.due - now).total_seconds(), 0.0)
+        earlier = decision.requeue_after
+        decision = replace(decision, requeue_after=after if earlier is None else min(after, earlier))
+    problem = result.problem if result else ""
+    if decision.record.poll_problem == problem:
+        return decision
+    news = Emit(f"poll-{problem}", "Warning", "PollFailed", problem)
+    record = replace(decision.record, poll_problem=problem)
+    return replace(decision, record=record, actions=(*decision.actions, *([news] if problem else [])))

@@ -1,0 +1,141 @@
+"""Look up what a decision asks for: each question once, the answer a value, or the error that came instead.
+
+What is looked up may be put on the volume first (a checkout, what builds an environment); nothing is recorded yet, and
+a sweep takes what no run will use.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import assert_never
+
+from controller.core import images
+from controller.core.errors import Invalid, NotYet, Refused, Transient
+from controller.core.inputs import credentials, index, podtemplate, project
+from controller.core.model import GitCredentials, Pipeline, Policy, ProjectTree, Request
+from controller.core.plan import (
+    BuildOf,
+    Commit,
+    Environments,
+    Holder,
+    IndexSettings,
+    KeptRun,
+    KeptSpec,
+    Live,
+    Need,
+    Needs,
+    PodTemplate,
+    Project,
+    Room,
+    RunFolder,
+    Sources,
+    StageSecret,
+)
+from controller.reconciler.archive import Archive
+from controller.reconciler.environments import Builders
+from controller.reconciler.holding import holder
+from controller.reconciler.observe import build
+from controller.reconciler.ports import Cluster, Source, Volume
+from controller.reconciler.view import View
+
+REMEMBERED_PROJECTS = 256
+FILE_ROUNDS = 40  # of files that name files (twice as many as requirements may have), and of modules that import others
+
+
+def read_project(source: Source, repository: str, commit: str, path: str) -> ProjectTree:
+    """Return all that the core has to know of a published project. Raises Invalid, Transient.
+
+    Other files may be as they like: too large, unreadable, links out of the repository.
+    """
+    tree = source.read(repository, commit, path)
+    for _ in range(FILE_ROUNDS):
+        if not (unread := project.unread(tree)):
+            break
+        tree = source.extend(repository, commit, tree, unread)
+    return tree
+
+
+class Gatherer:
+    """Answers the questions of decisions; remembers projects that were read."""
+
+    def __init__(
+        self, view: View, cluster: Cluster, source: Source, volume: Volume, archive: Archive, policy: Policy
+    ) -> None:
+        """Take what it looks at."""
+        self._view, self._cluster, self._source, self._volume = view, cluster, source, volume
+        self._archive, self._policy = archive, policy
+        self._builders = Builders(source, volume)
+        self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
+
+    def gather(self, request: Request, needs: Needs) -> Mapping[Need, object]:
+        """Return an answer to each question."""
+        return {question: self._answered(request, question) for question in needs.questions}
+
+    def _answered(self, request: Request, question: Need) -> object:
+        try:
+            return self._answer(request, question)
+        except (Invalid, NotYet, Transient) as error:
+            return error
+        except Refused as refused:  # a right that is missing, of a look-up: no stage's fault
+            return Transient("RejectedByCluster", str(refused))
+
+    def _answer(self, request: Request, question: Need) -> object:  # noqa: C901, PLR0911, PLR0912 (a case each)
+        match question:
+            case Commit():
+                return self._source.resolve(request.repository, request.ref, self._credentials(request))
+            case Project():
+                return self._project(request, question)
+            case KeptSpec():
+                return self._archive.spec(request, question.run)
+            case KeptRun():
+                return self._archive.run(request, question.run)
+            case IndexSettings():
+                return index.settings(self._cluster.get("Secret", question.secret), question.secret)
+            case PodTemplate():
+                found = self._cluster.get("ConfigMap", question.name)
+                return podtemplate.read(found, question.name, self._policy.claim)
+            case Environments():
+                self._archive.retire(request, question.record)
+                return self._builders.decide(request, question, self._credentials(request))
+            case BuildOf():
+                return build(self._view, self._cluster, self._volume, question.folder)
+            case Sources():
+                self._sources(request, question)
+            case Holder():
+                live = self._cluster.get(question.kind, question.name)
+                return holder(self._cluster, request.uid, live) if live else ""
+            case RunFolder():
+                self._archive.begin(request, question)
+            case StageSecret():
+                return self._cluster.get("Secret", question.name)
+            case Live():
+                return self._cluster.get(question.kind, question.name)
+            case Room():
+                return self._volume.room()
+            case _:
+                assert_never(question)
+        return None
+
+    def _project(self, request: Request, question: Project) -> tuple[ProjectTree, Pipeline]:
+        self._publish(request, question.repository, question.commit)
+        return self._read(question.repository, question.commit, question.path, question.image)
+
+    def _read_project(self, repository: str, commit: str, path: str, image: str) -> tuple[ProjectTree, Pipeline]:
+        tree = read_project(self._source, repository, commit, path)
+        return tree, project.load(tree, python=images.otherwise(image, self._policy))
+
+    def _sources(self, request: Request, question: Sources) -> None:
+        for item in question.environments:
+            for source in item.sources:
+                self._publish(request, source.repository, source.commit)
+            self._archive.recall_build(request, item.folder)
+
+    def _publish(self, request: Request, repository: str, commit: str) -> None:
+        """Have a checkout; what opens the request's repository goes to no other server."""
+        if not self._source.published(repository, commit):
+            opened = credentials.fitting(self._credentials(request), request.repository, repository)
+            self._source.publish(repository, commit, opened)
+
+    def _credentials(self, request: Request) -> GitCredentials:
+        """Read what opens the request's repository, each time: the Secret may be another by now. Raises Invalid."""
+        secret = self._cluster.get("Secret", request.git_secret) if request.git_secret else None
+        return credentials.git_credentials(secret, request.git_secret, request.repository)

@@ -1,0 +1,134 @@
+"""The record of a request: read from the cluster, else from its copy on the volume; written to the volume first."""
+
+from dataclasses import dataclass
+
+from controller.core import errors, layout, names
+from controller.core.documents import codec, release
+from controller.core.documents import status as statuses
+from controller.core.documents.codec import Good, TooNew
+from controller.core.facts.owners import owner_uid
+from controller.core.facts.workloads import run_of
+from controller.core.inputs import request as requests
+from controller.core.model import Object, Record, Request
+from controller.core.plan import Decision, Emit, Known
+from controller.reconciler.act import STALE_DELAY, Actor
+from controller.reconciler.archive import Archive
+from controller.reconciler.ports import Cluster, Volume
+from controller.reconciler.view import View
+
+TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a request, and the ConfigMap NAME-status that it was read from."""
+
+    known: Known
+    status: Object | None
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Reads and writes it."""
+
+    view: View
+    cluster: Cluster
+    volume: Volume
+    archive: Archive
+    actor: Actor
+    namespace: str
+
+    def read(self, configmap: Object) -> Entry:
+        """Return what is known of a request. Raises RecordTooNew, Transient."""
+        problems: tuple[str, ...] = ()
+        try:
+            request = requests.read(configmap)
+        except errors.Invalid as invalid:
+            request, problems = requests.identity(configmap), invalid.problems
+        status = self._status(request)
+        if released := self.view.release(request.name):
+            codec.honoured(release.read(released.get("data") or {}, released["metadata"]["name"]))
+        return Entry(Known(request, self._record(request, status), problems), status)
+
+    def _status(self, request: Request) -> Object | None:
+        status = self.view.status(request.name)
+        # another request's: creating ours shows whether it is on its way out
+        return status if status and owner_uid(status) == request.uid else None
+
+    def _record(self, request: Request, status: Object | None) -> Record:
+        """Return the record, or its copy where it is lost; else a new one, counting on from what older runs left.
+
+        Raises RecordTooNew, Transient.
+        """
+        written = statuses.read((status or {}).get("data") or {}, request.uid)
+        if not isinstance(written, Good | TooNew):
+            written = statuses.restored(written, statuses.read_copy(self._copied(request), request.uid))
+        if record := codec.honoured(written):
+            return record
+        children = self.view.children(request.name)
+        released = self.view.release(request.name)
+        left = (*children.jobs, *children.deployments, *([released] if released else []))
+        mine = [item for item in left if owner_uid(item) == request.uid]
+        return Record(request_uid=request.uid, run=max(map(run_of, mine), default=0))
+
+    def _copied(self, request: Request) -> str:
+        return self.volume.read_document(layout.record(request.name, request.uid))
+
+    def copy(self, entry: Entry, decision: Decision) -> None:
+        """Write on the volume what comes before the record: a run that ended, and the record's copy. Raises Transient.
+
+        The folders of the pods that follow are there then, too.
+        """
+        request = entry.known.request
+        self.actor.prepare(decision.actions)
+        if decision.outcome:
+            self.archive.end(request, decision.record)
+        data = statuses.write(decision.record)
+        if not entry.status or entry.status.get("data") != data:
+            self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(data))
+
+    def write(self, entry: Entry, record: Record) -> None:
+        """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient."""
+        request = entry.known.request
+        self._write(request, entry.status, statuses.manifest(request.name, request.uid, self.namespace, record))
+
+    def block(self, configmap: Object, newer: codec.RecordTooNew) -> None:
+        """Say that nothing is done about a request whose record can't be honoured, and leave the rest of it alone."""
+        request, line = requests.identity(configmap), newer.problems[0]
+        status = self._status(request)
+        remains = (status or {}).get("data") or statuses.copied(self._copied(request))
+        data = statuses.blocked(remains, request.uid, line)
+        empty = Record(request.uid, "Blocked")
+        manifest = {**statuses.manifest(request.name, request.uid, self.namespace, empty), "data": data}
+        if status:
+            labels = {**(status["metadata"].get("labels") or {}), names.PHASE: "Blocked"}
+            manifest["metadata"] = {**manifest["metadata"], "labels": labels}
+        self._write(request, status, manifest)
+        self.actor.carry_out(request, [Emit(f"blocked-{line}", "Warning", newer.reason, line)])
+
+    def _write(self, request: Request, status: Object | None, manifest: Object) -> None:
+        if status and status.get("data") == manifest["data"]:
+            return
+        try:
+            if status:
+                version = status["metadata"]["resourceVersion"]
+                self.cluster.replace({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}})
+            else:
+                self.cluster.create(manifest)
+        except (errors.Conflict, errors.AlreadyExists) as moved:
+            self._meet(request, manifest)
+            raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from moved
+
+    def _meet(self, request: Request, manifest: Object) -> None:
+        """Undo what a stale view has written on the volume; label a record again that lost its labels."""
+        try:
+            live = self.actor.meet(request, manifest)
+            self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(live.get("data") or {}))
+            if (live["metadata"].get("labels") or {}).get(names.ROLE) != names.ROLE_STATUS:
+                labelled = {**live["metadata"], "labels": manifest["metadata"]["labels"]}
+                self.cluster.replace({**live, "metadata": labelled})
+        except errors.Conflict:
+            return
+        except errors.Invalid as taken:
+            self.actor.carry_out(request, [Emit("record-taken", "Warning", "NameTaken", taken.problems[0])])
+            raise errors.NotYet(TAKEN_DELAY, taken.problems[0]) from taken
