@@ -7,6 +7,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from dataclasses import asdict
 from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +21,7 @@ from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.options import Output
 from controller.cli.requests import Requests
-from controller.core.doctor import Finding, from_json, healthy, rights, to_json, version
+from controller.core.doctor import Finding, from_json, healthy, rights, version
 from controller.core.errors import NotYet, Refused, Transient
 from controller.core.exits import Exit
 from controller.core.inputs import checks
@@ -48,7 +49,11 @@ def doctor(requests: Requests, output: Output = "text") -> None:
     else:
         found = _examine(requests.person)
     if output == "json":
-        answer = {"namespace": requests.namespace, "healthy": healthy(found), "findings": to_json(found)}
+        answer = {
+            "namespace": requests.namespace,
+            "healthy": healthy(found),
+            "findings": [asdict(finding) for finding in found],
+        }
         typer.echo(json.dumps(answer))
     for finding in found if output == "text" else ():
         state = typer.style(f"{finding.state:<5}", fg=COLOURS[finding.state])

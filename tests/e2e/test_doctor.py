@@ -62,7 +62,7 @@ def test_what_would_stop_the_next_run_is_told_before_it(coachwork: Coachwork) ->
         kubectl("-n", NAMESPACE, "delete", "cronjob", gone, "--wait=false")
     assert (code, found["healthy"]) == (1, False)
     assert "does not exist" in lines(found, "requests", name)[0]
-    assert lines(found, "cronjobs", gone) == [f'{gone} triggers request "{gone}", which is not there']
+    assert lines(found, "cronjobs", gone) == [f'{gone} triggers request "{gone}", which does not exist']
 
 
 def told_all(name: str, away: str, gone: str) -> Any:

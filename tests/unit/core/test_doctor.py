@@ -1,8 +1,8 @@
-"""What the doctor says of what it was told: every check by a table of its states."""
+"""What the doctor finds in facts: every check by a table of its states."""
 
 import base64
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def states(findings: Any) -> list[str]:
     return [finding.state for finding in found]
 
 
-def test_rights_are_told_by_resource_with_what_grants_them() -> None:
+def test_missing_rights_are_found_by_resource_with_what_grants_them() -> None:
     (fine,) = doctor.rights("rights", WANTED, {}, "apply the Role")
     assert fine == Finding("rights", "ok", "all 3 verbs on 2 resources are allowed")
     (bad,) = doctor.rights("rights", WANTED, {("batch", "jobs"): frozenset({"create"})}, "apply the Role")
@@ -34,7 +34,7 @@ def test_rights_are_told_by_resource_with_what_grants_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "state", "told"),
+    ("facts", "state", "words"),
     [
         (GOOD, "ok", "50.0 of 100.0 GiB free"),
         (VolumeFacts(problem="Read-only file system"), "wrong", "Read-only file system"),
@@ -48,10 +48,10 @@ def test_rights_are_told_by_resource_with_what_grants_them() -> None:
         (replace(GOOD, sync=2.0), "wrong", "2.00 s"),
     ],
 )
-def test_a_volume_is_judged_by_what_was_measured(facts: VolumeFacts, state: str, told: str) -> None:
+def test_a_volume_is_judged_by_what_was_measured(facts: VolumeFacts, state: str, words: str) -> None:
     (found,) = doctor.volume(facts, "/var/lib/coachwork")
     assert states(found) == [state]
-    assert told in found.message
+    assert words in found.message
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_claim_is_judged_by_its_mode_and_where_stages_are_placed(
     assert states(doctor.claim({"status": {"phase": phase, "accessModes": modes}}, "coachwork", node)) == [state]
 
 
-def test_a_claim_that_is_not_there_is_wrong() -> None:
+def test_a_missing_claim_is_wrong() -> None:
     assert states(doctor.claim(None, "coachwork", "")) == ["wrong"]
 
 
@@ -95,14 +95,14 @@ def test_a_default_image_that_can_change_under_its_name_is_noted(image: str, pul
     assert states(doctor.images(replace(POLICY, image=image, image_pull_policy=pull), [])) == [state]
 
 
-def test_an_image_that_nodes_can_not_pull_is_told_once() -> None:
+def test_an_image_that_nodes_can_not_pull_is_found_once() -> None:
     pods = [pod("nosuch:1", "ImagePullBackOff", "not found"), pod("nosuch:1", "ErrImagePull"), {"status": {}}]
     pods += [pod("fine:1", "ContainerCreating")]
     (found,) = doctor.images(POLICY, pods)
     assert (found.state, "nosuch:1" in found.message) == ("wrong", True)
 
 
-def asked(**data: str) -> Object:
+def configmap_of(**data: str) -> Object:
     plain = {key.replace("_", "-"): value for key, value in data.items()}
     metadata = {"name": "iris", "uid": "u", "labels": {names.ROLE: names.ROLE_REQUEST}}
     return {"metadata": metadata, "data": {"repository": "https://git.example/iris", **plain}}
@@ -116,49 +116,43 @@ BASIC = secret("kubernetes.io/basic-auth", username="me", password="pw-b&d-secre
 
 
 @pytest.mark.parametrize(
-    ("configmap", "there", "template", "told"),
+    ("configmap", "there", "template", "words"),
     [
-        (asked(), {}, None, ""),
-        (asked(keep_runs="none"), {}, None, "keep-runs"),
-        (asked(git_secret="g"), {"g": BASIC}, None, ""),
-        (asked(git_secret="g"), {"g": None}, None, "git-secret g"),
-        (asked(git_secret="g"), {"g": secret("Opaque", password="pw-b&d-secret")}, None, "of type"),
-        (asked(index_secret="i"), {"i": None}, None, "Secret i is not there"),
-        (asked(index_secret="i"), {"i": secret("Opaque", UV_INDX="x", UV="y")}, None, "key UV means nothing"),
-        (asked(pod_template="p"), {}, None, "no such ConfigMap"),
-        (asked(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {hostNetwork: true}"}}, "spec.hostNetwork"),
-        (asked(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {schedulerName: x}"}}, ""),
+        (configmap_of(), {}, None, ""),
+        (configmap_of(keep_runs="none"), {}, None, "keep-runs"),
+        (configmap_of(git_secret="g"), {"g": BASIC}, None, ""),
+        (configmap_of(git_secret="g"), {"g": None}, None, "git-secret g"),
+        (configmap_of(git_secret="g"), {"g": secret("Opaque", password="pw-b&d-secret")}, None, "of type"),
+        (configmap_of(index_secret="i"), {"i": None}, None, "Secret i is not there"),
+        (configmap_of(index_secret="i"), {"i": secret("Opaque", UV_INDX="x", UV="y")}, None, "key UV means nothing"),
+        (configmap_of(pod_template="p"), {}, None, "no such ConfigMap"),
+        (configmap_of(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {hostNetwork: true}"}}, "spec.hostNetwork"),
+        (configmap_of(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {schedulerName: x}"}}, ""),
     ],
 )
 def test_a_request_is_judged_as_its_next_run_would_judge_it(
-    configmap: Object, there: dict[str, Object | None], template: Object | None, told: str
+    configmap: Object, there: dict[str, Object | None], template: Object | None, words: str
 ) -> None:
     found = doctor.one_request(configmap, there, template, "coachwork")
-    assert states(found) == (["wrong"] if told else [])
-    assert all(told in finding.message and finding.message.startswith("iris: ") for finding in found)
+    assert states(found) == (["wrong"] if words else [])
+    assert all(words in finding.message and finding.message.startswith("iris: ") for finding in found)
     assert "pw-b&d-secret" not in repr(found)
-    assert states(doctor.requests(1, found)) == (["wrong"] if told else ["ok"])
+    assert states(doctor.requests(1, found)) == (["wrong"] if words else ["ok"])
 
 
-def test_all_that_is_wrong_with_a_request_is_told_at_once() -> None:
+def test_everything_wrong_with_a_request_is_found_at_once() -> None:
     data = {"repository": "https://git.example/iris", "git-secret": "g", "index-secret": "i", "pod-template": "t"}
     configmap: Object = {"metadata": {"name": "iris", "uid": "u"}, "data": data}
     found = doctor.one_request(configmap, {}, None, "coachwork")
     assert [finding.message.split()[1] for finding in found] == ["git-secret", "index-secret:", "pod-template"]
 
 
-def test_a_request_names_the_secrets_that_have_to_be_looked_at() -> None:
-    request = Request("iris", "u", "https://git.example/iris", git_secret="g", index_secret="i")
-    assert doctor.wanted_secrets(request) == ("g", "i")
-    assert doctor.wanted_secrets(replace(request, git_secret="")) == ("i",)
-
-
-def test_git_is_told_by_request() -> None:
+def test_git_is_judged_by_request() -> None:
     good, bad, slow = Reached("a", "c" * 40), Reached("b", problems=("refused",)), Reached("c")
     assert states(doctor.git([good])) == ["ok"]
     assert [(found.state, found.message) for found in doctor.git([good, bad, slow])] == [
         ("wrong", "b: refused"),
-        ("note", "not answered in time: c"),
+        ("note", "no answer in time: c"),
     ]
 
 
@@ -196,16 +190,16 @@ def cronjob(name: str, *command: str, owned: bool = False) -> Object:
     return {"metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
-def test_cronjobs_are_told_whose_request_is_gone_or_has_no_schedule() -> None:
+def test_cronjobs_whose_request_is_gone_or_has_no_schedule_are_found() -> None:
     ours = manifests.cronjob(Request("iris", "u", "x", schedule="@daily"), POLICY)
     by_hand = cronjob("nightly", "coachwork", "trigger", "iris")
     others = [cronjob("backup", "sh", "-c", "x"), cronjob("empty")]
     assert states(doctor.cronjobs([ours, by_hand, *others], {"iris": True})) == ["ok"]
     found = doctor.cronjobs([ours, by_hand], {"iris": False})
-    assert [finding.message for finding in found] == ["iris is of request iris, which has no schedule any more"]
+    assert [finding.message for finding in found] == ["iris belongs to request iris, which no longer has a schedule"]
     found = doctor.cronjobs([ours, by_hand], {})
     assert states(found) == ["wrong", "wrong"]
-    assert all("which is not there" in finding.message for finding in found)
+    assert all("which does not exist" in finding.message for finding in found)
 
 
 def test_versions_that_differ_are_noted() -> None:
@@ -213,9 +207,9 @@ def test_versions_that_differ_are_noted() -> None:
     assert states(doctor.version("1", "2")) == states(doctor.version("", "2")) == ["note"]
 
 
-def test_findings_come_through_json_and_what_is_none_is_left_out() -> None:
+def test_findings_come_through_json_and_what_is_malformed_is_left_out() -> None:
     found = [Finding("volume", "wrong", "full", "empty it"), Finding("clock", "ok", "fine")]
-    assert doctor.from_json([*doctor.to_json(found), None, {"state": "evil"}, 7]) == found
+    assert doctor.from_json([*map(asdict, found), None, {"state": "evil"}, 7]) == found
     assert not healthy(found)
     assert healthy(found[1:])
 
