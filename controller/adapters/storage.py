@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from controller.adapters import removal
@@ -33,10 +34,31 @@ def translated(doing: str, reason: str = "") -> Iterator[None]:
         raise Transient(reason, f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A file system's size, and what of it is free to us: bytes and inodes. None: it does not count inodes."""
+
+    size: int
+    free: int
+    inodes: int | None
+
+    @property
+    def share(self) -> float:
+        """Return the part that is free, from 0 to 1; 1 for a volume that does not know its size."""
+        return self.free / self.size if self.size else 1.0
+
+
+def room(folder: Path) -> Room:
+    """Return what the file system of a folder has. Raises OSError."""
+    found = os.statvfs(folder)
+    inodes = found.f_favail if found.f_files else None
+    return Room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, inodes)
+
+
 def refuse_full(folder: Path) -> None:
     """Raise OSError if a file system takes no more: git does not always say why it could not write a file."""
-    found = os.statvfs(folder)
-    if found.f_bavail * found.f_frsize < LEAST or (found.f_files and not found.f_favail):
+    found = room(folder)
+    if found.free < LEAST or found.inodes == 0:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 

@@ -1,13 +1,12 @@
 """The artifacts of a run: listed, one file, or a folder as a tar archive of exactly the length that is said first."""
 
-import errno
 import tarfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from controller.adapters.volume.tree import NOT_THERE, Found, Tree, Walk, below, pieces
+from controller.adapters.volume.tree import Found, Tree, below, pieces
 from controller.core import layout, times
 from controller.core.kept import Content, FileEntry, Kept, Listing, NoAnswer, nearest, shown
 
@@ -32,7 +31,7 @@ class Files:
     def content(self, kept: Kept, run: int, parts: Sequence[str]) -> Content:
         """Give one file."""
         path = layout.artifacts(kept.name, kept.uid, run) / _below(parts)
-        file = self._tree.look(path)
+        file = self._tree.find(path)
         if file is None:
             raise NoAnswer("absent", self._missing(kept, run, parts))
         size = file.seek(0, 2)
@@ -52,20 +51,8 @@ class Files:
         return Content(run, size, chunks, chunks.close)
 
     def _found(self, folder: PurePosixPath) -> tuple[list[Found], bool]:
-        """Give the files below a folder by path, and whether these are all; none where there is no folder."""
-        walk = Walk(ENTRIES_LIMIT)
-        found: list[Found] = []
-        try:
-            with self._tree.folder(folder) as descriptor:
-                for item in walk.files(descriptor):
-                    if len(found) == FILES_LIMIT:
-                        return sorted(found, key=_by_path), False
-                    found.append(item)
-        except OSError as error:
-            if error.errno not in NOT_THERE:
-                raise
-            return [], error.errno == errno.ENOENT
-        return sorted(found, key=_by_path), walk.complete
+        """Return the files below a folder by path, and whether these are all; none where there is no folder."""
+        return self._tree.walk(folder, FILES_LIMIT, ENTRIES_LIMIT)
 
     def _missing(self, kept: Kept, run: int, parts: Sequence[str]) -> str:
         path = "/".join(parts)
@@ -101,10 +88,6 @@ def _padded(size: int) -> int:
 def _entry(item: Found) -> FileEntry:
     modified = datetime.fromtimestamp(min(max(item.modified, 0.0), _LATEST), UTC)
     return FileEntry(item.path, item.size, times.text(modified))
-
-
-def _by_path(item: Found) -> str:
-    return item.path
 
 
 def _below(parts: Sequence[str]) -> PurePosixPath:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from controller.adapters.volume.tree import Tree
-from controller.core.documents.attempt import LIMIT, read
+from controller.core.documents import attempt
 from controller.core.documents.status import REASON_LIMIT, one_line
+from controller.core.model import Attempt
 
 NOTES_LIMIT = 20
 _LOG = re.compile(r"[1-9][0-9]{0,8}\.log")
@@ -22,23 +23,27 @@ class StageLogs:
     message: str = ""
 
 
-def numbers(tree: Tree, logs: StageLogs) -> list[int]:
-    """Give the numbers of the attempts that have a log, oldest first. Raises OSError."""
-    return sorted(int(name.partition(".")[0]) for name in tree.names(logs.folder, _LOG))
+def numbers(tree: Tree, folder: PurePosixPath) -> list[int]:
+    """Return the numbers of the attempts that have a log, oldest first. Raises OSError."""
+    return sorted(int(name.partition(".")[0]) for name in tree.names(folder, _LOG))
 
 
 def ended(tree: Tree, logs: StageLogs, number: int) -> bool:
     """Tell whether the launcher has said how the attempt ended. Raises OSError."""
-    file = tree.look(logs.folder / f"{number}.json")
+    file = tree.find(logs.folder / f"{number}.json")
     if file:
         file.close()
     return file is not None
 
 
+def read(tree: Tree, folder: PurePosixPath, number: int) -> Attempt:
+    """Return an attempt as the launcher has left it. Raises OSError."""
+    return attempt.of_log(number, tree.read_any(folder / f"{number}.json", attempt.LIMIT))
+
+
 def describe(tree: Tree, logs: StageLogs, number: int) -> dict[str, object]:
     """Give all that is known of an attempt. Raises OSError."""
-    text = tree.read(logs.folder / f"{number}.json", LIMIT) or b""
-    end = read(text.decode(errors="replace"))
+    end = attempt.read(tree.read_any(logs.folder / f"{number}.json", attempt.LIMIT))
     return {
         "stage": logs.stage,
         "attempt": number,
@@ -56,7 +61,7 @@ def describe(tree: Tree, logs: StageLogs, number: int) -> dict[str, object]:
 
 
 def _size(tree: Tree, logs: StageLogs, number: int) -> int:
-    file = tree.look(logs.folder / f"{number}.log")
+    file = tree.find(logs.folder / f"{number}.log")
     if file is None:
         return 0
     with file:

@@ -34,7 +34,7 @@ class Logs:
         return [
             attempts.describe(self._tree, logs, number)
             for logs in self._of(kept, run).values()
-            for number in attempts.numbers(self._tree, logs)[-LISTED:]
+            for number in attempts.numbers(self._tree, logs.folder)[-LISTED:]
         ]
 
     def content(self, kept: Kept, stage: str, which: str, attempt: int, lines: int | None) -> Content:
@@ -58,7 +58,7 @@ class Logs:
 
     def _attempt(self, run: int, logs: StageLogs, wanted: int) -> int:
         """Give the attempt that is meant, 0 where there is none yet."""
-        there = attempts.numbers(self._tree, logs)
+        there = attempts.numbers(self._tree, logs.folder)
         if wanted and wanted not in there:
             known = f"there is {', '.join(map(str, there[-SHOWN:])) or 'none'}"
             raise NoAnswer("absent", f"stage {shown(logs.stage)} of run {run} has no attempt {wanted}; {known}")
@@ -71,7 +71,9 @@ class Logs:
             found = self._of(kept, run)
             known |= {logs.stage for logs in found.values()}
             logs = found.get(stage) or next((item for item in found.values() if _is(item, stage)), None)
-            if logs and (which or logs.state not in ("Unchanged", "Reused") or attempts.numbers(self._tree, logs)):
+            if logs and (
+                which or logs.state not in ("Unchanged", "Reused") or attempts.numbers(self._tree, logs.folder)
+            ):
                 return run, logs
         self._runs.choose(kept, which or "latest")
         raise NoAnswer("absent", f"{kept.name} has no log of a stage {shown(stage)}; {nearest(stage, known)}")
@@ -125,14 +127,14 @@ class _Following:
         """Tell whether the attempt writes no more: it says so, its run is over, or a later one took its place."""
         if attempts.ended(self._tree, self._logs, number) or self._over(AFTERWARDS):
             return True
-        later = attempts.numbers(self._tree, self._logs)[-1:]
-        return later > [number] and time.time() - log.written > SILENCE
+        later = attempts.numbers(self._tree, self._logs.folder)[-1:]
+        return later > [number] and time.time() - log.modified > SILENCE
 
     def _next(self, number: int) -> Generator[bytes, None, int]:
         """Wait for the attempt after `number`; give its number, 0 where none can come."""
         while True:
             over = self._over()
-            if later := [item for item in attempts.numbers(self._tree, self._logs) if item > number]:
+            if later := [item for item in attempts.numbers(self._tree, self._logs.folder) if item > number]:
                 return later[0] if number else later[-1]
             if over:
                 return 0

@@ -1,10 +1,11 @@
-"""The shared volume as `coachwork doctor` looks at it: is it there, can it be written to, how fast, how full."""
+"""The shared volume as `coachwork doctor` sees it: is it there, can it be written to, how fast, how full."""
 
 import os
 import time
 import uuid
 from pathlib import Path
 
+from controller.adapters import storage
 from controller.core.doctor import VolumeFacts
 
 WRITES = 3  # the fastest counts: what is measured is the storage, not its load
@@ -12,32 +13,32 @@ BYTES = b"x" * 4096
 
 
 def probe(root: Path) -> VolumeFacts:
-    """Look at the volume that is mounted at `root`; leaves nothing behind."""
+    """Return what is found of the volume that is mounted at `root`; leave nothing behind."""
     try:
         sync = min(_write(root) for _ in range(WRITES))
-        held, space = root.stat(), os.statvfs(root)
+        status, room = root.stat(), storage.room(root)
     except OSError as error:
         return VolumeFacts(problem=error.strerror or str(error))
     return VolumeFacts(
         mounted=root.is_mount(),
-        free=space.f_bavail * space.f_frsize,
-        size=space.f_blocks * space.f_frsize,
-        inodes_free=space.f_favail if space.f_files else None,
+        free=room.free,
+        size=room.size,
+        inodes_free=room.inodes,
         sync=sync,
-        mode=held.st_mode & 0o7777,
-        owner=f"{held.st_uid}:{held.st_gid}",
+        mode=status.st_mode & 0o7777,
+        owner=f"{status.st_uid}:{status.st_gid}",
     )
 
 
 def _write(root: Path) -> float:
-    """Give the seconds in which a small file reaches the disk."""
+    """Return the seconds in which a small file reaches the disk."""
     path = root / f".doctor-{uuid.uuid4().hex}"
-    begun = time.monotonic()
+    start = time.monotonic()
     try:
         with path.open("wb") as file:
             file.write(BYTES)
             file.flush()
             os.fsync(file.fileno())
-        return time.monotonic() - begun
+        return time.monotonic() - start
     finally:
         path.unlink(missing_ok=True)

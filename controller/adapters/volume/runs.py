@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable
 
-from controller.adapters.volume.tree import Tree
+from controller.adapters.volume.tree import READ_LIMIT, Tree
 from controller.core import layout
 from controller.core.documents import codec
 from controller.core.documents import run as documents
@@ -15,7 +15,6 @@ from controller.core.documents.run import RunFile
 from controller.core.kept import GOOD, Kept, NoAnswer, choose, nearest, shown
 from controller.core.model import Record
 
-READ_LIMIT = 4 * 1024 * 1024
 REMEMBERED = 256  # records
 _FOLDER = re.compile(r"([a-z0-9][-a-z0-9]{0,99})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _RUN = re.compile(r"[1-9][0-9]{0,8}")
@@ -47,7 +46,7 @@ class Runs:
 
     def record(self, name: str, uid: str) -> Record | None:
         """Give the record's copy; None where there is none that can be read. It is parsed again only if it is new."""
-        file = self._tree.look(layout.record(name, uid))
+        file = self._tree.find(layout.record(name, uid))
         if file is None:
             return None
         with io.BufferedReader(file) as text:
@@ -64,8 +63,7 @@ class Runs:
 
     def left(self, kept: Kept, run: int) -> RunFile | None:
         """Return what a run left, or its record says of it while it is under way; None where nothing does."""
-        text = self._tree.read(layout.run_record(kept.name, kept.uid, run), READ_LIMIT) or b""
-        match documents.read(text.decode(errors="replace")):
+        match documents.read(self._tree.read_any(layout.run_record(kept.name, kept.uid, run))):
             case Good(found) | TooNew(found):
                 return found
             case Absent() | Corrupt():
@@ -83,7 +81,7 @@ class Runs:
         return next((run for run, left in found if left and left.outcome == "Succeeded"), 0)
 
     def _written(self, name: str, uid: str) -> float:
-        file = self._tree.look(layout.record(name, uid))
+        file = self._tree.find(layout.record(name, uid))
         if file is None:
             return 0.0
         with file:

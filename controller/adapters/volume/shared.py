@@ -4,24 +4,19 @@ Every file is written beside its place and renamed into it. Foreign errors becom
 """
 
 import hashlib
-import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from controller.adapters import removal, storage
-from controller.adapters.volume import files
+from controller.adapters.volume import attempts
 from controller.adapters.volume.environments import Environments
 from controller.core import layout
-from controller.core.documents import attempt as documents
 from controller.core.errors import Invalid
 from controller.core.inputs import checks
 from controller.core.model import Attempt
 
 UID_LENGTH = 36
-MIB = 1 << 20
-_NUMBER = re.compile(r"[0-9]{1,9}")  # of an attempt, as the launcher counts
 
 
 class Volume(Environments):
@@ -37,7 +32,7 @@ class Volume(Environments):
         """Return the text of a document where nobody else writes, "" if there is none. Raises Transient."""
         with storage.translated(f"read {path.name}"):
             try:
-                return files.read(self._root / path, errors="replace")
+                return self._tree.read(path)
             except FileNotFoundError:
                 return ""
 
@@ -49,19 +44,18 @@ class Volume(Environments):
     def recall_text(self, path: PurePosixPath) -> str:
         """Give a small file of ours, "" if there is none, or none that can be read. Raises Transient."""
         with storage.translated(f"read {path.name}"):
-            return files.read_any(self._root / path)
+            return self._tree.read_any(path)
 
     def room(self) -> str:
-        """Give how much of the volume is free, for a person; "" where it does not tell."""
+        """Return how much of the volume is free, for a person; "" where it is not known."""
         try:
-            found = os.statvfs(self._root)
+            found = storage.room(self._root)
         except OSError:
             return ""
-        if found.f_files and not found.f_favail:
-            return f"none of its {found.f_files} inodes are free"
-        free, size = (blocks * found.f_frsize / MIB for blocks in (found.f_bavail, found.f_blocks))
-        unit, factor = ("GiB", 1024) if size >= 1024 else ("MiB", 1)  # noqa: PLR2004 (the step of the units)
-        return f"{free / factor:.1f} of {size / factor:.1f} {unit} are free" if size else ""
+        if found.inodes == 0:
+            return "none of its inodes are free"
+        unit, factor = ("GiB", 1 << 30) if found.size >= 1 << 30 else ("MiB", 1 << 20)
+        return f"{found.free / factor:.1f} of {found.size / factor:.1f} {unit} are free" if found.size else ""
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet.
@@ -87,10 +81,7 @@ class Volume(Environments):
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Give the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
         with storage.translated("read attempts"):
-            place = self._root / folder
-            numbers = {int(path.stem) for path in place.glob("*.log") if _NUMBER.fullmatch(path.stem)}
-            texts = {number: files.read_any(place / f"{number}.json", documents.LIMIT) for number in sorted(numbers)}
-            return [documents.of_log(number, text) for number, text in texts.items()]
+            return [attempts.read(self._tree, folder, number) for number in attempts.numbers(self._tree, folder)]
 
     def requests(self) -> Sequence[str]:
         """Give the names of the requests that have a folder here, whether they still live or not."""

@@ -1,7 +1,7 @@
-"""The sweep of the shared volume: lists what is old, has its needs told, moves what has none out of sight, removes it.
+"""One sweep of the shared volume: lists what is old, learns what is needed, moves the rest out of sight and removes it.
 
-What is needed is decided in core/sweep.py, and why nothing that is used meanwhile is lost is said in docs/adr/0012. It
-refuses to touch what it does not know the name of, and to begin while a run's note of what it uses can't be read.
+What is needed is decided in core/sweep.py, and why nothing that is used meanwhile is lost is said in docs/adr/0012.
+Refuses to touch what has no name of ours, and to begin while a run's note of what it uses can't be read.
 """
 
 import os
@@ -10,11 +10,12 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from controller.adapters import removal
+from controller.adapters import removal, storage
+from controller.adapters.volume.tree import Tree
 from controller.core import layout, sweep
 from controller.core.documents import codec
 from controller.core.documents.run import read_uses
@@ -23,11 +24,10 @@ from controller.core.inputs import repository
 from controller.core.sweep import Found, Graces, Kind
 
 Living = Callable[[], AbstractSet[PurePosixPath]]
-"""Gives what living objects and records need now. May raise Refused, NotYet, Transient: then nothing is swept."""
+"""Returns what living objects and records need now. May raise Refused, NotYet, Transient: then nothing is swept."""
 
 TOPS = (layout.MIRRORS, layout.CHECKOUTS, layout.ENVIRONMENTS, layout.BUILDS, layout.RUNS, layout.TOOLS, layout.SCRATCH)
 OWN_NAMES = (".home", ".lock")  # hidden, and no halves of anything
-USES_LIMIT = 1 << 20  # bytes of a uses.json at most
 _NAMES = {
     layout.MIRRORS: r".+\.git",
     layout.ENVIRONMENTS: r"[^.].*",
@@ -36,19 +36,6 @@ _NAMES = {
 }
 WRITTEN_TO = ("left", "half", "built")  # while they are used; nobody notes that they are
 _HALF = r"environment\.partial-.+"  # install_build.py's, until it is finished
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """The volume's size, and what of it is free to us, in bytes."""
-
-    size: int
-    free: int
-
-    @property
-    def share(self) -> float:
-        """The part that is free, from 0 to 1; 1 for a volume that does not tell its size."""
-        return self.free / self.size if self.size else 1.0
 
 
 @dataclass(slots=True)
@@ -65,13 +52,16 @@ class Sweeper:
 
     def __init__(self, root: Path) -> None:
         """Take the mount point; it exists."""
-        self._root = root
+        self._root, self._tree = root, Tree(root)
 
-    def room(self) -> Room:
-        """Give the volume's size and what is free. Raises Transient."""
-        with _translated("ask how much is free"):
-            found = os.statvfs(self._root)
-            return Room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+    def room(self) -> storage.Room:
+        """Return the volume's size and what is free. Raises Transient."""
+        with storage.translated("measure what is free"):
+            return storage.room(self._root)
+
+    def touch(self, path: PurePosixPath) -> None:
+        """Note that something is in use."""
+        storage.mark_used(self._root / path)
 
     def sweep(self, living: Living, graces: Graces, now: float) -> Swept:
         """Remove what is older than its grace at the time `now` (POSIX seconds), and that nobody needs.
@@ -79,23 +69,24 @@ class Sweeper:
         Raises Transient, and what `living` raises.
         """
         swept = Swept()
-        with _translated("sweep"):
+        with storage.translated("sweep"):
             old = [found for found in self._found(now) if sweep.is_old(found, graces, now)]
             if any(found.kind != "left" for found in old):
                 old = self._unneeded(old, living, swept)
-            self._take_all(old, graces, now, swept)
-            self._empty(swept)
+            for found in sorted(old, key=lambda found: found.kind != "cache"):  # which a change next to it makes used
+                deep = found.kind in WRITTEN_TO
+                if not (deep and now - removal.newest(self._root / found.path, now) <= graces.of(found.kind)):
+                    self._take(found, swept)
+            # Of this sweep, and of those that were interrupted.
+            for trash in (trash for top in TOPS for trash in (self._root / top).glob(f"{layout.TRASH}*")):
+                swept.bytes[trash.parent.name] += removal.erase(trash)
+                swept.resisting += os.path.lexists(trash)
         return swept
-
-    def touch(self, path: PurePosixPath) -> None:
-        """Note that something is in use. Raises Transient."""
-        with _translated("note a use"), suppress(FileNotFoundError):
-            os.utime(self._root / path)
 
     # --- what there is -----------------------------------------------------------------------------
 
     def _found(self, now: float) -> Iterator[Found]:
-        """Give all that could be swept; what seems to be of the future gets the present, and its whole grace."""
+        """Yield all that could be swept; what seems to be of the future gets the present, and its whole grace."""
         for path, kind in self._named():
             place = self._root / path
             used = self._used(place, kind)
@@ -106,7 +97,7 @@ class Sweeper:
                 yield Found(path, kind, used)
 
     def _named(self) -> Iterator[tuple[PurePosixPath, Kind]]:
-        """Give what has a name of ours, and the halves that hide beside it."""
+        """Yield what has a name of ours, and the halves that hide next to it."""
         for top, pattern in _NAMES.items():
             yield from self._in(top, pattern, "kept")
         for folder in self._folders(layout.CHECKOUTS, r"[^.].*"):
@@ -127,7 +118,7 @@ class Sweeper:
         return (path for path, kind in self._in(folder, pattern, "kept") if kind == "kept")
 
     def _in(self, folder: PurePosixPath, pattern: str, kind: Kind) -> Iterator[tuple[PurePosixPath, Kind]]:
-        """Give the folders of this pattern in a folder (links are none of ours), and halves of whatever kind."""
+        """Yield the folders of this pattern in a folder (links are not ours), and halves of whatever kind."""
         try:
             with os.scandir(self._root / folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
@@ -141,20 +132,25 @@ class Sweeper:
                 yield folder / entry.name, kind
 
     def _used(self, place: Path, kind: Kind) -> float:
-        """Give when something was last used, 0 if it is gone."""
+        """Return when something was last used, 0 if it is gone."""
         places = [place]
         if place.parent == self._root / layout.MIRRORS:
             places += [place / "objects" / "pack", *place.glob("objects/pack/*")]
-        if kind == "cache":  # each build makes a folder beside it, and new packages one in it
+        if kind == "cache":  # each build makes a folder in its folder, and new packages one in it
             places += [place.parent, *place.glob("*")]
-        return max((_mtime(item) for item in places), default=0.0) if os.path.lexists(place) else 0.0
+        latest = 0.0
+        if os.path.lexists(place):
+            for each in places:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    latest = max(latest, each.lstat().st_mtime)
+        return latest
 
     # --- what is needed ------------------------------------------------------------------------------
 
     def _unneeded(self, old: Iterable[Found], living: Living, swept: Swept) -> list[Found]:
-        """Give what nobody needs, with what is left; runs first and at once, since what only they used goes with them.
+        """Return what nobody needs, with what is left; runs go first and at once: what only they used goes with them.
 
-        The notes of runs are read before the objects are asked for: a need passes from one to the next in this order.
+        The notes of runs are read before the objects are listed: a need passes from one to the next in this order.
         """
         uses = self._uses()
         needed = sweep.Needed(living())
@@ -166,39 +162,27 @@ class Sweeper:
         return [found for found in others if found.kind in ("left", "half") or not noted.covers(found.path)]
 
     def _uses(self) -> Mapping[PurePosixPath, frozenset[PurePosixPath]]:
-        """Give what each run has noted, by its folder. Raises Transient where a note can't be read.
+        """Return what each run has noted, by its folder. Raises Transient where a note can't be read.
 
-        Only a run's own folder counts: in the cache beside it, a stage can leave a file of that name, or a pipe.
+        Only a note in a run's own folder is one: in the cache next to it, a stage can leave a file of that name.
         """
         noted = {}
         for folder in self._folders(layout.RUNS, _NAMES[layout.RUNS]):
             for run in self._folders(folder, r"[0-9]+"):
-                if (uses := self._used_by(run / layout.USES)) is not None:
-                    noted[run] = uses
+                try:
+                    text = self._tree.read(run / layout.USES)
+                except FileNotFoundError:
+                    continue
+                if (uses := codec.good(read_uses(text))) is None:
+                    why = "is damaged or of a newer version, and nothing is swept: remove that run's folder"
+                    raise Transient("VolumeUnavailable", f"the shared volume: {run / layout.USES} {why}")
+                noted[run] = uses
         return noted
-
-    def _used_by(self, path: PurePosixPath) -> frozenset[PurePosixPath] | None:
-        """Give what a note says, None where there is none. Raises Transient where it can't be read."""
-        try:
-            with (self._root / path).open("rb") as stream:
-                text = stream.read(USES_LIMIT).decode(errors="replace")
-        except FileNotFoundError:
-            return None
-        if (uses := codec.good(read_uses(text))) is None:
-            why = "is damaged or of a newer version, and nothing is swept"
-            raise Transient("VolumeUnavailable", f"the shared volume: {path} {why}: remove that run's folder")
-        return uses
 
     # --- taking away -----------------------------------------------------------------------------------
 
-    def _take_all(self, unneeded: Iterable[Found], graces: Graces, now: float, swept: Swept) -> None:
-        for found in sorted(unneeded, key=lambda found: found.kind != "cache"):  # which a change beside it makes used
-            deep = found.kind in WRITTEN_TO
-            if not (deep and now - removal.newest(self._root / found.path, now) <= graces.of(found.kind)):
-                self._take(found, swept)
-
     def _take(self, found: Found, swept: Swept) -> bool:
-        """Move it out of sight, unless somebody has used it since it was looked at; tell whether it is gone.
+        """Move it out of sight, unless somebody has used it since it was found; return whether it is gone.
 
         Who uses it notes that first and looks for it then; this moves it first and looks for such a note then. So one
         of both sees the other, whatever comes first.
@@ -211,43 +195,14 @@ class Sweeper:
             place.rename(trash)
         except FileNotFoundError:
             return False
-        except OSError:
-            return self._remove_empty(place, swept)
+        except OSError:  # the kubelet made it for a mount that was gone: root owns it, so it can't be moved
+            with suppress(OSError):
+                place.rmdir()
+            swept.resisting += (resists := os.path.lexists(place))
+            return not resists
         if found.kind != "cache" and self._used(trash, found.kind) != found.used:
-            with suppress(OSError):  # made anew meanwhile: as good
+            with suppress(OSError):  # made again meanwhile: as good
                 trash.rename(place)
             return False
         swept.things[top] += 1
         return True
-
-    def _remove_empty(self, place: Path, swept: Swept) -> bool:
-        """Remove what the kubelet made for a mount that was gone: root owns it, so it can't be moved."""
-        try:
-            place.rmdir()
-        except OSError:
-            swept.resisting += 1
-            return False
-        return True
-
-    def _empty(self, swept: Swept) -> None:
-        """Remove bit by bit what is out of sight, from this sweep and from those that were interrupted."""
-        for top in TOPS:
-            for trash in (self._root / top).glob(f"{layout.TRASH}*"):
-                swept.bytes[str(top)] += removal.erase(trash)
-                swept.resisting += os.path.lexists(trash)
-
-
-def _mtime(place: Path) -> float:
-    try:
-        return place.lstat().st_mtime
-    except (FileNotFoundError, NotADirectoryError):
-        return 0.0
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        line = f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}"
-        raise Transient("VolumeUnavailable", line) from error

@@ -1,6 +1,6 @@
 """The thread that keeps the shared volume from filling up: measures how full it is, and sweeps when that is due.
 
-What is old and what is needed is decided in core/sweep.py. A sweep that cannot learn every need is put off and logged.
+When that is, what is old and what is needed is decided in core/sweep.py. A sweep that can't learn all needs is put off.
 """
 
 import threading
@@ -13,7 +13,6 @@ import structlog
 
 from controller.adapters.volume.sweeper import Living, Sweeper
 from controller.core import errors, sweep
-from controller.core.sweep import Graces
 
 INTERVAL = 60.0  # seconds between two measurements
 LEAVE = 5.0  # seconds that a sweep under way gets at the end; the rest is in the trash, where the next one finds it
@@ -22,7 +21,7 @@ _log = structlog.get_logger()
 
 
 class Metrics(Protocol):
-    """Where the results are counted."""
+    """What counts the results."""
 
     def room(self, size: int, free: int) -> None:
         """Record the volume's size and what of it is free, in bytes."""
@@ -90,14 +89,13 @@ class Sweeping:
         self._sweeper.touch(self._tools)
         room = self._sweeper.room()
         self._metrics.room(room.size, room.free)
-        graces = sweep.due(time.monotonic() - self._swept, urged=self._urged, free=room.share)
-        if graces and time.monotonic() - self._tried >= sweep.URGED:
-            self._sweep(graces)
-
-    def _sweep(self, graces: Graces) -> None:
-        self._tried = time.monotonic()
+        now = time.monotonic()
+        graces = sweep.due(now - self._swept, urged=self._urged, free=room.share)
+        if graces is None or now - self._tried < sweep.URGED:
+            return
+        self._tried = now
         swept = self._sweeper.sweep(self._living, graces, time.time())
-        self._swept, self._urged = self._tried, False
+        self._swept, self._urged = now, False
         self._metrics.swept(swept.things, swept.bytes)
         freed = sum(swept.bytes.values())
         if swept.things or freed or swept.resisting:

@@ -1,6 +1,6 @@
 """Files below one folder, opened so that whoever writes there can't lead a reader elsewhere or hold it up.
 
-Refuses links at every component, whatever is no plain file (a pipe would be waited for), and names like `..`.
+Refuses links at every component, whatever is not a plain file (a pipe would be waited for), and names like `..`.
 """
 
 import errno
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+READ_LIMIT = 4 * 1024 * 1024
 CHUNK = 256 * 1024
 NAMES_LIMIT = 100_000  # of one folder
 DEPTH_LIMIT = 32  # folders in folders, each of which is held open meanwhile
@@ -26,7 +27,7 @@ NOT_THERE = frozenset(
         errno.ENOTDIR,
         errno.ELOOP,  # a link, by O_NOFOLLOW
         errno.ENXIO,  # a socket
-        errno.EINVAL,  # no plain file
+        errno.EINVAL,  # not a plain file
         errno.ENAMETOOLONG,
         errno.EACCES,  # a stage took the right away
         errno.EPERM,
@@ -44,53 +45,26 @@ class Found:
     modified: float
 
 
-class Walk:
-    """One walk over all files below a folder; `complete` tells, afterwards, whether it saw all of them."""
+class _Usable:
+    """Passes over the errors of what is not there, or not usable."""
 
-    def __init__(self, entries: int) -> None:
-        """Take how many entries, folders included, are looked at."""
-        self.complete = True
-        self._left = entries
+    def __enter__(self) -> None:
+        pass
 
-    def files(self, folder: int, prefix: str = "", depth: int = 0) -> Iterator[Found]:
-        """Give the plain files below the folder of this descriptor, links left out. Raises OSError for `folder`."""
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                self._left -= 1
-                if self._left < 0:
-                    self.complete = False
-                    return
-                try:
-                    yield from self._entry(folder, entry, prefix, depth)
-                except OSError as error:
-                    self.complete &= error.errno == errno.ENOENT  # removed meanwhile
-
-    def _entry(self, folder: int, entry: "os.DirEntry[str]", prefix: str, depth: int) -> Iterator[Found]:
-        status = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode):
-            yield Found(prefix + entry.name, status.st_size, status.st_mtime)
-        elif stat.S_ISDIR(status.st_mode):
-            if depth >= DEPTH_LIMIT:
-                self.complete = False
-                return
-            inner = os.open(entry.name, _FOLDER, dir_fd=folder)
-            try:
-                yield from self.files(inner, f"{prefix}{entry.name}/", depth + 1)
-            finally:
-                os.close(inner)
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        return isinstance(error, OSError) and error.errno in NOT_THERE
 
 
 class Tree:
-    """What is below `root`. Every method raises OSError; with an `errno` of NOT_THERE where nothing usable is there."""
+    """What is below `root`, which may itself be reached through links. Every method raises OSError."""
 
     def __init__(self, root: Path) -> None:
-        """Take the folder, which may itself be reached through links."""
-        self._root = root
+        self.root = root
 
     @contextmanager
     def folder(self, path: PurePosixPath) -> Iterator[int]:
-        """Give a descriptor of the folder at `path` below the root."""
-        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Yield a descriptor of the folder at `path` below the root."""
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in path.parts:
                 inner = os.open(_plain(part), _FOLDER, dir_fd=descriptor)
@@ -106,51 +80,99 @@ class Tree:
             descriptor = os.open(_plain(path.name), _FILE, dir_fd=folder)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise OSError(errno.EINVAL, "no plain file", str(path))
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
         return io.FileIO(descriptor)
 
-    def look(self, path: PurePosixPath) -> io.FileIO | None:
-        """Open the plain file at `path`; None where nothing usable is there."""
-        try:
+    def find(self, path: PurePosixPath) -> io.FileIO | None:
+        """Open the plain file at `path`; return None where nothing usable is there."""
+        with _Usable():
             return self.open(path)
-        except OSError as error:
-            if error.errno in NOT_THERE:
-                return None
-            raise
+        return None
 
-    def read(self, path: PurePosixPath, limit: int) -> bytes | None:
-        """Give at most `limit` bytes of the plain file at `path`; None where nothing usable is there."""
-        file = self.look(path)
-        if file is None:
-            return None
-        with io.BufferedReader(file) as buffered:
-            return buffered.read(limit)
+    def read(self, path: PurePosixPath, limit: int = READ_LIMIT) -> str:
+        """Return the text of the plain file at `path`, of at most `limit` bytes; U+FFFD for what is not UTF-8."""
+        with io.BufferedReader(self.open(path)) as file:
+            return file.read(limit).decode(errors="replace")
+
+    def read_any(self, path: PurePosixPath, limit: int = READ_LIMIT) -> str:
+        """Return the text as `read` does; "" where nothing usable is there."""
+        with _Usable():
+            return self.read(path, limit)
+        return ""
 
     def names(self, folder: PurePosixPath, pattern: re.Pattern[str]) -> list[str]:
-        """Give the names in a folder that match, of its first NAMES_LIMIT ones, sorted; none where it is not there."""
+        """Return the names in a folder that match, of its first NAMES_LIMIT, sorted; none where it is not usable."""
+        with _Usable(), self.folder(folder) as descriptor, os.scandir(descriptor) as entries:
+            return sorted(entry.name for entry in islice(entries, NAMES_LIMIT) if pattern.fullmatch(entry.name))
+        return []
+
+    def walk(self, path: PurePosixPath, files: int, entries: int) -> tuple[list[Found], bool]:
+        """Return the plain files below a folder, by path, and whether these are all; none where there is no folder.
+
+        At most so many files, of at most so many entries, folders and links included.
+        """
+        found: list[Found] = []
+        complete = True
         try:
-            with self.folder(folder) as descriptor, os.scandir(descriptor) as entries:
-                return sorted(entry.name for entry in islice(entries, NAMES_LIMIT) if pattern.fullmatch(entry.name))
+            with self.folder(path) as descriptor:
+                for number, item in enumerate(_walk(descriptor, "", 0)):
+                    if number == entries or (isinstance(item, Found) and len(found) == files):
+                        complete = False
+                        break
+                    found += [item] if isinstance(item, Found) else []
+                    complete &= item is not None
         except OSError as error:
-            if error.errno in NOT_THERE:
-                return []
-            raise
+            if error.errno not in NOT_THERE:
+                raise
+            return [], error.errno == errno.ENOENT
+        return sorted(found, key=lambda item: item.path), complete
+
+
+def _walk(folder: int, prefix: str, depth: int) -> Iterator["Found | os.DirEntry[str] | None"]:
+    """Yield each plain file, each other entry as it is, and None for what can't be read, or is too deep."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    yield Found(prefix + entry.name, status.st_size, status.st_mtime)
+                    continue
+                yield entry
+                if not stat.S_ISDIR(status.st_mode):
+                    continue
+                if depth == DEPTH_LIMIT:
+                    yield None
+                    continue
+                inner = os.open(entry.name, _FOLDER, dir_fd=folder)
+                try:
+                    yield from _walk(inner, f"{prefix}{entry.name}/", depth + 1)
+                finally:
+                    os.close(inner)
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            except OSError:
+                yield None
 
 
 def pieces(file: io.FileIO, start: int, end: int) -> Iterator[bytes]:
-    """Give the bytes of an open file from `start` to `end`, or to its end where that comes earlier."""
+    """Yield the bytes of an open file from `start` to `end`, or to its end where that comes earlier."""
     while start < end and (chunk := os.pread(file.fileno(), min(CHUNK, end - start), start)):
         yield chunk
         start += len(chunk)
 
 
-def _plain(part: str) -> str:
-    """Give a component of a path that leads nowhere but down. Raises OSError."""
-    if part in ("", ".", "..") or "/" in part or "\0" in part:
-        raise OSError(errno.EINVAL, "no plain name", part)
-    return part
+def size(file: io.FileIO) -> int:
+    """Return the size of an open file."""
+    return os.fstat(file.fileno()).st_size
 
 
 def below(parts: Iterable[str]) -> PurePosixPath:
-    """Give the path of these components, none of which may be `..` or hold a slash. Raises OSError."""
+    """Return the path of these components, none of which may be `..` or hold a slash. Raises OSError."""
     return PurePosixPath(*(_plain(part) for part in parts))
+
+
+def _plain(part: str) -> str:
+    """Return a component of a path if it leads nowhere but down. Raises OSError."""
+    if part in ("", ".", "..") or "/" in part or "\0" in part:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), part)
+    return part
