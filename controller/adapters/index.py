@@ -141,7 +141,7 @@ def _told(day: str, said: str) -> Judged:
     """Return what uv's refusal means for a day."""
     text = re.sub(r"(://)[^/\s]+@", r"\1***@", said)
     if "missing an upload date" in text:
-        return Judged("", "the package index does not tell when files were uploaded")
+        return Judged("", "the package index does not say when files were uploaded")
     if later := _LATER.search(text):
         return Judged("", f"on {day} {later['name']}=={later['version']} was not there, it is of {later['day']}")
     if source := _SOURCE.search(text):

@@ -7,7 +7,7 @@ from controller.core import errors, layout
 from controller.core.inputs import credentials, requirements
 from controller.core.inputs.project import asof, written
 from controller.core.inputs.project.asof import AsOf
-from controller.core.inputs.requirements import Missing, Wanted
+from controller.core.inputs.requirements import Missing, Requirements
 from controller.core.model import (
     AS_OF_COMMIT,
     Environment,
@@ -80,7 +80,7 @@ class Builders:
         decided = tuple(Environment(name, folder, tuple(found[key]), sources[key]) for (folder, key), name in seen)
         return decided, tuple(asof.notes(project.pipeline, days))
 
-    def _as_of(self, project: Project, stage: str, wanted: Wanted, python: str) -> AsOf:
+    def _as_of(self, project: Project, stage: str, wanted: Requirements, python: str) -> AsOf:
         """Return as of which day a stage's packages are taken."""
         if project.pipeline.resolve_as_of != AS_OF_COMMIT:
             return AsOf(project.pipeline.resolve_as_of)
@@ -99,10 +99,10 @@ class Builders:
         if not self.volume.has_environment(folder) and self.volume.recall_text(path) != text:
             self.volume.keep_text(path, text)
 
-    def _wanted(self, project: Project, stages: Sequence[str]) -> Mapping[str, Wanted]:
+    def _wanted(self, project: Project, stages: Sequence[str]) -> Mapping[str, Requirements]:
         """Give what each stage wants that wants packages."""
         problems: list[str] = []
-        found: dict[str, Wanted] = {}
+        found: dict[str, Requirements] = {}
         for name in stages:
             try:
                 wanted = self._of_stage(project, project.pipeline.stages[name])
@@ -114,13 +114,13 @@ class Builders:
             raise errors.Invalid("InvalidProject", problems)
         return found
 
-    def _of_stage(self, project: Project, stage: Stage) -> Wanted | None:
-        wanted = requirements.wanted(stage, project.tree.files, project.tree.texts)
+    def _of_stage(self, project: Project, stage: Stage) -> Requirements | None:
+        wanted = requirements.of_stage(stage, project.tree.files, project.tree.texts)
         if isinstance(wanted, Missing):  # of a tree that was not read whole
             raise errors.Invalid("InvalidProject", [f"{file}: could not be read" for file in wanted.files])
         return wanted
 
-    def _sources(self, project: Project, every: Mapping[str, Wanted]) -> Mapping[str, GitSource]:
+    def _sources(self, project: Project, every: Mapping[str, Requirements]) -> Mapping[str, GitSource]:
         """Return the commits of all Git requirements, by address. Raises Invalid with all their problems, Transient.
 
         A server that can't be reached is a problem too: what it holds up has to be told, and not for ever.
@@ -151,7 +151,7 @@ class Builders:
         self.source.publish(repository, commit, opened)
         return GitSource(address, repository, commit)
 
-    def _fingerprint(self, project: Project, wanted: Wanted) -> str:
+    def _fingerprint(self, project: Project, wanted: Requirements) -> str:
         request = project.request
         if not wanted.paths:
             return ""

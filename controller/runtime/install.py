@@ -10,16 +10,18 @@ that may be killed.
 from __future__ import annotations
 
 import json
+import netrc
 import os
+import re
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
+import urllib.parse
+from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime import (
         install_requirements,
-        install_secrets,
         stage_attempt,
         stage_cause,
         stage_order,
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_requirements
-    import install_secrets
     import stage_attempt
     import stage_cause
     import stage_order
@@ -39,6 +40,9 @@ MAY_PASS = 1  # exit code
 NEEDED = ("checkout", "tools", "scratch", "logs", "build", "cache")
 MIB = 1024 * 1024
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
+_CHOICE = re.compile(r"(true|false|[0-9]{1,6}|[a-z]+(-[a-z]+)*)$")
+_PRIVATE = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
+_USER = re.compile(r"(?:://|^)([^/\s]+)@")  # a proxy's address may begin with it
 
 
 class Order(NamedTuple):
@@ -71,7 +75,7 @@ class Build:
         self.order, self.name = order, "requirements"  # by which a user knows them, once they are read
         self.keeper = stage_process.Keeper(order.grace)
         stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
-        secrets = install_secrets.values(os.environ, order.secrets)
+        secrets = secret_values(os.environ, order.secrets)
         self.attempt = stage_attempt.Attempt(order.paths["logs"], order.limit, secrets)
         self.output, self.outcome = self.attempt.output, self.attempt.outcome
         self.failure = os.path.join(order.paths["scratch"], "failure.json")
@@ -193,6 +197,37 @@ def check_memory(name: str, wanted: int, limit: Optional[int]) -> None:
             f"{name}: environment builds need {wanted} MiB of memory, and the container may use {limit // MIB}: "
             "raise its limit (a LimitRange of the namespace may set it)",
         )
+
+
+def secret_values(environment: Mapping[str, str], names: Sequence[str]) -> List[str]:
+    """Return the values of these variables and every password that they or the .netrc of NETRC hold."""
+    found = [environment.get(name, "") for name in names if not _is_choice(name, environment.get(name, ""))]
+    for text in list(found):
+        for user in _USER.findall(text):
+            found += _passwords(user)
+    return found + _of_netrc(environment.get("NETRC", ""))
+
+
+def _is_choice(name: str, value: str) -> bool:
+    """Return whether a value is a setting such as `true`, `3` or `first-index`: to blank it would garble the log."""
+    return name.upper() == "NO_PROXY" or (not _PRIVATE.search(name) and bool(_CHOICE.match(value)))
+
+
+def _passwords(user: str) -> List[str]:
+    """Return the password of `user:password`, or a token that stands alone, as written and decoded."""
+    name, colon, password = user.partition(":")
+    secret = password if colon else name
+    return [secret, urllib.parse.unquote(secret)]
+
+
+def _of_netrc(path: str) -> List[str]:
+    if not path:
+        return []
+    try:
+        hosts = netrc.netrc(path).hosts.values()
+    except (OSError, netrc.NetrcParseError):  # uv will say what is wrong with it
+        return []
+    return [password for _, _, password in hosts if password]
 
 
 def parse(argv: List[str]) -> Tuple[Optional[Order], str]:

@@ -1,7 +1,7 @@
 """Makes one environment with uv: `python3 install_build.py '<json>'`, by the Python that will run the stage.
 
 The versions of a lock are taken where there is one; where they can't be had any more, that is said and everything is
-resolved anew (`only_locked`: refused). Several may build the same at once: each has a folder of its own and holds a
+resolved again (`only_locked`: refused). Several may build the same at once: each has a folder of its own and holds a
 lock on it, `.complete` is written last, and only then does the folder get its name. What killed builds of this machine
 left is removed first; all other halves are the sweeper's (docs/adr/0014). What goes wrong is left as JSON in the file
 `failure`: exit code, reason, message in one line.
@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple
 if TYPE_CHECKING:
     from controller.runtime import (
         install_cause,
-        install_image,
         install_requirements,
         install_uv,
         install_wheels,
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_cause
-    import install_image
     import install_requirements
     import install_uv
     import install_wheels
@@ -58,7 +56,7 @@ class Job(NamedTuple):
 
     uv: str
     project: str
-    requirements: str  # the file that says what is wanted
+    requirements: str  # the file that says what to install
     environment: str  # what `.complete` will hold
     target: str
     scratch: str
@@ -110,7 +108,7 @@ def _locked_folder(path: str) -> int:
 
 
 def _remove_dead(target: str) -> None:
-    """Remove what killed builds of this machine left: locks are told to no other machine on every file system."""
+    """Remove what killed builds of this machine left: locks are known to no other machine on every file system."""
     for left in glob.glob(f"{glob.escape(target)}{PARTIAL}{_machine()}-*"):
         with contextlib.suppress(OSError):
             held = os.open(left, os.O_RDONLY | os.O_CLOEXEC)
@@ -154,7 +152,7 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int) -> None:
     made = uv.run(["--quiet", *venv], job.scratch)
     if made.code:
         raise install_cause.explain(made, prepared)
-    install_image.see(job.target)
+    install_uv.show_image(job.target)
     _install(job, uv, prepared)
     if not job.only_locked:  # a private environment is writable: Python compiles what is imported
         _compile(job.target)
@@ -170,7 +168,7 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
     python = os.path.join(job.target, "bin", "python")
     base = ["pip", "install", "--no-progress", "--python", python]
     install = [*base, *prepared.arguments]
-    wheels = install_wheels.Advice() if job.only_locked else install_wheels.look(uv, python, prepared, job.scratch)
+    wheels = install_wheels.Advice() if job.only_locked else install_wheels.advise(uv, python, prepared, job.scratch)
     if wheels.warning:
         print(f"coachwork: warning: {wheels.warning}", flush=True)
     if job.lock:
@@ -181,10 +179,10 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
         if job.only_locked or failure.code != stage_order.HOPELESS or failure.reason != "InstallFailed":
             raise failure
         print(f"coachwork: the versions of the earlier build can't be had any more: {failure}", flush=True)
-        print("coachwork: everything is resolved anew", flush=True)
+        print("coachwork: everything is resolved again", flush=True)
     done = _try(job, uv, install, prepared.folder)
     if done.code and prepared.newest and install_cause.UNDATED in done.output:
-        print("coachwork: the index does not tell when files were uploaded: the newest packages are taken", flush=True)
+        print("coachwork: the index does not say when files were uploaded: the newest packages are taken", flush=True)
         done = _try(job, uv, [*base, *prepared.newest], prepared.folder)
     if done.code:
         raise install_cause.explain(done, prepared, wheels.remedy)
@@ -192,7 +190,7 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
 
 def _try(job: Job, uv: install_uv.Uv, install: List[str], folder: str) -> install_uv.Done:
     """Install, without what the image has if that works."""
-    known = install_image.options(uv, install, folder, job.scratch)
+    known = install_uv.image_options(uv, install, folder, job.scratch)
     if known:
         done = uv.run([*install, *known], folder)
         if not done.code:
@@ -203,27 +201,27 @@ def _try(job: Job, uv: install_uv.Uv, install: List[str], folder: str) -> instal
 def _compile(target: str) -> None:
     """Compile what stages may import, since they can't: without the packages' own tests, often most of their files."""
     started = time.monotonic()
-    folder = install_image.packages_folder(target)
+    folder = install_uv.packages_folder(target)
     workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
     compileall.compile_dir(folder, quiet=2, rx=TESTS, workers=workers)
     print(f"coachwork: compiled in {time.monotonic() - started:.1f} s", flush=True)
 
 
 def lock(target: str, places: Dict[str, str]) -> List[str]:
-    """Give NAME==VERSION of every package in the environment, sorted, then where those come from that no index has."""
-    found = list(metadata.distributions(path=[install_image.packages_folder(target)]))
-    versions = [f"{name}=={version}" for name, version in sorted(install_image.versions(found).items())]
+    """Return NAME==VERSION of every package in the environment, sorted, then the origin of those that no index has."""
+    found = list(metadata.distributions(path=[install_uv.packages_folder(target)]))
+    versions = [f"{name}=={version}" for name, version in sorted(install_uv.versions(found).items())]
     origins = []
     for distribution in found:
-        told = distribution.read_text("direct_url.json")
-        if told:
-            name = install_image.canonical(distribution.metadata["Name"])
-            origins.append(f"# {name} is from {_origin(str(json.loads(told).get('url')), places)}")
+        direct = distribution.read_text("direct_url.json")
+        if direct:
+            name = install_uv.canonical(distribution.metadata["Name"])
+            origins.append(f"# {name} is from {_origin(str(json.loads(direct).get('url')), places)}")
     return versions + sorted(origins)
 
 
 def _origin(url: str, places: Dict[str, str]) -> str:
-    """Give an address as the user wrote it, without credentials."""
+    """Return an address as the user wrote it, without credentials."""
     for folder in sorted(places, key=len, reverse=True):
         beginning = install_requirements.url(folder)
         if url == beginning or url.startswith(f"{beginning}/"):
@@ -257,8 +255,8 @@ def main() -> None:
         failure = stage_order.Refused("VolumeFull" if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
-    told = {"code": failure.code, "reason": failure.reason, "message": str(failure)}
-    stage_order.write_atomically(job.failure, told, durable=False)
+    content = {"code": failure.code, "reason": failure.reason, "message": str(failure)}
+    stage_order.write_atomically(job.failure, content, durable=False)
     sys.exit(failure.code)
 
 

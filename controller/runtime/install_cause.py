@@ -1,6 +1,6 @@
 """Why uv failed, in one line: the requirement's place, the cause, the remedy; and whether another attempt may help.
 
-Written against what uv 0.9 to 0.13 says. What is not known here is told in uv's own words.
+Written against what uv 0.9 to 0.13 says. What is not known here is said in uv's own words.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ import importlib.util
 import re
 import sys
 import sysconfig
-from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 if TYPE_CHECKING:
-    from controller.runtime.install_image import canonical
-    from controller.runtime.install_requirements import Line, Prepared, Written, url
-    from controller.runtime.install_uv import Done, without_credentials
+    from controller.runtime.install_requirements import File, Item, Prepared, url
+    from controller.runtime.install_uv import Done, canonical, without_credentials
     from controller.runtime.stage_order import HOPELESS, Refused
 else:  # published side by side
-    from install_image import canonical
     from install_requirements import url
-    from install_uv import without_credentials
+    from install_uv import canonical, without_credentials
     from stage_order import HOPELESS, Refused
 
 MAY_PASS = 1  # exit code
@@ -28,7 +26,6 @@ RESERVE = 100  # of them for a place
 UNDATED = "missing an upload date"
 _PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
 _WHEEL = "pin a version that has a wheel"
-_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?![A-Za-z0-9._+:/-])")  # a package's, and no address's beginning
 _LAST = re.compile(r"[^\s#]*/([^\s#\[]+)")  # part of a path or an address
 _FAILED = re.compile(r"Failed to (?:build|download and build) `([^`]+)`")
 _ADDRESS = re.compile(r"(?:Failed to fetch: |for url \(|\bAn index(?: URL)? \()`?(\w+://[^\s)`]+)")
@@ -61,11 +58,11 @@ def explain(done: Done, prepared: Prepared, remedy: str = "") -> Refused:
     """
     direct = next(filter(None, (_direct(done.output, file) for file in prepared.files)), "")
     output = _in_users_words(done.output, prepared)
-    found = next(filter(None, (look(output) for look in _KNOWN)), None)
+    found = _machine(output) or _access(output) or _connection(output) or _requirement(output)
     if done.code < 0 and not found:
         found = Finding("InstallFailed", HOPELESS, f"the installation was killed by signal {-done.code}")
     if prepared.as_of and UNDATED in output:
-        why = "the index does not tell when files were uploaded: write RESOLVE_AS_OF = now"
+        why = "the index does not say when files were uploaded: write RESOLVE_AS_OF = now"
         found = found or Finding(
             "InstallFailed", HOPELESS, f"no packages as of {prepared.as_of} can be chosen, since {why}"
         )
@@ -73,13 +70,13 @@ def explain(done: Done, prepared: Prepared, remedy: str = "") -> Refused:
     failed = _FAILED.search(output)
     if remedy and failed and " @ " not in failed[1] and finding.code == HOPELESS:
         finding = finding._replace(text=f"{finding.text[: LIMIT - len(remedy) - RESERVE]}; {remedy}")
-    lines = [line for file in prepared.files for line in file.lines]
-    place = direct or _named(finding.text, lines) or _named(output, lines) or prepared.name
+    items = [item for file in prepared.files for item in file.items]
+    place = direct or _named(finding.text, items) or _named(output, items) or prepared.name
     return Refused(finding.reason, f"{place}: {finding.text}"[:LIMIT], finding.code)
 
 
 def _in_users_words(output: str, prepared: Prepared) -> str:
-    """Give the output with the user's own names of folders and addresses, without our files and credentials."""
+    """Return the output with the user's own names of folders and addresses, without our files and credentials."""
     for file in prepared.files:
         path = _wrapped(file.path)
         output = re.sub(rf"\s+in\s+`{path}`\s+at\s+position\s+\d+|:\s+{path}:\d+:\d+", "", output)
@@ -92,120 +89,87 @@ def _in_users_words(output: str, prepared: Prepared) -> str:
 # --- what is recognised ---------------------------------------------------------------------------
 
 
-def _no_room(output: str) -> Finding | None:
-    if not re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", output):
-        return None
-    return Finding("VolumeFull", MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
-
-
-def _no_memory(output: str) -> Finding | None:
-    if not re.search(
-        r"^\s*(MemoryError\b|.*Cannot allocate memory|.*fatal error: Killed signal)", output, re.MULTILINE
-    ):
-        return None
-    return Finding(
-        "OutOfMemory", HOPELESS, "the installation needs more memory than it may use: give environment builds more"
+def _access(output: str) -> Finding | None:
+    """Return what the index or the proxy before it refuses, or whose certificate is not trusted."""
+    index = _address(output)
+    certificate = re.search(
+        r"invalid peer certificate(?:: (?P<why>\S+))?|certificate verify failed|UnknownIssuer|self.signed cert", output
     )
-
-
-def _certificate(output: str) -> Finding | None:
-    if not re.search(r"invalid peer certificate|certificate verify failed|UnknownIssuer|self.signed cert", output):
-        return None
-    why = re.search(r"invalid peer certificate: (\S+)", output)
-    return _settled(
-        f"the certificate of {_address(output)} is not trusted{f' ({why[1]})' if why else ''}: "
-        "put its authority into `ca.crt` of the request's `index-secret`"
-    )
-
-
-def _refused(output: str) -> Finding | None:
-    found = re.search(r"\b(401 Unauthorized|403 Forbidden)", output)
-    if not found:
-        return None
-    remedy = "check the credentials in the request's `index-secret`"
-    return _settled(f"{_address(output)} answers {found[1]}: {remedy}")
-
-
-def _proxy(output: str) -> Finding | None:
+    if certificate:
+        why = f" ({certificate['why']})" if certificate["why"] else ""
+        remedy = "put its authority into `ca.crt` of the request's `index-secret`"
+        return _settled(f"the certificate of {index} is not trusted{why}: {remedy}")
+    refused = re.search(r"\b(401 Unauthorized|403 Forbidden)", output)
+    if refused:
+        return _settled(f"{index} answers {refused[1]}: check the credentials in the request's `index-secret`")
     if re.search(r"proxy authorization required|407 Proxy Authentication Required", output):
         return _settled(
-            f"the proxy on the way to {_address(output)} refuses its user and password (407): check HTTPS_PROXY and "
+            f"the proxy on the way to {index} refuses its user and password (407): check HTTPS_PROXY and "
             "HTTP_PROXY in the request's `index-secret`; on a laptop, in the shell"
         )
-    if not re.search(r"tunnel error|socks", output):
-        return None
-    return Finding(
-        "InstallFailed", MAY_PASS, f"the proxy on the way to {_address(output)} fails: {_last_cause(output)}"
-    )
+    return None
 
 
-def _unreachable(output: str) -> Finding | None:
-    found = re.search(r"HTTP status (?:server|client) error \((5\d\d|408|429)( [^)]*)?\)", output)
-    if found:
-        return Finding("InstallFailed", MAY_PASS, f"{_address(output)} answers {found[1]}{found[2] or ''}")
-    if not re.search(r"error sending request|dns error|tcp connect error|operation timed out|connection reset", output):
-        return None
-    return Finding("InstallFailed", MAY_PASS, f"{_address(output)} can't be reached: {_last_cause(output)}")
-
-
-def _last_cause(output: str) -> str:
+def _connection(output: str) -> Finding | None:
+    """Return why the index could not be reached, which may pass."""
+    index = _address(output)
     causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
-    return re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
+    cause = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
+    if re.search(r"tunnel error|socks", output):
+        return Finding("InstallFailed", MAY_PASS, f"the proxy on the way to {index} fails: {cause}")
+    busy = re.search(r"HTTP status (?:server|client) error \((5\d\d|408|429)( [^)]*)?\)", output)
+    if busy:
+        return Finding("InstallFailed", MAY_PASS, f"{index} answers {busy[1]}{busy[2] or ''}")
+    if re.search(r"error sending request|dns error|tcp connect error|operation timed out|connection reset", output):
+        return Finding("InstallFailed", MAY_PASS, f"{index} can't be reached: {cause}")
+    return None
 
 
-def _no_hash(output: str) -> Finding | None:
+def _machine(output: str) -> Finding | None:
+    """Return what the volume, the memory or the image lacks."""
+    if re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", output):
+        return Finding("VolumeFull", MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
+    if re.search(r"^\s*(MemoryError\b|.*Cannot allocate memory|.*fatal error: Killed signal)", output, re.MULTILINE):
+        what = "the installation needs more memory than it may use: give environment builds more"
+        return Finding("OutOfMemory", HOPELESS, what)
+    return None
+
+
+def _requirement(output: str) -> Finding | None:
+    """Return what is wrong with a requirement for this image."""
     found = re.search(r"Hash-checking is required, but no trusted hash was provided for: `([^`]+)`", output)
-    if not found:
-        return None
-    return _settled(
-        f"`{found[1]}` is needed by what is asked for, and no line has its hash: one makes them required of all, as in "
-        "pip: `pip-compile --generate-hashes` writes them all"
-    )
+    if found:
+        return _settled(
+            f"`{found[1]}` is needed by what is asked for, and no line has its hash: one makes them required of all, "
+            "as in pip: `pip-compile --generate-hashes` writes them all"
+        )
+    if re.search(r"Git executable not found|git.*: No such file or directory", output):
+        remedy = "use an image with git, or name a release"
+        return _settled(f"a `git+` requirement needs git, which the image does not have: {remedy}")
+    package = _FAILED.search(output)
+    return _build(output, package[1]) if package else None
 
 
-def _no_git(output: str) -> Finding | None:
-    if not re.search(r"Git executable not found|git.*: No such file or directory", output):
-        return None
-    return _settled("a `git+` requirement needs git, which the image has not: use an image with git, or name a release")
-
-
-def _compiler(output: str) -> Finding | None:
-    found, package = _COMPILER.search(output), _FAILED.search(output)
-    if not found or not package:
-        return None
-    tool = next(filter(None, found.groups()))
-    without = f"must be compiled, and the image has no `{tool}`"
-    if " @ " in package[1]:
-        return _settled(f"`{package[1]}` {without}: use an image with a compiler")
-    return _settled(
-        f"`{package[1]}` has no wheel for {_PYTHON} here and {without}: {_WHEEL}, or use an image with a compiler"
-    )
-
-
-def _build(output: str) -> Finding | None:
-    package, call = _FAILED.search(output), output.rfind("Call to `")
-    if not package or call < 0:
+def _build(output: str, package: str) -> Finding | None:
+    """Return why a package could not be built."""
+    has_address, compiler = " @ " in package, _COMPILER.search(output)
+    if compiler:
+        tool = next(filter(None, compiler.groups()))
+        without = f"must be compiled, and the image has no `{tool}`"
+        if has_address:
+            return _settled(f"`{package}` {without}: use an image with a compiler")
+        return _settled(
+            f"`{package}` has no wheel for {_PYTHON} here and {without}: {_WHEEL}, or use an image with a compiler"
+        )
+    call = output.rfind("Call to `")
+    if call < 0:
         return None
     block = output[call:].partition("\nhint:")[0].splitlines()
     said = [line.strip() for line in block[1:] if re.search(r"\w", line) and not re.match(r"\s*\[std\w+\]", line)]
     why = said[-1] if said else block[0]
-    if " @ " in package[1]:
-        return _settled(f"`{package[1]}` can't be built: {why}: correct it there")
-    return _settled(f"`{package[1]}` has no wheel for {_PYTHON} here, and its build failed: {why}: {_WHEEL}")
-
-
-_KNOWN: Tuple[Callable[[str], "Finding | None"], ...] = (
-    _no_room,
-    _no_memory,
-    _certificate,
-    _refused,
-    _proxy,
-    _unreachable,
-    _no_hash,
-    _no_git,
-    _compiler,
-    _build,
-)
+    if has_address:
+        return _settled(f"`{package}` can't be built: {why}: correct it there")
+    return _settled(f"`{package}` has no wheel for {_PYTHON} here, and its build failed: {why}: {_WHEEL}")
 
 
 def _settled(text: str) -> Finding:
@@ -213,7 +177,7 @@ def _settled(text: str) -> Finding:
 
 
 def _address(output: str) -> str:
-    """Give the index that was asked, without the package's own part where it is the last."""
+    """Return the index that was asked, without the package's own part where it is the last."""
     found = _ADDRESS.search(output)
     return f"the package index {found[1]}" if found else "the package index"
 
@@ -222,7 +186,7 @@ def _address(output: str) -> str:
 
 
 def cause_of(output: str, code: int) -> str:
-    """Give uv's explanation in one line: from its `error:` on, without frames and hints."""
+    """Return uv's explanation in one line: from its `error:` on, without frames and hints."""
     lines = [re.sub(r"^[^\w`\[(]+", "", line) for line in output.splitlines()]
     starts = [number for number, line in enumerate(lines) if line.startswith(("error:", "No solution", "Failed to"))]
     told = lines[starts[-1] if starts else 0 :]
@@ -259,8 +223,8 @@ def is_in_python(name: str) -> bool:
     return origin in ("built-in", "frozen") or (origin.startswith(library) and "site-packages" not in origin)
 
 
-def _direct(output: str, file: Written) -> str:
-    """Give the place of the line that uv points at in a file of ours, "" if it points at none."""
+def _direct(output: str, file: File) -> str:
+    """Return the place of the line that uv points at in a file of ours, "" if it points at none."""
     path = _wrapped(file.path)
     position = re.search(rf"`{path}`\s+at\s+position\s+(\d+)", output)
     line = re.search(rf"{path}:(\d+):\d+", output)
@@ -270,20 +234,20 @@ def _direct(output: str, file: Written) -> str:
         number = int(line[1])
     else:
         return ""
-    return file.lines[min(number, len(file.lines)) - 1].place  # what has no end is missed behind the last line
+    return file.items[min(number, len(file.items)) - 1].place  # what has no end is missed behind the last line
 
 
 def _wrapped(path: str) -> str:
-    """Give the pattern of a path in uv's output, which breaks long lines where a space is."""
+    """Return the pattern of a path in uv's output, which breaks long lines where a space is."""
     return r"\s+".join(map(re.escape, path.split(" ")))
 
 
-def _named(text: str, lines: Sequence[Line]) -> str:
-    """Give the place of the first line whose package a text speaks of, "" if that can't be told."""
+def _named(text: str, items: Sequence[Item]) -> str:
+    """Return the place of the first item whose package a text speaks of, "" if that can't be told apart."""
     said = canonical(text)
-    for line in lines:
-        name = _NAME.match(line.text) or _LAST.match(line.text)
-        wanted = canonical(name[1]) if name else ""
-        if wanted and re.search(rf"(?<![a-z0-9-]){re.escape(wanted)}(?![a-z0-9-])", said):
-            return line.place
+    for item in items:
+        last = _LAST.match(item.text)
+        name = item.name or (canonical(last[1]) if last else "")
+        if name and re.search(rf"(?<![a-z0-9-]){re.escape(name)}(?![a-z0-9-])", said):
+            return item.place
     return ""

@@ -1,11 +1,18 @@
-"""uv as a process: its settings, its output line by line, and what it can't do. It never downloads a Python."""
+"""uv as a process: its settings, its output line by line, what it can't do, and what the image has already.
+
+It never downloads a Python. It does not see packages outside of an environment: so resolve once with the versions of
+the image's as constraints, then exclude those that the plan names in just these versions.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import site
 import subprocess
-from typing import TYPE_CHECKING, Dict, List, NamedTuple
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import Refused
@@ -22,6 +29,7 @@ PIP_SETTINGS = {
     "PIP_CONSTRAINT": "UV_CONSTRAINT",
     "PIP_CERT": "SSL_CERT_FILE",
 }
+TOOLS = {"pip", "setuptools", "wheel", "uv"}  # what every image has: no reason for a second resolution
 SYSTEM_SETTINGS = "/etc/uv/uv.toml"
 # Where images keep the authorities that they trust: Debian and Alpine, Red Hat, SUSE.
 AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
@@ -70,12 +78,12 @@ class Uv(NamedTuple):
 
 
 def without_credentials(text: str) -> str:
-    """Give the text without user and password of addresses."""
+    """Return the text without user and password of addresses."""
     return re.sub(r"(://)[^/\s]+@", r"\1***@", text)
 
 
 def settings(environment: Dict[str, str], scratch: str, cache: str) -> Dict[str, str]:
-    """Give uv's environment: what the image set for pip counts where nothing is set for uv itself."""
+    """Return uv's environment: what the image sets for pip is used where nothing is set for uv itself."""
     result = dict(environment)
     for theirs, ours in PIP_SETTINGS.items():
         if environment.get(theirs):
@@ -91,7 +99,7 @@ def settings(environment: Dict[str, str], scratch: str, cache: str) -> Dict[str,
 
 
 def _with_public_authorities(path: str, scratch: str) -> str:
-    """Have a private authority beside those that the image trusts: for uv the file replaces all others."""
+    """Return a file with a private authority and those that the image trusts: for uv the file replaces all others."""
     public = next((known for known in AUTHORITIES if os.path.exists(known)), "")
     if not public or os.path.realpath(public) == os.path.realpath(path):
         return path
@@ -102,3 +110,61 @@ def _with_public_authorities(path: str, scratch: str) -> str:
     except OSError:
         return path
     return both
+
+
+# --- the packages of the image ----------------------------------------------------------------------
+
+
+def show_image(target: str) -> None:
+    """Show an environment the image's packages.
+
+    Where the image's Python is itself a virtual environment, `--system-site-packages` means the one below it.
+    """
+    if sys.prefix == sys.base_prefix:
+        return
+    with open(os.path.join(packages_folder(target), "image.pth"), "w", encoding="utf-8") as file:
+        file.writelines(f"{folder}\n" for folder in site.getsitepackages() if os.path.isdir(folder))
+
+
+def packages_folder(target: str) -> str:
+    """Return the folder of an environment's packages."""
+    return os.path.join(target, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
+
+
+def image_options(uv: Uv, install: List[str], folder: str, scratch: str) -> List[str]:
+    """Return the options that leave out what the image has in versions that fit; none if that can't be had."""
+    packages = versions(metadata.distributions())
+    if not set(packages) - TOOLS:
+        return []
+    constraints = os.path.join(scratch, "image-constraints.txt")
+    _write_lines(constraints, [f"{name}=={version}" for name, version in packages.items()])
+    chosen = ["--constraints", constraints]
+    plan = uv.run([*install, *chosen, "--dry-run"], folder, say=False)
+    planned = dict(re.findall(r"^ \+ (\S+)==(\S+)$", plan.output, re.MULTILINE))
+    same = [name for name, version in packages.items() if planned.get(name) == version]
+    if plan.code or not same:
+        return []
+    excludes = os.path.join(scratch, "image-excludes.txt")
+    _write_lines(excludes, same)
+    print(f"coachwork: taken from the image: {', '.join(f'{name} {packages[name]}' for name in same)}", flush=True)
+    return [*chosen, "--excludes", excludes]
+
+
+def versions(distributions: Iterable[metadata.Distribution]) -> Dict[str, str]:
+    """Return the version of each package by its normalised name; the first one found, as for imports."""
+    packages: Dict[str, str] = {}
+    for distribution in distributions:
+        name, version = distribution.metadata["Name"], distribution.version
+        if name and version:
+            packages.setdefault(canonical(name), version)
+    return packages
+
+
+def canonical(name: str) -> str:
+    """Return the normalised name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _write_lines(path: str, lines: List[str]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)

@@ -1,6 +1,6 @@
 """What has no wheel for this Python, said before it is compiled for minutes: which lines, and which Pythons have all.
 
-uv itself is asked, which knows index, proxy, day and cache. It is best effort: what can't be told soon is not told.
+uv itself is asked, which knows index, proxy, day and cache. It is best effort: what can't be known soon is not said.
 Packages that have no wheel for any Python are plain sources as a rule, and no reason for another one.
 """
 
@@ -13,19 +13,17 @@ import time
 from typing import TYPE_CHECKING, Dict, FrozenSet, List, NamedTuple, Optional, Set
 
 if TYPE_CHECKING:
-    from controller.runtime.install_image import canonical
     from controller.runtime.install_requirements import Prepared
-    from controller.runtime.install_uv import Uv
+    from controller.runtime.install_uv import Uv, canonical
 else:  # published side by side
-    from install_image import canonical
+    from install_uv import canonical
 
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
 LIMIT = 20.0  # seconds for all questions
 MOST = 20  # packages that are found to have no wheel
 SHOWN = 5
-_NAMED = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[[^\[\]]*\])?(?:[=~!<>][^;@]*)?(?: ;.*)?(?: --hash=\S+)*")
 _OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index", "--only-binary")
-_WANTED = re.compile(r"Wheels are required for `([^`]+)`")
+_LACKING = re.compile(r"Wheels are required for `([^`]+)`")
 
 
 class Advice(NamedTuple):
@@ -35,7 +33,7 @@ class Advice(NamedTuple):
     remedy: str = ""
 
 
-class _Asked(NamedTuple):
+class _Question(NamedTuple):
     uv: Uv
     command: List[str]  # before what differs
     options: List[str]  # lines
@@ -44,28 +42,28 @@ class _Asked(NamedTuple):
     until: float
 
 
-def look(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
+def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
     """Return what is to be known of the requirements that are named without an address."""
-    asked = _asked(uv, python, prepared, scratch)
+    question = _question(uv, python, prepared, scratch)
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    here = _lacking(asked, [])
+    here = _lacking(question, [])
     if not here:
         return Advice()
-    there = {other: _lacking(asked, ["--python-version", other]) for other in PYTHONS if other != own}
+    there = {other: _lacking(question, ["--python-version", other]) for other in PYTHONS if other != own}
     known = {other: names for other, names in there.items() if names is not None}
     sources = here.intersection(*known.values())
     if sources:
         print(f"coachwork: made from source, as there is no wheel: {', '.join(sorted(sources))}", flush=True)
     if here == sources:
         return Advice()
-    places = {canonical(line.text.partition("=")[0]): line.place for line in prepared.files[0].lines}
-    told = [
-        f"`{asked.lines[name].split(' ')[0]}` ({places.get(name, prepared.name)})" for name in sorted(here - sources)
-    ]
-    more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    items = {item.name: item for item in prepared.files[0].items if item.by_version}
+    lacking = [f"`{items[name].text.split(' ')[0]}` ({items[name].place})" for name in sorted(here - sources)]
+    more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
     fit = [other for other, names in known.items() if names <= sources]
     remedy = _remedy(fit, prepared.name)
-    return Advice(f"no wheel for Python {own}: {', '.join(told[:SHOWN])}{more}: compiling takes long; {remedy}", remedy)
+    return Advice(
+        f"no wheel for Python {own}: {', '.join(lacking[:SHOWN])}{more}: compiling takes long; {remedy}", remedy
+    )
 
 
 def _remedy(fit: List[str], name: str) -> str:
@@ -75,33 +73,34 @@ def _remedy(fit: List[str], name: str) -> str:
     return f"everything asked for has wheels for Python {', '.join(fit)}: write {key}"
 
 
-def _asked(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _Asked:
-    texts = prepared.files[0].texts
-    named = [(found["name"], text) for text in texts for found in [_NAMED.fullmatch(text)] if found]
-    compiled = {text.partition(" ")[2] for text in texts if text.startswith("--no-binary ")}
-    lines = {name: text for name, text in named if name not in compiled and ":all:" not in compiled}
+def _question(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _Question:
+    items = prepared.files[0].items
+    compiled = {item.value for item in items if item.option == "--no-binary"}
+    named = {item.name: item.text for item in items if item.by_version}
+    lines = {name: text for name, text in named.items() if name not in compiled and ":all:" not in compiled}
     rest = [argument for argument in prepared.arguments[2:] if argument != "--require-hashes"]
     command = ["pip", "install", "--dry-run", "--no-deps", "--only-binary", ":all:", "--python", python, *rest]
     patient = uv._replace(environment={**uv.environment, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10"})
-    options = [text for text in texts if text.partition(" ")[0] in _OPTIONS]
+    texts = prepared.files[0].texts
+    options = [texts[number] for number, item in enumerate(items) if item.option in _OPTIONS]
     file = os.path.join(scratch, "wheels.txt")
-    return _Asked(patient, command, options, lines, file, time.monotonic() + LIMIT)
+    return _Question(patient, command, options, lines, file, time.monotonic() + LIMIT)
 
 
-def _lacking(asked: _Asked, python: List[str]) -> Optional[FrozenSet[str]]:
-    """Return the packages without a wheel; None where it can't be had or told."""
-    lines: Dict[str, str] = dict(asked.lines)
+def _lacking(question: _Question, python: List[str]) -> Optional[FrozenSet[str]]:
+    """Return the packages without a wheel; None where that can't be found out."""
+    lines: Dict[str, str] = dict(question.lines)
     lacking: Set[str] = set()
-    while lines and len(lacking) < MOST and time.monotonic() < asked.until:
-        with open(asked.file, "w", encoding="utf-8") as file:
-            file.writelines(f"{text}\n" for text in [*asked.options, *lines.values()])
-        done = asked.uv.run(
-            [*asked.command, *python, "--requirements", asked.file], os.path.dirname(asked.file), say=False
+    while lines and len(lacking) < MOST and time.monotonic() < question.until:
+        with open(question.file, "w", encoding="utf-8") as file:
+            file.writelines(f"{text}\n" for text in [*question.options, *lines.values()])
+        done = question.uv.run(
+            [*question.command, *python, "--requirements", question.file], os.path.dirname(question.file), say=False
         )
         if not done.code:
             return frozenset(lacking)
-        wanted = _WANTED.search(done.output)
-        name = canonical(wanted[1]) if wanted else ""
+        lacks = _LACKING.search(done.output)
+        name = canonical(lacks[1]) if lacks else ""
         if name not in lines:
             return None
         lacking.add(name)

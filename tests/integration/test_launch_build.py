@@ -116,7 +116,7 @@ def test_versions_are_those_of_the_earlier_build(builder: Builder) -> None:
     assert builder.lock() == ["plume==1.0"]
 
 
-def test_versions_that_are_gone_are_resolved_anew_and_that_is_said(builder: Builder) -> None:
+def test_versions_that_are_gone_are_resolved_again_and_that_is_said(builder: Builder) -> None:
     (builder.build / "lock.txt").write_text("plume==0.9\n")
     ended = builder.run("plume\n")
     assert ended.code == 0, ended.text
@@ -313,7 +313,7 @@ def test_an_index_that_tells_no_days_of_upload_does_for_a_day_that_nobody_asked_
     dated.ask(as_of="2022-03-05", by_default=True)
     ended = dated.run()
     assert (ended.code, dated.lock()) == (0, ["undated==2.0"]), ended.text
-    assert "the index does not tell when files were uploaded: the newest packages are taken" in dated.log()
+    assert "the index does not say when files were uploaded: the newest packages are taken" in dated.log()
 
 
 def test_an_index_that_tells_no_days_of_upload_refuses_a_day_that_was_asked_for(dated: Builder) -> None:
@@ -321,7 +321,7 @@ def test_an_index_that_tells_no_days_of_upload_refuses_a_day_that_was_asked_for(
     dated.ask(as_of="2022-03-05")
     ended = dated.run()
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
-    assert ended.message["message"].endswith("tell when files were uploaded: write RESOLVE_AS_OF = now")
+    assert ended.message["message"].endswith("say when files were uploaded: write RESOLVE_AS_OF = now")
 
 
 def test_constraints_and_markers_count(builder: Builder) -> None:
@@ -336,7 +336,7 @@ def test_a_link_that_leaves_the_project_is_refused(builder: Builder) -> None:
     (builder.stage.checkout / "train" / path.name).symlink_to(path)
     ended = builder.run(f"plume\n./{path.name}\n")
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
-    told = f"{REQUIREMENTS}:2: `train/{path.name}` is outside of the project: put it into the project's folder"
+    told = f"{REQUIREMENTS}:2: `train/{path.name}` is outside the project: put it into the project's folder"
     assert ended.message["message"] == told
 
 
@@ -346,7 +346,7 @@ def test_a_subdirectory_that_leaves_its_repository_is_refused(builder: Builder) 
         "git+https://h/r#subdirectory=../..\n", sources={"git+https://h/r": f"{builder.root}/sources/0"}
     )
     assert ended.message["message"].startswith(f"{REQUIREMENTS}:1: ")
-    assert "is outside of the project" in ended.message["message"]
+    assert "is outside the project" in ended.message["message"]
 
 
 # --- what can't be built ---------------------------------------------------------------------------

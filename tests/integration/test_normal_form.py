@@ -54,10 +54,10 @@ class Place:
         """Give what uv takes of what the builder writes."""
         texts = {path.relative_to(self.project).as_posix(): path.read_bytes() for path in files_below(self.project)}
         stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
-        wanted = requirements.wanted(stage, frozenset(texts), texts)
+        wanted = requirements.of_stage(stage, frozenset(texts), texts)
         if wanted is None:
             return []
-        assert isinstance(wanted, requirements.Wanted)
+        assert isinstance(wanted, requirements.Requirements)
         shutil.rmtree(self.root / "scratch", ignore_errors=True)
         (self.root / "scratch").mkdir()
         told = self.root / "requirements.json"

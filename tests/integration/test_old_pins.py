@@ -62,7 +62,7 @@ def test_a_day_on_which_all_can_be_had_is_proposed(coachwork: CommandLine, tmp_p
     [
         ("plume==2.0\n", "on 2022-02-17 plume==2.0 was not there, it is of 2023-05-22"),
         ("young\n", "on 2022-02-17 plume==2.0 was not there, it is of 2023-05-22"),
-        ("undated==1.0\n", "the package index does not tell when files were uploaded"),
+        ("undated==1.0\n", "the package index does not say when files were uploaded"),
         ("lead==1.0\n", "on 2022-02-17 only plume"),
     ],
 )

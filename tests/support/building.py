@@ -74,8 +74,8 @@ class Builder:
         checkout = self.stage.checkout
         texts = {path.relative_to(checkout).as_posix(): path.read_bytes() for path in files_below(checkout)}
         stage = model.Stage("train", "train", "train.py", model.Batch(), requirements_file=file, requirements=lines)
-        wanted = requirements.wanted(stage, frozenset(texts), texts)
-        assert isinstance(wanted, requirements.Wanted)
+        wanted = requirements.of_stage(stage, frozenset(texts), texts)
+        assert isinstance(wanted, requirements.Requirements)
         (self.build / layout.REQUIREMENTS).write_text(requirements.document(wanted, as_of, by_default=by_default))
 
     def start(self, text: str | None = None, **order: Any) -> subprocess.Popen[bytes]:

@@ -23,7 +23,7 @@ from controller.adapters.volume import Archive
 from controller.core import layout, names
 from controller.core.inputs import podtemplate
 from controller.core.inputs import request as requests
-from controller.core.inputs.requirements import Wanted, document, key, lines, wanted
+from controller.core.inputs.requirements import Requirements, document, key, lines, of_stage
 from controller.core.model import Batch, Object, Stage
 from tests.support import recorded_scenarios as scenarios
 from tests.support.recorded_scenarios import DOCUMENTED, SCENARIOS, Files, Scenario, Step
@@ -139,11 +139,11 @@ def _files(world: World, name: str) -> Mapping[str, object]:
 # --- texts and what is made of them -------------------------------------------------------------------
 
 
-def _wanted(files: Files) -> Wanted:
+def _wanted(files: Files) -> Requirements:
     file = "train/requirements.txt"
     stage = Stage("train", "train", "run.py", Batch(), requirements_file=file, requirements=lines(files[file]))
-    found = wanted(stage, frozenset(files), {name: text.encode() for name, text in files.items()})
-    assert isinstance(found, Wanted)
+    found = of_stage(stage, frozenset(files), {name: text.encode() for name, text in files.items()})
+    assert isinstance(found, Requirements)
     return found
 
 

@@ -8,27 +8,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.errors import Invalid
-from controller.core.inputs.requirements import Missing, Wanted, git_address, key, lines, wanted
+from controller.core.inputs.requirements import Missing, Requirements, git_address, key, lines, of_stage
 from controller.core.model import Batch, Stage
 
 FILE = "train/requirements.txt"
 
 
-def asked(text: str, **others: str) -> Wanted | Missing | None:
+def asked(text: str, **others: str) -> Requirements | Missing | None:
     """Give what is wanted for a requirement file, beside other files (`__` is a slash) that are all known."""
     files = {FILE: text, **{name.replace("__", "/"): content for name, content in others.items()}}
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE, requirements=lines(text))
-    return wanted(stage, frozenset(files), {name: content.encode() for name, content in files.items()})
+    return of_stage(stage, frozenset(files), {name: content.encode() for name, content in files.items()})
 
 
-def of(text: str, **others: str) -> Wanted:
+def of(text: str, **others: str) -> Requirements:
     """Give what is wanted where there is something."""
     found = asked(text, **others)
-    assert isinstance(found, Wanted)
+    assert isinstance(found, Requirements)
     return found
 
 
-def places(found: Wanted) -> tuple[str, ...]:
+def places(found: Requirements) -> tuple[str, ...]:
     return tuple(one.place for one in found.entries)
 
 
@@ -40,7 +40,7 @@ def problems_of(text: str, **others: str) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def key_of(found: Wanted, **others: str) -> str:
+def key_of(found: Requirements, **others: str) -> str:
     """Give a key with everything else equal."""
     values = {"image": "python", "paths": "p", "index": "", "as_of": "", **others}
     return key(found, commits={}, **values)
@@ -154,11 +154,11 @@ def test_a_file_that_includes_itself_is_read_once() -> None:
 def test_texts_that_are_not_known_yet_are_asked_for() -> None:
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
     files = {FILE, "base.in", "more.in"}
-    assert wanted(stage, files, {}) == Missing((FILE,))
+    assert of_stage(stage, files, {}) == Missing((FILE,))
     known = {FILE: b"-r ../base.in\n-c ../more.in"}
-    assert wanted(stage, files, known) == Missing(("base.in", "more.in"))
-    found = wanted(stage, files, {**known, "base.in": b"six", "more.in": b""})
-    assert isinstance(found, Wanted)
+    assert of_stage(stage, files, known) == Missing(("base.in", "more.in"))
+    found = of_stage(stage, files, {**known, "base.in": b"six", "more.in": b""})
+    assert isinstance(found, Requirements)
     assert found.lines == ("six",)
 
 
@@ -168,13 +168,13 @@ def test_where_no_package_is_named_nothing_is_wanted(text: str) -> None:
 
 
 def test_a_stage_without_requirements_wants_nothing() -> None:
-    assert wanted(Stage("train", "train", "train.py", Batch()), frozenset(), {}) is None
+    assert of_stage(Stage("train", "train", "train.py", Batch()), frozenset(), {}) is None
 
 
 def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
     stage = Stage("train", "train", "train.py", Batch(), requirements=("-r base.txt", "./lib"))
-    found = wanted(stage, {"base.txt", "train/lib/setup.py"}, {"base.txt": b"six"})
-    assert isinstance(found, Wanted)
+    found = of_stage(stage, {"base.txt", "train/lib/setup.py"}, {"base.txt": b"six"})
+    assert isinstance(found, Requirements)
     assert (found.file, found.lines) == ("bodywork.yaml: stages.train.requirements", ("six", "./train/lib"))
     assert places(found) == ("base.txt:1", "bodywork.yaml: stages.train.requirements")
 
@@ -375,8 +375,8 @@ def test_what_is_no_text_is_read_as_pip_reads_it() -> None:
     named = [f"# -*- coding: {name} -*-\n{text}".encode(name) for name in ("latin-1", "cp1252", "utf-8", "iso8859-15")]
     second = [f"\n# vim: set fileencoding=cp1250 :\n{text}".replace("\n", "#\n", 1).encode("cp1250")]
     for content in (*marked, *named, *second):
-        found = wanted(stage, {FILE}, {FILE: content})
-        assert isinstance(found, Wanted)
+        found = of_stage(stage, {FILE}, {FILE: content})
+        assert isinstance(found, Requirements)
         assert found.lines == ("flask==3.0.0",)
 
 
@@ -396,7 +396,7 @@ def test_what_is_no_text_is_read_as_pip_reads_it() -> None:
 def test_what_pip_can_t_decode_is_told(content: bytes, problem: str) -> None:
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
     with pytest.raises(Invalid) as caught:
-        wanted(stage, {FILE}, {FILE: content})
+        of_stage(stage, {FILE}, {FILE: content})
     assert caught.value.problems[0].startswith(f"{FILE}: {problem}")
 
 
@@ -408,7 +408,7 @@ def test_all_problems_of_all_files_are_told_together() -> None:
 def test_what_is_no_text_is_told() -> None:
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
     with pytest.raises(Invalid, match="is no UTF-8"):
-        wanted(stage, {FILE}, {FILE: b"\xff"})
+        of_stage(stage, {FILE}, {FILE: b"\xff"})
 
 
 def test_too_much_is_told() -> None:
@@ -495,12 +495,12 @@ def test_any_text_gives_a_normal_form_or_problems(text: str) -> None:
         found = asked(text, **{"setup.py": "", "train__a": "", "train__r.txt": ""})
     except Invalid:
         return
-    if isinstance(found, Wanted):
+    if isinstance(found, Requirements):
         again = "\n".join(found.lines)
         stage = Stage("all", ".", "all.py", Batch(), requirements_file="all.txt")
         files = {"all.txt", "setup.py", "train/a", "train/r.txt"}
-        twice = wanted(stage, files, dict.fromkeys(files, b"") | {"all.txt": again.encode()})
-        assert isinstance(twice, Wanted)
+        twice = of_stage(stage, files, dict.fromkeys(files, b"") | {"all.txt": again.encode()})
+        assert isinstance(twice, Requirements)
         assert twice.lines == found.lines
 
 

@@ -29,15 +29,15 @@ __all__ = [
     "Found",
     "Missing",
     "Project",
-    "Wanted",
+    "Requirements",
     "decoded",
     "document",
     "find",
     "git_address",
     "key",
     "lines",
+    "of_stage",
     "remark",
-    "wanted",
 ]
 
 KEY_DIGITS = 20
@@ -48,7 +48,7 @@ _BACKPORTS = {  # packages of these names that bring a later Python's module to 
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Requirements:
     """What the environment of one stage is made of: requirements, then constraints, each once.
 
     Their paths are relative to the project, whichever file they were written in.
@@ -91,7 +91,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known before all texts are: problems with their places, and the lines, as in `Wanted`.
+    """What is known before all texts are: problems with their places, and the lines, as in `Requirements`.
 
     `missing` are the files whose texts are not known yet.
     """
@@ -119,7 +119,7 @@ def find(project: Project, file: str, folder: str, inline: tuple[str, tuple[str,
     return Found(tuple(closure.problems), _each_once(settled), tuple(closure.missing))
 
 
-def wanted(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Wanted | Missing | None:
+def of_stage(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Requirements | Missing | None:
     """Return what a stage's environment is made of, None where it needs no packages.
 
     `files` are the names of all files of the project, `texts` the contents of some. Raises Invalid("InvalidProject").
@@ -134,36 +134,36 @@ def wanted(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> 
     own = (one for one in found.entries if not one.constraint)
     if all(one.item.option and one.item.option != "--requirement" for one in own):
         return None
-    return Wanted(file, found.entries)
+    return Requirements(file, found.entries)
 
 
-def key(wanted: Wanted, *, image: str, paths: str, commits: Mapping[str, str], index: str, as_of: str) -> str:
+def key(found: Requirements, *, image: str, paths: str, commits: Mapping[str, str], index: str, as_of: str) -> str:
     """Return the environment's key, 20 hexadecimal digits.
 
-    `paths` is the digest of what `wanted.paths` hold, `commits` the commit of each address, `index` a digest of the
+    `paths` is the digest of what `found.paths` hold, `commits` the commit of each address, `index` a digest of the
     settings of package indexes, `as_of` the day on which versions are chosen.
     """
-    parts = [wanted.lines, wanted.constraints, wanted.paths and paths, sorted(commits.items()), image, index, as_of]
+    parts = [found.lines, found.constraints, found.paths and paths, sorted(commits.items()), image, index, as_of]
     return names.digest(json.dumps(parts), KEY_DIGITS)
 
 
-def document(wanted: Wanted, as_of: str, *, by_default: bool = False) -> str:
+def document(found: Requirements, as_of: str, *, by_default: bool = False) -> str:
     """Return requirements.json, which the builder reads (runtime/install_requirements.py).
 
     A later version only adds fields: builders of another version may read it, during an upgrade and after a downgrade.
     The builder of this version reads `items`; that of version 1 reads texts and takes them apart.
     """
     content = {
-        "file": wanted.file,
-        "lines": wanted.lines,
-        "constraints": wanted.constraints,
-        "places": [one.place for one in wanted.entries],
-        "paths": wanted.paths,
-        "addresses": wanted.addresses,
+        "file": found.file,
+        "lines": found.lines,
+        "constraints": found.constraints,
+        "places": [one.place for one in found.entries],
+        "paths": found.paths,
+        "addresses": found.addresses,
         "as_of": as_of,
         **({"as_of_by_default": True} if by_default else {}),
         "version": VERSION,
-        "items": [_for_the_builder(one) for one in wanted.entries],
+        "items": [_for_the_builder(one) for one in found.entries],
     }
     return json.dumps(content, ensure_ascii=False) + "\n"
 
