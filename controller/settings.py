@@ -3,7 +3,6 @@
 Refuses to start half-right: every problem is told at once, each with where it was said and what would be right.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -14,6 +13,7 @@ from controller.core.errors import Invalid
 from controller.core.images import OFFICIAL, python_problem
 from controller.core.inputs import checks
 from controller.core.model import INGRESS_PATH, IngressPolicy, Policy
+from controller.core.text import clean, near, parse_duration, parse_quantity, quoted
 
 PREFIX = "COACHWORK_"
 Parse = Callable[[str], Any]
@@ -49,15 +49,23 @@ def _one_of(*choices: str) -> Parse:
     return parse
 
 
-def _whole(low: int, high: int, units: Mapping[str, int] | None = None, what: str = "a whole number") -> Parse:
-    """Give a parser of a whole number from `low` to `high`, in one of `units` (its factor by its suffix)."""
-    factors = units or {"": 1}
-    pattern = re.compile(rf"([0-9]{{1,15}})({'|'.join(factors)})")
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
+
+
+def _size(text: str) -> int | None:
+    amount = parse_quantity(text)
+    return int(amount) if amount is not None and amount == int(amount) else None
+
+
+def _whole(
+    low: int, high: int, parse_number: Callable[[str], int | None] = _number, what: str = "a whole number"
+) -> Parse:
+    """Return a parser of a number from `low` to `high`."""
 
     def parse(text: str) -> int:
-        match = pattern.fullmatch(text)
-        value = int(match[1]) * factors[match[2]] if match else low - 1
-        if not low <= value <= high:
+        value = parse_number(text)
+        if value is None or not low <= value <= high:
             raise ValueError(f"{what} from {low} to {high}")
         return value
 
@@ -65,13 +73,14 @@ def _whole(low: int, high: int, units: Mapping[str, int] | None = None, what: st
 
 
 def _seconds(low: int, high: int) -> Parse:
-    """Give a parser of a time: seconds, or a number with s, m or h."""
-    return _whole(low, high, {"": 1, "s": 1, "m": 60, "h": 3600}, "a time such as 90, 90s, 5m or 2h, in seconds")
+    """Return a parser of a time: seconds, or a duration such as 1h30m."""
+    what = "a time such as 90, 90s, 5m or 2h, in seconds"
+    return _whole(low, high, lambda text: parse_duration(f"{text}s" if text.isdecimal() else text), what)
 
 
 def _bytes(low: int, high: int) -> Parse:
-    """Give a parser of a size: bytes, or a number with Ki, Mi or Gi (as Kubernetes writes quantities)."""
-    return _whole(low, high, {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}, "a size such as 64Mi, in bytes")
+    """Return a parser of a size as Kubernetes writes it."""
+    return _whole(low, high, _size, "a size such as 64Mi, in bytes")
 
 
 def _flag(text: str) -> bool:
@@ -209,7 +218,7 @@ def _value(option: Field[Any], environ: Mapping[str, str], flags: Mapping[str, o
     try:
         return {option.name: option.metadata["parse"](text.strip())}
     except ValueError as error:
-        raise ValueError(f"{place}: expected {error}, got {_shown(text)}") from None
+        raise ValueError(f"{place}: expected {error}, got {quoted(text)}") from None
 
 
 def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
@@ -222,13 +231,8 @@ def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
         name = variable.removeprefix(PREFIX)
         if name in (variable, *known):
             continue
-        for nearest in difflib.get_close_matches(name, known, n=1, cutoff=0.8):
-            yield f"{_shown(variable)}: no such setting; the nearest is {PREFIX}{nearest}"
-
-
-def _shown(text: str) -> str:
-    """Give hostile text for a message: quoted, on one line, bounded."""
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")  # noqa: PLR2004 - what a reader takes in
+        for option in near(name, known, cutoff=0.8):
+            yield f"{clean(variable)}: unknown setting: did you mean {PREFIX}{option}?"
 
 
 def policy(settings: Settings, tools_digest: str) -> Policy:

@@ -17,9 +17,9 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from controller.core.images import DEFAULT_PYTHON
-from controller.core.inputs import checks
 from controller.core.inputs.project import written
 from controller.core.inputs.project.pins import Judged, Need
+from controller.core.text import clean
 
 SECONDS = 40.0  # for all stages
 UNREACHABLE = " (not verified: the package index can't be reached)"
@@ -149,5 +149,5 @@ def _told(day: str, said: str) -> Judged:
     if "not found in the cache" in text:
         return Judged(day, UNREACHABLE)
     if together := _NOT_TOGETHER.search(text):
-        return Judged("", f"on {day} {checks.printable(' '.join(together['why'].split()), 200)}")
+        return Judged("", f"on {day} {clean(' '.join(together['why'].split()), 200)}")
     return Judged(day, UNREACHABLE)

@@ -20,8 +20,8 @@ from uv import find_uv_bin
 from controller.core import images
 from controller.core.errors import Invalid
 from controller.core.images import Wish
-from controller.core.inputs import checks
 from controller.core.model import Pipeline
+from controller.core.text import clean
 
 OLDEST = (3, images.OLDEST_MINOR)
 SECONDS = 30
@@ -84,7 +84,7 @@ def named(python: str) -> Interpreter:
     if not version:
         raise Invalid("WrongUse", [f"--python: {path}: is no Python that runs: {GOOD}"])
     if _numbers(version) < OLDEST:
-        raise Invalid("WrongUse", [f"--python: {path}: is Python {checks.printable(version, 20)}: {GOOD}"])
+        raise Invalid("WrongUse", [f"--python: {path}: is Python {clean(version, 20)}: {GOOD}"])
     return Interpreter(path, version)
 
 

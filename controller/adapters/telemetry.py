@@ -35,7 +35,7 @@ DEPTH_LIMIT: Final = 4
 
 _SECRET_KEY = re.compile(r"(?i)passw|passphrase|secret|token|credential|authorization|cookie|(api|private|ssh).?key")
 _SECRETS_IN_TEXT = (
-    (re.compile(r"://[^/\s'\"]*@"), f"://{HIDDEN}@"),
+    (re.compile(r"://[^/\s'\"]*@"), f"://{HIDDEN}@"),  # stricter than text.masked: no reader needs an SSH user
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(?i)((?:passw(?:or)?d|token|secret|api_?key)=)[^&\s'\"]+"), rf"\1{HIDDEN}"),
 )

@@ -20,7 +20,7 @@ from controller.cli.connect import connected
 from controller.cli.options import Name, Output, Run
 from controller.cli.requests import Requests, number
 from controller.core.errors import Invalid, NotFound, Transient
-from controller.core.inputs import checks
+from controller.core.text import clean, nearest, quoted
 
 CHUNK = 1 << 20
 LATEST = 253402300799.0  # the last second of the year 9999
@@ -62,10 +62,10 @@ def artifacts(
     for file, entry in fetched.items():
         size = entry.get("size")
         if not file.is_file() or (isinstance(size, int) and file.stat().st_size != size):
-            problem = f"{checks.shown(str(file))} did not arrive whole, or has changed meanwhile: try again"
+            problem = f"{quoted(str(file))} did not arrive whole, or has changed meanwhile: try again"
             raise Transient("ControllerBusy", problem)
     files = [str(file) for file in fetched]
-    text.write(output, {"run": int(run_number), "files": files}, [checks.printable(file, 4096) for file in files])
+    text.write(output, {"run": int(run_number), "files": files}, [clean(file, 4096) for file in files])
 
 
 def _list(output: str, entries: Mapping[str, Entry], empty: str) -> None:
@@ -87,11 +87,11 @@ def _below(path: str, entries: Mapping[str, Entry], name: str, run: str) -> dict
         if not path or PurePosixPath(place).is_relative_to(path)
     }
     if not found:
-        near = checks.printable(checks.nearest(path, entries)) if entries else "it saved nothing"
-        what = f"artifact {checks.shown(path)}" if path else "artifact"
+        near = clean(nearest(path, entries)) if entries else "it saved nothing"
+        what = f"artifact {quoted(path)}" if path else "artifact"
         raise NotFound(f"no {what} of run {run} of {name}: {near}")
     if outside := [place for place in found if place.is_absolute() or ".." in place.parts]:
-        problem = f"artifact {checks.shown(str(outside[0]))} would leave the folder: fetch the others by name"
+        problem = f"artifact {quoted(str(outside[0]))} would leave the folder: fetch the others by name"
         raise Invalid("WrongUse", [problem])
     return found
 
@@ -155,5 +155,5 @@ def _target(item: tarfile.TarInfo, root: Path) -> Path:
     plain = item.isreg() and not item.issparse() and "\0" not in item.name and not {"", ".", ".."} & {*parts}
     target = root.joinpath(*parts) if plain else root
     if not (plain and target.resolve().is_relative_to(root)):
-        raise tarfile.ReadError(f"{checks.printable(item.name)} is not a plain file below the folder")
+        raise tarfile.ReadError(f"{clean(item.name)} is not a plain file below the folder")
     return target

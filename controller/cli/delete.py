@@ -11,7 +11,7 @@ from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, Standing
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
-from controller.core.inputs import checks
+from controller.core.text import clean
 
 
 @connected()
@@ -44,6 +44,6 @@ def _owned(standing: Standing) -> list[str]:
     runs = sum(1 for past in record.history if past.run) + record.active
     lines = [f"  run {record.run}, which is active"] if record.active else []
     lines += [f"  {item}, which may be in use" for item in objects]
-    lines += [f"  schedule {checks.printable(standing.data['schedule'])}"] if standing.data.get("schedule") else []
+    lines += [f"  schedule {clean(standing.data['schedule'])}"] if standing.data.get("schedule") else []
     lines += [f"  the history of {runs} run{'' if runs == 1 else 's'}, with logs, artifacts and cache"] if runs else []
     return lines

@@ -15,7 +15,8 @@ from controller.cli.options import Output, Timeout, Variables
 from controller.cli.report import all_of
 from controller.cli.requests import Requests, new_trigger
 from controller.core.errors import Invalid
-from controller.core.inputs import checks, repository, request
+from controller.core.inputs import repository, request
+from controller.core.text import quoted
 
 
 def _key(metavar: str, text: str) -> Any:
@@ -72,7 +73,7 @@ def _refuse_folder(url: str) -> None:
     remedy = (
         f"push it, and give its address, {address}" if address else "push it to a server, and give its address there"
     )
-    raise Invalid("WrongUse", [f"URL: {checks.shown(url)} is on this machine, where no cluster can read it: {remedy}"])
+    raise Invalid("WrongUse", [f"URL: {quoted(url)} is on this machine, where no cluster can read it: {remedy}"])
 
 
 @connected(_data, more=KEYS)

@@ -12,7 +12,7 @@ from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, number, run_file
 from controller.core.diff import Difference, StageRun, compare, seconds
 from controller.core.documents.run import RunFile
-from controller.core.inputs import checks
+from controller.core.text import clean, format_duration
 
 HEAD = ("outcome", "reason", "message", "started", "finished")
 
@@ -48,10 +48,7 @@ def diff(
 
 
 def _lines(numbers: list[int], records: list[RunFile], found: Difference) -> list[str]:
-    lines = [
-        checks.printable(f"run {run}: {_outcome(record)}".rstrip(": "))
-        for run, record in zip(numbers, records, strict=True)
-    ]
+    lines = [clean(f"run {run}: {_outcome(record)}".rstrip(": ")) for run, record in zip(numbers, records, strict=True)]
     titles = [f"run {run}" for run in numbers]
     changes = [
         (f"{item.kind} {item.name}".rstrip(), _short(item.before), _short(item.after), ", ".join(item.stages))
@@ -64,7 +61,7 @@ def _lines(numbers: list[int], records: list[RunFile], found: Difference) -> lis
 
 
 def _outcome(run: RunFile) -> str:
-    took = text.lasted(seconds(run.started, run.finished))
+    took = format_duration(seconds(run.started, run.finished))
     message = run.message if run.outcome != "Succeeded" else ""
     parts = [run.outcome, run.finished or run.started, took and f"took {took}", message]
     return ", ".join(filter(None, parts))
@@ -80,4 +77,5 @@ def _stage(stage: StageRun | None) -> tuple[str, str]:
     if stage is None:
         return "-", ""
     attempts = f" ({stage.attempts} attempts)" if stage.attempts > 1 else ""
-    return f"{stage.state}{f' {stage.reason}' if stage.state == 'Failed' else ''}{attempts}", text.lasted(stage.seconds)
+    why = f" {stage.reason}" if stage.state == "Failed" else ""
+    return f"{stage.state}{why}{attempts}", format_duration(stage.seconds)

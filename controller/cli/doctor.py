@@ -24,7 +24,7 @@ from controller.cli.requests import Requests
 from controller.core.doctor import Finding, from_json, healthy, rights, version
 from controller.core.errors import NotYet, Refused, Transient
 from controller.core.exits import Exit
-from controller.core.inputs import checks
+from controller.core.text import clean
 
 PORT: Final = "COACHWORK_PORT"  # set in the controller's own pod, where no service proxy is needed
 SECONDS: Final = 60.0
@@ -94,7 +94,7 @@ def own(port: int) -> list[Finding]:
         with error:
             raise Transient("ControllerBusy", f"the controller answers with {error.code}: try again later") from error
     except (OSError, HTTPException, ValueError, RecursionError) as error:
-        problem = f"the controller of this pod does not answer: {checks.printable(str(error))}"
+        problem = f"the controller of this pod does not answer: {clean(str(error))}"
         raise Transient("ControllerDown", problem) from error
 
 

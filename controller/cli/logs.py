@@ -13,7 +13,7 @@ from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, Standing, number
 from controller.core.errors import Invalid, NotFound, Transient
-from controller.core.inputs import checks
+from controller.core.text import clean
 
 INTERVAL = 1.0  # seconds between two checks for logs that have begun
 Entry = dict[str, Any]
@@ -89,7 +89,7 @@ def _follow(requests: Requests, standing: Standing, run: str, query: dict[str, s
 
 
 def _stream(requests: Requests, name: str, stage: str, query: dict[str, str]) -> None:
-    prefix = f"{checks.printable(stage)}: "
+    prefix = f"{clean(stage)}: "
     try:
         with requests.person.page("api", "logs", name, stage, query=query) as body:
             _show(body, prefix)
@@ -131,7 +131,7 @@ def newest(entries: Iterable[Entry], attempt: int = 0) -> list[Entry]:
 
 
 def _title(entry: Entry) -> str:
-    return checks.printable(f"{entry.get('stage', '')}, attempt {entry.get('attempt', '')}")
+    return clean(f"{entry.get('stage', '')}, attempt {entry.get('attempt', '')}")
 
 
 def _notes(entries: list[Entry], stage: str, attempt: int) -> None:
@@ -139,4 +139,4 @@ def _notes(entries: list[Entry], stage: str, attempt: int) -> None:
     for entry in newest((entry for entry in entries if entry.get("stage") == stage), attempt):
         notes = entry.get("notes") or ()
         for note in [notes] if isinstance(notes, str) else notes:
-            typer.echo(f"note: {_title(entry)}: {checks.printable(str(note))}", err=True)
+            typer.echo(f"note: {_title(entry)}: {clean(str(note))}", err=True)

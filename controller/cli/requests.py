@@ -12,8 +12,9 @@ from controller.core.documents import codec
 from controller.core.documents import status as statuses
 from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid, NotFound, Transient
-from controller.core.inputs import checks, request
+from controller.core.inputs import request
 from controller.core.model import Object, Record, Request
+from controller.core.text import nearest, quoted
 
 TRIGGER_LIMIT = 128  # characters: what goes with a trigger repeats it, and has a limit of its own
 RUN_DIGITS = 9
@@ -77,10 +78,8 @@ class Requests:
             known = [standing.name for standing in self.all()]
         if not known:
             self.person.ready()  # raises what is wrong, if it is more than the absence of requests
-        remedy = (
-            checks.nearest(name, known) if known else "make it with coachwork deploy, or name another namespace with -n"
-        )
-        return f"no request {checks.shown(name)} in namespace {self.namespace}: {remedy}"
+        remedy = nearest(name, known) if known else "make it with coachwork deploy, or name another namespace with -n"
+        return f"no request {quoted(name)} in namespace {self.namespace}: {remedy}"
 
     def deploy(self, name: str, data: Mapping[str, str], trigger: str) -> Standing:
         """Create or update a request, and run it under this trigger ("": only if the change starts a run).
@@ -123,7 +122,7 @@ class Requests:
         annotations = {names.TRIGGER: trigger}
         annotations |= {annotation: f"{trigger} {value}" for annotation, value in parts.items() if value}
         if _parsed(standing.name, {}, annotations).resume != resume:
-            raise Invalid("UnknownStage", [f"--from: no stage {checks.shown(resume)}"])
+            raise Invalid("UnknownStage", [f"--from: no stage {quoted(resume)}"])
         self._annotate(standing, annotations)
 
     def cancel(self, standing: Standing, run: int) -> None:
@@ -151,7 +150,7 @@ def number(standing: Standing, run: str) -> int:
             raise NotFound(f"{standing.name} has no run {run}: the latest is {record.run}")
         return int(run)
     if run not in {"latest", "good"}:
-        raise Invalid("WrongUse", [f"expected a run's number, latest or good, got {checks.shown(run)}"])
+        raise Invalid("WrongUse", [f"expected a run's number, latest or good, got {quoted(run)}"])
     found = record.run if run == "latest" else fate.good_run(record)
     if not found:
         raise NotFound(f"{standing.name} has no {'good ' if run == 'good' else ''}run yet")

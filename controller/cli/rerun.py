@@ -10,7 +10,7 @@ from controller.cli.follow import go_on
 from controller.cli.options import Name, Output, Run, Timeout, Wait
 from controller.cli.requests import Requests, new_trigger, number, run_file
 from controller.core.errors import Invalid, Transient
-from controller.core.inputs import checks
+from controller.core.text import nearest, quoted
 
 
 def _check(*, timeout: str, **_: object) -> None:
@@ -53,5 +53,5 @@ def _check_run(requests: Requests, name: str, run: int, resume: str) -> None:
         return
     known = found.stages.keys() - {item.name for item in found.environments}
     if resume and known and resume not in known:
-        line = f"--from: run {run} has no stage {checks.shown(resume)}: {checks.nearest(resume, known)}"
+        line = f"--from: run {run} has no stage {quoted(resume)}: {nearest(resume, known)}"
         raise Invalid("UnknownStage", [line])

@@ -11,7 +11,7 @@ from controller.cli.options import Name, Output
 from controller.cli.requests import Requests
 from controller.cli.status import shown_slot
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
+from controller.core.text import clean
 
 
 @connected()
@@ -42,5 +42,5 @@ def unschedule(requests: Requests, name: Name, output: Output = "text") -> None:
     standing = requests.one(name)
     requests.set_keys(standing, {"schedule": None, "time-zone": None})
     before = standing.data.get("schedule", "")
-    line = f"{name}: no longer runs at {checks.printable(before)}" if before else f"{name}: it has no schedule"
+    line = f"{name}: no longer runs at {clean(before)}" if before else f"{name}: it has no schedule"
     text.write(output, {"request": name, "schedule": "", "time_zone": ""}, [line])

@@ -13,6 +13,7 @@ from controller.cli.requests import Requests, Standing
 from controller.core import slots, times
 from controller.core.documents.codec import plain
 from controller.core.model import Record
+from controller.core.text import format_duration
 
 TITLES = ("name", "phase", "run", "commit", "changed", "message")
 PLAIN_KEYS = ("ref", "path", "schedule", "time-zone", "poll", "suspend")
@@ -98,7 +99,7 @@ def shown_slot(data: Mapping[str, str], now: datetime) -> str:
     slot = next_slot(data, now)
     if slot and data.get("suspend") == "true":
         return "suspended"
-    return f"{slot:%Y-%m-%d %H:%M %Z} (in {text.lasted((slot - now).total_seconds())})" if slot else ""
+    return f"{slot:%Y-%m-%d %H:%M %Z} (in {format_duration((slot - now).total_seconds())})" if slot else ""
 
 
 def as_json(standing: Standing, now: datetime) -> dict[str, Any]:

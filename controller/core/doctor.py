@@ -12,9 +12,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.inputs import checks, credentials, index, podtemplate, request
+from controller.core.inputs import credentials, index, podtemplate, request
 from controller.core.manifests.pod import spec as pod_spec
 from controller.core.model import Object, Policy
+from controller.core.text import clean, format_size, quoted
 
 CHECKS: Final = (
     "controller", "version", "rights", "your rights", "volume", "claim", "images", "requests", "git", "clock",
@@ -135,7 +136,7 @@ def cronjobs(items: Iterable[Object], scheduled: Mapping[str, bool]) -> list[Fin
         count += bool(target)
         remove = f"kubectl delete cronjob {name}"
         if target and target not in scheduled:
-            line = f"{name} triggers request {checks.shown(target)}, which does not exist"
+            line = f"{name} triggers request {quoted(target)}, which does not exist"
             found.append(Finding("cronjobs", "wrong", line, f"create the request, or {remove}"))
         elif target and owned and not scheduled[target]:
             line = f"{name} belongs to request {target}, which no longer has a schedule"
@@ -186,13 +187,13 @@ def volume(facts: VolumeFacts, root: str) -> list[Finding]:
     if facts.inodes_free == 0:
         found.append(Finding("volume", "wrong", "no file can be created: its inodes are used up", room))
     if facts.size and facts.free < min(SPACE_NOTE, facts.size // 10):
-        line = f"{facts.free / GIB:.2f} of {facts.size / GIB:.1f} GiB are free"
+        line = f"{format_size(facts.free)} of {format_size(facts.size)} are free"
         found.append(Finding("volume", "wrong" if facts.free < SPACE_WRONG else "note", line, room))
     if facts.sync >= SLOW_NOTE:
         line = f"a small write takes {facts.sync:.2f} s to reach the disk"
         remedy = "each step of a run waits for such writes: use faster storage"
         found.append(Finding("volume", "wrong" if facts.sync >= SLOW_WRONG else "note", line, remedy))
-    free = f"{facts.free / GIB:.1f} of {facts.size / GIB:.1f} GiB free" if facts.size else "size unknown"
+    free = f"{format_size(facts.free)} of {format_size(facts.size)} free" if facts.size else "size unknown"
     speed = f"a write reaches the disk in {facts.sync * 1000:.0f} ms"
     line = f"{root}: writable, {free}, {speed}, owner {facts.owner} mode {facts.mode:04o}"
     return found or [Finding("volume", "ok", line)]
@@ -230,7 +231,7 @@ def images(policy: Policy, pods: Iterable[Object]) -> list[Finding]:
         for status in (pod.get("status") or {}).get("containerStatuses") or ():
             waiting = (status.get("state") or {}).get("waiting") or {}
             if (reason := waiting.get("reason")) in WAITING_IMAGE:
-                cause = checks.printable(str(waiting.get("message") or ""), 200)
+                cause = clean(str(waiting.get("message") or ""), 200)
                 unpulled[str(status.get("image", ""))] = f"{reason}{cause and f': {cause}'}"
     remedy = "correct the image, or give stages a pull secret"
     found = [Finding("images", "wrong", f"{image}: {cause}", remedy) for image, cause in unpulled.items()]

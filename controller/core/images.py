@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
 from controller.core.model import Pipeline, Policy, RunSpec, Stage
+from controller.core.text import quoted
 
 SETTING = "COACHWORK_IMAGES"
 DEFAULT_PYTHON = "3.12"  # of the controller's own image
@@ -49,12 +49,12 @@ def python_problem(text: str) -> str:
     """Return what is wrong with a Python that a project asks for, in one sentence; "" if nothing is."""
     version = re.search(r"(?P<major>[0-9]+)\.(?P<minor>[0-9]{1,3})", text)
     if not version:
-        return f"expected a Python like 3.9, got {checks.shown(text)}"
+        return f"expected a Python like 3.9, got {quoted(text)}"
     if (int(version["major"][:3]), int(version["minor"])) < (3, OLDEST_MINOR):
-        return f"expected Python 3.{OLDEST_MINOR} or later, got {checks.shown(text)}"
+        return f"expected Python 3.{OLDEST_MINOR} or later, got {quoted(text)}"
     if not re.fullmatch(r"3\.[1-9][0-9]?", text):
         hint = f": write 3.{int(version['minor'])}" if re.search(r"(?<![0-9.])3\.[0-9]{1,2}(?![0-9])", text) else ""
-        return f"expected a Python like 3.9, got {checks.shown(text)}{hint}"
+        return f"expected a Python like 3.9, got {quoted(text)}{hint}"
     return ""
 
 

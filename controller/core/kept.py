@@ -3,20 +3,19 @@
 Refuses nothing by itself: what can't be answered becomes NoAnswer, with a line that says what could be asked instead.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from controller.core import times
 from controller.core.model import Record
+from controller.core.text import quoted
 
 LATEST, GOOD = "latest", "good"
 OWN_OUTPUT = ("Done", "Unchanged", "Reused")  # states in which a service lives on after its run
 SHOWN = 10  # names or numbers in a message
-COMPARED = 1000  # names, for the nearest one
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -78,7 +77,7 @@ def choose(kept: Kept, which: str, good: int) -> int:
             return good
         raise NoAnswer("absent", f"{kept.name} has no good run: name another one, {_numbers(kept.runs)}")
     if not re.fullmatch(r"[1-9][0-9]{0,8}", which):
-        raise NoAnswer("wrong", f"run: expected a number, {LATEST} or {GOOD}, got {shown(which)}")
+        raise NoAnswer("wrong", f"run: expected a number, {LATEST} or {GOOD}, got {quoted(which)}")
     number = int(which)
     if number in kept.runs:
         return number
@@ -105,22 +104,6 @@ def over_at(record: Record | None, run: int, stage: str) -> datetime | None:
     if record.active and told.state in ("Waiting", "Running"):
         return None
     return times.moment(told.finished or record.finished) or _LONG_AGO
-
-
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """Give the end of a message about a name that is not there: the nearest one, else those that there are."""
-    names = sorted(known)[:COMPARED]
-    if close := difflib.get_close_matches(wrong[:100], names, n=1, cutoff=0.6):
-        return f"the nearest is {shown(close[0])}"
-    if not names:
-        return "there is none"
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"there are {', '.join(map(shown, names[:SHOWN]))}{more}"
-
-
-def shown(text: str) -> str:
-    """Give hostile text for a message: quoted, on one line, bounded."""
-    return ascii(text if len(text) <= 80 else f"{text[:80]}...")  # noqa: PLR2004 - what a reader takes in
 
 
 def _numbers(runs: Sequence[int]) -> str:

@@ -4,8 +4,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from controller.core.inputs import checks
 from controller.core.model import Object
+from controller.core.text import quoted
 
 DOMAIN = "coachwork.io"
 ROLE = f"{DOMAIN}/role"
@@ -65,7 +65,7 @@ def request_problem(text: str) -> str:
     """Return what is wrong with a request's name, and one that can be; "" if nothing is."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", text) or len(text) > REQUEST_LIMIT:
         rule = f"at most {REQUEST_LIMIT} lower-case letters, digits and -, with a letter or digit at both ends"
-        return f"expected {rule}, got {checks.shown(text)}{_instead(request(text), text)}"
+        return f"expected {rule}, got {quoted(text)}{_instead(request(text), text)}"
     if text.endswith(RESERVED_SUFFIXES):
         return f"must not end in {' or '.join(RESERVED_SUFFIXES)}: write {request(text)}"
     return ""
@@ -76,7 +76,7 @@ def namespace_problem(text: str) -> str:
     if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
         return ""
     rule = f"at most {LABEL_LIMIT} lower-case letters, digits and -, with a letter or digit at both ends"
-    return f"expected {rule}, got {checks.shown(text)}{_instead(bounded(kubernetes_name(text)), text)}"
+    return f"expected {rule}, got {quoted(text)}{_instead(bounded(kubernetes_name(text)), text)}"
 
 
 def _instead(name: str, text: str) -> str:

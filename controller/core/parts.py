@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
 from controller.core.model import Pipeline, Record, Request, Service, StageRecord, StageState
+from controller.core.text import nearest, quoted
 
 UNFINISHED: Mapping[StageState, StageState] = {"Running": "Stopped", "Waiting": "Skipped"}
 """What becomes of a stage whose run is over before it was."""
@@ -125,7 +125,7 @@ def _succeeded(name: str, before: Mapping[str, str]) -> bool:
 def _check(wanted: str, pipeline: Pipeline, earlier: int) -> None:
     known = [name for step in pipeline.steps for name in step]
     if wanted not in known:
-        raise Invalid("UnknownStage", [f"no stage {checks.shown(wanted)}: {checks.nearest(wanted, known)}"])
+        raise Invalid("UnknownStage", [f"no stage {quoted(wanted)}: {nearest(wanted, known)}"])
     if not earlier and wanted not in pipeline.steps[0]:
         line = f"stage {wanted} needs what the stages before it made, and there is no earlier run: run all first"
         raise Invalid("NothingToReuse", [line])

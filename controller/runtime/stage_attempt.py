@@ -11,14 +11,14 @@ import signal
 from typing import TYPE_CHECKING, Callable, Iterable
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_cause, stage_log, stage_order, stage_output, stage_process, stage_redact
+    from controller.runtime import stage_log, stage_order, stage_output, stage_process, stage_redact, stage_text
 else:  # published side by side: the script's folder is where Python looks first
-    import stage_cause
     import stage_log
     import stage_order
     import stage_output
     import stage_process
     import stage_redact
+    import stage_text
 
 DRAIN = 1.0  # seconds for output that is still in the pipe
 FLUSH = 10.0  # seconds for each destination of the output at the end
@@ -73,7 +73,7 @@ class Attempt:
 
     def tidy(self, message: str) -> str:
         """Give a message as it may be shown."""
-        return stage_cause.clean(self._redactor.text(message))
+        return stage_text.clean(self._redactor.text(message))
 
     def tell(self) -> None:
         """Say the verdict, in the log, to the kubelet and beside the log; close everything."""

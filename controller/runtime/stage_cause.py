@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import Places
+    from controller.runtime.stage_text import SEQUENCE, clean
+else:
+    from stage_text import SEQUENCE, clean
 
-MESSAGE_LIMIT = 1024  # bytes
 WORDS_LIMIT = 500  # bytes of the script's own words where a remedy follows
 SHARED_MEMORY, TEMPORARY = "/dev/shm", "/tmp/"  # noqa: S108 - only compared with paths of the script
-_ANSI = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _HEADER = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"((\w+\.)*[A-Z]\w*|(\w+\.)+\w+)(:( .*)?|\s*)$")
@@ -25,7 +26,6 @@ _NO_MEMORY = re.compile(
     r"(\w+\.)*(MemoryError|_ArrayMemoryError)\b|.*(Cannot allocate memory|Unable to allocate \S+ \w*B)"
 )
 _PATH = re.compile(r"'(?P<path>/[^']*)'")
-_CREDENTIALS = re.compile(r"(://)[^/\s'\"]+@")  # up to the last @: a password may hold one
 _SIGNALS: Dict[int, str] = {
     signal.SIGSEGV: "a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
     signal.SIGABRT: "a native library gave up; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
@@ -57,19 +57,9 @@ class Words(NamedTuple):
     place: str = ""
 
 
-def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Give one printable line of at most `limit` bytes, without escape sequences, control characters, passwords."""
-    plain = "".join(c if c.isprintable() else " " for c in _ANSI.sub("", text))
-    plain = _CREDENTIALS.sub(r"\1***@", " ".join(plain.split()))
-    encoded = plain.encode("utf-8", "replace")
-    if len(encoded) <= limit:
-        return encoded.decode()
-    return encoded[: limit - 3].decode("utf-8", "ignore") + "…"
-
-
 def last_words(output: bytes, places: Places, exit_code: int) -> Words:
     """Find what the script said last: its last traceback or syntax error, else its last line that says something."""
-    lines = _ANSI.sub("", output.decode("utf-8", "replace")).splitlines()
+    lines = SEQUENCE.sub("", output.decode("utf-8", "replace")).splitlines()
     spoken = [number for number, line in enumerate(lines) if re.search(r"\w", line)]
     if not spoken:
         return Words("")
@@ -82,7 +72,7 @@ def last_words(output: bytes, places: Places, exit_code: int) -> Words:
 
 def last_trace(output: bytes, places: Places) -> Tuple[List[Frame], bool]:
     """Return the levels of the last traceback, and whether nothing was said after its exception."""
-    lines = _ANSI.sub("", output.decode("utf-8", "replace")).splitlines()
+    lines = SEQUENCE.sub("", output.decode("utf-8", "replace")).splitlines()
     found = _traceback(lines)
     if not found:
         return [], False

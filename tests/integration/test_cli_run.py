@@ -323,7 +323,7 @@ def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, t
     folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
     assert coachwork.run("run", folder).code == 0
     ended = coachwork.run("run", folder, "--only", "b")
-    assert (ended.code, ended.out.splitlines()) == (2, ['Invalid: no stage "b": known are a'])
+    assert (ended.code, ended.out.splitlines()) == (2, ['Invalid: no stage "b": choose from a'])
     ended = coachwork.run("run", folder, "--env", "PORT=3", "--env", "a b=1")
     assert (ended.code, ended.out) == (2, "")
     assert "PORT" in ended.err

@@ -36,7 +36,7 @@ def test_a_full_volume_is_told_with_what_is_free_and_what_helps_and_the_run_begi
         world.pass_()
         said = world.data()
         assert (said["phase"], said["reason"]) == ("Pending", "VolumeFull")
-        assert "0.0 of 2.0 MiB are free: enlarge the claim, lower keep-runs or delete requests" in said["message"]
+        assert "0 B of 2 MiB are free: enlarge the claim, lower keep-runs or delete requests" in said["message"]
         writes = len(world.cluster.writes)
         world.pass_()
         assert len(world.cluster.writes) == writes, "the same news is told once"

@@ -209,7 +209,7 @@ def test_a_head_that_names_no_branch_asks_for_a_ref(server: GitServer, git: Git)
     commit = iris.commit({"bodywork.ini": INI})
     iris.git("symbolic-ref", "HEAD", "refs/heads/gone")
     reason, line = refusal(lambda: git.resolve(server.url("iris"), ""))
-    assert (reason, "give a `ref`; there are: main" in line) == ("RefNotFound", True)
+    assert (reason, "give a `ref`; choose from main" in line) == ("RefNotFound", True)
     assert git.resolve(server.url("iris"), "main") == commit
 
 

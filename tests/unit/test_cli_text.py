@@ -28,25 +28,9 @@ def test_columns_are_as_wide_as_they_need_and_end_at_the_terminal() -> None:
     assert text.columns(("name", "phase", "message"), rows) == [
         "name        phase    message",
         "iris        Ready    all is well",
-        "long-name   Failed   stage train: \\x1b[2Jno rows",
+        "long-name   Failed   stage train: no rows",
     ]
     assert text.columns(("name", "phase", "message"), rows, 30)[2] == "long-name   Failed   stage tr…"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (None, ""),
-        (0.4, "0 s"),
-        (59, "59 s"),
-        (60, "1 min 0 s"),
-        (3601, "1 h 0 min"),
-        (7800, "2 h 10 min"),
-        (100_000, "1 d 3 h"),
-    ],
-)
-def test_durations_are_shown_in_two_units_at_most(seconds: float | None, shown: str) -> None:
-    assert text.lasted(seconds) == shown
 
 
 def test_how_long_something_took_counts_until_now_while_it_goes_on() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from controller.adapters.kube.examine import warning
 from controller.adapters.kube.kinds import RIGHTS, Method, permitted
-from controller.adapters.kube.translate import Missing, answer, failure, one_line
+from controller.adapters.kube.translate import Missing, answer, failure
 from controller.core.errors import AlreadyExists, Conflict, Expired, NotYet, Refused, Transient
 from controller.core.model import Object
 
@@ -83,10 +83,6 @@ def test_a_sentence_is_one_bounded_printable_line(code: int, text: str) -> None:
 @given(st.binary(max_size=200), st.integers(min_value=300, max_value=599))
 def test_no_body_is_a_defect(body: bytes, code: int) -> None:
     assert str(failure(answer(code, {}, body)))
-
-
-def test_a_long_sentence_is_cut_where_it_shows() -> None:
-    assert one_line("x" * 999, 10) == "xxxxxxxxx…"
 
 
 @pytest.mark.parametrize("method", ["list", "watch", "create", "apply", "replace", "delete"])

@@ -72,23 +72,23 @@ def test_every_problem_is_told_at_once_each_with_what_would_be_right() -> None:
         "COACHWORK_CONTEXT": "kind",
     }
     assert problems(environ, port=99999) == (
-        "COACHWORK_VOLUME: expected an absolute path such as /var/lib/coachwork, got 'data'",
-        "COACHWORK_IMAGE_PULL_POLICY: expected one of IfNotPresent, Always, Never, got 'sometimes'",
-        "COACHWORK_WORKERS: expected a whole number from 1 to 64, got 'two'",
-        "--port: expected a whole number from 0 to 65535, got '99999'",
-        "COACHWORK_LOG_CAP: expected a size such as 64Mi, in bytes from 1024 to 1099511627776, got '64MB'",
+        'COACHWORK_VOLUME: expected an absolute path such as /var/lib/coachwork, got "data"',
+        'COACHWORK_IMAGE_PULL_POLICY: expected one of IfNotPresent, Always, Never, got "sometimes"',
+        'COACHWORK_WORKERS: expected a whole number from 1 to 64, got "two"',
+        '--port: expected a whole number from 0 to 65535, got "99999"',
+        'COACHWORK_LOG_CAP: expected a size such as 64Mi, in bytes from 1024 to 1099511627776, got "64MB"',
         "COACHWORK_CONTEXT: names a context, but there is no kubeconfig; set COACHWORK_KUBECONFIG too",
     )
 
 
 def test_the_variable_that_service_links_would_set_is_told_for_what_it_is() -> None:
     (problem,) = problems(NEEDED | {"COACHWORK_PORT": "tcp://10.0.0.7:80"})
-    assert problem == "COACHWORK_PORT: expected a whole number from 0 to 65535, got 'tcp://10.0.0.7:80'"
+    assert problem == 'COACHWORK_PORT: expected a whole number from 0 to 65535, got "tcp://10.0.0.7:80"'
 
 
 def test_a_misspelt_variable_is_told_with_the_nearest_setting() -> None:
     (problem,) = problems(NEEDED | {"COACHWORK_WORKRES": "8"})
-    assert problem == "'COACHWORK_WORKRES': no such setting; the nearest is COACHWORK_WORKERS"
+    assert problem == "COACHWORK_WORKRES: unknown setting: did you mean COACHWORK_WORKERS?"
 
 
 @pytest.mark.parametrize(

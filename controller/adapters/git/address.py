@@ -3,7 +3,6 @@
 The request's parser judges them too; this is the last look before a process starts.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from controller.adapters.git.faults import clean
 from controller.core.errors import Invalid
-from controller.core.inputs import checks, repository
+from controller.core.inputs import repository
 from controller.core.inputs.credentials import fitting
 from controller.core.model import GitCredentials
+from controller.core.text import invisible, near
 
 ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
 
@@ -137,7 +137,7 @@ def check_ref(ref: str) -> None:
         or ref.endswith(("/", ".", ".lock"))
         or re.search(r"\.\.|//|/\.|@\{|[ ~^:?*\[\\]", ref)
     )
-    if hidden := checks.invisible(ref):
+    if hidden := invisible(ref):
         raise Invalid("RefNotFound", [f"ref: {hidden}"])
     if bad:
         line = f'ref: "{clean(ref, 100)}" can\'t be the name of a branch, a tag or a commit (git-check-ref-format)'
@@ -160,10 +160,10 @@ def unknown_ref(url: str, refs: Iterable[str], ref: str) -> Invalid:
     """Give the error for a ref that the remote does not have, with the nearest ones that it has."""
     short = sorted({name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in refs if "^" not in name})
     names = [name for name in short if name != "HEAD" and not name.startswith("refs/")]
-    near = difflib.get_close_matches(ref, names, SHOWN) or names[:SHOWN]
-    there = f"; there are: {', '.join(clean(name, 60) for name in near)}" if near else ""
+    there = near(ref, names, SHOWN) or names[:SHOWN]
+    choice = f"; choose from {', '.join(clean(name, 60) for name in there)}" if there else ""
     what = f'no branch, tag or commit "{clean(ref, 100)}"' if ref else "no commit that HEAD names: give a `ref`"
-    return Invalid("RefNotFound", [f"{place(url)}: it has {what}{there}"])
+    return Invalid("RefNotFound", [f"{place(url)}: it has {what}{choice}"])
 
 
 def check_path(path: str) -> None:

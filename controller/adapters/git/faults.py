@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from controller.core.errors import Invalid, Transient
+from controller.core.text import clean as cleaned
 
 TEXT_LIMIT = 300  # characters of one cleaned piece of foreign text
 
@@ -209,12 +210,10 @@ def detail(stderr: str, pattern: str = "") -> str:
 
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Give foreign text as one printable line of at most `limit` characters, without credentials, times and ids."""
+    """Return foreign text as one printable line of at most `limit` characters, without credentials, times and ids."""
     text = re.sub(r"://\S*@", "://", text[: 10 * limit])
     text = re.sub(r"[^\s\"']*/coachwork-git-\w+/", "", text)  # private.py: another folder each time
     text = re.sub(r" after \d+ (ms|milliseconds)\b", "", text)
     text = re.sub(r"\b\d+ (out of \d+ )?bytes\b", "bytes", text)
     text = re.sub(r"\btmp_(pack|idx|obj|rev)_\w+", r"tmp_\1", text)
-    text = "".join(character if character.isprintable() else " " for character in text)
-    text = " ".join(text.split())
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return cleaned(text, limit)

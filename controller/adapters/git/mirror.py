@@ -18,6 +18,7 @@ from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.inputs.repository import COMMIT, is_sha256
+from controller.core.text import format_size
 
 BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")  # not the hosts' refs/pull/*
 KEPT = "refs/coachwork/"  # commits that no branch or tag of the remote holds
@@ -194,8 +195,8 @@ class Mirrors:
 
 def too_large(url: str, settings: GitSettings) -> Invalid:
     """Give the error for a repository that exceeds a limit of the settings."""
-    size = settings.max_bytes / 1024**2
-    line = f"{place(url)}: larger than the limits ({size:.1f} MiB, {settings.max_files} files): keep data out of Git"
+    limits = f"{format_size(settings.max_bytes)}, {settings.max_files} files"
+    line = f"{place(url)}: larger than the limits ({limits}): keep data out of Git"
     return Invalid(TOO_LARGE, [line])
 
 

@@ -1,6 +1,5 @@
 """The reconciler's Source, on git: resolve, publish, read."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.inputs.repository import is_commit
 from controller.core.model import GitCredentials, ProjectTree, Unread
+from controller.core.text import near
 
 SHOWN = 10  # folders in a message
 REMEMBERED = 1024  # days of last changes
@@ -246,7 +246,7 @@ def _no_folder(root: Path, path: str) -> Invalid:
             break
         folder /= part
     there = _folders(folder)
-    shown = ", ".join(clean(name, 60) for name in difflib.get_close_matches(missing, there, SHOWN) or there[:SHOWN])
+    shown = ", ".join(clean(name, 60) for name in near(missing, there, SHOWN) or there[:SHOWN])
     where = "its root" if folder == root else folder.relative_to(root).as_posix()
     line = f'path: no folder "{clean(path)}" in the repository: {where} has {shown or "no folders"}'
     return Invalid("PathNotFound", [line])

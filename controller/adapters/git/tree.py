@@ -14,6 +14,7 @@ from pathlib import Path
 from controller.adapters.git.faults import clean
 from controller.core import layout
 from controller.core.errors import Invalid
+from controller.core.text import format_size
 
 MAX_TEXTS = 1000  # of one project
 MAX_BYTES = 32 * 1024**2  # of all these
@@ -67,7 +68,7 @@ def texts(reading: Reading, names: Iterable[str], known: Mapping[str, bytes]) ->
             continue
         size += len(content)
         if size > MAX_BYTES or len(known) + len(found) >= MAX_TEXTS:
-            limit = f"{MAX_TEXTS} files, or {MAX_BYTES >> 20} MiB,"
+            limit = f"{MAX_TEXTS} files, or {format_size(MAX_BYTES)},"
             reading.faults[name] = f"is beyond the {limit} that are read of one project: make them fewer"
         else:
             found[name] = content
@@ -99,9 +100,8 @@ def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
             while chunk := stream.read(CHUNK):
                 left -= len(chunk)
                 if left < 0:
-                    line = (
-                        f"{clean(name)}: what requirements name is larger than {max_bytes} bytes: keep data out of it"
-                    )
+                    most = format_size(max_bytes)
+                    line = f"{clean(name)}: what requirements name is larger than {most}: keep data out of it"
                     raise Invalid("RepositoryTooLarge", [line])
                 digest.update(chunk)
         whole.update(f"{len(name.encode())} {name} {mode} {digest.hexdigest()}\n".encode())
@@ -195,7 +195,7 @@ def _content(reading: Reading, name: str, limit: int) -> bytes | None:
     except PermissionError as error:
         reading.faults[name] = f"can't be read ({os.strerror(error.errno or 0)})"
         return None
-    reading.faults[name] = f"has {size} bytes, at most {limit} are read: make it smaller"
+    reading.faults[name] = f"is {format_size(size)} large: {format_size(limit)} at most: make it smaller"
     return None
 
 

@@ -15,6 +15,7 @@ from controller.adapters.kube.kinds import RIGHTS, permitted
 from controller.adapters.kube.transport import Call, Transport
 from controller.core.errors import Transient
 from controller.core.model import Object
+from controller.core.text import clean
 
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 AT_ONCE = 8  # questions about rights: each is a few milliseconds of the API server
@@ -90,4 +91,4 @@ class Examiner:
 def warning(header: str) -> str:
     """Give the text of a Warning header, whose form is `299 - "text"` with escapes (RFC 7234, 5.5)."""
     quoted = re.fullmatch(r'[0-9]{3} \S+ "(.*)"', header.strip(), re.DOTALL)
-    return translate.one_line(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else header)
+    return clean(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else header)

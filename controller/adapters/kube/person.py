@@ -18,8 +18,8 @@ from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
 from controller.core import names
 from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
-from controller.core.inputs import checks
 from controller.core.model import Object
+from controller.core.text import clean, quoted
 
 Verb: TypeAlias = Literal["get", "list", "create", "patch", "delete"]  # create: an apply of what is not there yet
 
@@ -163,7 +163,7 @@ class Person:
                 return
         except Transient as error:
             if error.reason == "ControllerMissing" and not self._namespace_exists():
-                raise NotFound(f"no namespace {checks.shown(self.namespace)}: name another with -n") from None
+                raise NotFound(f"no namespace {quoted(self.namespace)}: name another with -n") from None
             if error.reason != "Forbidden":
                 raise
 
@@ -181,7 +181,7 @@ class Person:
     def _failure(self, said: translate.Answer) -> Exception:
         """Return the error for a page's answer: the controller's own, or the API server's about it."""
         if isinstance(said.status.get("error"), str):
-            return _own(said.code, translate.one_line(said.status["error"]))
+            return _own(said.code, clean(said.status["error"]))
         match said.code:
             case 404 if said.detail("kind") == "services":
                 return Transient("ControllerMissing", f"no controller in namespace {self.namespace}: {INSTALL}")
@@ -237,7 +237,7 @@ def join(namespace: str = "", *, context: str = "", kubeconfig: str = "") -> Per
     except Invalid as invalid:
         raise Transient(invalid.reason, invalid.problems[0]) from invalid
     transport = Transport(client, lambda _verb, _resource, _code: None, TIMEOUTS)
-    return Person(transport, namespace or own or names.MANAGER, translate.one_line(str(client.configuration.host)))
+    return Person(transport, namespace or own or names.MANAGER, clean(str(client.configuration.host)))
 
 
 def _own(code: int, sentence: str) -> Exception:

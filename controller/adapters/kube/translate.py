@@ -11,6 +11,7 @@ from typing import Any
 import urllib3.exceptions as http
 
 from controller.core.errors import AlreadyExists, Conflict, Expired, NotYet, Refused, Transient
+from controller.core.text import clean
 
 SENTENCE = 300  # characters of a server's sentence that are kept
 LONGEST_WAIT = 300.0  # seconds: a Retry-After beyond it is not believed
@@ -52,7 +53,7 @@ class Answer:
     @property
     def sentence(self) -> str:
         """Give the server's sentence in one bounded line."""
-        return one_line(str(self.status.get("message") or f"HTTP {self.code}"))
+        return clean(str(self.status.get("message") or f"HTTP {self.code}"), SENTENCE)
 
     def detail(self, key: str) -> str:
         """Give one entry of the Status's details."""
@@ -114,13 +115,6 @@ def unreachable(error: Exception) -> Transient:
         if isinstance(error, kind):
             return Transient("ApiUnavailable", f"API server: {sentence}")
     return Transient("ApiUnavailable", f"API server: {type(error).__name__}")
-
-
-def one_line(text: str, limit: int = SENTENCE) -> str:
-    """Give `text` in one printable line of at most `limit` characters."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * limit])
-    line = " ".join(line.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _refusal(said: Answer) -> str:

@@ -16,8 +16,8 @@ from urllib3.exceptions import HTTPError
 
 from controller.adapters.kube import translate
 from controller.core.errors import Invalid, Transient
-from controller.core.inputs import checks
 from controller.core.model import Object
+from controller.core.text import clean, nearest, quoted
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -264,12 +264,12 @@ def _complaint(path: str, in_cluster: bool, context: str, error: Exception) -> s
     if not any(Path(part).is_file() for part in path.split(os.pathsep)):
         return f"{path}: there is no such kubeconfig; {remedy}"
     if context and (known := _contexts(path)) and context not in known:
-        return f"{path}: no context {checks.shown(context)}: {checks.nearest(context, known)}"
+        return f"{path}: no context {quoted(context)}: {nearest(context, known)}"
     return f"{path}: {_cause(error)}; {remedy}"
 
 
 def _cause(error: Exception) -> str:
-    return translate.one_line(str(error)) or type(error).__name__
+    return clean(str(error)) or type(error).__name__
 
 
 def _contexts(path: str) -> list[str]:

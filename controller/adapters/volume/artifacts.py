@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from controller.adapters.volume.tree import Found, Tree, below, pieces
 from controller.core import layout, times
-from controller.core.kept import Content, FileEntry, Kept, Listing, NoAnswer, nearest, shown
+from controller.core.kept import Content, FileEntry, Kept, Listing, NoAnswer
+from controller.core.text import nearest, quoted
 
 FILES_LIMIT = 10_000  # in a listing and in an archive
 ENTRIES_LIMIT = 50_000  # that are looked at for them, folders and links included
@@ -43,7 +44,7 @@ class Files:
         found, complete = self._found(top)
         if not complete:
             line = f"more than {FILES_LIMIT} files, or folders too deep or unreadable: fetch smaller folders, or files"
-            raise NoAnswer("wrong", f"{shown('/'.join(parts) or 'artifacts')} of run {run}: {line}")
+            raise NoAnswer("wrong", f"{quoted('/'.join(parts) or 'artifacts')} of run {run}: {line}")
         if parts and not found:
             raise NoAnswer("absent", self._missing(kept, run, parts))
         size = sum(len(_header(item)) + _padded(item.size) for item in found) + 2 * _BLOCK
@@ -58,8 +59,8 @@ class Files:
         path = "/".join(parts)
         known = [item.path for item in self._found(layout.artifacts(kept.name, kept.uid, run))[0]]
         if any(item.startswith(f"{path}/") for item in known):
-            return f"{shown(path)} of run {run} is a folder: ask for it with Accept: application/x-tar"
-        return f"run {run} of {kept.name} has no artifact {shown(path)} (plain files only); {nearest(path, known)}"
+            return f"{quoted(path)} of run {run} is a folder: ask for it with Accept: application/x-tar"
+        return f"run {run} of {kept.name} has no artifact {quoted(path)} (plain files only); {nearest(path, known)}"
 
     def _tar(self, top: PurePosixPath, found: Sequence[Found]) -> Generator[bytes]:
         for item in found:
@@ -94,4 +95,4 @@ def _below(parts: Sequence[str]) -> PurePosixPath:
     try:
         return below(parts)
     except OSError:
-        raise NoAnswer("wrong", f"{shown('/'.join(parts))}: expected a path below the artifacts") from None
+        raise NoAnswer("wrong", f"{quoted('/'.join(parts))}: expected a path below the artifacts") from None

@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 
 from controller.adapters.volume.tree import Tree
 from controller.core.documents import attempt
-from controller.core.documents.status import REASON_LIMIT, one_line
+from controller.core.documents.status import REASON_LIMIT
 from controller.core.model import Attempt
+from controller.core.text import fit
 
 NOTES_LIMIT = 20
 _LOG = re.compile(r"[1-9][0-9]{0,8}\.log")
@@ -49,14 +50,14 @@ def describe(tree: Tree, logs: StageLogs, number: int) -> dict[str, object]:
         "attempt": number,
         "ended": end.exit_code is not None,
         "bytes": _size(tree, logs, number) if end.bytes is None else end.bytes,
-        "sha256": one_line(end.sha256, REASON_LIMIT),
+        "sha256": fit(end.sha256, REASON_LIMIT),
         "complete": end.complete,
-        "notes": [one_line(note) for note in end.notes[:NOTES_LIMIT]],
-        "started": one_line(end.started, REASON_LIMIT),
-        "finished": one_line(end.finished, REASON_LIMIT),
+        "notes": [fit(note) for note in end.notes[:NOTES_LIMIT]],
+        "started": fit(end.started, REASON_LIMIT),
+        "finished": fit(end.finished, REASON_LIMIT),
         "exit_code": end.exit_code,
-        "reason": one_line(end.reason, REASON_LIMIT),
-        "message": one_line(end.message),
+        "reason": fit(end.reason, REASON_LIMIT),
+        "message": fit(end.message),
     }
 
 

@@ -13,8 +13,8 @@ from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import Tree
 from controller.core import layout, names
 from controller.core.documents.run import RunFile, StageEntry
-from controller.core.documents.status import one_line
-from controller.core.kept import SHOWN, Content, Kept, NoAnswer, nearest, over_at, shown
+from controller.core.kept import SHOWN, Content, Kept, NoAnswer, over_at
+from controller.core.text import fit, nearest, quoted
 
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was told to end (30 s of grace) still writes
 SILENCE = 30.0  # seconds after which a later attempt tells that this one was killed with its launcher
@@ -61,7 +61,7 @@ class Logs:
         there = attempts.numbers(self._tree, logs.folder)
         if wanted and wanted not in there:
             known = f"there is {', '.join(map(str, there[-SHOWN:])) or 'none'}"
-            raise NoAnswer("absent", f"stage {shown(logs.stage)} of run {run} has no attempt {wanted}; {known}")
+            raise NoAnswer("absent", f"stage {quoted(logs.stage)} of run {run} has no attempt {wanted}; {known}")
         return wanted or (there[-1] if there else 0)
 
     def _find(self, kept: Kept, stage: str, which: str) -> tuple[int, StageLogs]:
@@ -76,7 +76,7 @@ class Logs:
             ):
                 return run, logs
         self._runs.choose(kept, which or "latest")
-        raise NoAnswer("absent", f"{kept.name} has no log of a stage {shown(stage)}; {nearest(stage, known)}")
+        raise NoAnswer("absent", f"{kept.name} has no log of a stage {quoted(stage)}; {nearest(stage, known)}")
 
     def _of(self, kept: Kept, run: int) -> dict[str, StageLogs]:
         """Give where the logs of a run's stages are: of those that are told of, and of those that have a folder."""
@@ -87,7 +87,7 @@ class Logs:
         above = layout.run(kept.name, kept.uid, run) / "logs"
         left = {name: above / name for name in self._tree.names(above, _NAME) if above / name not in folders}
         return {
-            stage: StageLogs(stage, folder, one_line(went.state), one_line(went.message))
+            stage: StageLogs(stage, folder, fit(went.state), fit(went.message))
             for stage, folder in sorted((known | left).items())
             for went in [told.stages.get(stage, StageEntry())]
         }
@@ -148,7 +148,7 @@ class _Following:
     def _state(self) -> str:
         record = self._runs.record(self._kept.name, self._kept.uid)
         told = record.stages.get(self._logs.stage) if record and record.run == self._run else None
-        return one_line(f"{told.state} {told.message}" if told else self._logs.state)
+        return fit(f"{told.state} {told.message}" if told else self._logs.state)
 
 
 def _is(logs: StageLogs, stage: str) -> bool:
@@ -158,4 +158,4 @@ def _is(logs: StageLogs, stage: str) -> bool:
 def _not_started(run: int, logs: StageLogs) -> str:
     state = f": it is {logs.state}" if logs.state else ""
     why = f" ({logs.message})" if logs.message else ""
-    return f"stage {shown(logs.stage)} has not started in run {run}{state}{why}; follow=1 waits for it"
+    return f"stage {quoted(logs.stage)} has not started in run {run}{state}{why}; follow=1 waits for it"

@@ -12,8 +12,9 @@ from controller.core.documents import run as documents
 from controller.core.documents import status as statuses
 from controller.core.documents.codec import Absent, Corrupt, Good, TooNew
 from controller.core.documents.run import RunFile
-from controller.core.kept import GOOD, Kept, NoAnswer, choose, nearest, shown
+from controller.core.kept import GOOD, Kept, NoAnswer, choose
 from controller.core.model import Record
+from controller.core.text import nearest, quoted
 
 REMEMBERED = 256  # records
 _FOLDER = re.compile(r"([a-z0-9][-a-z0-9]{0,99})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -38,7 +39,7 @@ class Runs:
             if not uids:
                 raise NoAnswer("absent", f"{name} has no run yet: see its record, {name}-status")
         if not uids:
-            line = f"no request {shown(name)} has left a run here; {nearest(name, {owner for owner, _ in owners})}"
+            line = f"no request {quoted(name)} has left a run here; {nearest(name, {owner for owner, _ in owners})}"
             raise NoAnswer("absent", line)
         uid = max(uids, key=lambda uid: self._written(name, uid))
         runs = self._tree.names(layout.request(name, uid), _RUN)

@@ -13,8 +13,8 @@ from controller.adapters.volume import attempts
 from controller.adapters.volume.environments import Environments
 from controller.core import layout
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
 from controller.core.model import Attempt
+from controller.core.text import format_size, quoted
 
 UID_LENGTH = 36
 
@@ -54,8 +54,7 @@ class Volume(Environments):
             return ""
         if found.inodes == 0:
             return "none of its inodes are free"
-        unit, factor = ("GiB", 1 << 30) if found.size >= 1 << 30 else ("MiB", 1 << 20)
-        return f"{found.free / factor:.1f} of {found.size / factor:.1f} {unit} are free" if found.size else ""
+        return f"{format_size(found.free)} of {format_size(found.size)} are free" if found.size else ""
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Have `target` begin as a copy of `source`, whole or not at all, if it is not there yet.
@@ -148,7 +147,7 @@ def _unreadable(source: PurePosixPath, folder: Path, error: PermissionError) -> 
     place = Path(error.filename or "")
     if not place.is_relative_to(folder):
         return None
-    name = checks.shown(place.relative_to(folder).as_posix())
+    name = quoted(place.relative_to(folder).as_posix())
     remedy = "the stage that wrote it took the right away: let its group read it, or start a run of all stages"
     line = f"artifacts of run {layout.run_in(source)}: {name} can't be read by the controller ({remedy})"
     return Invalid("ArtifactsUnreadable", [line])

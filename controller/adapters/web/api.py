@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from controller.adapters.web.replies import BYTES, TAR, TEXT, Reply, Stream, as_json, error
 from controller.core.errors import Transient
-from controller.core.kept import Content, Listing, NoAnswer, nearest, shown
+from controller.core.kept import Content, Listing, NoAnswer
+from controller.core.text import nearest, quoted
 
 PREFIX: Final = "/api/"
 API_ROOM: Final = 16  # requests at once, those that follow included
@@ -74,7 +75,7 @@ class Query:
         """Give a parameter that says yes or no. Raises NoAnswer."""
         text = self.parameters.get(name, "").lower()
         if text not in ("", "0", "1", "false", "true"):
-            raise NoAnswer("wrong", f"{name}: expected 1 or 0, got {shown(text)}")
+            raise NoAnswer("wrong", f"{name}: expected 1 or 0, got {quoted(text)}")
         return text in ("1", "true")
 
     def number(self, name: str, low: int, high: int) -> int | None:
@@ -83,7 +84,7 @@ class Query:
         if not text:
             return None
         if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise NoAnswer("wrong", f"{name}: expected a whole number from {low} to {high}, got {shown(text)}")
+            raise NoAnswer("wrong", f"{name}: expected a whole number from {low} to {high}, got {quoted(text)}")
         return int(text)
 
 
@@ -179,7 +180,7 @@ def parse(target: str, accept: str) -> Query:
         raise NoAnswer("wrong", "too many parameters") from None
     for name, _ in pairs:
         if name not in known:
-            raise NoAnswer("wrong", f"there is no parameter {shown(name)} here; {nearest(name, known)}")
+            raise NoAnswer("wrong", f"there is no parameter {quoted(name)} here; {nearest(name, known)}")
     return Query(parts, dict(pairs), accept)
 
 
@@ -194,7 +195,7 @@ def _component(part: str) -> str:
         "utf-8", "surrogateescape"
     )  # as http.server read it
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise NoAnswer("wrong", f"{shown(name)} in the path: expected a name")
+        raise NoAnswer("wrong", f"{quoted(name)} in the path: expected a name")
     return name
 
 

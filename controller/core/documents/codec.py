@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
+from controller.core.text import clean, quoted, shorten, visible
 
 VERSION = "1"  # of every document: one that says none is of the first one
 REMEDY = "run that version of Coachwork or a later one again; nothing was changed or started"
@@ -88,14 +88,12 @@ def view(answer: Answer[T]) -> T | None:
 def newer(document: Mapping[str, Any], what: str) -> str:
     """Return why a document says that it is of a newer version, "" where it does not."""
     version = str(document.get("version") or VERSION)
-    return (
-        "" if version == VERSION else too_new(what, f"its version is {checks.shown(version)}, and only 1 is known here")
-    )
+    return "" if version == VERSION else too_new(what, f"its version is {quoted(version)}, and only 1 is known here")
 
 
 def too_new(what: str, why: str) -> str:
     """Return the sentence about a document that can't be honoured."""
-    return f"{what} was written by a newer version: {checks.printable(why, LINE)} ({REMEDY})"
+    return f"{what} was written by a newer version: {clean(why, LINE)} ({REMEDY})"
 
 
 def read(form: type[T], value: object) -> tuple[T, tuple[str, ...]]:
@@ -127,7 +125,7 @@ def printable(value: T) -> T:
     shown: Any = value
     match value:
         case str():
-            shown = checks.printable(value, TEXT_LIMIT)
+            shown = shorten(visible(value), TEXT_LIMIT)
         case tuple():
             shown = tuple(map(printable, value))
         case Mapping():
@@ -182,7 +180,7 @@ def _read(form: Any, value: Any, place: str, misfits: list[str]) -> Any:
         return {str(key): _read(args[1], item, f"{place}.{key}", misfits) for key, item in value.items()}
     if kind is not UnionType and isinstance(value, str if kind is Literal else kind):
         return value
-    misfits.append(f"{place.lstrip('.') or 'it'} is {checks.shown(value)}")
+    misfits.append(f"{place.lstrip('.') or 'it'} is {quoted(value)}")
     return _default(kind, args)
 
 

@@ -16,8 +16,8 @@ from controller.core import names
 from controller.core.documents import codec
 from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
 from controller.core.model import Object, Record, StageState
+from controller.core.text import fit
 
-MESSAGE_LIMIT = 1024
 REASON_LIMIT = 128
 HISTORY_LIMIT = 60
 HANDLED_LIMIT = 50
@@ -112,15 +112,15 @@ def _bounded(record: Record) -> Record:
     """Return the record within what a ConfigMap holds: a stage's container could have said anything of itself."""
     return replace(
         record,
-        reason=one_line(record.reason, REASON_LIMIT),
-        message=one_line(record.message),
-        problems=tuple(map(one_line, record.problems[:PROBLEM_LIMIT])),
+        reason=fit(record.reason, REASON_LIMIT),
+        message=fit(record.message),
+        problems=tuple(map(fit, record.problems[:PROBLEM_LIMIT])),
         handled=record.handled[-HANDLED_LIMIT:],
         history=record.history[:HISTORY_LIMIT],
-        poll_problem=one_line(record.poll_problem),
-        schedule_problem=one_line(record.schedule_problem),
+        poll_problem=fit(record.poll_problem),
+        schedule_problem=fit(record.schedule_problem),
         stages={
-            name: replace(stage, reason=one_line(stage.reason, REASON_LIMIT), message=one_line(stage.message))
+            name: replace(stage, reason=fit(stage.reason, REASON_LIMIT), message=fit(stage.message))
             for name, stage in record.stages.items()
         },
     )
@@ -146,7 +146,7 @@ def _digest(data: Mapping[str, str]) -> str:
 
 def blocked(data: Mapping[str, str], request_uid: str, problem: str) -> dict[str, str]:
     """Return data that can't be honoured as it is, but for the words that say so."""
-    words = {"phase": "Blocked", "reason": "RecordTooNew", "message": one_line(problem)}
+    words = {"phase": "Blocked", "reason": "RecordTooNew", "message": fit(problem)}
     changed = {"request-uid": request_uid, **data, **words}
     return _sealed(changed) if data.get("digest") == _digest(data) else changed
 
@@ -200,11 +200,3 @@ def manifest(request: str, uid: str, namespace: str, record: Record) -> Object:
 def owner_reference(request: str, uid: str) -> Object:
     """Return the owner reference of everything that a request owns: gone with it, by the cluster's own collector."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "name": request, "uid": uid, "controller": True}
-
-
-def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Return `text` on one line of at most `limit` bytes, without control characters."""
-    plain = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+", " ", text).split())
-    if len(plain.encode()) <= limit:
-        return plain
-    return plain.encode()[: limit - 3].decode(errors="ignore") + "…"

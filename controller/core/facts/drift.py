@@ -7,14 +7,13 @@ so does what Kubernetes' own controllers set, such as an autoscaler's number of 
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, TypeAlias
 
 from controller.core import names
 from controller.core.model import Object
+from controller.core.text import parse_quantity
 
 Path: TypeAlias = tuple[str | Object, ...]
 """The way to a field: names of fields, and items of lists by what they are known by."""
@@ -39,8 +38,6 @@ _ATOMS = (  # mappings that have one owner as a whole, too, and whose fields are
     "requiredDuringSchedulingIgnoredDuringExecution",
 )  # fmt: skip
 _AMOUNTS = ("requests", "limits", "sizeLimit")
-_AMOUNT = re.compile(r"\+?([0-9.]+(?:[eE][-+]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
-_POWERS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +111,12 @@ def _in(wanted: Any, live: Any, path: Path) -> Iterator[Path]:
 
 
 def _is_same(wanted: Any, live: Any, amount: bool) -> bool:
-    """Return whether a value is as wanted; the API leaves out what is empty, and fills in what is left out."""
+    """Return whether a value is as wanted; the API leaves out what is empty, and writes 1024Mi as 1Gi."""
     if live is None:
         return not wanted
     if isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
         return all(not any(_in(item, other, ("",))) for item, other in zip(wanted, live, strict=True))
-    return bool(wanted == live) or (amount and _amount(wanted) == _amount(live) is not None)
-
-
-def _amount(value: Any) -> Decimal | None:
-    """Return a quantity as a number: the API server writes 1024Mi as 1Gi."""
-    found = _AMOUNT.fullmatch(str(value))
-    if not found:
-        return None
-    unit = found[2] or ""
-    factor = Decimal(1024) ** ("KMGTPE".index(unit[0]) + 1) if unit.endswith("i") else Decimal(10) ** _POWERS[unit]
-    return Decimal(found[1]) * factor
+    return bool(wanted == live) or (amount and parse_quantity(str(wanted)) == parse_quantity(str(live)) is not None)
 
 
 def _match(key: str, wanted: Object, items: Any) -> Object | None:

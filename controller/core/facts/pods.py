@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from controller.core import names
 from controller.core.documents import attempt
 from controller.core.model import Cause, Object
+from controller.core.text import clean
 
 Blocked: TypeAlias = Literal["", "start", "schedule"]
 """Which grace applies to a pod that waits: for its image, Secret or container; or for a node, quota or volume."""
@@ -116,9 +117,9 @@ def _is_about(event: Object, pod: Object) -> bool:
 
 
 def _steady(text: str) -> str:
-    """Give a kubelet's sentence without what changes from try to try (back-off times, pod uids, pull ids)."""
+    """Return a kubelet's sentence without what changes from try to try (back-off times, pod uids, pull ids)."""
     text = re.sub(r"^Back-off \S+ restarting failed container.*", "restarting", text)
-    return text[:600]
+    return clean(text)
 
 
 def _ending(status: Object, ended: Object, message: attempt.Ending) -> Cause | None:

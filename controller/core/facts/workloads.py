@@ -9,6 +9,7 @@ from controller.core import names, times
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.pods import LAUNCHER_FAILED, Blocked, PodFact, newest, read_pod
 from controller.core.model import Cause, Object
+from controller.core.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _no_pod(uid: str, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
 
 def _refusal(message: str) -> Cause:
     """Give why no pod was made, without the name of the pod, which is another one at each try."""
-    text = re.sub(r'^(Error creating: )?pods "[^"]*" is forbidden: ', "", message)[:600]
+    text = clean(re.sub(r'^(Error creating: )?pods "[^"]*" is forbidden: ', "", message))
     if "exceeded quota" in message:
         return Cause("QuotaExceeded", f"{text} (raise the quota, or ask for less in the stage's config.ini)")
     return Cause("PodRefused", text)

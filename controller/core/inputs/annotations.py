@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.core import names
-from controller.core.inputs import checks
 from controller.core.inputs import variables as environment
+from controller.core.text import quoted
 
 LIMIT = 256  # characters of a trigger, a stage, a number
 PARAMETERS_LIMIT = 16 * 1024  # characters of all parameters of a run: they are recorded with it
@@ -48,7 +48,7 @@ def parameters(annotations: Mapping[str, Any], problems: list[str]) -> tuple[tup
         return ()
     for name, value in given.items():
         if problem := environment.name_problem(name) or environment.value_problem(value):
-            problems.append(f"annotation {names.SET}: {checks.shown(name)}: {problem}")
+            problems.append(f"annotation {names.SET}: {quoted(name)}: {problem}")
     return tuple(sorted(given.items()))
 
 
@@ -58,7 +58,7 @@ def rerun(annotations: Mapping[str, Any], problems: list[str]) -> int:
     if not wish:
         return 0
     if not re.fullmatch(r"[1-9][0-9]{0,8}", wish):
-        problems.append(f"annotation {names.RERUN}: expected TRIGGER RUN, a run's number, got {checks.shown(wish)}")
+        problems.append(f"annotation {names.RERUN}: expected TRIGGER RUN, a run's number, got {quoted(wish)}")
         return 0
     return int(wish)
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.core.errors import Invalid
-from controller.core.inputs import checks, keyfiles, repository
+from controller.core.inputs import keyfiles, repository
 from controller.core.model import Cause, GitCredentials, Object
+from controller.core.text import clean, quoted
 
 BASIC, SSH = "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth"
 USERNAME, PASSWORD, AUTHORITY = "username", "password", "ca.crt"
@@ -60,12 +61,12 @@ def fitting(credentials: GitCredentials | None, own: str, other: str) -> GitCred
 
 def make(name: str, kind: str) -> str:
     """Give the command that makes a Secret of type `kind`."""
-    return f"kubectl create secret generic {checks.printable(name, 253) or 'NAME'} --type={kind} {COMMAND[kind]}"
+    return f"kubectl create secret generic {clean(name, 253) or 'NAME'} --type={kind} {COMMAND[kind]}"
 
 
 def _place(name: str, key: str = "") -> str:
     """Give the start of a message about the Secret, or one key of it."""
-    return f"git-secret {checks.printable(name, 253)}{key and f', key {key}'}"
+    return f"git-secret {clean(name, 253)}{key and f', key {key}'}"
 
 
 def _check_type(secret: Object, name: str, wanted: str) -> None:
@@ -73,7 +74,7 @@ def _check_type(secret: Object, name: str, wanted: str) -> None:
     kind = str(secret.get("type") or "Opaque")
     again = f"the type of a Secret can't be changed: delete it, then {make(name, wanted or BASIC)}"
     if kind not in KEYS:
-        line = f"{_place(name)}: is of type {checks.shown(kind)}, {BASIC} or {SSH} is needed: {again}"
+        line = f"{_place(name)}: is of type {quoted(kind)}, {BASIC} or {SSH} is needed: {again}"
         raise Invalid("GitSecretType", [line])
     if not wanted:
         raise Invalid("GitSecretUnfit", [f"{_place(name)}: this repository's address takes no credentials: remove it"])
@@ -102,7 +103,7 @@ class _Read:
             self.problems.append(cause)
             return ""
         if not text.strip() and needed:
-            there = ", ".join(sorted(checks.printable(other, 60) for other in self.data)[:SHOWN]) or "none"
+            there = ", ".join(sorted(clean(other, 60) for other in self.data)[:SHOWN]) or "none"
             line = f"{_place(self.name, key)}: missing or empty (its keys: {there}): add it, {_ADD[key]}"
             self.problems.append(Cause("GitSecretKeyMissing", line))
         return text

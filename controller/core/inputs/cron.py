@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.inputs import checks, zones
+from controller.core.inputs import zones
+from controller.core.text import nearest, quoted
 
 LIMIT = 256
 MACROS = {
@@ -57,10 +58,10 @@ def schedule(text: str) -> str:
     parts = text.split()
     if len(parts) != len(_FIELDS):
         names = ", ".join(item.name for item in _FIELDS)
-        raise ValueError(f'expected five fields ({names}), like "0 6 * * 1-5", got {checks.shown(text)}')
+        raise ValueError(f'expected five fields ({names}), like "0 6 * * 1-5", got {quoted(text)}')
     _, _, days, months, _ = (_values(item, part) for item, part in zip(_FIELDS, parts, strict=True))
     if _takes_all(parts[4]) and all(min(days) > DAYS_OF_MONTHS[month - 1] for month in months):
-        raise ValueError(f"never comes: no month of {checks.shown(parts[3])} has a day {min(days)}")
+        raise ValueError(f"never comes: no month of {quoted(parts[3])} has a day {min(days)}")
     return text
 
 
@@ -77,7 +78,7 @@ def moments(text: str) -> tuple[tuple[frozenset[int], ...], bool]:
 def time_zone(text: str) -> str:
     """Return the zone as it is if the IANA database has it. Raises ValueError with the one that is meant."""
     if text not in zones.known():
-        raise ValueError(f"{checks.shown(text)} is no time zone: {zones.remedy(text)}")
+        raise ValueError(f"{quoted(text)} is no time zone: {zones.remedy(text)}")
     return text
 
 
@@ -85,7 +86,7 @@ def _check_macro(text: str) -> None:
     if text.startswith("@every"):
         raise ValueError('@every counts from when the CronJob was made: write five fields, like "*/10 * * * *"')
     if text not in MACROS:
-        raise ValueError(f"{checks.shown(text)} is unknown: {checks.nearest(text, MACROS)}")
+        raise ValueError(f"{quoted(text)} is unknown: {nearest(text, MACROS)}")
 
 
 def _values(item: _Field, text: str) -> frozenset[int]:
@@ -108,10 +109,10 @@ def _range(item: _Field, text: str) -> range:
         first = _number(item, low)
         last = _number(item, high) if hyphen else item.high if slash else first
     if first > last:
-        raise ValueError(f"{item.name}: {checks.shown(span)} ends before it begins")
+        raise ValueError(f"{item.name}: {quoted(span)} ends before it begins")
     by = _whole(step) if slash else 1
     if not by:
-        raise ValueError(f"{item.name}: expected a step of 1 or more after the /, got {checks.shown(text)}")
+        raise ValueError(f"{item.name}: expected a step of 1 or more after the /, got {quoted(text)}")
     return range(first, last + 1, by)
 
 
@@ -119,7 +120,7 @@ def _number(item: _Field, text: str) -> int:
     number = item.words.get(text.lower(), _whole(text))
     if number is None or not item.low <= number <= item.high:
         words = f" or {next(iter(item.words))} to {list(item.words)[-1]}" if item.words else ""
-        raise ValueError(f"{item.name}: expected {item.low} to {item.high}{words}, got {checks.shown(text)}")
+        raise ValueError(f"{item.name}: expected {item.low} to {item.high}{words}, got {quoted(text)}")
     return number
 
 

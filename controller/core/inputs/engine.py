@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WrapVa
 from pydantic_core import InitErrorDetails
 
 from controller.core.inputs import checks
+from controller.core.text import nearest, quoted
 
 T = TypeVar("T")
 Location: TypeAlias = tuple[int | str, ...]
@@ -93,7 +94,7 @@ def path(location: Location) -> str:
     parts = []
     for part in location:
         plain = isinstance(part, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", part)
-        key = f'"{checks.printable(str(part), checks.SHOWN_LIMIT)}"' if isinstance(part, str) else part
+        key = quoted(str(part)) if isinstance(part, str) else part
         parts.append(f".{part}" if plain else f"[{key}]")
     return "".join(parts).removeprefix(".")
 
@@ -129,18 +130,18 @@ def _fault(kind: Any, error: Mapping[str, Any]) -> Fault:
             sentence = f"missing: write {expected.what}" if expected else "missing"
         case "literal_error":
             choices = str(error["ctx"]["expected"]).replace("'", "")
-            sentence = f"expected {choices}, got {checks.shown(error['input'])}"
+            sentence = f"expected {choices}, got {quoted(error['input'])}"
         case "too_long":
             sentence = f"has too many items: {error['ctx']['max_length']} at most"
         case name:
             wanted = expected or _BY_TYPE.get(name, Expected("another value", quiet=True))
-            sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {checks.shown(error['input'])}")
+            sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {quoted(error['input'])}")
     return Fault(location[:-1] if location[-1:] == (_KEY,) else location, sentence)
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
     """Return the sentence for a key that means nothing where it stands."""
-    return f"unknown key: {checks.nearest(key, known)}"
+    return f"unknown key: {nearest(key, known)}"
 
 
 def _find(kind: Any, location: Location) -> tuple[Any, Expected | None]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
 from controller.core.model import Object
+from controller.core.text import QUOTE_LIMIT, clean
 
 FILES: Mapping[str, str] = {"netrc": "NETRC", "ca.crt": "SSL_CERT_FILE"}
 """Keys that become files, and the variable that tells uv of each."""
@@ -70,7 +70,7 @@ def _unknown(name: str, key: str) -> str:
 
 
 def _shown(key: str) -> str:
-    return checks.printable(key, checks.SHOWN_LIMIT)
+    return clean(key, QUOTE_LIMIT)
 
 
 def _public(value: str) -> str:

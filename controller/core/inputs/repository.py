@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from controller.core.inputs import checks
+from controller.core.text import invisible
 
 LIMIT = 2048
 SHA256_DIGITS = 64
@@ -35,7 +35,7 @@ def parse(text: str) -> str:
     """Give the address as it is if it may be used. Raises ValueError with one sentence that does not repeat it."""
     if len(text) > LIMIT:
         raise ValueError(f"is {len(text)} characters long: {LIMIT} at most")
-    if hidden := checks.invisible(text):
+    if hidden := invisible(text):
         raise ValueError(hidden.partition(" after ")[0] + ": delete it")
     if not re.fullmatch(r"[!-~]+", text) or _SPECIAL.search(text):
         raise ValueError("has white space, quotes, control or other special characters: write them percent-encoded")

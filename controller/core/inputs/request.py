@@ -18,6 +18,7 @@ from controller.core.inputs import annotations as asked
 from controller.core.inputs import checks, cron, repository
 from controller.core.inputs import variables as environment
 from controller.core.model import Object, Request
+from controller.core.text import QUOTE_LIMIT, clean, invisible, nearest, parse_duration, quoted
 
 ENV = "env."
 REF_LIMIT = 255
@@ -158,7 +159,7 @@ def _texts(configmap: Object) -> tuple[dict[str, str], list[str]]:
     problems = []
     data = configmap.get("data")
     if data is not None and not isinstance(data, dict):
-        problems.append(f"data: expected a mapping of keys to text, got {checks.shown(data)}")
+        problems.append(f"data: expected a mapping of keys to text, got {quoted(data)}")
     texts = {}
     for key, value in _mapping(data).items():
         if isinstance(value, str):
@@ -190,9 +191,7 @@ def _refuse_others(reader: _Reader) -> None:
     for key in sorted(reader.data):
         if key not in KEYS and not key.startswith(ENV) and len(reader.problems) <= checks.PROBLEM_LIMIT:
             known = (*KEYS, f"{ENV}NAME")
-            reader.problems.append(
-                f"{checks.printable(key, checks.SHOWN_LIMIT)}: unknown key: {checks.nearest(key, known)}"
-            )
+            reader.problems.append(f"{clean(key, QUOTE_LIMIT)}: unknown key: {nearest(key, known)}")
 
 
 def _env(reader: _Reader) -> tuple[tuple[str, str], ...]:
@@ -209,43 +208,41 @@ def _env(reader: _Reader) -> tuple[tuple[str, str], ...]:
 
 def _boolean(text: str) -> bool:
     if text not in {"true", "false"}:
-        raise ValueError(f'expected "true" or "false", got {checks.shown(text)}')
+        raise ValueError(f'expected "true" or "false", got {quoted(text)}')
     return text == "true"
 
 
 def _keep_runs(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= KEEP_RUNS_LIMIT:
-        raise ValueError(f"expected a whole number from 1 to {KEEP_RUNS_LIMIT}, got {checks.shown(text)}")
+        raise ValueError(f"expected a whole number from 1 to {KEEP_RUNS_LIMIT}, got {quoted(text)}")
     return int(text)
 
 
 def _duration(text: str) -> int:
-    """Give the seconds of 30s, 5m, 2h or 1h30m."""
-    parts = re.fullmatch(r"(?:([0-9]{1,8})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,8})s)?", text)
-    hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 1 <= total <= DURATION_LIMIT:
-        raise ValueError(f"expected a duration like 30s, 5m, 2h or 1h30m, a year at most, got {checks.shown(text)}")
+    """Return the seconds of 30s, 5m, 2h or 1h30m."""
+    total = parse_duration(text)
+    if total is None or not 1 <= total <= DURATION_LIMIT:
+        raise ValueError(f"expected a duration like 30s, 5m, 2h or 1h30m, a year at most, got {quoted(text)}")
     return total
 
 
 def _poll(text: str) -> int:
-    seconds = _duration(text)
-    if seconds < POLL_LEAST:
-        raise ValueError(f"expected {POLL_LEAST}s or more, got {checks.shown(text)}")
-    return seconds
+    pause = _duration(text)
+    if pause < POLL_LEAST:
+        raise ValueError(f"expected {POLL_LEAST}s or more, got {quoted(text)}")
+    return pause
 
 
 def _overlap(text: str) -> Literal["queue", "replace", "skip"]:
     if text not in {"queue", "replace", "skip"}:
-        raise ValueError(f"expected queue, replace or skip, got {checks.shown(text)}")
+        raise ValueError(f"expected queue, replace or skip, got {quoted(text)}")
     return cast("Literal['queue', 'replace', 'skip']", text)
 
 
 def _object_name(text: str) -> str:
     """Check the name of a Secret or ConfigMap; "" is none."""
     if text and not checks.is_dns_name(text):
-        raise ValueError(f"expected an object's name: lower-case letters, digits, - and ., got {checks.shown(text)}")
+        raise ValueError(f"expected an object's name: lower-case letters, digits, - and ., got {quoted(text)}")
     return text
 
 
@@ -257,7 +254,7 @@ def _image(text: str) -> str:
 
 def _project_name(text: str) -> str:
     if text and not checks.is_name(text):
-        raise ValueError(f"expected {checks.NAME_RULE}, got {checks.shown(text)}")
+        raise ValueError(f"expected {checks.NAME_RULE}, got {quoted(text)}")
     return text
 
 
@@ -270,8 +267,8 @@ def _ref(text: str) -> str:
         or not text.isprintable()
     )
     if bad:
-        hidden = checks.invisible(text)
-        raise ValueError(hidden or f"expected a branch, a tag or a commit, got {checks.shown(text)}")
+        hidden = invisible(text)
+        raise ValueError(hidden or f"expected a branch, a tag or a commit, got {quoted(text)}")
     return text
 
 
@@ -279,10 +276,10 @@ def _path(text: str) -> str:
     """Give a folder of the repository, normalised; never one outside it or in its .git."""
     path = PurePosixPath(text)
     outside = path.is_absolute() or ".." in path.parts or "\\" in text
-    if hidden := checks.invisible(text):
+    if hidden := invisible(text):
         raise ValueError(hidden)
     if outside or len(text) > PATH_LIMIT or not text.isprintable():
-        raise ValueError(f"expected a folder inside the repository, like models/iris, got {checks.shown(text)}")
+        raise ValueError(f"expected a folder inside the repository, like models/iris, got {quoted(text)}")
     if any(part.lower() == ".git" for part in path.parts):
         raise ValueError("is inside .git: name a folder of the project")
     return str(path)

@@ -1,11 +1,10 @@
 """The time zones of the IANA database, and which of them is meant by what people write instead."""
 
-import difflib
 import re
 from functools import cache
 from importlib import resources
 
-from controller.core.inputs import checks
+from controller.core.text import QUOTE_LIMIT, near
 
 SHOWN = 3  # zones in a remedy
 _OFFSET = re.compile(r"(UTC|GMT|)\s*([+-]?)\s*([0-9]{1,2})(?::?([0-9]{2}))?", re.IGNORECASE)
@@ -33,7 +32,7 @@ def known() -> frozenset[str]:
 
 def remedy(text: str) -> str:
     """Return what to write instead of a name that no zone has; the whole list would help nobody."""
-    text = text.strip()[: checks.SHOWN_LIMIT]
+    text = text.strip()[:QUOTE_LIMIT]
     offset = _OFFSET.fullmatch(text.replace("\N{MINUS SIGN}", "-"))
     if offset and (offset[1] or offset[2]):
         return _fixed((-1 if offset[2] == "-" else 1) * (int(offset[3]) * 60 + int(offset[4] or 0)))
@@ -72,6 +71,6 @@ def _meant(text: str) -> list[str]:
         if wanted in names:
             return names[wanted][:SHOWN]
     for names in (whole, cities):
-        if close := difflib.get_close_matches(wanted, names, n=1, cutoff=0.75):
+        if close := near(wanted, names, cutoff=0.75):
             return names[close[0]][:SHOWN]
     return []

@@ -8,11 +8,11 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.core.documents.status import one_line
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.model import Request
 from controller.core.plan.decision import Decision, Emit, Known, Observed, Poll
 from controller.core.plan.needs import Commit
+from controller.core.text import fit
 
 LONGEST_PAUSE = 1800  # seconds between polls that fail, unless `poll` itself is longer
 _DOUBLINGS = 8
@@ -49,7 +49,7 @@ def _polled(request: Request, last: Poll, observed: Observed, now: datetime) -> 
     every = request.poll or 1
     pause = min(every << min(last.failures, _DOUBLINGS), max(LONGEST_PAUSE, every))
     due, failures = now + timedelta(seconds=pause), last.failures + 1
-    return replace(last, problem=one_line(problem), due=due, failures=failures)
+    return replace(last, problem=fit(problem), due=due, failures=failures)
 
 
 def _next(request: Request, now: datetime) -> datetime:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import manifests, secrets, times
-from controller.core.documents.status import REASON_LIMIT, one_line
+from controller.core.documents.status import REASON_LIMIT
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record, Request, Service, StageRecord
@@ -18,6 +18,7 @@ from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, look, stopped, waiting
 from controller.core.plan.trigger import remember
 from controller.core.secrets import Missing
+from controller.core.text import fit
 
 SECRETS_PAUSE = timedelta(seconds=5)  # Secrets are not watched: that takes a right to list them all
 _PHASES: dict[str, Phase] = {"Succeeded": "Ready", "Failed": "Failed", "Cancelled": "Cancelled"}
@@ -116,7 +117,7 @@ def _held_back(context: RunContext, record: Record, missing: Sequence[Missing], 
 
 def _without_secrets(context: RunContext, record: StageRecord, cause: Cause, now: datetime) -> View:
     """Give the view of a stage that waits for Secrets: what is missing by now, for as long as something has been."""
-    return waiting(replace(record, message=one_line(cause.message)), "start", cause, context.policy, now)
+    return waiting(replace(record, message=fit(cause.message)), "start", cause, context.policy, now)
 
 
 def _unopened(context: RunContext, record: Record) -> set[str]:
@@ -203,7 +204,7 @@ def _told(record: Record) -> Record:
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
     message = told[0] if told else f"run {record.run}, step {record.step}: {', '.join(running)}"
     reason = next((stage.reason for stage in record.stages.values() if stage.message), "StepRunning")
-    return replace(record, phase="Running", reason=reason, message=one_line(message))
+    return replace(record, phase="Running", reason=reason, message=fit(message))
 
 
 def _release(context: RunContext, request: Request, walk: _Walk, seen: Observed, now: datetime) -> Decision:
@@ -242,14 +243,14 @@ def _end(
     """End the run: record it with its outcome, then let `settle` put the workloads in order."""
     spec = record.spec
     message = _with_failure(record, cause.message) if cause else f"run {record.run} succeeded"
-    reason = one_line(cause.reason, REASON_LIMIT) if cause else "Succeeded"
+    reason = fit(cause.reason, REASON_LIMIT) if cause else "Succeeded"
     past = PastRun(
         run=record.run,
         outcome=outcome,
         commit=spec.commit if spec else "",
         trigger=spec.trigger if spec else "",
         reason=reason,
-        message=one_line(message),
+        message=fit(message),
         started=record.started,
         finished=times.text(now),
     )

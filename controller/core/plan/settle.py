@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core import layout, manifests, names, sweep
-from controller.core.documents.status import one_line
 from controller.core.facts import DeploymentFact
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import digest_of
@@ -17,6 +16,7 @@ from controller.core.model import Object, PastRun, Phase, Record, Request
 from controller.core.plan.converge import converge, disturbed, folders_of, key_of
 from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.plan.hold import news, released
+from controller.core.text import fit
 
 INVALID_REQUEST = "InvalidRequest"
 REFUSED = "Refused"
@@ -90,7 +90,7 @@ def _with_refusal(record: Record) -> Record:
     last = next(iter(record.history), PastRun())
     if last.outcome != REFUSED:
         return record
-    return replace(record, message=one_line(f"{record.message} ({refusal(last)})"))
+    return replace(record, message=fit(f"{record.message} ({refusal(last)})"))
 
 
 def refusal(past: PastRun) -> str:
@@ -122,7 +122,7 @@ def _not_up(fact: DeploymentFact | None, deployment: Object) -> str:
 
 
 def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:
-    return replace(record, phase=phase, reason=reason, message=one_line(message))
+    return replace(record, phase=phase, reason=reason, message=fit(message))
 
 
 def retained(record: Record, keep: int, seen: Observed) -> frozenset[int]:

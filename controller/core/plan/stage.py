@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import manifests, times
-from controller.core.documents.status import one_line
 from controller.core.facts import DeploymentFact, JobFact
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext
@@ -13,6 +12,7 @@ from controller.core.parts import UNFINISHED
 from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Create, Observed
 from controller.core.plan.hold import of_stage
+from controller.core.text import fit
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
 REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
@@ -95,7 +95,7 @@ def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy
         return waiting(record, fact.blocked, fact.cause, policy, now)
     if fact.running:
         reason, message = (fact.cause.reason, fact.cause.message) if fact.cause else ("", "")
-        told = replace(record, reason=one_line(reason, REASON_LIMIT), message=one_line(message))
+        told = replace(record, reason=fit(reason, REASON_LIMIT), message=fit(message))
         return View(replace(told, waiting_since="", waiting_for=""))
     return View(record)
 
@@ -107,8 +107,8 @@ def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: 
             record,
             waiting_for=grace,
             waiting_since=times.text(now),
-            reason=one_line(cause.reason, REASON_LIMIT),
-            message=one_line(cause.message),
+            reason=fit(cause.reason, REASON_LIMIT),
+            message=fit(cause.message),
         )
     seconds = policy.start_grace if grace == "start" else policy.schedule_grace
     due = (times.moment(record.waiting_since) or now) + timedelta(seconds=seconds)
@@ -119,7 +119,7 @@ def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: 
 
 def failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
     """Give the record of a stage that has failed."""
-    reason, message = one_line(cause.reason, REASON_LIMIT), one_line(cause.message)
+    reason, message = fit(cause.reason, REASON_LIMIT), fit(cause.message)
     return _over(replace(record, state="Failed", reason=reason, message=message), now)
 
 

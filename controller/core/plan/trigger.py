@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core import times
-from controller.core.documents.status import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT, one_line
+from controller.core.documents.status import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT
 from controller.core.errors import WARNING
 from controller.core.model import PastRun, Phase, Record, Request
 from controller.core.plan.decision import Decision, Emit, Observed
 from controller.core.plan.settle import INVALID_REQUEST, REFUSED, refusal, settle
+from controller.core.text import fit
 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
 OF_THE_TRIGGER = ("InvalidTrigger", "UnknownStage", "NothingToReuse", "RunNotKept", "ArtifactsUnreadable")
@@ -173,13 +174,13 @@ def decline(request: Request, record: Record, problems: tuple[str, ...], reason:
 
 
 def _told(problems: tuple[str, ...]) -> str:
-    return one_line("; ".join(problems))
+    return fit("; ".join(problems))
 
 
 def _invalid(record: Record, problems: tuple[str, ...], reason: str) -> Record:
-    problems = tuple(one_line(problem) for problem in problems[:PROBLEM_LIMIT])
+    problems = tuple(fit(problem) for problem in problems[:PROBLEM_LIMIT])
     count = sum(not problem.startswith(WARNING) for problem in problems)
-    message = one_line(problems[0] if count <= 1 else f"{count} problems: {problems[0]}")
+    message = fit(problems[0] if count <= 1 else f"{count} problems: {problems[0]}")
     return replace(record, phase="Invalid", reason=reason, message=message, problems=problems)
 
 
@@ -199,7 +200,7 @@ def stumble(record: Record, phase: Phase, reason: str, message: str, now: dateti
     """Give the record that tells why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
     problems = record.problems if record.active else ()  # an active run's are its project's warnings
     since = record.pending_since if record.reason == reason else ""
-    told = replace(record, phase=phase, reason=reason, message=one_line(message), problems=problems)
+    told = replace(record, phase=phase, reason=reason, message=fit(message), problems=problems)
     return told if record.active else replace(told, pending_since=since or times.text(now))
 
 

@@ -108,8 +108,8 @@ def test_a_run_is_meant_by_its_number_as_the_latest_or_as_the_good_one(kept: Kep
         ("2", "gone", "run 2 of iris is no longer kept (keep-runs); there are 3"),
         ("4", "absent", "iris has had no run 4 yet; there are 3"),
         ("good", "absent", "iris has no good run: name another one, 3"),
-        ("0", "wrong", "run: expected a number, latest or good, got '0'"),
-        ("\x1b[31m\n", "wrong", r"run: expected a number, latest or good, got '\x1b[31m\n'"),
+        ("0", "wrong", 'run: expected a number, latest or good, got "0"'),
+        ("\x1b[31m\n", "wrong", 'run: expected a number, latest or good, got "\\x1b[31m\\n"'),
     ],
 )
 def test_a_run_that_is_not_there_says_why(kept: KeptRuns, run: str, kind: str, line: str) -> None:
@@ -121,8 +121,7 @@ def test_a_run_that_is_not_there_says_why(kept: KeptRuns, run: str, kind: str, l
 def test_a_name_that_nobody_knows_gets_the_nearest_one(kept: KeptRuns) -> None:
     kept.run(1)
     assert (
-        str(refusal(lambda: kept.archive.runs("irsi")))
-        == "no request 'irsi' has left a run here; the nearest is 'iris'"
+        str(refusal(lambda: kept.archive.runs("irsi"))) == 'no request "irsi" has left a run here; did you mean iris?'
     )
 
 
@@ -230,12 +229,12 @@ def test_a_stage_that_waits_says_so(kept: KeptRuns) -> None:
     kept.record(2, {"train": StageRecord(message="no node has room")})
     error = refusal(lambda: log(kept, "train"))
     assert error.kind == "absent"
-    assert str(error).startswith("stage 'train' has not started in run 2: it is Waiting (no node has room)")
+    assert str(error).startswith('stage "train" has not started in run 2: it is Waiting (no node has room)')
 
 
 def test_a_stage_that_nobody_knows_gets_the_nearest_one(kept: KeptRuns) -> None:
     kept.log(1, "train", 1, b"")
-    assert "the nearest is 'train'" in str(refusal(lambda: log(kept, "trian")))
+    assert "did you mean train?" in str(refusal(lambda: log(kept, "trian")))
 
 
 def test_a_log_that_was_turned_over_is_read_from_the_old_file_on(kept: KeptRuns) -> None:
@@ -413,7 +412,7 @@ def test_artifacts_are_those_of_the_good_run_unless_another_is_named(kept: KeptR
 
 def test_a_missing_artifact_gets_the_nearest_one_and_a_folder_is_said_to_be_one(kept: KeptRuns) -> None:
     kept.artifact(1, "models/model.pkl")
-    assert "the nearest is 'models/model.pkl'" in str(refusal(lambda: artifact(kept, "models", "modle.pkl")))
+    assert "did you mean models/model.pkl?" in str(refusal(lambda: artifact(kept, "models", "modle.pkl")))
     assert "is a folder" in str(refusal(lambda: artifact(kept, "models")))
 
 

@@ -284,7 +284,7 @@ def test_a_full_volume_has_room_again_after_a_sweep(tmp_path: Path) -> None:
         fill(filler)
         os.utime(filler.parent, (OLD, OLD))
         assert place.sweeper.room().share < sweep.NEARLY_FULL
-        assert "0.0 of 1.0 MiB are free" in place.volume.room()
+        assert "0 B of 1 MiB are free" in place.volume.room()
         with pytest.raises(Transient) as told:
             place.volume.keep_text(layout.uses("iris", UID, 1), write_uses(ONE_OF_EACH * 1000))
         assert told.value.reason == "VolumeFull"

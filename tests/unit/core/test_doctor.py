@@ -36,12 +36,12 @@ def test_missing_rights_are_found_by_resource_with_what_grants_them() -> None:
 @pytest.mark.parametrize(
     ("facts", "state", "words"),
     [
-        (GOOD, "ok", "50.0 of 100.0 GiB free"),
+        (GOOD, "ok", "50 GiB of 100 GiB free"),
         (VolumeFacts(problem="Read-only file system"), "wrong", "Read-only file system"),
         (replace(GOOD, mounted=False), "wrong", "no volume is mounted"),
-        (replace(GOOD, free=GIB), "note", "1.00 of 100.0 GiB"),
-        (replace(GOOD, free=GIB // 8), "wrong", "0.12 of 100.0 GiB"),
-        (replace(GOOD, free=4 * GIB // 10, size=GIB), "ok", "0.4 of 1.0 GiB free"),
+        (replace(GOOD, free=GIB), "note", "1 GiB of 100 GiB"),
+        (replace(GOOD, free=GIB // 8), "wrong", "128 MiB of 100 GiB"),
+        (replace(GOOD, free=4 * GIB // 10, size=GIB), "ok", "409.6 MiB of 1 GiB free"),
         (replace(GOOD, inodes_free=0), "wrong", "inodes"),
         (replace(GOOD, inodes_free=None), "ok", "writable"),
         (replace(GOOD, sync=0.3), "note", "0.30 s"),

@@ -254,7 +254,7 @@ def test_a_mount_of_a_volume_that_is_not_there_is_told() -> None:
     mounts = [{"name": "y", "mountPath": "/y"}]
     document = {"volumes": [{"name": "x", "emptyDir": {}}], "containers": [{"name": "stage", "volumeMounts": mounts}]}
     (line,) = problems({"spec": document})
-    assert line == 'spec.containers[0].volumeMounts[0].name: "y" is no volume of the template: known are x'
+    assert line == 'spec.containers[0].volumeMounts[0].name: "y" is no volume of the template: choose from x'
 
 
 @pytest.mark.parametrize("name", ["PATH", "COACHWORK_RUN", "HOME", "PORT", "1X", "a-b", ""])

@@ -302,13 +302,13 @@ def test_what_has_no_effect_is_a_warning_and_a_problem_when_strict(config: str, 
     [
         (b"\xff\x00", "is not text (byte 0 is no UTF-8): save it as UTF-8"),
         (b"[default]\n\x00", "is not text (it holds NUL bytes)"),
-        (b"; " + b"x" * 1900 * 1024, "is 1900 KiB large: {limit} KiB at most"),
+        (b"; " + b"x" * 1900 * 1024, "is 1.9 MiB large: {limit} at most"),
     ],
 )
 @pytest.mark.parametrize("path", ["bodywork.ini", "train/config.ini", "train/requirements.txt"])
 def test_a_file_that_is_no_small_text_is_told_before_it_is_parsed(path: str, content: bytes, problem: str) -> None:
     texts: dict[str, str | bytes] = {"bodywork.ini": MAIN_INI, "train/config.ini": BATCH_INI, path: content}
-    limit = 1024 if path.endswith(".txt") else 256
+    limit = "1 MiB" if path.endswith(".txt") else "256 KiB"
     (told,) = problems_of(tree(texts, "train/main.py"))
     assert told.startswith(f"{path}: {problem.format(limit=limit)}")
 

@@ -70,8 +70,8 @@ def test_a_used_file_that_can_not_be_read_is_told_once_and_not_as_a_warning_too(
 
 def test_a_file_that_a_requirement_file_names_and_that_can_not_be_read_is_told() -> None:
     project = tree({name: text for name, text in TEXTS.items() if name != "base.in"}, *OTHERS, "base.in",
-                   faults={"base.in": "has 9000000 bytes, at most 1048576 are read: make it smaller"})  # fmt: skip
-    assert problems_of(project) == ("base.in: has 9000000 bytes, at most 1048576 are read: make it smaller",)
+                   faults={"base.in": "is 8.6 MiB large: 1 MiB at most: make it smaller"})  # fmt: skip
+    assert problems_of(project) == ("base.in: is 8.6 MiB large: 1 MiB at most: make it smaller",)
 
 
 def test_a_large_freeze_with_all_its_hashes_is_read() -> None:

@@ -112,11 +112,11 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ('"1.0"', '"1.1"', "pipeline: missing: schema 1.1 has it: rename the section project"),
         ("project:\n  name: iris\n  DAG: train\n", "",
          "project: missing: schema 1.0 has it: write one with name and DAG"),
-        ("DAG: train", "DAG: train >> gone", "stages: there is no stage gone, which the DAG names: known are train"),
+        ("DAG: train", "DAG: train >> gone", "stages: there is no stage gone, which the DAG names: choose from train"),
         ("DAG: train", "DAG: train, train", 'project.DAG: stage "train" is named 2 times: a stage runs once'),
         ("DAG: train", "DAG: 5", "project.DAG: expected stages and their order, like prepare >> train >> serve, got 5"),
         ("DAG: train", "DAG: train\n  run_on_failure: x",
-         "stages: there is no stage x, which run_on_failure names: known are train"),
+         "stages: there is no stage x, which run_on_failure names: choose from train"),
         ("DAG: train", "DAG: train\n  resolve_as_of: 21-3-5",
          'project.resolve_as_of: expected a day like 2021-03-05, or commit or now, got "21-3-5"'),
         ("name: iris", "name: 2021", ("project.name: expected a name: 1 to 63 letters, digits, - _ or .,"

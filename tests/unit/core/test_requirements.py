@@ -270,7 +270,7 @@ HUB = "https://github.com"
         ("./gone", 'there is no file "train/gone", which it refers to'),
         ("./bare", 'the folder "train/bare" has neither pyproject.toml nor setup.py: it can\'t be installed'),
         ("./bare/x", '"train/bare/x" is not a package: expected a folder or one of .whl, .zip'),
-        ("--foo", 'unknown option "--foo": known are'),
+        ("--foo", 'unknown option "--foo": choose from'),
         ("--indx-url x", 'unknown option "--indx-url": did you mean --index-url?'),
         ("--index-url", "--index-url has no value: write one after it"),
         ("six --config-settings x=y", 'option "--config-settings" after a package is not supported: remove it'),
@@ -418,7 +418,7 @@ def test_too_much_is_told() -> None:
     assert "characters long" in problems_of("a" * 100_000)[0]
     parts = {f"{number}.txt": f"{'a' * 60_000}\n" * 8 for number in range(5)}
     (problem,) = problems_of("".join(f"-r ../{name}\n" for name in parts), **parts)
-    assert problem == "4.txt:3: more than 2048 KiB of requirements: make them fewer"
+    assert problem == "4.txt:3: more than 2 MiB of requirements: make them fewer"
 
 
 @pytest.mark.parametrize(

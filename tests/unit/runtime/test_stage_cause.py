@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.runtime.stage_cause import Words, clean, explain_exit, last_words
+from controller.runtime.stage_cause import Words, explain_exit, last_words
 from controller.runtime.stage_order import Places
 
 PLACES = Places("/s/work", "/s/work/project", "/s/work/project/train", "train/train.py", "train/requirements.txt")
@@ -135,14 +135,3 @@ def test_a_signal_is_told_by_its_name(number: int, told: str) -> None:
 def test_any_output_gives_words(output: bytes, code: int) -> None:
     _, message = explain_exit(code, last_words(output, PLACES, code), PLACES, out_of_memory=False)
     assert message
-
-
-@given(st.text(max_size=3000))
-def test_a_clean_text_is_one_short_printable_line(text: str) -> None:
-    cleaned = clean(text)
-    assert len(cleaned.encode()) <= 1024
-    assert cleaned.isprintable()
-
-
-def test_a_password_in_an_address_is_hidden_though_it_holds_an_at_sign() -> None:
-    assert clean("get http://me:pa@ss@host/x and 'http://a', 'b@c'") == "get http://***@host/x and 'http://a', 'b@c'"

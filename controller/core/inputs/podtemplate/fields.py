@@ -25,6 +25,7 @@ from controller.core.inputs.podtemplate.shape import (
     text,
     whole,
 )
+from controller.core.text import LINE_LIMIT, quoted
 
 LABEL_LIMIT = 63
 ANNOTATION_LIMIT = 4096
@@ -73,7 +74,7 @@ def _qualified(value: str) -> str:
 def _label(value: Any) -> str:
     good = isinstance(value, str) and re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", value)
     rule = f"expected text of at most {LABEL_LIMIT} letters, digits, - _ and ., in quotes if it looks like a number"
-    return "" if good else f"{rule}, got {checks.shown(value)}"
+    return "" if good else f"{rule}, got {quoted(value)}"
 
 
 def _own_label(key: str) -> str:
@@ -147,7 +148,7 @@ _MODE = whole(0, 0o777)
 
 def _below(value: Any) -> str:
     good = isinstance(value, str) and value and not value.startswith("/") and ".." not in value.split("/")
-    return "" if good else f"expected a path below the volume, without .., got {checks.shown(value)}"
+    return "" if good else f"expected a path below the volume, without .., got {quoted(value)}"
 
 
 _ITEMS = Each(Fields({"key": text, "path": _below, "mode": _MODE}, needs=("key", "path")))
@@ -192,18 +193,16 @@ VOLUMES: Final[dict[str, Shape]] = {
 
 def _volume_name(value: Any) -> str:
     if value in names.VOLUMES:
-        return f"{checks.shown(value)} is a volume of Coachwork's own: choose another name"
+        return f"{quoted(value)} is a volume of Coachwork's own: choose another name"
     good = isinstance(value, str) and checks.is_dns_name(value) and "." not in value and len(value) <= LABEL_LIMIT
-    return (
-        "" if good else f"expected lower-case letters, digits and -, {LABEL_LIMIT} at most, got {checks.shown(value)}"
-    )
+    return "" if good else f"expected lower-case letters, digits and -, {LABEL_LIMIT} at most, got {quoted(value)}"
 
 
 def _mount_path(value: Any) -> str:
     """Check where a volume appears: an absolute path that is neither within one of ours nor above one."""
     plain = isinstance(value, str) and value.startswith("/") and ":" not in value and value.isprintable()
-    if not plain or posixpath.normpath(value).replace("//", "/") != value.rstrip("/") or len(value) > checks.LINE_LIMIT:
-        return f"expected an absolute path without . and .., and not /, got {checks.shown(value)}"
+    if not plain or posixpath.normpath(value).replace("//", "/") != value.rstrip("/") or len(value) > LINE_LIMIT:
+        return f"expected an absolute path without . and .., and not /, got {quoted(value)}"
     path = PurePosixPath(value)
     own = next((own for own in OWN_PATHS if path.is_relative_to(own) or PurePosixPath(own).is_relative_to(path)), "")
     return f"{own} is Coachwork's or the system's own: mount it elsewhere" if own else ""
@@ -233,7 +232,7 @@ def _variable(value: Any) -> str:
 
 def _value(value: Any) -> str:
     if not isinstance(value, str):
-        return f"expected text: put the value in quotes, got {checks.shown(value)}"
+        return f"expected text: put the value in quotes, got {quoted(value)}"
     return environment.value_problem(value)
 
 
@@ -255,7 +254,7 @@ _AMOUNTS = Texts(_qualified, quantity)
 
 def _container_name(value: Any) -> str:
     own = names.STAGE_CONTAINER
-    return "" if value == own else f"{_ONE.removesuffix(': remove it')}: its name is {own}, got {checks.shown(value)}"
+    return "" if value == own else f"{_ONE.removesuffix(': remove it')}: its name is {own}, got {quoted(value)}"
 
 
 CONTAINER: Final = Fields(

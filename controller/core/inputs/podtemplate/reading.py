@@ -17,6 +17,7 @@ from controller.core.inputs.podtemplate.fields import POD
 from controller.core.inputs.podtemplate.shape import problems
 from controller.core.inputs.project import yamltext
 from controller.core.model import Object
+from controller.core.text import QUOTE_LIMIT, clean, quoted
 
 KEY = "pod.yaml"
 LIMIT = 32 * 1024  # bytes: the template is kept with each run, and is in each of its services' manifests
@@ -36,7 +37,7 @@ def read(configmap: Object | None, name: str, claim: str) -> str:
         raise Invalid(MISSING, [f"{place}: there is no such ConfigMap in the controller's namespace: {remedy}"])
     found = configmap.get("data") or {}
     if not isinstance(found.get(KEY), str):
-        others = ", ".join(sorted(checks.printable(key, checks.SHOWN_LIMIT) for key in found)[:5]) or "none"
+        others = ", ".join(sorted(clean(key, QUOTE_LIMIT) for key in found)[:5]) or "none"
         raise Invalid(UNUSABLE, [f"{place}: has no key {KEY} (its keys: {others}): make it --from-file={KEY}"])
     template, lines = parse(found[KEY])
     lines += _together(template, claim) if not lines else []
@@ -85,9 +86,7 @@ def _stated(value: Any) -> Any:
 def _keys(value: Any) -> Iterator[str]:
     """Give a problem for each key that is no text to YAML: `on`, 1, a day."""
     if isinstance(value, dict):
-        yield from (
-            f"the key {checks.shown(key)} is no text: put it in quotes" for key in value if type(key) is not str
-        )
+        yield from (f"the key {quoted(key)} is no text: put it in quotes" for key in value if type(key) is not str)
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
@@ -107,7 +106,7 @@ def _together(template: Object, claim: str) -> list[str]:
     for number, mount in enumerate(_mounts(spec)):
         if mount["name"] not in known:
             path = f"spec.containers[0].volumeMounts[{number}].name"
-            lines.append(f"{path}: {checks.shown(mount['name'])} is no volume of the template: {_volumes(known)}")
+            lines.append(f"{path}: {quoted(mount['name'])} is no volume of the template: {_volumes(known)}")
     return lines
 
 
@@ -121,4 +120,4 @@ def _mounts(spec: Object) -> list[Object]:
 
 
 def _volumes(known: set[str]) -> str:
-    return f"known are {', '.join(sorted(known))}" if known else "add it to spec.volumes"
+    return f"choose from {', '.join(sorted(known))}" if known else "add it to spec.volumes"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from controller.core.inputs import checks
+from controller.core.text import LINE_LIMIT, QUOTE_LIMIT, clean, nearest, quoted
 
 Check: TypeAlias = Callable[[Any], str]
 """Gives what is wrong with a value, "" if nothing."""
@@ -67,7 +68,7 @@ def problems(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
 
 
 def _not(wanted: str, value: Any, path: str) -> Iterator[str]:
-    yield f"{path or 'pod.yaml'}: expected {wanted}, got {checks.shown(value)}"
+    yield f"{path or 'pod.yaml'}: expected {wanted}, got {quoted(value)}"
 
 
 def _fields(shape: Fields, value: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -76,7 +77,7 @@ def _fields(shape: Fields, value: Mapping[str, Any], path: str) -> Iterator[str]
         if key in shape.known:
             yield from problems(shape.known[key], item, place)
         else:
-            yield f"{place}: unknown field: {checks.nearest(key, shape.known)}"
+            yield f"{place}: unknown field: {nearest(key, shape.known)}"
     yield from (f"{_below(path, key)}: missing" for key in shape.needs if key not in value)
     given = sorted(shape.one_of & value.keys())
     if shape.one_of and len(given) > 1:
@@ -92,7 +93,7 @@ def _each(shape: Each, value: list[Any], path: str) -> Iterator[str]:
         yield from problems(shape.item, item, place)
         key = item.get(shape.key) if isinstance(item, dict) and shape.key else None
         if isinstance(key, str) and key in seen:
-            yield f"{place}.{shape.key}: {checks.shown(key)} is there twice: remove one"
+            yield f"{place}.{shape.key}: {quoted(key)} is there twice: remove one"
         elif isinstance(key, str):
             seen.add(key)
     if len(value) < shape.least:
@@ -101,13 +102,13 @@ def _each(shape: Each, value: list[Any], path: str) -> Iterator[str]:
 
 def _texts(shape: Texts, value: Mapping[str, Any], path: str) -> Iterator[str]:
     for key, item in value.items():
-        place = f'{path}["{checks.printable(key, checks.SHOWN_LIMIT)}"]'
+        place = f'{path}["{clean(key, QUOTE_LIMIT)}"]'
         if sentence := shape.name(key) or shape.value(item):
             yield f"{place}: {sentence}"
 
 
 def _below(path: str, key: str) -> str:
-    plain = key if re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", key) else f'"{checks.printable(key, checks.SHOWN_LIMIT)}"'
+    plain = key if re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", key) else quoted(key)
     return f"{path}.{plain}".lstrip(".")
 
 
@@ -117,19 +118,19 @@ def _below(path: str, key: str) -> str:
 def text(value: Any) -> str:
     """Check a text that is not empty."""
     if not isinstance(value, str):
-        return f"expected text: put the value in quotes, got {checks.shown(value)}"
-    return "" if 0 < len(value) <= checks.LINE_LIMIT else f"expected text of 1 to {checks.LINE_LIMIT} characters"
+        return f"expected text: put the value in quotes, got {quoted(value)}"
+    return "" if 0 < len(value) <= LINE_LIMIT else f"expected text of 1 to {LINE_LIMIT} characters"
 
 
 def name(value: Any) -> str:
     """Check the name of an object."""
     good = isinstance(value, str) and checks.is_dns_name(value)
-    return "" if good else f"expected a name: lower-case letters, digits, - and ., got {checks.shown(value)}"
+    return "" if good else f"expected a name: lower-case letters, digits, - and ., got {quoted(value)}"
 
 
 def boolean(value: Any) -> str:
     """Check true or false."""
-    return "" if isinstance(value, bool) else f"expected true or false, got {checks.shown(value)}"
+    return "" if isinstance(value, bool) else f"expected true or false, got {quoted(value)}"
 
 
 def whole(least: int = 0, most: int = 2**31 - 1) -> Check:
@@ -137,18 +138,18 @@ def whole(least: int = 0, most: int = 2**31 - 1) -> Check:
 
     def check(value: Any) -> str:
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return "" if good else f"expected a whole number from {least} to {most}, got {checks.shown(value)}"
+        return "" if good else f"expected a whole number from {least} to {most}, got {quoted(value)}"
 
     return check
 
 
 def one_of(*values: str) -> Check:
     """Give the check of a value that is one of these."""
-    return lambda value: "" if value in values else f"expected {' or '.join(values)}, got {checks.shown(value)}"
+    return lambda value: "" if value in values else f"expected {' or '.join(values)}, got {quoted(value)}"
 
 
 def quantity(value: Any) -> str:
     """Check an amount as Kubernetes writes it (apimachinery, resource.Quantity); never a negative one."""
     written = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     good = re.fullmatch(r"\+?[0-9]{1,20}(\.[0-9]{0,12})?([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]{1,2})?", written)
-    return "" if good else f'expected an amount like 500m, 2, "1Gi", got {checks.shown(value)}'
+    return "" if good else f'expected an amount like 500m, 2, "1Gi", got {quoted(value)}'

@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core import images
-from controller.core.inputs import checks, requirements
+from controller.core.inputs import requirements
 from controller.core.inputs.project import dag, forms, sentences
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import AS_OF_COMMIT, Batch, Pipeline, Resources, Secret, Service, Stage
+from controller.core.text import nearest, quoted
 
 
 def head(raw: Any, place: sentences.Place, reading: Reading) -> tuple[dag.Steps, str, forms.ProjectForm | None]:
@@ -66,8 +67,8 @@ def script(name: str, raw: Any, folder: str, place: sentences.Place, reading: Re
         reading.scripts.append((name, full))
     elif not reading.fault(full):
         siblings = reading.folders.get(posixpath.dirname(full) or ".", [])
-        remedy = f": {checks.nearest(full, siblings)}" if 0 < len(siblings) <= dag.STAGE_LIMIT else ""
-        reading.problem(place(("executable_module_path",)), f"there is no file {checks.shown(full)}{remedy}")
+        remedy = f": {nearest(full, siblings)}" if 0 < len(siblings) <= dag.STAGE_LIMIT else ""
+        reading.problem(place(("executable_module_path",)), f"there is no file {quoted(full)}{remedy}")
 
 
 def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
@@ -77,9 +78,7 @@ def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
     for limit, request in (("cpu_limit", "cpu_request"), ("memory_limit_mb", "memory_request_mb")):
         high, low = raw.get(limit), raw.get(request)
         if isinstance(high, int | float) and isinstance(low, int | float) and high < low:
-            reading.problem(
-                place((limit,)), f"is {checks.shown(high)}, below the {checks.shown(low)} that is requested"
-            )
+            reading.problem(place((limit,)), f"is {quoted(high)}, below the {quoted(low)} that is requested")
 
 
 def required(

@@ -8,7 +8,7 @@ import re
 from itertools import chain
 
 from controller.core import names
-from controller.core.inputs import checks
+from controller.core.text import invisible, quoted
 
 STAGE_LIMIT = 100
 NAME_LIMIT = 63
@@ -63,18 +63,16 @@ def _bad(stages: list[str]) -> list[str]:
     problems = []
     for name in dict.fromkeys(stages):
         if re.search(r"[ \t\r\n\f\v]", name):
-            problems.append(
-                f"{checks.shown(name)} has white space inside: steps are separated by >>, stages by a comma"
-            )
-        elif hidden := checks.invisible(name):
-            problems.append(f"{checks.shown(name)} {hidden}")
+            problems.append(f"{quoted(name)} has white space inside: steps are separated by >>, stages by a comma")
+        elif hidden := invisible(name):
+            problems.append(f"{quoted(name)} {hidden}")
         elif not is_stage_name(name):
             rule = f"at most {NAME_LIMIT} letters, digits, - _ and ., starting with a letter, digit or _"
-            problems.append(f"{checks.shown(name)} is no stage's name: {rule}")
+            problems.append(f"{quoted(name)} is no stage's name: {rule}")
     return problems
 
 
 def _twice(stages: list[str]) -> list[str]:
     """Give a sentence for each stage that is named more than once."""
     repeated = dict.fromkeys(name for name in stages if stages.count(name) > 1)
-    return [f"stage {checks.shown(name)} is named {stages.count(name)} times: a stage runs once" for name in repeated]
+    return [f"stage {quoted(name)} is named {stages.count(name)} times: a stage runs once" for name in repeated]

@@ -26,6 +26,7 @@ from controller.core.inputs import variables as environment
 from controller.core.inputs.engine import SECTION, Expected
 from controller.core.inputs.project import dag, yamlfault
 from controller.core.model import AS_OF_COMMIT
+from controller.core.text import quoted
 
 YEAR = 366 * 24 * 3600
 SCRIPT_LIMIT = 1024
@@ -48,17 +49,17 @@ def _refusing(problem: Callable[[str], str]) -> AfterValidator:
 def script_problem(path: str) -> str:
     """Give what is wrong with a script's path, in one sentence; "" if nothing is."""
     if path.lower().endswith(".ipynb"):
-        return f"{checks.shown(path)} is a notebook, not supported yet: save it as a .py file"
+        return f"{quoted(path)} is a notebook, not supported yet: save it as a .py file"
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts or "\\" in path or not path.isprintable() or len(path) > SCRIPT_LIMIT:
-        return f"expected a path below the folder, with / and without .., got {checks.shown(path)}"
+        return f"expected a path below the folder, with / and without .., got {quoted(path)}"
     if not path.endswith(".py") or not PurePosixPath(path).stem:
-        return f"expected a Python file like train.py, got {checks.shown(path)}"
+        return f"expected a Python file like train.py, got {quoted(path)}"
     return ""
 
 
 def _named(problem: str, name: str) -> str:
-    return f"{checks.shown(name)} {problem}" if problem else ""
+    return f"{quoted(name)} {problem}" if problem else ""
 
 
 def _image_problem(text: str) -> str:
@@ -66,7 +67,7 @@ def _image_problem(text: str) -> str:
 
 
 def _name_problem(text: str) -> str:
-    return "" if checks.is_name(text) else f"expected {checks.NAME_RULE}, got {checks.shown(text)}"
+    return "" if checks.is_name(text) else f"expected {checks.NAME_RULE}, got {quoted(text)}"
 
 
 def _secret_name(value: Any) -> Any:
@@ -98,14 +99,14 @@ def _day_problem(text: str) -> str:
     except ValueError:
         day = ""
     if not day or day != text:
-        return f"expected a day like 2021-03-05, or {' or '.join(AS_OF)}, got {checks.shown(text)}"
+        return f"expected a day like 2021-03-05, or {' or '.join(AS_OF)}, got {quoted(text)}"
     if day < OLDEST_DAY:
         return f"is before {OLDEST_DAY}: package indexes do not tell what there was then"
     return ""
 
 
 def _stage_problem(text: str) -> str:
-    return "" if dag.is_stage_name(text) else f"expected the name of one stage, got {checks.shown(text)}"
+    return "" if dag.is_stage_name(text) else f"expected the name of one stage, got {quoted(text)}"
 
 
 Text = Annotated[str, _refusing(lambda text: _named(environment.value_problem(text), "the text"))]

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.core.inputs import checks, requirements
+from controller.core.inputs import requirements
 from controller.core.inputs.engine import Location
 from controller.core.inputs.project import assembly, dag, forms, ini, sentences, texts
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline, Stage
+from controller.core.text import clean, nearest, quoted
 
 CONFIG, REQUIREMENTS = "config.ini", "requirements.txt"
 MISSPELLED = ("requirement.txt", "requirments.txt", "requirements.text", "requirements.txt.txt", "requirements")
@@ -68,7 +69,7 @@ class _File:
 
     def place(self, key: Key) -> str:
         """Give how a key's place is written: `train/config.ini: [batch] RETRIES`."""
-        return f"{self.path}: [{checks.printable(key[0], 60)}] {checks.printable(key[1], 200)}"
+        return f"{self.path}: [{clean(key[0], 60)}] {clean(key[1], 200)}"
 
 
 def read(path: str, reading: Reading) -> Pipeline | None:
@@ -125,13 +126,13 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
 def _no_folder(name: str, reading: Reading) -> str:
     """Say that a stage has no folder or no config.ini in it."""
     if near := reading.misspelled(f"{name}/{CONFIG}"):
-        return f"there is no {name}/{CONFIG}: rename {checks.printable(near, 200)} to it"
+        return f"there is no {name}/{CONFIG}: rename {clean(near, 200)} to it"
     if name in reading.folders:
         return f"the folder {name} has no {CONFIG}: write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
     folders = [folder for folder in reading.folders if f"{folder}/{CONFIG}" in reading.tree.files]
     if not folders:
         return f"there is no folder {name}: a stage's folder has its name, and a {CONFIG}"
-    remedy = checks.nearest(name, map(checks.printable, folders[: dag.STAGE_LIMIT]))
+    remedy = nearest(name, map(clean, folders[: dag.STAGE_LIMIT]))
     return f"there is no folder {name}: {remedy}"
 
 
@@ -141,7 +142,7 @@ def _kind(file: _File, reading: Reading) -> str:
     if not text:
         reading.problem(file.place(STAGE_TYPE), "missing: write batch or service")
     elif text.lower() not in KINDS:
-        reading.problem(file.place(STAGE_TYPE), f"expected batch or service, got {checks.shown(text)}")
+        reading.problem(file.place(STAGE_TYPE), f"expected batch or service, got {quoted(text)}")
     else:
         return text.lower()
     looks_like = [kind for kind in KINDS if kind in file.sections]
@@ -154,7 +155,7 @@ def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
     if path not in reading.tree.files:
         near = reading.misspelled(path, *(f"{folder}/{name}" for name in MISSPELLED))
         if not reading.fault(path) and near:
-            reading.warning(checks.printable(near, 200), f"not read: rename it to {REQUIREMENTS}")
+            reading.warning(clean(near, 200), f"not read: rename it to {REQUIREMENTS}")
         return "", ()
     lines = requirements.lines(texts.read(path, reading, requirements.LIMIT, requirements.decoded) or "")
     assembly.required(folder, path, folder, reading)

@@ -13,6 +13,7 @@ from controller.core.inputs.engine import Location
 from controller.core.inputs.project import assembly, dag, forms, sentences, texts, yamltext
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline, Stage
+from controller.core.text import clean, nearest, quoted
 
 SECTIONS = {"1.0": "project", "1.1": "pipeline"}
 
@@ -50,7 +51,7 @@ def _document(path: str, reading: Reading) -> dict[str, Any] | None:
     for problem in problems:
         reading.problem(path, problem)
     if not isinstance(document, dict):
-        reading.problem(path, f"expected version, project (or pipeline) and stages, got {checks.shown(document)}")
+        reading.problem(path, f"expected version, project (or pipeline) and stages, got {quoted(document)}")
         return None
     return document
 
@@ -64,7 +65,7 @@ def _version(document: dict[str, Any], path: str, reading: Reading) -> str:
     if version is None:
         reading.problem(f"{path}: version", f'missing: write "{guess}"')
     else:
-        reading.problem(f"{path}: version", f'expected "1.0" or "1.1", got {checks.shown(version)}')
+        reading.problem(f"{path}: version", f'expected "1.0" or "1.1", got {quoted(version)}')
     return guess
 
 
@@ -87,7 +88,7 @@ def _placing(path: str, *prefix: str) -> sentences.Place:
     def place(location: Location) -> str:
         parts = (*prefix, *location)
         written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-        return f"{path}: {checks.printable(written.removeprefix('.'), 200)}"
+        return f"{path}: {clean(written.removeprefix('.'), 200)}"
 
     return place
 
@@ -102,7 +103,7 @@ def _stages(raw: Any, wanted: Mapping[str, str], group: str, path: str, reading:
         return {}
     for name, why in wanted.items():
         if name not in raw:
-            remedy = checks.nearest(name, map(checks.printable, raw))
+            remedy = nearest(name, map(clean, raw))
             reading.problem(f"{path}: stages", f"there is no stage {name}, {why}: {remedy}")
     used = wanted or raw  # a DAG that can't be read hides no problem of a stage
     built = {name: _stage(name, document, name in used, group, path, reading) for name, document in raw.items()}

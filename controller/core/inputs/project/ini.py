@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.core.inputs import checks
+from controller.core.text import quoted
 
 OWN_NAMES = ("env", "secrets")
 _HEADER = re.compile(r"\[([^\]]*)\]\s*(?:[;#].*)?")
@@ -63,7 +64,7 @@ def _open(reading: _Reading, bare: str, number: int) -> None:
     header = _HEADER.fullmatch(bare)
     reading.name = header[1] if header else bare
     if not header:
-        reading.problems.append(f"line {number}: expected a section like [default], got {checks.shown(bare)}")
+        reading.problems.append(f"line {number}: expected a section like [default], got {quoted(bare)}")
     elif reading.name in reading.sections:
         reading.problems.append(f"line {number}: section [{reading.name}] is there twice: put its keys together")
 
@@ -73,11 +74,11 @@ def _assign(reading: _Reading, bare: str, indent: int, number: int) -> None:
     before, delimiter, value = _cut(bare)
     reading.key, reading.indent = "", indent
     if not delimiter or not before:
-        reading.problems.append(f"line {number}: expected KEY = value or a [section], got {checks.shown(bare)}")
+        reading.problems.append(f"line {number}: expected KEY = value or a [section], got {quoted(bare)}")
         return
     if reading.section is None:
         reading.section = {}
-        reading.problems.append(f"line {number}: {checks.shown(before)} comes before any [section]")
+        reading.problems.append(f"line {number}: {quoted(before)} comes before any [section]")
     key = before if reading.name in OWN_NAMES else before.upper()
     if key in reading.section:
         reading.problems.append(f"line {number}: [{reading.name}] {key} is there twice: remove one")

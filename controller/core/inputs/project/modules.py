@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 
 from controller.core import images
-from controller.core.inputs import checks
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline
+from controller.core.text import clean
 
 LIMIT = 300  # modules that are looked at
 OURS = sys.version_info[:2]
@@ -44,9 +44,9 @@ def _version(pipeline: Pipeline | None, stage: str, python: images.Default) -> V
 
 def _judge(path: str, script: str, reading: Reading, version: Version | None) -> None:
     """Note what keeps a module from being compiled."""
-    module, shown = reading.module(path), checks.printable(path, 200)
+    module, shown = reading.module(path), clean(path, 200)
     place = f"{shown}:{module.line}"
-    who = "the script can't start" if path == script else f"{checks.printable(script, 200)} imports it"
+    who = "the script can't start" if path == script else f"{clean(script, 200)} imports it"
     if module.fault and ((version and version <= OURS) or module.fault.startswith(CERTAIN)):
         reading.problem(place, f"{module.fault}: {who}")
     elif module.fault:
@@ -110,4 +110,4 @@ def _hiding(reading: Reading) -> None:
         for name in sorted(STANDARD):
             if file := _file(posixpath.join(folder, name), reading):
                 who = f"scripts in {folder}" if folder else "all stages"
-                reading.warning(checks.printable(file, 200), f"hides Python's own module {name} from {who}: rename it")
+                reading.warning(clean(file, 200), f"hides Python's own module {name} from {who}: rename it")

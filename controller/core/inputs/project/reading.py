@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from controller.core.inputs import checks
 from controller.core.inputs.requirements import Found
 from controller.core.model import Module, ProjectTree, Unread
+from controller.core.text import clean, nearest, quoted
 
 KEPT = 3 * checks.PROBLEM_LIMIT  # lines kept of each kind; a hostile file could cause a line for each of its bytes
 
@@ -66,7 +67,7 @@ class Reading:
         """Note why a file can't be read, or the folder that it is in; whether there is such a reason."""
         for name in (path, *(str(parent) for parent in PurePosixPath(path).parents)):
             if name in self.tree.faults:
-                line = f"{checks.printable(name, 200)}: {self.tree.faults[name]}"
+                line = f"{clean(name, 200)}: {self.tree.faults[name]}"
                 self.take([line] if line not in self.problems else [])
                 self.warnings = [warning for warning in self.warnings if warning != line]
                 return True
@@ -89,4 +90,4 @@ class Reading:
     def unknown(self, place: str, key: str, known: Iterable[str]) -> None:
         """Warn of an unknown key, with the nearest known one."""
         if len(self.warnings) < KEPT:
-            self.warning(place, f"unknown key {checks.shown(key)}, not used: {checks.nearest(key, known)}")
+            self.warning(place, f"unknown key {quoted(key)}, not used: {nearest(key, known)}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from controller.core.inputs.project.reading import Reading
 from controller.core.inputs.requirements.text import utf8
+from controller.core.text import format_size
 
 LIMIT = 256 * 1024  # bytes of a project's file
 
@@ -14,7 +15,7 @@ def read(path: str, reading: Reading, limit: int = LIMIT, decode: Callable[[byte
     if content is None:
         return None
     if len(content) > limit:
-        reading.problem(path, f"is {len(content) / 1024:.0f} KiB large: {limit // 1024} KiB at most: make it smaller")
+        reading.problem(path, f"is {format_size(len(content))} large: {format_size(limit)} at most: make it smaller")
         return None
     try:
         return decode(content)

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from controller.core.inputs import checks
 from controller.core.inputs.project import yamlfault
+from controller.core.text import QUOTE_LIMIT, clean, quoted
 
 DEPTH = 12  # levels of nesting; the deepest value of a project is at five
 ALIASES = 50
@@ -73,7 +73,7 @@ class _Guard:
 
     def _alias(self, anchor: str, line: int) -> None:
         if anchor in (name for name, _ in self.opened):
-            raise Unreadable(f"line {line}: *{checks.printable(anchor, 40)} refers to what it is in: write it out")
+            raise Unreadable(f"line {line}: *{clean(anchor, 40)} refers to what it is in: write it out")
         self.nodes += self.sizes.get(anchor, 1)
 
     def _limits(self, line: int) -> None:
@@ -101,9 +101,7 @@ def parse(text: str) -> tuple[Any, tuple[str, ...]]:
 def _value(node: Any, problems: list[str]) -> Any:
     """Give what a node says."""
     if node is not None and node.tag not in _TAGS:
-        problems.append(
-            f"line {node.start_mark.line + 1}: the tag {checks.shown(node.tag)} is not supported: remove it"
-        )
+        problems.append(f"line {node.start_mark.line + 1}: the tag {quoted(node.tag)} is not supported: remove it")
     match node:
         case yaml.MappingNode():
             return _mapping(node, problems)
@@ -128,7 +126,7 @@ def _mapping(node: Any, problems: list[str]) -> dict[str, Any]:
         if key == MERGE:
             merged.append(_value(value_node, problems))
         elif key in own:
-            problems.append(f"line {line}: the key {checks.shown(key)} is there twice: remove one")
+            problems.append(f"line {line}: the key {quoted(key)} is there twice: remove one")
         else:
             own[key] = _value(value_node, problems)
             if key in VERSIONS and isinstance(own[key], int | float) and not isinstance(own[key], bool):
@@ -150,8 +148,6 @@ def _scalar(text: str) -> Any:
         return _WORDS[text.lower()]
     if re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text)
-    if len(text) <= checks.SHOWN_LIMIT and re.fullmatch(
-        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?", text
-    ):
+    if len(text) <= QUOTE_LIMIT and re.fullmatch(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?", text):
         return float(text)
     return text

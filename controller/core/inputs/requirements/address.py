@@ -8,7 +8,8 @@ import posixpath
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from controller.core.inputs import checks, repository
+from controller.core.inputs import repository
+from controller.core.text import clean, quoted
 
 GIT = "git+"
 PROPOSAL = 200  # characters
@@ -62,9 +63,9 @@ def check_here(path: str, name: str) -> None:
     write = f"write {name or 'NAME'}==VERSION"
     if _CONDA.search(path):
         shows = "(`pip list --format=freeze` shows it)"
-        raise ValueError(f"{checks.shown(path)} is where conda built the package, on another machine: {write} {shows}")
+        raise ValueError(f"{quoted(path)} is where conda built the package, on another machine: {write} {shows}")
     remedy = f", or {write}" if name else ""
-    raise ValueError(f"{checks.shown(path)} is outside the project: copy it into the project{remedy}")
+    raise ValueError(f"{quoted(path)} is outside the project: copy it into the project{remedy}")
 
 
 def check_short(text: str) -> None:
@@ -72,7 +73,7 @@ def check_short(text: str) -> None:
     short = _SHORT.fullmatch(text)
     if short and short["host"].lower() != "file":
         written = f"{short['user']}@{short['host']}/{short['path'].lstrip('/')}"
-        raise ValueError(f"is an address for `git clone`: write git+ssh://{checks.printable(written, PROPOSAL)}")
+        raise ValueError(f"is an address for `git clone`: write git+ssh://{clean(written, PROPOSAL)}")
 
 
 def check_web(url: str) -> None:
@@ -93,7 +94,7 @@ def check_archive(url: str) -> None:
     server = f"{GIT}{parts.scheme}://{parts.netloc}"
     _check_no_page(server, parts.path, "")
     if re.fullmatch(r"/[^/]+/[^/]+/?", parts.path):
-        raise ValueError(f"is a repository, and no archive: write {checks.printable(server + parts.path, PROPOSAL)}")
+        raise ValueError(f"is a repository, and no archive: write {clean(server + parts.path, PROPOSAL)}")
 
 
 def git_address(address: str) -> tuple[str, str]:
@@ -138,7 +139,7 @@ def _check_no_page(server: str, path: str, ref: str) -> None:
         )
         proposal = f"{server}{written}{f'@{ref or found_ref}' if ref or found_ref else ''}"
         proposal += f"#subdirectory={folder}" if folder else ""
-        raise ValueError(f"is what a browser shows, and no repository: write {checks.printable(proposal, PROPOSAL)}")
+        raise ValueError(f"is what a browser shows, and no repository: write {clean(proposal, PROPOSAL)}")
 
 
 def _split(url: str) -> SplitResult:

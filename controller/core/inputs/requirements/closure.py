@@ -9,9 +9,9 @@ import posixpath
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.core.inputs import checks
 from controller.core.inputs.requirements.line import ARCHIVES, Include, Item, parse
 from controller.core.inputs.requirements.text import decoded, numbered
+from controller.core.text import format_size, quoted
 
 DEPTH = 20  # files within files
 FILES = 100
@@ -101,14 +101,14 @@ class Closure:
         if not before and self.lines > LINES:
             self.problems.append(f"{place}: more than {LINES} lines of requirements: make them fewer")
         elif not before and self.size > SIZE:
-            self.problems.append(f"{place}: more than {SIZE // 1024} KiB of requirements: make them fewer")
+            self.problems.append(f"{place}: more than {format_size(SIZE)} of requirements: make them fewer")
         return self.lines > LINES or self.size > SIZE
 
     def _include(self, part: Include, folder: str, *, constraint: bool, depth: int) -> None:
         """Follow `-r` or `-c`; within a file of constraints everything is one. Raises ValueError."""
         path = _below(folder, part.path)
         if path not in self.project.files:
-            raise ValueError(f"there is no file {checks.shown(path)}, which it refers to")
+            raise ValueError(f"there is no file {quoted(path)}, which it refers to")
         if depth >= DEPTH or len(self.seen) >= FILES:
             raise ValueError(f"more than {DEPTH} files deep, or {FILES} in all: put the requirements together")
         self.file(path, constraint=constraint or part.constraint, depth=depth + 1)
@@ -145,12 +145,12 @@ def _found(project: Project, folder: str, entry: Entry) -> str:
     is_folder = path == "." or path in project.folders
     if path not in project.files and not is_folder:
         remedy = ": write / instead of \\" if "\\" in path else ""
-        raise ValueError(f"there is no file {checks.shown(path)}, which it refers to{remedy}")
+        raise ValueError(f"there is no file {quoted(path)}, which it refers to{remedy}")
     if is_folder and not entry.item.option and not project.is_package(path):
         expected = " nor ".join(PACKAGE_FILES)
-        raise ValueError(f"the folder {checks.shown(path)} has neither {expected}: it can't be installed")
+        raise ValueError(f"the folder {quoted(path)} has neither {expected}: it can't be installed")
     if path in project.files and not entry.item.option and not path.lower().endswith(ARCHIVES):
-        raise ValueError(f"{checks.shown(path)} is not a package: expected a folder or one of {', '.join(ARCHIVES)}")
+        raise ValueError(f"{quoted(path)} is not a package: expected a folder or one of {', '.join(ARCHIVES)}")
     return path
 
 
@@ -158,5 +158,5 @@ def _below(folder: str, path: str) -> str:
     """Give a path below the project. Raises ValueError for one that leaves it."""
     full = posixpath.normpath(posixpath.join(folder, path))
     if full.startswith(("/", "../")) or full == "..":
-        raise ValueError(f"{checks.shown(path)} is outside the project: copy it into the project")
+        raise ValueError(f"{quoted(path)} is outside the project: copy it into the project")
     return full

@@ -16,8 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from controller.core.inputs import checks
 from controller.core.inputs.requirements import address
+from controller.core.text import QUOTE_LIMIT, clean, nearest, quoted
 
 LIMIT = 64 * 1024  # characters; a package with all its hashes has some 10,000
 ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2", ".tgz", ".tar.xz")
@@ -106,7 +106,7 @@ def _options(line: str) -> tuple[Part, ...]:
     while words:
         name, value = _named(words.pop(0))
         if name not in OPTIONS or name == "--editable":
-            raise ValueError(f"unknown option {checks.shown(name)}: {checks.nearest(name, OPTIONS)}")
+            raise ValueError(f"unknown option {quoted(name)}: {nearest(name, OPTIONS)}")
         if name in FLAGS:
             parts.append(Item(name, option=name))
             continue
@@ -148,7 +148,7 @@ def _option(name: str, value: str) -> tuple[Part, ...]:
 def _valued(name: str, value: str) -> Item:
     """Return an option with its value, which uv reads up to the next space: what follows would be an option too."""
     if re.search(r"\s", value):
-        raise ValueError(f"the value of {name} holds a space: {checks.shown(value)}")
+        raise ValueError(f"the value of {name} holds a space: {quoted(value)}")
     return Item(f"{name} ", after=value, option=name)
 
 
@@ -183,10 +183,10 @@ def _hashes(options: str) -> str:
     while words:
         name, _, value = words.pop(0).partition("=")
         if name != "--hash":
-            raise ValueError(f"option {checks.shown(name)} after a package is not supported: remove it")
+            raise ValueError(f"option {quoted(name)} after a package is not supported: remove it")
         value = value or (words.pop(0) if words else "")
         if not _HASH.fullmatch(value):
-            raise ValueError(f"expected a hash like sha256:9f2c..., got {checks.shown(value)}")
+            raise ValueError(f"expected a hash like sha256:9f2c..., got {quoted(value)}")
         hashes.add(value)
     return "".join(f" --hash={each}" for each in sorted(hashes))
 
@@ -219,19 +219,19 @@ def _by_name(bare: str, named: re.Match[str] | None, hashes: str) -> Item:
 def _malformed(bare: str, name: str = "", versions: str = "") -> str:
     """Return the sentence for what is neither a name with versions, nor an address or a path."""
     if command := _COMMAND.fullmatch(bare):
-        return f"{checks.shown(bare)} is a command: write only {checks.printable(command[1], checks.SHOWN_LIMIT)}"
+        return f"{quoted(bare)} is a command: write only {clean(command[1], QUOTE_LIMIT)}"
     if re.match(r"[~=!<>]", versions):
         wrong = next((clause.strip() for clause in versions.split(",") if not _is_specifier(clause)), versions)
         bounds = re.fullmatch(r"(?P<operator>[~=!<>]*)\s*(?P<version>.*)", wrong)
         operator, version = (bounds["operator"], bounds["version"]) if bounds else ("", wrong)
         if not version:
-            return f"{checks.shown(bare)} has no version after {operator}: write one, or only {name}"
+            return f"{quoted(bare)} has no version after {operator}: write one, or only {name}"
         meant = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!="}.get(operator, "")
         version = version.partition("=")[0]  # conda writes NAME=VERSION=BUILD
         remedy = f": write {name}{meant}{version}" if meant and _is_specifier(f"{meant}{version}") else ""
-        return f"expected a version like =={EXAMPLE} after {name}, got {checks.shown(wrong)}{remedy}"
+        return f"expected a version like =={EXAMPLE} after {name}, got {quoted(wrong)}{remedy}"
     remedy = f": write {name}=={versions}" if name and _is_specifier(f"=={versions}") else ""
-    return f"expected a requirement like pandas=={EXAMPLE}, got {checks.shown(bare)}{remedy}"
+    return f"expected a requirement like pandas=={EXAMPLE}, got {quoted(bare)}{remedy}"
 
 
 def _is_specifier(text: str) -> bool:
@@ -239,7 +239,7 @@ def _is_specifier(text: str) -> bool:
         Specifier(text)
     except ValueError:
         return False
-    return len(text) <= checks.SHOWN_LIMIT and text.isprintable()
+    return len(text) <= QUOTE_LIMIT and text.isprintable()
 
 
 def _extras(text: str) -> str:
@@ -255,7 +255,7 @@ def _marker(text: str) -> str:
         Marker(text)
     except (ValueError, RecursionError):
         example = 'python_version < "3.9"'
-        raise ValueError(f"expected a marker like {example} after the ;, got {checks.shown(text.strip())}") from None
+        raise ValueError(f"expected a marker like {example} after the ;, got {quoted(text.strip())}") from None
     words = _MARKER.findall(text)
     return " ; " + " ".join(f'"{word[1:-1]}"' if word[0] == "'" and '"' not in word else word for word in words)
 

@@ -6,6 +6,8 @@ The format is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-f
 import codecs
 import re
 
+from controller.core.text import format_size
+
 LIMIT = 1024 * 1024  # bytes of one file; 500 packages with all their hashes have some 700 KiB
 _MARKS = (  # those of UTF-32 first: the one of UTF-16 is how the one of UTF-32 begins
     *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be")),
@@ -19,7 +21,7 @@ def decoded(content: bytes) -> str:
     A byte order mark counts, then an encoding that one of the first two lines names (PEP 263), then UTF-8.
     """
     if len(content) > LIMIT:
-        raise ValueError(f"is {len(content) / 1024:.0f} KiB large: {LIMIT // 1024} KiB at most: make it smaller")
+        raise ValueError(f"is {format_size(len(content))} large: {format_size(LIMIT)} at most: make it smaller")
     mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", ""))
     encoding = encoding or _named_encoding(content)
     try:

@@ -24,8 +24,9 @@ from controller.core.model import (
     StageRecord,
     StageState,
 )
+from controller.core.text import fit
 
-LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60).map(status.one_line)
+LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60).map(fit)
 WORD = st.text("abcdefghijklmnop-_0123456789:~{}[]#", max_size=12)
 NUMBER = st.integers(0, 10_000)
 
@@ -324,11 +325,3 @@ def test_nothing_that_a_record_says_can_act_on_a_terminal() -> None:
     assert all(text.isprintable() for text in (shown.message, *shown.problems, *shown.handled))
     assert all(text.isprintable() for text in (name, stage.message, *stage.objects))
     assert shown.unknown == {}
-
-
-@given(st.text())
-def test_one_line_is_one_line_within_its_limit(text: str) -> None:
-    line = status.one_line(text, 100)
-    assert len(line.encode()) <= 100
-    assert "\n" not in line
-    assert line == status.one_line(line, 100)
