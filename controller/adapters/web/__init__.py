@@ -1,4 +1,4 @@
-"""The HTTP port: signs of life for a kubelet and a scraper, and what runs left behind for people. Only read."""
+"""The HTTP port: signs of life for a kubelet and a scraper, and what runs left behind. Only read."""
 
 from controller.adapters.web.api import API_ROOM, FOLLOWERS
 from controller.adapters.web.server import CONNECTIONS, READ_TIMEOUT, WebServer

@@ -1,4 +1,4 @@
-"""What is answered: a page that is there as a whole, or a stream whose pieces come one after the other."""
+"""Answers: a page that is complete, or a stream whose pieces come one after the other."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -42,11 +42,11 @@ class Stream:
 
 
 def as_json(value: object, headers: Headers | None = None) -> Reply:
-    """Give `value` as JSON. Names that are no UTF-8 become escapes that Python reads back (surrogateescape)."""
+    """Return `value` as JSON. Names that are not UTF-8 become escapes that Python reads back (surrogateescape)."""
     return Reply(200, json.dumps(value).encode() + b"\n", JSON, headers or {})
 
 
 def error(status: int, line: str) -> Reply:
-    """Give an error as JSON: one line that says what to do; in the API server's form too, so that kubectl shows it."""
-    told = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": status, "reason": _REASONS[status]}
-    return Reply(status, json.dumps({"error": line, "message": line, **told}).encode() + b"\n", JSON)
+    """Return an error as JSON: one line with the remedy, in the API server's form too, so that kubectl shows it."""
+    form = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": status, "reason": _REASONS[status]}
+    return Reply(status, json.dumps({"error": line, "message": line, **form}).encode() + b"\n", JSON)

@@ -1,7 +1,7 @@
 """Connections, heads and bodies: /metrics, /healthz, /readyz, and what web/api.py answers. All of it is bounded.
 
 Plain http.server: a few read-only pages need no framework. One connection, one request (HTTP/1.0): no keep-alive means
-no idle threads. A body that can't be finished ends in a reset, so that nobody takes a part for the whole.
+no idle threads. A body that can't be finished ends in a reset, so that a part is not mistaken for the whole.
 """
 
 import select
@@ -24,16 +24,16 @@ READ_TIMEOUT: Final = 5  # seconds that a connection may be silent
 WRITE_TIMEOUT: Final = 300  # seconds in which a reader of a stream takes a piece: one that pages through a log pauses
 CONNECTIONS: Final = 32  # at once; more are closed unanswered
 OF_ONE_ADDRESS: Final = 20  # of them; followers, commands and probes may all come through one node
-PAUSE: Final = 0.25  # seconds between two looks at what a stream waits for
+PAUSE: Final = 0.25  # seconds between two reads of a stream that has nothing new
 KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # seconds, seconds
 
 _log = structlog.get_logger()
 
 
 Page = Callable[[str], Reply]
-"""Gives the reply to a request with this Accept header."""
+"""Returns the reply to a request with this Accept header."""
 Check = Callable[[], str]
-"""Gives "" if all is well, else one line that says what is not."""
+"""Returns "" if all is well, else one line that says what is not."""
 
 
 class WebServer:
@@ -49,8 +49,12 @@ class WebServer:
         archive: Archive,
         examine: Examine,
     ) -> None:
-        """Take the port (0: any free one) and what the pages ask; `metrics` gets the Accept header. Raises OSError."""
-        pages = {"/metrics": _metrics_page(metrics), "/healthz": _check_page(healthy), "/readyz": _check_page(ready)}
+        """Listen on the port (0: any free one); `metrics` gets the Accept header. Raises OSError."""
+        pages: dict[str, Page] = {
+            "/metrics": lambda accept: _metrics(*metrics(accept)),
+            "/healthz": lambda _accept: _checked(healthy()),
+            "/readyz": lambda _accept: _checked(ready()),
+        }
         self._stopping = threading.Event()
         attributes = {"pages": pages, "api": Api(archive, examine), "stopping": self._stopping}
         handler = type("Handler", (_Handler,), attributes)
@@ -60,35 +64,27 @@ class WebServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port that the server listens on."""
         return self._server.server_port
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start answering."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no longer, and leave what is being answered READ_TIMEOUT seconds at most. Needs a `start` before."""
+        """Stop listening, and leave what is being answered READ_TIMEOUT seconds at most. Needs a `start` before."""
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
         self._server.drain()
 
 
-def _metrics_page(metrics: Callable[[str], tuple[str, bytes]]) -> Page:
-    def page(accept: str) -> Reply:
-        content_type, body = metrics(accept)
-        return Reply(200, body, content_type)
-
-    return page
+def _metrics(content_type: str, body: bytes) -> Reply:
+    return Reply(200, body, content_type)
 
 
-def _check_page(check: Check) -> Page:
-    def page(_accept: str) -> Reply:
-        trouble = check()
-        return Reply(503 if trouble else 200, f"{trouble or 'ok'}\n".encode())
-
-    return page
+def _checked(trouble: str) -> Reply:
+    return Reply(503 if trouble else 200, f"{trouble or 'ok'}\n".encode())
 
 
 class _Server(ThreadingHTTPServer):
@@ -112,22 +108,21 @@ class _Server(ThreadingHTTPServer):
         super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, if there is room for one: in all, and for this client."""
-        if not self._admit(client_address[0]):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
+        """Answer in a thread of its own, if there is room: in all, and for this client.
 
-    def _admit(self, address: str) -> bool:
-        """Take a place. One pod that holds connections open leaves some for the kubelet's probes."""
+        So a pod that holds connections open leaves some for the kubelet's probes.
+        """
+        address = client_address[0]
         with self._door:
-            if self._guests[address] >= OF_ONE_ADDRESS or not self._room.acquire(blocking=False):
-                return False
-            self._guests[address] += 1
-        return True
+            admitted = self._guests[address] < OF_ONE_ADDRESS and self._room.acquire(blocking=False)
+            self._guests[address] += admitted
+        if admitted:
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer, and make room again."""
+        """Answer, and free the place."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -143,7 +138,7 @@ class _Server(ThreadingHTTPServer):
             self._room.acquire(timeout=max(0, deadline - time.monotonic()))
 
     def handle_error(self, _request: Any, client_address: Any) -> None:
-        """Say on a log line, not in a traceback on standard error, that a connection broke off."""
+        """Log that a connection broke off, without a traceback on standard error."""
         _log.debug("connection broken", client=str(client_address))
 
 
@@ -165,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _refuse(self) -> None:
-        """Answer that pages are only read."""
+        """Answer that pages can only be read."""
         self._send(Reply(405, b"only GET and HEAD\n", headers={"Allow": "GET, HEAD"}), with_body=True)  # RFC 9110
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815 - http.server's names
@@ -226,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _piece(self, stream: Stream) -> bytes | None:
-        """Give the next piece, None after the last one. What goes wrong below breaks the connection off."""
+        """Return the next piece, None after the last one. An error below breaks off the connection."""
         try:
             return next(stream.chunks, None)
         except Exception as error:
@@ -238,19 +233,19 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConnectionAbortedError from error
 
     def _be_patient(self) -> None:
-        """Let a reader pause, and find out in a minute that its machine is gone."""
+        """Let a reader pause, and notice within a minute that its machine is gone."""
         self.connection.settimeout(WRITE_TIMEOUT)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, seconds in KEEPALIVE:
             self.connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
 
     def _client_left(self) -> bool:
-        """Tell whether the other side has closed; what else it may send is ignored."""
+        """Return whether the other side has closed; anything that it sends is ignored."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         return bool(readable) and not self.connection.recv(1 << 16)
 
     def _reset(self) -> None:
-        """Close so that the other side sees an error, not an end."""
+        """Close so that the other side gets an error, not an end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.rfile.close()
         self.connection.close()
