@@ -1,11 +1,12 @@
 """The record of a request: read from the cluster, else from its copy on the volume; written to the volume first."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from controller.core import errors, layout, names
 from controller.core.documents import codec, release
 from controller.core.documents import status as statuses
-from controller.core.documents.codec import Good, TooNew
+from controller.core.documents.codec import Absent, Corrupt, Good, RecordTooNew, TooNew
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import run_of
 from controller.core.inputs import request as requests
@@ -17,6 +18,8 @@ from controller.reconciler.ports import Cluster, Volume
 from controller.reconciler.view import View
 
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
+
+DAMAGED = "record and copy on the volume were written over or lost: the history is gone, and a run may start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,29 @@ class Journal:
 
         Raises RecordTooNew, Transient.
         """
-        written = statuses.read((status or {}).get("data") or {}, request.uid)
-        if not isinstance(written, Good | TooNew):
-            written = statuses.restored(written, statuses.read_copy(self._copied(request), request.uid))
-        if record := codec.honoured(written):
-            return record
+        answer = statuses.read((status or {}).get("data") or {}, request.uid)
+        if not isinstance(answer, Good | TooNew):
+            answer = statuses.restored(answer, statuses.read_copy(self._copied(request), request.uid))
+        match answer:
+            case Good(record):
+                return record
+            case TooNew(_, problem):
+                raise RecordTooNew(problem)
+            case Corrupt(view):
+                self.actor.carry_out(request, [Emit("record-damaged", "Warning", "RecordDamaged", DAMAGED)])
+                return statuses.remains(view, self._last_run(request))
+            case Absent():
+                return Record(request.uid, run=self._last_run(request))
+            case _:
+                assert_never(answer)
+
+    def _last_run(self, request: Request) -> int:
+        """Return the number of the newest run that has left an object, 0 where none has."""
         children = self.view.children(request.name)
         released = self.view.release(request.name)
         left = (*children.jobs, *children.deployments, *([released] if released else []))
         mine = [item for item in left if owner_uid(item) == request.uid]
-        return Record(request_uid=request.uid, run=max(map(run_of, mine), default=0))
+        return max(map(run_of, mine), default=0)
 
     def _copied(self, request: Request) -> str:
         return self.volume.read_document(layout.record(request.name, request.uid))
@@ -92,7 +108,7 @@ class Journal:
         request = entry.known.request
         self._write(request, entry.status, statuses.manifest(request.name, request.uid, self.namespace, record))
 
-    def block(self, configmap: Object, newer: codec.RecordTooNew) -> None:
+    def block(self, configmap: Object, newer: RecordTooNew) -> None:
         """Say that nothing is done about a request whose record can't be honoured, and leave the rest of it alone."""
         request, line = requests.identity(configmap), newer.problems[0]
         status = self._status(request)

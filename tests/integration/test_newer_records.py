@@ -63,6 +63,18 @@ def test_new_fields_are_gone_on_with_and_nothing_runs_again(world: World) -> Non
     assert world.data()["run-metrics"] == "a: 1"
 
 
+@pytest.mark.parametrize("copy", ["", "{", "request-uid: other"])
+def test_a_record_that_is_damaged_in_both_places_counts_on_and_repeats_no_trigger(world: World, copy: str) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="first", run_on_create="false")
+    world.settle()
+    world.cluster.stored["ConfigMap", "iris-status"]["data"] |= {"run": "7", "history": "[", "message": "mine"}
+    copy_of(world).write_text(copy)
+    assert (world.settle().phase, world.settle().run) == ("Pending", 7)
+    assert [item["reason"] for item in world.cluster.of_kind("Event")][-1] == "RecordDamaged"
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="second", run_on_create="false")
+    assert world.finish_all().run == 8
+
+
 @pytest.mark.parametrize("change", [{"version": "2"}, {"history": "{newest: {run: 1}}"}])
 def test_a_record_that_can_not_be_honoured_stops_its_request_and_stays_as_it_is(
     world: World, change: dict[str, str]

@@ -22,6 +22,7 @@ REASON_LIMIT = 128
 HISTORY_LIMIT = 60
 HANDLED_LIMIT = 50
 PROBLEM_LIMIT = 100
+LARGEST_RUN = 10**9
 EMPTY: Sequence[object] = ("", 0, [])  # what is not written of a stage, or of an earlier run
 NAME = "the record"  # in messages
 
@@ -79,6 +80,18 @@ def restored(written: Answer[Record], copy: Answer[Record]) -> Answer[Record]:
     lost = [item for item in (written, copy) if isinstance(item, Corrupt)]
     ours = (TooNew(item.view, item.newer) for item in lost if item.newer)
     return next(ours, None) or next(iter(lost), None) or Absent()
+
+
+def remains(view: Record, last_run: int) -> Record:
+    """Return a new record after one that is damaged: numbers go on, and what is said to be handled is not run again.
+
+    The trigger of an active run is not over, and is. `last_run` is what the objects of older runs say.
+    """
+    active = {view.spec.trigger} if view.active and view.spec else set()
+    handled = tuple(trigger for trigger in view.handled if trigger and trigger not in active)
+    run = view.run if view.run < LARGEST_RUN else 0
+    finished = view.finished_trigger if view.finished_trigger in handled else ""
+    return Record(view.request_uid, run=max(run, last_run), handled=handled, finished_trigger=finished)
 
 
 def write(record: Record) -> dict[str, str]:

@@ -274,6 +274,7 @@ def test_the_record_of_another_request_is_no_record() -> None:
     assert status.read(status.write(Record(request_uid="old")), "new") == Absent()
 
 
+SPEC = RunSpec("r", "c", ".", "t", "i")
 DAMAGED = Corrupt(Record("u", run=7))
 CLAIMS = Corrupt(Record("u", run=8), newer="its version is 2")
 GOOD, NEWER = Good(Record("u", run=3)), TooNew(Record("u", run=4), "its version is 2")
