@@ -16,7 +16,7 @@ BLOCK = 512  # bytes: what st_blocks counts (stat(2))
 
 
 def erase(place: Path) -> int:
-    """Remove a file or a folder; give about how many bytes came free. What resists is left for the next time."""
+    """Remove a file or a folder; return about how many bytes that freed. What resists is left for the next time."""
     before = size_of(place)
     remove(place)
     return before - (size_of(place) if os.path.lexists(place) else 0)
@@ -30,17 +30,32 @@ def remove(place: Path) -> None:
         return
     with suppress(RecursionError):
         shutil.rmtree(place, ignore_errors=True)
-    if _is_folder(place):
-        _raze(place)
+    if _is_folder(place):  # folders in it are locked, or too deep: what is deep in it is moved up first
+        folders = [place]
+        while folders:
+            folder = folders.pop()
+            _unlock(folder)
+            for entry in _entries(folder):
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(_raised(Path(entry.path), place))
+                    else:
+                        Path(entry.path).unlink()
+            if folder != place:
+                with suppress(OSError):
+                    folder.rmdir()
+        with suppress(OSError):
+            place.rmdir()
 
 
 def size_of(place: Path) -> int:
-    """Give the bytes that a file or folder takes and nothing else shares: hard links elsewhere keep what they name."""
-    return sum(status.st_blocks * BLOCK for status in _statuses(place) if _is_alone(status))
+    """Return the bytes that a file or folder takes alone: hard links elsewhere keep what they name."""
+    alone = (status for status in _statuses(place) if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1)
+    return sum(status.st_blocks * BLOCK for status in alone)
 
 
 def newest(place: Path, now: float) -> float:
-    """Give the time (POSIX seconds) at which a file or anything in a folder was last written; 0 if it is not there.
+    """Return the time (POSIX seconds) at which a file or anything in a folder was last written; 0 if it is not there.
 
     Times after `now` are left out: the clock was set back since.
     """
@@ -68,16 +83,12 @@ def copy_tree(source: Path, target: Path) -> None:
     shutil.copystat(source, target)
 
 
-def _is_alone(status: os.stat_result) -> bool:
-    return stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
-
-
 def _is_folder(place: Path) -> bool:
     return place.is_dir() and not place.is_symlink()
 
 
 def _statuses(place: Path) -> Iterator[os.stat_result]:
-    """Give the status of a file or folder and of all that is in it; what goes meanwhile is left out."""
+    """Yield the status of a file or folder and of all that is in it; what goes meanwhile is left out."""
     with suppress(OSError):
         yield place.lstat()
     if not _is_folder(place):
@@ -91,27 +102,8 @@ def _statuses(place: Path) -> Iterator[os.stat_result]:
                     folders.append(Path(entry.path))
 
 
-def _raze(top: Path) -> None:
-    """Remove a folder that locked folders are in, or that is too deep: what is deep in it is moved up first."""
-    folders = [top]
-    while folders:
-        folder = folders.pop()
-        _unlock(folder)
-        for entry in _entries(folder):
-            with suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(_raised(Path(entry.path), top))
-                else:
-                    Path(entry.path).unlink()
-        if folder != top:
-            with suppress(OSError):
-                folder.rmdir()
-    with suppress(OSError):
-        top.rmdir()
-
-
 def _raised(folder: Path, top: Path) -> Path:
-    """Move a folder to `top`, where its path is short; give where it is now. Raises OSError."""
+    """Move a folder to `top`, where its path is short; return where it is now. Raises OSError."""
     if folder.parent == top:
         return folder
     _unlock(folder)  # to move a folder is to write in it, too: its `..` changes
@@ -119,13 +111,13 @@ def _raised(folder: Path, top: Path) -> Path:
 
 
 def _unlock(folder: Path) -> None:
-    """Have a folder that a stage locked, of which the owner is our own uid, be one whose content can be removed."""
+    """Give a folder that a stage locked, whose owner is our own uid, the rights to remove what is in it."""
     with suppress(OSError):
         folder.chmod(0o700)
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """Give what is in a folder, nothing where it can't be read."""
+    """Return what is in a folder, nothing where it can't be read."""
     try:
         with os.scandir(folder) as listing:
             return list(listing)

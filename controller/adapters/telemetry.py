@@ -27,9 +27,9 @@ from controller.core.model import Phase
 # --- redaction --------------------------------------------------------------------------------------
 
 HIDDEN: Final = "***"
-READ_LIMIT: Final = 64 * 1024  # characters of a value that are looked at
+READ_LIMIT: Final = 64 * 1024  # characters of a value that are read
 VALUE_LIMIT: Final = 2 * 1024  # characters of a value that are written
-TRACE_LIMIT: Final = 16 * 1024  # of a traceback, whose end tells most
+TRACE_LIMIT: Final = 16 * 1024  # of a traceback, whose end says most
 ITEM_LIMIT: Final = 50  # of a list or mapping
 DEPTH_LIMIT: Final = 4
 
@@ -42,12 +42,13 @@ _SECRETS_IN_TEXT = (
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Give the event with secrets hidden and every value bounded (a structlog processor)."""
-    return {key: _clean(key, value, DEPTH_LIMIT) for key, value in event.items()}
+    """Return the event, time and level first, with secrets hidden and every value bounded (a structlog processor)."""
+    ordered = {key: event[key] for key in ("time", "level", "event") if key in event} | dict(event)
+    return {key: _clean(key, value, DEPTH_LIMIT) for key, value in ordered.items()}
 
 
 def _clean(key: str, value: object, depth: int) -> object:
-    """Give `value`, which stands under `key`, as it may be written."""
+    """Return the value of `key` as it may be written."""
     if _SECRET_KEY.search(key):
         return HIDDEN
     if value is None or isinstance(value, bool | int | float):
@@ -63,7 +64,7 @@ def _clean(key: str, value: object, depth: int) -> object:
 
 
 def _text(text: str, limit: int = VALUE_LIMIT) -> str:
-    """Give `text` without secrets, its middle left out beyond `limit` characters."""
+    """Return `text` without secrets, its middle left out beyond `limit` characters."""
     if len(text) > READ_LIMIT:
         # Whole words only: half a URL would no longer show that what stands before its @ is a secret.
         text = f"{text[: READ_LIMIT // 2].rpartition(' ')[0]} … {text[-READ_LIMIT // 2 :].partition(' ')[2]}"
@@ -79,7 +80,7 @@ def configure_logging(level: str, stream: TextIO) -> None:
     """Write one JSON object for each event of at least `level` (as in settings) to `stream`; once for a process.
 
     Keys come in the order time, level, event, then the rest. What libraries log through `logging` (warnings and
-    worse) takes the same way, as the event "library message".
+    worse) goes the same way, as the event "library message".
     """
     threshold = logging.getLevelNamesMapping()[level]
     shared: list[Processor] = [
@@ -88,7 +89,7 @@ def configure_logging(level: str, stream: TextIO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
     ]
-    output: list[Processor] = [redact, _in_order, structlog.processors.JSONRenderer()]
+    output: list[Processor] = [redact, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, *output],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -109,11 +110,6 @@ def _library_message(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     """Keep events constant: a library's sentence becomes a value."""
     record = event.get("_record")
     return {**event, "event": "library message", "library": getattr(record, "name", ""), "message": event["event"]}
-
-
-def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Put time, level and event first."""
-    return {key: event[key] for key in ("time", "level", "event") if key in event} | dict(event)
 
 
 # --- metrics ----------------------------------------------------------------------------------------
@@ -137,9 +133,9 @@ SWEPT_KINDS: Final = (
 
 
 class Metrics:
-    """The controller's metrics. Each label has a closed set of values, all of which are there from the first scrape on.
+    """The controller's metrics. Each label has a closed set of values, each of which is there from the first scrape on.
 
-    A counter that is born with its first value shows no increase: the first failure would go unseen.
+    A counter that appears with its first value shows no increase: the first failure would go unnoticed.
     """
 
     def __init__(self, version: str) -> None:
@@ -180,7 +176,7 @@ class Metrics:
         self._runs.labels(outcome).inc()
 
     def show_requests(self, phases: Callable[[], Mapping[str, int]]) -> None:
-        """Have `phases` asked at every scrape for the number of requests in each phase; once for a process."""
+        """Show, at every scrape, the number of requests that `phases` returns for each phase; once for a process."""
         self._registry.register(_Requests(phases))
 
     def reconciled(self, result: str, seconds: float) -> None:
@@ -189,7 +185,7 @@ class Metrics:
         self._duration.observe(seconds)
 
     def expect_calls(self, calls: Iterable[tuple[str, str]]) -> None:
-        """Have counters for these calls of the API server (verb, resource) from the first scrape on."""
+        """Show counters for these calls of the API server (verb, resource) from the first scrape on."""
         for (verb, resource), code in product(calls, API_CODES):
             self._calls.labels(verb, resource, code)
 
@@ -203,39 +199,39 @@ class Metrics:
         self._git.labels(operation if operation in GIT_OPERATIONS else "other", outcome).inc()
 
     def queue_depth(self, depth: int) -> None:
-        """Tell how many requests wait for a pass."""
+        """Record how many requests wait for a pass."""
         self._depth.set(depth)
 
     def room(self, size: int, free: int) -> None:
-        """Tell the shared volume's size and what of it is free, in bytes."""
+        """Record the shared volume's size and what of it is free, in bytes."""
         self._size.set(size)
         self._free.set(free)
 
     def swept(self, things: Mapping[str, int], freed: Mapping[str, int]) -> None:
-        """Count what a sweep took away, and the bytes that came free, by the top folder of the volume."""
+        """Count what a sweep removed, and the bytes that it freed, by the top folder of the volume."""
         for kind, count in things.items():
             self._swept.labels(kind).inc(count)
         for kind, count in freed.items():
             self._freed.labels(kind).inc(count)
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
-        """Give the content type and the text for a scraper whose Accept header is `accept`."""
+        """Return the content type and the text for a scraper whose Accept header is `accept`."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Give one sample as a scrape would show it, None if there is none yet."""
+        """Return one sample as a scrape would show it, None if there is none yet."""
         return self._registry.get_sample_value(name, dict(labels))
 
 
 class _Requests(Collector):
-    """The number of requests by phase, counted when it is asked for."""
+    """The number of requests by phase, counted at each scrape."""
 
     def __init__(self, phases: Callable[[], Mapping[str, int]]) -> None:
         self._phases = phases
 
     def collect(self) -> Iterator[Metric]:
-        """Give the one family."""
+        """Yield the one family."""
         family = GaugeMetricFamily("coachwork_requests", "Requests by the phase of their record", labels=["phase"])
         counts = self._phases()
         for phase in PHASES:  # and no other: a record is text that somebody may have edited

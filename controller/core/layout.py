@@ -18,133 +18,130 @@ LOCK = "lock.txt"  # in an environment: every package that was installed, as NAM
 REQUIREMENTS = "requirements.json"  # of a build, and in an environment: what it is made of, in normal form
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
 USES = "uses.json"  # in a run's folder
-STALE = ".stale"  # in an environment: a stage met another Python than this one's; the next run builds anew
+STALE = ".stale"  # in an environment: its Python is no longer the image's; the next run builds another
 
 
 def repository_key(url: str) -> str:
-    """Give a folder name for a repository: readable, and unique by a hash of the URL as given."""
-    readable = (
-        re.sub(r"[^A-Za-z0-9]+", "-", url.rsplit("://", maxsplit=1)[-1].removesuffix(".git"))
-        .strip("-")[-40:]
-        .strip("-")
-    )
+    """Return a folder name for a repository: readable, and unique by a hash of the URL as given."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", url.rsplit("://", maxsplit=1)[-1].removesuffix(".git"))
+    readable = readable.strip("-")[-40:].strip("-")
     return f"{readable}-{names.digest(url, 12)}".lstrip("-")
 
 
 def mirror(url: str) -> PurePosixPath:
-    """Give the folder of the repository's bare mirror."""
+    """Return the folder of the repository's bare mirror."""
     return MIRRORS / f"{repository_key(url)}.git"
 
 
 def checkout(url: str, commit: str) -> PurePosixPath:
-    """Give the folder of the published checkout."""
+    """Return the folder of the published checkout."""
     return CHECKOUTS / repository_key(url) / commit
 
 
 def request(name: str, uid: str) -> PurePosixPath:
-    """Give the folder of everything that one request keeps."""
+    """Return the folder of everything that one request keeps."""
     return RUNS / f"{name}-{uid}"
 
 
 def run(name: str, uid: str, number: int) -> PurePosixPath:
-    """Give the folder of one run."""
+    """Return the folder of one run."""
     return request(name, uid) / str(number)
 
 
 def run_in(path: PurePosixPath) -> int | None:
-    """Give the run whose folder `path` is in, None where it is in none (the request's cache, a checkout)."""
+    """Return the run whose folder `path` is in, None where it is in none (the request's cache, a checkout)."""
     parts = path.parts
     within = len(parts) > 2 and path.is_relative_to(RUNS)  # noqa: PLR2004 (runs, the request's folder, the run's)
     return int(parts[2]) if within and re.fullmatch(r"[0-9]+", parts[2]) else None
 
 
 def artifacts(name: str, uid: str, number: int) -> PurePosixPath:
-    """Give the folder of one run's artifacts."""
+    """Return the folder of one run's artifacts."""
     return run(name, uid, number) / "artifacts"
 
 
 def logs(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
-    """Give the folder of one stage's logs in one run: <attempt>.log and <attempt>.json."""
+    """Return the folder of one stage's logs in one run: <attempt>.log and <attempt>.json."""
     return run(name, uid, number) / "logs" / names.kubernetes_name(stage)
 
 
 def outdated(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
-    """Give the file by which a launcher tells that its environment's Python is not the image's."""
+    """Return the file by which a launcher says that its environment's Python is not the image's."""
     return logs(name, uid, number, stage) / "environment-outdated.json"
 
 
 def cache(name: str, uid: str) -> PurePosixPath:
-    """Give the folder that persists over the request's runs."""
+    """Return the folder that persists over the request's runs."""
     return request(name, uid) / "cache"
 
 
 def record(name: str, uid: str) -> PurePosixPath:
-    """Give the file that holds the copy of the record."""
+    """Return the file that holds the copy of the record."""
     return request(name, uid) / "record.yaml"
 
 
 def tools(digest: str) -> PurePosixPath:
-    """Give the folder of launch.py, install.py and uv."""
+    """Return the folder of launch.py, install.py and uv."""
     return TOOLS / digest
 
 
 def environment(folder: str) -> PurePosixPath:
-    """Give the folder of a published environment; immutable."""
+    """Return the folder of a published environment; immutable."""
     return ENVIRONMENTS / folder
 
 
 def is_environment(folder: str) -> bool:
-    """Tell whether a text can be the name of an environment's folder: a key, and perhaps a number."""
+    """Return whether a text can be the name of an environment's folder: a key, and perhaps a number."""
     return re.fullmatch(r"[0-9a-f]{20}(-[0-9]{1,4})?", folder) is not None
 
 
 def build(folder: str) -> PurePosixPath:
-    """Give the folder that one environment's build has for itself: environment/, logs/, lock.txt, requirements.json."""
+    """Return the folder of one environment's build: environment/, logs/, lock.txt, requirements.json."""
     return BUILDS / folder
 
 
 def built(folder: str) -> PurePosixPath:
-    """Give what a build makes and the controller publishes by a rename."""
+    """Return what a build makes and the controller publishes by a rename."""
     return build(folder) / "environment"
 
 
 def build_logs(folder: str) -> PurePosixPath:
-    """Give the folder of a build's logs: <attempt>.log and <attempt>.json, as a stage's."""
+    """Return the folder of a build's logs: <attempt>.log and <attempt>.json, as a stage's."""
     return build(folder) / "logs"
 
 
 def build_lock(folder: str) -> PurePosixPath:
-    """Give the file that says which versions a build has to take; absent: the newest that fit."""
+    """Return the file that says which versions a build has to take; absent: the newest that fit."""
     return build(folder) / LOCK
 
 
 def build_requirements(folder: str) -> PurePosixPath:
-    """Give the file that says what a build has to make: core/inputs writes it, runtime/install.py reads it."""
+    """Return the file that says what a build has to make: core/inputs writes it, runtime/install.py reads it."""
     return build(folder) / REQUIREMENTS
 
 
 def lock(name: str, uid: str, number: int, folder: str) -> PurePosixPath:
-    """Give the run's copy of an environment's lock."""
+    """Return the run's copy of an environment's lock."""
     return run(name, uid, number) / "locks" / f"{folder}.txt"
 
 
 def requirements(name: str, uid: str, number: int, folder: str) -> PurePosixPath:
-    """Give the run's copy of what an environment is made of."""
+    """Return the run's copy of what an environment is made of."""
     return run(name, uid, number) / "locks" / f"{folder}.json"
 
 
 def uses(name: str, uid: str, number: int) -> PurePosixPath:
-    """Give the file that says what a run needs of the volume beyond its own folder: what no sweep takes away."""
+    """Return the file that says what a run needs of the volume beyond its own folder: what no sweep takes away."""
     return run(name, uid, number) / USES
 
 
 def run_spec(name: str, uid: str, number: int) -> PurePosixPath:
-    """Give the file that says what a run was started with: written when it ends, read when it is repeated."""
+    """Return the file that says what a run was started with: written when it ends, read when it is repeated."""
     return run(name, uid, number) / "spec.json"
 
 
 def run_record(name: str, uid: str, number: int) -> PurePosixPath:
-    """Give the file that tells all about a run that has ended."""
+    """Return the file that describes a run that has ended."""
     return run(name, uid, number) / "run.json"
 
 

@@ -1,11 +1,11 @@
 """What of the shared volume may go: what nothing living, kept or serving needs, and nobody has used for a while.
 
 A need is a path: it covers itself, what is below it and what it is in. What goes is older than its grace when it is
-looked at first, and still when it is taken: docs/adr/0012 has the argument. Refuses to guess: a request whose record
-can't be read needs all that it has.
+found, and still when it is removed: docs/adr/0012 has the argument. Refuses to guess: a request whose record can't be
+read needs all that it has.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
@@ -16,7 +16,7 @@ from controller.core.documents import status as statuses
 from controller.core.errors import Invalid
 from controller.core.facts.owners import owner_uid
 from controller.core.inputs import request as requests
-from controller.core.model import Object, Record
+from controller.core.model import Object, Record, RunSpec
 
 MINUTE = 60.0
 INTERVAL = 15 * MINUTE  # between sweeps: with the grace of what was used, well within the hour
@@ -52,9 +52,8 @@ class Graces:
     left: float
 
     def of(self, kind: Kind) -> float:
-        """Give the grace of one kind."""
-        built = self.built
-        return {"kept": self.kept, "built": built, "half": built, "cache": self.cache, "left": self.left}[kind]
+        """Return the grace of one kind."""
+        return self.built if kind == "half" else float(getattr(self, kind))
 
 
 CALM = Graces(kept=30 * MINUTE, built=30 * MINUTE, cache=24 * 60 * MINUTE, left=30 * MINUTE)
@@ -63,7 +62,7 @@ LAPTOP = Graces(kept=7 * 24 * 60 * MINUTE, built=24 * 60 * MINUTE, cache=30 * 24
 
 
 def due(since: float, *, urged: bool, free: float) -> Graces | None:
-    """Give the graces of the sweep that is due `since` seconds after the last one; None where none is.
+    """Return the graces of the sweep that is due `since` seconds after the last one; None where none is.
 
     `urged`: a pass has met a full volume; `free`: the share of the volume that is.
     """
@@ -74,7 +73,7 @@ def due(since: float, *, urged: bool, free: float) -> Graces | None:
 
 
 def is_old(found: Found, graces: Graces, now: float) -> bool:
-    """Whether the grace is over at the time `now`."""
+    """Return whether the grace is over at the time `now`."""
     return now - found.used > graces.of(found.kind)
 
 
@@ -82,12 +81,11 @@ class Needed:
     """What is needed, as a set of paths."""
 
     def __init__(self, paths: Iterable[PurePosixPath]) -> None:
-        """Take the paths."""
         self._paths = frozenset(paths)
         self._above = frozenset(above for path in self._paths for above in path.parents)
 
     def covers(self, path: PurePosixPath) -> bool:
-        """Whether the path, something in it or something around it is needed."""
+        """Return whether the path, something in it or something around it is needed."""
         return path in self._paths or path in self._above or not self._paths.isdisjoint(path.parents)
 
 
@@ -95,38 +93,46 @@ class Needed:
 
 
 def references(objects: Iterable[Object]) -> frozenset[PurePosixPath]:
-    """Give what requests, records, releases, Deployments, Jobs and Pods need: all of a namespace, as they are now."""
+    """Return what requests, records, releases, Deployments, Jobs and Pods need: all of a namespace, as they are now."""
     listed = list(objects)
     config_maps = [item for item in listed if item["kind"] == "ConfigMap"]
-    return frozenset({
-        *(path for item in listed for path in mounted(item)),
-        *(path for path in _asked(config_maps)),
-    })  # fmt: skip
+    return frozenset(_requested(config_maps)).union(*map(mounted, listed))
 
 
 def mounted(item: Object) -> frozenset[PurePosixPath]:
-    """Give the paths that an object's pods mount, now or when they are made; nothing for one that has ended."""
+    """Return the paths that an object's pods mount, now or when they are made; nothing for one that has ended."""
     spec, status = item.get("spec") or {}, item.get("status") or {}
     match item["kind"]:
         case "Pod" if status.get("phase") not in ("Succeeded", "Failed"):
             return frozenset(_mounts(spec, environment_of(item)))
-        case "Job" if not _has_ended(status):
+        case "Job" if not any(
+            item["type"] in ("Complete", "Failed") and item["status"] == "True"
+            for item in status.get("conditions") or ()
+        ):
             return frozenset(_mounts(spec["template"]["spec"], environment_of(item)))
         case "Deployment":
             return frozenset(_mounts(spec["template"]["spec"], ""))
-        case "ConfigMap" if _role(item) == names.ROLE_RELEASE:
-            return frozenset(path for released in _released(item) for path in mounted(released))
+        case "ConfigMap" if _label(item, names.ROLE) == names.ROLE_RELEASE:
+            try:
+                released = manifests.release_objects(item)
+            except Invalid:  # written over: it can't be applied again, so nothing of it is needed
+                released = ()
+            return frozenset[PurePosixPath]().union(*map(mounted, released))
         case _:
             return frozenset()
 
 
 def environment_of(item: Object) -> str:
-    """Give the folder of the environment that an object builds, "" where it builds none."""
-    return str((item["metadata"].get("labels") or {}).get(names.ENVIRONMENT, ""))
+    """Return the folder of the environment that an object builds, "" where it builds none."""
+    return _label(item, names.ENVIRONMENT)
+
+
+def _label(item: Object, label: str) -> str:
+    return str((item["metadata"].get("labels") or {}).get(label, ""))
 
 
 def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:
-    """Give the parts of volumes that a pod mounts. A build mounts all builds: it needs its own folder and the cache."""
+    """Yield the parts of volumes that a pod mounts. A build mounts all builds; it needs its own and the cache."""
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         ours = (item for item in container.get("volumeMounts") or () if item.get("name") == names.SHARED_VOLUME)
         for mount in ours:
@@ -137,38 +143,20 @@ def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:
                 yield path
 
 
-def _has_ended(status: Object) -> bool:
-    conditions = status.get("conditions") or ()
-    return any(item["type"] in ("Complete", "Failed") and item["status"] == "True" for item in conditions)
-
-
-def _released(release: Object) -> Iterable[Object]:
-    """Give the objects of a release. One that was written over can't be applied again, so nothing of it is needed."""
-    try:
-        return manifests.release_objects(release)
-    except Invalid:
-        return ()
-
-
-def _role(item: Object) -> str:
-    return str((item["metadata"].get("labels") or {}).get(names.ROLE, ""))
-
-
-def _asked(config_maps: Iterable[Object]) -> Iterator[PurePosixPath]:
-    """Give what requests and their records need."""
-    items = list(config_maps)
-    asking = {item["metadata"]["uid"]: item for item in items if _role(item) == names.ROLE_REQUEST}
-    told = {owner_uid(item): item for item in items if _role(item) == names.ROLE_STATUS}
-    for uid, item in asking.items():
-        yield from _of_request(item, told.get(uid))
-    for item in items:  # its request may have lost its label, and lives
-        if _role(item) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in asking:
-            yield layout.request((item["metadata"].get("labels") or {}).get(names.REQUEST, ""), uid)
+def _requested(config_maps: Sequence[Object]) -> Iterator[PurePosixPath]:
+    """Yield what requests and their records need."""
+    living = {item["metadata"]["uid"]: item for item in config_maps if _label(item, names.ROLE) == names.ROLE_REQUEST}
+    statuses_of = {owner_uid(item): item for item in config_maps if _label(item, names.ROLE) == names.ROLE_STATUS}
+    for uid, item in living.items():
+        yield from _of_request(item, statuses_of.get(uid))
+    for item in config_maps:  # its request may have lost its label, and lives
+        if _label(item, names.ROLE) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in living:
+            yield layout.request(_label(item, names.REQUEST), uid)
             yield from _of_run(codec.good(statuses.read(item.get("data") or {}, uid)))
 
 
 def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:
-    """Give what a request needs: of its own folder what its record keeps, or all where nobody says what that is."""
+    """Yield what a request needs: of its own folder what its record keeps, or all where nobody says what that is."""
     name, uid = item["metadata"]["name"], item["metadata"]["uid"]
     record = codec.good(statuses.read(status.get("data") or {}, uid)) if status else None
     yield from _of_run(record)
@@ -195,14 +183,15 @@ def retained(record: Record, keep: int) -> frozenset[int]:
 
 
 def _of_run(record: Record | None) -> Iterator[PurePosixPath]:
-    """Give what the run of a record needs while it is under way, and where its code is from."""
-    if record is None or record.spec is None:
-        return
-    spec = record.spec
-    yield layout.mirror(spec.repository)
-    if not record.active:
-        return
-    yield layout.checkout(spec.repository, spec.commit)
+    """Yield what the run of a record needs while it is under way, and where its code is from."""
+    if record and record.spec:
+        yield layout.mirror(record.spec.repository)
+        yield from uses(record.spec) if record.active else ()
+
+
+def uses(spec: RunSpec) -> Iterator[PurePosixPath]:
+    """Yield what a run needs of the volume beyond its own folder."""
+    yield from (layout.checkout(spec.repository, spec.commit), layout.mirror(spec.repository))
     for item in spec.environments:
         yield from (layout.environment(item.folder), layout.build(item.folder))
         for source in item.sources:
@@ -212,7 +201,7 @@ def _of_run(record: Record | None) -> Iterator[PurePosixPath]:
 def without(
     uses: Mapping[PurePosixPath, frozenset[PurePosixPath]], gone: Iterable[PurePosixPath]
 ) -> set[PurePosixPath]:
-    """Give what the runs use that are not among the folders that are gone, from what each run (by its folder) uses."""
+    """Return what the runs use whose folders are not gone, from what each run (by its folder) uses."""
     lost = frozenset(gone)
     left = (paths for run, paths in uses.items() if run not in lost and lost.isdisjoint(run.parents))
     return {path for paths in left for path in paths}

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import PurePosixPath
 
-from controller.core import images, layout, manifests, names, times
+from controller.core import images, manifests, names, sweep, times
 from controller.core.errors import Invalid
 from controller.core.facts.owners import taken
 from controller.core.inputs import podtemplate
@@ -114,15 +113,7 @@ def recalled(known: Known, request: Request, observed: Observed) -> RunSpec:
 def ready(record: Record, observed: Observed) -> None:
     """Return once the volume has what the run of `record` begins with. Raises Invalid, NotYet, Transient."""
     if record.spec:
-        observed.ask(RunFolder(record.run, record.spec.base, frozenset(_uses(record.spec))))
-
-
-def _uses(spec: RunSpec) -> Iterator[PurePosixPath]:
-    yield from (layout.checkout(spec.repository, spec.commit), layout.mirror(spec.repository))
-    for item in spec.environments:
-        yield from (layout.environment(item.folder), layout.build(item.folder))
-        for source in item.sources:
-            yield from (layout.checkout(source.repository, source.commit), layout.mirror(source.repository))
+        observed.ask(RunFolder(record.run, record.spec.base, frozenset(sweep.uses(record.spec))))
 
 
 def _made_of(
