@@ -148,13 +148,8 @@ def _look_at_full_volume(world: World) -> None:
 
 
 def _end_full(world: World, job: Object) -> None:
-    world.cluster.end_job(job, 121, "no room")
-    (failed,) = world.cluster.stored["Job", job["metadata"]["name"]]["status"]["conditions"]
-    failed["lastTransitionTime"] = times.text(world.clock())
-    pod = next(item for item in world.cluster.of_kind("Pod") if names.environment_of(item))
-    said = json.dumps({"reason": "VolumeFull", "message": "no room on the shared volume"})
-    pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = said
-    world.cluster.sync()
+    said = "no room on the shared volume"
+    world.cluster.end_job(job, 121, said, reason="VolumeFull", at=times.text(world.clock()))
 
 
 def test_a_swept_environment_is_built_as_it_was(world: World) -> None:

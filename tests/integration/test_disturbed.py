@@ -25,11 +25,6 @@ def released(world: World, files: dict[str, str] = WEB, **data: str) -> World:
     return world
 
 
-def unlabel(world: World, kind: str, name: str) -> None:
-    """Take the labels off an object, as a careless `kubectl label` would: no watch selects it any more."""
-    world.cluster.stored[kind, name]["metadata"]["labels"] = {}
-
-
 # --- the release -----------------------------------------------------------------------------------
 
 
@@ -45,15 +40,15 @@ def test_deleting_the_release_takes_no_service_down_and_the_next_run_writes_it_a
 
 def test_a_release_written_over_in_any_place_is_told_and_changes_nothing(world: World) -> None:
     released(world)
-    data = world.cluster.stored["ConfigMap", "iris-release"]["data"]
-    data["objects"] = data["objects"].replace("name: iris--web", "name: iris--other")
+    objects = world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"]
+    world.cluster.write_over("iris-release", {"objects": objects.replace("name: iris--web", "name: iris--other")})
     assert world.settle().reason == "ReleaseUnreadable"
     assert {name for kind, name in world.cluster.stored if kind == "Deployment"} == {"iris--web"}
 
 
 def test_an_invalid_request_beside_an_unreadable_release_is_no_hot_loop(world: World) -> None:
     released(world)
-    world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"] = "]["
+    world.cluster.write_over("iris-release", {"objects": "]["})
     world.cluster.ask("iris", repository="ext::sh")
     world.settle()
     world.cluster.remove("ConfigMap", "iris-release")
@@ -71,7 +66,7 @@ def test_a_release_that_the_server_refuses_fails_the_run_with_the_cause(world: W
 
 def test_a_release_name_that_another_holds_makes_the_request_invalid(world: World) -> None:
     world.source.push(WEB)
-    world.cluster.create({"kind": "ConfigMap", "metadata": {"name": "iris-release", "namespace": "test"}})
+    world.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "iris-release"}})
     world.cluster.ask("iris", repository=REPOSITORY)
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Invalid", "NameTaken")
@@ -87,7 +82,7 @@ def test_a_record_edited_by_hand_during_a_run_is_put_right_and_the_run_ends(worl
     world.source.push(project("a >> b"))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
-    world.cluster.stored["ConfigMap", "iris-status"]["data"].update(edit)
+    world.cluster.write_over("iris-status", edit)
     kept = world.finish_all()
     assert (kept.phase, kept.run) == ("Ready", 1)
     assert set(world.jobs()) == {"iris-a-1", "iris-b-1"}
@@ -108,7 +103,7 @@ def test_a_record_edited_by_hand_during_a_run_is_put_right_and_the_run_ends(worl
 def test_an_object_whose_labels_were_removed_is_found_and_labelled_again(world: World, kind: str, name: str) -> None:
     released(world)
     before = world.cluster.stored[kind, name]["metadata"]
-    unlabel(world, kind, name)
+    world.cluster.unlabel(kind, name)
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     assert world.finish_all().phase == "Ready"
     after = world.cluster.stored[kind, name]["metadata"]
@@ -177,7 +172,7 @@ def test_a_job_deleted_without_its_pod_is_not_run_beside_it(world: World) -> Non
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
     pod = world.cluster.begin_pod(world.jobs()["iris-a-1"])
-    del world.cluster.stored["Job", "iris-a-1"]  # as by `kubectl delete job --cascade=orphan`
+    world.cluster.orphan("Job", "iris-a-1")
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Running", "JobDeleted")
     assert not world.jobs()
@@ -270,7 +265,7 @@ def test_a_request_without_its_label_keeps_its_folders(world: World) -> None:
     world.source.push({"bodywork.ini": "[default]\n"})
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
-    unlabel(world, "ConfigMap", "iris")
+    world.cluster.unlabel("ConfigMap", "iris")
     world.pass_()
     assert list((world.root / "runs").iterdir())
 
@@ -280,7 +275,7 @@ def test_a_failed_job_whose_pod_is_gone_is_told_by_what_the_launcher_wrote(world
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
     world.cluster.end_job(world.jobs()["iris-a-1"], 143)
-    del world.cluster.stored["Pod", "iris-a-1-p"]
+    world.cluster.remove("Pod", "iris-a-1-p")
     uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
     logs = world.root / "runs" / f"iris-{uid}" / "1" / "logs" / "a"
     (logs / "1.log").write_text("hello")

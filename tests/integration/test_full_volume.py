@@ -16,10 +16,10 @@ from controller.app.controller import App
 from controller.core import layout
 from controller.core.errors import Transient
 from controller.settings import load
+from tests.support.byhand import ByHand
 from tests.support.eventually import eventually
 from tests.support.gitserver import Repository
 from tests.support.smallvolume import enlarge, fill, small, unprivileged
-from tests.support.watched import WatchedMemory
 from tests.support.world import REPOSITORY, Projects, World, project
 
 LONG_AGO = 1_000_000_000.0
@@ -62,14 +62,13 @@ def test_a_volume_that_fills_up_amid_a_run_loses_nothing_of_it(tmp_path: Path) -
 
 def test_what_nobody_needs_makes_room_for_the_request_that_met_a_full_volume(tmp_path: Path) -> None:
     with small(tmp_path, "256m") as folder, capture_logs() as logs:
-        cluster, source, metrics = WatchedMemory(), Projects(), Metrics("0")
+        cluster, source, metrics = ByHand(), Projects(), Metrics("0")
         environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
         source.push(project("a"))
         app = App(load(environ, {}), cluster, Volume(folder), source, metrics, sweeper=Sweeper(folder))
         old = folder / layout.environment("e1")
         fill(old / "filler")
         os.utime(old, (LONG_AGO, LONG_AGO))
-        cluster.synced = True
         assert app.start(threading.Event())
         try:
             cluster.ask("iris", repository=REPOSITORY)

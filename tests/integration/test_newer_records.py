@@ -33,7 +33,7 @@ def rewrite(world: World, change: dict[str, str], digest: str = "") -> dict[str,
     status = world.cluster.stored["ConfigMap", "iris-status"]
     data = {key: value for key, value in {**status["data"], **change}.items() if key != "digest"}
     data["digest"] = digest or names.digest(json.dumps(data, sort_keys=True), 64)
-    status["data"] = data
+    world.cluster.edit("ConfigMap", "iris-status", lambda item: {**item, "data": data})
     copy_of(world).write_text(yaml.safe_dump(data))
     return dict(data)
 
@@ -67,7 +67,7 @@ def test_new_fields_are_gone_on_with_and_nothing_runs_again(world: World) -> Non
 def test_a_record_that_is_damaged_in_both_places_counts_on_and_repeats_no_trigger(world: World, copy: str) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, trigger="first", run_on_create="false")
     world.settle()
-    world.cluster.stored["ConfigMap", "iris-status"]["data"] |= {"run": "7", "history": "[", "message": "mine"}
+    world.cluster.write_over("iris-status", {"run": "7", "history": "[", "message": "mine"})
     copy_of(world).write_text(copy)
     assert (world.settle().phase, world.settle().run) == ("Pending", 7)
     assert [item["reason"] for item in world.cluster.of_kind("Event")][-1] == "RecordDamaged"
@@ -96,7 +96,7 @@ def test_the_newer_version_goes_on_where_it_was(world: World) -> None:
     blocked(world)
     data = world.data()
     del data["version"]
-    world.cluster.stored["ConfigMap", "iris-status"]["data"] = data
+    world.cluster.edit("ConfigMap", "iris-status", lambda item: {**item, "data": data})
     rewrite(world, {})
     assert (world.settle().phase, world.settle().run) == ("Ready", 1)
 
@@ -107,7 +107,7 @@ def test_a_newer_record_with_another_kind_of_digest_is_not_taken_for_damaged(wor
 
 
 def test_a_version_that_somebody_wrote_into_the_record_is_undone_from_the_copy(world: World) -> None:
-    world.cluster.stored["ConfigMap", "iris-status"]["data"]["version"] = "2"
+    world.cluster.write_over("iris-status", {"version": "2"})
     assert world.settle().phase == "Ready"
     assert "version" not in world.data()
 
@@ -119,17 +119,17 @@ def test_a_newer_copy_on_the_volume_counts_when_the_record_was_deleted(world: Wo
 
 
 def test_a_newer_release_stops_its_request_too(world: World) -> None:
-    world.cluster.stored["ConfigMap", "iris-release"]["data"]["version"] = "2"
+    world.cluster.write_over("iris-release", {"version": "2"})
     world.cluster.remove("Service", "iris--web")
     blocked(world)
     assert ("Service", "iris--web") not in world.cluster.stored
 
 
 def test_kinds_that_a_newer_release_holds_beside_the_known_ones_are_left_alone(world: World) -> None:
-    data = world.cluster.stored["ConfigMap", "iris-release"]["data"]
+    objects = world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"]
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "iris--web"}}
-    data["objects"] += f"---\n{yaml.safe_dump(scaler)}"
-    data["digest"] = names.digest(data["objects"], 64)
+    objects += f"---\n{yaml.safe_dump(scaler)}"
+    world.cluster.write_over("iris-release", {"objects": objects, "digest": names.digest(objects, 64)})
     assert world.settle().phase == "Ready"
 
 

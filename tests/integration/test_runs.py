@@ -301,7 +301,7 @@ def test_a_ref_that_does_not_exist_makes_the_request_invalid(world: World) -> No
 
 def test_a_name_that_another_holds_makes_the_request_invalid(world: World) -> None:
     world.source.push(project("web", services={"web": 5000}))
-    world.cluster.create({"kind": "Service", "metadata": {"name": "iris--web", "namespace": "test"}})
+    world.cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "iris--web"}})
     world.cluster.ask("iris", repository=REPOSITORY)
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Invalid", "NameTaken")
@@ -314,10 +314,10 @@ def test_a_request_made_anew_waits_for_the_old_ones_objects_to_be_collected(worl
     world.settle()
     leftover = world.jobs()["iris-a-1"]
     world.cluster.remove("ConfigMap", "iris")
-    world.cluster.stored["Job", "iris-a-1"] = leftover
+    world.cluster.restore(leftover)
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
-    assert world.jobs() == {"iris-a-1": leftover}
+    assert {item["metadata"]["uid"] for item in world.jobs().values()} == {leftover["metadata"]["uid"]}
     world.cluster.collect()
     assert world.finish_all().phase == "Ready"
 
@@ -378,7 +378,7 @@ def test_a_release_that_someone_wrote_over_is_told_and_nothing_is_removed(world:
     world.source.push(project("web", services={"web": 5000}))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.finish_all()
-    world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"] = "]["
+    world.cluster.write_over("iris-release", {"objects": "]["})
     assert world.settle().reason == "ReleaseUnreadable"
     assert world.cluster.of_kind("Deployment")
 
@@ -560,7 +560,7 @@ def test_a_run_keeps_the_pod_template_that_it_began_with(world: World) -> None:
     world.cluster.create({**template, "data": {"pod.yaml": "spec: {nodeSelector: {pool: one}}"}})
     world.cluster.ask("iris", repository=REPOSITORY, pod_template="gpu")
     world.settle()
-    world.cluster.stored["ConfigMap", "gpu"]["data"] = {"pod.yaml": "spec: {nodeSelector: {pool: two}}"}
+    world.cluster.write_over("gpu", {"pod.yaml": "spec: {nodeSelector: {pool: two}}"})
     assert world.finish_all().phase == "Ready"
     assert selectors(world) == {"iris-a-1": {"pool": "one"}, "iris--web": {"pool": "one"}}
     assert world.settle().run == 1

@@ -80,8 +80,7 @@ def foreign(world: World) -> None:
 def test_a_cronjob_that_someone_edits_is_put_back(world: World) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
     world.finish_all()
-    (found,) = cronjobs(world)
-    world.cluster.apply({**found, "spec": {**found["spec"], "schedule": "@yearly", "suspend": True}})
+    world.cluster.edit("CronJob", "iris", lambda item: item["spec"].update(schedule="@yearly", suspend=True))
     assert world.settle().run == 1
     (found,) = cronjobs(world)
     assert (found["spec"]["schedule"], found["spec"]["suspend"]) == ("@daily", False)

@@ -65,8 +65,8 @@ def test_a_name_that_another_request_holds_is_gone_without_and_said(world: World
 def test_a_strangers_service_is_gone_without_as_well_and_not_touched(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.source.push(files())
-    stranger = {"kind": "Service", "metadata": {"name": "scoring-service", "namespace": "test"}, "spec": {"a": "b"}}
-    world.cluster.create(stranger)
+    metadata = {"name": "scoring-service"}
+    world.cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"a": "b"}})
     world.cluster.ask("iris", repository=REPOSITORY)
     kept = world.finish_all()
     assert kept.phase == "Ready"
@@ -84,14 +84,15 @@ def test_the_next_run_takes_a_name_that_is_free_by_then(world: World) -> None:
 
 
 def test_a_name_that_is_taken_while_the_run_begins_fails_nothing(world: World) -> None:
-    other = world.cluster.stored.pop(ALIAS)
+    other = world.cluster.stored[ALIAS]
+    world.cluster.remove(*ALIAS)
     world.cluster.ask("other", repository=REPOSITORY, project_name="other")
     get = world.cluster.get
 
     def late(kind: str, name: str) -> object:
         found = get(kind, name)
         if (kind, name) == ALIAS and not found:  # right after it was looked for
-            world.cluster.stored[ALIAS] = other
+            world.cluster.restore(other)
         return found
 
     world.cluster.get = late  # type: ignore[assignment, method-assign]

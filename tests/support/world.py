@@ -13,7 +13,7 @@ from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.images import OFFICIAL
 from controller.core.model import GitCredentials, Module, Object, Policy, ProjectTree, Record, Unread
 from controller.reconciler import Reconciler, View
-from tests.support.memory import MemoryCluster
+from tests.support.byhand import ByHand
 
 REPOSITORY = "https://git.example/iris"
 POLICY = Policy(images=OFFICIAL, namespace="test", image="python:3.12-slim", claim="coachwork", tools="t0")
@@ -149,10 +149,10 @@ class World:
         policy: Policy = POLICY,
     ) -> None:
         self.policy = policy
-        self.cluster = MemoryCluster(lagging=lagging, hook=hook)
+        self.cluster = ByHand(lagging=lagging, hook=hook)
         self.source, self.metrics, self.clock, self.root = Projects(), Counter(), Clock(), root
         self.volume, self.view = Volume(root), View(lambda _key: None)
-        self.cluster.listener = self.view.changed
+        self.cluster.start(self.view.changed)
         self.restart()
 
     def restart(self) -> None:
@@ -163,7 +163,6 @@ class World:
 
     def pass_(self, name: str = "iris") -> float | None:
         """Make one pass, however it ends; give the wished delay."""
-        self.cluster.hear()
         try:
             return self.reconciler.reconcile(name)
         except NotYet as error:

@@ -7,21 +7,51 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from controller.adapters.local.api import OnChange
 from controller.adapters.telemetry import Metrics
 from controller.adapters.volume import Volume
 from controller.app.controller import App, pass_limit, stuck
 from controller.core.errors import Conflict, NotYet, Refused, Transient
 from controller.settings import load
+from tests.support.byhand import ByHand
 from tests.support.eventually import eventually
-from tests.support.watched import WatchedMemory
 from tests.support.world import REPOSITORY, Projects, project
+
+
+class Cluster(ByHand):
+    """Its first lists come as soon as `listed` is set; `gate` holds up each write."""
+
+    def __init__(self) -> None:
+        super().__init__(hook=self._pause)
+        self.listed, self.gate, self.entered = threading.Event(), threading.Event(), threading.Event()
+        self.gate.set()
+        self.alive, self.stopped = True, False
+
+    def _pause(self, _verb: str, _moment: str) -> None:
+        self.entered.set()
+        self.gate.wait(20)
+
+    def start(self, on_change: OnChange) -> None:
+        self._on_list = on_change
+
+    def wait_synced(self, timeout: float) -> bool:
+        if self.listed.wait(min(timeout, 0.1)) and not self.synced:
+            super().start(self._on_list)
+        return self.synced
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    @property
+    def healthy(self) -> bool:
+        return self.alive
 
 
 class Process:
     """A controller whose API server is in memory."""
 
     def __init__(self, root: Path, **settings: str) -> None:
-        self.cluster, self.source, self.metrics = WatchedMemory(), Projects(), Metrics("0")
+        self.cluster, self.source, self.metrics = Cluster(), Projects(), Metrics("0")
         environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
         environ |= {f"COACHWORK_{key.upper()}": value for key, value in settings.items()}
         self.volume = Volume(root)
@@ -30,7 +60,7 @@ class Process:
         self.source.push(project("a"))
 
     def start(self) -> None:
-        self.cluster.synced = True
+        self.cluster.listed.set()
         assert self.app.start(self.stopping, left_over=self.volume.requests())
 
     def phase(self, name: str) -> str:
@@ -103,7 +133,7 @@ def test_nothing_is_judged_before_all_lists_are_there(process: Process) -> None:
     assert process.app.unready()
     assert process.app.trouble() == ""
     assert not process.cluster.entered.is_set()
-    process.cluster.synced = True
+    process.cluster.listed.set()
     starting.join(20)
     eventually(lambda: process.phase("iris") == "Running")
     assert process.app.unready() == ""
@@ -118,7 +148,7 @@ def test_a_controller_that_is_told_to_stop_while_it_waits_for_the_lists_stops(pr
 
 def test_a_dead_watch_is_trouble_that_a_restart_mends(process: Process) -> None:
     process.start()
-    process.cluster.healthy = False
+    process.cluster.alive = False
     assert process.app.trouble() == "a watch has died"
 
 

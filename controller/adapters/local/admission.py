@@ -127,6 +127,8 @@ def admit(manifest: Object, namespace: str) -> None:
     if manifest["metadata"].get("namespace", namespace) != namespace:
         problems.append(f"metadata.namespace: the local cluster is namespace {namespace!r}")
     problems += _pod_problems(manifest.get("spec", {}).get("template")) if kind in ("Job", "Deployment") else ()
+    if repeated := duplicates(manifest):
+        problems.append(f"the local cluster wants each variable once, not again {', '.join(repeated)}")
     if problems:
         raise Refused(f"{kind} {name}: {'; '.join(problems)}", forbidden=False)
 

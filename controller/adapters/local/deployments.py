@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from controller.adapters.local.schedule import Scheduler, Timer
-from controller.adapters.local.store import Change, Store, labels, now
+from controller.adapters.local.store import Change, Store, now
 from controller.adapters.local.workloads import delete_pod, is_ready, new_pod, owner_of
 from controller.core import names
 from controller.core.model import Object
@@ -99,8 +99,8 @@ class Deployments:
         """Give the pods of the present template and those of older ones, without those that leave."""
         mark, pods = template_hash(deployment), self._store.owned(deployment["metadata"]["uid"], "Pod")
         living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-        present = [pod for pod in living if labels(pod).get(HASH) == mark]
-        return present, [pod for pod in living if labels(pod).get(HASH) != mark]
+        present = [pod for pod in living if names.labels_of(pod).get(HASH) == mark]
+        return present, [pod for pod in living if names.labels_of(pod).get(HASH) != mark]
 
     def _scale(self, deployment: Object, present: Sequence[Object], old: Sequence[Object]) -> None:
         wanted, mark = deployment["spec"].get("replicas", 1), template_hash(deployment)

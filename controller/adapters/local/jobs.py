@@ -11,7 +11,6 @@ from controller.adapters.local.workloads import new_pod, owner_of
 from controller.core.model import Object
 
 LAST = 60  # back-offs: the longest is so many times the first (10 min of 10 s)
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 _SUCCESS = "CompletionsReached", "Reached expected number of succeeded pods"
 _USED_UP = "BackoffLimitExceeded", "Job has reached the specified backoff limit"
 

@@ -24,10 +24,9 @@ from controller.adapters.local.ports import ADDRESS, Ports
 from controller.adapters.local.probes import Prober
 from controller.adapters.local.processes import Process
 from controller.adapters.local.schedule import Scheduler, Timer
-from controller.adapters.local.store import Store, annotated, now
+from controller.adapters.local.store import LOCAL_ADDRESS, Store, annotated, now
 from controller.core.model import Object
 
-LOCAL_ADDRESS = "coachwork.io/local-address"
 MESSAGE_LIMIT = 4096  # bytes of a termination message
 LAST = 30  # back-offs: the longest is so many times the first (5 min of 10 s)
 LEAST_GRACE = 2.0  # seconds that a process gets after its preStop hook, whatever is left

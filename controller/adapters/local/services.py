@@ -1,10 +1,10 @@
 """Services: records, and where on this machine one of their ready pods answers (no traffic is passed on)."""
 
 from controller.adapters.local.machine import port_of
-from controller.adapters.local.pods import LOCAL_ADDRESS
 from controller.adapters.local.ports import ADDRESS
-from controller.adapters.local.store import Change, Store, annotated, annotations, labels
+from controller.adapters.local.store import LOCAL_ADDRESS, Change, Store, annotated, annotations
 from controller.adapters.local.workloads import is_ready
+from controller.core import names
 from controller.core.model import Object
 
 
@@ -40,4 +40,4 @@ class Services:
 
 def _selects(service: Object, pod: Object) -> bool:
     selector = service["spec"].get("selector") or {}
-    return bool(selector) and selector.items() <= labels(pod).items()
+    return bool(selector) and selector.items() <= names.labels_of(pod).items()

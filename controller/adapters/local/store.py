@@ -16,6 +16,7 @@ from controller.core import times
 from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Object
 
+LOCAL_ADDRESS = "coachwork.io/local-address"  # annotation: where a pod, or a Service, answers on this machine
 GENERATED = ("Job", "Deployment", "Pod", "Ingress")  # kinds with a spec that count generations
 
 
@@ -35,12 +36,16 @@ class Change:
 class Store:
     """The objects of one namespace. Safe to use from many threads."""
 
-    def __init__(self, namespace: str, on_change: Callable[[Change], None]) -> None:
-        """`on_change` is called for each change, under the lock, so that all learn of changes in their order."""
-        self._namespace, self._on_change = namespace, on_change
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self._listeners: list[Callable[[Change], None]] = []
         self._objects: dict[tuple[str, str], Object] = {}
         self._version = 0
         self._lock = threading.RLock()
+
+    def subscribe(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` for each change from now on, under the lock, so that all learn of changes in their order."""
+        self._listeners.append(listener)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -81,7 +86,7 @@ class Store:
                 raise AlreadyExists(f"{manifest['kind']} {manifest['metadata']['name']} already exists")
             metadata = {
                 **manifest["metadata"],
-                "namespace": self._namespace,
+                "namespace": self.namespace,
                 "uid": uid or str(uuid.uuid4()),
                 "creationTimestamp": now(),
                 **({"generation": 1} if manifest["kind"] in GENERATED else {}),
@@ -123,13 +128,17 @@ class Store:
             live = self.get(*_key(item), item["metadata"]["uid"])
             if live:
                 del self._objects[_key(item)]
-                self._on_change(Change({**live, "metadata": {**live["metadata"], **self._next()}}, None))
+                self._tell(Change({**live, "metadata": {**live["metadata"], **self._next()}}, None))
 
     def _commit(self, old: Object | None, new: Object) -> Object:
         stored = {**new, "metadata": {**new["metadata"], **self._next()}}
         self._objects[_key(new)] = stored
-        self._on_change(Change(old, stored))
+        self._tell(Change(old, stored))
         return stored
+
+    def _tell(self, change: Change) -> None:
+        for listener in self._listeners:
+            listener(change)
 
     def _next(self) -> dict[str, str]:
         self._version += 1
@@ -144,11 +153,6 @@ def now() -> str:
 def owners(item: Object) -> Sequence[str]:
     """Give the uids of an object's owners."""
     return [str(owner["uid"]) for owner in item["metadata"].get("ownerReferences") or ()]
-
-
-def labels(item: Object) -> Mapping[str, str]:
-    """Give an object's labels."""
-    return item["metadata"].get("labels") or {}
 
 
 def annotations(item: Object) -> Mapping[str, str]:

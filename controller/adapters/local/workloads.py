@@ -2,9 +2,10 @@
 
 import secrets
 
-from controller.adapters.local.store import Store, now
+from controller.adapters.local.store import Change, Store, now, owners
 from controller.core.model import Object
 
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"  # label of a Job's pods
 POD_NAME_LIMIT = 63  # a pod's name becomes its host name
 
 
@@ -58,3 +59,22 @@ def delete_pod(store: Store, pod: Object) -> None:
 
     if store.get("Pod", pod["metadata"]["name"], pod["metadata"]["uid"]):
         store.edit(pod, marked)
+
+
+def delete(store: Store, item: Object) -> None:
+    """Delete an object: a pod ends first, all else is gone at once."""
+    if item["kind"] == "Pod":
+        delete_pod(store, item)
+    else:
+        store.remove(item)
+
+
+def collect(store: Store, change: Change) -> None:
+    """Delete what has lost its last owner by a change, or never had a living one: the garbage collector."""
+    if change.new is None:
+        orphans = store.owned(change.item["metadata"]["uid"])
+    else:
+        orphans = [change.new] if change.old is None and owners(change.new) else []
+    for item in orphans:
+        if not any(store.lives(uid) for uid in owners(item)):
+            delete(store, item)

@@ -26,8 +26,8 @@ from controller.core.facts.workloads import run_of
 from controller.core.model import Object, Record
 from controller.core.parts import SUCCEEDED
 from controller.core.plan.stage import DONE
+from tests.support.byhand import KINDS
 from tests.support.examples import share
-from tests.support.memory import KINDS
 from tests.support.world import REPOSITORY, World, project
 
 REQUESTS = ("iris", "other")
