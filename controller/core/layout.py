@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from controller.core import names
 
+OWNER = r"([^.].*)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"  # a request's folder: its name, its uid
 COMPLETE = ".complete"  # holds the commit or key of an immutable folder; written before the rename that publishes it
 
 # --- on the volume ------------------------------------------------------------------------------

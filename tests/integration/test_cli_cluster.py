@@ -198,7 +198,7 @@ def test_what_can_not_be_repeated_is_refused_before_anything_is_asked_for(person
     before = person.machine.cluster.get("ConfigMap", "demo")
     gone = person.run("rerun", "demo", "--run", "1")
     assert (gone.code, gone.out) == (3, "")
-    assert "run 1 of demo is no longer kept (keep-runs); there are 2" in gone.err
+    assert "run 1 of demo is no longer kept (keep-runs); kept are 2" in gone.err
     for stage in ("mor", "save more", "environment"):
         unknown = person.run("rerun", "demo", "--from", stage)
         assert (unknown.code, unknown.out) == (2, "")

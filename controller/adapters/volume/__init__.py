@@ -5,7 +5,7 @@ listing is bounded.
 """
 
 from controller.adapters.volume.archive import Archive
-from controller.adapters.volume.shared import Volume
 from controller.adapters.volume.sweeper import Sweeper
+from controller.adapters.volume.volume import Volume
 
 __all__ = ["Archive", "Sweeper", "Volume"]

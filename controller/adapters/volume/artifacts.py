@@ -6,61 +6,58 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from controller.adapters.volume.tree import Found, Tree, below, pieces
+from controller.adapters.volume.tree import Found, Tree, below, pieces, size
 from controller.core import layout, times
-from controller.core.kept import Content, FileEntry, Kept, Listing, NoAnswer
+from controller.core.archive import Archived, Content, FileEntry, Listing, NoAnswer
 from controller.core.text import nearest, quoted
 
 FILES_LIMIT = 10_000  # in a listing and in an archive
-ENTRIES_LIMIT = 50_000  # that are looked at for them, folders and links included
+ENTRIES_LIMIT = 50_000  # that are read for them, folders and links included
 _BLOCK = tarfile.BLOCKSIZE
-_LATEST = 253402300799.0  # the last second that RFC 3339 can tell
+_LATEST = 253402300799.0  # the last second that RFC 3339 can express
 
 
 class Files:
     """Artifacts as the volume has them. Methods raise NoAnswer and OSError, and so do the contents' chunks."""
 
     def __init__(self, tree: Tree) -> None:
-        """Take what it stands on."""
         self._tree = tree
 
-    def listed(self, kept: Kept, run: int) -> Listing:
-        """Give the run's artifacts, FILES_LIMIT at most."""
-        found, complete = self._found(layout.artifacts(kept.name, kept.uid, run))
-        return Listing(run, tuple(_entry(item) for item in found), complete)
+    def listed(self, archived: Archived, run: int) -> Listing:
+        """Return the run's artifacts, FILES_LIMIT at most."""
+        top = layout.artifacts(archived.name, archived.uid, run)
+        found, complete = self._tree.walk(top, FILES_LIMIT, ENTRIES_LIMIT)
+        return Listing(run, tuple(FileEntry(item.path, item.size, _moment(item.modified)) for item in found), complete)
 
-    def content(self, kept: Kept, run: int, parts: Sequence[str]) -> Content:
-        """Give one file."""
-        path = layout.artifacts(kept.name, kept.uid, run) / _below(parts)
-        file = self._tree.find(path)
+    def content(self, archived: Archived, run: int, parts: Sequence[str]) -> Content:
+        """Return one file."""
+        file = self._tree.find(layout.artifacts(archived.name, archived.uid, run) / _below(parts))
         if file is None:
-            raise NoAnswer("absent", self._missing(kept, run, parts))
-        size = file.seek(0, 2)
-        return Content(run, size, pieces(file, 0, size), file.close)
+            raise self._missing(archived, run, parts)
+        return Content(run, size(file), pieces(file, 0, size(file)), file.close)
 
-    def archive(self, kept: Kept, run: int, parts: Sequence[str]) -> Content:
-        """Give the files of a folder of the artifacts (no parts: of all) as a tar archive; names begin below it."""
-        top = layout.artifacts(kept.name, kept.uid, run) / _below(parts)
-        found, complete = self._found(top)
+    def archive(self, archived: Archived, run: int, parts: Sequence[str]) -> Content:
+        """Return the files of a folder of the artifacts (no parts: of all) as a tar archive; names begin below it."""
+        top = layout.artifacts(archived.name, archived.uid, run) / _below(parts)
+        found, complete = self._tree.walk(top, FILES_LIMIT, ENTRIES_LIMIT)
         if not complete:
             line = f"more than {FILES_LIMIT} files, or folders too deep or unreadable: fetch smaller folders, or files"
             raise NoAnswer("wrong", f"{quoted('/'.join(parts) or 'artifacts')} of run {run}: {line}")
         if parts and not found:
-            raise NoAnswer("absent", self._missing(kept, run, parts))
-        size = sum(len(_header(item)) + _padded(item.size) for item in found) + 2 * _BLOCK
+            raise self._missing(archived, run, parts)
+        length = sum(len(_header(item)) + _padded(item.size) for item in found) + 2 * _BLOCK
         chunks = self._tar(top, found)
-        return Content(run, size, chunks, chunks.close)
+        return Content(run, length, chunks, chunks.close)
 
-    def _found(self, folder: PurePosixPath) -> tuple[list[Found], bool]:
-        """Return the files below a folder by path, and whether these are all; none where there is no folder."""
-        return self._tree.walk(folder, FILES_LIMIT, ENTRIES_LIMIT)
-
-    def _missing(self, kept: Kept, run: int, parts: Sequence[str]) -> str:
+    def _missing(self, archived: Archived, run: int, parts: Sequence[str]) -> NoAnswer:
         path = "/".join(parts)
-        known = [item.path for item in self._found(layout.artifacts(kept.name, kept.uid, run))[0]]
+        known = [item.path for item in self.listed(archived, run).files]
         if any(item.startswith(f"{path}/") for item in known):
-            return f"{quoted(path)} of run {run} is a folder: ask for it with Accept: application/x-tar"
-        return f"run {run} of {kept.name} has no artifact {quoted(path)} (plain files only); {nearest(path, known)}"
+            line = f"{quoted(path)} of run {run} is a folder: ask for it with Accept: application/x-tar"
+        else:
+            line = f"run {run} of {archived.name} has no artifact {quoted(path)} (plain files only)"
+            line += f"; {nearest(path, known)}"
+        return NoAnswer("absent", line)
 
     def _tar(self, top: PurePosixPath, found: Sequence[Found]) -> Generator[bytes]:
         for item in found:
@@ -82,13 +79,12 @@ def _header(item: Found) -> bytes:
     return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
+def _padded(length: int) -> int:
+    return -(-length // _BLOCK) * _BLOCK
 
 
-def _entry(item: Found) -> FileEntry:
-    modified = datetime.fromtimestamp(min(max(item.modified, 0.0), _LATEST), UTC)
-    return FileEntry(item.path, item.size, times.text(modified))
+def _moment(modified: float) -> str:
+    return times.text(datetime.fromtimestamp(min(max(modified, 0.0), _LATEST), UTC))
 
 
 def _below(parts: Sequence[str]) -> PurePosixPath:

@@ -1,52 +1,68 @@
-"""Which requests and runs there are on the volume, and what is told about each run."""
+"""Which requests, runs and attempts there are on the volume, and what each run says of itself."""
 
 import io
 import os
 import re
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 from controller.adapters.volume.tree import READ_LIMIT, Tree
-from controller.core import layout
+from controller.core import archive, layout
+from controller.core.archive import GOOD, Archived, NoAnswer
 from controller.core.documents import codec
 from controller.core.documents import run as documents
 from controller.core.documents import status as statuses
 from controller.core.documents.codec import Absent, Corrupt, Good, TooNew
 from controller.core.documents.run import RunFile
-from controller.core.kept import GOOD, Kept, NoAnswer, choose
 from controller.core.model import Record
 from controller.core.text import nearest, quoted
 
 REMEMBERED = 256  # records
-_FOLDER = re.compile(r"([a-z0-9][-a-z0-9]{0,99})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_OWNER = re.compile(layout.OWNER)
 _RUN = re.compile(r"[1-9][0-9]{0,8}")
+_LOG = re.compile(r"[1-9][0-9]{0,8}\.log")
+
+
+def owners(tree: Tree) -> list[tuple[str, str]]:
+    """Return name and uid of each request that has left a folder. Raises OSError."""
+    found = map(_OWNER.fullmatch, tree.names(layout.RUNS, _OWNER))
+    return [(match[1], match[2]) for match in found if match]
+
+
+def runs(tree: Tree, name: str, uid: str) -> tuple[int, ...]:
+    """Return the runs of a request that have a folder, newest first. Raises OSError."""
+    return tuple(sorted(map(int, tree.names(layout.request(name, uid), _RUN)), reverse=True))
+
+
+def attempts(tree: Tree, folder: PurePosixPath) -> list[int]:
+    """Return the attempts that have a log in a stage's log folder, oldest first. Raises OSError."""
+    return sorted(int(name.partition(".")[0]) for name in tree.names(folder, _LOG))
 
 
 class Runs:
-    """Requests and runs as the volume tells them. Methods raise NoAnswer and OSError."""
+    """Requests and runs as the volume has them. Methods raise NoAnswer and OSError."""
 
     def __init__(self, tree: Tree, living: Callable[[str], str]) -> None:
-        """Take what gives the uid of the living request of a name, "" where none is known."""
+        """Take what returns the uid of the living request of a name, "" where none is known."""
         self._tree, self._living = tree, living
         self._records: dict[str, tuple[tuple[int, ...], Record | None]] = {}  # by uid, with the file's version
 
-    def request(self, name: str) -> Kept:
-        """Give the living request of this name; where none is known the newest one that left a folder."""
-        found = [_FOLDER.fullmatch(entry) for entry in self._tree.names(layout.RUNS, _FOLDER)]
-        owners = [(match[1], match[2]) for match in found if match]
-        uids = [uid for owner, uid in owners if owner == name]
+    def request(self, name: str) -> Archived:
+        """Return the living request of this name; where none is known, the newest one that has left a folder."""
+        found = owners(self._tree)
+        uids = [uid for owner, uid in found if owner == name]
         if living := self._living(name):
             uids = [uid for uid in uids if uid == living]
             if not uids:
                 raise NoAnswer("absent", f"{name} has no run yet: see its record, {name}-status")
         if not uids:
-            line = f"no request {quoted(name)} has left a run here; {nearest(name, {owner for owner, _ in owners})}"
+            line = f"no request {quoted(name)} has left a run here; {nearest(name, {owner for owner, _ in found})}"
             raise NoAnswer("absent", line)
-        uid = max(uids, key=lambda uid: self._written(name, uid))
-        runs = self._tree.names(layout.request(name, uid), _RUN)
-        return Kept(name, uid, self.record(name, uid), tuple(sorted(map(int, runs), reverse=True)))
+        uid = max(uids, key=lambda uid: self._modified(layout.record(name, uid)))
+        return Archived(name, uid, self.record(name, uid), runs(self._tree, name, uid))
 
     def record(self, name: str, uid: str) -> Record | None:
-        """Give the record's copy; None where there is none that can be read. It is parsed again only if it is new."""
+        """Return the record's copy, None where there is none that can be read. Only a new one is parsed again."""
         file = self._tree.find(layout.record(name, uid))
         if file is None:
             return None
@@ -62,27 +78,25 @@ class Runs:
         self._records[uid] = (version, record)
         return record
 
-    def left(self, kept: Kept, run: int) -> RunFile | None:
+    def left(self, archived: Archived, run: int) -> RunFile | None:
         """Return what a run left, or its record says of it while it is under way; None where nothing does."""
-        match documents.read(self._tree.read_any(layout.run_record(kept.name, kept.uid, run))):
+        match documents.read(self._tree.read_any(layout.run_record(archived.name, archived.uid, run))):
             case Good(found) | TooNew(found):
                 return found
             case Absent() | Corrupt():
-                return documents.of_active(kept.name, kept.record) if kept.record and kept.record.run == run else None
+                record = archived.record
+                return documents.of_active(archived.name, record) if record and record.run == run else None
 
-    def choose(self, kept: Kept, which: str) -> int:
-        """Give the run that `which` means: a number, latest or good."""
-        return choose(kept, which, self._good(kept) if which == GOOD else 0)
+    def choose(self, archived: Archived, which: str) -> int:
+        """Return the run that `which` means: a number, latest, or good: what is released, else the last to succeed."""
+        good = archived.record.release_run if archived.record else 0
+        if which == GOOD and good not in archived.runs:
+            found = ((run, self.left(archived, run)) for run in archived.runs)
+            good = next((run for run, left in found if left and left.outcome == "Succeeded"), 0)
+        return archive.choose(archived, which, good)
 
-    def _good(self, kept: Kept) -> int:
-        """Give the run that is released, else the last one that succeeded, 0 where there is none."""
-        if kept.record and kept.record.release_run in kept.runs:
-            return kept.record.release_run
-        found = ((run, self.left(kept, run)) for run in kept.runs)
-        return next((run for run, left in found if left and left.outcome == "Succeeded"), 0)
-
-    def _written(self, name: str, uid: str) -> float:
-        file = self._tree.find(layout.record(name, uid))
+    def _modified(self, path: PurePosixPath) -> float:
+        file = self._tree.find(path)
         if file is None:
             return 0.0
         with file:

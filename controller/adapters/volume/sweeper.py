@@ -32,7 +32,7 @@ _NAMES = {
     layout.MIRRORS: r".+\.git",
     layout.ENVIRONMENTS: r"[^.].*",
     layout.TOOLS: r"[0-9a-f]{16}",
-    layout.RUNS: r".+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    layout.RUNS: layout.OWNER,
 }
 WRITTEN_TO = ("left", "half", "built")  # while they are used; nobody notes that they are
 _HALF = r"environment\.partial-.+"  # install_build.py's, until it is finished

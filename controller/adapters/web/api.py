@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from controller.adapters.web.replies import BYTES, TAR, TEXT, Reply, Stream, as_json, error
+from controller.core.archive import Content, Listing, NoAnswer
 from controller.core.errors import Transient
-from controller.core.kept import Content, Listing, NoAnswer
 from controller.core.text import nearest, quoted
 
 PREFIX: Final = "/api/"

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from controller.adapters.volume import artifacts as files
 from controller.adapters.volume.tree import DEPTH_LIMIT
 from controller.core import layout
+from controller.core.archive import Content, NoAnswer
 from controller.core.documents.run import of_record, page
-from controller.core.kept import Content, NoAnswer
 from controller.core.model import Environment, PastRun, Record, StageRecord
 from controller.runtime.stage_log import LogFile
 from tests.support.examples import share
@@ -105,8 +105,8 @@ def test_a_run_is_meant_by_its_number_as_the_latest_or_as_the_good_one(kept: Kep
 @pytest.mark.parametrize(
     ("run", "kind", "line"),
     [
-        ("2", "gone", "run 2 of iris is no longer kept (keep-runs); there are 3"),
-        ("4", "absent", "iris has had no run 4 yet; there are 3"),
+        ("2", "gone", "run 2 of iris is no longer kept (keep-runs); kept are 3"),
+        ("4", "absent", "iris has no run 4 yet; kept are 3"),
         ("good", "absent", "iris has no good run: name another one, 3"),
         ("0", "wrong", 'run: expected a number, latest or good, got "0"'),
         ("\x1b[31m\n", "wrong", 'run: expected a number, latest or good, got "\\x1b[31m\\n"'),
@@ -213,7 +213,7 @@ def test_a_log_is_that_of_the_newest_attempt_of_the_newest_run_that_has_the_stag
     assert log(kept, "train") == b"second"
     assert log(kept, "train", attempt=1) == b"first"
     assert log(kept, "train", run="1") == b"old"
-    assert "no attempt 7; there is 1, 2" in str(refusal(lambda: log(kept, "train", attempt=7)))
+    assert "no attempt 7; it has 1, 2" in str(refusal(lambda: log(kept, "train", attempt=7)))
 
 
 def test_a_service_that_was_left_as_it_was_has_its_log_in_the_run_that_rolled_it_out(kept: KeptRuns) -> None:

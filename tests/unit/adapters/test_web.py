@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from controller.adapters.volume import Archive
 from controller.adapters.web import API_ROOM, CONNECTIONS, FOLLOWERS, WebServer
 from controller.adapters.web.api import ROUTES, parse
+from controller.core.archive import NoAnswer
 from controller.core.errors import Transient
-from controller.core.kept import NoAnswer
 from controller.core.model import StageRecord
 from tests.support.eventually import eventually
 from tests.support.keptruns import JOB, KeptRuns

@@ -1,6 +1,6 @@
-"""What is asked of the runs that are kept: nouns of the answers, which run is meant, when an output is at its end.
+"""Questions about the runs that are kept: the nouns of the answers, which run is meant, when an output is complete.
 
-Refuses nothing by itself: what can't be answered becomes NoAnswer, with a line that says what could be asked instead.
+What can't be answered becomes NoAnswer, with a line that says what could be asked instead.
 """
 
 import re
@@ -20,17 +20,16 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class NoAnswer(Exception):
-    """There is nothing to give: a wrong question, something that never was, something that is no longer kept."""
+    """No answer: a wrong question, something that never was, something that is no longer kept; the cause and remedy."""
 
     def __init__(self, kind: Literal["wrong", "absent", "gone"], line: str) -> None:
-        """Take which of them, and one line with the cause and the remedy."""
         self.kind = kind
         super().__init__(line)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One request with the runs that have a folder, newest first; `record` as its copy on the volume tells it."""
+class Archived:
+    """One request with the runs that have a folder, newest first; `record` is its copy on the volume."""
 
     name: str
     uid: str
@@ -66,44 +65,43 @@ class Content:
     close: Callable[[], None]  # has to be called, read or not
 
 
-def choose(kept: Kept, which: str, good: int) -> int:
-    """Give the run that `which` means: a number, latest, or good (the run `good`; 0: none). Raises NoAnswer."""
-    if not kept.runs:
-        raise NoAnswer("absent", f"{kept.name} has no run yet: see its record, {kept.name}-status")
+def choose(archived: Archived, which: str, good: int) -> int:
+    """Return the run that `which` means: a number, latest, or good (the run `good`; 0: none). Raises NoAnswer."""
+    if not archived.runs:
+        raise NoAnswer("absent", f"{archived.name} has no run yet: see its record, {archived.name}-status")
     if which == LATEST:
-        return kept.runs[0]
+        return archived.runs[0]
     if which == GOOD:
-        if good in kept.runs:
+        if good in archived.runs:
             return good
-        raise NoAnswer("absent", f"{kept.name} has no good run: name another one, {_numbers(kept.runs)}")
+        raise NoAnswer("absent", f"{archived.name} has no good run: name another one, {_numbers(archived.runs)}")
     if not re.fullmatch(r"[1-9][0-9]{0,8}", which):
         raise NoAnswer("wrong", f"run: expected a number, {LATEST} or {GOOD}, got {quoted(which)}")
     number = int(which)
-    if number in kept.runs:
+    if number in archived.runs:
         return number
-    last = kept.record.run if kept.record else kept.runs[0]
+    last = archived.record.run if archived.record else archived.runs[0]
     if number <= last:
-        raise NoAnswer(
-            "gone", f"run {number} of {kept.name} is no longer kept (keep-runs); there are {_numbers(kept.runs)}"
-        )
-    raise NoAnswer("absent", f"{kept.name} has had no run {number} yet; there are {_numbers(kept.runs)}")
+        line = f"run {number} of {archived.name} is no longer kept (keep-runs)"
+        raise NoAnswer("gone", f"{line}; kept are {_numbers(archived.runs)}")
+    raise NoAnswer("absent", f"{archived.name} has no run {number} yet; kept are {_numbers(archived.runs)}")
 
 
 def over_at(record: Record | None, run: int, stage: str) -> datetime | None:
-    """Give when no further output or attempt of the stage in this run was to come any more; None while it may come."""
+    """Return when the last output or attempt of the stage in this run could come; None while more may come."""
     if record is None:
         return _LONG_AGO
-    told = record.stages.get(stage)
-    serves = told is not None and any(item.startswith("Deployment/") for item in told.objects)
-    if told is None:
+    entry = record.stages.get(stage)
+    serves = entry is not None and any(item.startswith("Deployment/") for item in entry.objects)
+    if entry is None:
         return None if record.active and run == record.run else _LONG_AGO
     if run != record.run:  # an earlier run's service serves until a later one's has taken over
-        return None if serves and told.state != "Done" else _LONG_AGO
-    if serves and told.state in OWN_OUTPUT:
+        return None if serves and entry.state != "Done" else _LONG_AGO
+    if serves and entry.state in OWN_OUTPUT:
         return None
-    if record.active and told.state in ("Waiting", "Running"):
+    if record.active and entry.state in ("Waiting", "Running"):
         return None
-    return times.moment(told.finished or record.finished) or _LONG_AGO
+    return times.moment(entry.finished or record.finished) or _LONG_AGO
 
 
 def _numbers(runs: Sequence[int]) -> str:

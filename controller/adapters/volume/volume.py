@@ -1,0 +1,134 @@
+"""The shared volume: makes, writes, reads and removes what core/layout.py names, and nothing else.
+
+Methods raise Transient where the volume fails: it can come back.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from controller.adapters import removal, storage
+from controller.adapters.volume import runs
+from controller.adapters.volume.environments import Environments
+from controller.core import layout
+from controller.core.documents import attempt as documents
+from controller.core.errors import Invalid
+from controller.core.model import Attempt
+from controller.core.text import format_size, quoted
+
+
+class Volume(Environments):
+    """The shared volume, mounted at `root`."""
+
+    def prepare(self, folders: Iterable[PurePosixPath]) -> None:
+        """Make these folders, group-writable. Raises Transient."""
+        with storage.translated("make folders"):
+            for folder in folders:
+                storage.make(self._root / folder)
+
+    def read_document(self, path: PurePosixPath) -> str:
+        """Return the text of a document where nobody else writes, "" if there is none. Raises Transient."""
+        with storage.translated(f"read {path.name}"):
+            try:
+                return self._tree.read(path)
+            except FileNotFoundError:
+                return ""
+
+    def keep_text(self, path: PurePosixPath, text: str) -> None:
+        """Write a small file, atomically. Raises Transient."""
+        with storage.translated(f"write {path.name}"):
+            storage.write(self._root / path, text)
+
+    def recall_text(self, path: PurePosixPath) -> str:
+        """Return a small file of ours, "" if there is none, or none that can be read. Raises Transient."""
+        with storage.translated(f"read {path.name}"):
+            return self._tree.read_any(path)
+
+    def room(self) -> str:
+        """Return how much of the volume is free, for a person; "" where it is not known."""
+        try:
+            found = storage.room(self._root)
+        except OSError:
+            return ""
+        if found.inodes == 0:
+            return "none of its inodes are free"
+        return f"{format_size(found.free)} of {format_size(found.size)} are free" if found.size else ""
+
+    def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        """Make `target` a copy of `source`, whole or not at all, if it is not there yet.
+
+        Raises Invalid where a stage has left what can't be read, Transient.
+        """
+        folder, place = self._root / source, self._root / target
+        what = f"artifacts of run {layout.run_in(source)}"
+        with storage.translated("copy artifacts"):
+            if place.exists() or not folder.is_dir():
+                return
+            try:
+                with storage.partial(place) as copy:
+                    removal.copy_tree(folder, copy)
+                    storage.publish(copy, place)
+            except RecursionError:
+                line = f"{what}: folders in folders too deep to be copied: start a run of all stages"
+                raise Invalid("ArtifactsUnreadable", [line]) from None
+            except PermissionError as error:
+                locked = Path(error.filename or "")
+                if not locked.is_relative_to(folder):
+                    raise
+                name = quoted(locked.relative_to(folder).as_posix())
+                why = "the stage that wrote it took the right away: let its group read it, or start a run of all stages"
+                line = f"{what}: {name} can't be read by the controller ({why})"
+                raise Invalid("ArtifactsUnreadable", [line]) from error
+
+    def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
+        """Return the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
+        with storage.translated("read attempts"):
+            return [
+                documents.of_log(number, self._tree.read_any(folder / f"{number}.json", documents.LIMIT))
+                for number in runs.attempts(self._tree, folder)
+            ]
+
+    def requests(self) -> Sequence[str]:
+        """Return the names of the requests that have a folder here, whether they still live or not."""
+        with storage.translated("list runs"):
+            return sorted({name for name, _ in runs.owners(self._tree)})
+
+    def runs(self, name: str, uid: str) -> Sequence[int]:
+        """Return the request's runs that have a folder, newest first. Raises Transient."""
+        with storage.translated("list runs"):
+            return runs.runs(self._tree, name, uid)
+
+    def keep_only(self, name: str, uid: str, keep: frozenset[int]) -> None:
+        """Remove the runs of a request other than these.
+
+        What earlier requests of this name left is the sweep's: their pods may be on their way out still.
+        """
+        with storage.translated("remove old runs"):
+            for run in {*runs.runs(self._tree, name, uid)} - keep:
+                storage.discard(self._root / layout.run(name, uid, run), self._root / layout.RUNS)
+
+    def forget(self, name: str, *, living: str = "") -> None:
+        """Remove the folders of all requests of this name but the one whose uid is `living`."""
+        with storage.translated("remove runs"):
+            for owner, uid in runs.owners(self._tree):
+                if owner == name and uid != living:
+                    storage.discard(self._root / layout.request(name, uid), self._root / layout.RUNS)
+
+    def publish_tools(self, tools: Sequence[Path]) -> str:
+        """Copy these files into a folder of their own, once; return that folder's digest. Raises Transient."""
+        whole = hashlib.sha256()
+        for tool in tools:
+            whole.update(tool.name.encode() + b"\0" + hashlib.sha256(tool.read_bytes()).digest())
+        digest = whole.hexdigest()[:16]
+        target = self._root / layout.tools(digest)
+        with storage.translated("publish the tools"):
+            storage.mark_used(target)
+            if not (target / layout.COMPLETE).exists():
+                with storage.partial(target) as folder:
+                    for tool in tools:
+                        shutil.copyfile(tool, folder / tool.name)
+                        (folder / tool.name).chmod(0o755)
+                    storage.write(folder / layout.COMPLETE, digest)
+                    storage.publish(folder, target)
+        return digest
