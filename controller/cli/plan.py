@@ -18,7 +18,7 @@ from controller.core.errors import Invalid
 from controller.core.inputs import checks
 from controller.core.inputs.index import Index
 from controller.core.model import Batch, Environment, Object, Policy, Record, Request, RunSpec
-from controller.core.plan import Base, Environments, Project
+from controller.core.plan.needs import Base, Environments, Project
 from controller.reconciler.environments import Builders
 
 OWNER = "00000000-0000-0000-0000-000000000000"  # the request's uid, which only a cluster gives

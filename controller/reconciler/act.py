@@ -10,7 +10,7 @@ from controller.core import errors, manifests, names, times
 from controller.core.facts import drift
 from controller.core.facts.owners import taken
 from controller.core.model import Cause, Object, Request
-from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal, Restore, Tidy
+from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal, Restore, Tidy, Write
 from controller.reconciler.holding import holder
 from controller.reconciler.ports import Clock, Cluster, Volume
 
@@ -83,7 +83,10 @@ class Actor:
     def prepare(self, actions: Iterable[Action]) -> None:
         """Make the folders that the actions' pods need, before anything is recorded. Raises Transient."""
         self.volume.prepare(
-            folder for action in actions if isinstance(action, Create | Apply | Restore) for folder in action.folders
+            folder
+            for action in actions
+            if isinstance(action, Write)
+            for folder in manifests.folders_of(action.manifest)
         )
 
     def _remove(self, action: Delete) -> Refusal | None:

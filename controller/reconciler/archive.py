@@ -10,7 +10,7 @@ from controller.core.documents import attempt, codec
 from controller.core.documents import run as documents
 from controller.core.documents.run import RunFile
 from controller.core.model import Attempt, Record, Request, RunSpec
-from controller.core.plan import RunFolder
+from controller.core.plan.needs import RunFolder
 from controller.reconciler.ports import Volume
 
 Copy: TypeAlias = Callable[[str, str, int, str], PurePosixPath]  # request, uid, run, folder -> the run's copy

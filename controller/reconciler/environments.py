@@ -18,7 +18,7 @@ from controller.core.model import (
     Request,
     Stage,
 )
-from controller.core.plan import Environments
+from controller.core.plan.needs import Environments
 from controller.reconciler.ports import Source, Volume
 
 

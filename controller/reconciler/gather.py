@@ -10,26 +10,10 @@ from typing import assert_never
 
 from controller.core import images
 from controller.core.errors import Invalid, NotYet, Refused, Transient
-from controller.core.inputs import credentials, index, podtemplate, project
+from controller.core.inputs import credentials, project
 from controller.core.model import GitCredentials, Pipeline, Policy, ProjectTree, Request
-from controller.core.plan import (
-    BuildOf,
-    Commit,
-    Environments,
-    Holder,
-    IndexSettings,
-    KeptRun,
-    KeptSpec,
-    Live,
-    Need,
-    Needs,
-    PodTemplate,
-    Project,
-    Room,
-    RunFolder,
-    Sources,
-    StageSecret,
-)
+from controller.core.plan import Needs, needs
+from controller.core.plan.needs import Need
 from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Builders
 from controller.reconciler.holding import holder
@@ -66,9 +50,9 @@ class Gatherer:
         self._builders = Builders(source, volume)
         self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
 
-    def gather(self, request: Request, needs: Needs) -> Mapping[Need, object]:
+    def gather(self, request: Request, asked: Needs) -> Mapping[Need, object]:
         """Return an answer to each question."""
-        return {question: self._answered(request, question) for question in needs.questions}
+        return {question: self._answered(request, question) for question in asked.questions}
 
     def _answered(self, request: Request, question: Need) -> object:
         try:
@@ -78,44 +62,37 @@ class Gatherer:
         except Refused as refused:  # a right that is missing, of a look-up: no stage's fault
             return Transient("RejectedByCluster", str(refused))
 
-    def _answer(self, request: Request, question: Need) -> object:  # noqa: C901, PLR0911, PLR0912 (a case each)
+    def _answer(self, request: Request, question: Need) -> object:  # noqa: C901, PLR0911 (a case each)
         match question:
-            case Commit():
+            case needs.Commit():
                 return self._source.resolve(request.repository, request.ref, self._credentials(request))
-            case Project():
+            case needs.Project():
                 return self._project(request, question)
-            case KeptSpec():
+            case needs.KeptSpec():
                 return self._archive.spec(request, question.run)
-            case KeptRun():
+            case needs.KeptRun():
                 return self._archive.run(request, question.run)
-            case IndexSettings():
-                return index.settings(self._cluster.get("Secret", question.secret), question.secret)
-            case PodTemplate():
-                found = self._cluster.get("ConfigMap", question.name)
-                return podtemplate.read(found, question.name, self._policy.claim)
-            case Environments():
+            case needs.Environments():
                 self._archive.retire(request, question.record)
                 return self._builders.decide(request, question, self._credentials(request))
-            case BuildOf():
+            case needs.BuildOf():
                 return build(self._view, self._cluster, self._volume, question.folder)
-            case Sources():
+            case needs.Sources():
                 self._sources(request, question)
-            case Holder():
+            case needs.Holder():
                 live = self._cluster.get(question.kind, question.name)
                 return holder(self._cluster, request.uid, live) if live else ""
-            case RunFolder():
+            case needs.RunFolder():
                 self._archive.begin(request, question)
-            case StageSecret():
-                return self._cluster.get("Secret", question.name)
-            case Live():
+            case needs.Live():
                 return self._cluster.get(question.kind, question.name)
-            case Room():
+            case needs.Room():
                 return self._volume.room()
             case _:
                 assert_never(question)
         return None
 
-    def _project(self, request: Request, question: Project) -> tuple[ProjectTree, Pipeline]:
+    def _project(self, request: Request, question: needs.Project) -> tuple[ProjectTree, Pipeline]:
         self._publish(request, question.repository, question.commit)
         return self._read(question.repository, question.commit, question.path, question.image)
 
@@ -123,7 +100,7 @@ class Gatherer:
         tree = read_project(self._source, repository, commit, path)
         return tree, project.load(tree, python=images.otherwise(image, self._policy))
 
-    def _sources(self, request: Request, question: Sources) -> None:
+    def _sources(self, request: Request, question: needs.Sources) -> None:
         for item in question.environments:
             for source in item.sources:
                 self._publish(request, source.repository, source.commit)

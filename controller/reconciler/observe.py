@@ -10,7 +10,8 @@ from controller.core import layout, names
 from controller.core.facts import JobFact, read_deployment, read_job
 from controller.core.facts.owners import owner_uid
 from controller.core.model import Attempt, Cause, Children, Object, Record, Request
-from controller.core.plan import Build, Known, Observed, Refusal
+from controller.core.plan import Known, Observed, Refusal
+from controller.core.plan.needs import Build
 from controller.reconciler.ports import Cluster, Volume
 from controller.reconciler.view import View
 

@@ -166,7 +166,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "ApiOverloaded": "translate.py",
         "VolumeFull": "storage.py",
         "PollFailed": "poll.py",
-        "Replaced": "overlap.py",
+        "Replaced": "trigger.py",
         "RunNotKept": "begin.py",
     }.items():
         assert file in found[reason]

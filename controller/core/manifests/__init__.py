@@ -10,6 +10,7 @@ from controller.core.manifests.cronjob import cronjob
 from controller.core.manifests.objects import (
     deployment,
     event,
+    folders_of,
     job,
     release,
     release_objects,
@@ -23,6 +24,7 @@ __all__ = [
     "cronjob",
     "deployment",
     "event",
+    "folders_of",
     "job",
     "release",
     "release_objects",

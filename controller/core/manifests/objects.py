@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
-from controller.core import names
+from controller.core import layout, names
 from controller.core.documents import release as releases
 from controller.core.documents.codec import Absent, Corrupt, Good, RecordTooNew, TooNew
 from controller.core.documents.status import owner_reference
@@ -185,3 +186,16 @@ def event(request: Mapping[str, str], name: str, kind: str, reason: str, message
         "lastTimestamp": request["now"],
         "count": 1,
     }
+
+
+def folders_of(manifest: Object) -> tuple[PurePosixPath, ...]:
+    """Return the folders of the shared volume that must be there before an object's pods.
+
+    The kubelet would make a missing one, and root would own it.
+    """
+    if environment := names.environment_of(manifest):
+        return layout.BUILD_CACHE, layout.build_logs(environment)
+    template = manifest.get("spec", {}).get("template") or {"spec": {"containers": ()}}
+    mounts = (mount for item in template["spec"]["containers"] for mount in item["volumeMounts"])
+    paths = (PurePosixPath(mount.get("subPath", "")) for mount in mounts if mount["name"] == names.SHARED_VOLUME)
+    return tuple(path for path in paths if path.is_relative_to(layout.RUNS))

@@ -3,6 +3,7 @@
 `decide` is the one way in; all else here are the types of its arguments and of its answers.
 """
 
+from controller.core.plan import needs
 from controller.core.plan.decide import decide
 from controller.core.plan.decision import (
     Action,
@@ -18,63 +19,26 @@ from controller.core.plan.decision import (
     Refusal,
     Restore,
     Tidy,
+    Write,
 )
-from controller.core.plan.needs import (
-    Base,
-    Build,
-    BuildOf,
-    Commit,
-    Environments,
-    Holder,
-    IndexSettings,
-    KeptRun,
-    KeptSpec,
-    Key,
-    Live,
-    Need,
-    Needs,
-    PodTemplate,
-    Project,
-    Question,
-    Room,
-    RunFolder,
-    Sources,
-    StageSecret,
-)
+from controller.core.plan.needs import Needs
 
 __all__ = [
     "Action",
     "Apply",
-    "Base",
-    "Build",
-    "BuildOf",
-    "Commit",
     "Create",
     "Decision",
     "Delete",
     "Emit",
-    "Environments",
-    "Holder",
-    "IndexSettings",
-    "KeptRun",
-    "KeptSpec",
-    "Key",
     "Known",
-    "Live",
-    "Need",
     "Needs",
     "Observed",
-    "PodTemplate",
     "Poll",
-    "Project",
     "Publish",
-    "Question",
     "Refusal",
     "Restore",
-    "Room",
-    "RunFolder",
-    "Sources",
-    "StageSecret",
     "Tidy",
+    "Write",
     "decide",
+    "needs",
 ]

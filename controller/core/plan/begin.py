@@ -7,8 +7,7 @@ from datetime import datetime
 from controller.core import images, manifests, names, sweep, times
 from controller.core.errors import Invalid
 from controller.core.facts.owners import taken
-from controller.core.inputs import podtemplate
-from controller.core.inputs.index import Index
+from controller.core.inputs import index, podtemplate
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,
@@ -29,11 +28,10 @@ from controller.core.plan.needs import (
     Commit,
     Environments,
     Holder,
-    IndexSettings,
     KeptRun,
     KeptSpec,
     Key,
-    PodTemplate,
+    Live,
     Project,
     RunFolder,
     Sources,
@@ -122,8 +120,9 @@ def _made_of(
     """Return what a run of a commit is started with, its environments, and what is to be said about both."""
     tree, pipeline = observed.ask(project)
     choice = images.choose(pipeline, stages, request.image, policy)
-    settings = observed.ask(IndexSettings(request.index_secret)) if request.index_secret else Index()
-    template = observed.ask(PodTemplate(request.pod_template)) if request.pod_template else ""
+    name, secret = request.pod_template, request.index_secret
+    settings = index.settings(observed.ask(Live("Secret", secret)), secret) if secret else index.Index()
+    template = podtemplate.read(observed.ask(Live("ConfigMap", name)), name, policy.claim) if name else ""
     spec = RunSpec(
         repository=request.repository,
         commit=project.commit,

@@ -6,34 +6,34 @@ below it: what is refused, declined, waits, is tried again, replaced or queued. 
 carried out leads to one without actions.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
 from controller.core.errors import Invalid, NotYet, Transient
-from controller.core.facts import drift
 from controller.core.manifests import RunContext
-from controller.core.model import Cause, Object, Policy, Record, Request, RunSpec
+from controller.core.model import Cause, Policy, Record, Request, RunSpec
 from controller.core.plan import begin
 from controller.core.plan.build import FULL
 from controller.core.plan.decision import Decision, Emit, Known, Observed, Tidy, Unanswered
-from controller.core.plan.hold import held, released
-from controller.core.plan.needs import Live, Needs, Room
-from controller.core.plan.overlap import overlap, replacement
+from controller.core.plan.needs import Needs, Room
 from controller.core.plan.poll import poll, with_poll
 from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
-from controller.core.plan.settle import retained, settle
+from controller.core.plan.services import held, released, with_drift
+from controller.core.plan.settle import INVALID_REQUEST, retained, settle
 from controller.core.plan.trigger import (
     Pending,
-    asked,
+    as_pending,
     decline,
+    invalid,
     is_news,
     is_refusal,
+    is_refused_already,
     may_come,
+    overlap,
     pending,
     refuse,
-    refuse_request,
+    replacement,
     skip,
     stumble,
 )
@@ -86,19 +86,21 @@ def _to_retry(decision: Decision, observed: Observed) -> Decision:
 
 def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:
     """Decide on the run, and on what goes on with or without it: the schedule, and the folders of earlier runs."""
-    if known.problems and not known.record.active:
-        objects = (item for items in released(observed).values() for item in items)
-        observed = _with_drift(observed, objects)
-        return refuse_request(known.request, known.record, known.problems, observed, now)
+    request, record = known.request, known.record
+    if known.problems and not record.active:  # what it released before goes on as it is
+        words = invalid(record, known.problems, INVALID_REQUEST)
+        if is_refused_already(request, words):
+            return replace(_settled(request, record, observed, now), record=words)
+        return refuse(request, record, Invalid(INVALID_REQUEST, known.problems), now)
     decision = _of_run(known, observed, policy, now, commit)
     if known.problems:  # an invalid request does not say what it wants
         return decision
-    decision = keep_schedule(known.request, decision, observed, policy)
+    decision = keep_schedule(request, decision, observed, policy)
     if not decision.outcome:
         return decision
     news = tuple(action for action in decision.actions if isinstance(action, Emit))
     others = (action for action in decision.actions if not isinstance(action, Emit))
-    tidy = Tidy(retained(decision.record, known.request.keep_runs, observed))
+    tidy = Tidy(retained(decision.record, request.keep_runs, observed))
     return replace(decision, actions=(*news, tidy, *others))
 
 
@@ -140,7 +142,7 @@ def _refusal(known: Known, reason: Pending | None, observed: Observed, policy: P
 
 def _declined(known: Known, refused: Invalid, observed: Observed, policy: Policy, now: datetime) -> Decision:
     """Refuse the request's trigger; all else goes on as if it had not come."""
-    declined = decline(known.request, known.record, refused.problems, refused.reason, now)
+    declined = decline(known.request, known.record, refused, now)
     record = declined.record
     if record.active and record.spec:
         rest = _advanced(known.request, record, record.spec, observed, policy, now)
@@ -151,17 +153,17 @@ def _declined(known: Known, refused: Invalid, observed: Observed, policy: Policy
 
 def _begun(known: Known, reason: Pending, observed: Observed, policy: Policy, now: datetime) -> Decision:
     """Open the first step of a new run; or record why there is none."""
-    request, commit = asked(known.request, reason), ""
+    request, commit = as_pending(known.request, reason), ""
     try:
         commit = begin.commit_of(known, request, reason, observed)
         record, context = begin.prepared(known, request, reason, observed, policy, now)
         begin.ready(record, observed)
-    except Invalid as invalid:
-        if may_come(known.record, invalid.reason, now, policy.start_grace):
-            raise Transient(invalid.reason, "; ".join(invalid.problems)) from invalid
-        if is_refusal(request, known.record, invalid.reason):
-            return _declined(known, invalid, observed, policy, now)
-        return refuse(request, known.record, invalid.lines, invalid.reason, now, known.digest, commit)
+    except Invalid as found:
+        if may_come(known.record, found.reason, now, policy.start_grace):
+            raise Transient(found.reason, "; ".join(found.problems)) from found
+        if is_refusal(request, known.record, found.reason):
+            return _declined(known, found, observed, policy, now)
+        return refuse(request, known.record, found, now, digest=known.digest, commit=commit)
     announced = Emit(f"{record.run}-started", "Normal", "RunStarted", record.message)
     decision = _gone_on(context, request, record, observed, now)
     return replace(decision, actions=(announced, *decision.actions))
@@ -178,30 +180,8 @@ def _advanced(
 
 
 def _gone_on(context: RunContext, request: Request, record: Record, observed: Observed, now: datetime) -> Decision:
-    objects = (item for items in held(context, record, observed).values() for item in items)
-    return advance(context, request, record, _with_drift(observed, objects), now)
+    return advance(context, request, record, with_drift(observed, held(context, record, observed)), now)
 
 
 def _settled(request: Request, record: Record, observed: Observed, now: datetime) -> Decision:
-    objects = (item for items in released(observed).values() for item in items)
-    return settle(request, record, _with_drift(observed, objects), now)
-
-
-def _with_drift(observed: Observed, applied: Iterable[Object]) -> Observed:
-    """Return what is observed with what others have changed of objects that were applied.
-
-    The caches do not hold who set which field: what differs costs a look at the object itself.
-    """
-    cached = [(item, observed.serving.get((item["kind"], item["metadata"]["name"]))) for item in applied]
-    changed = {
-        Live(item["kind"], item["metadata"]["name"]): (item, there)
-        for item, there in cached
-        if there and drift.differs(item, there)
-    }
-    observed.require(*changed)
-    found = {}
-    for question, (item, there) in changed.items():
-        live = observed.ask(question)
-        if live and live["metadata"]["uid"] == there["metadata"]["uid"] and (difference := drift.read(item, live)):
-            found[question.kind, question.name] = difference
-    return replace(observed, drift=found)
+    return settle(request, record, with_drift(observed, released(observed)), now)

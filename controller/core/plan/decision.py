@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from controller.core.errors import NotYet, Transient
@@ -100,30 +99,26 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    """Create `manifest` for `stage`; the folders must be on the volume before."""
+class Write:
+    """Write `manifest` for `stage`."""
 
     manifest: Object
     stage: str
-    folders: tuple[PurePosixPath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Apply:
-    """Server-side apply `manifest` (its uid is in it) for `stage`."""
-
-    manifest: Object
-    stage: str
-    folders: tuple[PurePosixPath, ...] = ()
+class Create(Write):
+    """Create the object."""
 
 
 @dataclass(frozen=True, slots=True)
-class Restore:
-    """Put back what somebody has changed of an object that was applied as `manifest`."""
+class Apply(Write):
+    """Apply the object on the server's side; its uid is in the manifest."""
 
-    manifest: Object
-    stage: str
-    folders: tuple[PurePosixPath, ...] = ()
+
+@dataclass(frozen=True, slots=True)
+class Restore(Write):
+    """Put back what somebody has changed of an object that was applied like this."""
 
 
 @dataclass(frozen=True, slots=True)

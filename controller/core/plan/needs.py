@@ -54,16 +54,10 @@ class KeptRun(Question[RunFile]):
 
 
 @dataclass(frozen=True, slots=True)
-class IndexSettings(Question[Index]):
-    """What the Secret with the settings of package indexes says."""
+class Live(Question[Object | None]):
+    """An object as the API server has it now, which the caches may not hold, or not whole; None where it is gone."""
 
-    secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class PodTemplate(Question[str]):
-    """What the ConfigMap with the pod template says."""
-
+    kind: str
     name: str
 
 
@@ -132,40 +126,12 @@ class RunFolder(Question[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class StageSecret(Question[Object | None]):
-    """A Secret that stages use, None where it is not there; only its keys and its version are looked at."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Live(Question[Object | None]):
-    """An object with who set which field, which the caches do not hold; None where it is gone."""
-
-    kind: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Room(Question[str]):
     """How much of the volume is free, in words; "" where nobody knows."""
 
 
 Need: TypeAlias = (
-    Commit
-    | Project
-    | KeptSpec
-    | KeptRun
-    | IndexSettings
-    | PodTemplate
-    | Environments
-    | BuildOf
-    | Sources
-    | Holder
-    | RunFolder
-    | StageSecret
-    | Live
-    | Room
+    Commit | Project | KeptSpec | KeptRun | Live | Environments | BuildOf | Sources | Holder | RunFolder | Room
 )
 
 

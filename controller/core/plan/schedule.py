@@ -1,6 +1,6 @@
 """Keep the CronJob of a request's schedule, whatever the request's run does meanwhile.
 
-What keeps it from being made is told in a key of its own and disturbs nothing else: what runs and serves goes on.
+What keeps it from being made is said in a key of its own and disturbs nothing else: what runs and serves goes on.
 """
 
 from dataclasses import replace
@@ -9,45 +9,41 @@ from controller.core import manifests
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import with_uid
-from controller.core.model import Object, Policy, Record, Request
+from controller.core.model import Policy, Request
 from controller.core.plan.decision import Action, Apply, Create, Decision, Delete, Emit, Observed
 
 SCHEDULE = "/schedule"  # an action's or refusal's stage where it is the CronJob; no stage's name has a /
 
 
-def keep_schedule(request: Request, decision: Decision, seen: Observed, policy: Policy) -> Decision:
-    """Give the decision with what brings the CronJob to what the request wants, and with what is wrong with it."""
-    wanted = _wanted(request, seen, policy)
-    refused = next((item.cause for item in seen.refusals if item.stage == SCHEDULE), None)
-    if refused:
-        told = _told(decision.record, f"{refused.reason}: {refused.message}")
-        if told is decision.record:  # it is known
+def keep_schedule(request: Request, decision: Decision, observed: Observed, policy: Policy) -> Decision:
+    """Return the decision with what brings the CronJob to what the request says, and with what is wrong with it."""
+    record = decision.record
+    if cause := next((item.cause for item in observed.refusals if item.stage == SCHEDULE), None):
+        problem = f"{cause.reason}: {cause.message}"
+        if record.schedule_problem == problem:
             return decision
-        news = Emit(f"schedule-{refused.message}", "Warning", refused.reason, refused.message)
-        return replace(decision, record=told, actions=(*decision.actions, news))
-    problem = decision.record.schedule_problem if wanted and not isinstance(wanted[0], Delete) else ""
-    return replace(decision, record=_told(decision.record, problem), actions=(*decision.actions, *wanted))
+        news = Emit(f"schedule-{cause.message}", "Warning", cause.reason, cause.message)
+        record = replace(record, schedule_problem=problem)
+        return replace(decision, record=record, actions=(*decision.actions, news))
+    action = _action(request, observed, policy)
+    problem = record.schedule_problem if action and not isinstance(action, Delete) else ""
+    actions = (*decision.actions, *([action] if action else []))
+    return replace(decision, record=replace(record, schedule_problem=problem), actions=actions)
 
 
-def _told(record: Record, problem: str) -> Record:
-    return record if record.schedule_problem == problem else replace(record, schedule_problem=problem)
-
-
-def _wanted(request: Request, seen: Observed, policy: Policy) -> tuple[Action, ...]:
-    live = seen.cronjob if seen.cronjob and owner_uid(seen.cronjob) == request.uid else None
+def _action(request: Request, observed: Observed, policy: Policy) -> Action | None:
+    found = observed.cronjob
+    live = found if found and owner_uid(found) == request.uid else None
     if live and "deletionTimestamp" in live["metadata"]:
-        return ()  # its end comes as an event
+        return None  # its end comes as an event
     if not request.schedule:
-        return (Delete("CronJob", request.name, live["metadata"]["uid"]),) if live else ()
+        return Delete("CronJob", request.name, live["metadata"]["uid"]) if live else None
     manifest = manifests.cronjob(request, policy)
     if live is None:
-        return (Create(manifest, SCHEDULE),)
-    if digest_of(live) != digest_of(manifest) or _is_edited(live, manifest):
-        return (Apply(with_uid(manifest, live["metadata"]["uid"]), SCHEDULE),)
-    return ()
-
-
-def _is_edited(live: Object, wanted: Object) -> bool:
-    """Whether a person changed when it fires. What its Jobs are made of comes back with defaults: not compared."""
-    there = live.get("spec") or {}
-    return any(there.get(key) != value for key, value in wanted["spec"].items() if key != "jobTemplate")
+        return Create(manifest, SCHEDULE)
+    # A person may have changed when it fires. What its Jobs are made of comes back with defaults: not compared.
+    spec = live.get("spec") or {}
+    edited = any(spec.get(key) != value for key, value in manifest["spec"].items() if key != "jobTemplate")
+    if edited or digest_of(live) != digest_of(manifest):
+        return Apply(with_uid(manifest, live["metadata"]["uid"]), SCHEDULE)
+    return None

@@ -9,64 +9,64 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core import layout, manifests, names, sweep
-from controller.core.facts import DeploymentFact
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import digest_of
 from controller.core.model import Object, PastRun, Phase, Record, Request
-from controller.core.plan.converge import converge, disturbed, folders_of, key_of
 from controller.core.plan.decision import Action, Decision, Delete, Observed
-from controller.core.plan.hold import news, released
+from controller.core.plan.services import converge, disturbed, key_of, news, released
 from controller.core.text import fit
 
 INVALID_REQUEST = "InvalidRequest"
 REFUSED = "Refused"
 NOTHING = ("Superseded", "Skipped", REFUSED)  # outcomes of what changed nothing
-_GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it anew"
+_GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it again"
 
 
-def settle(request: Request, record: Record, seen: Observed, now: datetime) -> Decision:
+def settle(request: Request, record: Record, observed: Observed, now: datetime) -> Decision:
     """Decide for a request whose last run is over (or that never had one)."""
-    found = released(seen)
-    actions: list[Action] = list(stale_jobs(record, seen))
-    actions += news((item for items in found.values() for item in items), seen, request.uid, now)
-    for stage, objects in found.items():
-        actions += converge(stage, objects, seen, request.uid)
-    actions += _unreleased(record, found, seen)
-    return Decision(_with_refusal(_phase(request, record, found, seen)), tuple(actions))
+    services = released(observed)
+    actions: list[Action] = list(stale_jobs(record, observed))
+    actions += news((item for items in services.values() for item in items), observed, request.uid, now)
+    for stage, objects in services.items():
+        actions += converge(stage, objects, observed, request.uid)
+    if not _is_lost(record, observed):
+        wanted = {key_of(item) for items in services.values() for item in items}
+        actions += (
+            Delete(kind, name, item["metadata"]["uid"])
+            for (kind, name), item in observed.serving.items()
+            if owner_uid(item) == record.request_uid
+            and "deletionTimestamp" not in item["metadata"]
+            and (kind, name) not in wanted
+        )
+    settled = _phase(request, record, services, observed)
+    last = next(iter(record.history), PastRun())
+    if last.outcome == REFUSED:  # said until something else comes
+        settled = replace(settled, message=fit(f"{settled.message} ({refusal(last)})"))
+    return Decision(settled, tuple(actions))
 
 
-def stale_jobs(record: Record, seen: Observed) -> tuple[Action, ...]:
-    """Give the deletion of Jobs of earlier runs, and of those that still run though their run is over."""
+def stale_jobs(record: Record, observed: Observed) -> tuple[Action, ...]:
+    """Return the deletion of Jobs of earlier runs, and of those that still run though their run is over."""
     return tuple(
         Delete("Job", fact.name, fact.uid)
-        for fact in seen.jobs.values()
+        for fact in observed.jobs.values()
         if fact.owner == record.request_uid
         and not fact.deleting
         and (fact.run < record.run or (not record.active and fact.state == "Running"))
     )
 
 
-def _unreleased(record: Record, found: Mapping[str, Iterable[Object]], seen: Observed) -> Iterable[Action]:
-    if _lost(record, seen):
-        return
-    wanted = {key_of(item) for items in found.values() for item in items}
-    for (kind, name), item in seen.serving.items():
-        mine = owner_uid(item) == record.request_uid and "deletionTimestamp" not in item["metadata"]
-        if mine and (kind, name) not in wanted:
-            yield Delete(kind, name, item["metadata"]["uid"])
-
-
-def _lost(record: Record, seen: Observed) -> bool:
-    """Whether somebody took the release away: there is none, yet a service is not of a run that is known as bad.
+def _is_lost(record: Record, observed: Observed) -> bool:
+    """Return whether somebody took the release away: there is none, yet a service is not of a run known as bad.
 
     Then what runs may well be what was released, and stays.
     """
     bad = {past.run for past in record.history if past.run and past.outcome != "Succeeded"}
-    mine = [fact for fact in seen.deployments.values() if fact.owner == record.request_uid]
-    return seen.release is None and any(fact.run not in bad for fact in mine)
+    mine = [fact for fact in observed.deployments.values() if fact.owner == record.request_uid]
+    return observed.release is None and any(fact.run not in bad for fact in mine)
 
 
-def _phase(request: Request, record: Record, found: Mapping[str, Sequence[Object]], seen: Observed) -> Record:
+def _phase(request: Request, record: Record, services: Mapping[str, Sequence[Object]], observed: Observed) -> Record:
     last = next(
         (past for past in record.history if past.outcome not in NOTHING and past.reason != INVALID_REQUEST), None
     )
@@ -77,20 +77,24 @@ def _phase(request: Request, record: Record, found: Mapping[str, Sequence[Object
     if last is None:
         return _with(record, "Pending", "WaitingForTrigger", "waits for a trigger: run-on-create is false")
     if last.outcome == "Invalid":
-        return replace(_with(record, "Invalid", last.reason, last.message), problems=record.problems)
-    if last.outcome == "Succeeded" and _lost(record, seen):
+        return _with(record, "Invalid", last.reason, last.message)
+    if last.outcome != "Succeeded":
+        return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
+    return _serving(request, record, last, services, observed)
+
+
+def _serving(
+    request: Request, record: Record, last: PastRun, services: Mapping[str, Sequence[Object]], observed: Observed
+) -> Record:
+    """Return Ready, or Degraded where somebody changed what was released, or where it is not all up."""
+    if _is_lost(record, observed):
         return _with(record, "Degraded", "ReleaseMissing", f"ConfigMap {names.release_of(request.name)} {_GONE}")
-    if last.outcome == "Succeeded":
-        return _serving(record, last, found, seen)
-    return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
-
-
-def _with_refusal(record: Record) -> Record:
-    """Return the record with its message telling of a trigger that was refused, until something else comes."""
-    last = next(iter(record.history), PastRun())
-    if last.outcome != REFUSED:
-        return record
-    return replace(record, message=fit(f"{record.message} ({refusal(last)})"))
+    if lines := disturbed((item for items in services.values() for item in items), observed, record.request_uid):
+        return _with(record, "Degraded", "ServiceDrifted", "; ".join(lines))
+    for stage, (deployment, *_) in services.items():
+        if problem := _not_up(deployment, observed, record.request_uid):
+            return _with(record, "Degraded", "ServiceDegraded", f"service {stage} {problem}")
+    return _with(record, "Ready", last.reason, last.message)
 
 
 def refusal(past: PastRun) -> str:
@@ -98,20 +102,10 @@ def refusal(past: PastRun) -> str:
     return f"trigger {past.trigger} was refused: {past.message}" if past.trigger else past.message
 
 
-def _serving(record: Record, last: PastRun, found: Mapping[str, Sequence[Object]], seen: Observed) -> Record:
-    """Return Ready, or Degraded where somebody changed what was released, or where it is not all up."""
-    lines = disturbed((item for items in found.values() for item in items), seen, record.request_uid)
-    if lines:
-        return _with(record, "Degraded", "ServiceDrifted", "; ".join(lines))
-    for stage, (deployment, *_) in found.items():
-        fact = seen.deployments.get(deployment["metadata"]["name"])
-        if problem := _not_up(fact if fact and fact.owner == record.request_uid else None, deployment):
-            return _with(record, "Degraded", "ServiceDegraded", f"service {stage} {problem}")
-    return _with(record, "Ready", last.reason, last.message)
-
-
-def _not_up(fact: DeploymentFact | None, deployment: Object) -> str:
-    if fact is None:
+def _not_up(deployment: Object, observed: Observed, uid: str) -> str:
+    """Return what keeps a released service from being all up, "" where nothing does."""
+    fact = observed.deployments.get(deployment["metadata"]["name"])
+    if fact is None or fact.owner != uid:
         return f"has 0 of {deployment['spec']['replicas']} pods ready"
     if fact.available and fact.digest == digest_of(deployment):
         return ""
@@ -125,14 +119,10 @@ def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:
     return replace(record, phase=phase, reason=reason, message=fit(message))
 
 
-def retained(record: Record, keep: int, seen: Observed) -> frozenset[int]:
-    """Return the runs whose folders stay, what serves included."""
-    serving = {*_mounted(seen.release), *(fact.run for fact in seen.deployments.values())}
-    return sweep.retained(record, keep) | serving
-
-
-def _mounted(release: Object | None) -> Iterable[int]:
-    """Give the runs whose folders the released services mount: their own, and the one before it."""
-    for item in manifests.release_objects(release) if release else ():
-        if item["kind"] == "Deployment":
-            yield from filter(None, map(layout.run_in, folders_of(item)))
+def retained(record: Record, keep: int, observed: Observed) -> frozenset[int]:
+    """Return the runs whose folders stay: also those that services mount, of their own run and of the one before."""
+    objects: Iterable[Object] = manifests.release_objects(observed.release) if observed.release else ()
+    deployments = (item for item in objects if item["kind"] == "Deployment")
+    mounted = (layout.run_in(path) for item in deployments for path in manifests.folders_of(item))
+    serving = (fact.run for fact in observed.deployments.values())
+    return sweep.retained(record, keep) | {*filter(None, mounted), *serving}

@@ -9,9 +9,8 @@ from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext
 from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
 from controller.core.parts import UNFINISHED
-from controller.core.plan.converge import converge, folders_of
 from controller.core.plan.decision import Action, Create, Observed
-from controller.core.plan.hold import of_stage
+from controller.core.plan.services import converge, of_stage
 from controller.core.text import fit
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
@@ -27,54 +26,50 @@ class View:
     due: datetime | None = None
 
 
-def look(context: RunContext, stage: Stage, record: StageRecord, seen: Observed, now: datetime) -> View:
-    """Give the view of one stage of an open step. What is recorded done is never looked at again."""
+def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> View:
+    """Return the view of one stage of an open step. What is recorded as done is not judged again."""
     if record.state in DONE:
         return View(record)
-    if refusal := refused(stage.name, record, seen, context.policy, now):
+    if refusal := refused(stage.name, record, observed, context.policy, now):
         return refusal
     if isinstance(stage.work, Batch):
-        return _batch(context, stage, record, seen, now)
-    return _service(context, stage, stage.work, record, seen, now)
+        return _batch(context, stage, record, observed, now)
+    return _service(context, stage, stage.work, record, observed, now)
 
 
-def refused(name: str, record: StageRecord, seen: Observed, policy: Policy, now: datetime) -> View | None:
-    """Give the view of a stage whose action the API server refused in this very pass, None where it refused none."""
-    refusal = next((item for item in seen.refusals if item.stage == name), None)
+def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, now: datetime) -> View | None:
+    """Return the view of a stage whose action the API server refused in this very pass, None where it refused none."""
+    refusal = next((item for item in observed.refusals if item.stage == name), None)
     if refusal and refusal.final:
         return View(failed(record, refusal.cause, now))
     return waiting(record, "schedule", refusal.cause, policy, now) if refusal else None
 
 
-def _batch(context: RunContext, stage: Stage, record: StageRecord, seen: Observed, now: datetime) -> View:
+def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> View:
     name = context.job_name(stage.name)
-    fact = seen.jobs.get(name)
+    fact = observed.jobs.get(name)
     record = replace(record, objects=(f"Job/{name}",))
     if fact is None or fact.owner != context.uid:
-        if stage.name in seen.ended:
-            cause = seen.ended[stage.name]
+        if stage.name in observed.ended:
+            cause = observed.ended[stage.name]
             return View(failed(record, cause, now) if cause else done(record, now))
-        manifest = manifests.job(context, stage)
-        return View(replace(record, attempts=1), (Create(manifest, stage.name, folders_of(manifest)),))
+        return View(replace(record, attempts=1), (Create(manifests.job(context, stage), stage.name),))
     record = replace(record, attempts=fact.attempts, image=fact.image or record.image)
     if fact.state == "Succeeded":
         return View(done(record, now))
     if fact.state == "Failed":
-        return View(failed(record, fact.cause or _unknown(name), now))
+        lost = f"Job {name} failed, and its pod was gone before it could be read (see the stage's log)"
+        return View(failed(record, fact.cause or Cause("Unknown", lost), now))
     return underway(record, fact, context.policy, now)
 
 
-def _unknown(job: str) -> Cause:
-    return Cause("Unknown", f"Job {job} failed, and its pod was gone before it could be read (see the stage's log)")
-
-
 def _service(
-    context: RunContext, stage: Stage, work: Service, record: StageRecord, seen: Observed, now: datetime
+    context: RunContext, stage: Stage, work: Service, record: StageRecord, observed: Observed, now: datetime
 ) -> View:
-    objects = of_stage(context, stage, seen)
+    objects = of_stage(context, stage, observed)
+    actions = converge(stage.name, objects, observed, context.uid)
     record = replace(record, objects=tuple(f"{item['kind']}/{item['metadata']['name']}" for item in objects))
-    actions = converge(stage.name, objects, seen, context.uid)
-    fact = seen.deployments.get(context.service_name(stage.name))
+    fact = observed.deployments.get(context.service_name(stage.name))
     if fact is None or fact.owner != context.uid or fact.digest != digest_of(objects[0]):
         return View(record, actions)
     record = replace(record, image=fact.image or record.image)
@@ -90,26 +85,21 @@ def _service(
 
 
 def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy, now: datetime) -> View:
-    """Give the view of a stage that is on its way: it waits for something, runs, or says nothing yet."""
+    """Return the view of a stage that is on its way: it waits for something, runs, or says nothing yet."""
     if fact.blocked and fact.cause:
         return waiting(record, fact.blocked, fact.cause, policy, now)
     if fact.running:
-        reason, message = (fact.cause.reason, fact.cause.message) if fact.cause else ("", "")
-        told = replace(record, reason=fit(reason, REASON_LIMIT), message=fit(message))
-        return View(replace(told, waiting_since="", waiting_for=""))
+        return View(replace(_with_cause(record, fact.cause or Cause("", "")), waiting_since="", waiting_for=""))
     return View(record)
 
 
 def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> View:
-    """Tell at once why a stage can't start; fail it after the grace. The first cause stays: the later ones flap."""
+    """Return the view of a stage that can't start: it says why at once, and fails after the grace.
+
+    The first cause stays: the later ones flap.
+    """
     if record.waiting_for != grace:
-        record = replace(
-            record,
-            waiting_for=grace,
-            waiting_since=times.text(now),
-            reason=fit(cause.reason, REASON_LIMIT),
-            message=fit(cause.message),
-        )
+        record = replace(_with_cause(record, cause), waiting_for=grace, waiting_since=times.text(now))
     seconds = policy.start_grace if grace == "start" else policy.schedule_grace
     due = (times.moment(record.waiting_since) or now) + timedelta(seconds=seconds)
     if now >= due:
@@ -118,21 +108,24 @@ def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: 
 
 
 def failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:
-    """Give the record of a stage that has failed."""
-    reason, message = fit(cause.reason, REASON_LIMIT), fit(cause.message)
-    return _over(replace(record, state="Failed", reason=reason, message=message), now)
+    """Return the record of a stage that has failed."""
+    return _over(replace(_with_cause(record, cause), state="Failed"), now)
+
+
+def done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:
+    """Return the record of a stage that is done; not `changed`: it was left as it was."""
+    return _over(replace(record, state="Done" if changed else "Unchanged", reason="", message=""), now)
 
 
 def stopped(record: StageRecord) -> StageRecord:
-    """Give the record of a stage whose run is over before the stage was."""
+    """Return the record of a stage whose run is over, perhaps before the stage was."""
     if record.state not in UNFINISHED:
         return record
     return replace(record, state=UNFINISHED[record.state], waiting_since="", waiting_for="")
 
 
-def done(record: StageRecord, now: datetime, *, changed: bool = True) -> StageRecord:
-    """Give the record of a stage that is done; not `changed`: it was left as it was."""
-    return _over(replace(record, state="Done" if changed else "Unchanged", reason="", message=""), now)
+def _with_cause(record: StageRecord, cause: Cause) -> StageRecord:
+    return replace(record, reason=fit(cause.reason, REASON_LIMIT), message=fit(cause.message))
 
 
 def _over(record: StageRecord, now: datetime) -> StageRecord:

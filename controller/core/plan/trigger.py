@@ -1,4 +1,4 @@
-"""What asks for a run, and the records that begin or refuse one."""
+"""What asks for a run, what of it waits for the active run or is passed over, and what is refused."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -6,16 +6,17 @@ from datetime import datetime
 
 from controller.core import times
 from controller.core.documents.status import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT
-from controller.core.errors import WARNING
-from controller.core.model import PastRun, Phase, Record, Request
-from controller.core.plan.decision import Decision, Emit, Observed
-from controller.core.plan.settle import INVALID_REQUEST, REFUSED, refusal, settle
+from controller.core.errors import WARNING, Invalid
+from controller.core.model import Cause, PastRun, Phase, Record, Request
+from controller.core.plan.decision import Decision, Emit
+from controller.core.plan.settle import INVALID_REQUEST, REFUSED, refusal
 from controller.core.text import fit
 
 NO_COMMIT = "none"  # what `ref` was when it was no commit
 OF_THE_TRIGGER = ("InvalidTrigger", "UnknownStage", "NothingToReuse", "RunNotKept", "ArtifactsUnreadable")
 # What may come with what is applied a moment later, or as soon as a server answers.
 MAY_COME = ("SecretMissing", "GitSecretMissing", "GitSecretKeyMissing", "GitRequirementUnreachable")
+_CAUSES = {"Changed": "a change of the request", "Polled": "a commit that moved", "Created": "the request"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,16 @@ class Pending:
 
     cause: str
     trigger: str = ""
-    commit: str = ""  # what `ref` is by now, as far as anybody looked
+    commit: str = ""  # what `ref` is by now, as far as anybody knows
 
 
-def pending(request: Request, record: Record, digest: str, commit: str = "") -> Pending | None:
-    """Give what asks for a run of `request` (whose digest is given) beyond what `record` has handled; None: nothing.
+def pending(request: Request, record: Record, digest: str, commit: str) -> Pending | None:
+    """Return what asks for a run of `request` (whose digest is given) beyond what `record` has handled.
 
-    `commit` is what `ref` was when `poll` last looked, "" where it did not. The first one is only taken note of: a
-    commit has to move, if only back, to ask for something. One run handles all that is pending when it is recorded.
+    `commit` is what `ref` was when it was last polled, "" where it was not. The first one is only noted: a commit has
+    to move, if only back, to ask for something. One run handles all that is pending when it is recorded.
     """
-    trigger = _unhandled(request, record)
-    if trigger:
+    if trigger := _unhandled(request, record):
         return Pending("Triggered", trigger, commit)
     if not record.request_digest:
         return Pending("Created", commit=commit) if request.run_on_create else None
@@ -44,9 +44,9 @@ def pending(request: Request, record: Record, digest: str, commit: str = "") -> 
     return Pending("Polled", commit=commit) if moved else None
 
 
-def asked(request: Request, wanted: Pending) -> Request:
-    """Give the request without what goes with a trigger, if it is not that trigger which asks for the run."""
-    if wanted.trigger and wanted.trigger == request.trigger:
+def as_pending(request: Request, reason: Pending) -> Request:
+    """Return the request without what goes with a trigger, if it is not that trigger which asks for the run."""
+    if reason.trigger and reason.trigger == request.trigger:
         return request
     return replace(request, resume="", only="", parameters=(), rerun=0, wrong=())
 
@@ -56,16 +56,15 @@ def _unhandled(request: Request, record: Record) -> str:
     return fresh or record.queued
 
 
-def absorb(request: Request, record: Record, digest: str, commit: str = "") -> Record:
-    """Give the record with all that is pending marked as handled (a run begins, or it is suspended or refused).
+def absorb(request: Request, record: Record, digest: str, commit: str) -> Record:
+    """Return the record with all that is pending marked as handled: a run begins, or it is suspended or refused.
 
-    `commit` is what `ref` is now, "" where nobody looked.
+    `commit` is what `ref` is now, "" where nobody knows.
     """
     trigger = _unhandled(request, record)
-    handled = (*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled
     return replace(
         record,
-        handled=handled,
+        handled=(*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled,
         queued="",
         pending_since="",
         request_digest=digest or record.request_digest,
@@ -73,69 +72,104 @@ def absorb(request: Request, record: Record, digest: str, commit: str = "") -> R
     )
 
 
-def skip(request: Request, record: Record, digest: str, commit: str = "") -> Record:
-    """Give the record with what is pending handled by doing nothing (suspended; or created to wait for a trigger)."""
+def skip(request: Request, record: Record, digest: str, commit: str) -> Record:
+    """Return the record with what is pending handled by doing nothing."""
     trigger = _unhandled(request, record)
     return replace(absorb(request, record, digest, commit), finished_trigger=trigger or record.finished_trigger)
 
 
 def remember(record: Record, past: PastRun) -> tuple[PastRun, ...]:
-    """Give the history with one more run, newest first, bounded.
+    """Return the history with one more run, newest first, bounded.
 
-    What was no run goes first; then the oldest of the good or of the other runs, of which there are more: both are
-    counted apart where it is about which to keep.
+    What was no run goes first; then the oldest of the good or of the other runs, of which there are more: which runs
+    are kept is decided for each kind by itself.
     """
     history = (past, *record.history)
     if len(history) <= HISTORY_LIMIT:
         return history
-    kinds = Counter(map(_kind, history[1:]))
-    most = "none" if kinds["none"] else max(("good", "bad"), key=lambda kind: kinds[kind])
-    spare = max(number for number, item in enumerate(history) if number and _kind(item) == most)
+    kinds = ["none" if not item.run else "good" if item.outcome == "Succeeded" else "bad" for item in history]
+    older = Counter(kinds[1:])
+    most = "none" if older["none"] else max(("good", "bad"), key=lambda kind: older[kind])
+    spare = max(number for number, kind in enumerate(kinds) if number and kind == most)
     return history[:spare] + history[spare + 1 :]
 
 
-def _kind(past: PastRun) -> str:
-    if not past.run:
-        return "none"
-    return "good" if past.outcome == "Succeeded" else "bad"
+# --- while a run is active (`on-overlap`) ----------------------------------------------------------
+
+
+def replacement(request: Request, record: Record, reason: Pending | None) -> Cause | None:
+    """Return why the active run of `record` has to make way, None where it goes on."""
+    if reason is None or request.on_overlap != "replace" or request.suspend:
+        return None
+    by = f"trigger {reason.trigger}" if reason.trigger else _CAUSES[reason.cause]
+    return Cause("Replaced", f"run {record.run} was replaced by {by} (on-overlap: replace)")
+
+
+def overlap(request: Request, record: Record, reason: Pending | None, now: datetime, digest: str) -> Record:
+    """Return an active run's record with what is pending waiting for its end, or passed over.
+
+    An invalid request (its digest is "") passes nothing over: how it means to be is unknown. A change and a moved
+    commit need no note to wait: they are met again when the run is over.
+    """
+    if reason and request.on_overlap == "skip" and digest and not record.queued:
+        message = f"run {record.run} was active (on-overlap: skip)"
+        past = PastRun(
+            outcome="Skipped",
+            commit=reason.commit,
+            trigger=reason.trigger,
+            reason="Skipped",
+            message=message,
+            finished=times.text(now),
+        )
+        handled = absorb(request, record, digest, reason.commit)
+        finished = reason.trigger or record.finished_trigger
+        return replace(handled, history=remember(record, past), finished_trigger=finished)
+    fresh = request.trigger
+    if not reason or not fresh or fresh in record.handled or fresh == record.queued:
+        return record
+    if not record.queued:
+        return replace(record, queued=fresh)
+    superseded = PastRun(run=0, outcome="Superseded", trigger=record.queued)
+    handled_triggers = (*record.handled, record.queued)[-HANDLED_LIMIT:]
+    return replace(record, queued=fresh, handled=handled_triggers, history=remember(record, superseded))
+
+
+# --- what starts nothing ---------------------------------------------------------------------------
+
+
+def invalid(record: Record, problems: tuple[str, ...], reason: str) -> Record:
+    """Return the record that says what is wrong with the request or its project."""
+    problems = tuple(fit(problem) for problem in problems[:PROBLEM_LIMIT])
+    count = sum(not problem.startswith(WARNING) for problem in problems)
+    message = fit(problems[0] if count <= 1 else f"{count} problems: {problems[0]}")
+    return replace(record, phase="Invalid", reason=reason, message=message, problems=problems)
 
 
 def refuse(
-    request: Request,
-    record: Record,
-    problems: tuple[str, ...],
-    reason: str,
-    now: datetime,
-    digest: str = "",
-    commit: str = "",
+    request: Request, record: Record, found: Invalid, now: datetime, *, digest: str = "", commit: str = ""
 ) -> Decision:
-    """Record that nothing can start: the request or its project is invalid. What was pending counts as handled.
+    """Record that nothing can start: the request or its project is invalid. What was pending is handled by that.
 
     An invalid request has no digest (""): mending it is a change, or its creation. A `ref` that is nothing yet moves
     when it gets to be something; what a repeated run ran says nothing about `ref`.
     """
     trigger = _unhandled(request, record)
     met = commit or (NO_COMMIT if digest and not record.poll_commit else "")
-    told = _invalid(record, problems, reason)
-    message = told.message
-    record = replace(
-        absorb(request, told, digest, "" if request.rerun else met),
+    described = invalid(record, found.lines, found.reason)
+    past = PastRun(0, "Invalid", commit, trigger, found.reason, described.message, finished=times.text(now))
+    refused = replace(
+        absorb(request, described, digest, "" if request.rerun else met),
         finished_trigger=trigger or record.finished_trigger,
-        history=remember(
-            record,
-            PastRun(
-                run=0,
-                outcome="Invalid",
-                commit=commit,
-                trigger=trigger,
-                reason=reason,
-                message=message,
-                finished=times.text(now),
-            ),
-        ),
+        history=remember(record, past),
     )
-    not_begun = () if reason == INVALID_REQUEST else ("Invalid",)
-    return Decision(record, (Emit(f"invalid-{reason}-{message}", "Warning", reason, message),), not_begun=not_begun)
+    news = Emit(f"invalid-{found.reason}-{described.message}", "Warning", found.reason, described.message)
+    return Decision(refused, (news,), not_begun=() if found.reason == INVALID_REQUEST else ("Invalid",))
+
+
+def is_refused_already(request: Request, record: Record) -> bool:
+    """Return whether the last thing that happened to an invalid request is that it was found to be so."""
+    last = next(iter(record.history), PastRun())
+    return (last.reason, last.message) == (record.reason, record.message) and not _unhandled(request, record)
 
 
 def is_refusal(request: Request, record: Record, reason: str) -> bool:
@@ -147,21 +181,20 @@ def is_refusal(request: Request, record: Record, reason: str) -> bool:
 
 
 def is_news(request: Request, record: Record) -> bool:
-    """Return whether what is wrong with a request's annotations has not been told yet."""
-    if request.trigger and request.trigger not in record.handled:
-        return True
-    message = _told(request.wrong)
-    return not any(past.outcome == REFUSED and past.message == message for past in record.history)
+    """Return whether what is wrong with a request's annotations has not been recorded yet."""
+    message = fit("; ".join(request.wrong))
+    known = any(past.outcome == REFUSED and past.message == message for past in record.history)
+    return bool(request.trigger and request.trigger not in record.handled) or not known
 
 
-def decline(request: Request, record: Record, problems: tuple[str, ...], reason: str, now: datetime) -> Decision:
+def decline(request: Request, record: Record, found: Invalid, now: datetime) -> Decision:
     """Record that the request's trigger was refused, and nothing else: what else is pending stays so.
 
-    One that can't even be recorded (or has been) is told without its name.
+    One that can't even be recorded (or has been) is recorded without its name.
     """
     trigger = request.trigger if request.trigger not in record.handled else ""
-    message = _told(problems)
-    past = PastRun(run=0, outcome=REFUSED, trigger=trigger, reason=reason, message=message, finished=times.text(now))
+    message = fit("; ".join(found.problems))
+    past = PastRun(0, REFUSED, trigger=trigger, reason=found.reason, message=message, finished=times.text(now))
     record = replace(
         record,
         handled=(*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled,
@@ -173,40 +206,15 @@ def decline(request: Request, record: Record, problems: tuple[str, ...], reason:
     return Decision(record, (news,), not_begun=(REFUSED,))
 
 
-def _told(problems: tuple[str, ...]) -> str:
-    return fit("; ".join(problems))
-
-
-def _invalid(record: Record, problems: tuple[str, ...], reason: str) -> Record:
-    problems = tuple(fit(problem) for problem in problems[:PROBLEM_LIMIT])
-    count = sum(not problem.startswith(WARNING) for problem in problems)
-    message = fit(problems[0] if count <= 1 else f"{count} problems: {problems[0]}")
-    return replace(record, phase="Invalid", reason=reason, message=message, problems=problems)
-
-
-def refuse_request(
-    request: Request, record: Record, problems: tuple[str, ...], seen: Observed, now: datetime
-) -> Decision:
-    """Record that the request itself is invalid, once; what it released before goes on as it is."""
-    wanted = _invalid(record, problems, INVALID_REQUEST)
-    last = next(iter(record.history), None)
-    told = last is not None and (last.reason, last.message) == (wanted.reason, wanted.message)
-    if told and not _unhandled(request, record):
-        return replace(settle(request, record, seen, now), record=wanted)
-    return refuse(request, record, problems, INVALID_REQUEST, now)
-
-
 def stumble(record: Record, phase: Phase, reason: str, message: str, now: datetime) -> Record:
-    """Give the record that tells why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
+    """Return the record that says why a run that is asked for has not begun yet (Git is out of reach, or busy)."""
     problems = record.problems if record.active else ()  # an active run's are its project's warnings
     since = record.pending_since if record.reason == reason else ""
-    told = replace(record, phase=phase, reason=reason, message=fit(message), problems=problems)
-    return told if record.active else replace(told, pending_since=since or times.text(now))
+    words = replace(record, phase=phase, reason=reason, message=fit(message), problems=problems)
+    return words if record.active else replace(words, pending_since=since or times.text(now))
 
 
 def may_come(record: Record, reason: str, now: datetime, grace: int) -> bool:
     """Return whether what keeps a run from starting may still come: a Secret applied with the request, a server."""
-    if reason not in MAY_COME:
-        return False
     since = times.after(record.pending_since, grace) if record.reason == reason else None
-    return since is None or now < since
+    return reason in MAY_COME and (since is None or now < since)

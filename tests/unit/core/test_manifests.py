@@ -13,7 +13,7 @@ from controller.core import layout, manifests, names
 from controller.core.errors import Invalid
 from controller.core.inputs import variables as environment
 from controller.core.inputs.project import dag
-from controller.core.manifests import RunContext
+from controller.core.manifests import RunContext, folders_of
 from controller.core.manifests.pod import escape
 from controller.core.model import (
     Batch,
@@ -28,7 +28,6 @@ from controller.core.model import (
     Service,
     Stage,
 )
-from controller.core.plan.converge import folders_of
 
 UID = "0f8f2e2e-7a39-4c07-b6d1-3a2f2a1e9d11"
 POLICY = Policy(namespace="ns", image="python:3.12-slim", claim="coachwork", tools="t0")

@@ -14,7 +14,7 @@ from controller.core.errors import Invalid
 from controller.core.inputs import podtemplate
 from controller.core.inputs.podtemplate.fields import CONTAINER, POD, SPEC, VOLUMES
 from controller.core.inputs.podtemplate.shape import Refused
-from controller.core.manifests import RunContext
+from controller.core.manifests import RunContext, folders_of
 from controller.core.model import (
     Batch,
     Environment,
@@ -27,7 +27,6 @@ from controller.core.model import (
     Service,
     Stage,
 )
-from controller.core.plan.converge import folders_of
 from tests.support.restricted import violations
 
 UID = "0f8f2e2e-7a39-4c07-b6d1-3a2f2a1e9d11"
