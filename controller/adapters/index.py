@@ -1,7 +1,7 @@
-"""Whether a day can be proposed: asks the package index by a dry resolution, and Git when the requirements changed.
+"""The package index, asked by a dry resolution whether a proposed day has what a project's pins need.
 
-Nothing is installed or built, and it takes no longer than a person waits. What could not be asked is said, and a day
-is refused only for what is certain: a pin that was not there yet, or versions that do not go together.
+Nothing is installed or built, and it takes no longer than a person waits. What could not be verified is said, and a day
+is refused only for what is certain: a pin that did not exist yet, or versions that exclude each other.
 """
 
 import os
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from controller.core.text import clean
 
 SECONDS = 40.0  # for all stages
 UNREACHABLE = " (not verified: the package index can't be reached)"
-# What is set for pip counts where nothing is set for uv (https://docs.astral.sh/uv/reference/environment/).
+# What is set for pip is used where nothing is set for uv (https://docs.astral.sh/uv/reference/environment/).
 PIP_SETTINGS = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
     "PIP_FIND_LINKS": "UV_FIND_LINKS", "PIP_CERT": "SSL_CERT_FILE",
@@ -42,12 +42,12 @@ _NOT_TOGETHER = re.compile(r"Because (?P<why>.+?),? we can conclude", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Judges days. `last_change` tells since which day files of the project mean what they mean (Git's)."""
+    """Judges days. `last_change` returns the day (Git's) since which files of the project mean the same."""
 
     last_change: Callable[[Sequence[str], Callable[[Mapping[str, bytes]], Hashable]], str]
 
     def judge(self, day: str, needs: Mapping[str, Need]) -> Judged:
-        """Return the day, or an earlier one on which the requirements last changed; the first that can be had."""
+        """Return the day, or an earlier one on which the requirements last changed; the first that is possible."""
         deadline = time.monotonic() + SECONDS
         refused = ""
         for candidate in dict.fromkeys((min(day, self._changed(needs) or day), day)):
@@ -69,25 +69,17 @@ class Trial:
 
 def _judged(day: str, needs: Mapping[str, Need], deadline: float) -> Judged:
     unsure = ""
-    for need in dict.fromkeys(_key(need) for need in needs.values()):
-        found = _resolved(day, need, deadline)
+    for question in dict.fromkeys(map(_question, needs.values())):
+        found = _resolved(day, question, deadline)
         if not found.day:
             return found
         unsure = unsure or found.remark
     return Judged(day, unsure)
 
 
-def _key(need: Need) -> "_Key":
-    asked = [
-        one for one in need.entries if one.item.option not in _PASSED_OVER and not (one.item.path or one.item.address)
-    ]
-    own, limits = (tuple(one.text for one in asked if one.constraint == limit) for limit in (False, True))
-    return _Key(own, limits, need.python, any(one.item.option == "--pre" for one in need.entries if not one.constraint))
-
-
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """What one resolution is about."""
+class _Question:
+    """What one resolution is about; several stages may have the same."""
 
     lines: Sequence[str]
     limits: Sequence[str]
@@ -95,11 +87,28 @@ class _Key:
     prereleases: bool
 
 
-def _resolved(day: str, need: _Key, deadline: float) -> Judged:
+def _question(need: Need) -> _Question:
+    """Return what the index can answer about a stage: not what comes from the project itself, or from Git."""
+    entries = [
+        one for one in need.entries if one.item.option not in _PASSED_OVER and not (one.item.path or one.item.address)
+    ]
+    own, limits = (tuple(one.text for one in entries if one.constraint == limit) for limit in (False, True))
+    prereleases = any(one.item.option == "--pre" for one in need.entries if not one.constraint)
+    return _Question(own, limits, need.python, prereleases)
+
+
+def _resolved(day: str, question: _Question, deadline: float) -> Judged:
     """Resolve as of a day."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        command = [*_command(day, need.python), *_files(folder, need)]
+    command = [
+        find_uv_bin(), "pip", "compile", "--no-header", "--no-annotate", "--only-binary", ":all:",
+        "--no-python-downloads", "--python", sys.executable, "--python-version", question.python or DEFAULT_PYTHON,
+        *(() if sys.platform == "linux" else ("--python-platform", "linux")), "--exclude-newer", f"{day}T23:59:59Z",
+        "requirements.txt", "--constraints", "constraints.txt",
+        *(("--prerelease", "allow") if question.prereleases else ()),
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        for name, lines in (("requirements.txt", question.lines), ("constraints.txt", question.limits)):
+            Path(folder, name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         try:
             done = subprocess.run(
                 command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -109,24 +118,7 @@ def _resolved(day: str, need: _Key, deadline: float) -> Judged:
             return Judged(day, f" (not verified: the package index took longer than {SECONDS:g} s)")
         except OSError as error:
             return Judged(day, f" (not verified: uv can't run: {error.strerror})")
-    return _told(day, done.stderr) if done.returncode else Judged(day)
-
-
-def _command(day: str, python: str) -> list[str]:
-    elsewhere = () if sys.platform == "linux" else ("--python-platform", "linux")
-    return [
-        find_uv_bin(), "pip", "compile", "--no-header", "--no-annotate", "--only-binary", ":all:",
-        "--no-python-downloads", "--python", sys.executable, "--python-version", python or DEFAULT_PYTHON, *elsewhere,
-        "--exclude-newer", f"{day}T23:59:59Z",
-    ]  # fmt: skip
-
-
-def _files(folder: Path, need: _Key) -> Iterator[str]:
-    """Yield the arguments for what the lines ask of the index; what is the project's own, or Git's, is left out."""
-    for name, lines in (("requirements.txt", need.lines), ("constraints.txt", need.limits)):
-        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    yield from ("requirements.txt", "--constraints", "constraints.txt")
-    yield from ("--prerelease", "allow") if need.prereleases else ()
+    return _explained(day, done.stderr) if done.returncode else Judged(day)
 
 
 def _environment() -> dict[str, str]:
@@ -137,13 +129,13 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _told(day: str, said: str) -> Judged:
+def _explained(day: str, output: str) -> Judged:
     """Return what uv's refusal means for a day."""
-    text = re.sub(r"(://)[^/\s]+@", r"\1***@", said)
+    text = re.sub(r"(://)[^/\s]+@", r"\1***@", output)
     if "missing an upload date" in text:
         return Judged("", "the package index does not say when files were uploaded")
     if later := _LATER.search(text):
-        return Judged("", f"on {day} {later['name']}=={later['version']} was not there, it is of {later['day']}")
+        return Judged("", f"on {day} {later['name']}=={later['version']} did not exist yet, it is of {later['day']}")
     if source := _SOURCE.search(text):
         return Judged(day, f" (not verified: {source['name']} has no wheel that fits)")
     if "not found in the cache" in text:

@@ -1,7 +1,7 @@
-"""Which Python of this machine runs the stages: the one that `--python` gives, else those that the project asks for.
+"""Which Python of this machine runs the stages: the one that `--python` names, else those that the project requires.
 
-A Python is looked up as uv finds it (its own, PATH), then among pyenv's. Refuses one that is not there where PYTHON
-asks for it; where only an image suggests it, another one does, and a line says what to install.
+A Python is searched for where uv finds it (its own, PATH), then among pyenv's. Refuses a project if PYTHON names a
+missing one; if only an image suggests it, another is used, and a line says what to install.
 """
 
 import glob
@@ -30,7 +30,7 @@ GOOD = "give the path of a Python 3.8 or later"
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python that runs; `version` as it says it, 3.9.18."""
+    """A Python that runs; its `version` is in full, 3.9.18."""
 
     path: str
     version: str
@@ -46,55 +46,55 @@ OWN = Interpreter(sys.executable, platform.python_version())
 
 @dataclass(frozen=True, slots=True)
 class Pythons:
-    """What runs the stages: `default`, but for stages whose Python is among `others`; and what is to be said."""
+    """What runs the stages: `default`, except for stages whose Python is among `others`; and lines for the user."""
 
     default: Interpreter = OWN
     others: Mapping[str, Interpreter] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()  # of images, which `lines` answer: they are not said again
+    notes: tuple[str, ...] = ()  # of images, which `lines` repeat: they are not shown twice
 
 
 def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
-    """Return the Pythons of a project's stages, or of its stage `only`. Raises Invalid where one is not to be had."""
+    """Return the Pythons of a project's stages, or of its stage `only`. Raises Invalid where one is missing."""
     stages = [stage for name, stage in pipeline.stages.items() if not only or name == only]
     wishes = {stage.name: images.wish(pipeline, stage) for stage in stages}
-    wanted = {item.python: item for item in wishes.values() if item}
-    notes = tuple(item.note for item in wanted.values() if item.note)
+    required = {item.python: item for item in wishes.values() if item}
+    notes = tuple(item.note for item in required.values() if item.note)
     if given:
         default = named(given)
         return Pythons(default, {}, tuple(dict.fromkeys(_differing(wishes.values(), default))), notes)
-    found = {version: there for version in wanted if (there := find(version))}
-    if missing := [item for version, item in wanted.items() if version not in found and item.firm]:
+    found = {version: there for version in required if (there := find(version))}
+    if missing := [item for version, item in required.items() if version not in found and item.firm]:
         raise Invalid("PythonMissing", [_missing(item) for item in missing])
     main = images.wish(pipeline)
     default = found.get(main.python, OWN) if main else OWN
-    lines = [f"warning: {_missing(item)}; its stages run on {OWN.version}" for version, item in wanted.items()
+    lines = [f"warning: {_missing(item)}; its stages run on {OWN.version}" for version, item in required.items()
              if version not in found]  # fmt: skip
-    lines += [f"warning: {item.note}" for version, item in wanted.items() if item.note and version in found]
+    lines += [f"warning: {item.note}" for version, item in required.items() if item.note and version in found]
     return Pythons(default, found, (*lines, *_taken(wishes, found)), notes)
 
 
 def named(python: str) -> Interpreter:
-    """Return the Python that somebody names. Raises Invalid."""
+    """Return the Python that `--python` names. Raises Invalid."""
     found = shutil.which(python)
     if not found:
         raise Invalid("WrongUse", [f"--python: {python}: no such program: {GOOD}"])
     path = os.path.abspath(found)  # noqa: PTH100 (the stages run elsewhere; links stay, they make a venv's Python)
     version = _version(path)
     if not version:
-        raise Invalid("WrongUse", [f"--python: {path}: is no Python that runs: {GOOD}"])
+        raise Invalid("WrongUse", [f"--python: {path}: not a Python that runs: {GOOD}"])
     if _numbers(version) < OLDEST:
         raise Invalid("WrongUse", [f"--python: {path}: is Python {clean(version, 20)}: {GOOD}"])
     return Interpreter(path, version)
 
 
 def judging(given: str) -> images.Default:
-    """Return the Python that scripts are judged by where they ask for none; a `given` one runs all. Raises Invalid."""
+    """Return the Python by which scripts without their own are judged; a `given` one runs all. Raises Invalid."""
     return images.Default(named(given).minor, always=True) if given else images.Default(OWN.minor)
 
 
 def find(version: str) -> Interpreter | None:
-    """Return a Python of this version (3.9) on this machine, None where there is none that runs."""
+    """Return a Python of this version (3.9) on this machine, None where none runs."""
     if version == OWN.minor:
         return OWN
     for path in dict.fromkeys(_candidates(version)):
@@ -105,7 +105,7 @@ def find(version: str) -> Interpreter | None:
 
 
 def _candidates(version: str) -> Iterator[str]:
-    """Yield where a Python of this version may be; virtual environments have packages of somebody's, and stay out."""
+    """Yield where a Python of this version may be; virtual environments have packages of their own, and stay out."""
     options = ("--no-project", "--system", "--offline", "--no-python-downloads")
     yield from _output([find_uv_bin(), "python", "find", *options, version]).splitlines()[:1]
     if there := shutil.which(f"python{version}"):
@@ -117,7 +117,7 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _version(python: str) -> str:
-    """Return the version that a Python says of itself, "" where it is none that runs."""
+    """Return the version that a Python prints, "" where it does not run."""
     said = _output([python, "-c", "import platform; print(platform.python_version())"])
     return said if re.match(r"[0-9]+\.[0-9]+\.", said) else ""
 
@@ -137,25 +137,25 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"[0-9]{1,9}", version))
 
 
-def _missing(wanted: Wish) -> str:
-    if _numbers(wanted.python) < OLDEST:
-        return f"{wanted.why}, and stages need Python 3.{images.OLDEST_MINOR} or later"
-    install = f"`uv python install {wanted.python}` installs one, --python names another"
-    return f"{wanted.why}, and no Python {wanted.python} is found here: {install}"
+def _missing(item: Wish) -> str:
+    if _numbers(item.python) < OLDEST:
+        return f"{item.why}, and stages need Python 3.{images.OLDEST_MINOR} or later"
+    install = f"`uv python install {item.python}` installs one, --python names another"
+    return f"{item.why}, and Python {item.python} was not found here: {install}"
 
 
 def _taken(wishes: Mapping[str, Wish | None], found: Mapping[str, Interpreter]) -> Iterator[str]:
-    """Yield a line for each Python that a project asks for, with the stages that get it and why."""
+    """Yield a line for each Python that a project requires, with the stages that get it and why."""
     reasons: dict[tuple[str, str], list[str]] = {}
-    for stage, wanted in wishes.items():
-        if wanted and wanted.python in found:
-            reasons.setdefault((wanted.python, wanted.why), []).append(stage)
+    for stage, item in wishes.items():
+        if item and item.python in found:
+            reasons.setdefault((item.python, item.why), []).append(stage)
     for (version, why), stages in reasons.items():
         there = found[version]
         yield f"python of {', '.join(stages)}: {there.version} ({there.path}), since {why}"
 
 
 def _differing(wishes: Iterable[Wish | None], default: Interpreter) -> Iterator[str]:
-    for wanted in wishes:
-        if wanted and wanted.python != default.minor:
-            yield f"warning: {wanted.why}, which means Python {wanted.python}; --python gives {default.version}"
+    for item in wishes:
+        if item and item.python != default.minor:
+            yield f"warning: {item.why}, which means Python {item.python}; --python gives {default.version}"

@@ -1,6 +1,6 @@
 """The running controller: reconciler, queue and threads, put together and taken down again.
 
-Refuses to judge anything before all watch lists have synced, and leaves a pass that has begun the time to end.
+Nothing is reconciled before all watch lists have synced, and a pass under way gets the time to end.
 """
 
 import threading
@@ -27,8 +27,8 @@ from controller.settings import Settings, policy
 from controller.workqueue import BACKOFF_LIMIT, WorkQueue
 
 SYNC_SECONDS = 10.0  # between two lines that say that the lists have not come yet
-API_PATIENCE = 30.0  # seconds: nothing else wakes a request when the API server is back, and its trouble is shared
-ROOM_PATIENCE = 60.0  # seconds: nor when somebody has made room on the volume
+API_PATIENCE = 30.0  # seconds: nothing else wakes a request when the API server is back, and all requests wait
+ROOM_PATIENCE = 60.0  # seconds: nor when room was made on the volume
 VOLUME_FULL = "VolumeFull"
 PATIENCE = {
     **dict.fromkeys(("ApiUnavailable", "ApiOverloaded", "Unauthorized"), API_PATIENCE),
@@ -40,31 +40,35 @@ _log = structlog.get_logger()
 
 
 class WatchedCluster(Cluster, Protocol):
-    """A cluster with its watches: what the app itself needs beyond the reconciler."""
+    """A cluster with its watches: what the app needs in addition to the reconciler."""
 
     def start(self, on_change: Callable[[str, Object | None, Object | None], None]) -> None:
-        """Begin to watch; `on_change` is called for each change: kind, object before and after (None: not there)."""
+        """Start watching; `on_change` is called for each change: kind, object before and after (None: not there)."""
 
     def stop(self) -> None:
-        """End the watches."""
+        """Stop watching."""
 
     def wait_synced(self, timeout: float) -> bool:
-        """Wait at most so many seconds for the first lists; give whether all are there."""
+        """Wait at most so many seconds for the first lists; return whether all have come."""
 
     def references(self) -> frozenset[PurePosixPath]:
-        """Give what living objects and records need of the shared volume now. Raises Refused, NotYet, Transient."""
+        """Return what living objects and records need of the shared volume. Raises Refused, NotYet, Transient."""
 
     @property
     def synced(self) -> bool:
-        """Whether the first lists of all kinds are there."""
+        """Whether the first lists of all kinds have come."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the watches live."""
+        """Whether the watches are running."""
 
 
 class App:
-    """The running controller."""
+    """The running controller.
+
+    Without `sweeper`, the volume is swept elsewhere. `platform` is what decides on the stages' Python in addition to
+    their image; on a laptop, the interpreter. Publishes the stages' tools on the volume. Raises Transient.
+    """
 
     def __init__(
         self,
@@ -76,11 +80,6 @@ class App:
         platform: str = "",
         sweeper: Sweeper | None = None,
     ) -> None:
-        """Take the adapters; without `sweeper`, others sweep. Publishes the stages' tools on the volume.
-
-        `platform` is what decides on the stages' Python beside their image; on a laptop, the interpreter. Raises
-        Transient.
-        """
         self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
         self.view = View(self._queue.add)
@@ -92,17 +91,17 @@ class App:
         self._sweeping = (
             Sweeping(sweeper, cluster.references, metrics, layout.tools(tools), self._wake) if sweeper else None
         )
-        told = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
-        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics, _now, told)
+        ours = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
+        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics, lambda: datetime.now(UTC), ours)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)
         ]
 
     def start(self, stopping: threading.Event, *, left_over: Iterable[str] = ()) -> bool:
-        """Watch, wait until all lists are there, then set the workers to work. False: `stopping` came first.
+        """Start watching, wait for all lists, then start the workers. Return False if `stopping` came first.
 
-        `left_over` names requests that may be gone, and whose folders on the volume go with them then.
+        `left_over` are names of requests that may be gone; their folders on the volume are then removed.
         """
         self._cluster.start(self.view.changed)
         while not self._cluster.wait_synced(SYNC_SECONDS):
@@ -119,7 +118,7 @@ class App:
         return True
 
     def stop(self) -> None:
-        """Take no more work, let what is under way end, then end the watches."""
+        """Take no more work, let what is under way end, then stop watching."""
         self._queue.close()
         if self._sweeping:
             self._sweeping.stop()
@@ -130,11 +129,11 @@ class App:
         self._cluster.stop()
 
     def trouble(self) -> str:
-        """Give what only a restart can mend, "" if nothing.
+        """Return what only a restart can mend, "" if nothing.
 
         A pass that hangs is reported too. A restart costs little (running stages do not notice it) and ends a deadlock
         or a call that lost its answer. It does not mend a volume that hangs, but then nothing is lost by it either,
-        and the restarts show in the pod's state, where a thread that waits for ever would not.
+        and the restarts show in the pod's state; a thread that waits forever would not.
         """
         if not self._cluster.healthy:
             return "a watch has died"
@@ -145,21 +144,21 @@ class App:
         return trouble or stuck(self._passes.copy(), time.monotonic(), self._pass_limit)
 
     def unready(self) -> str:
-        """Give why no work is done yet, "" if it is."""
+        """Return why no work is done yet, "" if it is."""
         return "" if self._cluster.synced and self._workers[0].is_alive() else "the watch lists have not synced"
 
     def _phases(self) -> Mapping[str, int]:
-        """Give the number of requests in each phase, as their records say."""
+        """Return the number of requests in each phase, as their records say."""
         records = (self.view.status(name) for name in self.view.requests())
         return Counter(str(item["data"].get("phase", "")) for item in records if item and item.get("data"))
 
     def _wake(self) -> None:
-        """Have those go on that a full volume has held up: there may be room now."""
+        """Wake the requests that a full volume has held up: there may be room now."""
         while self._short_of_room:
             self._queue.add(self._short_of_room.pop())
 
     def _work(self) -> None:
-        """Reconcile one key after the other: the one place where errors end."""
+        """Reconcile one key after the other: the only place where errors end."""
         while (key := self._queue.get()) is not None:
             started = self._passes[key] = time.monotonic()
             try:
@@ -194,12 +193,12 @@ class App:
 
 
 def pass_limit(settings: Settings) -> float:
-    """Give how long a pass may take (seconds): what its Git may take, one look, fetch and checkout, and some more."""
+    """Return how long a pass may take (seconds): what its Git may take, to resolve, fetch and check out, and more."""
     return settings.pass_limit + settings.git_resolve_timeout + 2 * settings.git_fetch_timeout
 
 
 def stuck(passes: Mapping[str, float], now: float, limit: float) -> str:
-    """Give, in one line, which of the passes under way (by when each began) has taken longer than `limit` seconds."""
+    """Return a line about the longest pass under way (by when each began) if it exceeds `limit` seconds, else ""."""
     key = min(passes, key=passes.__getitem__, default="")
     if not key or now - passes[key] <= limit:
         return ""
@@ -207,11 +206,7 @@ def stuck(passes: Mapping[str, float], now: float, limit: float) -> str:
 
 
 def tool_files() -> list[Path]:
-    """Give the files that stage containers run: the launcher with its parts, the installer and uv."""
+    """Return the files that stage containers run: the launcher with its parts, the installer and uv."""
     runtime = Path(str(resources.files("controller.runtime")))
     scripts = sorted(path for path in runtime.glob("*.py") if path.name != "__init__.py")
     return [*scripts, Path(uv.find_uv_bin())]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

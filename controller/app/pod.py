@@ -1,4 +1,4 @@
-"""The controller in its pod: settings in, adapters made, signals heard."""
+"""The controller in its pod: makes the adapters from the settings, and ends on a signal."""
 
 import signal
 import sys
@@ -50,8 +50,7 @@ def serve(settings: Settings) -> Exit:
         _log.error("controller can't start", error=str(error), remedy=remedy)
         return Exit.UNREACHABLE
     archive = Archive(root, living=lambda name: uid_of(app.view.request(name)))
-    told = replace(policy(settings, tools_digest=""), version=version)
-    doctor = Doctor(cluster, app.view, source, root, told)
+    doctor = Doctor(cluster, app.view, source, root, replace(policy(settings, tools_digest=""), version=version))
     web = WebServer(
         settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
         examine=doctor.examine,
@@ -67,12 +66,12 @@ def serve(settings: Settings) -> Exit:
 
 
 def uid_of(manifest: Object | None) -> str:
-    """Give the uid of an object, "" where there is none."""
+    """Return the uid of an object, "" for None."""
     return str(manifest["metadata"]["uid"]) if manifest else ""
 
 
 def git_settings(settings: Settings) -> GitSettings:
-    """Give what Git needs of the settings; remotes that do not answer must leave workers to the other requests."""
+    """Return Git's part of the settings; remotes that do not answer must leave workers to the other requests."""
     return GitSettings(
         resolve_timeout=settings.git_resolve_timeout,
         fetch_timeout=settings.git_fetch_timeout,

@@ -61,8 +61,8 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     for line in (*(f"warning: {warning}" for warning in place.pipeline.warnings), *chosen.lines):
         typer.echo(line, err=True)
     stopping = _stop_on_signals()
-    wishes = laptop.Wishes(tuple(variables), {**os.environ, **given}, chosen, only, resume)
-    with laptop.running(place, wishes) as current:
+    options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume)
+    with laptop.running(place, options) as current:
         shown = {*place.pipeline.warnings, *chosen.notes}
         record = _follow(current, stopping, output, shown, stay=not exit_when_ready)
         if output == "text":

@@ -1,7 +1,7 @@
-"""When a schedule comes next, for people to see. What starts runs is Kubernetes' CronJob controller, never this.
+"""When a schedule comes next, for people. Runs are started by Kubernetes' CronJob controller, never by this.
 
-It walks as robfig/cron v3 does, which Kubernetes uses: field by field from the month down, in steps of time that really
-passes. So both agree about what becomes of a slot when clocks change, down to the oddities.
+It walks as robfig/cron v3 does, which Kubernetes uses: field by field from the month down, in steps of elapsed time.
+So both agree about what becomes of a slot when clocks change, down to the oddities.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from controller.core.inputs import cron
 
-YEARS = 5  # that are looked ahead, as there
-STEPS = 10_000  # several times as many as any walk takes; on a day that its zone left out, robfig's has no end
+YEARS = 5  # that are searched, as there
+STEPS = 10_000  # several times as many as any walk takes; on a day that its zone left out, robfig's never ends
 NOON = 12
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A unit of time: `begin` goes back to its start, `advance` on to the next one; at `first` it has come round."""
+    """A unit of time: `begin` goes back to its start, `advance` to the next one; at `first` it has wrapped around."""
 
     value: Callable[[datetime], int]
     begin: Callable[[datetime], datetime]
@@ -55,8 +55,8 @@ def following(schedule: str, zone: str, now: datetime) -> datetime | None:
 
 
 def _walk(time: datetime, takes: tuple[Callable[[datetime], bool], ...]) -> datetime | None:
-    """Return the first time from `time` on that all fields take; where one comes round, the larger are asked again."""
-    last, level, begun = time.year + YEARS, 0, False
+    """Return the first time from `time` on that all fields accept; where one wraps, the larger ones are tried again."""
+    last, level, advanced = time.year + YEARS, 0, False
     for _ in range(STEPS):
         if level == len(takes):
             return time
@@ -64,8 +64,8 @@ def _walk(time: datetime, takes: tuple[Callable[[datetime], bool], ...]) -> date
             level += 1
             continue
         unit = _FIELDS[level]
-        time = unit.advance(time if begun else unit.begin(time))
-        begun = True
+        time = unit.advance(time if advanced else unit.begin(time))
+        advanced = True
         if unit.value(time) == unit.first:
             level = 0
             if time.year > last:
@@ -74,7 +74,7 @@ def _walk(time: datetime, takes: tuple[Callable[[datetime], bool], ...]) -> date
 
 
 def _later(time: datetime, **passed: int) -> datetime:
-    """Return the time when so much has really passed, whatever the clocks do meanwhile."""
+    """Return the time when so much has elapsed, whatever the clocks do meanwhile."""
     return (time.astimezone(UTC) + timedelta(**passed)).astimezone(time.tzinfo)
 
 

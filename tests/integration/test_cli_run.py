@@ -334,7 +334,7 @@ def test_what_is_no_python_is_told_before_anything_runs(coachwork: CommandLine, 
     folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
     old = write(tmp_path, {"old": "#!/bin/sh\necho 3.6.15\n"}) / "old"
     old.chmod(0o755)
-    for wrong, words in (("true", "is no Python"), ("false", "is no Python"), (str(old), "is Python 3.6.15")):
+    for wrong, words in (("true", "not a Python"), ("false", "not a Python"), (str(old), "is Python 3.6.15")):
         ended = coachwork.run("run", folder, "--python", wrong)
         assert (ended.code, ended.out) == (2, "")
         assert words in ended.err

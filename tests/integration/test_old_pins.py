@@ -60,8 +60,8 @@ def test_a_day_on_which_all_can_be_had_is_proposed(coachwork: CommandLine, tmp_p
 @pytest.mark.parametrize(
     ("pins", "why"),
     [
-        ("plume==2.0\n", "on 2022-02-17 plume==2.0 was not there, it is of 2023-05-22"),
-        ("young\n", "on 2022-02-17 plume==2.0 was not there, it is of 2023-05-22"),
+        ("plume==2.0\n", "on 2022-02-17 plume==2.0 did not exist yet, it is of 2023-05-22"),
+        ("young\n", "on 2022-02-17 plume==2.0 did not exist yet, it is of 2023-05-22"),
         ("undated==1.0\n", "the package index does not say when files were uploaded"),
         ("lead==1.0\n", "on 2022-02-17 only plume"),
     ],

@@ -1,6 +1,6 @@
-"""What the API server tells about the caller and its namespace, for `coachwork doctor`. Changes nothing.
+"""What the API server says about the caller and its namespace, for `coachwork doctor`. Changes nothing.
 
-Every call here needs no right beyond those of the table of kinds: who may do what is told to everybody about himself.
+No call here needs a right beyond those of the table of kinds: everybody may ask for his own rights.
 """
 
 import re
@@ -29,19 +29,17 @@ class Examiner:
         self._transport, self._namespace = transport, namespace
 
     def lacking(
-        self, wanted: Mapping[tuple[str, str], frozenset[str]] = RIGHTS, of: Mapping[str, str] = MappingProxyType({})
+        self, needed: Mapping[tuple[str, str], frozenset[str]] = RIGHTS, of: Mapping[str, str] = MappingProxyType({})
     ) -> Mapping[tuple[str, str], frozenset[str]]:
-        """Give the verbs of `wanted` that are not allowed, by (apiGroup, resource).
+        """Return the verbs of `needed` that are not allowed, by (apiGroup, resource).
 
-        `of`: the one object that it is about, by its resource; otherwise it is about all. Raises Transient, Refused.
+        `of`: the only object that matters, by its resource; otherwise all do. Raises Transient, Refused.
         """
-        questions = [(place, verb) for place, verbs in wanted.items() for verb in sorted(verbs)]
+        questions = [(place, verb) for place, verbs in needed.items() for verb in sorted(verbs)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = list(pool.map(lambda question: self._allowed(question, of), questions))
-        found: dict[tuple[str, str], set[str]] = {place: set() for place in wanted}
-        for (place, verb), allowed in zip(questions, answers, strict=True):
-            found[place] |= set() if allowed else {verb}
-        return MappingProxyType({place: frozenset(verbs) for place, verbs in found.items() if verbs})
+        refused = [question for question, allowed in zip(questions, answers, strict=True) if not allowed]
+        return {place: frozenset(verb for where, verb in refused if where == place) for place, _ in refused}
 
     def _allowed(self, question: tuple[tuple[str, str], str], of: Mapping[str, str]) -> bool:
         (group, resource), verb = question
@@ -57,22 +55,22 @@ class Examiner:
         return bool((answer.get("status") or {}).get("allowed"))
 
     def clock(self) -> datetime:
-        """Give the API server's time, to the second. Raises Transient."""
+        """Return the API server's time, to the second. Raises Transient."""
         _, headers = self._transport.told(Call("get", "version", "GET", "/version"))
         try:
             return parsedate_to_datetime(headers.get("Date") or "")
         except ValueError as error:
-            raise Transient("ApiUnavailable", "API server: it does not tell its time") from error
+            raise Transient("ApiUnavailable", "API server: it does not say its time") from error
 
     def offered(self, job: Object) -> list[str]:
-        """Give the warnings with which a Job would be admitted; it is not made. Raises Refused, Transient."""
+        """Return the warnings with which a Job would be admitted; it is not created. Raises Refused, Transient."""
         row = permitted("Job", "create")
         call = Call("create", row.resource, "POST", row.path(self._namespace), (("dryRun", "All"),), job)
         _, headers = self._transport.told(call)
         return [warning(line) for line in headers.getlist("Warning")]
 
     def claim(self, name: str) -> Object | None:
-        """Give a PersistentVolumeClaim, None if there is none. Raises Refused, Transient."""
+        """Return a PersistentVolumeClaim, None if it does not exist. Raises Refused, Transient."""
         row = permitted("PersistentVolumeClaim", "get")
         try:
             return self._transport.call(Call("get", row.resource, "GET", row.path(self._namespace, name)))
@@ -80,7 +78,7 @@ class Examiner:
             return None
 
     def cronjobs(self) -> list[Object]:
-        """Give all CronJobs of the namespace, whoever made them; PAGE at most. Raises Refused, Transient."""
+        """Return all CronJobs of the namespace, PAGE at most. Raises Refused, Transient."""
         row = permitted("CronJob", "watch")
         found = self._transport.call(
             Call("list", row.resource, "GET", row.path(self._namespace), (("limit", str(PAGE)),))
@@ -89,6 +87,6 @@ class Examiner:
 
 
 def warning(header: str) -> str:
-    """Give the text of a Warning header, whose form is `299 - "text"` with escapes (RFC 7234, 5.5)."""
+    """Return the text of a Warning header, whose form is `299 - "text"` with escapes (RFC 7234, 5.5)."""
     quoted = re.fullmatch(r'[0-9]{3} \S+ "(.*)"', header.strip(), re.DOTALL)
     return clean(re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else header)

@@ -82,7 +82,7 @@ def test_all_that_are_missing_are_told_with_what_installs_them() -> None:
         pythons.choose(pipeline(OTHER, stages={"a": "", "b": THIRD}))
     assert refused.value.reason == "PythonMissing"
     first, second = refused.value.problems
-    assert first.startswith(f"PYTHON of the project is {OTHER}, and no Python {OTHER} is found here: ")
+    assert first.startswith(f"PYTHON of the project is {OTHER}, and Python {OTHER} was not found here: ")
     assert f"`uv python install {THIRD}` installs one" in second
     assert pythons.choose(pipeline(stages={"a": "", "b": THIRD}), only="a").default == pythons.OWN
 
@@ -94,7 +94,7 @@ def test_one_that_only_an_image_suggests_is_replaced_by_ours_with_a_warning() ->
         if not found.others:  # else ours is that very one
             assert found.default == pythons.OWN
             (line,) = found.lines
-            assert line.startswith(f"warning: DOCKER_IMAGE is {image}, and no Python ")
+            assert line.startswith(f"warning: DOCKER_IMAGE is {image}, and Python ")
             assert "uv python install 3." in line
     (line,) = pythons.choose(pipeline(image="python:3.6-slim")).lines
     assert "stages need Python 3.8 or later" in line
