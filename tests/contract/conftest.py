@@ -15,9 +15,11 @@ from controller.adapters.kube.cluster import Kube, connect
 from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.transport import Call, Timeouts, Transport, login
 from controller.adapters.local import LocalCluster, Machine
+from controller.adapters.local.api import Api
 from controller.core.errors import Conflict
 from controller.core.model import Object
 from controller.reconciler import View
+from tests.support.byhand import ByHand
 from tests.support.eventually import eventually
 
 
@@ -25,7 +27,7 @@ from tests.support.eventually import eventually
 class World:
     """A cluster to look at through the port, and the hands of a person with kubectl."""
 
-    kube: Kube | LocalCluster
+    kube: Kube | Api
     remove: Callable[[str, str], None]
     """(kind, name): delete an object."""
     evict: Callable[[str], None]
@@ -47,18 +49,29 @@ class World:
             listen(key)
 
 
-@pytest.fixture(params=["local", "real"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test in the worlds that its nearest mark names."""
+    if "world" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("worlds")
+        assert mark
+        metafunc.parametrize("world", mark.args, indirect=True)
+
+
+@pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """Give a cluster in which nothing is yet, watched and synced."""
-    if request.param == "local":
-        if request.node.get_closest_marker("real_only"):
-            pytest.skip("the local cluster does not model this")
-        yield from _local(tmp_path)
-        return
-    kubeconfig = os.environ.get("KUBECONFIG")
-    if not kubeconfig:
-        pytest.skip("KUBECONFIG names no cluster")
-    yield from _real(kubeconfig)
+    """Yield a cluster in which nothing is yet, watched and synced."""
+    match request.param:
+        case "by hand":
+            cluster = ByHand()
+            world = World(cluster, cluster.remove, cluster.evict, partial(_edit, cluster))
+            cluster.start(world.view.changed)
+            yield world
+        case "local":
+            yield from _local(tmp_path)
+        case _ if kubeconfig := os.environ.get("KUBECONFIG"):
+            yield from _real(kubeconfig)
+        case _:
+            pytest.skip("KUBECONFIG names no cluster")
 
 
 def _local(root: Path) -> Iterator[World]:
@@ -111,7 +124,7 @@ def _real(kubeconfig: str) -> Iterator[World]:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("watch-")]
 
 
-def _edit(cluster: LocalCluster, kind: str, name: str, patch: Object) -> None:
+def _edit(cluster: Api, kind: str, name: str, patch: Object) -> None:
     cluster.edit(kind, name, lambda live: _merged(live, patch))
 
 
