@@ -37,14 +37,16 @@ class View:
         """
         name = str((new or old or {})["metadata"]["name"])
         with self._lock:
-            before = self._objects.pop((kind, name), None)
+            before = self._objects.get((kind, name))
             if before is not None:
                 for index, value in _entries(kind, before):
                     entry = self._found[kind, index, value]
                     del entry[name]
                     if not entry:
                         del self._found[kind, index, value]
-            if new is not None:
+            if new is None:
+                self._objects.pop((kind, name), None)
+            else:
                 self._objects[kind, name] = new
                 for index, value in _entries(kind, new):
                     self._found[kind, index, value][name] = new
