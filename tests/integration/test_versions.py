@@ -6,6 +6,7 @@ one is invented. What each leaves in the cluster and on the volume is all that t
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 import yaml
 
 from controller.core import layout
+from controller.core.documents import attempt, codec
+from controller.core.documents.codec import Good
 from tests.support import later, turns
+from tests.support.launching import Stage
 from tests.support.turns import take
 from tests.support.world import project
 
@@ -141,3 +145,30 @@ def outcomes(state: Any) -> list[str]:
     history = yaml.safe_load(status(state)["history"])
     assert [past["run"] for past in history] == [*range(len(history), 0, -1)]
     return [f"{past['trigger']} {past['outcome']}" for past in history]
+
+
+# --- what the launcher writes, which imports nothing of the codecs ------------------------------------
+
+
+def test_each_key_that_a_launcher_writes_of_an_attempt_is_read(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    left = stage.run("raise SystemExit(3)")
+    beside, message = (stage.logs / "1.json").read_text(), (tmp_path / "termination").read_text()
+    assert {*left.results[1], *left.message} == {item.name for item in fields(attempt.Ending)} - {"unknown"}
+    for text in (beside, message):
+        assert isinstance(codec.from_json(attempt.Ending, text, "it"), Good)
+        assert (attempt.read(text).exit_code, attempt.read(text).reason) == (3, "ExitCode")
+        assert not attempt.read(text).unknown
+    assert attempt.of_log(1, beside).finished == left.results[1]["finished"]
+
+
+def test_an_environment_that_a_launcher_finds_outdated_is_read(tmp_path: Path) -> None:
+    key = "0123456789abcdef0123"
+    stage = Stage(tmp_path)
+    stage.mounts["environment"] = str(tmp_path / "environment")
+    made = tmp_path / "environment"
+    made.mkdir()
+    (made / ".complete").write_text(key)
+    (made / "python.json").write_text('{"version": "2.7"}')
+    stage.run("print(1)", environment=key)
+    assert attempt.read_outdated((stage.logs / "environment-outdated.json").read_text()) == key

@@ -43,15 +43,17 @@ def composed(folder: Path, overlay: str, *components: str, namespace: str) -> tu
     return built(folder)
 
 
-def write_overlay(folder: Path, overlay: str, *components: str, namespace: str, **more: Any) -> None:
+def write_overlay(
+    folder: Path, overlay: str, *components: str, namespace: str, deploy: Path = DEPLOY, **more: Any
+) -> None:
     """Write an overlay of one's own with these components, in a namespace of its own; `more` are further keys."""
     move = [{"op": "replace", "path": "/metadata/name", "value": namespace}]
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": namespace,
-        "resources": [os.path.relpath(DEPLOY / "overlays" / overlay, folder)],
-        "components": [os.path.relpath(DEPLOY / "components" / name, folder) for name in components],
+        "resources": [os.path.relpath(deploy / "overlays" / overlay, folder)],
+        "components": [os.path.relpath(deploy / "components" / name, folder) for name in components],
         "patches": [{"target": {"kind": "Namespace"}, "patch": yaml.safe_dump(move)}],
         **more,
     }
