@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.core import errors, layout
+from controller.core.documents import requirements as documents
 from controller.core.inputs import credentials, requirements
 from controller.core.inputs.project import asof, written
 from controller.core.inputs.project.asof import AsOf
@@ -72,7 +73,7 @@ class Builders:
             )
             found.setdefault(key, []).append(stage)
             sources[key] = resolved
-            texts.setdefault(key, requirements.document(wanted, days[stage].day, by_default=by_default))
+            texts.setdefault(key, documents.write(wanted, days[stage].day, by_default=by_default))
         folders = {self.volume.environment(key): key for key in found}
         for folder, key in folders.items():
             self._tell(folder, texts[key])

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from controller.core.documents import requirements as documents
 from controller.core.errors import Invalid
 from controller.core.inputs import requirements
 from controller.core.model import Batch, Stage
@@ -61,7 +62,7 @@ class Place:
         shutil.rmtree(self.root / "scratch", ignore_errors=True)
         (self.root / "scratch").mkdir()
         told = self.root / "requirements.json"
-        told.write_text(requirements.document(wanted, ""))
+        told.write_text(documents.write(wanted, ""))
         runtime = builder()
         prepared = runtime.prepare(runtime.read(str(told)), str(self.project), {}, str(self.root / "scratch"))
         return self.taken(Path(prepared.folder), *prepared.arguments)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.core import layout, model
+from controller.core.documents import requirements as documents
 from controller.core.inputs import requirements
 from tests.support.launching import COMMIT, DEADLINE, Ended, Stage
 
@@ -76,7 +77,7 @@ class Builder:
         stage = model.Stage("train", "train", "train.py", model.Batch(), requirements_file=file, requirements=lines)
         wanted = requirements.of_stage(stage, frozenset(texts), texts)
         assert isinstance(wanted, requirements.Requirements)
-        (self.build / layout.REQUIREMENTS).write_text(requirements.document(wanted, as_of, by_default=by_default))
+        (self.build / layout.REQUIREMENTS).write_text(documents.write(wanted, as_of, by_default=by_default))
 
     def start(self, text: str | None = None, **order: Any) -> subprocess.Popen[bytes]:
         """Start the builder on `train/requirements.txt` with this text, without one on what was asked last."""

@@ -21,9 +21,10 @@ from typing import Any
 from controller import settings
 from controller.adapters.volume import Archive
 from controller.core import layout, names
+from controller.core.documents import requirements as documents
 from controller.core.inputs import podtemplate
 from controller.core.inputs import request as requests
-from controller.core.inputs.requirements import Requirements, document, key, lines, of_stage
+from controller.core.inputs.requirements import Requirements, key, lines, of_stage
 from controller.core.model import Batch, Object, Stage
 from tests.support import recorded_scenarios as scenarios
 from tests.support.recorded_scenarios import DOCUMENTED, SCENARIOS, Files, Scenario, Step
@@ -164,8 +165,8 @@ def builders() -> object:
     """Return what the builder of each environment reads."""
     return {
         name: [
-            _of_version_1(document(_wanted(files), "")),
-            _of_version_1(document(_wanted(files), "2021-03-05", by_default=True)),
+            _of_version_1(documents.write(_wanted(files), "")),
+            _of_version_1(documents.write(_wanted(files), "2021-03-05", by_default=True)),
         ]
         for name, files in scenarios.REQUIREMENTS.items()
     }

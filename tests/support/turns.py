@@ -77,7 +77,8 @@ def play(state: dict[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
                 world.finish_all()
             case "fail":
                 world.cluster.end_job(world.jobs()[f"iris-{arguments[0]}-1"], 3, "ValueError: no rows")
-    return {**state, "now": world.clock().isoformat(), "objects": [*world.cluster.stored.values()]}
+    objects = json.loads(json.dumps([*world.cluster.stored.values()]))  # a store's own can't be changed
+    return {**state, "now": world.clock().isoformat(), "objects": objects}
 
 
 if __name__ == "__main__":

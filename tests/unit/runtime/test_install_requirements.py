@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controller.core.documents import requirements as documents
 from controller.core.inputs import requirements
 from controller.core.model import Batch, Stage
 from tests.support.launching import RUNTIME
@@ -31,9 +32,9 @@ def test_a_document_of_0_1_0_says_what_one_of_today_says(name: str, tmp_path: Pa
     stage = Stage("train", "train", "run.py", Batch(), requirements_file=FILE)
     found = requirements.of_stage(stage, frozenset(files), {path: text.encode() for path, text in files.items()})
     assert isinstance(found, requirements.Requirements)
-    documents = (json.loads(recorded("builders"))[name][1], requirements.document(found, "2021-03-05", by_default=True))
+    texts = (json.loads(recorded("builders"))[name][1], documents.write(found, "2021-03-05", by_default=True))
     read = []
-    for text in documents:
+    for text in texts:
         (tmp_path / "requirements.json").write_text(text)
         read.append(builder.read(str(tmp_path / "requirements.json")))
     assert read[0].items

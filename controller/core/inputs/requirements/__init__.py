@@ -11,7 +11,6 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 from controller.core import names
 from controller.core.errors import Invalid
@@ -31,7 +30,6 @@ __all__ = [
     "Project",
     "Requirements",
     "decoded",
-    "document",
     "find",
     "git_address",
     "key",
@@ -41,7 +39,6 @@ __all__ = [
 ]
 
 KEY_DIGITS = 20
-VERSION = 2  # of requirements.json
 _BACKPORTS = {  # packages of these names that bring a later Python's module to an earlier one
     *("argparse", "configparser", "contextvars", "dataclasses", "ipaddress", "statistics", "typing", "zoneinfo")
 }
@@ -145,48 +142,6 @@ def key(found: Requirements, *, image: str, paths: str, commits: Mapping[str, st
     """
     parts = [found.lines, found.constraints, found.paths and paths, sorted(commits.items()), image, index, as_of]
     return names.digest(json.dumps(parts), KEY_DIGITS)
-
-
-def document(found: Requirements, as_of: str, *, by_default: bool = False) -> str:
-    """Return requirements.json, which the builder reads (runtime/install_requirements.py).
-
-    A later version only adds fields: builders of another version may read it, during an upgrade and after a downgrade.
-    The builder of this version reads `items`; that of version 1 reads texts and takes them apart.
-    """
-    content = {
-        "file": found.file,
-        "lines": found.lines,
-        "constraints": found.constraints,
-        "places": [one.place for one in found.entries],
-        "paths": found.paths,
-        "addresses": found.addresses,
-        "as_of": as_of,
-        **({"as_of_by_default": True} if by_default else {}),
-        "version": VERSION,
-        "items": [_for_the_builder(one) for one in found.entries],
-    }
-    return json.dumps(content, ensure_ascii=False) + "\n"
-
-
-def _for_the_builder(entry: Entry) -> dict[str, Any]:
-    """Return a line as data; what is empty is left out."""
-    item = entry.item
-    fields = {
-        "constraint": entry.constraint,
-        "option": item.option,
-        "name": item.name,
-        "by_version": item.versions is not None,
-        "pinned": item.is_pinned,
-        "hashed": item.hashed,
-        "path": item.path,
-        "address": item.address,
-        "below": item.below,
-    }
-    if item.path or item.address:
-        fields |= {"before": item.before, "after": item.after}
-    elif item.option:
-        fields |= {"value": item.after}
-    return {"text": entry.text, "place": entry.place, **{name: value for name, value in fields.items() if value}}
 
 
 def remark(item: Item) -> str:
