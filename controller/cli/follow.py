@@ -13,7 +13,7 @@ import typer
 
 from controller.cli import text
 from controller.cli.requests import Requests, Standing
-from controller.cli.show import Scene, Screen, last_lines, screen
+from controller.cli.show import LAST_LINES, Scene, Screen, last_words, screen
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.exits import Exit
 from controller.core.fate import fate_of
@@ -35,7 +35,6 @@ PATIENCE: Final = 120.0  # seconds that the API server may be away
 LOST: Final = 60.0  # seconds after which a trigger that another replaced unnoticed is lost: Git may take half of that
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two reads
 GROWTH: Final = 20  # a pause is this part of what has been waited for
-LAST_LINES: Final = 20
 
 
 class TimedOut(Exception):
@@ -65,7 +64,9 @@ def follow(requests: Requests, standing: Standing, trigger: str, output: str, ti
         typer.echo(f"{why}: the run goes on; coachwork status {standing.name} shows it, cancel ends it", err=True)
         return Exit.TIMED_OUT if timed_out else Exit.INTERRUPTED
     if output == "text":
-        _last_words(requests, standing.name, record, past)
+        if past.outcome != "Invalid":
+            typer.echo("".join(f"warning: {line}\n" for line in record.problems), err=True, nl=False)
+        last_words(record, lambda stage: _tail(requests, standing.name, stage, past.run))
     return OUTCOMES.get(past.outcome, Exit.FAILED)
 
 
@@ -135,24 +136,18 @@ def _waiting(record: Record, *, queued: bool) -> Scene:
 
 
 def _ended(run: Record, past: PastRun) -> Record:
-    """Return the record of a run as it ended; of a trigger that came to no run, without a run's parts."""
+    """Return the record of a run as it ended; of a trigger that came to no run, without what belongs to one."""
     phase = cast("Phase", PHASES.get(past.outcome, past.outcome) or run.phase)
     ended = replace(run, phase=phase, reason=past.reason, message=past.message, run=past.run)
-    return ended if past.run else replace(ended, spec=None, stages={})
+    problems = run.problems if past.outcome == "Invalid" else ()
+    return ended if past.run else replace(ended, spec=None, stages={}, problems=problems)
 
 
-def _last_words(requests: Requests, name: str, run: Record, past: PastRun) -> None:
-    """Show on standard error what helps: all problems or warnings, and the last lines of what failed."""
-    if past.outcome == "Invalid" and len(run.problems) > 1:
-        typer.echo("\n".join(run.problems), err=True)
-    elif past.outcome != "Invalid" and past.run:
-        typer.echo("".join(f"warning: {line}\n" for line in run.problems), err=True, nl=False)
-    failed = (stage for stage, item in run.stages.items() if item.state == "Failed")
-    for stage in failed if past.outcome == "Failed" else ():
-        try:
-            query = {"run": str(past.run), "tail": str(LAST_LINES)}
-            with requests.person.page("api", "logs", name, stage, query=query) as body:
-                lines = body.read(64 * 1024).decode(errors="replace").splitlines()
-        except (Transient, NotFound, Invalid):  # a courtesy: the outcome is shown
-            continue
-        last_lines(stage, lines[-LAST_LINES:])
+def _tail(requests: Requests, name: str, stage: str, run: int) -> list[str]:
+    """Return the last lines of a stage's log, none where it can't be read: they are a courtesy."""
+    try:
+        query = {"run": str(run), "tail": str(LAST_LINES)}
+        with requests.person.page("api", "logs", name, stage, query=query) as body:
+            return body.read(64 * 1024).decode(errors="replace").splitlines()[-LAST_LINES:]
+    except (Transient, NotFound, Invalid):
+        return []

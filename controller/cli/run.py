@@ -15,13 +15,12 @@ from controller.app.place import find
 from controller.cli import text
 from controller.cli.options import Folder, Output, Ref, Target, Variables
 from controller.cli.report import all_of
-from controller.cli.show import Scene, last_lines, screen
+from controller.cli.show import LAST_LINES, Scene, last_words, screen
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
 from controller.core.model import Pipeline, Record, Service
 
 INTERVAL = 0.1  # seconds between two readings of the record
-LAST_LINES = 20
 EXITS = {"Ready": Exit.DONE, "Degraded": Exit.DONE, "Invalid": Exit.INVALID, "Cancelled": Exit.CANCELLED}
 
 Secrets = Annotated[Path | None, typer.Option(help="A file of NAME=VALUE lines for what [secrets] names.")]
@@ -66,7 +65,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         shown = {*place.pipeline.warnings, *chosen.notes}
         record = _follow(current, stopping, output, shown, stay=not exit_when_ready)
         if output == "text":
-            _last_words(current, record)
+            last_words(record, lambda stage: current.tail(record.run, stage, LAST_LINES))
         over = current.over(record)
         if stopping.is_set():
             typer.echo("stopping the services" if over else "interrupted: stopping what runs", err=True)
@@ -136,12 +135,3 @@ def _serves(pipeline: Pipeline, record: Record) -> bool:
     """Return whether this run has brought up a service. Those of an earlier run ended with that run."""
     up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}
     return any(isinstance(stage.work, Service) and name in up for name, stage in pipeline.stages.items())
-
-
-def _last_words(current: LaptopRun, record: Record) -> None:
-    """Show all problems of an invalid project, or the last lines of what failed."""
-    if record.phase == "Invalid" and len(record.problems) > 1:
-        typer.echo("\n".join(record.problems), err=True)
-    failed = (name for name, stage in record.stages.items() if stage.state == "Failed")
-    for name in failed if record.phase == "Failed" else ():
-        last_lines(name, current.tail(record.run, name, LAST_LINES))

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import typer
 from rich.console import Console, ConsoleDimensions, Group
@@ -30,6 +30,7 @@ ORDER = {
 }  # of what happens in one second: ends, what follows from them, begins
 STAGE_KEYS = ("state", "reason", "message", "attempts", "started", "finished")
 REFRESH = 4  # a second
+LAST_LINES = 20  # that are shown of a stage that failed
 FRAME = 2  # lines of a terminal that are not the table's rows: its title, and the cursor's
 NARROW = 60  # columns of a terminal that has no room for what matters least
 
@@ -78,21 +79,21 @@ class Scene:
         return min(failures) if failures else max((other.finished for other in stages[:-1]), default="")
 
 
-class Screen(Protocol):
-    """Shows scenes."""
+class Screen(ABC):
+    """Shows scenes, until `close`."""
 
+    @abstractmethod
     def show(self, scene: Scene) -> None:
         """Show what is new in the scene."""
 
-    def close(self) -> None:
-        """Leave the terminal as it was."""
+    def close(self) -> None:  # noqa: B027 (plain lines leave nothing to be done)
+        """Leave the terminal to others."""
 
 
-class LiveTable:
-    """A table on a terminal that changes in place."""
+class LiveTable(Screen):
+    """A table on a terminal that changes in place; the last one stays."""
 
     def __init__(self, console: Console) -> None:
-        """Take over the terminal, until `close`."""
         self._console = console
         self._live = Live(console=console, refresh_per_second=REFRESH, transient=False)
         self._live.start()
@@ -102,15 +103,14 @@ class LiveTable:
         self._live.update(Group(_table(scene, self._console.size), *_footer(scene)))
 
     def close(self) -> None:
-        """Leave the last picture on the terminal."""
+        """Leave the last table on the terminal."""
         self._live.stop()
 
 
-class Lines:
+class Lines(Screen):
     """One plain line for each change of a stage, for logs and pipes."""
 
     def __init__(self) -> None:
-        """Start with nothing printed."""
         self._printed: dict[str, str] = {}
 
     def show(self, scene: Scene) -> None:
@@ -128,31 +128,19 @@ class Lines:
         if scene.over:
             self._print("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene))
 
-    def close(self) -> None:
-        """Leave the terminal as it is."""
-
     def _print(self, key: str, state: str, line: str) -> None:
         if self._printed.get(key) != state:
             self._printed[key] = state
             print(line, flush=True)  # noqa: T201 (this is the command's output)
 
 
-class JsonLines:
+class JsonLines(Lines):
     """The whole scene as one JSON object on a line, at every change; docs/reference/cli.md documents its shape."""
 
-    def __init__(self) -> None:
-        """Start with nothing printed."""
-        self._last = ""
-
     def show(self, scene: Scene) -> None:
-        """Write the scene if it differs from the last one."""
+        """Print the scene if it differs from the last one."""
         line = json.dumps(as_json(scene))
-        if line != self._last:
-            self._last = line
-            print(line, flush=True)  # noqa: T201 (this is the command's output)
-
-    def close(self) -> None:
-        """Leave the terminal as it is."""
+        self._print("scene", line, line)
 
 
 def screen(output: str) -> Screen:
@@ -175,10 +163,7 @@ def as_json(scene: Scene) -> dict[str, object]:
         "run": record.run,
         "commit": scene.shown_commit,
         "stages": {
-            name: {
-                "step": number,
-                **{key: getattr(stage, key) for key in STAGE_KEYS},
-            }
+            name: {"step": number, **{key: getattr(stage, key) for key in STAGE_KEYS}}
             for number, step in scene.groups
             for name in step
             for stage in [record.stages.get(name, StageRecord())]
@@ -236,7 +221,11 @@ def _verdict(scene: Scene) -> str:
     return ": ".join(filter(None, (record.phase, what, why)))
 
 
-def last_lines(stage: str, lines: Iterable[str]) -> None:
-    """Show on standard error what a failed stage printed last, if anything."""
-    if harmless := [f"  {text.plain(line)}" for line in lines]:
-        typer.echo("\n".join([f"\nthe last lines of stage {stage}:", *harmless]), err=True)
+def last_words(record: Record, tail: Callable[[str], Iterable[str]]) -> None:
+    """Show on standard error all problems of an invalid project, or what failed stages printed last."""
+    if record.phase == "Invalid" and len(record.problems) > 1:
+        typer.echo("\n".join(record.problems), err=True)
+    failed = (name for name, stage in record.stages.items() if stage.state == "Failed")
+    for name in failed if record.phase == "Failed" else ():
+        if lines := [f"  {text.plain(line)}" for line in tail(name)]:
+            typer.echo("\n".join([f"\nthe last lines of stage {name}:", *lines]), err=True)

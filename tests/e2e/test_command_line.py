@@ -33,7 +33,7 @@ class Person:
         self._kubeconfig = kubeconfig
 
     def run(self, *arguments: str, code: int = 0, namespace: str = NAMESPACE) -> str:
-        """Give what a command printed; it has to end with this code."""
+        """Return what a command printed; it has to end with this code."""
         command = [sys.executable, "-m", "controller", *arguments, "-n", namespace]
         environ = {**os.environ, "KUBECONFIG": str(self._kubeconfig), "COLUMNS": "200"}
         done = subprocess.run(
@@ -43,13 +43,13 @@ class Person:
         return done.stdout + done.stderr
 
     def json(self, *arguments: str) -> Any:
-        """Give the JSON that a command wrote."""
+        """Return the JSON that a command wrote."""
         return json.loads(self.run(*arguments, "--output", "json"))
 
 
 @pytest.fixture
 def person(coachwork: Coachwork, tmp_path: Path) -> Iterator[Person]:
-    """Give somebody who is bound to the Role for people, for one test."""
+    """Yield a person who is bound to the Role for people, for one test."""
     name = coachwork.name("person")
     kubectl("-n", NAMESPACE, "apply", "-f", str(ROLE))
     kubectl("-n", NAMESPACE, "create", "serviceaccount", name)
@@ -74,8 +74,8 @@ def kubeconfig(account: str, path: Path) -> Path:
 def test_a_project_goes_from_its_repository_to_a_service_with_one_command(coachwork: Coachwork, person: Person) -> None:
     name = coachwork.name("deploy")
     coachwork.git.push(name, project(name, "train >> serve", batch("train", SAVE), service("serve", server("hello"))))
-    told = person.run("deploy", coachwork.git.url(name), "--name", name, "--env", "ALPHA=0.1").splitlines()
-    assert told[-1].startswith("Ready: run 1 at ")
+    output = person.run("deploy", coachwork.git.url(name), "--name", name, "--env", "ALPHA=0.1").splitlines()
+    assert output[-1].startswith("Ready: run 1 at ")
     coachwork.answer(f"{name}--serve", "hello")
     assert re.search(rf"^{name} +Ready +1 ", person.run("status"), re.MULTILINE)
     assert "trained" in person.run("logs", name, "train")
@@ -93,9 +93,9 @@ def test_a_trigger_with_parameters_runs_once_and_a_rerun_repeats_it(
     for _ in range(2):
         person.run("trigger", name, "--id", "slot-1", "--set", "ALPHA=0.5", "--wait")
     coachwork.git.push(name, project(name, "train", batch("train", "raise ValueError('no rows')")))
-    told = person.run("trigger", name, "--wait", code=1)
-    assert "ValueError: no rows" in told
-    assert "the last lines of stage train:" in told
+    output = person.run("trigger", name, "--wait", code=1)
+    assert "ValueError: no rows" in output
+    assert "the last lines of stage train:" in output
     assert "variable" not in (changed := person.run("diff", name))
     assert re.search(r"^commit ", changed, re.MULTILINE)
     assert re.search(r"^train +Done .*Failed", changed, re.MULTILINE)
@@ -115,9 +115,9 @@ def test_a_run_that_takes_too_long_is_let_go_then_cancelled(coachwork: Coachwork
     person.run("trigger", name, "--id", "x", "--wait", "--timeout", "1s", code=124)
 
 
-def test_whoever_has_no_rights_or_mistypes_a_name_is_told_what_to_do(coachwork: Coachwork, person: Person) -> None:
+def test_a_missing_right_or_a_mistyped_name_is_answered_with_the_remedy(coachwork: Coachwork, person: Person) -> None:
     name = coachwork.name("nobody")
     assert f'no request "{name}" in namespace {NAMESPACE}' in person.run("status", name, code=3)
-    told = person.run("status", name, code=4, namespace="kube-system")
-    assert "no right to get configmaps in namespace kube-system" in told
-    assert "coachwork-user" in told
+    output = person.run("status", name, code=4, namespace="kube-system")
+    assert "no right to get configmaps in namespace kube-system" in output
+    assert "coachwork-user" in output

@@ -14,7 +14,7 @@ EVERY = (*SOUND, "images", "requests", "git", "cronjobs")
 
 
 def doctor() -> tuple[int, dict[str, Any]]:
-    """Give the exit code and what `coachwork doctor` tells."""
+    """Return the exit code and what `coachwork doctor` finds."""
     command = [sys.executable, "-m", "controller", "doctor", "-n", NAMESPACE, "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode in (0, 1), done.stderr
@@ -22,7 +22,7 @@ def doctor() -> tuple[int, dict[str, Any]]:
 
 
 def lines(found: dict[str, Any], check: str, word: str = "") -> list[str]:
-    """Give what is wrong by a check, about a word."""
+    """Return what is wrong by a check, about a word."""
     return [
         item["message"]
         for item in found["findings"]
@@ -30,23 +30,23 @@ def lines(found: dict[str, Any], check: str, word: str = "") -> list[str]:
     ]
 
 
-def test_a_sound_installation_is_told_to_be_sound(coachwork: Coachwork) -> None:
+def test_nothing_is_found_wrong_with_a_sound_installation(coachwork: Coachwork) -> None:
     assert coachwork.controller()
     _, found = doctor()
     assert {item["check"] for item in found["findings"]} == set(EVERY)
     assert [item for item in found["findings"] if item["check"] in SOUND and item["state"] != "ok"] == []
 
 
-def test_the_pod_itself_can_be_asked(coachwork: Coachwork) -> None:
+def test_the_doctor_answers_in_the_pod_itself(coachwork: Coachwork) -> None:
     assert coachwork.controller()
-    told = eventually(
+    output = eventually(
         lambda: coachwork.shell("sh", "-c", "coachwork doctor || true"), "answer of the doctor", seconds=60
     )
-    assert "rights: all" in told
-    assert "restricted" in told
+    assert "rights: all" in output
+    assert "restricted" in output
 
 
-def test_what_would_stop_the_next_run_is_told_before_it(coachwork: Coachwork) -> None:
+def test_what_would_stop_the_next_run_is_found_before_it(coachwork: Coachwork) -> None:
     name, away, gone = coachwork.name("sick"), coachwork.name("away"), coachwork.name("gone")
     coachwork.git.push(name, project(name, "one", batch("one", "print()")))
     coachwork.request(name, git_secret="no-such-secret", run_on_create="false")
@@ -57,7 +57,7 @@ def test_what_would_stop_the_next_run_is_told_before_it(coachwork: Coachwork) ->
     restricted["spec"]["suspend"] = True
     coachwork.apply(restricted)
     try:
-        code, found = eventually(told_all(name, away, gone), "findings about all three", seconds=90)
+        code, found = eventually(findings_about(name, away, gone), "findings about all three", seconds=90)
     finally:
         kubectl("-n", NAMESPACE, "delete", "cronjob", gone, "--wait=false")
     assert (code, found["healthy"]) == (1, False)
@@ -65,12 +65,12 @@ def test_what_would_stop_the_next_run_is_told_before_it(coachwork: Coachwork) ->
     assert lines(found, "cronjobs", gone) == [f'{gone} triggers request "{gone}", which does not exist']
 
 
-def told_all(name: str, away: str, gone: str) -> Any:
-    """Give a look that is true once the doctor has something to say about each."""
+def findings_about(name: str, away: str, gone: str) -> Any:
+    """Return a call that is true once the doctor finds something about each."""
 
-    def look() -> tuple[int, dict[str, Any]] | None:
+    def find() -> tuple[int, dict[str, Any]] | None:
         code, found = doctor()
-        seen = lines(found, "requests", name) and lines(found, "git", away) and lines(found, "cronjobs", gone)
-        return (code, found) if seen else None
+        complete = lines(found, "requests", name) and lines(found, "git", away) and lines(found, "cronjobs", gone)
+        return (code, found) if complete else None
 
-    return look
+    return find

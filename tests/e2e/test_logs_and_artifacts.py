@@ -27,7 +27,7 @@ print("the stage ends")
 
 
 def raw(path: str) -> str:
-    """Give what `kubectl get --raw` prints of one of the controller's pages."""
+    """Return what `kubectl get --raw` prints of one of the controller's pages."""
     return kubectl("get", "--raw", PROXY + path)
 
 
@@ -82,12 +82,12 @@ def test_logs_and_artifacts_are_there_when_the_job_is_gone(coachwork: Coachwork)
     assert coachwork.ended(name)["phase"] == "Ready"
     kubectl("-n", NAMESPACE, "delete", "job", "-l", f"coachwork.io/request={name}", "--wait=true")
     eventually(lambda: not coachwork.pods(name), "end of the pods")
-    (told,) = json.loads(raw(f"/api/logs/{name}"))
-    assert (told["stage"], told["attempt"], told["exit_code"], told["complete"]) == ("wait", 1, 0, True)
+    (entry,) = json.loads(raw(f"/api/logs/{name}"))
+    assert (entry["stage"], entry["attempt"], entry["exit_code"], entry["complete"]) == ("wait", 1, 0, True)
     log = raw(f"/api/logs/{name}/wait")
     assert log.splitlines().count("the stage ends") == 1
     before = log[: log.rindex("coachwork: end of the log")].encode()
-    assert (told["bytes"], told["sha256"]) == (len(before), hashlib.sha256(before).hexdigest())
+    assert (entry["bytes"], entry["sha256"]) == (len(before), hashlib.sha256(before).hexdigest())
     files = {item["path"]: item["size"] for item in json.loads(raw(f"/api/artifacts/{name}"))}
     assert files == {"go": 0, "models/model.txt": 100_011}
     assert raw(f"/api/artifacts/{name}/good/models/model.txt") == "weights of " + "x" * 100_000
@@ -123,7 +123,7 @@ def test_what_is_not_there_says_so_in_one_line(coachwork: Coachwork) -> None:
 
 
 def refused(path: str) -> str:
-    """Give what kubectl says about a page that is refused."""
+    """Return what kubectl says about a page that is refused."""
     try:
         return f"not refused: {raw(path)[:200]}"
     except Failed as error:

@@ -84,14 +84,14 @@ def test_a_stage_gets_its_secrets_and_no_others(machine: Laptop, monkeypatch: py
     machine.wait("Ready")
 
 
-def test_a_missing_secret_is_told_before_the_first_step(machine: Laptop) -> None:
+def test_a_missing_secret_is_reported_before_the_first_step(machine: Laptop) -> None:
     machine.repository.commit(project("train", train=batch("", more="[secrets]\nKEY = gcp\n")))
     machine.ask()
     eventually(lambda: "create secret generic gcp --from-literal=KEY=" in machine.status().get("message", ""))
     assert (machine.status()["phase"], machine.status()["reason"]) == ("Running", "SecretMissing")
 
 
-def test_each_event_is_sent_once_however_often_it_is_looked_while_a_run_waits(
+def test_each_event_is_sent_once_however_many_passes_a_run_waits(
     machine: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent, create = list[str](), machine.cluster.create

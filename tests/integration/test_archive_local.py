@@ -40,7 +40,7 @@ def machine(tmp_path: Path) -> Iterator[Laptop]:
 
 @pytest.fixture
 def address(machine: Laptop) -> Iterator[str]:
-    """Give the address of the pages."""
+    """Return the address of the pages."""
 
     def living(name: str) -> str:
         request = machine.cluster.get("ConfigMap", name)
@@ -89,13 +89,17 @@ def test_what_a_run_left_is_there_and_whole_when_it_is_over(machine: Laptop, add
     machine.repository.commit(project("Train_It", Train_It=batch(script)))
     machine.ask()
     machine.wait("Ready")
-    (told,) = ask(f"{address}/logs/demo")
+    (entry,) = ask(f"{address}/logs/demo")
     log = get(f"{address}/logs/demo/Train_It")
     assert b"\ndone\n" in log
-    assert (told["stage"], told["attempt"], told["ended"], told["exit_code"]) == ("Train_It", 1, True, 0)
+    assert (entry["stage"], entry["attempt"], entry["ended"], entry["exit_code"]) == ("Train_It", 1, True, 0)
     before = log[: log.rindex(b"coachwork: end of the log")]
-    assert (told["complete"], told["bytes"], told["sha256"]) == (True, len(before), hashlib.sha256(before).hexdigest())
-    assert told["started"] < told["finished"]
+    assert (entry["complete"], entry["bytes"], entry["sha256"]) == (
+        True,
+        len(before),
+        hashlib.sha256(before).hexdigest(),
+    )
+    assert entry["started"] < entry["finished"]
     assert get(f"{address}/logs/demo/Train_It?follow=1") == log
     assert [item["path"] for item in ask(f"{address}/artifacts/demo")] == ["m"]
     assert get(f"{address}/artifacts/demo/good/m") == b"x"

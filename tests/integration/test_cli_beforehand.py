@@ -1,4 +1,4 @@
-"""What commands refuse before they ask anybody: names that no cluster takes, and all that is wrong at once."""
+"""What commands refuse before they call anything: names that no cluster accepts, and all that is wrong at once."""
 
 from pathlib import Path
 
@@ -26,10 +26,10 @@ def refused(coachwork: CommandLine, *arguments: str) -> list[str]:
     return lines[:-1] if lines[-1] == f"{len(lines) - 1} problems" else lines
 
 
-def test_plan_refuses_names_that_no_cluster_takes_and_proposes_others(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_plan_refuses_names_that_no_cluster_accepts_and_proposes_others(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = str(write(tmp_path / "iris", PROJECT))
-    told = refused(coachwork, "plan", folder, "--name", "Foo_Bar", "--namespace", "My NS", "--image", "My Image")
-    assert [(line.split(":")[0], line.rpartition(": ")[2]) for line in told] == [
+    problems = refused(coachwork, "plan", folder, "--name", "Foo_Bar", "--namespace", "My NS", "--image", "My Image")
+    assert [(line.split(":")[0], line.rpartition(": ")[2]) for line in problems] == [
         ("--name", "write foo-bar"),
         ("--namespace", "write my-ns"),
         ("--image", "write my-image"),
@@ -38,21 +38,21 @@ def test_plan_refuses_names_that_no_cluster_takes_and_proposes_others(coachwork:
     assert "expected at most 63" in refused(coachwork, "plan", folder, "-n", "x" * 64)[0]
 
 
-def test_plan_tells_the_warnings_of_the_project(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_plan_shows_the_warnings_of_the_project(coachwork: CommandLine, tmp_path: Path) -> None:
     ended = coachwork.run("plan", str(write(tmp_path / "iris", PROJECT)))
     assert (ended.code, "NICE" in ended.err) == (0, True)
     assert "NICE" not in ended.out
 
 
-def test_deploy_tells_all_that_is_wrong_before_it_looks_for_a_cluster(coachwork: CommandLine) -> None:
-    told = refused(
+def test_deploy_shows_all_that_is_wrong_before_it_calls_a_cluster(coachwork: CommandLine) -> None:
+    problems = refused(
         coachwork, "deploy", "https://git.example/x", "--name", "Foo_Bar", "-n", "NS", "--env", "PATH=1", "--env", "x",
         "--timeout", "soon", "--image", "My Image", "--keep-runs", "900", "--ref", "a\u200db", "--poll", "never",
     )  # fmt: skip
-    assert sorted(line.split(":")[0] for line in told) == [
+    assert sorted(line.split(":")[0] for line in problems) == [
         "--env", "--env", "--name", "--namespace", "--timeout", "image", "keep-runs", "poll", "ref",
     ]  # fmt: skip
-    assert 'ref: holds the invisible character U+200D after "a": delete it' in told
+    assert 'ref: holds the invisible character U+200D after "a": delete it' in problems
 
 
 def test_deploy_of_a_folder_says_what_to_give_instead(coachwork: CommandLine, tmp_path: Path) -> None:
@@ -67,19 +67,21 @@ def test_deploy_of_a_folder_says_what_to_give_instead(coachwork: CommandLine, tm
     assert "hunter2" not in refused(coachwork, "deploy", str(iris.folder), "--name", "iris")[0]
 
 
-def test_trigger_and_rerun_tell_all_that_is_wrong_before_they_look_for_a_cluster(coachwork: CommandLine) -> None:
-    told = refused(coachwork, "trigger", "iris", "--set", "A-B=1", "--set", "x", "--timeout", "soon", "--id", "a\nb")
-    assert [line.split(":")[0] for line in told] == ["--set", "--set", "--timeout", "--id"]
+def test_trigger_and_rerun_show_all_that_is_wrong_before_they_call_a_cluster(coachwork: CommandLine) -> None:
+    problems = refused(
+        coachwork, "trigger", "iris", "--set", "A-B=1", "--set", "x", "--timeout", "soon", "--id", "a\nb"
+    )
+    assert [line.split(":")[0] for line in problems] == ["--set", "--set", "--timeout", "--id"]
     assert refused(coachwork, "rerun", "iris", "--timeout", "soon")[0].startswith("--timeout: ")
 
 
 @pytest.mark.parametrize("command", [["status"], ["logs"], ["delete", "--yes"], ["cancel"], ["runs"], ["trigger"]])
 def test_a_name_that_nothing_can_have_is_refused_with_one_that_can(coachwork: CommandLine, command: list[str]) -> None:
-    told = refused(coachwork, command[0], "Foo_Bar", *command[1:], "--namespace", "My NS")
-    assert [line.rpartition(": ")[2] for line in told] == ["write my-ns", "write foo-bar"]
+    problems = refused(coachwork, command[0], "Foo_Bar", *command[1:], "--namespace", "My NS")
+    assert [line.rpartition(": ")[2] for line in problems] == ["write my-ns", "write foo-bar"]
 
 
-def test_run_tells_all_wrong_options_at_once(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_run_shows_all_wrong_options_at_once(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = str(write(tmp_path / "iris", PROJECT))
-    told = refused(coachwork, "run", folder, "--only", "a", "--from", "b", "--env", "PORT=1", "--python", "nowhere")
-    assert [line.split(":")[0] for line in told] == ["--only and --from", "--env", "--python"]
+    problems = refused(coachwork, "run", folder, "--only", "a", "--from", "b", "--env", "PORT=1", "--python", "nowhere")
+    assert [line.split(":")[0] for line in problems] == ["--only and --from", "--env", "--python"]

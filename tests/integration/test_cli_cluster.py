@@ -37,7 +37,7 @@ raise ValueError("\\x1b[2Jno rows")
 
 
 class Person:
-    """Somebody with a kubeconfig, a shell, and a repository."""
+    """A person with a kubeconfig, a shell, and a repository."""
 
     def __init__(self, there: Front, home: Path) -> None:
         self.there, self.machine = there, there.machine
@@ -89,7 +89,7 @@ def test_a_deploy_of_the_same_again_runs_the_newest_commit(person: Person) -> No
     assert ended.out.splitlines()[-1] == f"Ready: run 2 at {commit[:7]}"
 
 
-def test_a_failed_run_is_told_with_its_last_words_which_can_do_no_harm(person: Person) -> None:
+def test_a_failed_run_is_shown_with_its_last_words_which_can_do_no_harm(person: Person) -> None:
     person.machine.repository.commit(project("train", train=batch(EVIL)))
     ended = person.deploy()
     assert ended.code == 1
@@ -100,7 +100,7 @@ def test_a_failed_run_is_told_with_its_last_words_which_can_do_no_harm(person: P
     assert "\x1b[31mred" in person.run("logs", "demo", "train").out, "no terminal: the very bytes"
 
 
-def test_an_invalid_request_is_told_whole_before_anything_is_written(person: Person) -> None:
+def test_all_problems_of_a_request_are_shown_before_anything_is_written(person: Person) -> None:
     ended = person.run("deploy", "ftp://example.com/x", "--name", "demo", "--keep-runs", "many", "--schedule", "now")
     assert ended.code == 2
     assert [line.split(":")[0] for line in ended.err.splitlines()] == [
@@ -143,7 +143,7 @@ def test_a_trigger_runs_once_however_often_its_id_is_given(person: Person) -> No
     assert person.machine.status()["run"] == "2"
 
 
-def test_a_trigger_tells_the_outcome_of_its_own_run_and_not_of_the_last(person: Person) -> None:
+def test_a_trigger_ends_with_the_outcome_of_its_own_run_and_not_of_the_last(person: Person) -> None:
     person.machine.repository.commit(project("train", train=batch("raise SystemExit(3)")))
     assert person.run("deploy", f"file://{person.machine.repository.folder}", "--name", "demo").code == 1
     person.machine.repository.commit(project("train", train=batch("")))
@@ -162,7 +162,7 @@ def test_parameters_of_a_trigger_reach_the_stages_of_its_run_alone(person: Perso
     assert person.machine.artifact("models/iris.txt") == "trained with nothing"
 
 
-def test_who_waits_too_long_is_told_so_and_the_run_goes_on_until_it_is_cancelled(person: Person) -> None:
+def test_a_wait_that_times_out_says_so_and_the_run_goes_on_until_it_is_cancelled(person: Person) -> None:
     person.machine.repository.commit(project("wait", wait=batch(WAIT)))
     ended = person.deploy("--timeout", "1s")
     assert (ended.code, "timed out" in ended.err) == (124, True)
@@ -191,7 +191,7 @@ def test_a_rerun_runs_what_that_run_ran(person: Person) -> None:
     assert person.run("rerun", "demo", "--run", "worst").code == 2
 
 
-def test_what_can_not_be_repeated_is_refused_before_anything_is_asked_for(person: Person) -> None:
+def test_what_can_not_be_repeated_is_refused_before_anything_changes(person: Person) -> None:
     person.machine.repository.commit(project("save >> more", save=batch(SAVE), more=batch("")))
     assert person.deploy("--keep-runs", "1").code == 0
     assert person.deploy("--keep-runs", "1").code == 0
@@ -208,7 +208,7 @@ def test_what_can_not_be_repeated_is_refused_before_anything_is_asked_for(person
     assert person.machine.cluster.get("ConfigMap", "demo") == before
 
 
-def test_whoever_waits_for_a_trigger_that_is_refused_is_told_why_and_nothing_else_has_changed(person: Person) -> None:
+def test_waiting_for_a_trigger_that_is_refused_says_why_and_nothing_else_has_changed(person: Person) -> None:
     person.machine.repository.commit(project("save >> more", save=batch("raise ValueError"), more=batch("")))
     assert person.deploy().code == 1
     person.machine.repository.commit(project("save >> more", save=batch(SAVE), more=batch("")))
@@ -227,9 +227,9 @@ def test_status_and_runs_show_what_is_and_what_was(person: Person) -> None:
     assert person.deploy().code == 0
     line = person.run("status").out.splitlines()[1].split()
     assert line[:3] == ["demo", "Ready", "1"]
-    told = person.run("status", "demo").out
-    assert "phase:" in told
-    assert re.search(r"save +Done", told)
+    output = person.run("status", "demo").out
+    assert "phase:" in output
+    assert re.search(r"save +Done", output)
     (shown,) = person.json("status")
     assert (shown["request"], shown["phase"], shown["stages"]["save"]["state"]) == ("demo", "Ready", "Done")
     (run,) = person.json("runs", "demo")
@@ -269,15 +269,15 @@ def test_artifacts_are_listed_and_fetched_one_or_all(person: Person, tmp_path: P
     assert (ended.code, "models/iris.txt" in ended.err) == (3, True)
 
 
-def test_a_diff_tells_what_changed_since_the_model_was_good(person: Person) -> None:
+def test_a_diff_shows_what_changed_since_the_model_was_good(person: Person) -> None:
     old = person.machine.repository.commit(project("save", save=batch(SAVE)))
     assert person.deploy("--env", "ALPHA=0.1").code == 0
     new = person.machine.repository.commit(project("save", save=batch("raise SystemExit(4)")))
     assert person.deploy("--env", "ALPHA=0.2").code == 1
-    told = person.run("diff", "demo").out
-    assert re.search(rf"^commit +{old} +{new}", told, re.MULTILINE)
-    assert re.search(r"^variable ALPHA +0.1 +0.2", told, re.MULTILINE)
-    assert re.search(r"^save +Done .*Failed ExitCode", told, re.MULTILINE)
+    output = person.run("diff", "demo").out
+    assert re.search(rf"^commit +{old} +{new}", output, re.MULTILINE)
+    assert re.search(r"^variable ALPHA +0.1 +0.2", output, re.MULTILINE)
+    assert re.search(r"^save +Done .*Failed ExitCode", output, re.MULTILINE)
     found = person.json("diff", "demo", "1", "2")
     assert (found["from"]["outcome"], found["to"]["outcome"]) == ("Succeeded", "Failed")
     assert {"kind": "commit", "name": "", "before": old, "after": new, "stages": []} in found["changes"]
@@ -311,7 +311,7 @@ def test_a_delete_says_what_goes_and_takes_no_silence_for_a_yes(person: Person) 
     assert person.run("status", "demo").code == 3
 
 
-def test_who_mistypes_a_name_is_told_the_nearest(person: Person) -> None:
+def test_a_mistyped_name_is_answered_with_the_nearest(person: Person) -> None:
     person.machine.repository.commit(project("save", save=batch(SAVE)))
     assert person.deploy().code == 0
     for command in (
@@ -381,7 +381,7 @@ def test_a_cluster_that_can_t_be_found_is_one_line_with_the_remedy(tmp_path: Pat
         assert len(ended.err.splitlines()) == 1
 
 
-def test_errors_are_told_to_programs_too(person: Person) -> None:
+def test_errors_are_written_for_programs_too(person: Person) -> None:
     ended = person.run("status", "demo", "--output", "json")
     assert (ended.code, json.loads(ended.out)["reason"]) == (3, "NotFound")
 
@@ -406,7 +406,7 @@ WELL = {"check": "volume", "state": "ok", "message": "fine", "remedy": ""}
 ILL = {"check": "rights", "state": "wrong", "message": "may not \x1b[31mcreate jobs", "remedy": "apply the Role"}
 
 
-def test_the_doctor_tells_what_the_controller_found_and_what_the_person_may_do(person: Person) -> None:
+def test_the_doctor_shows_what_the_controller_found_and_what_the_person_may_do(person: Person) -> None:
     person.there.examination = {"version": metadata.version("coachwork"), "findings": [WELL]}
     ended = person.run("doctor")
     assert ended.code == 0, ended
@@ -423,11 +423,11 @@ def test_the_doctor_ends_with_1_where_something_is_wrong(person: Person) -> None
     assert "wrong rights: may not create jobs\n      apply the Role" in ended.out
     assert "note  your rights: may not delete configmaps" in ended.out
     assert "note  version: the controller is 0.0.1" in ended.out
-    told = json.loads(person.run("doctor", "--output", "json").out)
-    assert (told["healthy"], len(told["findings"])) == (False, 5)
+    output = json.loads(person.run("doctor", "--output", "json").out)
+    assert (output["healthy"], len(output["findings"])) == (False, 5)
 
 
-def test_the_doctor_tells_that_no_controller_is_there(person: Person) -> None:
+def test_the_doctor_says_that_no_controller_runs(person: Person) -> None:
     person.there.installed = False
     ended = person.run("doctor")
     assert ended.code == 1

@@ -58,7 +58,9 @@ def test_stages_run_in_their_order_and_hand_artifacts_on(coachwork: CommandLine,
     assert ended.out.splitlines()[-1] == "Ready: run 1 at uncommitted"
 
 
-def test_a_failing_stage_tells_place_and_words_and_its_last_lines(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_failing_stage_is_shown_with_its_place_its_error_and_its_last_lines(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
     files = project("train") | {"train/run.py": "print('reading')\nraise ValueError('no rows')\n"}
     ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
     assert ended.code == 1
@@ -67,7 +69,7 @@ def test_a_failing_stage_tells_place_and_words_and_its_last_lines(coachwork: Com
     assert "  reading" in ended.err
 
 
-def test_all_problems_of_a_project_are_told_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_all_problems_of_a_project_are_shown_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("train") | {"train/config.ini": "[default]\nSTAGE_TYPE = batch\n[batch]\nRETRIES = two\n"}
     for command in ("run", "validate"):
         ended = coachwork.run(command, str(write(tmp_path / "iris", files)))
@@ -87,13 +89,13 @@ def test_a_git_requirement_that_cannot_be_reached_ends_the_run_with_its_file_and
     assert ended.err.startswith("waiting: a/requirements.txt:2 (stage a)")
 
 
-def test_a_folder_without_a_project_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_folder_without_a_project_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     ended = coachwork.run("run", str(tmp_path))
     assert (ended.code, "bodywork.ini" in ended.err) == (2, True)
     assert coachwork.run("run", str(tmp_path / "nowhere")).code == 2
 
 
-def test_uncommitted_changes_run_and_are_said_and_ignored_files_stay_out(
+def test_uncommitted_changes_run_and_are_shown_and_ignored_files_stay_out(
     coachwork: CommandLine, tmp_path: Path
 ) -> None:
     files = project("train") | {".gitignore": "secret.txt\n", "train/run.py": "raise SystemExit(1)\n"}
@@ -147,7 +149,7 @@ def test_secrets_come_from_the_shell_or_a_file_and_are_never_shown(coachwork: Co
         assert not [path for path in coachwork.home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
-def test_variables_reach_the_stages_and_wrong_ones_are_told(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_variables_reach_the_stages_and_wrong_ones_are_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "import os; assert os.environ['ALPHA'] == 'a=$(HOME) $b', os.environ['ALPHA']"}
     folder = str(write(tmp_path / "iris", files))
     assert coachwork.run("run", folder, "--env", "ALPHA=a=$(HOME) $b").code == 0
@@ -226,7 +228,7 @@ while True:
     assert "serve/run.py: ended by itself" in ended.out
 
 
-def test_what_only_works_here_or_is_lost_is_warned_of_once(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_warning_about_what_only_works_here_or_is_lost_is_shown_once(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("train >> serve", services={"serve": 5000})
     files["train/run.py"] = "open('model.pkl', 'w').close()"
     files["serve/run.py"] = SERVER.format(words="'hello'", port=5000).replace("0.0.0.0", "127.0.0.1")  # noqa: S104
@@ -238,7 +240,7 @@ def test_what_only_works_here_or_is_lost_is_warned_of_once(coachwork: CommandLin
     assert local.startswith("warning: stage serve: the script listens on a loopback address only")
 
 
-def test_a_file_that_git_ignores_is_told_with_the_remedy(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_file_that_git_ignores_is_named_with_the_remedy(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("train") | {"train/run.py": "open('rows.csv')", ".gitignore": "*.csv\n", "train/rows.csv": "1"}
     folder = write(tmp_path / "iris", files)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
@@ -330,7 +332,9 @@ def test_a_refused_run_shows_nothing_of_the_run_before(coachwork: CommandLine, t
     assert "a b" in ended.err
 
 
-def test_what_is_no_python_is_told_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_python_that_can_not_run_stages_is_refused_before_anything_runs(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
     folder = str(write(tmp_path / "iris", project("a") | {"a/run.py": "print('done')\n"}))
     old = write(tmp_path, {"old": "#!/bin/sh\necho 3.6.15\n"}) / "old"
     old.chmod(0o755)
@@ -364,7 +368,7 @@ def test_ctrl_c_while_the_command_still_loads_is_no_traceback(coachwork: Command
     assert (ended.code, ended.out, ended.err) == (130, "", "")
 
 
-def test_a_file_in_the_place_of_a_folder_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_folder_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = write(tmp_path / "iris", project("a"))
     ended = coachwork.run("validate", str(folder / "bodywork.ini"))
     assert ended.code == 2
@@ -382,7 +386,7 @@ def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: Comm
     assert first.end().code == 130
 
 
-def test_what_a_newer_version_left_here_is_told_and_left_alone(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_what_a_newer_version_left_here_is_reported_and_left_alone(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = str(write(tmp_path / "iris", project("a")))
     assert coachwork.run("run", folder).code == 0
     (kept,) = coachwork.home.glob("runs/*/record.yaml")

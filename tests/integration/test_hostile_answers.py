@@ -72,7 +72,7 @@ def test_another_program_on_the_controllers_port_is_no_examination(server: ApiSe
 
 
 @pytest.mark.usefixtures("proxied")
-def test_a_proxy_is_not_asked_for_the_controller_of_this_pod(
+def test_the_controller_of_this_pod_is_called_without_a_proxy(
     server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody answers

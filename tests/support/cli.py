@@ -36,7 +36,7 @@ class Ended:
     err: str
 
     def scenes(self) -> list[dict[str, Any]]:
-        """Give the lines of `--output json`."""
+        """Return the lines of `--output json`."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -59,7 +59,7 @@ class CommandLine:
         return self.start(*arguments, **more).end()
 
     def processes(self) -> list[str]:
-        """Give the command lines of all processes that know the state folder (Linux)."""
+        """Return the command lines of all processes that know the state folder (Linux)."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:

@@ -46,7 +46,7 @@ class Front:
         return 201, {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
 
     def request(self, method: str, target: str, body: Object | None) -> tuple[int, Object]:
-        """Give code and object that answer a call on ConfigMaps, or a question about rights."""
+        """Return code and object that answer a call on ConfigMaps, or a question about rights."""
         return self._configmap(method, urlsplit(target), body) if target != REVIEWS else self._review(body or {})
 
     def _configmap(self, method: str, url: SplitResult, body: Object | None) -> tuple[int, Object]:
@@ -91,7 +91,7 @@ class Front:
 
 
 def merged(live: Any, change: Any) -> Any:
-    """Give what a JSON merge patch (RFC 7396) makes of a value."""
+    """Return what a JSON merge patch (RFC 7396) makes of a value."""
     if not isinstance(change, dict):
         return change
     base = live if isinstance(live, dict) else {}
@@ -100,7 +100,7 @@ def merged(live: Any, change: Any) -> Any:
 
 
 def status(code: int, reason: str, message: str, **details: str) -> Object:
-    """Give a Status as the API server writes it."""
+    """Return a Status as the API server writes it."""
     return {"kind": "Status", "code": code, "reason": reason, "message": message, "details": details}
 
 
@@ -153,7 +153,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def front(machine: Laptop, root: Path) -> Iterator[Front]:
-    """Give a front before this machine's cluster, with the controller's pages behind it."""
+    """Return a front before this machine's cluster, with the controller's pages behind it."""
     archive = Archive(machine.volume, living=lambda name: uid_of(machine.app.view.request(name)))
     metrics = Metrics("0")
     pages = WebServer(
@@ -179,7 +179,7 @@ def front(machine: Laptop, root: Path) -> Iterator[Front]:
 
 
 def config(server: str, namespace: str = NAMESPACE) -> Mapping[str, Any]:
-    """Give a kubeconfig that leads to this server."""
+    """Return a kubeconfig that leads to this server."""
     return {
         "apiVersion": "v1", "kind": "Config", "current-context": "it",
         "clusters": [{"name": "it", "cluster": {"server": server}}],

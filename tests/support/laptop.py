@@ -23,18 +23,18 @@ BATCH = "[default]\nSTAGE_TYPE = batch\nEXECUTABLE_SCRIPT = run.py\n[batch]\nRET
 
 
 def batch(script: str, *, more: str = "") -> dict[str, str]:
-    """Give the files of a batch stage, below its folder."""
+    """Return the files of a batch stage, below its folder."""
     return {"config.ini": BATCH + more, "run.py": script}
 
 
 def service(script: str, port: int, *, start: int = 20) -> dict[str, str]:
-    """Give the files of a service stage, below its folder."""
+    """Return the files of a service stage, below its folder."""
     config = "[default]\nSTAGE_TYPE = service\nEXECUTABLE_SCRIPT = run.py\n"
     return {"config.ini": f"{config}[service]\nPORT = {port}\nMAX_STARTUP_TIME_SECONDS = {start}\n", "run.py": script}
 
 
 def project(dag: str, **stages: Mapping[str, str]) -> dict[str, str]:
-    """Give the files of a project."""
+    """Return the files of a project."""
     files = {"bodywork.ini": f"[default]\nPROJECT_NAME = demo\n[workflow]\nDAG = {dag}\n"}
     return files | {f"{stage}/{name}": text for stage, texts in stages.items() for name, text in texts.items()}
 
@@ -109,7 +109,7 @@ class Laptop:
         self.cluster.replace({**item, "metadata": {**item["metadata"], "annotations": annotations}})
 
     def status(self, name: str = "demo") -> Mapping[str, str]:
-        """Give the record as `kubectl` would show it; {} if there is none."""
+        """Return the record as `kubectl` would show it; {} if there is none."""
         item = self.cluster.get("ConfigMap", names.status_of(name))
         return item["data"] if item else {}
 
@@ -126,14 +126,14 @@ class Laptop:
         return self.status()
 
     def artifact(self, name: str) -> str:
-        """Give the text of the newest artifact of this name, "" if there is none."""
+        """Return the text of the newest artifact of this name, "" if there is none."""
         found = sorted(self.volume.glob(f"runs/demo-*/*/artifacts/{name}"))
         return found[-1].read_text() if found else ""
 
 
 @contextmanager
 def laptop(root: Path, secrets: Mapping[str, Mapping[str, str]] | None = None, steady: float = 0.1) -> Iterator[Laptop]:
-    """Give a machine with an app; in the end nothing of it runs on."""
+    """Return a machine with an app; in the end nothing of it runs on."""
     machine = Laptop(root, secrets or {}, steady)
     try:
         yield machine

@@ -1,4 +1,4 @@
-"""The worker boundary: whatever a pass ends with, the others go on, and the process can be told to stop."""
+"""The worker boundary: however a pass ends, the others go on, and the process can be stopped."""
 
 import threading
 from collections.abc import Iterator
@@ -139,7 +139,7 @@ def test_nothing_is_judged_before_all_lists_are_there(process: Process) -> None:
     assert process.app.unready() == ""
 
 
-def test_a_controller_that_is_told_to_stop_while_it_waits_for_the_lists_stops(process: Process) -> None:
+def test_a_controller_that_is_stopped_while_it_waits_for_the_lists_stops(process: Process) -> None:
     process.stopping.set()
     assert not process.app.start(process.stopping)
     process.app.stop()

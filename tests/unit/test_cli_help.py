@@ -60,7 +60,9 @@ def test_every_command_on_a_cluster_says_which_one_in_the_same_way() -> None:
 @pytest.mark.parametrize(("words", "completed"), [("coachwork st", "status"), ("coachwork status --na", "--namespace")])
 def test_commands_and_options_are_completed(words: str, completed: str) -> None:
     program = "import sys; sys.argv[:] = ['coachwork']; from controller.__main__ import main; main()"
-    asked = {"_COACHWORK_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    variables = {"_COACHWORK_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout.split() == [completed]

@@ -17,7 +17,7 @@ def now() -> str:
 
 
 def picture(scene: Scene, width: int, height: int = 30) -> str:
-    """Give the last picture that is left on a terminal of this size."""
+    """Return the last picture that is left on a terminal of this size."""
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
     table = LiveTable(console)
     table.show(scene)
@@ -85,7 +85,7 @@ def at(second: int) -> str:
 
 
 def said(capsys: pytest.CaptureFixture[str], scene: Scene) -> list[str]:
-    """Give what is printed of a scene where nothing was before: `train: Done`."""
+    """Return what is printed of a scene where nothing was before: `train: Done`."""
     Lines().show(scene)
     return [" ".join(line.split()[:2]) for line in capsys.readouterr().out.replace("step ", "").splitlines()]
 

@@ -10,7 +10,7 @@ from controller.cli.artifacts import unpack
 
 
 def archive(*items: tuple[str, bytes, dict[str, object]]) -> io.BytesIO:
-    """Give an archive of these entries: name, content, and what else is said of each."""
+    """Return an archive of these entries: name, content, and further attributes of each."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, content, more in items:

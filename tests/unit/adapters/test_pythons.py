@@ -77,7 +77,7 @@ def test_a_folder_of_pythons_that_can_not_be_read_holds_none(monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("install")
-def test_all_that_are_missing_are_told_with_what_installs_them() -> None:
+def test_all_missing_pythons_are_named_with_what_installs_them() -> None:
     with pytest.raises(Invalid) as refused:
         pythons.choose(pipeline(OTHER, stages={"a": "", "b": THIRD}))
     assert refused.value.reason == "PythonMissing"

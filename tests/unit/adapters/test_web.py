@@ -1,4 +1,4 @@
-"""The HTTP port, asked over a real socket."""
+"""The HTTP port, over a real socket."""
 
 import http.client
 import io
@@ -159,7 +159,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "reference" / "http.md"
 
 
 def error(port: int, path: str) -> tuple[int, str]:
-    """Give the status and the one line of a refusal."""
+    """Return the status and the one line of a refusal."""
     status, body, headers = ask(port, path)
     assert headers["Content-Type"] == "application/json"
     line = json.loads(body)["error"]
@@ -257,7 +257,7 @@ def test_no_path_of_any_bytes_is_a_defect_or_leads_up(path: bytes) -> None:
 
 def test_a_volume_that_fails_is_a_503_with_its_cause(controller: Controller) -> None:
     class Failing:
-        """A volume that has gone away, for whatever it is asked."""
+        """A volume that has gone away, for every question."""
 
         def runs(self, name: str) -> Sequence[Mapping[str, object]]:
             raise Transient("VolumeUnavailable", f"the shared volume: could not list {name}: Stale file handle")
@@ -288,7 +288,7 @@ def following(port: int, stack: ExitStack, path: str = "/api/logs/iris/train?fol
 
 @pytest.fixture
 def running(kept: KeptRuns) -> Path:
-    """Give the log of an attempt that is under way."""
+    """Return the log of an attempt that is under way."""
     path = kept.log(1, "train", 1, b"begun\n")
     kept.record(1, {"train": StageRecord(state="Running", objects=JOB)})
     return path

@@ -1,4 +1,4 @@
-"""What changed between two runs, told from what each left behind."""
+"""What changed between two runs, by what each left behind."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def spec(commit: str = "c1", **more: Any) -> RunSpec:
 
 
 def run(lock: str = "numpy==1.26.0\npandas==2.2.0\n", version: str = "0.1.0", **more: Any) -> dict[str, Any]:
-    """Give a run.json as the controller writes it: of two stages that share an environment."""
+    """Return a run.json as the controller writes it: of two stages that share an environment."""
     environments = (Environment("environment", "key", ("train", "serve")),)
     stages = {
         "train": StageRecord(
@@ -48,7 +48,7 @@ def test_equal_runs_differ_in_nothing() -> None:
     assert changes(run(), run()) == []
 
 
-def test_every_kind_of_change_is_told_once() -> None:
+def test_every_kind_of_change_is_found_once() -> None:
     before = run(env=(("ALPHA", "1"),), secrets=(("aws", "7"),), parameters=(("N", "3"),))
     lock = "numpy==2.0.0\nscipy==1.14.0\npandas==2.2.0\n"
     after = run(lock, "0.2.0", commit="c2", env=(("BETA", "1"),), secrets=(("aws", "9"),), parameters=(("N", "4"),))
@@ -75,7 +75,7 @@ def test_a_stage_that_asks_for_other_packages_alone_is_named_with_them() -> None
     assert changes(run(), after) == [Change("package", "pandas", "2.2.0", "", ("train",))]
 
 
-def test_stages_are_told_side_by_side_with_times_and_attempts() -> None:
+def test_stages_are_compared_side_by_side_with_times_and_attempts() -> None:
     after = run()
     after["stages"] = {"train": {"state": "Failed", "reason": "ExitCode"}, "check": {"state": "Skipped"}}
     assert compare(read(run()), read(after)).stages == {

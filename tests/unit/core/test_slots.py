@@ -1,4 +1,4 @@
-"""When a schedule comes next, as a person is told."""
+"""When a schedule comes next."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from controller.core.slots import following
 
-# What Kubernetes' own library answers around changes of the clocks: slots.go beside it writes it.
+# What Kubernetes' own library answers around changes of the clocks: slots.go, in the same folder, writes it.
 PLACE = Path(__file__).parents[2] / "support" / "slots.txt"
 TABLE = [line.split("|") for line in PLACE.read_text(encoding="ascii").splitlines()]
 
