@@ -1,21 +1,22 @@
 """Process groups of this machine: started, waited for, told to end, killed with everything that they started.
 
-What left its group is found by its parents and, where the system shows environments (Linux), by the pod's mark.
+What left its group is found by its parents and by the pod's mark in its environment.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+import psutil
 
 from controller.adapters.local.machine import LEASH, MARK
 
 SWEEP_LIMIT = 3.0  # seconds for what was killed to be gone
-_PROC = Path("/proc")
 
 
 class Process:
@@ -27,7 +28,7 @@ class Process:
         """Start it in the pod's private folder, where its output goes to `log`. Raises OSError."""
         self._mark, self._ended = environment[MARK], ended
         held, self._leash = os.pipe()
-        with (private / "log").open("ab") as output, os.fdopen(held), contextlib.ExitStack() as failed:
+        with (private / "log").open("ab") as output, os.fdopen(held), ExitStack() as failed:
             failed.callback(os.close, self._leash)
             self._popen = subprocess.Popen(
                 argv,
@@ -45,16 +46,18 @@ class Process:
 
     def terminate(self) -> None:
         """Send SIGTERM to the container's main process."""
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             self._popen.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill everything of it; nothing if it has ended."""
-        if self._popen.returncode is None:
-            _kill(self._popen.pid, family(self._popen.pid, self._mark))
+        with suppress(psutil.NoSuchProcess):
+            below = psutil.Process(self._popen.pid).children(recursive=True)
+            if self._popen.returncode is None:
+                _kill(self._popen.pid, [*below, *marked(self._mark)])
 
     def join(self, seconds: float) -> bool:
-        """Wait at most so long for its end; whether it came."""
+        """Wait at most so long for its end; return whether it came."""
         self._thread.join(max(seconds, 0.0))
         return not self._thread.is_alive()
 
@@ -69,54 +72,24 @@ def sweep(group: int, mark: str) -> None:
     """Kill what a container's main process left behind, and wait until it is gone."""
     end = time.monotonic() + SWEEP_LIMIT
     _kill(group, [])
-    while (left := family(group, mark)) and time.monotonic() < end:
+    while (left := marked(mark)) and time.monotonic() < end:
         _kill(group, left)
-        time.sleep(0.01)  # nobody tells when a process that is not our child is gone
+        psutil.wait_procs(left, timeout=0.1)
 
 
-def family(root: int, mark: str) -> list[int]:
-    """Give the living processes below `root`, and those that carry the pod's mark."""
-    linux = _PROC.is_dir()
-    parents = parents_by_proc() if linux else parents_by_ps()
-    found = [root]
-    for parent in found:
-        found.extend(pid for pid, above in parents.items() if above == parent)
-    return [pid for pid in parents if pid in found[1:] or (linux and _carries(pid, mark))]
+def marked(mark: str) -> list[psutil.Process]:
+    """Return the living processes that carry a pod's mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # another user's, or gone by now
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
 
 
-def _kill(group: int, pids: Sequence[int]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+def _kill(group: int, processes: Iterable[psutil.Process]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def parents_by_proc() -> dict[int, int]:
-    """Give the parent of each living process from proc(5): Linux."""
-    found = [_stat(int(entry.name)) for entry in _PROC.iterdir() if entry.name.isdigit()]
-    return {pid: parent for pid, parent, state in found if state not in ("Z", "X", "")}
-
-
-def parents_by_ps() -> dict[int, int]:
-    """Give the parent of each living process from ps(1): everywhere else."""
-    command = ["ps", "-A", "-o", "pid=,ppid=,stat="]
-    listed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
-    rows = [line.split() for line in listed.splitlines()]
-    return {int(row[0]): int(row[1]) for row in rows if len(row) > 2 and row[2][0] != "Z"}  # noqa: PLR2004 - columns
-
-
-def _stat(pid: int) -> tuple[int, int, str]:
-    """Give pid, parent and state; the state is "" of a process that has gone."""
-    try:
-        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
-        return pid, int(fields[1]), fields[0].decode()
-    except (OSError, IndexError, ValueError):
-        return pid, 0, ""
-
-
-def _carries(pid: int, mark: str) -> bool:
-    try:
-        return f"{MARK}={mark}".encode() in (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
