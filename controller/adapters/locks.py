@@ -22,7 +22,7 @@ class Locks:
     """Named locks; a name is a file on the volume."""
 
     def __init__(self, wait: float) -> None:
-        """Take the longest wait in seconds."""
+        """Wait for so many seconds at most."""
         self._wait = wait
         self._guard = threading.Lock()
         self._threads: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()

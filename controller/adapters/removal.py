@@ -111,7 +111,7 @@ def _raised(folder: Path, top: Path) -> Path:
 
 
 def _unlock(folder: Path) -> None:
-    """Give a folder that a stage locked, whose owner is our own uid, the rights to remove what is in it."""
+    """Unlock a folder that a stage locked, if its owner is our own uid, so that what is in it can be removed."""
     with suppress(OSError):
         folder.chmod(0o700)
 

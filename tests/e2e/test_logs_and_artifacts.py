@@ -115,7 +115,7 @@ def test_what_is_not_there_says_so_in_one_line(coachwork: Coachwork) -> None:
     for path, words in (
         (f"/api/runs/{name}x", f"did you mean {name}?"),
         (f"/api/logs/{name}/wiat", "did you mean wait?"),
-        (f"/api/logs/{name}/wait?run=7", "has had no run 7 yet"),
+        (f"/api/logs/{name}/wait?run=7", "has no run 7 yet"),
         (f"/api/artifacts/{name}/1/passwd", "plain files only"),
         (f"/api/artifacts/{name}/1/..%2Frun.json", "expected"),  # resolved by the API server, or refused by us
     ):

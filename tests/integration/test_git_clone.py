@@ -222,7 +222,7 @@ def test_a_tag_of_what_is_no_commit_says_so(server: GitServer, git: Git, what: s
     url = server.url("iris")
     reason, line = refusal(lambda: git.publish(url, git.resolve(url, "odd")))
     assert reason == "RefNotFound"
-    assert "no commit" in line
+    assert "not a commit" in line
 
 
 def test_names_that_differ_in_case_loops_of_links_and_names_that_are_not_utf8_are_written(

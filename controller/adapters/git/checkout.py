@@ -11,10 +11,9 @@ from typing import TypeVar
 from controller.adapters import storage
 from controller.adapters.git import faults
 from controller.adapters.git.address import Remote, place
-from controller.adapters.git.command import Failed, Limits, TimedOut, TooLarge
+from controller.adapters.git.command import Failed, GitSettings, Limits, TimedOut, TooLarge
+from controller.adapters.git.commits import Entry, check, entries, submodules
 from controller.adapters.git.mirror import Mirrors, too_large
-from controller.adapters.git.settings import GitSettings
-from controller.adapters.git.submodules import Entry, check, entries, submodules
 from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
@@ -38,7 +37,7 @@ class Budget:
     modules: int = MODULES
 
     def take(self, listed: list[Entry]) -> None:
-        """Take a commit's files off. Raises TooLarge."""
+        """Subtract a commit's files. Raises TooLarge."""
         self.files -= len(listed)
         self.bytes -= sum(entry.size for entry in listed)
         self.modules -= 1
@@ -48,7 +47,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One checkout that is being built: the repository asked for, the folder, what it may still take."""
+    """One checkout that is being built: the repository that it is of, the folder, what it may still take."""
 
     url: str
     root: Path
@@ -59,25 +58,24 @@ class Checkouts:
     """All checkouts on the volume."""
 
     def __init__(self, root: Path, settings: GitSettings, mirrors: Mirrors) -> None:
-        """Take the volume's root."""
         self._root = root
         self._settings = settings
         self._mirrors = mirrors
         self._locks = Locks(settings.wait)
 
     def path(self, url: str, commit: str) -> Path:
-        """Give the checkout's folder, whether it is there or not."""
+        """Return the checkout's folder, whether it exists or not."""
         return self._root / layout.checkout(url, commit)
 
     def complete(self, url: str, commit: str) -> bool:
-        """Tell whether the checkout is there, whole."""
+        """Return whether the checkout is there, whole."""
         try:
             return (self.path(url, commit) / layout.COMPLETE).read_bytes() == commit.encode()
         except (FileNotFoundError, NotADirectoryError):
             return False
 
     def publish(self, remote: Remote, commit: str) -> None:
-        """Have the checkout there, whole, and the mirror to read it. Raises Invalid, Transient, NotYet."""
+        """Publish the checkout, whole, and make the mirror to read it. Raises Invalid, Transient, NotYet."""
         url = remote.url
         target = self.path(url, commit)
         storage.mark_used(target)
@@ -87,24 +85,21 @@ class Checkouts:
             return
         storage.make(target.parent)
         with self._locks.hold(target.parent / ".lock", place(url)):
-            if not self.complete(url, commit):
-                storage.sweep_partials(target)
-                self._build(remote, commit, target)
-
-    def _build(self, remote: Remote, commit: str, target: Path) -> None:
-        url = remote.url
-        with storage.partial(target) as folder:
-            build = Build(url, folder, Budget(self._settings.max_files, self._settings.max_bytes))
-            try:
-                self._lay(build, remote, commit, "", 0)
-            except TooLarge:
-                raise too_large(url, self._settings) from None
-            except TimedOut:
-                limit = self._settings.fetch_timeout
-                line = f"{place(url)}: the checkout took longer than {limit:g} s; it is tried again"
-                raise Transient("GitTimeout", line) from None
-            _seal(folder, commit)
-            storage.replace(folder, target, self._root / layout.CHECKOUTS)
+            if self.complete(url, commit):
+                return
+            storage.sweep_partials(target)
+            with storage.partial(target) as folder:
+                build = Build(url, folder, Budget(self._settings.max_files, self._settings.max_bytes))
+                try:
+                    self._lay(build, remote, commit, "", 0)
+                except TooLarge:
+                    raise too_large(url, self._settings) from None
+                except TimedOut:
+                    limit = self._settings.fetch_timeout
+                    line = f"{place(url)}: the checkout took longer than {limit:g} s; it is tried again"
+                    raise Transient("GitTimeout", line) from None
+                _seal(folder, commit)
+                storage.replace(folder, target, self._root / layout.CHECKOUTS)
 
     def _lay(self, build: Build, remote: Remote, commit: str, below: str, depth: int) -> None:
         """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
@@ -117,7 +112,7 @@ class Checkouts:
         self._sound(remote, commit, lambda: self._write(build, url, commit, below))
         modules = self._sound(remote, commit, lambda: submodules(self._mirrors, url, commit, listed))
         for module in modules:
-            if module.url:  # else nobody says where it is; source.py tells of its empty folder
+            if module.url:  # else nobody says where it is; source.py warns of its empty folder
                 there = remote.at(module.url)
                 check(module, there, allow_file=self._settings.allow_file)
                 inside = f"{below}/{module.path}".lstrip("/")
@@ -126,21 +121,17 @@ class Checkouts:
                 self._mirrors.check_access(there)
                 self._lay(build, there, module.commit, inside, depth + 1)
 
-    def _sound(self, remote: Remote, commit: str, action: Callable[[], Result]) -> Result:
+    def _sound(self, remote: Remote, commit: str, action: Callable[[], Result], *, again: bool = True) -> Result:
         """Work with the mirror; one in which that fails is broken, and made again once."""
         self._mirrors.have(remote, commit)
         try:
             return action()
         except Failed as failed:
-            if faults.known(failed.stderr):
+            if faults.known(failed.stderr) or not again:
                 raise faults.error(place(remote.url), failed.stderr) from None
             storage.refuse_full(self._root)  # which is not the mirror's fault
         self._mirrors.rebuild(remote, commit)
-        self._mirrors.have(remote, commit)
-        try:
-            return action()
-        except Failed as failed:
-            raise faults.error(place(remote.url), failed.stderr) from None
+        return self._sound(remote, commit, action, again=False)
 
     def _write(self, build: Build, url: str, commit: str, below: str) -> None:
         """Write a commit's files by git's plumbing, which runs no hook, and no filter where none is configured."""
@@ -160,7 +151,7 @@ def _enter(build: Build, path: str, depth: int) -> None:
     folder = build.root / path
     real = folder.resolve() == build.root.resolve() / path and folder.is_dir()
     if not real or depth > DEPTH:
-        why = f"it is more than {DEPTH} deep" if real else "its folder is no folder of the checkout"
+        why = f"it is more than {DEPTH} deep" if real else "its folder leaves the checkout"
         raise Invalid("RepositoryRefused", [f'{place(build.url)}: submodule "{faults.clean(path)}": {why}: remove it'])
 
 

@@ -1,6 +1,6 @@
 """One git process: with a clean environment, hard limits, and an end to its whole process group.
 
-Refuses the surroundings' configuration and credentials; CA and proxy variables pass. Credentials come by private.py.
+Refuses the surroundings' configuration and credentials; CA and proxy variables pass. Credentials come from private.py.
 """
 
 import os
@@ -47,16 +47,30 @@ CONFIG = {
     "transfer.fsckObjects": "false",
 }
 
-POLL = 0.2  # seconds between looks at the clock and the watched folder
+POLL = 0.2  # seconds between two checks of the clock and the watched folder
 STDOUT_LIMIT = 64 * 1024 * 1024  # bytes: the refs of a very large repository, or 100,000 long paths
 STDERR_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class GitSettings:
+    """Limits on everything that a repository or its server can do to us. Times are seconds."""
+
+    resolve_timeout: float = 20  # one ls-remote
+    fetch_timeout: float = 300  # one fetch, one checkout
+    max_bytes: int = 2 * 1024**3  # of one mirror, and of one checkout with its submodules
+    max_files: int = 100_000  # of one checkout with its submodules
+    max_text: int = 1024 * 1024  # bytes of one file that the core reads
+    allow_file: bool = False  # file:// and absolute paths
+    concurrency: int = 4  # git processes that talk to remotes at once
+    pause: float = 30  # in which a host that did not answer is left alone
+    wait: float = 5  # for one of them, or for a lock, before the pass comes back later
 
 
 class Failed(Exception):
     """Git ended with an error; `stderr` is as hostile as the remote."""
 
     def __init__(self, status: int, stderr: str) -> None:
-        """Take the exit status and what git said."""
         self.stderr = stderr
         super().__init__(f"git exited with status {status}")
 
@@ -77,35 +91,35 @@ class Limits:
     folder: Path | None = None
     bytes: int = 0
     _deadline: float = field(init=False)
-    _next_look: float = field(init=False, default=0)
+    _next_check: float = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         """Start the clock."""
         self._deadline = time.monotonic() + self.seconds
 
     def left(self) -> float:
-        """Give the seconds until the deadline. Raises TimedOut."""
+        """Return the seconds until the deadline. Raises TimedOut."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimedOut
         return left
 
-    def look(self, *, now: bool = False) -> None:
+    def check(self, *, now: bool = False) -> None:
         """Measure the folder if it is time to (a large one less often). Raises TooLarge."""
         started = time.monotonic()
-        if self.folder is None or (started < self._next_look and not now):
+        if self.folder is None or (started < self._next_check and not now):
             return
         if size_of(self.folder, self.bytes) > self.bytes:
             raise TooLarge
         ended = time.monotonic()
-        self._next_look = ended + max(POLL, 5 * (ended - started))
+        self._next_check = ended + max(POLL, 5 * (ended - started))
 
 
 def size_of(folder: Path, enough: int) -> int:
-    """Give the bytes of all files below `folder`, counting no further than just above `enough`."""
+    """Return the bytes of all files below `folder`, counting no further than just above `enough`."""
     total, folders = 0, [os.fspath(folder)]
     while folders and total <= enough:
-        # A file that git renames or removes while we look is no error.
+        # A file that git renames or removes meanwhile is not an error.
         with suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -118,22 +132,31 @@ def size_of(folder: Path, enough: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs git. `home` is an empty folder; `on_call` is told the operation and its outcome."""
+    """Runs git. `home` is an empty folder; `on_call` receives each operation and its outcome."""
 
     home: Path
     allow_file: bool
     on_call: Callable[[str, str], None] | None = None
 
     def run(self, arguments: Sequence[str], limits: Limits, env: Mapping[str, str] | None = None) -> bytes:
-        """Give git's standard output. `arguments` start with the subcommand. Raises Failed, TimedOut, TooLarge."""
+        """Return git's standard output. `arguments` start with the subcommand. Raises Failed, TimedOut, TooLarge."""
         with self._counted(arguments[0]):
-            environment = {**self._environment(), **(env or {})}
-            with _started(self._command(arguments, environment), environment) as process:
+            config = dict(CONFIG)
+            if self.allow_file:
+                config["protocol.file.allow"] = "always"
+            if env and "GIT_SSH_COMMAND" in env:  # else ssh would use whatever keys the surroundings have
+                config["protocol.ssh.allow"] = "always"
+            settings = [part for key, value in config.items() for part in ("-c", f"{key}={value}")]
+            environment = self._environment() | dict(env or {})
+            # GitPython always adds to os.environ and never removes; `env -u` does, and shows names only in argv.
+            unset = [part for name in sorted(set(os.environ) - PASSED - set(environment)) for part in ("-u", name)]
+            command = ["env", *unset, *("git", "--no-pager", *settings), *arguments]
+            with _started(command, environment) as process:
                 out, err = _drain(process, limits)
                 status = process.wait(limits.left())
             if status:
                 raise Failed(status, err.decode(errors="replace"))
-            limits.look(now=True)
+            limits.check(now=True)
             return out
 
     @contextmanager
@@ -151,17 +174,6 @@ class Runner:
         finally:
             if self.on_call:
                 self.on_call(operation, outcome)
-
-    def _command(self, arguments: Sequence[str], env: Mapping[str, str]) -> list[str]:
-        config = dict(CONFIG)
-        if self.allow_file:
-            config["protocol.file.allow"] = "always"
-        if "GIT_SSH_COMMAND" in env:  # else ssh would use whatever keys the surroundings have
-            config["protocol.ssh.allow"] = "always"
-        settings = [part for key, value in config.items() for part in ("-c", f"{key}={value}")]
-        # GitPython always adds to os.environ and never takes away; `env -u` does, and shows names only in argv.
-        unset = [part for name in sorted(set(os.environ) - PASSED - set(env)) for part in ("-u", name)]
-        return ["env", *unset, *("git", "--no-pager", *settings), *arguments]
 
     def _environment(self) -> dict[str, str]:
         env = {
@@ -198,17 +210,13 @@ def _started(command: list[str], env: Mapping[str, str]) -> Iterator["subprocess
     try:
         yield process
     finally:
-        _end(process)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.returncode is None:  # not reaped yet, so its id and its group are still its own
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream:
-            stream.close()
+        if process.returncode is None:  # not reaped yet, so its id and its group are still its own
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
 
 
 def _drain(process: "subprocess.Popen[bytes]", limits: Limits) -> tuple[bytes, bytes]:
@@ -226,7 +234,7 @@ def _drain(process: "subprocess.Popen[bytes]", limits: Limits) -> tuple[bytes, b
             del err[STDERR_LIMIT:]
             if len(out) > STDOUT_LIMIT:
                 raise TooLarge
-            limits.look()
+            limits.check()
     return bytes(out), bytes(err)
 
 

@@ -1,4 +1,4 @@
-"""Git's words to our errors: the one table, and the cleaning of everything that is shown.
+"""Git's words to our errors: the one table, and the cleaning of all that is shown.
 
 Refuses to pass on control characters, credentials, and what differs from one try to the next.
 """
@@ -92,7 +92,7 @@ TABLE = (
         r"|is this a git repository\?",
         "invalid",
         "RepositoryNotFound",
-        "there is no Git repository at this address: check the URL",
+        "no Git repository at this address: check the URL",
     ),
     Row(
         r"transport '.*' not allowed|unable to update url base from redirection|[Pp]rotocol .* (not supported|disabled)"
@@ -178,7 +178,7 @@ BROKEN = (
 
 
 def known(stderr: str) -> Row | None:
-    """Give the table's line for what git said, None if it has none.
+    """Return the table's line for what git said, None if it has none.
 
     Addresses and quoted names are left out, and what the server says for itself: both are free text.
     """
@@ -190,7 +190,7 @@ def known(stderr: str) -> Row | None:
 
 
 def error(place: str, stderr: str) -> Invalid | Transient:
-    """Give our error for what git said about `place` (which is clean already)."""
+    """Return our error for what git said about `place` (which is clean already)."""
     row = known(stderr)
     if row is None:
         return Transient("GitFailed", f"{place}: git failed; it is tried again ({detail(stderr)})")
@@ -199,7 +199,7 @@ def error(place: str, stderr: str) -> Invalid | Transient:
 
 
 def detail(stderr: str, pattern: str = "") -> str:
-    """Give the telling line of git's standard error, cleaned; the same for the same fault.
+    """Return the telling line of git's standard error, cleaned; the same for the same fault.
 
     That is one of git's own errors; of ssh, which has no such word, the line in which `pattern` was found.
     """

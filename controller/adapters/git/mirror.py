@@ -11,9 +11,8 @@ from pathlib import Path
 from controller.adapters import storage
 from controller.adapters.git import faults, private
 from controller.adapters.git.address import Remote, place
-from controller.adapters.git.command import Failed, Limits, Runner, TooLarge
+from controller.adapters.git.command import Failed, GitSettings, Limits, Runner, TooLarge
 from controller.adapters.git.places import Places
-from controller.adapters.git.settings import GitSettings
 from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
@@ -36,7 +35,6 @@ class Mirrors:
     """All mirrors on the volume."""
 
     def __init__(self, root: Path, settings: GitSettings, runner: Runner) -> None:
-        """Take the volume's root."""
         self._root = root
         self._settings = settings
         self._runner = runner
@@ -44,14 +42,14 @@ class Mirrors:
         self._places = Places(settings.concurrency, settings.wait, settings.pause)
 
     def advertised(self, remote: Remote) -> dict[str, str]:
-        """Ask the remote, once: give its refs, annotated tags also peeled as `NAME^{}`. Raises Invalid, Transient."""
+        """Ask the remote, once, for its refs, annotated tags also peeled as `NAME^{}`. Raises Invalid, Transient."""
         out = self._remote(remote, ["ls-remote", "--", remote.url], Limits(self._settings.resolve_timeout))
         lines = out.decode(errors="replace").split("\n")
         found = (re.fullmatch(rf"({COMMIT})\t(.+)", line) for line in lines)
         return {line[2]: line[1] for line in found if line}
 
     def check_access(self, remote: Remote) -> None:
-        """Have the remote judge the credentials before a mirror that others' credentials filled gives anything away.
+        """Ask the remote about the credentials before a mirror that others' credentials filled gives anything away.
 
         Raises Invalid, Transient, NotYet.
         """
@@ -66,7 +64,7 @@ class Mirrors:
             return ""
 
     def expand(self, url: str, prefix: str) -> Sequence[str]:
-        """Give the mirror's commits whose ids start with `prefix`."""
+        """Return the mirror's commits whose ids start with `prefix`."""
         try:
             objects = self.local(url, ["rev-parse", f"--disambiguate={prefix}"]).decode().split()
         except Failed:
@@ -91,7 +89,13 @@ class Mirrors:
             commit = self.commit(remote.url, name)  # somebody else may have fetched it meanwhile
             if not commit:
                 self._update(remote, name)
-                commit = self.commit(remote.url, name) or self._fetch_alone(remote, name)
+                commit = self.commit(remote.url, name)
+            if not commit:  # no branch or tag holds it: a pull request's, or one before a forced push
+                self._fetch(remote, self.folder(remote.url), [], [f"+{name}:{KEPT}{name}"])
+                commit = self.commit(remote.url, name)
+        if not commit:
+            line = f"{place(remote.url)}: {name} is not a commit: give a branch, a tag or a commit"
+            raise Invalid("RefNotFound", [line])
         return commit
 
     def update(self, remote: Remote, name: str) -> None:
@@ -100,16 +104,16 @@ class Mirrors:
             self._update(remote, name)
 
     def rebuild(self, remote: Remote, name: str) -> None:
-        """Throw a broken mirror away and clone again; `name` as for `update`. Raises Invalid, Transient, NotYet."""
+        """Replace a broken mirror by a new clone; `name` as for `update`. Raises Invalid, Transient, NotYet."""
         with self._held(remote.url):
             self._create(remote, sha256=is_sha256(name))
 
     def folder(self, url: str) -> Path:
-        """Give the mirror's folder, whether it is there or not."""
+        """Return the mirror's folder, whether it exists or not."""
         return self._root / layout.mirror(url)
 
     def create_empty(self, url: str, *, sha256: bool) -> None:
-        """Have a mirror with such ids, with nothing in it if it is new. Raises NotYet."""
+        """Make a mirror with such ids, with nothing in it, unless there is one. Raises NotYet."""
         path = self.folder(url)
         with self._held(url):
             if not path.exists() or _has_sha256(path) != sha256:
@@ -140,7 +144,8 @@ class Mirrors:
         if not path.exists() or _has_sha256(path) != sha256:
             self._create(remote, sha256=sha256)
             return
-        _sweep_locks(path)
+        for file in [*path.glob("*.lock"), *path.glob("refs/**/*.lock")]:  # of a killed git: they would stop all others
+            file.unlink(missing_ok=True)
         try:
             self._fetch(remote, path, ["--prune"], BRANCHES_AND_TAGS)
         except Transient as error:
@@ -155,7 +160,8 @@ class Mirrors:
             )  # forced pushes may have left more than the repository is now; this also frees the space
             self._create(remote, sha256=sha256)
         finally:
-            _sweep_packs(path)
+            for file in [*path.glob("objects/pack/tmp_*"), *path.glob("objects/pack/.tmp-*")]:  # of an ended git
+                file.unlink(missing_ok=True)
 
     def _create(self, remote: Remote, *, sha256: bool) -> None:
         path = self.folder(remote.url)
@@ -164,16 +170,6 @@ class Mirrors:
             self._init(folder, sha256=sha256)
             self._fetch(remote, folder, [], BRANCHES_AND_TAGS)
             storage.replace(folder, path, path.parent)
-
-    def _fetch_alone(self, remote: Remote, name: str) -> str:
-        """Fetch a commit that no branch or tag holds (a pull request's, or one before a forced push)."""
-        self._fetch(remote, self.folder(remote.url), [], [f"+{name}:{KEPT}{name}"])
-        commit = self.commit(remote.url, name)
-        if not commit:
-            raise Invalid(
-                "RefNotFound", [f"{place(remote.url)}: {name} is no commit: give a branch, a tag or a commit"]
-            )
-        return commit
 
     def _fetch(self, remote: Remote, folder: Path, options: Sequence[str], refspecs: Sequence[str]) -> None:
         if remote.credentials:
@@ -194,7 +190,7 @@ class Mirrors:
 
 
 def too_large(url: str, settings: GitSettings) -> Invalid:
-    """Give the error for a repository that exceeds a limit of the settings."""
+    """Return the error for a repository that exceeds a limit of the settings."""
     limits = f"{format_size(settings.max_bytes)}, {settings.max_files} files"
     line = f"{place(url)}: larger than the limits ({limits}): keep data out of Git"
     return Invalid(TOO_LARGE, [line])
@@ -205,16 +201,3 @@ def _has_sha256(mirror: Path) -> bool:
     with suppress(OSError, ValueError):
         return "objectformat = sha256" in (mirror / "config").read_text(encoding="utf-8").lower()
     return False
-
-
-def _sweep_locks(mirror: Path) -> None:
-    """Remove the locks that a killed git left, which would stop all later ones. The caller holds our own lock."""
-    for file in [*mirror.glob("*.lock"), *mirror.glob("refs/**/*.lock")]:
-        file.unlink(missing_ok=True)
-
-
-def _sweep_packs(mirror: Path) -> None:
-    """Remove the packs that an ended git did not finish: they may be as large as the limit."""
-    for file in [*mirror.glob("objects/pack/tmp_*"), *mirror.glob("objects/pack/.tmp-*")]:
-        with suppress(FileNotFoundError):
-            file.unlink()

@@ -20,7 +20,7 @@ class Places:
     """Places by host. A host that did not answer is left alone, but for one try after each pause, until it does."""
 
     def __init__(self, count: int, wait: float, pause: float) -> None:
-        """Take the number of places, the longest wait for one, and the pause after a time-out, in seconds."""
+        """Make so many places; the longest wait for one and the pause after a time-out are in seconds."""
         self._count, self._share = count, (count + 1) // 2
         self._wait, self._pause = wait, pause
         self._taken: Counter[str] = Counter()
@@ -29,62 +29,46 @@ class Places:
 
     @contextmanager
     def take(self, url: str, limit: float, *, question: bool) -> Iterator[None]:
-        """Take a place for what has to end within `limit` seconds: a question, or a transfer, which may just be large.
+        """Hold a place for what has to end within `limit` seconds: a question, or a transfer, which may just be large.
 
         Raises NotYet where all are taken, Transient (GitTimeout) in place of TimedOut, and where a question to the host
         timed out of late.
         """
-        host = _host(url)
+        there = server(url)
+        host = f"{there.host}:{there.port}" if there else ""  # "": this machine
         self._enter(host, url, limit)
-        silent: float | None = 0.0
+        silent: float | None = 0.0  # the limit that the host exceeded, 0: it answered, None: nobody knows
         try:
             yield
         except TimedOut:
             silent = limit if question else None
             raise _unanswered(url, limit) from None
         finally:
-            self._leave(host, silent)
+            with self._changed:
+                self._taken -= Counter({host: 1})
+                if silent is not None:
+                    self._silent.pop(host, None)
+                if silent:
+                    self._silent[host] = (time.monotonic() + self._pause, silent)
+                self._changed.notify_all()
 
     def _enter(self, host: str, url: str, limit: float) -> None:
         deadline = time.monotonic() + self._wait
         with self._changed:
             while True:
-                self._refuse_silent(host, url)
+                again, exceeded = self._silent.get(host, (0.0, 0.0))
+                if time.monotonic() < again:
+                    raise _unanswered(url, exceeded)
                 if self._taken[host] < self._share and self._taken.total() < self._count:
                     break
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise self._no_room(host, url)
+                    if host in self._silent:  # so that a status stays
+                        raise _unanswered(url, self._silent[host][1])
+                    raise NotYet(BACK, "all places for Git are taken by other repositories")
             self._taken[host] += 1
             if host in self._silent:  # this is the one try: the others need not wait for its end
                 self._silent[host] = (time.monotonic() + limit + self._pause, self._silent[host][1])
 
-    def _no_room(self, host: str, url: str) -> NotYet | Transient:
-        """Give the error for a full house; a silent host is said to be silent still, so that a status stays."""
-        if host in self._silent:
-            return _unanswered(url, self._silent[host][1])
-        return NotYet(BACK, "all places for Git are taken by other repositories")
-
-    def _refuse_silent(self, host: str, url: str) -> None:
-        again, limit = self._silent.get(host, (0.0, 0.0))
-        if time.monotonic() < again:
-            raise _unanswered(url, limit)
-
-    def _leave(self, host: str, silent: float | None) -> None:
-        """Give the place back; `silent`: the limit that the host exceeded, 0: it answered, None: nobody knows."""
-        with self._changed:
-            self._taken -= Counter({host: 1})
-            if silent is not None:
-                self._silent.pop(host, None)
-            if silent:
-                self._silent[host] = (time.monotonic() + self._pause, silent)
-            self._changed.notify_all()
-
 
 def _unanswered(url: str, limit: float) -> Transient:
     return Transient("GitTimeout", f"{place(url)}: no end within {limit:g} s; it is tried again: check the server")
-
-
-def _host(url: str) -> str:
-    """Give who is asked: host and port, or this machine."""
-    there = server(url)
-    return f"{there.host}:{there.port}" if there else ""

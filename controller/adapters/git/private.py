@@ -46,30 +46,29 @@ SSH = {
 
 @contextmanager
 def opened(remote: Remote) -> Iterator[dict[str, str]]:
-    """Give what git's environment needs to open the remote; nothing where there are no credentials."""
+    """Yield what git's environment needs to open the remote; nothing where there are no credentials."""
     if remote.credentials is None:
         yield {}
         return
-    with _folder() as folder:
-        prepare = _ssh if remote.credentials.private_key else _web
-        yield prepare(folder, remote.url, remote.credentials)
+    folder, lock = _folder()
+    try:
+        yield (_ssh if remote.credentials.private_key else _web)(folder, remote.url, remote.credentials)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def sweep() -> None:
     """Remove what killed processes of this user left; what is in use by living ones is locked."""
     for folder in _place().glob(f"{PREFIX}*"):
         with suppress(OSError):
-            _sweep(folder)
-
-
-def _sweep(folder: Path) -> None:
-    descriptor = _open(folder)
-    try:
-        if os.fstat(descriptor).st_uid == os.geteuid():
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(descriptor)
+            descriptor = _open(folder)
+            try:
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _place() -> Path:
@@ -81,18 +80,8 @@ def _open(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Give a new folder that is locked against `sweep`, and removed at the end."""
-    folder, descriptor = _locked()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
-
-
-def _locked() -> tuple[Path, int]:
+def _folder() -> tuple[Path, int]:
+    """Return a new folder, and a descriptor of it that holds a lock against `sweep`."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_place()))  # mode 0700
         with suppress(FileNotFoundError):  # a sweep came between: once more
@@ -121,13 +110,17 @@ def _web(folder: Path, url: str, credentials: GitCredentials) -> dict[str, str]:
             _write(folder / f"{answer}.asked", "".join(f"{line}\n" for line in lines))
         env |= {"GIT_ASKPASS": str(ASKPASS), "ASKPASS_FOLDER": str(folder)}
     if credentials.authority:
-        bundle = _write(folder / "authorities", f"{_authorities(os.environ)}\n{credentials.authority}")
+        named = [os.environ.get(name, "") for name in ("GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE")]
+        files = (Path(name) for name in (*named, ssl.get_default_verify_paths().cafile or "", *BUNDLES) if name)
+        trusted = next((file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()), "")
+        # Git takes one file only, in place of the system's: what the surroundings trust goes in as well.
+        bundle = _write(folder / "authorities", f"{trusted}\n{credentials.authority}")
         env["GIT_SSL_CAINFO"] = str(bundle)
     return env
 
 
 def questions(url: str, username: str) -> Mapping[str, list[str]]:
-    """Give what git asks (credential.c) about the server of `url` before it says who it is, and after.
+    """Return what git asks (credential.c) about the server of `url` before it says who it is, and after.
 
     After a redirect there, git may write the host in lower case, and the port of the scheme or none. Since the
     releases of January 2025 it writes the user name percent-encoded.
@@ -142,15 +135,6 @@ def questions(url: str, username: str) -> Mapping[str, list[str]]:
         "username": [f"Username for '{parts.scheme}://{server}': " for server in servers],
         "password": [f"Password for '{parts.scheme}://{user}@{server}': " for server in servers for user in users],
     }
-
-
-def _authorities(environ: Mapping[str, str]) -> str:
-    """Give the certificates that the surroundings trust: git takes one file only, in place of the system's."""
-    named = [environ.get(name, "") for name in ("GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE")]
-    for name in (*named, ssl.get_default_verify_paths().cafile or "", *BUNDLES):
-        if name and Path(name).is_file():
-            return Path(name).read_text(encoding="utf-8", errors="replace")
-    return ""
 
 
 # --- ssh --------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class Folder:
     head: str = ""
     objects: Path | None = None
     sha256: bool = False
-    exclude: str = os.devnull  # what this clone ignores beside .gitignore
+    exclude: str = os.devnull  # what this clone ignores in addition to .gitignore
     forced: bytes = b""  # ignored files that the index holds all the same, each with a NUL after it
     dropped: bytes = b""  # files of HEAD that the index no longer holds
 
@@ -56,7 +56,7 @@ class Folder:
         return f"file://{quote(str(self.top))}"
 
 
-def look(runner: Runner, folder: Path) -> Folder:
+def find(runner: Runner, folder: Path) -> Folder:
     """Return the working tree that `folder` is in; a folder outside any repository is one by itself. Raises Invalid."""
     place = folder.resolve()
     try:
@@ -71,6 +71,7 @@ def look(runner: Runner, folder: Path) -> Folder:
     top = top.resolve()
     dropped = ["diff-index", "--cached", "--name-only", "--no-renames", "--diff-filter=D", "-z", "HEAD", "--"]
     with _readable(top):
+        forced = _ask(runner, top, ["ls-files", "--cached", "--ignored", "--exclude-standard", "-z"]).split(b"\0")
         return Folder(
             top,
             place.relative_to(top).as_posix(),
@@ -78,7 +79,7 @@ def look(runner: Runner, folder: Path) -> Folder:
             objects.resolve(),
             sha256=_outside(runner, place, ["rev-parse", "--show-object-format"]) == "sha256",
             exclude=str(place / _outside(runner, place, ["rev-parse", "--git-path", "info/exclude"])),
-            forced=_there(top, _ask(runner, top, ["ls-files", "--cached", "--ignored", "--exclude-standard", "-z"])),
+            forced=b"".join(name + b"\0" for name in forced if name and os.path.lexists(top / os.fsdecode(name))),
             dropped=_ask(runner, top, dropped) if head else b"",
         )
 
@@ -102,14 +103,18 @@ def origin(runner: Runner, folder: Path) -> str:
 
 
 def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
-    """Give the snapshot of a working tree. Raises Invalid where git can't read it; Transient, NotYet."""
+    """Return the snapshot of a working tree. Raises Invalid where git can't read it; Transient, NotYet."""
     url = folder.url
     mirrors.create_empty(url, sha256=folder.sha256)
     if folder.objects:
         mirrors.borrow(url, folder.objects)
     with _readable(folder.top):
-        tree = _tree(mirrors, folder)
-        commit = folder.head if folder.head and tree == _tree_of(mirrors, folder) else _commit(mirrors, folder, tree)
+        tree, commit = _tree(mirrors, folder), folder.head
+        if not commit or tree != mirrors.local(url, ["rev-parse", f"{commit}^{{tree}}"]).decode().strip():
+            parent = ["-p", commit] if commit else []
+            made = mirrors.local(url, ["commit-tree", tree, *parent, "-m", "as it stands"], None, **AUTHOR)
+            commit = made.decode().strip()
+            mirrors.local(url, ["update-ref", f"{KEPT}{commit}", commit])
     changed = "" if commit == folder.head else "+changes"
     shown = f"{folder.head[:SHORT]}{changed}" if folder.head else "uncommitted"
     return Snapshot(url, commit, folder.path, shown)
@@ -124,14 +129,8 @@ def _ask(runner: Runner, folder: Path, arguments: Sequence[str]) -> bytes:
     return runner.run(["-C", str(folder), *arguments], Limits(SECONDS))
 
 
-def _there(top: Path, names: bytes) -> bytes:
-    """Return those of NUL-terminated names that are there; git refuses to add one that is not."""
-    found = (name for name in names.split(b"\0") if name and os.path.lexists(top / os.fsdecode(name)))
-    return b"".join(name + b"\0" for name in found)
-
-
 def _tree(mirrors: Mirrors, folder: Folder) -> str:
-    """Give the tree of all files that git would take, from an index that is kept so that only changes are read."""
+    """Return the tree of all files that git would take, from an index that is kept so that only changes are read."""
     index = mirrors.folder(folder.url) / "snapshot-index"
     env = {"GIT_WORK_TREE": str(folder.top), "GIT_INDEX_FILE": str(index)}
     (mirrors.folder(folder.url) / "snapshot-index.lock").unlink(missing_ok=True)  # of a run that was killed
@@ -150,15 +149,3 @@ def _with(mirrors: Mirrors, folder: Folder, command: Sequence[str], names: bytes
         listed.write_bytes(names)
         options = [f"--pathspec-from-file={listed}", "--pathspec-file-nul"]
         mirrors.local(folder.url, [*command, *options], None, **env, GIT_LITERAL_PATHSPECS="1")
-
-
-def _tree_of(mirrors: Mirrors, folder: Folder) -> str:
-    return mirrors.local(folder.url, ["rev-parse", f"{folder.head}^{{tree}}"]).decode().strip()
-
-
-def _commit(mirrors: Mirrors, folder: Folder, tree: str) -> str:
-    parent = ["-p", folder.head] if folder.head else []
-    made = mirrors.local(folder.url, ["commit-tree", tree, *parent, "-m", "as it stands"], None, **AUTHOR)
-    commit = made.decode().strip()
-    mirrors.local(folder.url, ["update-ref", f"{KEPT}{commit}", commit])
-    return commit

@@ -21,13 +21,11 @@ from controller.adapters.git.address import (
     unknown_ref,
 )
 from controller.adapters.git.checkout import Checkouts
-from controller.adapters.git.command import Failed, Runner, TimedOut, TooLarge
+from controller.adapters.git.command import Failed, GitSettings, Runner, TimedOut, TooLarge
+from controller.adapters.git.commits import Meaning, entries, last_change, submodules
 from controller.adapters.git.faults import clean
-from controller.adapters.git.history import Meaning, last_change
 from controller.adapters.git.mirror import Mirrors
-from controller.adapters.git.settings import GitSettings
-from controller.adapters.git.snapshot import Snapshot, look, origin, take
-from controller.adapters.git.submodules import entries, submodules
+from controller.adapters.git.snapshot import Snapshot, find, origin, take
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import Reading, fingerprint, inside, read, sources, texts
 from controller.core import layout
@@ -46,7 +44,7 @@ class Git:
     def __init__(
         self, root: Path, settings: GitSettings | None = None, on_call: Callable[[str, str], None] | None = None
     ) -> None:
-        """Take the volume's root; `on_call(operation, outcome)` is told of each git process (for metrics)."""
+        """Use the volume's root; `on_call(operation, outcome)` is called for each git process (for metrics)."""
         self._settings = settings or GitSettings()
         self._root = root.resolve()
         private.sweep()
@@ -58,10 +56,10 @@ class Git:
         self._last_change = lru_cache(REMEMBERED)(partial(last_change, self._mirrors))  # some hundred git processes
 
     def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
-        """Give the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
+        """Return the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
 
-        Only for a commit, full or abbreviated, that the mirror lacks something is fetched; whoever names a full commit
-        is judged by the remote as well, if credentials ever opened it. A tag wins over a branch of its name, and both
+        Something is fetched only for a commit, full or abbreviated, that the mirror lacks; a full one is resolved only
+        for those who may read the remote, if credentials ever opened it. A tag wins over a branch of its name, and both
         over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused, RepositoryNotFound,
         RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous, and those of git-secret, all Git*), Transient,
         NotYet.
@@ -84,17 +82,17 @@ class Git:
             return commit
 
     def published(self, repository: str, commit: str) -> bool:
-        """Tell whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
+        """Return whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
         self._check(repository)
         _check_commit(commit)
         with _translated(repository):
             return self._checkouts.complete(repository, commit)
 
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
-        """Have the checkout of `commit`, submodules included, on the volume, complete.
+        """Publish the checkout of `commit`, submodules included, on the volume, complete.
 
         Submodules get the credentials on the repository's own server only. Whether the credentials open the repository
-        is `resolve`'s to say: a checkout that is there already costs no look at the remote. Raises Invalid (as
+        is `resolve`'s to say: a checkout that is there already costs no question to the remote. Raises Invalid (as
         `resolve`), Transient, NotYet.
         """
         remote = self._remote(repository, credentials)
@@ -103,15 +101,19 @@ class Git:
             self._checkouts.publish(remote, commit)
 
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
-        """Give what the core reads of the project in folder `path` of a published checkout.
+        """Return what the core reads of the project in folder `path` of a published checkout.
 
         Raises Invalid (PathNotFound, RepositoryTooLarge), Transient (NotPublished).
         """
         with self._open(repository, commit, path) as reading:
-            inner = reading.project.relative_to(reading.root).as_posix()
-            digest = self._digest(repository, commit, inner, path)
+            digest = self._digest(repository, commit, reading, path)
             found = read(reading)
-            warnings = (*found.warnings(), *self._empty_submodules(repository, commit))
+            empty = [
+                f"{clean(module.path)}: is a submodule that .gitmodules gives no address for: its folder is empty"
+                for module in submodules(self._mirrors, repository, commit, entries(self._mirrors, repository, commit))
+                if not module.url
+            ]
+        warnings = (*found.warnings(), *empty)
         return ProjectTree(digest, frozenset(found.files), {}, found.faults, warnings, path)
 
     def extend(self, repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
@@ -131,7 +133,7 @@ class Git:
         )
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
-        """Give a digest of the content of files and folders below the project: equal for equal content.
+        """Return a digest of the content of files and folders below the project: equal for equal content.
 
         Raises Invalid (as `read`), Transient (NotPublished).
         """
@@ -151,11 +153,11 @@ class Git:
             return self._last_change(repository, commit, path, tuple(files), meaning)
 
     def snapshot(self, folder: Path) -> Snapshot:
-        """Give a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
+        """Return a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
 
         Raises Invalid (FolderUnreadable, and as `resolve`), Transient, NotYet.
         """
-        found = look(self._runner, folder)
+        found = find(self._runner, folder)
         self._check(found.url)
         with _translated(found.url):
             return take(self._mirrors, found)
@@ -166,7 +168,7 @@ class Git:
 
     @contextmanager
     def _open(self, repository: str, commit: str, path: str) -> Iterator[Reading]:
-        """Give a reading of the project in folder `path` of a published checkout."""
+        """Yield a reading of the project in folder `path` of a published checkout."""
         self._check(repository)
         _check_commit(commit)
         check_path(path)
@@ -180,7 +182,7 @@ class Git:
         check_repository(repository, allow_file=self._settings.allow_file)
 
     def _remote(self, repository: str, credentials: GitCredentials | None) -> Remote:
-        """Give the repository with what opens it, judged. Raises Invalid (RepositoryRefused, GitSecretRequired)."""
+        """Return the repository with what opens it, judged. Raises Invalid (RepositoryRefused, GitSecretRequired)."""
         self._check(repository)
         remote = Remote(repository, credentials if credentials != GitCredentials() else None)
         check_opened(remote)
@@ -197,9 +199,10 @@ class Git:
             raise Invalid("RefAmbiguous", [line])
         return found[0] if found else ""
 
-    def _digest(self, repository: str, commit: str, inner: str, path: str) -> str:
-        """Give the id of the project's tree, from the mirror, which is fetched again if somebody took it away."""
+    def _digest(self, repository: str, commit: str, reading: Reading, path: str) -> str:
+        """Return the id of the project's tree, from the mirror, which is fetched again if it was removed."""
         self._mirrors.have(Remote(repository), commit)
+        inner = reading.project.relative_to(reading.root).as_posix()
         name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
         try:
             out = self._mirrors.local(repository, ["rev-parse", "--verify", "--end-of-options", name])
@@ -208,23 +211,14 @@ class Git:
             raise Invalid("PathNotFound", [line]) from None
         return out.decode().strip()
 
-    def _empty_submodules(self, repository: str, commit: str) -> list[str]:
-        listed = entries(self._mirrors, repository, commit)
-        modules = submodules(self._mirrors, repository, commit, listed)
-        return [
-            f"{clean(module.path)}: is a submodule that .gitmodules gives no address for: its folder is empty"
-            for module in modules
-            if not module.url
-        ]
-
 
 def _check_commit(commit: str) -> None:
     if not is_commit(commit):
-        raise Invalid("RefNotFound", [f'"{clean(commit, 100)}" is no full commit: resolve it first'])
+        raise Invalid("RefNotFound", [f'"{clean(commit, 100)}" is not a full commit: resolve it first'])
 
 
 def _project(root: Path, path: str) -> Path:
-    """Give the project's real folder. Raises Invalid(PathNotFound)."""
+    """Return the project's real folder. Raises Invalid(PathNotFound)."""
     try:
         project = (root / path).resolve(strict=True)
     except (OSError, RuntimeError):  # not there, a file on the way, a name too long, or a loop of links
@@ -238,7 +232,7 @@ def _project(root: Path, path: str) -> Path:
 
 
 def _no_folder(root: Path, path: str) -> Invalid:
-    """Give the error for a folder that is not there, with the nearest ones that are."""
+    """Return the error for a folder that is not there, with the nearest ones that are."""
     folder, missing = root, path
     for part in Path(path).parts:
         if part not in _folders(folder):
@@ -259,10 +253,10 @@ def _folders(folder: Path) -> list[str]:
 
 @contextmanager
 def _translated(repository: str) -> Iterator[None]:
-    """Turn what a local git process or the volume says into our errors; the remote's words are turned in mirror.py."""
+    """Turn what a local git process or the volume says into our errors; mirror.py does so with the remote's words."""
     try:
         with storage.translated(f"work with {place(repository)}", reason="VolumeFailed"):
             yield
     except (Failed, TimedOut, TooLarge) as error:
-        line = f"{place(repository)}: its mirror on the shared volume can't be worked with; it is tried again"
+        line = f"{place(repository)}: its mirror on the shared volume can't be used; it is tried again"
         raise Transient("GitFailed", line) from error

@@ -33,11 +33,11 @@ def modules(texts: Mapping[str, bytes]) -> dict[str, Module]:
 
 
 def _answers(texts: Mapping[str, bytes]) -> Iterator[tuple[str, Module]]:
-    told = json.dumps({name: text.decode("latin-1") for name, text in texts.items()})
+    texts_as_json = json.dumps({name: text.decode("latin-1") for name, text in texts.items()})
     command = [sys.executable, "-I", "-S", str(CHILD)]
     try:
         done = subprocess.run(
-            command, input=told, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=False
+            command, input=texts_as_json, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return

@@ -1,7 +1,7 @@
 """What the core reads of a checkout: the names of all files below the project, and those texts that it asks for.
 
 Refuses to follow a symbolic link out of the checkout, and to load what is too large or too much. What nobody asks for
-may be as it likes.
+may be anything.
 """
 
 import hashlib
@@ -40,10 +40,10 @@ class Reading:
     faults: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
     pointers: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)  # that are no UTF-8
+    names: list[str] = field(default_factory=list)  # that are not UTF-8
 
     def warnings(self) -> tuple[str, ...]:
-        """Give the lines about what is no error yet."""
+        """Return the lines about what is not an error yet."""
         return (*_some(self.links), *_some(self.pointers), *_some(self.names))
 
 
@@ -51,7 +51,10 @@ def read(reading: Reading) -> Reading:
     """Fill `reading`. Raises Invalid(RepositoryTooLarge) above its number of files."""
     for name, path in _walk(reading, reading.project, "", (reading.project,)):
         reading.files.add(name)
-        _note_pointer(reading, name, path)
+        with suppress(PermissionError):  # an error when somebody asks for its text
+            if path.stat().st_size <= LFS_SIZE and path.read_bytes().startswith(LFS_START):
+                line = f"{clean(name)}: is a Git LFS pointer, not the file: LFS is not supported yet"
+                reading.pointers.append(line)
     return reading
 
 
@@ -87,9 +90,9 @@ def sources(reading: Reading, names: Iterable[str]) -> dict[str, bytes]:
 
 
 def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
-    """Give a SHA-256 over name, mode (executable or not) and content of these files and of all files below folders.
+    """Return a SHA-256 over name, mode (executable or not) and content of these files and of all files below folders.
 
-    Links count as what they lead to. Raises Invalid(RepositoryTooLarge) above the number of files or `max_bytes`.
+    A link stands for what it leads to. Raises Invalid(RepositoryTooLarge) above the number of files or `max_bytes`.
     """
     whole = hashlib.sha256()
     left = max_bytes
@@ -109,7 +112,7 @@ def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
 
 
 def _files(reading: Reading, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Give name and real path of these files and of all files below these folders."""
+    """Yield name and real path of these files and of all files below these folders."""
     for name in sorted(set(names)):
         path = _inner(reading, name)
         if path and path.is_dir():
@@ -119,7 +122,7 @@ def _files(reading: Reading, names: Iterable[str]) -> Iterator[tuple[str, Path]]
 
 
 def _inner(reading: Reading, name: str) -> Path | None:
-    """Give the real path of what is below the project by this name, None for nothing, or what is not the checkout's."""
+    """Return the real path of this name below the project; None for nothing, and for what is not the checkout's."""
     if not _is_utf8(name) or "\0" in name:
         return None
     try:
@@ -131,7 +134,7 @@ def _inner(reading: Reading, name: str) -> Path | None:
 
 
 def _walk(reading: Reading, folder: Path, below: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    """Give name and real path of each file; `above` are the real folders on the way, so that no link makes a loop."""
+    """Yield name and real path of each file; `above` are the real folders on the way, so that no link makes a loop."""
     with os.scandir(folder) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
@@ -155,7 +158,7 @@ def _walk(reading: Reading, folder: Path, below: str, above: tuple[Path, ...]) -
 
 
 def _target(reading: Reading, name: str, entry: os.DirEntry[str]) -> Path | None:
-    """Give where a link inside the checkout leads; None, and a line, for one that leaves it or leads nowhere."""
+    """Return where a link inside the checkout leads; None, and note a line, for one that leaves it or leads nowhere."""
     target = str(Path(entry.path).readlink())
     try:
         path = Path(entry.path).resolve(strict=True)
@@ -172,22 +175,15 @@ def _target(reading: Reading, name: str, entry: os.DirEntry[str]) -> Path | None
 
 
 def inside(root: Path, path: Path) -> bool:
-    """Tell whether a resolved path is the checkout or one of its own files."""
+    """Return whether a resolved path is the checkout or one of its own files."""
     return path == root or (path.is_relative_to(root) and path.relative_to(root).parts[0] != ".git")
 
 
-def _note_pointer(reading: Reading, name: str, path: Path) -> None:
-    """Tell of a Git LFS pointer. What can't be read is told when somebody asks for it."""
-    with suppress(PermissionError):
-        if path.stat().st_size <= LFS_SIZE and path.read_bytes().startswith(LFS_START):
-            reading.pointers.append(f"{clean(name)}: is a Git LFS pointer, not the file: LFS is not supported yet")
-
-
 def _content(reading: Reading, name: str, limit: int) -> bytes | None:
-    """Return what is in a file; None, with its fault noted, where it can't be had."""
+    """Return what is in a file; None, with its fault noted, where it can't be read."""
     path = _inner(reading, name)
     if path is None or not path.is_file():
-        reading.faults.setdefault(name, "is no file that can be read")
+        reading.faults.setdefault(name, "is not a file that can be read")
         return None
     try:
         if (size := path.stat().st_size) <= limit:
@@ -208,6 +204,6 @@ def _shown(name: str) -> str:
 
 
 def _some(lines: list[str]) -> list[str]:
-    """Give the first lines, and how many more there are."""
+    """Return the first lines, and how many more there are."""
     more = len(lines) - MAX_LINES
     return [*lines[:MAX_LINES], f"{more} more lines of this kind: {lines[MAX_LINES]} and so on"] if more > 0 else lines

@@ -18,7 +18,7 @@ class Archive:
     """The shared volume, mounted at `root`, for readers. Safe in several threads."""
 
     def __init__(self, root: Path, living: Callable[[str], str]) -> None:
-        """Take the mount point, and what returns the uid of the living request of a name ("": none is known)."""
+        """Read below `root`; `living` returns the uid of the living request of a name, "" where none is known."""
         tree = Tree(root)
         self._runs = Runs(tree, living)
         self._logs, self._files = Logs(tree, self._runs), Files(tree)

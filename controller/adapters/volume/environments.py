@@ -21,7 +21,7 @@ class Environments:
     """The part of the shared volume that holds packages."""
 
     def __init__(self, root: Path, *, has_pythons: bool = False) -> None:
-        """Take the mount point; it exists.
+        """Use the volume that is mounted at `root`.
 
         `has_pythons`: environments are used on this very machine, where their interpreters are. In a cluster they are
         links into the stages' images.

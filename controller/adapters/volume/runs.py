@@ -43,7 +43,7 @@ class Runs:
     """Requests and runs as the volume has them. Methods raise NoAnswer and OSError."""
 
     def __init__(self, tree: Tree, living: Callable[[str], str]) -> None:
-        """Take what returns the uid of the living request of a name, "" where none is known."""
+        """Read from `tree`; `living` returns the uid of the living request of a name, "" where none is known."""
         self._tree, self._living = tree, living
         self._records: dict[str, tuple[tuple[int, ...], Record | None]] = {}  # by uid, with the file's version
 

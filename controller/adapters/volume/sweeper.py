@@ -51,7 +51,6 @@ class Sweeper:
     """Sweeps one volume, mounted at `root`."""
 
     def __init__(self, root: Path) -> None:
-        """Take the mount point; it exists."""
         self._root, self._tree = root, Tree(root)
 
     def room(self) -> storage.Room:
