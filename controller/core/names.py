@@ -37,27 +37,27 @@ VOLUMES = (SHARED_VOLUME, SCRATCH_VOLUME, SHM_VOLUME, INDEX_VOLUME) = ("shared",
 
 
 def status_of(request: str) -> str:
-    """Give the name of the request's record."""
+    """Return the name of the request's record."""
     return f"{request}-status"
 
 
 def release_of(request: str) -> str:
-    """Give the name of the ConfigMap that holds the request's last good services."""
+    """Return the name of the ConfigMap that holds the request's last good services."""
     return f"{request}-release"
 
 
 def job(request: str, stage: str, run: int) -> str:
-    """Give the name of the Job of one stage in one run: REQUEST-STAGE-RUN, a DNS label."""
+    """Return the name of the Job of one stage in one run: REQUEST-STAGE-RUN, a DNS label."""
     return bounded(f"{request}-{kubernetes_name(stage)}", f"-{run}")
 
 
 def build(folder: str) -> str:
-    """Give the name of the Job that builds an environment: env-KEY."""
+    """Return the name of the Job that builds an environment: env-KEY."""
     return f"env-{folder}"
 
 
 def request(project: str) -> str:
-    """Give a request's name for a project that has none yet: a DNS label with neither of the reserved ends."""
+    """Return a request's name for a project that has none yet: a DNS label with neither of the reserved ends."""
     return bounded(re.sub(r"-(status|release)$", r"-\1-project", kubernetes_name(project)), limit=REQUEST_LIMIT)
 
 
@@ -85,7 +85,7 @@ def _instead(name: str, text: str) -> str:
 
 
 def service(project: str, stage: str) -> str:
-    """Give the name of a service stage's Deployment, Service and Ingress: PROJECT--STAGE (as Bodywork 1.0).
+    """Return the name of a service stage's Deployment, Service and Ingress: PROJECT--STAGE (as Bodywork 1.0).
 
     A Service's name is a DNS label that starts with a letter (RFC 1035): a digit gets `s-` before it.
     """
@@ -94,13 +94,13 @@ def service(project: str, stage: str) -> str:
 
 
 def kubernetes_name(name: str) -> str:
-    """Give `name` as a DNS label of any length: lower case, everything else a hyphen, trimmed; never empty."""
+    """Return `name` as a DNS label of any length: lower case, everything else a hyphen, trimmed; never empty."""
     plain = re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")
     return plain or f"x{digest(name)}"
 
 
 def bounded(name: str, suffix: str = "", limit: int = LABEL_LIMIT) -> str:
-    """Give `name + suffix`, in at most `limit` characters: what is cut is replaced by a hash of the whole name."""
+    """Return `name + suffix`, in at most `limit` characters: what is cut is replaced by a hash of the whole name."""
     if len(name) + len(suffix) <= limit:
         return name + suffix
     tail = f"-{digest(name)}{suffix}"
@@ -108,7 +108,7 @@ def bounded(name: str, suffix: str = "", limit: int = LABEL_LIMIT) -> str:
 
 
 def label_value(text: str) -> str:
-    """Give `text` as a valid label value: kept where it is one, else cleaned and made unique by a hash."""
+    """Return `text` as a valid label value: kept where it is one, else cleaned and made unique by a hash."""
     if re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", text):
         return text
     plain = re.sub(r"[^A-Za-z0-9._-]", "-", text).strip("-._")[:50]
@@ -116,7 +116,7 @@ def label_value(text: str) -> str:
 
 
 def variable(stage: str) -> str:
-    """Give the end of COACHWORK_URL_<STAGE>: upper case, everything else an underscore."""
+    """Return the end of COACHWORK_URL_<STAGE>: upper case, everything else an underscore."""
     return re.sub(r"[^A-Z0-9]", "_", stage.upper())
 
 
@@ -126,10 +126,10 @@ def labels_of(item: Object) -> Mapping[str, str]:
 
 
 def environment_of(manifest: Object) -> str:
-    """Give the folder of the environment that an object builds, "" where it builds none."""
+    """Return the folder of the environment that an object builds, "" where it builds none."""
     return str(labels_of(manifest).get(ENVIRONMENT, ""))
 
 
 def digest(text: str, length: int = 8) -> str:
-    """Give the first `length` hexadecimal digits of the SHA-256 of `text`."""
+    """Return the first `length` hexadecimal digits of the SHA-256 of `text`."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -109,7 +109,7 @@ def test_a_message_is_short_clean_and_without_secrets(stage: Stage) -> None:
     )
     ended = stage.run(script, secrets=["TOKEN"])
     message = ended.message["message"]
-    assert "ValueError: *** https://***@host/" in message
+    assert "ValueError: \\x07*** https://***@host/" in message
     assert len(message.encode()) <= 1024
     assert message.isprintable()
     assert (stage.root / "termination").stat().st_size <= 4000

@@ -1,6 +1,6 @@
 """The Job that builds one environment: install.py in the image of the stage that will use it.
 
-It is owned by no request, since it serves all whose stages ask for the same packages. Settings of private indexes come
+No request owns it, since it serves all whose stages ask for the same packages. Settings of private indexes come
 from the request's Secret: UV_* as variables, `netrc` and `ca.crt` as files. Nothing else of the cluster's reaches it.
 """
 
@@ -21,14 +21,27 @@ SPARE_SECONDS = 60  # for the pod's own start and end
 
 
 def build(context: RunContext, environment: Environment) -> Object:
-    """Give the Job env-KEY."""
+    """Return the Job env-KEY."""
+    policy, spec = context.policy, context.spec
+    command = ["python3", str(layout.IN_TOOLS / "install.py"), pod.escape(json.dumps(order(context, environment)))]
+    container = pod.container(context, environment.stages[0], command) | {
+        "env": _variables(context),
+        "volumeMounts": _mounts(context, environment),
+        "resources": {"requests": {"cpu": "250m", "memory": f"{policy.install_memory_mb}Mi"}},
+    }
+    files = [{"key": key, "path": key} for key in spec.index_keys if key in index.FILES]
+    volume = {"name": names.INDEX_VOLUME, "secret": {"secretName": spec.index_secret, "items": files}}
+    template = pod.spec(policy, container, [volume] if files else []) | {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS,
+    }
     labels = {
         "app.kubernetes.io/name": "environment",
         "app.kubernetes.io/part-of": names.MANAGER,
         names.MANAGED_BY: names.MANAGER,
         names.ENVIRONMENT: environment.folder,
     }
-    metadata = {"name": names.build(environment.folder), "namespace": context.policy.namespace, "labels": labels}
+    metadata = {"name": names.build(environment.folder), "namespace": policy.namespace, "labels": labels}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -37,40 +50,13 @@ def build(context: RunContext, environment: Environment) -> Object:
             "backoffLimit": RETRIES,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "podFailurePolicy": pod.failure_policy(),
-            "template": podtemplate.under_build(
-                context.spec.pod_template, {"metadata": {"labels": labels}, "spec": _spec(context, environment)}
-            ),
+            "template": podtemplate.under_build(spec.pod_template, {"metadata": {"labels": labels}, "spec": template}),
         },
-    }
-
-
-def _spec(context: RunContext, environment: Environment) -> Object:
-    policy, keys = context.policy, context.spec.index_keys
-    files = [{"key": key, "path": key} for key in keys if key in index.FILES]
-    volumes = (
-        [{"name": names.INDEX_VOLUME, "secret": {"secretName": context.spec.index_secret, "items": files}}]
-        if files
-        else []
-    )
-    return pod.spec(policy, _container(context, environment), volumes) | {
-        "restartPolicy": "Never",
-        "activeDeadlineSeconds": policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS,
-    }
-
-
-def _container(context: RunContext, environment: Environment) -> Object:
-    policy = context.policy
-    command = ["python3", str(layout.IN_TOOLS / "install.py"), pod.escape(json.dumps(order(context, environment)))]
-    return pod.container(context, environment.stages[0], command) | {
-        "env": _variables(context),
-        "volumeMounts": _mounts(context, environment),
-        "resources": {"requests": {"cpu": "250m", "memory": f"{policy.install_memory_mb}Mi"}},
     }
 
 
 def _mounts(context: RunContext, environment: Environment) -> list[Object]:
     spec = context.spec
-    files = [key for key in spec.index_keys if key in index.FILES]
     return [
         pod.mount(layout.checkout(spec.repository, spec.commit), layout.IN_CHECKOUT, read_only=True),
         pod.mount(layout.tools(context.policy.tools), layout.IN_TOOLS, read_only=True),
@@ -79,7 +65,11 @@ def _mounts(context: RunContext, environment: Environment) -> list[Object]:
             pod.mount(layout.checkout(source.repository, source.commit), _source(number), read_only=True)
             for number, source in enumerate(environment.sources)
         ),
-        *([{"name": names.INDEX_VOLUME, "mountPath": str(layout.IN_INDEX), "readOnly": True}] if files else []),
+        *(
+            [{"name": names.INDEX_VOLUME, "mountPath": str(layout.IN_INDEX), "readOnly": True}]
+            if index.FILES.keys() & set(spec.index_keys)
+            else []
+        ),
         *pod.private_mounts(),
     ]
 
@@ -102,7 +92,7 @@ def _variables(context: RunContext) -> list[Object]:
 
 
 def order(context: RunContext, environment: Environment) -> dict[str, Any]:
-    """Give install.py's settings (see there)."""
+    """Return install.py's settings (see there)."""
     spec, policy = context.spec, context.policy
     return {
         "kind": "environment",
@@ -120,13 +110,8 @@ def order(context: RunContext, environment: Environment) -> dict[str, Any]:
             "checkout": str(layout.IN_CHECKOUT),
             "tools": str(layout.IN_TOOLS),
             "scratch": str(layout.IN_SCRATCH),
-            "logs": str(_inside(environment, "logs")),
-            "build": str(_inside(environment, "")),
+            "logs": str(layout.IN_BUILDS / environment.folder / "logs"),
+            "build": str(layout.IN_BUILDS / environment.folder),
             "cache": str(layout.IN_BUILDS / layout.BUILD_CACHE.name),
         },
     }
-
-
-def _inside(environment: Environment, name: str) -> PurePosixPath:
-    """Give a path of the build's own folder as its container sees it."""
-    return layout.IN_BUILDS / environment.folder / name

@@ -19,7 +19,7 @@ class RunContext:
     pipeline: Pipeline
     policy: Policy
     previous: int = 0
-    failure: Failure | None = None  # what the failure stage is told
+    failure: Failure | None = None  # what the failure stage hears of
 
     @property
     def project(self) -> str:
@@ -27,7 +27,7 @@ class RunContext:
         return self.spec.project_name or self.pipeline.name
 
     def service_name(self, stage: str) -> str:
-        """Give the name of a service stage's objects."""
+        """Return the name of a service stage's objects."""
         return names.service(self.project, stage)
 
     def alias(self, stage: str) -> str:
@@ -51,7 +51,7 @@ class RunContext:
         return replace(self, spec=spec), line
 
     def public_path(self, stage: str) -> str:
-        """Return the path at which an Ingress leads to a service, "" where paths are not told."""
+        """Return the path at which an Ingress leads to a service, "" where paths are not published."""
         return self.policy.ingress.path.format(
             namespace=self.policy.namespace,
             request=self.request,
@@ -61,7 +61,7 @@ class RunContext:
         )
 
     def job_name(self, stage: str) -> str:
-        """Give the name of a batch stage's Job."""
+        """Return the name of a batch stage's Job."""
         return names.job(self.request, stage, self.run)
 
     def image_of(self, stage: str) -> str:
@@ -69,25 +69,22 @@ class RunContext:
         return images.of_stage(self.spec, self.pipeline, stage)
 
     def environment_of(self, stage: str) -> Environment | None:
-        """Give the environment that a stage's packages are in, None where it wants none."""
+        """Return the environment that a stage's packages are in, None where it needs none."""
         return next((item for item in self.spec.environments if stage in item.stages), None)
 
     def renamed(self) -> tuple[str, ...]:
-        """Give a warning for each service whose name is not PROJECT--STAGE: the address that old code calls changed."""
-        wanted = {
-            name: f"{names.kubernetes_name(self.project)}--{names.kubernetes_name(name)}"
-            for name, stage in self.pipeline.stages.items()
-            if isinstance(stage.work, Service)
-        }
-        return tuple(
-            f"stage {name}: its service is {self.service_name(name)}, since {plain} is no name for a Service "
-            f"(use COACHWORK_URL_{names.variable(name)}, or shorten the project's name)"
-            for name, plain in wanted.items()
-            if plain != self.service_name(name)
-        )
+        """Return a warning for each service whose name is not PROJECT--STAGE, which old code calls."""
+        lines = []
+        for name, stage in self.pipeline.stages.items():
+            plain = f"{names.kubernetes_name(self.project)}--{names.kubernetes_name(name)}"
+            if isinstance(stage.work, Service) and plain != self.service_name(name):
+                variable = f"COACHWORK_URL_{names.variable(name)}"
+                why = f"its service is {self.service_name(name)}, since a Service can't be named {plain}"
+                lines.append(f"stage {name}: {why} (use {variable}, or shorten the project's name)")
+        return tuple(lines)
 
     def follows_batch(self, stage: str) -> bool:
-        """Whether a batch stage runs in a step before the stage's: then each run makes the service anew."""
+        """Return whether a batch stage runs in a step before the stage's: then each run replaces the service."""
         for step in self.pipeline.steps:
             if stage in step:
                 return False
@@ -96,18 +93,18 @@ class RunContext:
         return False
 
     def unversioned(self, stage: str) -> "RunContext":
-        """Give the context without what differs from run to run though nothing changed: what a digest is taken of."""
+        """Return the context without what differs from run to run though nothing changed: what a digest is taken of."""
         run = self.run if self.follows_batch(stage) else 0
         spec = replace(self.spec, commit=self.spec.tree, trigger="", cause="", deadline=None)
         ingress = self.policy.ingress
-        if ingress.path == INGRESS_PATH:  # it follows from the other names: an upgrade that tells of it rolls nothing
+        if ingress.path == INGRESS_PATH:  # it follows from the other names: a release that adds it rolls nothing
             ingress = replace(ingress, path="")
         policy = replace(self.policy, tools="", node="", ingress=ingress)
         return replace(self, run=run, spec=spec, previous=0, policy=policy)
 
 
 def metadata(context: RunContext, name: str, stage: Stage, *, run: bool = True) -> Object:
-    """Give an object's metadata: labels of app.kubernetes.io and of ours, and the request as its owner."""
+    """Return an object's metadata: labels of app.kubernetes.io and of ours, and the request as its owner."""
     return {
         "name": name,
         "namespace": context.policy.namespace,
@@ -117,7 +114,7 @@ def metadata(context: RunContext, name: str, stage: Stage, *, run: bool = True) 
 
 
 def labels(context: RunContext, stage: Stage, *, run: bool = True) -> dict[str, str]:
-    """Give the labels of an object; `run`: it belongs to this run only."""
+    """Return the labels of an object; `run`: it belongs to this run only."""
     common = {
         "app.kubernetes.io/name": names.label_value(stage.name),
         "app.kubernetes.io/part-of": names.label_value(context.project),
@@ -129,5 +126,5 @@ def labels(context: RunContext, stage: Stage, *, run: bool = True) -> dict[str, 
 
 
 def selector(context: RunContext, stage: Stage) -> Mapping[str, str]:
-    """Give what selects a stage's pods: the request's uid and the stage only, the same in every run."""
+    """Return what selects a stage's pods: the request's uid and the stage only, the same in every run."""
     return {names.REQUEST_UID: context.uid, names.STAGE: names.label_value(stage.name)}

@@ -1,13 +1,14 @@
 """The CronJob of a request's schedule: for each slot a Job whose one pod triggers the request and waits for the run.
 
 The slot's id is the Job's name: the CronJob controller names it REQUEST-MINUTES after the scheduled time (minutes since
-1970), so it is the same however often the Job's pod is made anew. The pod reads it from its own labels.
+1970), so it is the same however often the Job's pod is made again. The pod reads it from its own labels.
 """
 
 from controller.core import names
 from controller.core.documents.status import owner_reference
 from controller.core.exits import Exit
 from controller.core.manifests.objects import stamped
+from controller.core.manifests.pod import failure_policy, security
 from controller.core.model import Object, Policy, Request
 
 CONTAINER = "trigger"
@@ -20,7 +21,22 @@ FINAL = (Exit.FAILED, Exit.INVALID, Exit.NOT_FOUND, Exit.CANCELLED)  # that anot
 
 
 def cronjob(request: Request, policy: Policy) -> Object:
-    """Give the CronJob that triggers `request` at its schedule's times."""
+    """Return the CronJob that triggers `request` at its schedule's times."""
+    pod: Object = {  # admitted under Pod Security `restricted`, with a token and without the volume
+        "restartPolicy": "Never",
+        "serviceAccountName": policy.trigger_account,
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": security(policy),
+        "containers": [_container(request, policy)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+    }
+    job = {
+        "backoffLimit": POD_RETRIES,
+        "podFailurePolicy": failure_policy(CONTAINER, [int(code) for code in FINAL]),
+        "template": {"metadata": {"labels": _labels(request)}, "spec": pod},
+    }
     spec: Object = {
         "schedule": request.schedule,
         "timeZone": request.time_zone or "Etc/UTC",
@@ -29,7 +45,7 @@ def cronjob(request: Request, policy: Policy) -> Object:
         "startingDeadlineSeconds": STARTING_DEADLINE,
         "successfulJobsHistoryLimit": HISTORY,
         "failedJobsHistoryLimit": HISTORY,
-        "jobTemplate": {"metadata": {"labels": _labels(request)}, "spec": _job(request, policy)},
+        "jobTemplate": {"metadata": {"labels": _labels(request)}, "spec": job},
     }
     return stamped({
         "apiVersion": "batch/v1",
@@ -45,44 +61,11 @@ def cronjob(request: Request, policy: Policy) -> Object:
 
 
 def _labels(request: Request) -> dict[str, str]:
-    """Give the labels of the CronJob and all below it. Only itself is watched: its Jobs are Kubernetes' business."""
+    """Return the labels of the CronJob and all below it. Only itself is watched: its Jobs are Kubernetes' business."""
     return {
         "app.kubernetes.io/name": request.name,
         "app.kubernetes.io/component": CONTAINER,
         names.REQUEST: request.name,
-    }
-
-
-def _job(request: Request, policy: Policy) -> Object:
-    final = {"containerName": CONTAINER, "operator": "In", "values": [int(code) for code in FINAL]}
-    return {
-        "backoffLimit": POD_RETRIES,
-        "podFailurePolicy": {
-            "rules": [
-                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                {"action": "FailJob", "onExitCodes": final},
-            ]
-        },
-        "template": {"metadata": {"labels": _labels(request)}, "spec": _pod(request, policy)},
-    }
-
-
-def _pod(request: Request, policy: Policy) -> Object:
-    """Give the pod: admitted under Pod Security `restricted`, with a token and without the volume."""
-    return {
-        "restartPolicy": "Never",
-        "serviceAccountName": policy.trigger_account,
-        "automountServiceAccountToken": True,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 10,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": policy.uid,
-            "runAsGroup": policy.uid,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(request, policy)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
     }
 
 

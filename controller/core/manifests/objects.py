@@ -13,6 +13,7 @@ from controller.core.errors import Invalid
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext, metadata, selector
 from controller.core.model import Batch, Object, Service, Stage
+from controller.core.text import fit
 
 REMEMBERED = 32  # releases
 SERVING = ("Deployment", "Service", "Ingress")  # kinds of a release's objects
@@ -20,7 +21,7 @@ TRAVEL_SECONDS = 2  # until a ready pod's address has reached the nodes (kube-pr
 
 
 def job(context: RunContext, stage: Stage) -> Object:
-    """Give the Job of a batch stage."""
+    """Return the Job of a batch stage."""
     if not isinstance(stage.work, Batch):
         raise TypeError(f"{stage.name} is a service stage: it has no Job")
     return {
@@ -36,7 +37,7 @@ def job(context: RunContext, stage: Stage) -> Object:
 
 
 def deployment(context: RunContext, stage: Stage) -> Object:
-    """Give the Deployment of a service stage, marked with the digest of all that it depends on."""
+    """Return the Deployment of a service stage, marked with the digest of all that it depends on."""
     digest = digest_of(_deployment(context.unversioned(stage.name), stage, ""))
     return stamped(_deployment(context, stage, digest), digest)
 
@@ -62,7 +63,7 @@ def _deployment(context: RunContext, stage: Stage, digest: str) -> Object:
 
 
 def service_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
-    """Give all objects of a service stage: the Deployment first, its Service, and what else it asks for."""
+    """Return all objects of a service stage: the Deployment first, its Service, and what else it asks for."""
     if not isinstance(stage.work, Service):
         raise TypeError(f"{stage.name} is a batch stage: it has no Service")
     name = context.service_name(stage.name)
@@ -111,23 +112,23 @@ def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
 
 
 def stamped(manifest: Object, digest: str = "") -> Object:
-    """Give a manifest that says what it was made from: this digest, else its own."""
+    """Return a manifest that says what it was made from: this digest, else its own."""
     annotations = {**manifest["metadata"].get("annotations", {}), names.DIGEST: digest or digest_of(manifest)}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
 def digest_of(manifest: Object) -> str:
-    """Give a digest of a manifest: equal for equal content."""
+    """Return a digest of a manifest: equal for equal content."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def with_uid(manifest: Object, uid: str) -> Object:
-    """Give the manifest for an apply to an object that exists: the uid keeps it from moving another's to us."""
+    """Return the manifest for an apply to an object that exists: the uid keeps it from moving another's to us."""
     return {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
 
 
 def release(context: RunContext, objects: Sequence[Object]) -> Object:
-    """Give the NAME-release ConfigMap: the service objects of a good run as they were applied."""
+    """Return the NAME-release ConfigMap: the service objects of a good run as they were applied."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -163,7 +164,7 @@ def release_objects(configmap: Object) -> tuple[Object, ...]:
 
 
 def event(request: Mapping[str, str], name: str, kind: str, reason: str, message: str) -> Object:
-    """Give an Event about the request; `request` has name, namespace, uid and now; `kind` is Normal or Warning.
+    """Return an Event about the request; `request` has name, namespace, uid and now; `kind` is Normal or Warning.
 
     The name is deterministic: the same news twice is one Event.
     """
@@ -180,7 +181,7 @@ def event(request: Mapping[str, str], name: str, kind: str, reason: str, message
         },
         "type": kind,
         "reason": reason,
-        "message": message[:1024],
+        "message": fit(message),
         "source": {"component": names.MANAGER},
         "firstTimestamp": request["now"],
         "lastTimestamp": request["now"],

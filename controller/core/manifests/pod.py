@@ -23,34 +23,28 @@ SPARE_SECONDS = 10  # for the launcher's own work after the script's end
 
 
 def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
-    """Give the pod template of a stage; `digest` marks the pods of a service's present template."""
+    """Return the pod template of a stage; `digest` marks the pods of a service's present template."""
+    policy = context.policy
     metadata: Object = {"labels": labels(context, stage)}
     if digest:
         metadata["annotations"] = {names.DIGEST: digest}
-    return podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": _spec(context, stage)})
-
-
-def _spec(context: RunContext, stage: Stage) -> Object:
-    pod = spec(context.policy, _container(context, stage))
+    pod = spec(policy, _container(context, stage))
     if isinstance(stage.work, Batch):
-        return pod | {"restartPolicy": "Never", "activeDeadlineSeconds": _backstop(context, stage.work)}
-    return pod
+        # Past all that the launcher watches itself, so that the pod stays, with its cause. The limit of an installation
+        # is in it, since an environment that does not fit the image's Python is installed once more for the pod.
+        limit = stage.work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace
+        pod |= {"restartPolicy": "Never", "activeDeadlineSeconds": limit + SPARE_SECONDS}
+    return podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod})
 
 
 def spec(policy: Policy, container: Object, volumes: Sequence[Object] = ()) -> Object:
-    """Give the part of a pod that all pods of ours share: who it runs as, where, and its volumes."""
-    user = policy.uid
+    """Return the part of a pod that all pods on the volume share: who it runs as, where, and its volumes."""
     pod: Object = {
         "serviceAccountName": policy.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": policy.grace_period + PRE_STOP_SECONDS + SPARE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": user,
-            "runAsGroup": user,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": security(policy),
         "containers": [container],
         "volumes": [
             {"name": names.SHARED_VOLUME, "persistentVolumeClaim": {"claimName": policy.claim}},
@@ -59,40 +53,36 @@ def spec(policy: Policy, container: Object, volumes: Sequence[Object] = ()) -> O
             *volumes,
         ],
     }
-    if policy.node:
-        pod["affinity"] = _on_node(policy.node)
+    if policy.node:  # by its name: the label kubernetes.io/hostname need not be equal to it
+        fields = [{"key": "metadata.name", "operator": "In", "values": [policy.node]}]
+        terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
+        pod["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
     return pod
 
 
-def failure_policy() -> Object:
-    """Give the podFailurePolicy of our Jobs.
-
-    Disruptions don't use up retries, and the launcher's own failures (exit code 121) are not tried again
-    (KEP-3329: the first rule that matches decides, and a condition's status must be written out).
-    """
-    own_failure = {"containerName": names.STAGE_CONTAINER, "operator": "In", "values": [LAUNCHER_FAILED]}
+def security(policy: Policy) -> Object:
+    """Return the securityContext of all pods of ours, as Pod Security `restricted` asks for it."""
     return {
-        "rules": [
-            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            {"action": "FailJob", "onExitCodes": own_failure},
-        ]
+        "runAsNonRoot": True,
+        "runAsUser": policy.uid,
+        "runAsGroup": policy.uid,
+        "seccompProfile": {"type": "RuntimeDefault"},
     }
 
 
-def _on_node(name: str) -> Object:
-    """Give the affinity to one node by its name; the label kubernetes.io/hostname need not be equal to it."""
-    fields = [{"key": "metadata.name", "operator": "In", "values": [name]}]
-    terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+def failure_policy(container: str = names.STAGE_CONTAINER, codes: Sequence[int] = (LAUNCHER_FAILED,)) -> Object:
+    """Return the podFailurePolicy of our Jobs.
 
-
-def _backstop(context: RunContext, work: Batch) -> int:
-    """Give the pod's own limit in seconds: past all that the launcher watches itself. The pod stays, with its cause.
-
-    The limit of an installation is in it, since an environment that does not fit the image's Python is built anew.
+    Disruptions don't use up retries, and these exit codes are not tried again (KEP-3329: the first rule that matches
+    decides, and a condition's status must be written out).
     """
-    policy = context.policy
-    return work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace + SPARE_SECONDS
+    final = {"containerName": container, "operator": "In", "values": list(codes)}
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": "FailJob", "onExitCodes": final},
+        ]
+    }
 
 
 def container(context: RunContext, stage: str, command: list[str]) -> Object:
@@ -109,41 +99,30 @@ def container(context: RunContext, stage: str, command: list[str]) -> Object:
 
 def _container(context: RunContext, stage: Stage) -> Object:
     command = ["python3", str(layout.IN_TOOLS / "launch.py"), escape(json.dumps(launch(context, stage)))]
-    made = container(context, stage.name, command)
-    made |= {"env": environment(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
-    if resources := _resources(stage):
-        made["resources"] = resources
-    return made | _serving(stage.work) if isinstance(stage.work, Service) else made
-
-
-def _serving(work: Service) -> Object:
-    """Give what a service's container has beyond a batch stage's: its port, when it is ready, how it leaves."""
+    pod = container(context, stage.name, command)
+    pod |= {"env": environment(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
+    amounts = stage.resources
+    requests = _quantities(amounts.cpu_request, amounts.memory_request_mb)
+    limits = _quantities(amounts.cpu_limit, amounts.memory_limit_mb)
+    if amounts.gpu:
+        limits["nvidia.com/gpu"] = str(amounts.gpu)
+    if resources := {key: value for key, value in (("requests", requests), ("limits", limits)) if value}:
+        pod["resources"] = resources
+    if not isinstance(stage.work, Service):
+        return pod
     probe: Object = {"tcpSocket": {"port": PORT_NAME}}
-    if work.readiness_path:
-        probe = {"httpGet": {"path": work.readiness_path, "port": PORT_NAME}}
-    return {
-        "ports": [{"name": PORT_NAME, "containerPort": work.port}],
+    if stage.work.readiness_path:
+        probe = {"httpGet": {"path": stage.work.readiness_path, "port": PORT_NAME}}
+    return pod | {
+        "ports": [{"name": PORT_NAME, "containerPort": stage.work.port}],
         "readinessProbe": {**probe, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 3},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
     }
 
 
-def _resources(stage: Stage) -> Object:
-    wanted = stage.resources
-    requests = _quantities(wanted.cpu_request, wanted.memory_request_mb)
-    limits = _quantities(wanted.cpu_limit, wanted.memory_limit_mb)
-    if wanted.gpu:
-        limits["nvidia.com/gpu"] = str(wanted.gpu)
-    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
-
-
 def _quantities(cores: float | None, mebibytes: int | None) -> dict[str, str]:
-    quantities = {}
-    if cores is not None:
-        quantities["cpu"] = f"{round(cores * 1000)}m"
-    if mebibytes is not None:
-        quantities["memory"] = f"{mebibytes}Mi"
-    return quantities
+    cpu = {} if cores is None else {"cpu": f"{round(cores * 1000)}m"}
+    return cpu if mebibytes is None else {**cpu, "memory": f"{mebibytes}Mi"}
 
 
 def _mounts(context: RunContext, stage: Stage) -> list[Object]:
@@ -162,12 +141,12 @@ def _mounts(context: RunContext, stage: Stage) -> list[Object]:
 
 
 def mount(folder: PurePosixPath, path: PurePosixPath, *, read_only: bool = False) -> Object:
-    """Give the mount of a folder of the shared volume at `path`."""
+    """Return the mount of a folder of the shared volume at `path`."""
     return {"name": names.SHARED_VOLUME, "subPath": str(folder), "mountPath": str(path), "readOnly": read_only}
 
 
 def private_mounts() -> list[Object]:
-    """Give the mounts of what is the pod's alone."""
+    """Return the mounts of what is the pod's alone."""
     return [
         {"name": names.SCRATCH_VOLUME, "mountPath": str(layout.IN_SCRATCH)},
         {"name": names.SHM_VOLUME, "mountPath": layout.SHM},
@@ -175,9 +154,15 @@ def private_mounts() -> list[Object]:
 
 
 def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
-    """Give the launcher's settings (see runtime/launch.py)."""
+    """Return the launcher's settings (see runtime/launch.py)."""
     work, policy = stage.work, context.policy
     used = context.environment_of(stage.name)
+    requirements = stage.requirements_file or "the stage's `requirements` in bodywork.yaml"
+    if not stage.requirements_file and not stage.requirements:  # where a package that is missing would be named
+        requirements = str(PurePosixPath(stage.folder) / "requirements.txt")
+    ours = {item["name"] for item in environment(context, stage)}
+    secrets = [secret.variable for secret in stage.secrets]
+    secrets += [name for name in podtemplate.secret_variables(context.spec.pod_template) if name not in ours]
     settings: dict[str, Any] = {
         "kind": "batch" if isinstance(work, Batch) else "service",
         "commit": context.spec.commit,
@@ -185,11 +170,11 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         "folder": stage.folder,
         "script": stage.script,
         "args": list(stage.args),
-        "requirements": _requirements(stage),
+        "requirements": requirements,
         "environment": used.folder if used else "",
         "install_limit": policy.install_limit,
         "workspace_limit": policy.scratch_limit,
-        "secrets": _secret_variables(context, stage),  # the names: their values are blanked in messages
+        "secrets": secrets,  # the names: their values are blanked in messages
         "log_cap": policy.log_cap,
         "grace": policy.grace_period,
         "paths": {
@@ -205,24 +190,8 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
 
 
-def _secret_variables(context: RunContext, stage: Stage) -> list[str]:
-    own = [secret.variable for secret in stage.secrets]
-    set_here = {item["name"] for item in environment(context, stage)}
-    return own + [name for name in podtemplate.secret_variables(context.spec.pod_template) if name not in set_here]
-
-
-def _requirements(stage: Stage) -> str:
-    """Give where a package that is missing would be named."""
-    if stage.requirements_file or not stage.requirements:
-        return stage.requirements_file or str(PurePosixPath(stage.folder) / "requirements.txt")
-    return "the stage's `requirements` in bodywork.yaml"
-
-
 def environment(context: RunContext, stage: Stage) -> list[Object]:
-    """Give the container's variables, each name once; later kinds win.
-
-    These are [env], the request's env.*, the run's parameters, [secrets], and what is ours.
-    """
+    """Return the container's variables, each name once: [env], env.*, parameters, [secrets], ours; later ones win."""
     values: dict[str, Object] = {}
     for name, value in (*stage.env, *context.spec.env, *context.spec.parameters):
         values[name] = {"name": name, "value": escape(value)}
@@ -239,6 +208,7 @@ def environment(context: RunContext, stage: Stage) -> list[Object]:
 
 
 def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
+    """Return the variables that a project can't set."""
     values = {
         "COACHWORK_REQUEST": context.request,
         "COACHWORK_PROJECT": context.project,
@@ -273,5 +243,5 @@ def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
 
 
 def escape(text: str) -> str:
-    """Give `text` so that the kubelet hands it on unchanged (it reads `$$` as `$`, and `$(NAME)` as a reference)."""
+    """Return `text` so that the kubelet hands it on unchanged (it reads `$$` as `$`, and `$(NAME)` as a reference)."""
     return text.replace("$", "$$")
