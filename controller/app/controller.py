@@ -29,10 +29,9 @@ from controller.workqueue import BACKOFF_LIMIT, WorkQueue
 SYNC_SECONDS = 10.0  # between two lines that say that the lists have not come yet
 API_PATIENCE = 30.0  # seconds: nothing else wakes a request when the API server is back, and all requests wait
 ROOM_PATIENCE = 60.0  # seconds: nor when room was made on the volume
-VOLUME_FULL = "VolumeFull"
 PATIENCE = {
     **dict.fromkeys(("ApiUnavailable", "ApiOverloaded", "Unauthorized"), API_PATIENCE),
-    VOLUME_FULL: ROOM_PATIENCE,
+    errors.VOLUME_FULL: ROOM_PATIENCE,
 }
 DRAIN_SECONDS = 25.0  # for passes under way; the pod's grace period is 30
 
@@ -178,7 +177,7 @@ class App:
             return "not-yet", {"waits_for": str(error), "again_in": round(self._queue.wait(key, error.delay), 2)}
         except errors.Transient as error:
             patience = PATIENCE.get(error.reason, BACKOFF_LIMIT)
-            if error.reason == VOLUME_FULL and self._sweeping:
+            if error.reason == errors.VOLUME_FULL and self._sweeping:
                 self._short_of_room.add(key)
                 self._sweeping.urge()
             delay = self._queue.retry(key, at_least=error.retry_after or 0.0, at_most=patience)

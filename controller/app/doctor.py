@@ -35,14 +35,23 @@ class Doctor:
     """Examines the installation that it runs in."""
 
     def __init__(self, cluster: Kube, view: View, source: Source, root: Path, policy: Policy) -> None:
-        self._cluster, self._view, self._source, self._root, self._policy = cluster, view, source, root, policy
+        self._cluster, self._view, self._source, self._policy = cluster, view, source, policy
         self._examiner = cluster.examiner()
         self._busy = threading.Lock()
+        examiner, claim, node = self._examiner, policy.claim, policy.node
         self._parts: Mapping[str, Callable[[], list[Finding]]] = {
-            "rights": self._rights, "volume": self._volume, "claim": self._claim, "images": self._images,
-            "requests": self._requests, "git": self._git, "clock": self._clock, "pod security": self._pod_security,
-            "cronjobs": self._cronjobs,
-        }  # fmt: skip
+            "rights": lambda: doctor.rights("rights", RIGHTS, examiner.lacking(), ROLE_REMEDY),
+            "volume": lambda: doctor.volume(probe(root), str(root)),
+            "claim": lambda: [doctor.claim(examiner.claim(claim), claim, node)],
+            "images": lambda: doctor.images(
+                policy, [pod for name in view.requests() for pod in view.children(name).pods]
+            ),
+            "requests": self._requests,
+            "git": self._git,
+            "clock": lambda: [doctor.clock((datetime.now(UTC) - examiner.clock()).total_seconds())],
+            "pod security": self._pod_security,
+            "cronjobs": lambda: doctor.cronjobs(examiner.cronjobs(), self._scheduled()),
+        }
 
     def examine(self) -> dict[str, object]:
         """Return the controller's version and all findings. Raises Transient while another examination runs."""
@@ -73,23 +82,6 @@ class Doctor:
 
     # --- parts ---------------------------------------------------------------------------------------
 
-    def _rights(self) -> list[Finding]:
-        return doctor.rights("rights", RIGHTS, self._examiner.lacking(), ROLE_REMEDY)
-
-    def _volume(self) -> list[Finding]:
-        return doctor.volume(probe(self._root), str(self._root))
-
-    def _claim(self) -> list[Finding]:
-        policy = self._policy
-        return [doctor.claim(self._examiner.claim(policy.claim), policy.claim, policy.node)]
-
-    def _images(self) -> list[Finding]:
-        pods = [pod for name in self._view.requests() for pod in self._view.children(name).pods]
-        return doctor.images(self._policy, pods)
-
-    def _clock(self) -> list[Finding]:
-        return [doctor.clock((datetime.now(UTC) - self._examiner.clock()).total_seconds())]
-
     def _pod_security(self) -> list[Finding]:
         stage, loose = doctor.trial_stage(self._policy), doctor.trial_loose(self._policy)
         admitted = self._examiner.offered(stage)
@@ -99,11 +91,8 @@ class Doctor:
             return [Finding("pod security", "ok", f"a loose pod is refused outright: {refused}")]
         return [doctor.pod_security(self._policy.namespace, admitted, warned)]
 
-    def _cronjobs(self) -> list[Finding]:
-        scheduled = {
-            item["metadata"]["name"]: bool((item.get("data") or {}).get("schedule")) for item in self._configmaps()
-        }
-        return doctor.cronjobs(self._examiner.cronjobs(), scheduled)
+    def _scheduled(self) -> Mapping[str, bool]:
+        return {item["metadata"]["name"]: bool((item.get("data") or {}).get("schedule")) for item in self._configmaps()}
 
     def _requests(self) -> list[Finding]:
         every = self._configmaps()

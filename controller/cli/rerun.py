@@ -13,11 +13,7 @@ from controller.core.errors import Invalid, Transient
 from controller.core.text import nearest, quoted
 
 
-def _check(*, timeout: str, **_: object) -> None:
-    text.seconds("--timeout", timeout)
-
-
-@connected(_check)
+@connected(lambda *, timeout, **_: text.seconds("--timeout", timeout))
 def rerun(
     requests: Requests,
     name: Name,

@@ -100,7 +100,10 @@ class LiveTable(Screen):
 
     def show(self, scene: Scene) -> None:
         """Draw the scene."""
-        self._live.update(Group(_table(scene, self._console.size), *_footer(scene)))
+        good = scene.record.phase in ("Ready", "Degraded")
+        verdict = Text(_verdict(scene), style="green" if good else "bold red")
+        footer = [verdict] if scene.over else [Text(scene.note, style="dim")] if scene.note else []
+        self._live.update(Group(_table(scene, self._console.size), *footer))
 
     def close(self) -> None:
         """Leave the last table on the terminal."""
@@ -205,13 +208,6 @@ def _rows(scene: Scene, room: int) -> list[tuple[int, int, str]]:
     opened = [number == step for number, _, _ in rows] if scene.numbered else running
     first = min(opened.index(True) if True in opened else 0, len(rows) - max(room, 1))
     return rows[first : first + max(room, 1)]
-
-
-def _footer(scene: Scene) -> list[Text]:
-    if not scene.over:
-        return [Text(scene.note, style="dim")] if scene.note else []
-    good = scene.record.phase in ("Ready", "Degraded")
-    return [Text(_verdict(scene), style="green" if good else "bold red")]
 
 
 def _verdict(scene: Scene) -> str:

@@ -7,6 +7,7 @@ Each adapter translates foreign errors into these once, in one table (after flux
 from collections.abc import Iterable
 
 WARNING = "warning: "  # before a warning among problems
+VOLUME_FULL = "VolumeFull"  # the reason of errors that room on the shared volume mends
 
 
 class Invalid(Exception):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core import manifests, names, times
+from controller.core.errors import VOLUME_FULL
 from controller.core.facts import JobFact
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Environment, Record, StageRecord
@@ -12,7 +13,6 @@ from controller.core.plan.needs import Build, BuildOf
 from controller.core.plan.stage import DONE, View, done, failed, refused, underway, waiting
 
 OVER = (*DONE, "Failed", "Stopped")  # in a run that failed they are judged for the sake of its failure stage
-FULL = "VolumeFull"
 FULL_PAUSE = 60  # seconds before a build that found the volume full is tried again
 
 
@@ -79,7 +79,7 @@ def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: dateti
     if fact.state == "Succeeded":  # and yet there is nothing: somebody removed it before it was published
         return View(record, _removal(fact))
     cause = fact.cause or Cause("Unknown", f"Job {fact.name} failed, and its pod was gone before it could be read")
-    if cause.reason != FULL:
+    if cause.reason != VOLUME_FULL:
         return View(failed(record, cause, now))
     again = (times.moment(fact.finished) or now) + timedelta(seconds=FULL_PAUSE)
     view = waiting(record, "schedule", cause, context.policy, now)

@@ -9,11 +9,10 @@ carried out leads to one without actions.
 from dataclasses import replace
 from datetime import datetime
 
-from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.errors import VOLUME_FULL, Invalid, NotYet, Transient
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Policy, Record, Request, RunSpec
 from controller.core.plan import begin
-from controller.core.plan.build import FULL
 from controller.core.plan.decision import Decision, Emit, Known, Observed, Tidy, Unanswered
 from controller.core.plan.needs import Needs, Room
 from controller.core.plan.poll import poll, with_poll
@@ -66,9 +65,9 @@ def _stumbled(known: Known, error: NotYet | Transient, observed: Observed, now: 
         return Decision(
             stumble(known.record, "Running" if active else "Queued", "NotYet", str(error), now), error=error
         )
-    if error.reason == FULL:
+    if error.reason == VOLUME_FULL:
         free = observed.ask(Room())
-        error = Transient(FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
+        error = Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
     record = stumble(known.record, "Running" if active else "Pending", error.reason, str(error), now)
     return Decision(record, error=error)
 
@@ -79,8 +78,8 @@ def _to_retry(decision: Decision, observed: Observed) -> Decision:
     if observed.refusals:
         cause = observed.refusals[0].cause
         return replace(decision, error=Transient(cause.reason, cause.message))
-    if record.active and record.reason == FULL:  # a build's: whoever sees it makes room
-        return replace(decision, error=Transient(FULL, record.message))
+    if record.active and record.reason == VOLUME_FULL:  # a build's: whoever sees it makes room
+        return replace(decision, error=Transient(VOLUME_FULL, record.message))
     return decision
 
 
