@@ -32,7 +32,7 @@ Entry = Mapping[str, Any]
 def artifacts(
     requests: Requests,
     name: Name,
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Fetch this file or folder.", show_default=False)] = "",
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Fetch this file or folder.", show_default=False)] = "",
     run: Run = "good",
     to: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Fetch into this folder: all, unless PATH names one.")

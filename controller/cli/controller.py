@@ -11,10 +11,12 @@ from controller.settings import load
 
 
 def controller(
-    namespace: Annotated[str | None, typer.Option(help="Namespace of requests and workloads.")] = None,
-    volume: Annotated[str | None, typer.Option(help="Mount point of the shared volume.")] = None,
-    kubeconfig: Annotated[str | None, typer.Option(help="Kubeconfig; by default the pod's own account.")] = None,
-    port: Annotated[str | None, typer.Option(help="Port of /metrics, /healthz and /readyz.")] = None,
+    namespace: Annotated[str | None, typer.Option(metavar="NAME", help="Namespace of requests and workloads.")] = None,
+    volume: Annotated[str | None, typer.Option(metavar="FOLDER", help="Mount point of the shared volume.")] = None,
+    kubeconfig: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Kubeconfig; by default the pod's own account.")
+    ] = None,
+    port: Annotated[str | None, typer.Option(metavar="NUMBER", help="Port of /metrics, /healthz and /readyz.")] = None,
 ) -> None:
     """Run the controller, as its pod does.
 

@@ -25,7 +25,7 @@ def _key(metavar: str, text: str) -> Any:
 
 KEYS: Final = {  # keys of the request, by the name of their option
     "ref": _key("REF", "Branch, tag or commit; by default the repository's HEAD."),
-    "path": _key("PATH", "The project's folder in the repository."),
+    "path": _key("FOLDER", "The project's folder in the repository."),
     "image": _key("IMAGE", "Image of stages for which the project names none."),
     "project_name": _key("NAME", "Used instead of the project's own name."),
     "git_secret": _key("SECRET", "Secret with the credentials of a private repository."),
@@ -80,9 +80,9 @@ def _refuse_folder(url: str) -> None:
 def deploy(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     requests: Requests,
     url: Annotated[str, typer.Argument(metavar="URL", help="The repository's address.", show_default=False)],
-    name: Annotated[str, typer.Option(help="The request's name.", show_default=False)],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The request's name.", show_default=False)],
     env: Variables = None,
-    no_run: Annotated[bool, typer.Option("--no-run", help="Start no run: wait for a trigger.")] = False,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Start no run; wait for a trigger.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the run.")] = False,
     timeout: Timeout = "",
     output: Output = "text",

@@ -22,9 +22,14 @@ def diff(
     requests: Requests,
     name: Name,
     before: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A number, latest or good.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="RUN", help="The earlier run: a number, latest or good; by default good.", show_default=False
+        ),
     ] = "good",
-    after: Annotated[str, typer.Argument(metavar="[RUN]", help="Another.", show_default=False)] = "latest",
+    after: Annotated[
+        str, typer.Argument(metavar="RUN", help="The later run; by default latest.", show_default=False)
+    ] = "latest",
     output: Output = "text",
 ) -> None:
     """Show what changed between two runs.

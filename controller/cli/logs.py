@@ -24,16 +24,16 @@ _printing = threading.Lock()
 def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     requests: Requests,
     name: Name,
-    stage: Annotated[
-        str, typer.Argument(metavar="[STAGE]", help="The stage; by default all.", show_default=False)
-    ] = "",
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="The stage; by default all.", show_default=False)] = "",
     run: Annotated[
         str,
         typer.Option("--run", metavar="RUN", help="A number, latest or good; by default the newest with such a log."),
     ] = "",
-    attempt: Annotated[int, typer.Option(min=0, help="The attempt's number; 0: the newest.")] = 0,
+    attempt: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="The attempt; 0 is the newest.")] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the logs end.")] = False,
-    tail: Annotated[int, typer.Option(min=0, help="Only so many of the last lines; 0: all.")] = 0,
+    tail: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="Show only this many of the last lines; 0 shows all.")
+    ] = 0,
     output: Output = "text",
 ) -> None:
     """Show what stages printed.

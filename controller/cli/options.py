@@ -4,12 +4,14 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for programs.")]
+Output = Annotated[
+    Literal["text", "json"], typer.Option("--output", "-o", help="Write text for people, or JSON for programs.")
+]
 
 # of a project on this machine, or at an address
 Target = Annotated[str, typer.Argument(metavar="PATH", help="The project's folder, or a repository's address.")]
-Ref = Annotated[str, typer.Option(help="Branch, tag or commit of a repository's address.")]
-Folder = Annotated[str, typer.Option("--path", help="The project's folder in the repository.")]
+Ref = Annotated[str, typer.Option(metavar="REF", help="Branch, tag or commit of a repository's address.")]
+Folder = Annotated[str, typer.Option("--path", metavar="FOLDER", help="The project's folder in the repository.")]
 Variables = Annotated[
     list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for every stage; may be repeated.")
 ]
@@ -17,13 +19,20 @@ Variables = Annotated[
 # of a request on a cluster
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The request's name.", show_default=False)]
 Run = Annotated[str, typer.Option("--run", metavar="RUN", help="A number, latest or good.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code tells its outcome.")]
-Timeout = Annotated[str, typer.Option(metavar="DURATION", help="Wait at most this long: 30s, 5m, 2h, 1h30m.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code is its outcome.")]
+Timeout = Annotated[
+    str, typer.Option(metavar="DURATION", help="Stop following after this long, like 30s, 5m or 1h30m.")
+]
 WHERE: Final[dict[str, Any]] = {
     "namespace": Annotated[
-        str, typer.Option("--namespace", "-n", help="The namespace; by default the context's, else coachwork.")
+        str,
+        typer.Option(
+            "--namespace", "-n", metavar="NAME", help="The namespace; by default the context's, else coachwork."
+        ),
     ],
-    "context": Annotated[str, typer.Option(help="The kubeconfig's context; by default its current one.")],
+    "context": Annotated[
+        str, typer.Option(metavar="NAME", help="The kubeconfig's context; by default its current one.")
+    ],
     "kubeconfig": Annotated[
         str, typer.Option(metavar="FILE", help="By default $KUBECONFIG, ~/.kube/config, or the pod's own account.")
     ],

@@ -28,9 +28,11 @@ def plan(
     target: Target = ".",
     ref: Ref = "",
     path: Folder = ".",
-    name: Annotated[str, typer.Option(help="The request's name; by default the project's.")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")] = "coachwork",
-    image: Annotated[str, typer.Option(help="Image of stages for which the project names none.")] = "coachwork:dev",
+    name: Annotated[str, typer.Option(metavar="NAME", help="The request's name; by default the project's.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The namespace.")] = "coachwork",
+    image: Annotated[
+        str, typer.Option(metavar="IMAGE", help="Image of stages for which the project names none.")
+    ] = "coachwork:dev",
     output: Output = "text",
 ) -> None:
     """Show the objects that a cluster would be given.

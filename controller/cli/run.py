@@ -23,12 +23,16 @@ from controller.core.model import Pipeline, Record, Service
 INTERVAL = 0.1  # seconds between two readings of the record
 EXITS = {"Ready": Exit.DONE, "Degraded": Exit.DONE, "Invalid": Exit.INVALID, "Cancelled": Exit.CANCELLED}
 
-Secrets = Annotated[Path | None, typer.Option(help="A file of NAME=VALUE lines for what [secrets] names.")]
+Secrets = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file of NAME=VALUE lines for what [secrets] names.")
+]
 Only = Annotated[str, typer.Option(metavar="STAGE", help="Run this stage alone, with the last run's artifacts.")]
 Resume = Annotated[
     str, typer.Option("--from", metavar="STAGE", help="Run from this stage on, with the last run's artifacts.")
 ]
-Python = Annotated[str, typer.Option(help="The Python that runs the stages; by default what the project requires.")]
+Python = Annotated[
+    str, typer.Option(metavar="PROGRAM", help="The Python that runs the stages; by default what the project requires.")
+]
 ExitWhenReady = Annotated[bool, typer.Option("--exit-when-ready", help="Do not leave services running.")]
 
 

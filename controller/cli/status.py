@@ -23,9 +23,7 @@ UNRECORDED = "the controller has not noticed it yet"
 @connected()
 def status(
     requests: Requests,
-    name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="The request; by default all.", show_default=False)
-    ] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The request; by default all.", show_default=False)] = "",
     output: Output = "text",
 ) -> None:
     """Show all requests, or one with its stages and problems."""
