@@ -21,6 +21,7 @@ from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.volume.sweeping import Sweeping
 from controller.core import errors, layout
+from controller.core.documents import status as statuses
 from controller.core.model import Object
 from controller.reconciler import Cluster, Reconciler, Source, View
 from controller.settings import Settings, policy
@@ -148,8 +149,8 @@ class App:
 
     def _phases(self) -> Mapping[str, int]:
         """Return the number of requests in each phase, as their records say."""
-        records = (self.view.status(name) for name in self.view.requests())
-        return Counter(str(item["data"].get("phase", "")) for item in records if item and item.get("data"))
+        phases = (statuses.phase(self.view.status(name)) for name in self.view.requests())
+        return Counter(filter(None, phases))
 
     def _wake(self) -> None:
         """Wake the requests that a full volume has held up: there may be room now."""

@@ -176,9 +176,8 @@ def check_trigger(trigger: str) -> None:
 
 def _standing(configmap: Object, status: Object | None) -> Standing:
     uid = str(configmap["metadata"].get("uid", ""))
-    data = (status or {}).get("data") or {}
-    record = codec.view(statuses.read(data, uid)) or Record(uid)
-    return Standing(configmap, codec.printable(record), recorded=data.get("request-uid") == uid)
+    record = codec.view(statuses.read((status or {}).get("data") or {}, uid))
+    return Standing(configmap, codec.printable(record or Record(uid)), recorded=record is not None)
 
 
 def _parsed(name: str, data: Mapping[str, str], annotations: Mapping[str, str]) -> Request:

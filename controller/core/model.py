@@ -341,6 +341,7 @@ class Attempt:
     message: str = ""
     started: str = ""
     finished: str = ""
+    unknown: Unknown = field(default_factory=dict, hash=False)
 
 
 # --- what the controller's settings mean for the planner -------------------------------------------

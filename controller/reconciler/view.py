@@ -4,20 +4,18 @@ A cluster reports each change (`changed`), in order for each object; a look-up n
 however many requests there are. What is returned is shared with the caches: nobody may change it.
 """
 
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from controller.core import names
+from controller.core.documents import status as statuses
 from controller.core.model import Children, Object
 
 Index: TypeAlias = Literal["request", "environment", "subject", "role", "awaited"]
 """request: label; environment: the folder that it builds; subject: uid that an Event is about; role: of a ConfigMap;
 awaited: an environment's folder that the run in this record waits for, or may."""
-
-_FOLDER = re.compile(r"""\bfolder["']?: *["']?([\w.-]+)""")  # as a record's `run-spec` names environments
 
 
 class View:
@@ -146,8 +144,7 @@ def _entries(kind: str, item: Object) -> Iterator[tuple[Index, str]]:
             labels = names.labels_of(item)
             yield "role", str(labels.get(names.ROLE))
             if labels.get(names.ROLE) == names.ROLE_STATUS and labels.get(names.PHASE) == "Running":
-                spec = str((item.get("data") or {}).get("run-spec", ""))
-                yield from (("awaited", folder) for folder in {*_FOLDER.findall(spec)})
+                yield from (("awaited", folder) for folder in statuses.environments(item))
         case "Event":
             yield "subject", str((item.get("involvedObject") or {}).get("uid"))
         case _:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from controller.core import layout, names
+from tests.support import later
 from tests.support.world import REPOSITORY, World, project
 
 WEB = project("train >> web", services={"web": 5000})
@@ -31,8 +32,8 @@ def copy_of(world: World) -> Path:
 def rewrite(world: World, change: dict[str, str], digest: str = "") -> dict[str, str]:
     """Let a newer version have written the record, with the digest of today unless another is given."""
     status = world.cluster.stored["ConfigMap", "iris-status"]
-    data = {key: value for key, value in {**status["data"], **change}.items() if key != "digest"}
-    data["digest"] = digest or names.digest(json.dumps(data, sort_keys=True), 64)
+    data = later.sealed({**status["data"], **change})
+    data["digest"] = digest or data["digest"]
     world.cluster.edit("ConfigMap", "iris-status", lambda item: {**item, "data": data})
     copy_of(world).write_text(yaml.safe_dump(data))
     return dict(data)

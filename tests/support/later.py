@@ -37,6 +37,14 @@ def extended_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
     return _item({**spec, "environments": environments})
 
 
+def extended_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run left, with something new in each part."""
+    stages = {
+        name: _item({**stage, "attempts": [*map(_item, stage["attempts"])]}) for name, stage in run["stages"].items()
+    }
+    return extended_spec({**run, "stages": stages, "secrets": [*map(_item, run["secrets"])]})
+
+
 _PARTS: Mapping[str, Callable[[Any], Any]] = {
     "run-spec": extended_spec,
     "stages": lambda stages: {name: _item(stage) for name, stage in stages.items()},

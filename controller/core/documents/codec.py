@@ -82,7 +82,11 @@ def good(answer: Answer[T]) -> T | None:
 
 def view(answer: Answer[T]) -> T | None:
     """Return the document as far as it can be shown."""
-    return answer.value if isinstance(answer, Good) else getattr(answer, "view", None)
+    match answer:
+        case Good(known) | Corrupt(known) | TooNew(known):
+            return known
+        case Absent():
+            return None
 
 
 def newer(document: Mapping[str, Any], what: str) -> str:
@@ -160,7 +164,7 @@ def from_plain(form: type[T], document: object, what: str) -> Answer[T]:
 
 def to_json(value: Any) -> str:
     """Return the text of a file that holds a form, or mappings and lists."""
-    return json.dumps(plain(value), indent=1, sort_keys=True) + "\n"
+    return json.dumps(plain(value), indent=1, sort_keys=True, default=str) + "\n"
 
 
 def _read(form: Any, value: Any, place: str, misfits: list[str]) -> Any:
@@ -203,5 +207,5 @@ def _fields(form: Any, value: Mapping[str, Any], place: str, misfits: list[str])
         if item.name in value or required:
             given[item.name] = _read(item.type, value.get(item.name), f"{place}.{item.name}", misfits)
     if len(known) < len(fields(form)):
-        given["unknown"] = {key: value[key] for key in value if key not in given}
+        given["unknown"] = {str(key): item for key, item in value.items() if key not in given}
     return form(**given)

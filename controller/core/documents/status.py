@@ -6,8 +6,9 @@ somebody wrote over is corrupt: the copy on the volume stands in for it.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import islice
 from typing import Any, get_args
 
 import yaml
@@ -23,6 +24,7 @@ HISTORY_LIMIT = 60
 HANDLED_LIMIT = 50
 PROBLEM_LIMIT = 100
 LARGEST_RUN = 10**9
+NODES = 100_000  # of a part: what the largest ConfigMap holds
 EMPTY: Sequence[object] = ("", 0, [])  # what is not written of a stage, or of an earlier run
 NAME = "the record"  # in messages
 
@@ -31,6 +33,7 @@ _KEYS = {item.name: _RENAMED.get(item.name, item.name.replace("_", "-")) for ite
 _DERIVED = ("run-commit", "handled-trigger", "digest")  # and stage.NAME: for kubectl only
 _NUMBERS = ("run", "step", "release_run")
 _PARTS = ("spec", "stages", "handled", "history", "failure")  # as YAML
+_FOLDER = re.compile(r"""\bfolder["']?: *["']?([\w.-]+)""")  # of an environment, in `run-spec`
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -55,17 +58,41 @@ def read(data: Mapping[str, str], request_uid: str) -> Answer[Record]:
     return TooNew(record, newer) if newer else Good(record)
 
 
+def phase(status: Object | None) -> str:
+    """Return the phase that a ConfigMap NAME-status says, "" for none: to count and to show."""
+    return str(((status or {}).get("data") or {}).get("phase", ""))
+
+
+def environments(status: Object) -> frozenset[str]:
+    """Return the folders of environments that a ConfigMap NAME-status names: to look it up by, and at once."""
+    return frozenset(_FOLDER.findall(str((status.get("data") or {}).get("run-spec", ""))))
+
+
 def _value(name: str, text: str, misfits: list[str]) -> Any:
     """Return what the text of a key means; one that can't be read is noted, and says nothing."""
     try:
         if name in _NUMBERS:
             return int(text)
         if name in _PARTS:
-            return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
+            return _bounded_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         misfits.append(f"{_KEYS[name]}: {type(error).__name__}")
         return None
     return text.split("\n") if name == "problems" else text
+
+
+def _bounded_yaml(text: str) -> Any:
+    """Return what a text says. Raises ValueError where few aliases stand for more than any text could hold."""
+    loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
+    if "*" in text and next(islice(_nodes(loaded), NODES, None), None) is not None:
+        raise ValueError("too many aliases")
+    return loaded
+
+
+def _nodes(value: Any) -> Iterator[bool]:
+    yield True
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nodes(item)
 
 
 def restored(written: Answer[Record], copy: Answer[Record]) -> Answer[Record]:

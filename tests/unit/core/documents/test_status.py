@@ -10,13 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core import manifests, names
+from controller.core import manifests
 from controller.core.documents import codec, run, status
 from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
 from controller.core.model import (
-    Environment,
-    Failure,
-    GitSource,
     PastRun,
     Phase,
     Record,
@@ -25,6 +22,8 @@ from controller.core.model import (
     StageState,
 )
 from controller.core.text import fit
+from tests.support import later
+from tests.support.later import sealed
 
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60).map(fit)
 WORD = st.text("abcdefghijklmnop-_0123456789:~{}[]#", max_size=12)
@@ -162,46 +161,24 @@ def holds(new: Any, old: Any) -> bool:
     return bool(new == old) or (isinstance(old, str) and "\n" in old and holds(*map(yaml.safe_load, (new, old))))
 
 
-NEW = {"novelty": ["x", {"y": 1}], "other": "z"}
-
-
-def resealed(data: dict[str, str], **more: str) -> dict[str, str]:
-    """Give a record as a newer version would write it, with the digest of today."""
-    data = {key: value for key, value in {**data, **more}.items() if key != "digest"}
-    return data | {"digest": names.digest(json.dumps(data, sort_keys=True), 64)}
-
-
-def extended(data: dict[str, str]) -> dict[str, str]:
-    """Give a record in which each part has something new."""
-    spec, failure = (yaml.safe_load(data[key]) for key in ("run-spec", "failure"))
-    stages, history = (yaml.safe_load(data[key]) for key in ("stages", "history"))
-    environments = [
-        {**item, "sources": [{**s, **NEW} for s in item["sources"]], **NEW} for item in spec["environments"]
-    ]
-    parts = {
-        "run-spec": {**spec, "environments": environments, **NEW},
-        "stages": {name: {**stage, **NEW} for name, stage in stages.items()},
-        "history": [{**past, **NEW} for past in history],
-        "failure": {**failure, **NEW},
-    }
-    return resealed(data, **{key: yaml.safe_dump(part) for key, part in parts.items()}, **{"run-metrics": "a: 1"})
-
-
-def test_what_a_newer_version_added_in_any_part_is_kept_and_written_back() -> None:
-    source = GitSource("git+https://x/y", "https://x/y", "c")
-    environment = Environment("environment", "f", ("a",), (source,))
-    spec = RunSpec("r", "c", ".", "t", "i", environments=(environment,))
-    kept = Record(
-        "u", run=3, spec=spec, stages={"a": StageRecord()}, history=(PastRun(2),), failure=Failure("a", "R", "m")
-    )
-    newer = extended(status.write(kept))
-    read = codec.honoured(status.read(newer, "u"))
-    assert read is not None
-    assert (read.run, read.spec and read.spec.commit, read.unknown) == (3, "c", {"run-metrics": "a: 1"})
-    written = status.write(read)
-    for key in ("run-spec", "stages", "history", "failure"):
-        assert yaml.safe_load(written[key]) == yaml.safe_load(newer[key])
-    assert status.read(written, "u") == Good(read)
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_what_a_later_version_adds_in_any_part_is_kept_and_written_back(path: Path) -> None:
+    told = json.loads(path.read_text(encoding="utf-8"))
+    newer = later.extended(told["maps"]["iris-status"])
+    record = codec.honoured(status.read(newer, told["request"]["metadata"]["uid"]))
+    assert record is not None
+    assert holds(status.write(record), {key: text for key, text in newer.items() if key != "digest"})
+    for name, text in told["files"].items():
+        if name.endswith("spec.json"):
+            wider = json.dumps(later.extended_spec(json.loads(text)))
+            spec = codec.honoured(run.read_spec(wider))
+            assert spec is not None
+            assert holds(json.loads(run.write_spec(spec)), json.loads(wider))
+        if name.endswith("run.json"):
+            wider = json.dumps(later.extended_run(json.loads(text)))
+            left = codec.honoured(run.read(wider))
+            assert left is not None
+            assert holds(json.loads(run.write(left)), json.loads(wider))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +199,7 @@ def test_a_record_that_can_not_be_honoured_is_told_apart_from_one_that_somebody_
     change: dict[str, str],
 ) -> None:
     data = status.write(Record("u", run=3, spec=RunSpec("r", "c", ".", "t", "i"), stages={"a": StageRecord()}))
-    answer = status.read(resealed(data, **change), "u")
+    answer = status.read(sealed({**data, **change}), "u")
     assert isinstance(answer, TooNew)
     assert "newer version" in answer.problem
     assert (answer.view.phase, answer.view.request_uid) == ("Pending", "u")
@@ -236,7 +213,7 @@ def test_no_record_of_another_shape_is_a_defect(kept: Record, draw: st.DataObjec
     data = status.write(kept)
     values = st.none() | NUMBER | WORD | st.lists(NUMBER, max_size=2) | st.dictionaries(WORD, WORD, max_size=2)
     key = draw.draw(st.sampled_from(["run-spec", "stages", "history", "failure", "handled-triggers", "run", "version"]))
-    answer = status.read(resealed(data, **{key: yaml.safe_dump(draw.draw(values))}), kept.request_uid)
+    answer = status.read(sealed({**data, key: yaml.safe_dump(draw.draw(values))}), kept.request_uid)
     assert isinstance(codec.view(answer), Record)
 
 
@@ -263,11 +240,11 @@ def test_a_record_that_was_written_over_in_any_place_is_not_good(kept: Record, d
 
 def test_a_bomb_of_aliases_in_a_record_is_never_unfolded() -> None:
     levels = [f"- &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 30)]
-    data = status.write(Record(request_uid="u", handled=("t",)))
     bomb = "\n".join(["- &a0 [x]", *levels])
-    answer = status.read({**data, "handled-triggers": bomb, "novelty": bomb}, "u")
-    assert isinstance(answer, Corrupt)
-    assert codec.printable(answer.view).handled == ("",) * 30
+    data = status.write(Record("u", handled=("t",), spec=SPEC))
+    data |= {"handled-triggers": bomb, "run-spec": data["run-spec"] + f"novelty:\n{bomb}\n"}
+    assert status.read(data, "u") == Corrupt(Record("u"))
+    assert isinstance(status.read(sealed(data), "u"), TooNew)
 
 
 def test_the_record_of_another_request_is_no_record() -> None:
