@@ -10,7 +10,7 @@ import typer
 
 from controller.core import times
 from controller.core.errors import Invalid
-from controller.core.inputs import variables as environment
+from controller.core.inputs import variables
 from controller.core.text import SEQUENCE, clean, format_duration, format_size, parse_duration, quoted, shorten, visible
 
 GAP = "   "
@@ -58,11 +58,16 @@ def size(number: object) -> str:
 
 def pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
     """Return NAME=VALUE options as pairs. Raises Invalid with all that are malformed."""
-    split = [item.partition("=") for item in given]
-    wrong = [f"expected NAME=VALUE, got {quoted(name)}" for name, equals, _ in split if not equals or not name]
+    split, wrong = [item.partition("=") for item in given], []
     for name, equals, value in split:
-        if equals and name and (why := environment.name_problem(name) or environment.value_problem(value)):
-            wrong.append(f"{quoted(name)} {why}")
+        if not equals or not name:
+            wrong.append(f"expected NAME=VALUE, got {quoted(name)}")
+            continue
+        try:
+            variables.name(name)
+            variables.value(value)
+        except ValueError as error:
+            wrong.append(f"{quoted(name)} {error}")
     if wrong:
         raise Invalid("WrongUse", [f"{option}: {line}" for line in wrong])
     return [(name, value) for name, _, value in split]

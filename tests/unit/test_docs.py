@@ -25,8 +25,7 @@ from controller.cli import COMMANDS, load
 from controller.core import layout, manifests, names
 from controller.core.documents import status
 from controller.core.facts.pods import LAUNCHER_FAILED
-from controller.core.inputs import podtemplate, request
-from controller.core.inputs import variables as environment
+from controller.core.inputs import podtemplate, request, variables
 from controller.core.inputs.podtemplate import fields as podtemplate_fields
 from controller.core.inputs.podtemplate.merging import OF_BUILDS
 from controller.core.inputs.podtemplate.shape import Refused
@@ -353,7 +352,7 @@ def test_every_variable_of_a_stage_is_explained_and_none_is_invented() -> None:
 
 
 def test_every_reserved_variable_is_named_and_none_is_invented() -> None:
-    assert rows("stage", "Reserved names") == {*environment.RESERVED, f"{environment.PREFIX}*"}
+    assert rows("stage", "Reserved names") == {*variables.RESERVED, f"{variables.PREFIX}*"}
 
 
 def test_the_exit_codes_are_those_of_the_launcher() -> None:

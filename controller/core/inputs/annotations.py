@@ -1,81 +1,111 @@
 """What a request's annotations ask of one run: its trigger, and what goes with that trigger alone.
 
-`TRIGGER WISH`: a wish counts for the run of that trigger. One that is left behind means nothing to the next trigger,
+`TRIGGER WISH`: a wish is that of the run with this trigger. One that is left behind means nothing to the next trigger,
 and is not even read.
 """
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from controller.core import names
-from controller.core.inputs import variables as environment
+from controller.core.inputs import engine, variables
+from controller.core.inputs.engine import Form, reading
 from controller.core.text import quoted
 
 LIMIT = 256  # characters of a trigger, a stage, a number
 PARAMETERS_LIMIT = 16 * 1024  # characters of all parameters of a run: they are recorded with it
-_SHAPE = 'expected TRIGGER {"NAME": "value"}: a mapping of variables to text'
+_DOMAIN = f"{names.DOMAIN}/"
+_WISHES = ("from", "only", "set", "rerun")
 
 
-def text(annotations: Mapping[str, Any], key: str, problems: list[str], limit: int = LIMIT) -> str:
-    """Return an annotation's value, "" if it is absent or blank, with a problem if it can't be shown and recorded."""
-    value = annotations.get(key) or ""
-    if isinstance(value, str) and not value.strip():
-        return ""
-    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-        problems.append(f"annotation {key}: expected at most {limit} printable characters")
-        return ""
-    return value
+def _short(text: str) -> str:
+    return _printable(text, LIMIT)
 
 
-def part(annotations: Mapping[str, Any], key: str, problems: list[str]) -> str:
-    """Give the stage that an annotation `TRIGGER STAGE` names, "" unless it goes with the present trigger."""
-    return _wish(annotations, key, text(annotations, key, problems))
+def _printable(text: str, limit: int) -> str:
+    if len(text) > limit or not text.isprintable():
+        raise ValueError(f"expected at most {limit} printable characters")
+    return text
 
 
-def parameters(annotations: Mapping[str, Any], problems: list[str]) -> tuple[tuple[str, str], ...]:
-    """Give the variables that the present trigger's run gets, sorted by name, with a problem for each that can't be."""
-    wish = _wish(annotations, names.SET, text(annotations, names.SET, problems, PARAMETERS_LIMIT))
-    if not wish:
-        return ()
+def _parameters(text: str) -> dict[str, Any]:
+    """Return the mapping of a JSON object, which must not name one thing twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError
+        return dict(pairs)
+
+    _printable(text, PARAMETERS_LIMIT)
     try:
-        given = json.loads(wish, object_pairs_hook=_unique)
+        found = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-        problems.append(f"annotation {names.SET}: {_SHAPE}")
-        return ()
-    for name, value in given.items():
-        if problem := environment.name_problem(name) or environment.value_problem(value):
-            problems.append(f"annotation {names.SET}: {quoted(name)}: {problem}")
-    return tuple(sorted(given.items()))
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(  # noqa: TRY004 (pydantic takes no other)
+            'expected TRIGGER {"NAME": "value"}: variables and their values as text'
+        )
+    return found
 
 
-def rerun(annotations: Mapping[str, Any], problems: list[str]) -> int:
-    """Give the run that the present trigger's run repeats, 0 for none, with a problem where it is no run's number."""
-    wish = _wish(annotations, names.RERUN, text(annotations, names.RERUN, problems))
-    if not wish:
-        return 0
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", wish):
-        problems.append(f"annotation {names.RERUN}: expected TRIGGER RUN, a run's number, got {quoted(wish)}")
-        return 0
-    return int(wish)
+def _run(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise ValueError(f"expected TRIGGER RUN, a run's number, got {quoted(text)}")
+    return int(text)
 
 
-def _wish(annotations: Mapping[str, Any], key: str, value: str) -> str:
-    """Give what `value` wishes for the present trigger, "" where it is of another."""
-    trigger = annotations.get(names.TRIGGER)
-    if not isinstance(trigger, str) or not trigger.strip() or not value.startswith(f"{trigger} "):
-        return ""
-    wish = value.removeprefix(f"{trigger} ")
-    if not wish.strip():
-        return ""
-    return wish if key == names.SET or " " not in wish else ""
+class _Annotations(Form):
+    """What the annotations say to the present trigger's run; what is not set is as `Request` has it."""
+
+    trigger: Annotated[str, reading(_short)] = ""
+    cancel: Annotated[str, reading(_short)] = ""
+    resume: Annotated[str, reading(_short)] = Field("", alias="from")
+    only: Annotated[str, reading(_short)] = ""
+    parameters: Annotated[
+        dict[Annotated[str, reading(variables.name)], Annotated[str, reading(variables.value)]], reading(_parameters)
+    ] = Field({}, alias="set")
+    rerun: Annotated[int, reading(_run)] = 0
+
+    @classmethod
+    def together(cls, data: Mapping[str, Any]) -> Iterable[str]:
+        """Yield what is wrong with annotations that are right by themselves."""
+        if data.keys() >= {"from", "only"}:
+            yield f"annotations {names.ONLY} and {names.FROM}: give one of them"
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Give the mapping of a JSON object, which must not name one thing twice. Raises ValueError."""
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a name twice")
-    return dict(pairs)
+def read(annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of `Request` that annotations state, and what is wrong with the others."""
+    document = _document(annotations)
+    found, faults = engine.check(_Annotations, document)
+    if not found:
+        wrong = {fault.location[0] for fault in faults if fault.location}
+        sound = {key: value for key, value in document.items() if key not in wrong}
+        found = engine.check(_Annotations, sound)[0] or _Annotations.model_construct()
+    stated = found.model_dump(exclude_unset=True)
+    if found.parameters:
+        stated["parameters"] = tuple(sorted(found.parameters.items()))
+    return stated, [_line(fault) for fault in faults]
+
+
+def _document(annotations: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the annotations say to the present trigger. A blank one is as if it were not there."""
+    trigger, cancel = annotations.get(names.TRIGGER), annotations.get(names.CANCEL)
+    document = {"trigger": trigger, "cancel": cancel}
+    for key in _WISHES:
+        value = annotations.get(f"{_DOMAIN}{key}")
+        if isinstance(trigger, str) and isinstance(value, str) and value.startswith(f"{trigger} "):
+            wish = value.removeprefix(f"{trigger} ")
+            document[key] = wish if key == "set" or " " not in wish else ""
+    return {key: value for key, value in document.items() if value is not None and str(value).strip()}
+
+
+def _line(fault: engine.Fault) -> str:
+    """Return a problem with its place; that of a rule across annotations names them itself."""
+    if not fault.location:
+        return fault.sentence
+    key, *variable = fault.location
+    return f"annotation {_DOMAIN}{key}: {''.join(f'{quoted(name)}: ' for name in variable)}{fault.sentence}"

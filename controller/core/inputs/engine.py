@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WrapValidator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails
 
 from controller.core.inputs import checks
@@ -71,9 +79,22 @@ class Form(BaseModel):
         return _with(cls.together(stated), stated, handler)
 
 
+def reading(read: Callable[[str], Any]) -> BeforeValidator:
+    """Return the validator of a value that is written as text."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("expected text: put the value in quotes")  # noqa: TRY004 (pydantic takes no other)
+        return read(value)
+
+    return BeforeValidator(check)
+
+
 def together(rule: Callable[[Any], Iterable[str]]) -> WrapValidator:
-    """Return the validator of a rule across the items of a list, which hides no fault of an item."""
-    return WrapValidator(lambda value, handler: _with(rule(value) if isinstance(value, list) else (), value, handler))
+    """Return the validator of a rule across the items of a list or mapping, which hides no fault of an item."""
+    return WrapValidator(
+        lambda value, handler: _with(rule(value) if isinstance(value, list | dict) else (), value, handler)
+    )
 
 
 def check(kind: type[T], document: Any) -> tuple[T | None, tuple[Fault, ...]]:
@@ -120,7 +141,7 @@ def _fault(kind: Any, error: Mapping[str, Any]) -> Fault:
     location: Location = error["loc"]
     if error["type"] == "extra_forbidden":
         around, _ = _find(kind, location[:-1])
-        key, known = str(location[-1]), tuple(_fields(around))
+        key, known = str(location[-1]), tuple(keys(around))
         return Fault(location, getattr(around, "refused", {}).get(key) or unknown(key, known), known)
     _, expected = _find(kind, location)
     match error["type"]:
@@ -148,12 +169,12 @@ def _find(kind: Any, location: Location) -> tuple[Any, Expected | None]:
     """Return the type at a location, and what is expected there."""
     for part in location:
         kind = _plain(kind)
-        kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else _fields(kind).get(str(part))
+        kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else keys(kind).get(str(part))
     notes = kind.__metadata__ if get_origin(kind) is Annotated else ()
     return _plain(kind), next((note for note in notes if isinstance(note, Expected)), None)
 
 
-def _fields(kind: Any) -> dict[str, Any]:
+def keys(kind: Any) -> dict[str, Any]:
     """Return the keys of a section and their types."""
     hints = get_type_hints(kind, include_extras=True) if isinstance(kind, type) else {}
     names = getattr(kind, "__pydantic_fields__", hints)

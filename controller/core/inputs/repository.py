@@ -7,11 +7,14 @@ allowed is the Git adapter's decision, and which need credentials is that of cor
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
-from controller.core.text import invisible
+from controller.core.text import invisible, quoted
 
 LIMIT = 2048
+REF_LIMIT = 255
+PATH_LIMIT = 1024
 SHA256_DIGITS = 64
 COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # a whole id: SHA-1 or SHA-256
 PORTS = {"https": 443, "http": 80, "ssh": 22}
@@ -52,6 +55,33 @@ def parse(text: str) -> str:
         case _:
             raise ValueError(f"{_EXPECTED}; other transports are refused")
     return text
+
+
+def ref(text: str) -> str:
+    """Return the ref as it is if it can be a branch, tag or commit by git-check-ref-format(1). Raises ValueError."""
+    bad = (
+        len(text) > REF_LIMIT
+        or text == "@"
+        or re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.$|^[-/]|/$|(?:^|/)\.|\.lock(?:/|$)", text) is not None
+        or not text.isprintable()
+    )
+    if bad:
+        hidden = invisible(text)
+        raise ValueError(hidden or f"expected a branch, a tag or a commit, got {quoted(text)}")
+    return text
+
+
+def folder(text: str) -> str:
+    """Return a folder of the repository, normalised; never one outside it or in its .git. Raises ValueError."""
+    path = PurePosixPath(text)
+    outside = path.is_absolute() or ".." in path.parts or "\\" in text
+    if hidden := invisible(text):
+        raise ValueError(hidden)
+    if outside or len(text) > PATH_LIMIT or not text.isprintable():
+        raise ValueError(f"expected a folder inside the repository, like models/iris, got {quoted(text)}")
+    if any(part.lower() == ".git" for part in path.parts):
+        raise ValueError("is inside .git: name a folder of the project")
+    return str(path)
 
 
 def server(text: str) -> Server | None:

@@ -1,72 +1,69 @@
-"""A request's ConfigMap -> Request, with all its problems at once (DESIGN 1.1).
+"""A request's ConfigMap -> Request, with all its problems at once.
 
-Refuses unknown keys, and everything in a value that git, a shell or a
-path could take for something else. A repository's address is never repeated in a problem: it may hold a password.
+Refuses unknown keys, and everything in a value that git, a shell or a path could take for something else. A
+repository's address is never repeated in a problem: it may hold a password.
 """
 
 import hashlib
 import json
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
 
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.inputs import annotations as asked
-from controller.core.inputs import checks, cron, repository
-from controller.core.inputs import variables as environment
+from controller.core.inputs import annotations, cron, engine, kinds, repository, variables
+from controller.core.inputs.engine import Expected, Form, reading
 from controller.core.model import Object, Request
-from controller.core.text import QUOTE_LIMIT, clean, invisible, nearest, parse_duration, quoted
+from controller.core.text import QUOTE_LIMIT, clean, quoted
 
-ENV = "env."
-REF_LIMIT = 255
-PATH_LIMIT = 1024
-KEEP_RUNS_LIMIT = 30
-DURATION_LIMIT = 366 * 24 * 3600
+ENV, ENV_NAME = "env.", "env.NAME"
 POLL_LEAST = 10  # seconds: each look costs the Git server an answer
 
-KEYS = (
-    "repository",
-    "ref",
-    "path",
-    "git-secret",
-    "index-secret",
-    "schedule",
-    "time-zone",
-    "run-on-create",
-    "poll",
-    "on-overlap",
-    "deadline",
-    "keep-runs",
-    "suspend",
-    "image",
-    "project-name",
-    "pod-template",
-)
+
+def _bounded_in_all(env: Mapping[str, Any]) -> Iterable[str]:
+    total = sum(len(name) + len(value) for name, value in env.items())
+    if total > variables.REQUEST_LIMIT:
+        yield f"{total} characters in all: {variables.REQUEST_LIMIT} at most"
 
 
-@dataclass
-class _Reader:
-    """The values of one ConfigMap, and the problems met while reading them."""
+class _Keys(Form):
+    """What `data` may hold, each value as text; what is not set is as `Request` has it."""
 
-    data: dict[str, str]
-    problems: list[str] = field(default_factory=list)
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
 
-    def has(self, key: str) -> bool:
-        """Return whether a key says anything: a blank one is as if it were not there."""
-        return bool(self.data.get(key, "").strip())
+    repository: Annotated[
+        str, reading(repository.parse), Expected("the address of a Git repository, https://HOST/PATH")
+    ]
+    ref: Annotated[str, reading(repository.ref)] = ""
+    path: Annotated[str, reading(repository.folder)] = ""
+    git_secret: Annotated[str, reading(kinds.object_name)] = ""
+    index_secret: Annotated[str, reading(kinds.object_name)] = ""
+    schedule: Annotated[str, reading(cron.schedule)] = ""
+    time_zone: Annotated[str, reading(cron.time_zone)] = ""
+    run_on_create: Annotated[bool, reading(kinds.flag)] = True
+    poll: Annotated[int, reading(kinds.duration(POLL_LEAST))] = 0
+    on_overlap: Literal["queue", "replace", "skip"] = "queue"
+    deadline: Annotated[int, reading(kinds.duration(1))] = 0
+    keep_runs: Annotated[int, reading(kinds.whole(1, 30))] = 0
+    suspend: Annotated[bool, reading(kinds.flag)] = False
+    image: Annotated[str, reading(kinds.image)] = ""
+    project_name: Annotated[str, reading(kinds.project_name)] = ""
+    pod_template: Annotated[str, reading(kinds.object_name)] = ""
+    env: Annotated[
+        dict[Annotated[str, reading(variables.name)], Annotated[str, reading(variables.value)]],
+        engine.together(_bounded_in_all),
+    ] = Field({}, alias="env.NAME")  # ENV_NAME
 
-    def read(self, key: str, parse: Callable[[str], Any], default: Any) -> Any:
-        """Return the parsed value of a key, the default where it is absent, blank or bad (then with a problem)."""
-        if not self.has(key):
-            return default
-        try:
-            return parse(self.data[key])
-        except ValueError as error:
-            self.problems.append(f"{key}: {error}")
-            return default
+    @classmethod
+    def together(cls, data: Mapping[str, Any]) -> Iterable[str]:
+        """Yield what is wrong with keys that are right by themselves."""
+        if "time-zone" in data and "schedule" not in data:
+            yield "time-zone: goes with schedule: add one, or remove it"
+
+
+KEYS = tuple(key for key in engine.keys(_Keys) if key != ENV_NAME)
 
 
 def parse(configmap: Object) -> Request:
@@ -80,64 +77,35 @@ def parse(configmap: Object) -> Request:
 def read(configmap: Object) -> Request:
     """Return the request as `parse` does, but leave it to its reader what wrong annotations mean: to a run, they do."""
     metadata = _mapping(configmap.get("metadata"))
-    annotations = _mapping(metadata.get("annotations"))
-    reader, wrong = _Reader(*_texts(configmap)), list[str]()
-    request = Request(
-        name=_name(metadata.get("name"), reader.problems),
-        uid=str(metadata.get("uid") or ""),
-        repository=_repository(reader),
-        ref=reader.read("ref", _ref, ""),
-        path=reader.read("path", _path, "."),
-        git_secret=reader.read("git-secret", _object_name, ""),
-        index_secret=reader.read("index-secret", _object_name, ""),
-        schedule=reader.read("schedule", cron.schedule, ""),
-        time_zone=reader.read("time-zone", cron.time_zone, ""),
-        poll=reader.read("poll", _poll, None),
-        on_overlap=reader.read("on-overlap", _overlap, "queue"),
-        run_on_create=reader.read("run-on-create", _boolean, default=True),
-        deadline=reader.read("deadline", _duration, None),
-        keep_runs=reader.read("keep-runs", _keep_runs, 5),
-        suspend=reader.read("suspend", _boolean, default=False),
-        image=reader.read("image", _image, ""),
-        project_name=reader.read("project-name", _project_name, ""),
-        pod_template=reader.read("pod-template", _object_name, ""),
-        env=_env(reader),
-        trigger=asked.text(annotations, names.TRIGGER, wrong),
-        cancel=asked.text(annotations, names.CANCEL, wrong),
-        resume=asked.part(annotations, names.FROM, wrong),
-        only=asked.part(annotations, names.ONLY, wrong),
-        parameters=asked.parameters(annotations, wrong),
-        rerun=asked.rerun(annotations, wrong),
-    )
-    if reader.has("time-zone") and not reader.has("schedule"):
-        reader.problems.append("time-zone: goes with schedule: add one, or remove it")
-    if request.only and request.resume:
-        wrong.append(f"annotations {names.ONLY} and {names.FROM}: give one of them")
-    _refuse_others(reader)
-    if reader.problems:
-        raise Invalid("InvalidRequest", _bounded(reader.problems + wrong))
-    return replace(request, wrong=_bounded(wrong))
-
-
-def _bounded(problems: list[str]) -> tuple[str, ...]:
-    return checks.bounded(problems, "and more problems: mend these first")
+    name = metadata.get("name")
+    name = name if isinstance(name, str) else ""
+    problem = names.request_problem(name)
+    document, problems = _document(configmap)
+    found, faults = engine.check(_Keys, document)
+    problems += [f"metadata.name: {problem}"] if problem else []
+    problems += [_line(fault) for fault in faults]
+    stated, wrong = annotations.read(_mapping(metadata.get("annotations")))
+    if problems or not found:
+        raise Invalid("InvalidRequest", kinds.bounded(problems + wrong))
+    keys = found.model_dump(exclude_unset=True) | {"env": tuple(sorted(found.env.items()))}
+    return Request(name=name, uid=str(metadata.get("uid") or ""), **keys, **stated, wrong=kinds.bounded(wrong))
 
 
 def identity(configmap: Object) -> Request:
-    """Give what even an invalid request says of itself: its name, its uid, and the annotations that can be used."""
+    """Return what even an invalid request says of itself: its name, its uid, and the annotations that can be used."""
     metadata = _mapping(configmap.get("metadata"))
-    annotations = _mapping(metadata.get("annotations"))
+    stated, _ = annotations.read(_mapping(metadata.get("annotations")))
     return Request(
         name=str(metadata.get("name") or ""),
         uid=str(metadata.get("uid") or ""),
         repository="",
-        trigger=asked.text(annotations, names.TRIGGER, []),
-        cancel=asked.text(annotations, names.CANCEL, []),
+        trigger=stated.get("trigger", ""),
+        cancel=stated.get("cancel", ""),
     )
 
 
 def digest(request: Request) -> str:
-    """Give the SHA-256 (hexadecimal) of everything in a request that changes what runs.
+    """Return the SHA-256 (hexadecimal) of everything in a request that changes what runs.
 
     How the code is fetched (git-secret) and when it runs (schedule, poll, on-overlap) change nothing of it. A key that
     is not set adds nothing: a controller that knows more keys than the one before starts no run for that.
@@ -150,136 +118,31 @@ def digest(request: Request) -> str:
 
 
 def _mapping(value: Any) -> dict[str, Any]:
-    """Give a mapping, an empty one for anything else."""
+    """Return a mapping, an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def _texts(configmap: Object) -> tuple[dict[str, str], list[str]]:
-    """Give the texts of `data`, and a problem for all that is no text."""
-    problems = []
+def _document(configmap: Object) -> tuple[dict[str, Any], list[str]]:
+    """Return `data` as one document, and what is wrong outside of it. A blank key is as if it were not there."""
+    problems = [
+        f"{clean(key)}: is in binaryData: write it as text in data" for key in _mapping(configmap.get("binaryData"))
+    ]
     data = configmap.get("data")
     if data is not None and not isinstance(data, dict):
-        problems.append(f"data: expected a mapping of keys to text, got {quoted(data)}")
-    texts = {}
-    for key, value in _mapping(data).items():
-        if isinstance(value, str):
-            texts[str(key)] = value
-        else:
-            problems.append(f"{key}: expected text: put the value in quotes")
-    problems += [f"{key}: is in binaryData: write it as text in data" for key in _mapping(configmap.get("binaryData"))]
-    return texts, problems
+        problems.append(f"data: expected {engine.SECTION}, got {quoted(data)}")
+    document: dict[str, Any] = {}
+    for key, value in sorted((str(key), value) for key, value in _mapping(data).items()):
+        if key.startswith(ENV):
+            document.setdefault(ENV_NAME, {})[key.removeprefix(ENV)] = value
+        elif not (isinstance(value, str) and not value.strip()):
+            document[key] = value
+    return document, problems
 
 
-def _name(name: Any, problems: list[str]) -> str:
-    """Give the request's name, with a problem if it can't be one."""
-    text = name if isinstance(name, str) else ""
-    if problem := names.request_problem(text):
-        problems.append(f"metadata.name: {problem}")
-    return text
-
-
-def _repository(reader: _Reader) -> str:
-    """Give the repository, with a problem where it is missing or refused."""
-    if not reader.has("repository"):
-        reader.problems.append("repository: missing: write the address of a Git repository, https://HOST/PATH")
-        return ""
-    return str(reader.read("repository", repository.parse, ""))
-
-
-def _refuse_others(reader: _Reader) -> None:
-    """Note every key that means nothing here."""
-    for key in sorted(reader.data):
-        if key not in KEYS and not key.startswith(ENV) and len(reader.problems) <= checks.PROBLEM_LIMIT:
-            known = (*KEYS, f"{ENV}NAME")
-            reader.problems.append(f"{clean(key, QUOTE_LIMIT)}: unknown key: {nearest(key, known)}")
-
-
-def _env(reader: _Reader) -> tuple[tuple[str, str], ...]:
-    """Give the variables of env.NAME keys, sorted by name."""
-    pairs = sorted((key.removeprefix(ENV), value) for key, value in reader.data.items() if key.startswith(ENV))
-    for name, value in pairs:
-        if problem := environment.name_problem(name) or environment.value_problem(value):
-            reader.problems.append(f"{ENV}{name}: {problem}")
-    total = sum(len(name) + len(value) for name, value in pairs)
-    if total > environment.REQUEST_LIMIT:
-        reader.problems.append(f"{ENV}*: {total} characters in all: {environment.REQUEST_LIMIT} at most")
-    return tuple(pairs)
-
-
-def _boolean(text: str) -> bool:
-    if text not in {"true", "false"}:
-        raise ValueError(f'expected "true" or "false", got {quoted(text)}')
-    return text == "true"
-
-
-def _keep_runs(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= KEEP_RUNS_LIMIT:
-        raise ValueError(f"expected a whole number from 1 to {KEEP_RUNS_LIMIT}, got {quoted(text)}")
-    return int(text)
-
-
-def _duration(text: str) -> int:
-    """Return the seconds of 30s, 5m, 2h or 1h30m."""
-    total = parse_duration(text)
-    if total is None or not 1 <= total <= DURATION_LIMIT:
-        raise ValueError(f"expected a duration like 30s, 5m, 2h or 1h30m, a year at most, got {quoted(text)}")
-    return total
-
-
-def _poll(text: str) -> int:
-    pause = _duration(text)
-    if pause < POLL_LEAST:
-        raise ValueError(f"expected {POLL_LEAST}s or more, got {quoted(text)}")
-    return pause
-
-
-def _overlap(text: str) -> Literal["queue", "replace", "skip"]:
-    if text not in {"queue", "replace", "skip"}:
-        raise ValueError(f"expected queue, replace or skip, got {quoted(text)}")
-    return cast("Literal['queue', 'replace', 'skip']", text)
-
-
-def _object_name(text: str) -> str:
-    """Check the name of a Secret or ConfigMap; "" is none."""
-    if text and not checks.is_dns_name(text):
-        raise ValueError(f"expected an object's name: lower-case letters, digits, - and ., got {quoted(text)}")
-    return text
-
-
-def _image(text: str) -> str:
-    if text and (problem := checks.image_problem(text)):
-        raise ValueError(problem)
-    return text
-
-
-def _project_name(text: str) -> str:
-    if text and not checks.is_name(text):
-        raise ValueError(f"expected {checks.NAME_RULE}, got {quoted(text)}")
-    return text
-
-
-def _ref(text: str) -> str:
-    """Check a branch, tag or commit by the rules of git-check-ref-format(1)."""
-    bad = (
-        len(text) > REF_LIMIT
-        or text == "@"
-        or re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.$|^[-/]|/$|(?:^|/)\.|\.lock(?:/|$)", text) is not None
-        or not text.isprintable()
-    )
-    if bad:
-        hidden = invisible(text)
-        raise ValueError(hidden or f"expected a branch, a tag or a commit, got {quoted(text)}")
-    return text
-
-
-def _path(text: str) -> str:
-    """Give a folder of the repository, normalised; never one outside it or in its .git."""
-    path = PurePosixPath(text)
-    outside = path.is_absolute() or ".." in path.parts or "\\" in text
-    if hidden := invisible(text):
-        raise ValueError(hidden)
-    if outside or len(text) > PATH_LIMIT or not text.isprintable():
-        raise ValueError(f"expected a folder inside the repository, like models/iris, got {quoted(text)}")
-    if any(part.lower() == ".git" for part in path.parts):
-        raise ValueError("is inside .git: name a folder of the project")
-    return str(path)
+def _line(fault: engine.Fault) -> str:
+    """Return a problem with its place as it stands in `data`; that of a rule across keys begins with its key."""
+    if not fault.location:
+        return fault.sentence
+    key, *name = map(str, fault.location)
+    place = f"{ENV}{name[0] if name else '*'}" if key == ENV_NAME else key
+    return f"{clean(place, QUOTE_LIMIT)}: {fault.sentence}"

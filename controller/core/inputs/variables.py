@@ -1,7 +1,7 @@
-"""Which names an environment variable may have, and which of them are Coachwork's own: one list for all who ask.
+"""Which names and values an environment variable may have, and which names are Coachwork's own: one list for all.
 
-Refuses what DESIGN 1.3 promises to a stage (identity, folders, PORT, PATH and the like). LD_PRELOAD, PYTHONHOME and
-UV_* stay the user's: they reach nothing but the user's own container.
+Refuses what is promised to a stage (identity, folders, PORT, PATH and the like). LD_PRELOAD, PYTHONHOME and UV_* stay
+the user's: they reach nothing but the user's own container. No sentence repeats a value.
 """
 
 import re
@@ -14,28 +14,23 @@ VALUE_LIMIT = 32_768  # characters; Linux refuses one of 128 KiB and more when i
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether Coachwork sets this variable itself."""
+    """Return whether Coachwork sets this variable itself."""
     return name in RESERVED or name.startswith(PREFIX)
 
 
-def is_variable(name: str) -> bool:
-    """Tell whether every shell and Kubernetes take this as a variable's name (POSIX: letters, digits, underscore)."""
-    return len(name) <= NAME_LIMIT and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
+def name(text: str) -> str:
+    """Check a user's variable name, by POSIX. Raises ValueError with one sentence."""
+    if len(text) > NAME_LIMIT or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("can't name a variable: use letters, digits and _, and begin with no digit")
+    if is_reserved(text):
+        raise ValueError("is set by Coachwork itself: choose another name")
+    return text
 
 
-def name_problem(name: str) -> str:
-    """Give what is wrong with a user's variable name, in one sentence; "" if nothing is."""
-    if not is_variable(name):
-        return "is no name for a variable: letters, digits and _, not starting with a digit"
-    if is_reserved(name):
-        return "is set by Coachwork itself: choose another name"
-    return ""
-
-
-def value_problem(value: str) -> str:
-    """Give what is wrong with a variable's value, without repeating it; "" if nothing is."""
-    if len(value) > VALUE_LIMIT:
-        return f"is {len(value)} characters long: {VALUE_LIMIT} at most"
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        return "holds a NUL or half a character: a variable can't"
-    return ""
+def value(text: str) -> str:
+    """Check a variable's value. Raises ValueError with one sentence."""
+    if len(text) > VALUE_LIMIT:
+        raise ValueError(f"is {len(text)} characters long: {VALUE_LIMIT} at most")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("holds a NUL or half a character, which no variable can hold")
+    return text

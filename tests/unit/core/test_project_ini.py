@@ -175,14 +175,14 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
             BATCH_INI.replace("main.py", "a.ipynb"),
             '[default] EXECUTABLE_SCRIPT: "a.ipynb" is a notebook, not supported yet: save it as a .py file',
         ),
-        (BATCH_INI + "[env]\nPATH = s", '[env] PATH: "PATH" is set by Coachwork itself: choose another name'),
+        (BATCH_INI + "[env]\nPATH = s", "[env] PATH: is set by Coachwork itself: choose another name"),
         (
             BATCH_INI + "[env]\nA-B = s",
-            '[env] A-B: "A-B" is no name for a variable: letters, digits and _, not starting with a digit',
+            "[env] A-B: can't name a variable: use letters, digits and _, and begin with no digit",
         ),
         (
             BATCH_INI + "[secrets]\nCOACHWORK_RUN = s",
-            '[secrets] COACHWORK_RUN: "COACHWORK_RUN" is set by Coachwork itself: choose another name',
+            "[secrets] COACHWORK_RUN: is set by Coachwork itself: choose another name",
         ),
         (
             BATCH_INI + "[secrets]\nTOKEN = s3cret/+",

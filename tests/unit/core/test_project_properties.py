@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.errors import Invalid
-from controller.core.inputs import variables as environment
 from controller.core.inputs.project import load
+from controller.core.inputs.variables import is_reserved
 from controller.core.model import Pipeline, ProjectTree
 from controller.core.names import kubernetes_name
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, outcome, tree
@@ -120,9 +120,7 @@ def test_any_values_in_known_places_give_a_pipeline_or_problems(stage: dict[str,
 # --- one project in both forms ---------------------------------------------------------------------
 
 names = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
-variables = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
-    lambda name: not environment.is_reserved(name)
-)
+variables = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: not is_reserved(name))
 values = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters='"\x7f', categories=["L", "N", "P", "Zs"]),
     max_size=12,

@@ -138,7 +138,7 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
          "stages.train.args[1]: expected text: put the value in quotes"),
         ("    batch:", "    batch:\n    env: {A: 1}", "stages.train.env.A: expected text: put the value in quotes"),
         ("    batch:", "    batch:\n    env: {HOME: a}",
-         'stages.train.env.HOME: "HOME" is set by Coachwork itself: choose another name'),
+         "stages.train.env.HOME: is set by Coachwork itself: choose another name"),
         ("    batch:", "    batch:\n    requirements: pandas",
          'stages.train.requirements: expected a list of texts like "pandas==2.2.3", got "pandas"'),
         ("    batch:", "    batch:\n    requirements: [-r gone.txt]",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.errors import Invalid
-from controller.core.inputs import variables as environment
+from controller.core.inputs import variables
 from controller.core.inputs.request import KEYS, digest, parse
 from controller.core.model import Request
 
@@ -138,7 +138,7 @@ def test_all_problems_are_told_at_once() -> None:
 @pytest.mark.parametrize("name", ["My_Secret", "a b", "-a", "a..b", "x" * 254, "a/b"])
 def test_names_that_no_object_can_have_are_refused(key: str, name: str) -> None:
     (line,) = problems(configmap({"repository": URL, key: name}))
-    assert line.startswith(f"{key}: expected an object's name")
+    assert line.startswith(f"{key}: expected a name of lower-case letters, digits, - and ., got ")
 
 
 @pytest.mark.parametrize("value", ["queue", "replace", "skip"])
@@ -302,7 +302,7 @@ def test_names_that_break_the_rules_are_refused(name: Any) -> None:
     assert problems(configmap(name=name))[0].startswith("metadata.name: ")
 
 
-@pytest.mark.parametrize("name", sorted(environment.RESERVED | {"COACHWORK_RUN", "1A", "A-B", "", "Ä"}))
+@pytest.mark.parametrize("name", sorted(variables.RESERVED | {"COACHWORK_RUN", "1A", "A-B", "", "Ä"}))
 def test_reserved_and_impossible_variables_are_refused(name: str) -> None:
     assert problems(configmap({"repository": URL, f"env.{name}": "s3cret"}))[0].startswith("env.")
 
@@ -313,7 +313,7 @@ def test_values_that_no_variable_can_have_are_refused_unseen(value: str) -> None
     assert "s3cret" not in line
 
 
-@pytest.mark.parametrize("value", ["x" * 257, "a\nb", 5])
+@pytest.mark.parametrize("value", ["x" * 257, "a\nb"])
 @pytest.mark.parametrize("key", ["coachwork.io/trigger", "coachwork.io/cancel"])
 def test_annotations_are_short_and_printable(key: str, value: Any) -> None:
     (line,) = problems(configmap(annotations={key: value}))
@@ -332,7 +332,7 @@ def test_a_wish_of_another_trigger_is_not_read(key: str, wish: str, trigger: str
     assert (request.parameters, request.rerun) == ((), 0)
 
 
-@pytest.mark.parametrize("wish", ["A=1", "[]", '{"A": 1}', '{"A": {}}', '{"A": "1", "A": "2"}', "{" * 9000])
+@pytest.mark.parametrize("wish", ["A=1", "[]", '{"A": "1", "A": "2"}', "{" * 9000])
 def test_parameters_that_are_no_mapping_to_text_are_refused(wish: str) -> None:
     (line,) = problems(wishing(set=f"t 1 {wish}"))
     assert line.startswith('annotation coachwork.io/set: expected TRIGGER {"NAME": "value"}')
@@ -345,6 +345,12 @@ def test_parameters_that_no_variable_can_be_are_refused_without_their_values(giv
     (line,) = problems(wishing(set=f"t 1 {json.dumps(given)}"))
     assert named in line
     assert "s3cret" not in line
+
+
+@pytest.mark.parametrize("value", ["1", "{}", "null"])
+def test_parameters_that_are_not_text_are_refused(value: str) -> None:
+    (line,) = problems(wishing(set=f't 1 {{"A": {value}}}'))
+    assert line == 'annotation coachwork.io/set: "A": expected text: put the value in quotes'
 
 
 def test_parameters_are_bounded_in_all() -> None:
@@ -365,7 +371,10 @@ def test_without_data_the_repository_is_missing(data: Any) -> None:
 
 def test_binary_data_and_numbers_are_problems() -> None:
     bad = configmap({"repository": URL, "keep-runs": 5}, binaryData={"ref": "AAAA"})
-    assert [line.split(":")[0] for line in problems(bad)] == ["keep-runs", "ref"]
+    assert problems(bad) == (
+        "ref: is in binaryData: write it as text in data",
+        "keep-runs: expected text: put the value in quotes",
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ volumes are those of Pod Security `restricted` (https://kubernetes.io/docs/conce
 
 import posixpath
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from controller.core import layout, names
-from controller.core.inputs import checks
-from controller.core.inputs import variables as environment
+from controller.core.inputs import checks, variables
 from controller.core.inputs.podtemplate.shape import (
+    Check,
     Each,
     Fields,
     Refused,
@@ -25,7 +26,6 @@ from controller.core.inputs.podtemplate.shape import (
     text,
     whole,
 )
-from controller.core.text import LINE_LIMIT, quoted
 
 LABEL_LIMIT = 63
 ANNOTATION_LIMIT = 4096
@@ -74,7 +74,7 @@ def _qualified(value: str) -> str:
 def _label(value: Any) -> str:
     good = isinstance(value, str) and re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", value)
     rule = f"expected text of at most {LABEL_LIMIT} letters, digits, - _ and ., in quotes if it looks like a number"
-    return "" if good else f"{rule}, got {quoted(value)}"
+    return "" if good else f"{rule}, got {checks.shown(value)}"
 
 
 def _own_label(key: str) -> str:
@@ -148,7 +148,7 @@ _MODE = whole(0, 0o777)
 
 def _below(value: Any) -> str:
     good = isinstance(value, str) and value and not value.startswith("/") and ".." not in value.split("/")
-    return "" if good else f"expected a path below the volume, without .., got {quoted(value)}"
+    return "" if good else f"expected a path below the volume, without .., got {checks.shown(value)}"
 
 
 _ITEMS = Each(Fields({"key": text, "path": _below, "mode": _MODE}, needs=("key", "path")))
@@ -193,16 +193,18 @@ VOLUMES: Final[dict[str, Shape]] = {
 
 def _volume_name(value: Any) -> str:
     if value in names.VOLUMES:
-        return f"{quoted(value)} is a volume of Coachwork's own: choose another name"
+        return f"{checks.shown(value)} is a volume of Coachwork's own: choose another name"
     good = isinstance(value, str) and checks.is_dns_name(value) and "." not in value and len(value) <= LABEL_LIMIT
-    return "" if good else f"expected lower-case letters, digits and -, {LABEL_LIMIT} at most, got {quoted(value)}"
+    return (
+        "" if good else f"expected lower-case letters, digits and -, {LABEL_LIMIT} at most, got {checks.shown(value)}"
+    )
 
 
 def _mount_path(value: Any) -> str:
     """Check where a volume appears: an absolute path that is neither within one of ours nor above one."""
     plain = isinstance(value, str) and value.startswith("/") and ":" not in value and value.isprintable()
-    if not plain or posixpath.normpath(value).replace("//", "/") != value.rstrip("/") or len(value) > LINE_LIMIT:
-        return f"expected an absolute path without . and .., and not /, got {quoted(value)}"
+    if not plain or posixpath.normpath(value).replace("//", "/") != value.rstrip("/") or len(value) > checks.LINE_LIMIT:
+        return f"expected an absolute path without . and .., and not /, got {checks.shown(value)}"
     path = PurePosixPath(value)
     own = next((own for own in OWN_PATHS if path.is_relative_to(own) or PurePosixPath(own).is_relative_to(path)), "")
     return f"{own} is Coachwork's or the system's own: mount it elsewhere" if own else ""
@@ -226,14 +228,17 @@ _MOUNT = Fields(
 # --- the stage's container -------------------------------------------------------------------------------
 
 
-def _variable(value: Any) -> str:
-    return environment.name_problem(value) if isinstance(value, str) else "expected text"
+def _reading(read: Callable[[str], str]) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            return f"expected text: put the value in quotes, got {checks.shown(value)}"
+        try:
+            read(value)
+        except ValueError as error:
+            return str(error)
+        return ""
 
-
-def _value(value: Any) -> str:
-    if not isinstance(value, str):
-        return f"expected text: put the value in quotes, got {quoted(value)}"
-    return environment.value_problem(value)
+    return check
 
 
 _KEY = Fields({"name": name, "key": text, "optional": boolean}, needs=("name", "key"))
@@ -245,7 +250,7 @@ _FROM: dict[str, Shape] = {
 }
 _VALUE_FROM = Fields({**_FROM, **_refused(_UNSUPPORTED, "fileKeyRef")}, one_of=frozenset(_FROM))
 _ENV = Fields(
-    {"name": _variable, "value": _value, "valueFrom": _VALUE_FROM},
+    {"name": _reading(variables.name), "value": _reading(variables.value), "valueFrom": _VALUE_FROM},
     needs=("name",),
     one_of=frozenset({"value", "valueFrom"}),
 )
@@ -254,7 +259,7 @@ _AMOUNTS = Texts(_qualified, quantity)
 
 def _container_name(value: Any) -> str:
     own = names.STAGE_CONTAINER
-    return "" if value == own else f"{_ONE.removesuffix(': remove it')}: its name is {own}, got {quoted(value)}"
+    return "" if value == own else f"{_ONE.removesuffix(': remove it')}: its name is {own}, got {checks.shown(value)}"
 
 
 CONTAINER: Final = Fields(

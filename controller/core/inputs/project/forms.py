@@ -21,8 +21,7 @@ from pydantic import (
 )
 
 from controller.core import images
-from controller.core.inputs import checks, engine
-from controller.core.inputs import variables as environment
+from controller.core.inputs import checks, engine, variables
 from controller.core.inputs.engine import SECTION, Expected
 from controller.core.inputs.project import dag, yamlfault
 from controller.core.model import AS_OF_COMMIT
@@ -56,10 +55,6 @@ def script_problem(path: str) -> str:
     if not path.endswith(".py") or not PurePosixPath(path).stem:
         return f"expected a Python file like train.py, got {quoted(path)}"
     return ""
-
-
-def _named(problem: str, name: str) -> str:
-    return f"{quoted(name)} {problem}" if problem else ""
 
 
 def _image_problem(text: str) -> str:
@@ -109,9 +104,8 @@ def _stage_problem(text: str) -> str:
     return "" if dag.is_stage_name(text) else f"expected the name of one stage, got {quoted(text)}"
 
 
-Text = Annotated[str, _refusing(lambda text: _named(environment.value_problem(text), "the text"))]
-Value = Annotated[str, _refusing(environment.value_problem)]
-Variable = Annotated[str, _refusing(lambda name: _named(environment.name_problem(name), name))]
+Value = Annotated[str, AfterValidator(variables.value)]
+Variable = Annotated[str, AfterValidator(variables.name)]
 SecretName = Annotated[
     str,
     BeforeValidator(_secret_name),
@@ -182,7 +176,7 @@ class StageForm(Form):
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["batch"]}, {"required": ["service"]}]})
 
     executable_module_path: Annotated[str, _refusing(script_problem), Expected("a Python file like train.py")]
-    args: Annotated[list[Text], Field(max_length=1000), Expected("a list of texts", quiet=True)] = []
+    args: Annotated[list[Value], Field(max_length=1000), Expected("a list of texts", quiet=True)] = []
     requirements: Annotated[
         list[Requirement], Field(max_length=1000), Expected('a list of texts like "pandas==2.2.3"')
     ] = []

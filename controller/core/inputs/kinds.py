@@ -1,0 +1,123 @@
+"""The kinds of values that people write as text: one grammar and one sentence for each, wherever it stands.
+
+A reader takes a text and returns its value, or raises ValueError with the whole sentence.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from controller.core.text import clean, parse_duration, parse_quantity, quoted
+
+PROBLEM_LIMIT = 100  # lines; more help nobody and would not fit the record
+IMAGE_LIMIT = 512
+DNS_NAME_LIMIT = 253
+PROJECT_RULE = "1 to 63 letters, digits, - _ or ., with a letter or digit at both ends"
+YEAR = 366 * 24 * 3600
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_IMAGE = re.compile(
+    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_TIMES: Final = {"h": 3600, "m": 60, "s": 1}
+_SIZES: Final = {"Pi": 1 << 50, "Ti": 1 << 40, "Gi": 1 << 30, "Mi": 1 << 20, "Ki": 1 << 10, "": 1}
+
+
+def bounded(lines: Iterable[str], last: str = "and more problems: mend these first") -> tuple[str, ...]:
+    """Return each line once, cleaned, PROBLEM_LIMIT at most; if there are more, `last` ends the list."""
+    unique = tuple(dict.fromkeys(clean(line) for line in lines))
+    return unique if len(unique) <= PROBLEM_LIMIT else (*unique[:PROBLEM_LIMIT], last)
+
+
+# --- numbers ----------------------------------------------------------------------------------------
+
+
+def flag(text: str) -> bool:
+    """Return what true or false means, in any case."""
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(f"expected true or false, got {quoted(text)}")
+    return text.lower() == "true"
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return the reader of a whole number from `low` to `high`."""
+    return _between(low, high, lambda text: int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None, "a whole number")
+
+
+def duration(low: int, high: int = YEAR) -> Callable[[str], int]:
+    """Return the reader of a time, in seconds."""
+    return _between(low, high, parse_duration, "a duration like 30s, 5m, 2h or 1h30m", _TIMES)
+
+
+def size(low: int, high: int) -> Callable[[str], int]:
+    """Return the reader of a number of bytes."""
+
+    def parse(text: str) -> int | None:
+        found = parse_quantity(text)
+        return int(found) if found is not None and found == found.to_integral_value() else None
+
+    return _between(low, high, parse, "a size like 512Ki, 64Mi or 2Gi", _SIZES)
+
+
+def _between(
+    low: int, high: int, parse: Callable[[str], int | None], what: str, units: Mapping[str, int] | None = None
+) -> Callable[[str], int]:
+    def bound(value: int) -> str:
+        unit = next((name for name, factor in (units or {}).items() if value and value % factor == 0), "")
+        return f"{value // (units or {}).get(unit, 1)}{unit}"
+
+    def read(text: str) -> int:
+        value = parse(text)
+        if value is None or not low <= value <= high:
+            raise ValueError(f"expected {what} from {bound(low)} to {bound(high)}, got {quoted(text)}")
+        return value
+
+    return read
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+
+def is_dns_name(text: str) -> bool:
+    """Return whether `text` is a DNS subdomain (RFC 1123), as the names of Secrets are."""
+    return len(text) <= DNS_NAME_LIMIT and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", text) is not None
+
+
+def object_name(text: str) -> str:
+    """Check the name of a Kubernetes object."""
+    if not is_dns_name(text):
+        raise ValueError(f"expected a name of lower-case letters, digits, - and ., got {quoted(text)}")
+    return text
+
+
+def project_name(text: str) -> str:
+    """Check the name of a project, see PROJECT_RULE."""
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text):
+        raise ValueError(f"expected {PROJECT_RULE}, got {quoted(text)}")
+    return text
+
+
+def qualified_name(text: str) -> str:
+    """Check the name of a label, an annotation or a resource: [prefix/]name."""
+    prefix, slash, last = text.rpartition("/")
+    good = re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", last)
+    if not good or (slash and not is_dns_name(prefix)):
+        raise ValueError(f"expected a name like example.com/team, got {quoted(text)}")
+    return text
+
+
+def image(text: str) -> str:
+    """Check a reference of an image, by the grammar of distribution/reference."""
+    if is_image(text):
+        return text
+    plain = re.sub(r"[^a-z0-9._/:@-]+", "-", text.strip().lower())
+    instead = f": write {plain}" if plain != text and is_image(plain) else ""
+    raise ValueError(f"expected an image like python:3.12-slim, got {quoted(text)}{instead}")
+
+
+def is_image(text: str) -> bool:
+    """Return whether `text` can be a reference of an image."""
+    return len(text) <= IMAGE_LIMIT and _IMAGE.fullmatch(text) is not None
