@@ -1,118 +1,71 @@
 """The controller's settings: flags, then environment, then defaults, as one frozen value.
 
-Refuses to start half-right: every problem is told at once, each with where it was said and what would be right.
+Refuses to start half-right: every problem comes at once, each with its place and what would be right.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
+from controller.core import names
 from controller.core.errors import Invalid
 from controller.core.images import OFFICIAL, python_problem
-from controller.core.inputs import checks
+from controller.core.inputs import engine, kinds
+from controller.core.inputs.engine import Expected, reading
 from controller.core.model import INGRESS_PATH, IngressPolicy, Policy
-from controller.core.text import clean, near, parse_duration, parse_quantity, quoted
+from controller.core.text import clean, near, quoted
 
 PREFIX = "COACHWORK_"
-Parse = Callable[[str], Any]
-"""Gives the value that a text means; raises ValueError with what was expected instead."""
-
-DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"  # RFC 1123, as Kubernetes checks names
-DNS_NAME = rf"(?=.{{1,253}}\Z){DNS_LABEL}(\.{DNS_LABEL})*"
+INGRESS_LIMIT = 200
+PATH_LIMIT = 4096
+VOLUME = PurePosixPath("/var/lib/coachwork")
 
 
 # --- what a text means ----------------------------------------------------------------------------
 
 
-def _matching(pattern: str, expected: str) -> Parse:
-    """Give a parser of text that matches `pattern` as a whole."""
-
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(expected)
-        return text
-
-    return parse
+def _namespace(text: str) -> str:
+    if problem := names.namespace_problem(text):
+        raise ValueError(problem)
+    return text
 
 
-def _one_of(*choices: str) -> Parse:
-    """Give a parser of one of `choices`, in any case."""
-
-    def parse(text: str) -> str:
-        for choice in choices:
-            if text.lower() == choice.lower():
-                return choice
-        raise ValueError(f"one of {', '.join(choices)}")
-
-    return parse
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
-
-
-def _size(text: str) -> int | None:
-    amount = parse_quantity(text)
-    return int(amount) if amount is not None and amount == int(amount) else None
-
-
-def _whole(
-    low: int, high: int, parse_number: Callable[[str], int | None] = _number, what: str = "a whole number"
-) -> Parse:
-    """Return a parser of a number from `low` to `high`."""
-
-    def parse(text: str) -> int:
-        value = parse_number(text)
-        if value is None or not low <= value <= high:
-            raise ValueError(f"{what} from {low} to {high}")
-        return value
-
-    return parse
-
-
-def _seconds(low: int, high: int) -> Parse:
-    """Return a parser of a time: seconds, or a duration such as 1h30m."""
-    what = "a time such as 90, 90s, 5m or 2h, in seconds"
-    return _whole(low, high, lambda text: parse_duration(f"{text}s" if text.isdecimal() else text), what)
-
-
-def _bytes(low: int, high: int) -> Parse:
-    """Return a parser of a size as Kubernetes writes it."""
-    return _whole(low, high, _size, "a size such as 64Mi, in bytes")
-
-
-def _flag(text: str) -> bool:
-    """Give the truth of true or false."""
-    return bool(_one_of("false", "true")(text) == "true")
+def _seconds(low: int, high: int) -> Any:
+    """Return the validator of a time; digits alone are seconds."""
+    read = kinds.duration(low, high)
+    return reading(lambda text: read(f"{text}s" if text.isdecimal() else text))
 
 
 def _absolute(text: str) -> PurePosixPath:
-    """Give an absolute path."""
     if not text.startswith("/") or "\0" in text:
-        raise ValueError("an absolute path such as /var/lib/coachwork")
+        raise ValueError(f"expected an absolute path like /var/lib/coachwork, got {quoted(text)}")
     return PurePosixPath(text)
 
 
+def _path(text: str) -> str:
+    if "\0" in text or len(text) > PATH_LIMIT:
+        raise ValueError(f"expected a path, got {quoted(text)}")
+    return text
+
+
 def _annotations(text: str) -> tuple[tuple[str, str], ...]:
-    """Give the pairs of lines KEY=VALUE; keys as Kubernetes takes them."""
+    """Return the pairs of lines KEY=VALUE; keys as Kubernetes takes them."""
     pairs = [line.partition("=") for line in text.splitlines() if line.strip()]
-    key = rf"({DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
-    if not all(equals and re.fullmatch(key, name.strip()) for name, equals, _ in pairs):
-        raise ValueError("a line KEY=VALUE for each annotation")
-    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("expected a line KEY=VALUE for each annotation")
+    return tuple((kinds.qualified_name(name.strip()), value.strip()) for name, _, value in pairs)
 
 
 def _ingress_path(text: str) -> str:
     """Return a path with places for names, in which no two services share a path."""
     filled = re.sub(r"\{(namespace|request|project|stage|service)\}", "x", text)
     distinct = "{service}" in text or ("{stage}" in text and ("{project}" in text or "{request}" in text))
-    if not distinct or not re.fullmatch(r"(/[A-Za-z0-9._~-]{1,200})+", filled) or len(text) > 200:  # noqa: PLR2004
-        raise ValueError(
-            "a path like /{namespace}/{service} or /{project}/{stage}: it has {service}, or {stage} and {project} "
-            "or {request}"
-        )
+    if not distinct or not re.fullmatch(r"(/[A-Za-z0-9._~-]{1,200})+", filled) or len(text) > INGRESS_LIMIT:
+        rule = "it has {service}, or {stage} and {project} or {request}"
+        what = "a path like /{namespace}/{service} or /{project}/{stage}"
+        raise ValueError(f"expected {what}, got {quoted(text)}: {rule}")
     return text
 
 
@@ -121,21 +74,16 @@ def _images(text: str) -> tuple[tuple[str, str], ...]:
     pairs = [part.partition("=") for part in re.split(r"[\s,]+", text) if part]
     known = {python: image for python, _, image in pairs}
     if len(known) != len(pairs) or any(
-        python_problem(python) or not checks.is_image(image) for python, _, image in pairs
+        python_problem(python) or not kinds.is_image(image) for python, _, image in pairs
     ):
-        raise ValueError("a Python and its image, each Python once, such as 3.9=python:3.9-slim, 3.12=python:3.12-slim")
+        example = "3.9=python:3.9-slim, 3.12=python:3.12-slim"
+        raise ValueError(f"expected a Python and its image, each Python once, like {example}, got {quoted(text)}")
     return tuple(known.items())
 
 
-_text = _matching(r"[^\x00-\x20\x7f]{1,1024}", "text without white space")
-_label = _matching(DNS_LABEL, "a DNS label such as coachwork")
-_name = _matching(DNS_NAME, "a DNS name such as models.example.com")
-_path = _matching(r"[^\x00]{1,4096}", "a path")
-
-
-def _setting(parse: Parse, default: Any = MISSING) -> Any:
-    """Give a field of Settings with its parser; without a default it must be said."""
-    return field(default=default, metadata={"parse": parse})
+Name: TypeAlias = Annotated[str, reading(kinds.object_name)]
+Image: TypeAlias = Annotated[str, reading(kinds.image), Expected("an image like python:3.12-slim")]
+Path: TypeAlias = Annotated[str, reading(_path)]
 
 
 # --- the settings ---------------------------------------------------------------------------------
@@ -143,100 +91,91 @@ def _setting(parse: Parse, default: Any = MISSING) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the controller was told. Each field is the flag --a-field and the variable COACHWORK_A_FIELD."""
+    """What a controller runs with. Each field is the flag --a-field and the variable COACHWORK_A_FIELD."""
 
-    namespace: str = _setting(_label)  # requests, workloads, Secrets and the claim are in this one
-    image: str = _setting(_text)  # of stages whose project and request name none
-    images: tuple[tuple[str, str], ...] = _setting(_images, OFFICIAL)  # of stages that ask for a Python
-    volume: PurePosixPath = _setting(_absolute, PurePosixPath("/var/lib/coachwork"))  # noqa: RUF009 - it is a field()
-    claim: str = _setting(_name, "coachwork")  # PersistentVolumeClaim that is mounted at `volume`
-    node: str = _setting(_name, "")  # stages are placed here (ReadWriteOnce); "": anywhere
-    image_pull_policy: str = _setting(_one_of("IfNotPresent", "Always", "Never"), "IfNotPresent")  # of stages
-    service_account: str = _setting(_name, "coachwork-stage")  # of stages
-    trigger_image: str = _setting(_text, "")  # of the pods that a schedule starts; "": `image`
-    trigger_service_account: str = _setting(_name, "coachwork-trigger")  # of the same
-    workers: int = _setting(_whole(1, 64), 8)  # requests reconciled at once
-    pass_limit: int = _setting(_seconds(1, 604_800), 900)  # seconds of a pass, beside its Git, until /healthz fails
-    port: int = _setting(_whole(0, 65535), 8080)  # of /metrics, /healthz, /readyz, /api/; 0: any free one
-    log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
-    kubeconfig: str = _setting(_path, "")  # "": the pod's own account
-    context: str = _setting(_path, "")  # of the kubeconfig; "": its current one
+    namespace: Annotated[
+        str, reading(_namespace), Expected("the namespace of requests and workloads")
+    ]  # requests, workloads, Secrets and the claim are in this one
+    image: Image  # of stages whose project and request name none
+    images: Annotated[tuple[tuple[str, str], ...], reading(_images)] = OFFICIAL  # of stages that ask for a Python
+    volume: Annotated[PurePosixPath, reading(_absolute)] = VOLUME
+    claim: Name = "coachwork"  # PersistentVolumeClaim that is mounted at `volume`
+    node: Name = ""  # stages are placed here (ReadWriteOnce); "": anywhere
+    image_pull_policy: Annotated[str, reading(kinds.choice("IfNotPresent", "Always", "Never"))] = (
+        "IfNotPresent"  # of stages
+    )
+    service_account: Name = "coachwork-stage"  # of stages
+    trigger_image: Image = ""  # of the pods that a schedule starts; "": `image`
+    trigger_service_account: Name = "coachwork-trigger"  # of the same
+    workers: Annotated[int, reading(kinds.whole(1, 64))] = 8  # requests reconciled at once
+    pass_limit: Annotated[int, _seconds(1, 604_800)] = 900  # seconds of a pass, beside its Git, until /healthz fails
+    port: Annotated[int, reading(kinds.whole(0, 65535))] = (
+        8080  # of /metrics, /healthz, /readyz, /api/; 0: any free one
+    )
+    log_level: Annotated[str, reading(kinds.choice("DEBUG", "INFO", "WARNING", "ERROR"))] = "INFO"
+    kubeconfig: Path = ""  # "": the pod's own account
+    context: Path = ""  # of the kubeconfig; "": its current one
 
-    allow_file_repositories: bool = _setting(_flag, default=False)  # file:// URLs, for tests and laptops
-    git_resolve_timeout: int = _setting(_seconds(1, 3600), 20)  # seconds of asking a remote for its refs
-    git_fetch_timeout: int = _setting(_seconds(1, 86_400), 300)  # seconds of one fetch, and of one checkout
-    git_max_bytes: int = _setting(_bytes(1 << 20, 1 << 40), 2 << 30)  # of a mirror, and of a checkout
-    git_max_files: int = _setting(_whole(1, 10_000_000), 100_000)  # of a checkout
-    git_concurrency: int = _setting(_whole(1, 64), 4)  # at remotes at once; at most half of the workers
+    allow_file_repositories: Annotated[bool, reading(kinds.flag)] = False  # file:// URLs, for tests and laptops
+    git_resolve_timeout: Annotated[int, _seconds(1, 3600)] = 20  # seconds of asking a remote for its refs
+    git_fetch_timeout: Annotated[int, _seconds(1, 86_400)] = 300  # seconds of one fetch, and of one checkout
+    git_max_bytes: Annotated[int, reading(kinds.size(1 << 20, 1 << 40))] = 2 << 30  # of a mirror, and of a checkout
+    git_max_files: Annotated[int, reading(kinds.whole(1, 10_000_000))] = 100_000  # of a checkout
+    git_concurrency: Annotated[int, reading(kinds.whole(1, 64))] = 4  # at remotes at once; at most half of the workers
 
-    start_grace: int = _setting(_seconds(0, 86_400), 120)  # seconds that a missing image or Secret may last
-    schedule_grace: int = _setting(_seconds(0, 604_800), 1800)  # seconds without room, quota or volume
-    install_limit: int = _setting(_seconds(1, 86_400), 900)  # seconds of building an environment
-    install_memory: int = _setting(_bytes(1 << 24, 1 << 40), 512 << 20)  # that a build asks for
-    install_space: int = _setting(_bytes(0, 1 << 50), 512 << 20)  # that has to be free on the volume before a build
-    scratch_limit: int = _setting(
-        _bytes(1 << 24, 1 << 50), 10 << 30
+    start_grace: Annotated[int, _seconds(0, 86_400)] = 120  # seconds that a missing image or Secret may last
+    schedule_grace: Annotated[int, _seconds(0, 604_800)] = 1800  # seconds without room, quota or volume
+    install_limit: Annotated[int, _seconds(1, 86_400)] = 900  # seconds of building an environment
+    install_memory: Annotated[int, reading(kinds.size(1 << 24, 1 << 40))] = 512 << 20  # that a build asks for
+    install_space: Annotated[int, reading(kinds.size(0, 1 << 50))] = (
+        512 << 20
+    )  # that has to be free on the volume before a build
+    scratch_limit: Annotated[int, reading(kinds.size(1 << 24, 1 << 50))] = (
+        10 << 30
     )  # of a stage's private disk, its project's copy too
-    log_cap: int = _setting(_bytes(1 << 10, 1 << 40), 64 << 20)  # bytes kept of one attempt's output
+    log_cap: Annotated[int, reading(kinds.size(1 << 10, 1 << 40))] = 64 << 20  # bytes kept of one attempt's output
 
-    ingress_class: str = _setting(_name, "")  # "": the cluster's default
-    ingress_host: str = _setting(_name, "")  # "": any
-    ingress_tls_secret: str = _setting(_name, "")  # "": no TLS
-    ingress_path: str = _setting(_ingress_path, INGRESS_PATH)  # at which they lead to a service
-    ingress_annotations: tuple[tuple[str, str], ...] = _setting(_annotations, ())  # lines KEY=VALUE
+    ingress_class: Name = ""  # "": the cluster's default
+    ingress_host: Name = ""  # "": any
+    ingress_tls_secret: Name = ""  # "": no TLS
+    ingress_path: Annotated[str, reading(_ingress_path)] = INGRESS_PATH  # at which they lead to a service
+    ingress_annotations: Annotated[tuple[tuple[str, str], ...], reading(_annotations)] = ()  # lines KEY=VALUE
 
 
 def load(environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
-    """Give the settings: a flag (by its field's name; None: not given) wins over its variable, that over the default.
+    """Return the settings: a flag (by its field's name; None: not given) wins over its variable, that over the default.
 
-    An empty variable counts as not set, as a manifest that clears a value would mean it. Raises
+    An empty variable is as if it were not set, as a manifest that clears a value means it. Raises
     Invalid("InvalidSettings") with one line for each problem.
     """
-    values: dict[str, Any] = {}
-    problems = list(_misspelt(environ))
+    texts, places = {}, {}
     for option in fields(Settings):
-        try:
-            values |= _value(option, environ, flags)
-        except ValueError as error:
-            problems.append(str(error))
-    if values.get("context") and not values.get("kubeconfig"):
-        problems.append(f"{PREFIX}CONTEXT: names a context, but there is no kubeconfig; set {PREFIX}KUBECONFIG too")
-    if problems:
+        flag, text = flags.get(option.name), environ.get(PREFIX + option.name.upper(), "")
+        places[option.name] = PREFIX + option.name.upper() if flag is None else f"--{option.name.replace('_', '-')}"
+        if text or flag is not None:
+            texts[option.name] = (text if flag is None else str(flag)).strip()
+    found, faults = engine.check(Settings, texts)
+    problems = [*_misspelt(environ), *(f"{places[str(fault.location[0])]}: {fault.sentence}" for fault in faults)]
+    if "context" in texts and "kubeconfig" not in texts:
+        problems.append(f"{places['context']}: names a context, but no kubeconfig is set: set {PREFIX}KUBECONFIG too")
+    if problems or not found:
         raise Invalid("InvalidSettings", problems)
-    return Settings(**values)
-
-
-def _value(option: Field[Any], environ: Mapping[str, str], flags: Mapping[str, object]) -> dict[str, Any]:
-    """Give the option's value by its name, nothing where its default holds. Raises ValueError with the problem."""
-    variable, flag = PREFIX + option.name.upper(), "--" + option.name.replace("_", "-")
-    given = flags.get(option.name)
-    place, text = (variable, environ.get(variable, "")) if given is None else (flag, str(given))
-    if not text and given is None:
-        if option.default is MISSING:
-            raise ValueError(f"{variable}: missing; set it")
-        return {}
-    try:
-        return {option.name: option.metadata["parse"](text.strip())}
-    except ValueError as error:
-        raise ValueError(f"{place}: expected {error}, got {quoted(text)}") from None
+    return found
 
 
 def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
-    """Give a problem for each COACHWORK_ variable that is no setting but nearly one.
+    """Yield a problem for each COACHWORK_ variable that is almost a setting.
 
-    The others are let be: what a stage finds and the variables of service links begin with COACHWORK_ too.
+    The others are left alone: what a stage finds and the variables of service links begin with COACHWORK_ too.
     """
-    known = [option.name.upper() for option in fields(Settings)]
+    known = [PREFIX + option.name.upper() for option in fields(Settings)]
     for variable in sorted(environ):
-        name = variable.removeprefix(PREFIX)
-        if name in (variable, *known):
-            continue
-        for option in near(name, known, cutoff=0.8):
-            yield f"{clean(variable)}: unknown setting: did you mean {PREFIX}{option}?"
+        if variable.startswith(PREFIX) and variable not in known and near(variable, known, cutoff=0.9):
+            yield f"{clean(variable)}: {engine.unknown(variable, known)}"
 
 
 def policy(settings: Settings, tools_digest: str) -> Policy:
-    """Give what of the settings the planner needs; `tools_digest` names the tools that are on the volume now."""
+    """Return what of the settings the planner needs; `tools_digest` names the tools that are on the volume now."""
     return Policy(
         namespace=settings.namespace,
         image=settings.image,

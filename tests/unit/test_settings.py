@@ -44,8 +44,8 @@ def test_namespace_and_image_are_all_that_must_be_said() -> None:
 
 def test_what_must_be_said_and_is_not_is_named() -> None:
     assert problems({}) == (
-        "COACHWORK_NAMESPACE: missing; set it",
-        "COACHWORK_IMAGE: missing; set it",
+        "COACHWORK_NAMESPACE: missing: write the namespace of requests and workloads",
+        "COACHWORK_IMAGE: missing: write an image like python:3.12-slim",
     )
 
 
@@ -69,15 +69,17 @@ def test_every_problem_is_told_at_once_each_with_what_would_be_right() -> None:
         "COACHWORK_VOLUME": "data",
         "COACHWORK_IMAGE_PULL_POLICY": "sometimes",
         "COACHWORK_LOG_CAP": "64MB",
+        "COACHWORK_START_GRACE": "soon",
         "COACHWORK_CONTEXT": "kind",
     }
     assert problems(environ, port=99999) == (
-        'COACHWORK_VOLUME: expected an absolute path such as /var/lib/coachwork, got "data"',
-        'COACHWORK_IMAGE_PULL_POLICY: expected one of IfNotPresent, Always, Never, got "sometimes"',
+        'COACHWORK_VOLUME: expected an absolute path like /var/lib/coachwork, got "data"',
+        'COACHWORK_IMAGE_PULL_POLICY: expected IfNotPresent, Always or Never, got "sometimes"',
         'COACHWORK_WORKERS: expected a whole number from 1 to 64, got "two"',
         '--port: expected a whole number from 0 to 65535, got "99999"',
-        'COACHWORK_LOG_CAP: expected a size such as 64Mi, in bytes from 1024 to 1099511627776, got "64MB"',
-        "COACHWORK_CONTEXT: names a context, but there is no kubeconfig; set COACHWORK_KUBECONFIG too",
+        'COACHWORK_START_GRACE: expected a duration like 30s, 5m, 2h or 1h30m from 0 to 24h, got "soon"',
+        'COACHWORK_LOG_CAP: expected a size like 512Ki, 64Mi or 2Gi from 1Ki to 1Ti, got "64MB"',
+        "COACHWORK_CONTEXT: names a context, but no kubeconfig is set: set COACHWORK_KUBECONFIG too",
     )
 
 
@@ -88,7 +90,7 @@ def test_the_variable_that_service_links_would_set_is_told_for_what_it_is() -> N
 
 def test_a_misspelt_variable_is_told_with_the_nearest_setting() -> None:
     (problem,) = problems(NEEDED | {"COACHWORK_WORKRES": "8"})
-    assert problem == "COACHWORK_WORKRES: unknown setting: did you mean COACHWORK_WORKERS?"
+    assert problem == "COACHWORK_WORKRES: unknown key: did you mean COACHWORK_WORKERS?"
 
 
 @pytest.mark.parametrize(
@@ -98,12 +100,14 @@ def test_variables_of_stages_and_service_links_are_let_be(name: str) -> None:
     load(NEEDED | {f"COACHWORK_{name}": "x"}, {})
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200)])
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200), ("1h30m", 5400)])
 def test_times_are_seconds_or_have_a_unit(text: str, seconds: int) -> None:
     assert load(NEEDED | {"COACHWORK_SCHEDULE_GRACE": text}, {}).schedule_grace == seconds
 
 
-@pytest.mark.parametrize(("text", "size"), [("2048", 2048), ("4Ki", 4096), ("1Mi", 1048576), ("1Gi", 1073741824)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("2048", 2048), ("4Ki", 4096), ("1Mi", 1048576), ("1Gi", 1073741824), ("1M", 10**6)]
+)
 def test_sizes_are_bytes_or_have_a_binary_unit(text: str, size: int) -> None:
     assert load(NEEDED | {"COACHWORK_LOG_CAP": text}, {}).log_cap == size
 
@@ -126,7 +130,7 @@ def test_images_are_pairs_of_a_python_and_its_image(text: str) -> None:
 @pytest.mark.parametrize("text", ["3.8", "=a", "3.8=", "3.8=A B", "3.7=a", "3.8=a, 3.8=b", "3.8.1=a", "3.9=acme/X"])
 def test_what_is_no_python_with_its_image_is_told(text: str) -> None:
     (problem,) = problems(NEEDED | {"COACHWORK_IMAGES": text})
-    assert problem.startswith("COACHWORK_IMAGES: expected a Python and its image, each Python once, such as ")
+    assert problem.startswith("COACHWORK_IMAGES: expected a Python and its image, each Python once, like ")
 
 
 @given(st.dictionaries(st.sampled_from(SETTING_NAMES), st.text(max_size=2000)))

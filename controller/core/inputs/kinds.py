@@ -42,6 +42,18 @@ def flag(text: str) -> bool:
     return text.lower() == "true"
 
 
+def choice(*choices: str) -> Callable[[str], str]:
+    """Return the reader of one of these, in any case."""
+
+    def read(text: str) -> str:
+        for one in choices:
+            if text.lower() == one.lower():
+                return one
+        raise ValueError(f"expected {', '.join(choices[:-1])} or {choices[-1]}, got {quoted(text)}")
+
+    return read
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     """Return the reader of a whole number from `low` to `high`."""
     return _between(low, high, lambda text: int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None, "a whole number")
