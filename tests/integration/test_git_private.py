@@ -417,7 +417,7 @@ def test_nothing_is_left_when_git_is_ended_at_its_time_limit(
 KILLED = """
 import os, signal, sys
 from controller.adapters.git import private
-from controller.adapters.git.address import Remote
+from controller.adapters.git.remote import Remote
 from controller.core.model import GitCredentials
 with private.opened(Remote("https://h/x", GitCredentials("ada", "geheim"))) as env:
     print(env["ASKPASS_FOLDER"], flush=True)

@@ -6,11 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.adapters.git import address, faults, private
+from controller.adapters.git import faults, private, remote
 from controller.core.errors import Invalid
-
-BASE = "https://example.com/acme/iris.git"
-
 
 VISIBLE = st.text(st.characters(exclude_categories=["Z", "C"]), max_size=20)
 
@@ -27,11 +24,9 @@ def said(judge: Callable[[], None]) -> str:
 @given(st.text())
 def test_no_text_breaks_the_judges_and_what_they_say_is_one_short_line(text: str) -> None:
     lines = [
-        said(lambda: address.check_repository(text, allow_file=False)),
-        said(lambda: address.check_ref(text)),
-        said(lambda: address.check_path(text)),
+        said(lambda: remote.check_repository(text, allow_file=False)),
         faults.clean(text),
-        str(faults.error(address.place(text), text)),
+        str(faults.error(remote.place(text), text)),
     ]
     assert all(line.isprintable() for line in lines)
     assert max(len(line) for line in lines) < 1024
@@ -40,40 +35,10 @@ def test_no_text_breaks_the_judges_and_what_they_say_is_one_short_line(text: str
 @given(st.from_regex(r"[A-Z0-9]{6,20}", fullmatch=True), VISIBLE)
 def test_nothing_before_the_at_sign_is_ever_shown(secret: str, more: str) -> None:
     url = f"https://user{more}:{secret}@example.com/x"
-    line = said(lambda: address.check_repository(url, allow_file=True))
+    line = said(lambda: remote.check_repository(url, allow_file=True))
     assert line
     assert secret not in line
     assert secret not in faults.detail(f"fatal: unable to access '{url}'")
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("../library.git", "https://example.com/acme/library.git"),
-        ("./library.git", "https://example.com/acme/iris.git/library.git"),
-        ("../../other/library", "https://example.com/other/library"),
-        ("./../../x", "https://example.com/x"),
-        ("../../../x", "../../../x"),
-        ("https://other.example/x", "https://other.example/x"),
-    ],
-)
-def test_a_submodules_address_is_relative_to_its_repository(url: str, expected: str) -> None:
-    assert address.relative(BASE, url) == expected
-
-
-@pytest.mark.parametrize(
-    ("base", "url", "expected"),
-    [
-        ("git@host:acme/iris.git", "../library.git", "git@host:acme/library.git"),
-        ("git@host:acme/iris.git", "../../other/library.git", "git@host:other/library.git"),
-        ("git@host:iris.git", "../library.git", "git@host:library.git"),
-        ("ssh://git@host:22/acme/iris.git", "../library.git", "ssh://git@host:22/acme/library.git"),
-        ("ssh://git@host/iris.git", "../../../evil/x", "../../../evil/x"),
-        ("/srv/iris", "../../../x", "../../../x"),
-    ],
-)
-def test_a_submodules_address_stays_on_the_server_of_its_repository(base: str, url: str, expected: str) -> None:
-    assert address.relative(base, url) == expected
 
 
 def test_git_is_answered_about_the_repositorys_own_server_in_every_way_that_it_may_ask() -> None:

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from controller.adapters import storage
 from controller.adapters.git import faults
-from controller.adapters.git.address import Remote, place
 from controller.adapters.git.command import Failed, GitSettings, Limits, TimedOut, TooLarge
 from controller.adapters.git.commits import Entry, check, entries, submodules
 from controller.adapters.git.mirror import Mirrors, too_large
+from controller.adapters.git.remote import Remote, place
 from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient

@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controller.adapters.git.address import Remote, check_opened, check_repository, relative
 from controller.adapters.git.command import Failed, TooLarge
 from controller.adapters.git.faults import clean
 from controller.adapters.git.mirror import Mirrors
+from controller.adapters.git.remote import Remote, check_opened, check_repository
+from controller.core.inputs.repository import relative
 
 LINK = "160000"  # mode of a submodule's entry in a tree
 COMMITS = 100  # of a history, at most: a bodywork.yaml may be touched often before its requirements are

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from controller.adapters import storage
 from controller.adapters.git import faults, private
-from controller.adapters.git.address import Remote, place
 from controller.adapters.git.command import Failed, GitSettings, Limits, Runner, TooLarge
 from controller.adapters.git.places import Places
+from controller.adapters.git.remote import Remote, place
 from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient

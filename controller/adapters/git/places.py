@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from controller.adapters.git.address import place
 from controller.adapters.git.command import TimedOut
+from controller.adapters.git.remote import place
 from controller.adapters.locks import BACK
 from controller.core.errors import NotYet, Transient
 from controller.core.inputs.repository import server

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from controller.adapters.git.address import Remote
+from controller.adapters.git.remote import Remote
 from controller.core.inputs.repository import PORTS
 from controller.core.model import GitCredentials
 

@@ -9,28 +9,26 @@ from pathlib import Path
 
 from controller.adapters import storage
 from controller.adapters.git import private
-from controller.adapters.git.address import (
-    ABBREVIATED,
-    Remote,
-    check_opened,
-    check_path,
-    check_ref,
-    check_repository,
-    pick,
-    place,
-    unknown_ref,
-)
 from controller.adapters.git.checkout import Checkouts
 from controller.adapters.git.command import Failed, GitSettings, Runner, TimedOut, TooLarge
 from controller.adapters.git.commits import Meaning, entries, last_change, submodules
 from controller.adapters.git.faults import clean
 from controller.adapters.git.mirror import Mirrors
+from controller.adapters.git.remote import (
+    Remote,
+    check_opened,
+    check_repository,
+    checking,
+    pick,
+    place,
+    unknown_ref,
+)
 from controller.adapters.git.snapshot import Snapshot, find, origin, take
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import Reading, fingerprint, inside, read, sources, texts
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
-from controller.core.inputs.repository import is_commit
+from controller.core.inputs import repository as grammar
 from controller.core.model import GitCredentials, ProjectTree, Unread
 from controller.core.text import near
 
@@ -65,9 +63,10 @@ class Git:
         NotYet.
         """
         remote = self._remote(repository, credentials)
-        check_ref(ref)
+        with checking("RefNotFound", "ref"):
+            grammar.ref(ref)
         with _translated(repository):
-            if is_commit(ref.lower()):
+            if grammar.is_commit(ref.lower()):
                 commit = self._mirrors.have(remote, ref.lower())
                 self._mirrors.check_access(remote)
                 return commit
@@ -75,7 +74,7 @@ class Git:
             if not refs:
                 raise Invalid("RepositoryEmpty", [f"{place(repository)}: it is empty: push a commit"])
             commit = pick(refs, ref or "HEAD")
-            if not commit and ABBREVIATED.fullmatch(ref.lower()):
+            if not commit and grammar.ABBREVIATED.fullmatch(ref.lower()):
                 commit = self._abbreviated(remote, ref.lower(), next(iter(refs.values())))
             if not commit:
                 raise unknown_ref(repository, refs, ref)
@@ -147,7 +146,8 @@ class Git:
         """
         self._check(repository)
         _check_commit(commit)
-        check_path(path)
+        with checking("PathNotFound", "path"):
+            grammar.folder(path)
         with _translated(repository):
             self._mirrors.have(Remote(repository), commit)
             return self._last_change(repository, commit, path, tuple(files), meaning)
@@ -171,7 +171,8 @@ class Git:
         """Yield a reading of the project in folder `path` of a published checkout."""
         self._check(repository)
         _check_commit(commit)
-        check_path(path)
+        with checking("PathNotFound", "path"):
+            grammar.folder(path)
         with _translated(repository):
             if not self._checkouts.complete(repository, commit):
                 raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
@@ -213,7 +214,7 @@ class Git:
 
 
 def _check_commit(commit: str) -> None:
-    if not is_commit(commit):
+    if not grammar.is_commit(commit):
         raise Invalid("RefNotFound", [f'"{clean(commit, 100)}" is not a full commit: resolve it first'])
 
 

@@ -1,11 +1,12 @@
-"""Addresses of Git repositories: which may be used at all, and whose server they name. Never repeats one in an error.
+"""What names a repository, a ref and a folder: one grammar for requests, requirements, submodules and the Git adapter.
 
-An address may hold a password. Refuses other transports than https, http, ssh and file (git would run `ext::` as a
-command), credentials, options, and whatever a log, a credential helper or a shell could misread. Whether file:// is
-allowed is the Git adapter's decision, and which need credentials is that of core/inputs/credentials.py.
+An address may hold a password: no error repeats one. Refuses other transports than https, http, ssh and file (git
+would run `ext::` as a command), credentials, options, and what git or a server would take for something else. Whether
+file:// is allowed is the Git adapter's decision, and which need credentials is that of credentials.py.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, urlsplit
@@ -17,12 +18,15 @@ REF_LIMIT = 255
 PATH_LIMIT = 1024
 SHA256_DIGITS = 64
 COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # a whole id: SHA-1 or SHA-256
+ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
 PORTS = {"https": 443, "http": 80, "ssh": 22}
 _EXPECTED = "expected the address of a Git repository, like https://HOST/PATH or ssh://git@HOST/PATH"
-_SPECIAL = re.compile(r"[\\\"'`<>|{}^$]|%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
 _CREDENTIALS = "holds credentials: remove them, an address is shown in logs and in the status"
+_ANOTHER_HOST = re.compile(r"@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[0-9]+)?/")
 _USER, _HOST = r"[A-Za-z0-9_][A-Za-z0-9._+-]*", r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_SHORT = re.compile(rf"(?P<user>{_USER})@(?P<host>{_HOST}):(?P<path>(?!//)[^:].*)")  # git-clone(1): as scp has it
+_SHORT = re.compile(  # git-clone(1): as scp has it
+    rf"(?P<user>{_USER})@(?P<host>{_HOST}|\[[0-9a-fA-F:.]+\]):(?P<path>(?!//)[^:-].*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +38,129 @@ class Server:
     port: int
 
 
-def parse(text: str) -> str:
-    """Give the address as it is if it may be used. Raises ValueError with one sentence that does not repeat it."""
+# --- addresses --------------------------------------------------------------------------------------
+
+
+def address(text: str, *, folders: bool = False) -> str:
+    """Return the address as it is if git may be given it; `folders`: absolute paths are addresses too.
+
+    Raises ValueError with one sentence that does not repeat it.
+    """
     if len(text) > LIMIT:
         raise ValueError(f"is {len(text)} characters long: {LIMIT} at most")
     if hidden := invisible(text):
         raise ValueError(hidden.partition(" after ")[0] + ": delete it")
-    if not re.fullmatch(r"[!-~]+", text) or _SPECIAL.search(text):
-        raise ValueError("has white space, quotes, control or other special characters: write them percent-encoded")
-    if _SHORT.fullmatch(text):
+    if not text.isprintable() or re.search(r"[ \\]|%(?:0[0-9a-f]|1[0-9a-f]|7f)", text, re.IGNORECASE):
+        raise ValueError("has a space, a backslash or a control character: write the address that git clone takes")
+    if _SHORT.fullmatch(text) or (folders and text.startswith("/")):
         return text
     parts = _split(text)
-    match parts.scheme if f"{parts.scheme}://" == text[: len(parts.scheme) + 3] else "":
-        case "https" | "http":
-            _check_http(parts)
-        case "ssh":
-            _check_ssh(parts)
-        case "file":
-            _check_file(parts)
-        case _:
-            raise ValueError(f"{_EXPECTED}; other transports are refused")
+    check = _CHECKS.get(text.partition("://")[0])
+    if not check:
+        raise ValueError(f"{_EXPECTED}; other transports are refused")
+    check(parts)
     return text
 
 
+def is_local(text: str) -> bool:
+    """Return whether an address is that of a folder of this machine."""
+    return text.startswith(("/", "file://"))
+
+
+def server(text: str) -> Server | None:
+    """Return whose server an address names; None for a file and for what can't be an address."""
+    if short := _SHORT.fullmatch(text):
+        return Server("ssh", short["host"].strip("[]").lower(), PORTS["ssh"])
+    try:
+        parts = _split(text)
+    except ValueError:
+        return None
+    if parts.scheme not in PORTS or not parts.hostname:
+        return None
+    return Server(parts.scheme, parts.hostname.lower(), parts.port or PORTS[parts.scheme])
+
+
+def is_ssh(text: str) -> bool:
+    """Return whether git would reach this address by ssh."""
+    there = server(text)
+    return there is not None and there.scheme == "ssh"
+
+
+def relative(base: str, url: str) -> str:
+    """Return a submodule's address; `./` and `../` are relative to the repository that holds it (gitmodules(5)).
+
+    One that climbs above the host is returned as it stands, and so refused later.
+    """
+    if not url.startswith(("./", "../")):
+        return url
+    # No `../` takes away what stands before the path; after `://` the host is the path's first step.
+    start, separator, path = base.rstrip("/").rpartition("://")
+    if not separator and is_ssh(base):
+        start, separator, path = base.rstrip("/").partition(":")
+    parts, rest = path.split("/"), url
+    while rest.startswith(("./", "../")):
+        step, _, rest = rest.partition("/")
+        if step == "..":
+            parts = parts[:-1]
+    above = not any(parts) and separator != ":"
+    return url if above else f"{start}{separator}{'/'.join([*parts, rest])}"
+
+
+def _split(text: str) -> SplitResult:
+    """Split an address; urlsplit's own complaints would repeat it."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"{_EXPECTED}: its host or port is malformed") from None
+    return parts
+
+
+def _check_web(parts: SplitResult) -> None:
+    if "@" in parts.netloc:
+        raise ValueError(_CREDENTIALS)
+    if "." not in parts.netloc and _ANOTHER_HOST.search(parts.path):  # the rest of a token with a slash in it
+        raise ValueError(f"{_CREDENTIALS}; write an @ of the path as %40")
+    _check_place(parts)
+
+
+def _check_ssh(parts: SplitResult) -> None:
+    if parts.password is not None:
+        raise ValueError(_CREDENTIALS)
+    if not re.fullmatch(_USER, parts.username or ""):
+        raise ValueError("names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)")
+    _check_place(parts)
+
+
+def _check_file(parts: SplitResult) -> None:
+    if parts.netloc or not parts.path.strip("/"):
+        raise ValueError("expected file:///ABSOLUTE/PATH for a repository on the controller's own disk")
+    if ".." in parts.path.split("/"):
+        raise ValueError("has .. in its path: write it without")
+
+
+def _check_place(parts: SplitResult) -> None:
+    if parts.query or parts.fragment:
+        raise ValueError("has a ? or # part: write the address that git clone takes, without it")
+    if not re.fullmatch(rf"{_HOST}|[0-9a-fA-F:.]+(?:%25[A-Za-z0-9._-]+)?", parts.hostname or ""):
+        raise ValueError(f"{_EXPECTED}: it has no proper host")
+    if not parts.path.strip("/"):
+        raise ValueError(f"{_EXPECTED}: it names a host, but no repository there")
+
+
+_CHECKS: Mapping[str, Callable[[SplitResult], None]] = {
+    "https": _check_web,
+    "http": _check_web,
+    "ssh": _check_ssh,
+    "file": _check_file,
+}
+
+
+# --- refs and folders -------------------------------------------------------------------------------
+
+
 def ref(text: str) -> str:
-    """Return the ref as it is if it can be a branch, tag or commit by git-check-ref-format(1). Raises ValueError."""
+    """Return the ref as it is if it can be a branch, a tag or a commit (git-check-ref-format(1)). Raises ValueError."""
     bad = (
         len(text) > REF_LIMIT
         or text == "@"
@@ -66,9 +168,18 @@ def ref(text: str) -> str:
         or not text.isprintable()
     )
     if bad:
-        hidden = invisible(text)
-        raise ValueError(hidden or f"expected a branch, a tag or a commit, got {quoted(text)}")
+        raise ValueError(invisible(text) or f"expected a branch, a tag or a commit, got {quoted(text)}")
     return text
+
+
+def is_commit(text: str) -> bool:
+    """Return whether `text` is the whole id of a commit, in lower case."""
+    return re.fullmatch(COMMIT, text) is not None
+
+
+def is_sha256(commit: str) -> bool:
+    """Return whether a whole id is one of a repository with SHA-256 ids (`git init --object-format=sha256`)."""
+    return len(commit) == SHA256_DIGITS
 
 
 def folder(text: str) -> str:
@@ -82,72 +193,3 @@ def folder(text: str) -> str:
     if any(part.lower() == ".git" for part in path.parts):
         raise ValueError("is inside .git: name a folder of the project")
     return str(path)
-
-
-def server(text: str) -> Server | None:
-    """Give whose server an address names; None for a file and for what is no address."""
-    if short := _SHORT.fullmatch(text):
-        return Server("ssh", short["host"].lower(), PORTS["ssh"])
-    try:
-        parts = _split(text)
-    except ValueError:
-        return None
-    if parts.scheme not in PORTS or not parts.hostname:
-        return None
-    return Server(parts.scheme, parts.hostname.lower(), parts.port or PORTS[parts.scheme])
-
-
-def is_commit(text: str) -> bool:
-    """Return whether `text` is the whole id of a commit, in lower case."""
-    return re.fullmatch(COMMIT, text) is not None
-
-
-def is_sha256(commit: str) -> bool:
-    """Return whether a whole id is one of a repository with SHA-256 ids (`git init --object-format=sha256`)."""
-    return len(commit) == SHA256_DIGITS
-
-
-def is_ssh(text: str) -> bool:
-    """Tell whether git would reach this address by ssh."""
-    there = server(text)
-    return there is not None and there.scheme == "ssh"
-
-
-def _split(text: str) -> SplitResult:
-    """Split an address; urlsplit's own complaints would repeat it."""
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(f"{_EXPECTED}: its host or port is malformed") from None
-    return parts
-
-
-def _check_http(parts: SplitResult) -> None:
-    if "@" in parts.netloc:
-        raise ValueError(_CREDENTIALS)
-    _check_place(parts)
-
-
-def _check_ssh(parts: SplitResult) -> None:
-    if parts.password is not None:
-        raise ValueError(_CREDENTIALS)
-    if not re.fullmatch(_USER, parts.username or ""):
-        raise ValueError("names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)")
-    _check_place(parts)
-
-
-def _check_place(parts: SplitResult) -> None:
-    if parts.query or parts.fragment:
-        raise ValueError("has a ? or # part: write the address that git clone takes, without it")
-    if not re.fullmatch(rf"{_HOST}|[0-9a-fA-F:.]+", parts.hostname or ""):
-        raise ValueError(f"{_EXPECTED}: it has no proper host")
-    if not parts.path.strip("/"):
-        raise ValueError(f"{_EXPECTED}: it names a host, but no repository there")
-
-
-def _check_file(parts: SplitResult) -> None:
-    if parts.netloc or not parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("expected file:///ABSOLUTE/PATH for a repository on the controller's own disk")
-    if ".." in parts.path.split("/"):
-        raise ValueError("has .. in its path: write it without")

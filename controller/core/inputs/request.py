@@ -34,7 +34,7 @@ class _Keys(Form):
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
 
     repository: Annotated[
-        str, reading(repository.parse), Expected("the address of a Git repository, https://HOST/PATH")
+        str, reading(repository.address), Expected("the address of a Git repository, https://HOST/PATH")
     ]
     ref: Annotated[str, reading(repository.ref)] = ""
     path: Annotated[str, reading(repository.folder)] = ""

@@ -163,109 +163,18 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one() -> None:
     assert problems(with_(repositry="x")) == ("repositry: unknown key: did you mean repository?",)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://github.com/acme/iris.git",
-        "http://git.example:8080/a",
-        "http://[::1]:3000/a",
-        "https://host/a%20b",
-        "https://dev.azure.com/org/proj/_git/repo",
-        "file:///srv/git/iris.git",
-    ],
-)
-def test_plain_addresses_are_taken(url: str) -> None:
-    assert parse(configmap({"repository": url})).repository == url
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://user:s3cret@github.com/a",
-        "https://s3cret@github.com/a",
-        "http://github.com/a?token=s3cret",
-        "https://github.com/a#s3cret",
-        "ext::sh -c s3cret",
-        "ext::s3cret",
-        "--upload-pack=s3cret",
-        "-s3cret",
-        "https://host/s3cret\n",
-        "https://host/s3cret b",
-        "https://host/%0as3cret",
-        "https://-s3cret/a",
-        "https:///s3cret",
-        "https://s3cret",
-        "https://host:99999/s3cret",
-        "https://[s3cret/a",
-        "git://host/s3cret",
-        "ftp://host/s3cret",
-        "HTTPS://host/s3cret",
-        "file://host/s3cret",
-        "file:///a/../s3cret",
-        "/srv/s3cret",
-        "../s3cret",
-        "host:s3cret",
-        "SSH://git@host/s3cret",
-        "git+ssh://git@host/s3cret",
-        "ssh://git:s3cret@host/a",
-        "ssh://host/s3cret",
-        "ssh://git@-s3cret/a",
-        "ssh://git@s3cret",
-        "ssh://-s3cret@host/a",
-        "ssh://git@host/a?s3cret",
-        "-s3cret@host:a",
-        "git@-s3cret:a",
-        "git@host://s3cret",
-        "git@host::s3cret",
-        "git:s3cret@host:a",
-        "https://host/" + "s3cret" * 400,
-        "https://h\u00f6st/s3cret",
-        "\x00s3cret",
-    ],
-)
-def test_other_addresses_are_refused_and_never_repeated(url: str) -> None:
+@pytest.mark.parametrize("url", ["https://user:s3cret@github.com/a", "ext::sh -c s3cret", "https://host/s3cret b"])
+def test_an_address_that_is_refused_is_never_repeated(url: str) -> None:
     (line,) = problems(configmap({"repository": url}))
     assert line.startswith("repository: ")
     assert "s3cret" not in line
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ssh://git@github.com/a/b",
-        "git@github.com:a/b.git",
-        "ssh://git@host:2222/~/a",
-        "git@host:/srv/a",
-        "ssh://g@[::1]/a",
-    ],
-)
-def test_addresses_over_ssh_are_taken_in_both_forms(url: str) -> None:
-    assert parse(configmap({"repository": url})).repository == url
-
-
-@pytest.mark.parametrize("ref", ["main", "feature/a-b", "v1.0", "refs/tags/v1", "0a1b2c3", "HEAD", "größe", "a@b", ""])
-def test_refs_that_git_allows_are_taken(ref: str) -> None:
-    assert parse(with_(ref=ref)).ref == ref
-
-
-@pytest.mark.parametrize(
-    "ref", ["-b", "a..b", "a b", "a\n", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b", ".a", "a/.b",
-            "a.lock", "a.lock/b", "a.", "a@{1}", "@", "a\x7f", "\ue000a", "x" * 256]
-)  # fmt: skip
-def test_refs_that_git_refuses_are_refused(ref: str) -> None:
-    assert problems(with_(ref=ref))[0].startswith("ref: expected a branch, a tag or a commit, got ")
-
-
-@pytest.mark.parametrize(
-    ("path", "folder"), [("", "."), ("a/b/", "a/b"), ("./a", "a"), ("a//b", "a/b"), (".github", ".github")]
-)
-def test_a_path_is_normalised(path: str, folder: str) -> None:
-    assert parse(with_(path=path)).path == folder
-
-
-@pytest.mark.parametrize("path", ["/a", "..", "a/../..", "a\\b", ".git", "a/.GIT/b", "a\n", "x" * 1025])
-def test_a_path_that_leaves_the_project_is_refused(path: str) -> None:
-    assert problems(with_(path=path))[0].startswith("path: ")
+def test_a_ref_and_a_path_are_refused_with_their_place() -> None:
+    assert problems(with_(ref="a..b", path="../x")) == (
+        'ref: expected a branch, a tag or a commit, got "a..b"',
+        'path: expected a folder inside the repository, like models/iris, got "../x"',
+    )
 
 
 @pytest.mark.parametrize(
