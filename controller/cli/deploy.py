@@ -67,7 +67,7 @@ def _refuse_folder(url: str) -> None:
     """Raise Invalid for a folder of this machine, with the address that it was cloned from, if it has one."""
     address = Git(state_folder(), GitSettings()).origin(Path(url))
     try:
-        address = repository.parse(address) if not address.startswith("file:") else ""
+        address = repository.address(address) if not address.startswith("file:") else ""
     except ValueError:  # none, another folder, or one with a password, which must not be shown
         address = ""
     remedy = (

@@ -25,10 +25,9 @@ from controller.cli import COMMANDS, load
 from controller.core import layout, manifests, names
 from controller.core.documents import status
 from controller.core.facts.pods import LAUNCHER_FAILED
-from controller.core.inputs import podtemplate, request, variables
-from controller.core.inputs.podtemplate import fields as podtemplate_fields
+from controller.core.inputs import engine, podtemplate, request, variables
+from controller.core.inputs.podtemplate import forms as podtemplate_forms
 from controller.core.inputs.podtemplate.merging import OF_BUILDS
-from controller.core.inputs.podtemplate.shape import Refused
 from controller.core.inputs.project import forms, from_ini, ini
 from controller.core.manifests import RunContext
 from controller.core.manifests.pod import environment as pod_environment
@@ -229,12 +228,12 @@ def default(text: str, key: str) -> str:
 
 
 def test_every_field_of_a_pod_template_is_explained_and_none_is_invented() -> None:
-    fields = {name for name, shape in podtemplate_fields.SPEC.known.items() if not isinstance(shape, Refused)}
-    container = {name for name, shape in podtemplate_fields.CONTAINER.known.items() if not isinstance(shape, Refused)}
+    fields = set(engine.keys(podtemplate_forms.SPEC))
+    container = set(engine.keys(podtemplate_forms.CONTAINER))
     assert rows("pod-template", "What it may say") == fields | container
     built = set(re.findall(r"^\| `(\w+)` \|.*\| yes \|$", page("pod-template"), re.MULTILINE))
     assert built == OF_BUILDS
-    assert set(podtemplate_fields.VOLUMES) <= set(re.findall(r"`(\w+)`", page("pod-template")))
+    assert set(podtemplate_forms.VOLUMES) <= set(re.findall(r"`(\w+)`", page("pod-template")))
 
 
 # --- settings and metrics -------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from controller.core import names
 from controller.core.inputs import engine, variables
-from controller.core.inputs.engine import Form, reading
+from controller.core.inputs.engine import Broken, Form, reading
 from controller.core.text import quoted
 
 LIMIT = 256  # characters of a trigger, a stage, a number
@@ -71,10 +71,10 @@ class _Annotations(Form):
     rerun: Annotated[int, reading(_run)] = 0
 
     @classmethod
-    def together(cls, data: Mapping[str, Any]) -> Iterable[str]:
+    def together(cls, data: Mapping[str, Any]) -> Iterable[Broken]:
         """Yield what is wrong with annotations that are right by themselves."""
         if data.keys() >= {"from", "only"}:
-            yield f"annotations {names.ONLY} and {names.FROM}: give one of them"
+            yield ("only",), f"goes without {names.FROM}: remove one of them"
 
 
 def read(annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -82,7 +82,7 @@ def read(annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     document = _document(annotations)
     found, faults = engine.check(_Annotations, document)
     if not found:
-        wrong = {fault.location[0] for fault in faults if fault.location}
+        wrong = {fault.location[0] for fault in faults}
         sound = {key: value for key, value in document.items() if key not in wrong}
         found = engine.check(_Annotations, sound)[0] or _Annotations.model_construct()
     stated = found.model_dump(exclude_unset=True)
@@ -104,8 +104,6 @@ def _document(annotations: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(fault: engine.Fault) -> str:
-    """Return a problem with its place; that of a rule across annotations names them itself."""
-    if not fault.location:
-        return fault.sentence
+    """Return a problem with its place."""
     key, *variable = fault.location
     return f"annotation {_DOMAIN}{key}: {''.join(f'{quoted(name)}: ' for name in variable)}{fault.sentence}"

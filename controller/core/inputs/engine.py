@@ -22,10 +22,11 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from controller.core.inputs import checks
-from controller.core.text import nearest, quoted
 
 T = TypeVar("T")
 Location: TypeAlias = tuple[int | str, ...]
+Broken: TypeAlias = tuple[Location, str]
+"""Where a rule across fields is broken, below the section that has the rule, and the sentence."""
 
 SECTION = "a section with keys of its own"
 _KEY = "[key]"  # pydantic's last part of the location of a mapping's key
@@ -66,8 +67,8 @@ class Form(BaseModel):
     refused: ClassVar[Mapping[str, str]] = {}  # keys that exist elsewhere and not here, and why
 
     @classmethod
-    def together(cls, _data: Mapping[str, Any]) -> Iterable[str]:
-        """Return a sentence for each rule across fields that a section breaks; its values are not yet checked."""
+    def together(cls, _data: Mapping[str, Any]) -> Iterable[Broken]:
+        """Return the rules across fields that a section breaks; its values are not yet checked."""
         return ()
 
     @model_validator(mode="wrap")
@@ -90,7 +91,7 @@ def reading(read: Callable[[str], Any]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def together(rule: Callable[[Any], Iterable[str]]) -> WrapValidator:
+def together(rule: Callable[[Any], Iterable[Broken]]) -> WrapValidator:
     """Return the validator of a rule across the items of a list or mapping, which hides no fault of an item."""
     return WrapValidator(
         lambda value, handler: _with(rule(value) if isinstance(value, list | dict) else (), value, handler)
@@ -115,14 +116,17 @@ def path(location: Location) -> str:
     parts = []
     for part in location:
         plain = isinstance(part, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", part)
-        key = quoted(str(part)) if isinstance(part, str) else part
+        key = f'"{checks.printable(str(part), checks.SHOWN_LIMIT)}"' if isinstance(part, str) else part
         parts.append(f".{part}" if plain else f"[{key}]")
     return "".join(parts).removeprefix(".")
 
 
-def _with(sentences: Iterable[str], value: Any, handler: Callable[[Any], Any]) -> Any:
-    """Return what the handler makes of a value. Raises its errors and those of `sentences` at once."""
-    own = [InitErrorDetails(type="value_error", input=value, ctx={"error": ValueError(line)}) for line in sentences]
+def _with(broken: Iterable[Broken], value: Any, handler: Callable[[Any], Any]) -> Any:
+    """Return what the handler makes of a value. Raises its errors and those of `broken` rules at once."""
+    own = [
+        InitErrorDetails(type="value_error", loc=location, input=value, ctx={"error": ValueError(sentence)})
+        for location, sentence in broken
+    ]
     try:
         checked = handler(value)
     except ValidationError as refused:
@@ -150,19 +154,21 @@ def _fault(kind: Any, error: Mapping[str, Any]) -> Fault:
         case "missing":
             sentence = f"missing: write {expected.what}" if expected else "missing"
         case "literal_error":
-            choices = str(error["ctx"]["expected"]).replace("'", "")
-            sentence = f"expected {choices}, got {quoted(error['input'])}"
+            choices = str(error["ctx"]["expected"]).replace("''", '""').replace("'", "")
+            sentence = f"expected {choices}, got {checks.shown(error['input'])}"
+        case "too_short":
+            sentence = f"has too few items: {error['ctx']['min_length']} at least"
         case "too_long":
             sentence = f"has too many items: {error['ctx']['max_length']} at most"
         case name:
             wanted = expected or _BY_TYPE.get(name, Expected("another value", quiet=True))
-            sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {quoted(error['input'])}")
+            sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {checks.shown(error['input'])}")
     return Fault(location[:-1] if location[-1:] == (_KEY,) else location, sentence)
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
     """Return the sentence for a key that means nothing where it stands."""
-    return f"unknown key: {nearest(key, known)}"
+    return f"unknown key: {checks.nearest(key, known)}"
 
 
 def _find(kind: Any, location: Location) -> tuple[Any, Expected | None]:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from controller.core import names
 from controller.core.errors import Invalid
 from controller.core.inputs import annotations, cron, engine, kinds, repository, variables
-from controller.core.inputs.engine import Expected, Form, reading
+from controller.core.inputs.engine import Broken, Expected, Form, reading
 from controller.core.model import Object, Request
 from controller.core.text import QUOTE_LIMIT, clean, quoted
 
@@ -22,10 +22,10 @@ ENV, ENV_NAME = "env.", "env.NAME"
 POLL_LEAST = 10  # seconds: each look costs the Git server an answer
 
 
-def _bounded_in_all(env: Mapping[str, Any]) -> Iterable[str]:
-    total = sum(len(name) + len(value) for name, value in env.items())
+def _bounded_in_all(env: Mapping[str, Any]) -> Iterable[Broken]:
+    total = sum(len(name) + len(str(value)) for name, value in env.items())
     if total > variables.REQUEST_LIMIT:
-        yield f"{total} characters in all: {variables.REQUEST_LIMIT} at most"
+        yield (), f"{total} characters in all: {variables.REQUEST_LIMIT} at most"
 
 
 class _Keys(Form):
@@ -57,10 +57,10 @@ class _Keys(Form):
     ] = Field({}, alias="env.NAME")  # ENV_NAME
 
     @classmethod
-    def together(cls, data: Mapping[str, Any]) -> Iterable[str]:
+    def together(cls, data: Mapping[str, Any]) -> Iterable[Broken]:
         """Yield what is wrong with keys that are right by themselves."""
         if "time-zone" in data and "schedule" not in data:
-            yield "time-zone: goes with schedule: add one, or remove it"
+            yield ("time-zone",), "goes with schedule: add one, or remove it"
 
 
 KEYS = tuple(key for key in engine.keys(_Keys) if key != ENV_NAME)
@@ -140,9 +140,7 @@ def _document(configmap: Object) -> tuple[dict[str, Any], list[str]]:
 
 
 def _line(fault: engine.Fault) -> str:
-    """Return a problem with its place as it stands in `data`; that of a rule across keys begins with its key."""
-    if not fault.location:
-        return fault.sentence
+    """Return a problem with its place as it stands in `data`."""
     key, *name = map(str, fault.location)
     place = f"{ENV}{name[0] if name else '*'}" if key == ENV_NAME else key
     return f"{clean(place, QUOTE_LIMIT)}: {fault.sentence}"

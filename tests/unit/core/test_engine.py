@@ -19,8 +19,8 @@ def short(text: str) -> str:
     return text
 
 
-def twice(items: list[Any]) -> Iterable[str]:
-    return ["has an item twice"] if any(items.count(item) > 1 for item in items) else []
+def twice(items: list[Any]) -> Iterable[engine.Broken]:
+    return [((), "has an item twice")] if any(items.count(item) > 1 for item in items) else []
 
 
 class Inner(Form):
@@ -29,8 +29,8 @@ class Inner(Form):
     on: bool = False
 
     @classmethod
-    def together(cls, data: Mapping[str, Any]) -> Iterable[str]:
-        return ["expected word or on, got both"] if data.keys() >= {"word", "on"} else []
+    def together(cls, data: Mapping[str, Any]) -> Iterable[engine.Broken]:
+        return [((), "expected word or on, got both")] if data.keys() >= {"word", "on"} else []
 
 
 class Outer(Form):
