@@ -12,7 +12,7 @@ from controller.cli.report import all_of
 from controller.cli.requests import Requests
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
+from controller.core.inputs import kinds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,7 +57,7 @@ def _check_names(namespace: str, name: str) -> None:
     problems = []
     if namespace and (problem := names.namespace_problem(namespace)):
         problems.append(f"--namespace: {problem}")
-    if name and not checks.is_dns_name(name):
+    if name and not kinds.is_dns_name(name):
         problems.append(f"NAME: {names.request_problem(name)}")
     if problems:
         raise Invalid("WrongUse", problems)

@@ -15,7 +15,7 @@ from controller.app.state import state_folder
 from controller.cli.options import Folder, Output, Ref, Target
 from controller.core import images, manifests, names
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
+from controller.core.inputs import kinds
 from controller.core.inputs.index import Index
 from controller.core.model import Batch, Environment, Object, Policy, Record, Request, RunSpec
 from controller.core.plan.needs import Base, Environments, Project
@@ -42,7 +42,7 @@ def plan(
     found = {
         "--name": names.request_problem(name) if name else "",
         "--namespace": names.namespace_problem(namespace),
-        "--image": checks.image_problem(image),
+        "--image": kinds.image_problem(image),
     }
     if problems := [f"{option}: {problem}" for option, problem in found.items() if problem]:
         raise Invalid("WrongUse", problems)

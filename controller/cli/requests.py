@@ -12,7 +12,6 @@ from controller.core.documents import codec
 from controller.core.documents import status as statuses
 from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid, NotFound, Transient
-from controller.core.inputs import request
 from controller.core.model import Object, Record, Request
 from controller.core.text import nearest, quoted
 
@@ -90,6 +89,8 @@ class Requests:
         annotations = {names.TRIGGER: trigger} if trigger else {}
         metadata: Object = {"name": name, "labels": {names.ROLE: names.ROLE_REQUEST}, "annotations": annotations}
         manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+        from controller.core.inputs import request  # noqa: PLC0415 (loads pydantic, which only some commands need)
+
         request.parse(manifest)
         self.person.ready()
         if there := self.person.get(name):
@@ -182,6 +183,8 @@ def _standing(configmap: Object, status: Object | None) -> Standing:
 
 def _parsed(name: str, data: Mapping[str, str], annotations: Mapping[str, str]) -> Request:
     """Return the request that such keys and annotations state. Raises Invalid with all that is wrong with them."""
+    from controller.core.inputs import request  # noqa: PLC0415 (loads pydantic, which only some commands need)
+
     metadata = {"name": name, "annotations": dict(annotations)}
     return request.parse({"metadata": metadata, "data": {"repository": "https://example.com/x", **data}})
 

@@ -46,7 +46,8 @@ from controller.core.model import (
     StageRecord,
     StageState,
 )
-from controller.settings import PREFIX, Settings, load
+from controller.settings import PREFIX, Settings
+from controller.settings import load as load_settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -246,7 +247,7 @@ def test_every_setting_is_explained_with_its_default_and_none_is_invented() -> N
         row = next(line for line in page("settings").splitlines() if line.startswith(f"| `{variable}` "))
         if said := re.search(r"\| `([^`]+)` \|$", row):
             needed = {f"{PREFIX}NAMESPACE": "ml", f"{PREFIX}IMAGE": "coachwork:dev"}
-            assert getattr(load({**needed, variable: said[1]}, {}), option.name) == option.default
+            assert getattr(load_settings({**needed, variable: said[1]}, {}), option.name) == option.default
 
 
 def test_every_metric_is_explained_and_none_is_invented() -> None:

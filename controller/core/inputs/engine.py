@@ -21,7 +21,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from controller.core.inputs import checks
+from controller.core.inputs import kinds
+from controller.core.text import nearest, quoted
 
 T = TypeVar("T")
 Location: TypeAlias = tuple[int | str, ...]
@@ -91,11 +92,9 @@ def reading(read: Callable[[str], Any]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def together(rule: Callable[[Any], Iterable[Broken]]) -> WrapValidator:
+def together(rule: Callable[[Any], Iterable[Broken]], of: type = list) -> WrapValidator:
     """Return the validator of a rule across the items of a list or mapping, which hides no fault of an item."""
-    return WrapValidator(
-        lambda value, handler: _with(rule(value) if isinstance(value, list | dict) else (), value, handler)
-    )
+    return WrapValidator(lambda value, handler: _with(rule(value) if isinstance(value, of) else (), value, handler))
 
 
 def check(kind: type[T], document: Any) -> tuple[T | None, tuple[Fault, ...]]:
@@ -106,7 +105,7 @@ def check(kind: type[T], document: Any) -> tuple[T | None, tuple[Fault, ...]]:
     except ValidationError as refused:
         errors = refused.errors(include_url=False)
     errors.sort(key=lambda error: error["type"] == "extra_forbidden")
-    faults = tuple(_fault(kind, error) for error in errors[: checks.PROBLEM_LIMIT + 1])
+    faults = tuple(_fault(kind, error) for error in errors[: kinds.PROBLEM_LIMIT + 1])
     unknown = errors[0]["type"] == "extra_forbidden"
     return adapter.validate_python(document, extra="ignore") if unknown else None, faults
 
@@ -116,7 +115,7 @@ def path(location: Location) -> str:
     parts = []
     for part in location:
         plain = isinstance(part, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", part)
-        key = f'"{checks.printable(str(part), checks.SHOWN_LIMIT)}"' if isinstance(part, str) else part
+        key = quoted(part) if isinstance(part, str) else part
         parts.append(f".{part}" if plain else f"[{key}]")
     return "".join(parts).removeprefix(".")
 
@@ -155,20 +154,20 @@ def _fault(kind: Any, error: Mapping[str, Any]) -> Fault:
             sentence = f"missing: write {expected.what}" if expected else "missing"
         case "literal_error":
             choices = str(error["ctx"]["expected"]).replace("''", '""').replace("'", "")
-            sentence = f"expected {choices}, got {checks.shown(error['input'])}"
+            sentence = f"expected {choices}, got {quoted(error['input'])}"
         case "too_short":
             sentence = f"has too few items: {error['ctx']['min_length']} at least"
         case "too_long":
             sentence = f"has too many items: {error['ctx']['max_length']} at most"
         case name:
             wanted = expected or _BY_TYPE.get(name, Expected("another value", quiet=True))
-            sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {checks.shown(error['input'])}")
+            sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {quoted(error['input'])}")
     return Fault(location[:-1] if location[-1:] == (_KEY,) else location, sentence)
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
     """Return the sentence for a key that means nothing where it stands."""
-    return f"unknown key: {checks.nearest(key, known)}"
+    return f"unknown key: {nearest(key, known)}"
 
 
 def _find(kind: Any, location: Location) -> tuple[Any, Expected | None]:

@@ -123,11 +123,18 @@ def qualified_name(text: str) -> str:
 
 def image(text: str) -> str:
     """Check a reference of an image, by the grammar of distribution/reference."""
+    if problem := image_problem(text):
+        raise ValueError(problem)
+    return text
+
+
+def image_problem(text: str) -> str:
+    """Return what is wrong with a reference of an image, and one that can be; "" if nothing is."""
     if is_image(text):
-        return text
+        return ""
     plain = re.sub(r"[^a-z0-9._/:@-]+", "-", text.strip().lower())
     instead = f": write {plain}" if plain != text and is_image(plain) else ""
-    raise ValueError(f"expected an image like python:3.12-slim, got {quoted(text)}{instead}")
+    return f"expected an image like python:3.12-slim, got {quoted(text)}{instead}"
 
 
 def is_image(text: str) -> bool:

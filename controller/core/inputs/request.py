@@ -53,7 +53,7 @@ class _Keys(Form):
     pod_template: Annotated[str, reading(kinds.object_name)] = ""
     env: Annotated[
         dict[Annotated[str, reading(variables.name)], Annotated[str, reading(variables.value)]],
-        engine.together(_bounded_in_all),
+        engine.together(_bounded_in_all, dict),
     ] = Field({}, alias="env.NAME")  # ENV_NAME
 
     @classmethod

@@ -125,7 +125,7 @@ BASIC = secret("kubernetes.io/basic-auth", username="me", password="pw-b&d-secre
         (configmap_of(git_secret="g"), {"g": secret("Opaque", password="pw-b&d-secret")}, None, "of type"),
         (configmap_of(index_secret="i"), {"i": None}, None, "Secret i is not there"),
         (configmap_of(index_secret="i"), {"i": secret("Opaque", UV_INDX="x", UV="y")}, None, "key UV means nothing"),
-        (configmap_of(pod_template="p"), {}, None, "no such ConfigMap"),
+        (configmap_of(pod_template="p"), {}, None, "not found in the controller's namespace"),
         (configmap_of(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {hostNetwork: true}"}}, "spec.hostNetwork"),
         (configmap_of(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {schedulerName: x}"}}, ""),
     ],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from controller.core.inputs import checks, engine
+from controller.core.inputs import engine, kinds
 from controller.core.inputs.engine import Expected, Form
 
 
@@ -116,7 +116,7 @@ def test_a_fault_among_many_unknown_keys_is_not_lost() -> None:
     found, faults = engine.check(Outer, {**{f"key{number}": 1 for number in range(1000)}, "kind": "x"})
     assert found is None
     assert faults[0].location == ("kind",)
-    assert len(faults) == checks.PROBLEM_LIMIT + 1
+    assert len(faults) == kinds.PROBLEM_LIMIT + 1
 
 
 KEYS = st.sampled_from(["kind", "inner", "values", "items", "plain", "port", "word", "on", "x", "[key]", "a\nb"])

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from controller.core import images
-from controller.core.inputs import checks, engine, variables
+from controller.core.inputs import engine, kinds, variables
 from controller.core.inputs.engine import SECTION, Expected
 from controller.core.inputs.project import dag, yamlfault
 from controller.core.model import AS_OF_COMMIT
@@ -57,14 +57,6 @@ def script_problem(path: str) -> str:
     return ""
 
 
-def _image_problem(text: str) -> str:
-    return checks.image_problem(text)
-
-
-def _name_problem(text: str) -> str:
-    return "" if checks.is_name(text) else f"expected {checks.NAME_RULE}, got {quoted(text)}"
-
-
 def _secret_name(value: Any) -> Any:
     """Bring `{name: aws, optional: true}` to the short form, `aws?`."""
     if not isinstance(value, dict):
@@ -81,7 +73,7 @@ def _secret_reference_problem(text: str) -> str:
 
 
 def _secret_problem(text: str) -> str:
-    if checks.is_dns_name(text):
+    if kinds.is_dns_name(text):
         return ""
     return "expected the name of a Secret (lower-case letters, digits, - .), not a secret's value"
 
@@ -195,9 +187,9 @@ class StageForm(Form):
 class ProjectForm(Form):
     """The project as a whole."""
 
-    name: Annotated[str, _refusing(_name_problem), Expected("a name: " + checks.NAME_RULE)]
+    name: Annotated[str, AfterValidator(kinds.project_name), Expected("a name: " + kinds.PROJECT_RULE)]
     DAG: Annotated[str, Expected("stages and their order, like prepare >> train >> serve")]
-    docker_image: Annotated[str, _refusing(_image_problem), Expected("an image like python:3.12-slim")] = ""
+    docker_image: Annotated[str, AfterValidator(kinds.image), Expected("an image like python:3.12-slim")] = ""
     python: Python = ""
     secrets_group: Annotated[str, _refusing(_secret_problem), Expected("the beginning of Secrets' names")] = ""
     run_on_failure: Annotated[str, _refusing(_stage_problem), Expected("the name of one stage")] = ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core.inputs import checks, requirements
+from controller.core.inputs import kinds, requirements
 from controller.core.inputs.engine import Location
 from controller.core.inputs.project import assembly, dag, forms, sentences, texts, yamltext
 from controller.core.inputs.project.reading import Reading
@@ -124,7 +124,7 @@ def _stage(name: str, raw: Any, used: bool, group: str, path: str, reading: Read
     if form is None:
         return None
     for secret in form.secrets.values() if group else ():
-        if not checks.is_dns_name(f"{group}-{secret.removesuffix(forms.OPTIONAL)}"):
+        if not kinds.is_dns_name(f"{group}-{secret.removesuffix(forms.OPTIONAL)}"):
             reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
     return assembly.stage(name, "", form, group, ("", requirements.lines("\n".join(form.requirements))))
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.inputs import checks
+from controller.core.inputs import kinds
 from controller.core.text import quoted
 
 OWN_NAMES = ("env", "secrets")
@@ -42,7 +42,7 @@ def parse(text: str) -> tuple[Sections, tuple[str, ...]]:
     reading = _Reading()
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip()
-        if len(reading.problems) > checks.PROBLEM_LIMIT:
+        if len(reading.problems) > kinds.PROBLEM_LIMIT:
             break  # garbage: its next thousand lines tell nothing more
         if not bare or bare[0] in ";#":
             continue

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from controller.core import images
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
+from controller.core.inputs import kinds
 from controller.core.inputs.project import from_ini, from_yaml, modules, pins
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline, ProjectTree, Stage, Unread
@@ -32,12 +32,12 @@ def load(
     for path in reading.unread.texts:
         reading.problem(path, "could not be read")
     if pipeline:
-        reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge, python)[: checks.PROBLEM_LIMIT])
+        reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge, python)[: kinds.PROBLEM_LIMIT])
     problems, warnings = [*reading.problems, *(reading.warnings if strict else [])], reading.warnings
     if problems or pipeline is None:
-        told = checks.bounded(problems, f"{main}: {MORE}")
-        raise Invalid("InvalidProject", told, () if strict else checks.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
-    return replace(pipeline, warnings=checks.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
+        told = kinds.bounded(problems, f"{main}: {MORE}")
+        raise Invalid("InvalidProject", told, () if strict else kinds.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
+    return replace(pipeline, warnings=kinds.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
 
 
 def unread(tree: ProjectTree) -> Unread:
@@ -50,7 +50,7 @@ def _read(tree: ProjectTree, python: images.Default) -> tuple[str, Reading, Pipe
     reading = Reading(tree, warnings=list(tree.warnings))
     main = next((name for name in (YAML, INI) if name in tree.files or name in tree.faults), "")
     if not main:
-        raise Invalid("NoProject", checks.bounded([_absent(tree)], f"{INI}: {MORE}"))
+        raise Invalid("NoProject", kinds.bounded([_absent(tree)], f"{INI}: {MORE}"))
     for other in sorted(name for name in tree.files if name != main and name.lower() in PROJECT_FILES):
         remedy = "remove one of them" if other == INI else f"its name is not exactly {YAML} or {INI}"
         reading.warning(other, f"not used, since {main} is there too: {remedy}")

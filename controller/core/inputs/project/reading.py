@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from controller.core.inputs import checks
+from controller.core.inputs import kinds
 from controller.core.inputs.requirements import Found
 from controller.core.model import Module, ProjectTree, Unread
 from controller.core.text import clean, nearest, quoted
 
-KEPT = 3 * checks.PROBLEM_LIMIT  # lines kept of each kind; a hostile file could cause a line for each of its bytes
+KEPT = 3 * kinds.PROBLEM_LIMIT  # lines kept of each kind; a hostile file could cause a line for each of its bytes
 
 
 @dataclass

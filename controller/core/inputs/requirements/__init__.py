@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.inputs import checks
+from controller.core.inputs import kinds
 from controller.core.inputs.requirements import hashes
 from controller.core.inputs.requirements.address import git_address
 from controller.core.inputs.requirements.closure import Closure, Entry, Project, settle
@@ -125,7 +125,7 @@ def of_stage(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -
     file = stage.requirements_file or f"bodywork.yaml: stages.{stage.name}.requirements"
     found = find(project, stage.requirements_file, stage.folder, (file, stage.requirements))
     if found.problems:
-        raise Invalid("InvalidProject", checks.bounded(found.problems, f"{file}: and more problems"))
+        raise Invalid("InvalidProject", kinds.bounded(found.problems, f"{file}: and more problems"))
     if found.missing:
         return Missing(tuple(sorted(set(found.missing))))
     own = (one for one in found.entries if not one.constraint)
