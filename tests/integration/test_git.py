@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,9 @@ from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.inputs.project.written import Meaning
 from controller.core.model import Unread
-from controller.reconciler import Source
 from tests.support.eventually import eventually
-from tests.support.gitserver import CLEAN, GitServer, Repository, serving
+from tests.support.gitserver import CLEAN, SETTINGS, GitServer, Repository, hitch, published, refusal, serving
 
-SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
 INI = "[default]\nPROJECT_NAME = iris\n"
 POINTER = (
     "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa\nsize 9\n"
@@ -34,48 +32,10 @@ POINTER = (
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    (tmp_path / "served").mkdir()
-    with serving(tmp_path / "served") as git:
-        yield git
-
-
-@pytest.fixture
 def iris(server: GitServer) -> Repository:
     repository = server.repository("iris")
     repository.commit({"bodywork.ini": INI, "train/config.ini": "[default]\n", "train/train.py": "print(1)\n"})
     return repository
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    (tmp_path / "volume").mkdir()
-    return tmp_path / "volume"
-
-
-@pytest.fixture
-def git(volume: Path) -> Git:
-    return Git(volume, SETTINGS)
-
-
-def published(git: Source, volume: Path, url: str, ref: str = "") -> Path:
-    commit = git.resolve(url, ref)
-    git.publish(url, commit)
-    return volume / layout.checkout(url, commit)
-
-
-def refusal(action: Callable[[], object]) -> tuple[str, str]:
-    with pytest.raises(Invalid) as caught:
-        action()
-    assert all(line.isprintable() for line in caught.value.problems)
-    return caught.value.reason, str(caught.value)
-
-
-def hitch(action: Callable[[], object]) -> tuple[str, str]:
-    with pytest.raises(Transient) as caught:
-        action()
-    assert str(caught.value).isprintable()
-    return caught.value.reason, str(caught.value)
 
 
 # --- resolve --------------------------------------------------------------------------------------

@@ -3,48 +3,21 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from controller.adapters.git import Git, GitSettings
-from controller.core import layout
+from controller.adapters.git import Git
 from controller.core.errors import Invalid
-from tests.support.gitserver import CLEAN, ENV, GitServer, Repository, serving
+from tests.support.gitserver import CLEAN, ENV, SETTINGS, GitServer, Repository, published, refusal
 
 INI = "[default]\nPROJECT_NAME = iris\n"
-SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30, allow_file=True)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    (tmp_path / "served").mkdir()
-    with serving(tmp_path / "served") as git:
-        yield git
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    (tmp_path / "volume").mkdir()
-    return tmp_path / "volume"
 
 
 @pytest.fixture
 def git(volume: Path) -> Git:
-    return Git(volume, SETTINGS)
-
-
-def published(git: Git, volume: Path, url: str, ref: str = "") -> Path:
-    commit = git.resolve(url, ref)
-    git.publish(url, commit)
-    return volume / layout.checkout(url, commit)
-
-
-def refusal(action: Callable[[], object]) -> tuple[str, str]:
-    with pytest.raises(Invalid) as caught:
-        action()
-    return caught.value.reason, str(caught.value)
+    return Git(volume, replace(SETTINGS, allow_file=True))
 
 
 def clones(server: GitServer, name: str, folder: Path) -> None:

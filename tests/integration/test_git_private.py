@@ -18,29 +18,16 @@ import asyncssh
 import pytest
 import trustme
 
-from controller.adapters.git import Git, GitSettings
+from controller.adapters.git import Git
 from controller.core import layout
-from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials
-from tests.support import connectproxy, sshserver
+from tests.support import connectproxy, gitserver, sshserver
 from tests.support.eventually import eventually
-from tests.support.gitserver import GitServer, Repository, serving
+from tests.support.gitserver import SETTINGS, GitServer, Repository, published, serving
 from tests.support.sshserver import SshServer, private_text, public_text
 
-SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
 ADA = GitCredentials(username="ada", password="hunter2-s3cret")
 PLACES = [Path("/dev/shm"), Path(tempfile.gettempdir())]  # noqa: S108 - where secrets are laid
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    (tmp_path / "volume").mkdir()
-    return tmp_path / "volume"
-
-
-@pytest.fixture
-def git(volume: Path) -> Git:
-    return Git(volume, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -109,27 +96,20 @@ def keyed(shell: SshServer, **more: str) -> GitCredentials:
 
 
 def refusal(action: Callable[[], object]) -> tuple[str, str]:
-    """Give reason and text of what only the user can mend; the same the second time, and with no secret in it."""
-    return told(action, Invalid)
+    """Return reason and text of what only the user can mend; the same the second time, and with no secret in it."""
+    return twice(gitserver.refusal, action)
 
 
 def hitch(action: Callable[[], object]) -> tuple[str, str]:
-    return told(action, Transient)
+    return twice(gitserver.hitch, action)
 
 
-def told(action: Callable[[], object], kind: type[Invalid] | type[Transient]) -> tuple[str, str]:
-    lines = []
-    for _ in range(2):
-        try:
-            action()
-        except kind as error:
-            lines.append((error.reason, str(error)))
-    assert len(lines) == 2, "it was not refused"
-    assert lines[0] == lines[1]
-    assert lines[0][1].isprintable()
-    assert ADA.password not in lines[0][1]
-    assert "coachwork-git-" not in lines[0][1]
-    return lines[0]
+def twice(said: Callable[[Callable[[], object]], tuple[str, str]], action: Callable[[], object]) -> tuple[str, str]:
+    first, second = said(action), said(action)
+    assert first == second
+    assert ADA.password not in first[1]
+    assert "coachwork-git-" not in first[1]
+    return first
 
 
 def laid(word: str) -> list[Path]:
@@ -141,19 +121,13 @@ def laid(word: str) -> list[Path]:
     return found
 
 
-def published(git: Git, volume: Path, url: str, credentials: GitCredentials | None, ref: str = "") -> Path:
-    commit = git.resolve(url, ref, credentials)
-    git.publish(url, commit, credentials)
-    return volume / layout.checkout(url, commit)
-
-
 # --- https ------------------------------------------------------------------------------------------
 
 
 def test_a_password_and_a_private_authority_open_a_repository(
     server: GitServer, iris: Repository, git: Git, volume: Path, ada: GitCredentials
 ) -> None:
-    checkout = published(git, volume, server.url(iris.folder.name), ada)
+    checkout = published(git, volume, server.url(iris.folder.name), credentials=ada)
     assert (checkout / "a").read_text() == "1"
     assert set(server.logins) == {f"{ADA.username}:{ADA.password}"}
 
@@ -268,11 +242,11 @@ def test_submodules_get_the_password_on_the_same_server_and_nowhere_else(
 ) -> None:
     library = server.repository("library").commit({"c": "3"})
     iris.submodule("lib", "../library.git", library)
-    assert (published(git, volume, server.url("iris"), ada) / "lib" / "c").read_text() == "3"
+    assert (published(git, volume, server.url("iris"), credentials=ada) / "lib" / "c").read_text() == "3"
     plain.login = (ADA.username, ADA.password)
     elsewhere = plain.repository("elsewhere").commit({"d": "4"})
     iris.submodule("lib", plain.url("elsewhere"), elsewhere)
-    assert refusal(lambda: published(git, volume, server.url("iris"), ada))[0] == "RepositoryRefused"
+    assert refusal(lambda: published(git, volume, server.url("iris"), credentials=ada))[0] == "RepositoryRefused"
     assert not plain.logins
 
 
@@ -280,7 +254,7 @@ def test_a_submodule_over_ssh_that_gets_no_key_is_told(
     server: GitServer, iris: Repository, git: Git, volume: Path, ada: GitCredentials
 ) -> None:
     iris.submodule("lib", "git@127.0.0.1:library.git", "1" * 40)
-    reason, line = refusal(lambda: published(git, volume, server.url("iris"), ada))
+    reason, line = refusal(lambda: published(git, volume, server.url("iris"), credentials=ada))
     assert reason == "GitSecretRequired"
     assert '.gitmodules: submodule "lib"' in line
     assert "relative or https address" in line
@@ -293,7 +267,7 @@ def test_a_request_without_access_gets_no_commit_that_another_fetched(
     server: GitServer, iris: Repository, plain: GitServer, git: Git, volume: Path, ada: GitCredentials
 ) -> None:
     url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
-    published(git, volume, url, ada)
+    published(git, volume, url, credentials=ada)
     nobody = GitCredentials(authority=ada.authority)
     for ref in ("", "main", commit, commit[:9]):
         assert refusal(lambda ref=ref: git.resolve(url, ref, nobody))[0] == "RepositoryRefused"  # type: ignore[misc]
@@ -301,14 +275,14 @@ def test_a_request_without_access_gets_no_commit_that_another_fetched(
         assert git.resolve(url, ref, ada) == commit
     mine = plain.repository("mine")
     mine.submodule("stolen", url, commit)
-    assert hitch(lambda: published(git, volume, plain.url("mine"), None))[0] == "GitCertificate"
+    assert hitch(lambda: published(git, volume, plain.url("mine"), credentials=None))[0] == "GitCertificate"
 
 
 def test_a_mirror_that_was_swept_is_fetched_again_with_the_password(
     server: GitServer, iris: Repository, git: Git, volume: Path, ada: GitCredentials
 ) -> None:
     url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
-    published(git, volume, url, ada)
+    published(git, volume, url, credentials=ada)
     shutil.rmtree(volume / layout.mirror(url))
     git.publish(url, commit, ada)
     assert git.read(url, commit, ".").files == {"a"}
@@ -318,7 +292,7 @@ def test_a_mirror_that_was_swept_is_fetched_again_with_the_password(
 
 
 def test_a_key_opens_a_repository(shell: SshServer, git: Git, volume: Path) -> None:
-    checkout = published(git, volume, shell.url("iris"), keyed(shell))
+    checkout = published(git, volume, shell.url("iris"), credentials=keyed(shell))
     assert (checkout / "a").read_text() == "1"
     assert all(command == "git-upload-pack '/iris.git'" for command in shell.commands)
 

@@ -22,12 +22,6 @@ def iris(tmp_path: Path) -> Repository:
     return repository
 
 
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    (tmp_path / "volume").mkdir()
-    return tmp_path / "volume"
-
-
 def taken(volume: Path, folder: Path) -> dict[str, str]:
     """Give the files that a run of the folder has, with their contents."""
     git = Git(volume, GitSettings(allow_file=True))

@@ -7,12 +7,21 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
+from controller.adapters.git import GitSettings
+from controller.core import layout
+from controller.core.errors import Invalid, Transient
+from controller.core.model import GitCredentials
+from controller.reconciler import Source
+
+SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 ENV = {
     **CLEAN,
@@ -202,6 +211,29 @@ def _packet(data: bytes) -> bytes:
 
 def _plain(encoding: str | None, body: bytes) -> bytes:
     return gzip.decompress(body) if encoding == "gzip" else body
+
+
+def published(git: Source, volume: Path, url: str, ref: str = "", credentials: GitCredentials | None = None) -> Path:
+    """Return the checkout of what `ref` names now."""
+    commit = git.resolve(url, ref, credentials)
+    git.publish(url, commit, credentials)
+    return volume / layout.checkout(url, commit)
+
+
+def refusal(action: Callable[[], object]) -> tuple[str, str]:
+    """Return reason and text of what only the user can mend."""
+    with pytest.raises(Invalid) as caught:
+        action()
+    assert all(line.isprintable() for line in caught.value.problems)
+    return caught.value.reason, str(caught.value)
+
+
+def hitch(action: Callable[[], object]) -> tuple[str, str]:
+    """Return reason and text of what is tried again."""
+    with pytest.raises(Transient) as caught:
+        action()
+    assert str(caught.value).isprintable()
+    return caught.value.reason, str(caught.value)
 
 
 @contextlib.contextmanager
