@@ -8,18 +8,20 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from types import MappingProxyType
 
-from controller.adapters.kube import translate
 from controller.adapters.kube.kinds import RIGHTS, permitted
+from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Call, Transport
+from controller.core import names
 from controller.core.errors import Transient
 from controller.core.model import Object
 from controller.core.text import clean
 
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 AT_ONCE = 8  # questions about rights: each is a few milliseconds of the API server
-PAGE = 500
+MOST = 500  # CronJobs that are looked at
 
 
 class Examiner:
@@ -71,19 +73,14 @@ class Examiner:
 
     def claim(self, name: str) -> Object | None:
         """Return a PersistentVolumeClaim, None if it does not exist. Raises Refused, Transient."""
-        row = permitted("PersistentVolumeClaim", "get")
-        try:
-            return self._transport.call(Call("get", row.resource, "GET", row.path(self._namespace, name)))
-        except translate.Missing:
-            return None
+        return Resource(self._transport, permitted("PersistentVolumeClaim", "get"), self._namespace, names.MANAGER).get(
+            name
+        )
 
     def cronjobs(self) -> list[Object]:
-        """Return all CronJobs of the namespace, PAGE at most. Raises Refused, Transient."""
-        row = permitted("CronJob", "watch")
-        found = self._transport.call(
-            Call("list", row.resource, "GET", row.path(self._namespace), (("limit", str(PAGE)),))
-        )
-        return list(found.get("items") or ())
+        """Return all CronJobs of the namespace, MOST at most. Raises Refused, Transient."""
+        cronjobs = Resource(self._transport, permitted("CronJob", "watch"), self._namespace, names.MANAGER)
+        return list(islice(cronjobs.listed(), MOST))
 
 
 def warning(header: str) -> str:

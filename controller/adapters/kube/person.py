@@ -7,7 +7,8 @@ to do.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from controller.adapters.kube import translate
 from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import KINDS
+from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
 from controller.core import names
 from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
@@ -29,8 +31,6 @@ USED: Final[Mapping[str, frozenset[Verb]]] = MappingProxyType({
 })  # fmt: skip
 """Resource of the core group -> RBAC verbs: all that commands ask for."""
 
-METHODS: Final[Mapping[Verb, str]] = {"get": "GET", "list": "GET", "patch": "PATCH", "delete": "DELETE"}
-APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
 SERVICE: Final = "http:coachwork:http"  # of the controller, as the API server's service proxy names it
 MANAGER: Final = f"{names.MANAGER}-cli"  # of the fields that a command states; the controller has others
 TIMEOUTS: Final = Timeouts(connect=10.0, read=30.0)
@@ -47,6 +47,7 @@ class Person:
     def __init__(self, transport: Transport, namespace: str, server: str) -> None:
         self.namespace, self._server = namespace, server
         self._transport = transport
+        self._config_maps = Resource(transport, KINDS["ConfigMap"], namespace, MANAGER)
 
     def close(self) -> None:
         """Drop the connections."""
@@ -56,57 +57,29 @@ class Person:
 
     def get(self, name: str) -> Object | None:
         """Return a ConfigMap, None if it is not there. Raises NotFound where the namespace does not exist."""
-        try:
-            return self._call("get", name)
-        except translate.Missing:
-            return None
+        with self._explaining("get", "configmaps"):
+            return self._config_maps.get(name)
 
     def labelled(self, label: str, values: Sequence[str]) -> list[Object]:
         """Return the ConfigMaps with one of these values of a label. Raises NotFound as `get`."""
-        items: list[Object] = []
-        token = ""
-        while True:
-            query = (("labelSelector", f"{label} in ({','.join(values)})"), ("limit", "500"), ("continue", token))
-            page = self._call("list", query=query)
-            items += page.get("items") or ()
-            token = str((page.get("metadata") or {}).get("continue") or "")
-            if not token:
-                return items
+        with self._explaining("list", "configmaps"):
+            return list(self._config_maps.listed(("labelSelector", f"{label} in ({','.join(values)})")))
 
     def apply(self, manifest: Object) -> Object:
         """Apply a ConfigMap on the server, by force. Raises Invalid where the server rejects it."""
-        query = (("fieldManager", MANAGER), ("force", "true"))
-        return self._call("patch", manifest["metadata"]["name"], query, manifest, APPLY)
+        with self._explaining("patch", "configmaps"):
+            return self._config_maps.apply(manifest)
 
     def patch(self, name: str, uid: str, change: Object) -> Object:
         """Merge a change into the ConfigMap of this uid. Raises NotFound where it is gone, Invalid."""
         change = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
-        try:
-            return self._call("patch", name, (("fieldManager", MANAGER),), change, "application/merge-patch+json")
-        except Conflict:
-            raise NotFound(f"{name} was deleted meanwhile") from None
+        with self._explaining("patch", "configmaps", name):
+            return self._config_maps.patch(name, change)
 
     def delete(self, name: str, uid: str) -> None:
         """Delete the ConfigMap of this uid and what it owns. Raises NotFound where it is gone."""
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        try:
-            self._call("delete", name, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
-        except Conflict:
-            raise NotFound(f"{name} was deleted meanwhile") from None
-
-    def _call(
-        self,
-        verb: Verb,
-        name: str = "",
-        query: tuple[tuple[str, str], ...] = (),
-        body: Object | None = None,
-        content_type: str = "application/json",
-    ) -> Object:
-        path, given = KINDS["ConfigMap"].path(self.namespace, name), tuple(pair for pair in query if pair[1])
-        try:
-            return self._transport.call(Call(verb, "configmaps", METHODS[verb], path, given, body, content_type))
-        except (Refused, NotYet, AlreadyExists, Transient) as error:
-            raise self._explained(error, verb, "configmaps") from error
+        with self._explaining("delete", "configmaps", name):
+            self._config_maps.delete(name, uid)
 
     # --- the controller's pages -----------------------------------------------------------------------
 
@@ -200,6 +173,18 @@ class Person:
         return Examiner(self._transport, self.namespace)
 
     # --- errors ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _explaining(self, verb: str, resource: str, name: str = "") -> Iterator[None]:
+        """Raise errors of the API server as `_explained` has them; a Conflict about `name` says that it is gone."""
+        try:
+            yield
+        except Conflict:
+            if not name:
+                raise
+            raise NotFound(f"{name} was deleted meanwhile") from None
+        except (Refused, NotYet, AlreadyExists, Transient) as error:
+            raise self._explained(error, verb, resource) from error
 
     def _explained(self, error: Exception, verb: str, resource: str) -> Exception:
         """Return an error of the API server as a person needs it: one line, with what to do."""

@@ -1,0 +1,119 @@
+"""The objects of one kind in one namespace, and every call on them: the controller's, and those of commands."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from controller.adapters.kube.kinds import Kind
+from controller.adapters.kube.translate import Missing
+from controller.adapters.kube.transport import Call, Lines, Transport
+from controller.core.errors import Expired, Transient
+from controller.core.model import Object
+
+PAGE = 100  # objects of one list page
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind in one namespace; as a `watch.Feed`, those of its objects that the controller watches.
+
+    Fields that are written belong to `manager`. Every method raises Refused, NotYet and Transient.
+    """
+
+    transport: Transport
+    row: Kind
+    namespace: str
+    manager: str
+
+    def get(self, name: str) -> Object | None:
+        """Return one object, None if it is not there."""
+        try:
+            return self._call("get", "GET", name)
+        except Missing:
+            return None
+
+    def listed(self, *selector: Pair) -> Iterator[Object]:
+        """Yield all that is there now, or what of it is selected, page by page."""
+        token = ""
+        while True:
+            try:
+                page = self._page(token, *selector)
+            except Expired as expired:
+                raise Transient("ApiUnavailable", "API server: a list took too long to read") from expired
+            yield from page.get("items") or ()
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
+    def create(self, manifest: Object) -> Object:
+        """Create. Raises AlreadyExists where the name is taken."""
+        return self._call("create", "POST", "", ("fieldManager", self.manager), body=manifest)
+
+    def apply(self, manifest: Object) -> Object:
+        """Server-side apply, forced. Raises Conflict where metadata.uid is not that object's."""
+        query = (("fieldManager", self.manager), ("force", "true"))
+        return self._call("patch", "PATCH", manifest["metadata"]["name"], *query, body=manifest, content_type=APPLY)
+
+    def patch(self, name: str, change: Object | list[Object]) -> Object:
+        """Patch: a list is a JSON patch, a mapping a merge patch. Raises Conflict, and Missing where it is gone."""
+        kind = "json-patch" if isinstance(change, list) else "merge-patch"
+        query, content_type = ("fieldManager", self.manager), f"application/{kind}+json"
+        return self._call("patch", "PATCH", name, query, body=change, content_type=content_type)
+
+    def replace(self, manifest: Object) -> Object:
+        """Update, with metadata.resourceVersion as the precondition. Raises Conflict if that has moved on.
+
+        KeyError (a defect) without one: it would overwrite whatever is there.
+        """
+        if not manifest["metadata"].get("resourceVersion"):
+            raise KeyError("replace without a resourceVersion would overwrite whatever is there")
+        return self._call("update", "PUT", manifest["metadata"]["name"], ("fieldManager", self.manager), body=manifest)
+
+    def delete(self, name: str, uid: str) -> None:
+        """Delete it and what it owns, in the background. Raises Conflict where no object has this name and uid."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        self._call("delete", "DELETE", name, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
+
+    # --- what is watched ---------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """Return the kind's name."""
+        return self.row.name
+
+    def page(self, token: str) -> Object:
+        """Return one page of the list: the first, or the one that a `continue` token names. Raises Expired."""
+        return self._page(token, self.row.selector)
+
+    def lines(self, version: str, seconds: int) -> Lines:
+        """Begin to watch after this version. Raises Expired."""
+        query = (
+            self.row.selector, ("watch", "true"), ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version), ("timeoutSeconds", str(seconds)),
+        )  # fmt: skip
+        return self.transport.lines(Call("watch", self.row.resource, "GET", self.row.path(self.namespace), query))
+
+    def trim(self, item: Object) -> Object:
+        """Return an object fit for the cache: named (lists leave kind and apiVersion out), without ballast."""
+        metadata = dict(item["metadata"])
+        entries = metadata.pop("managedFields", None)
+        if entries and self.row.name not in ("Pod", "Job", "Event"):  # says how and when we wrote, not which fields
+            metadata["managedFields"] = [{k: v for k, v in entry.items() if k != "fieldsV1"} for entry in entries]
+        return {**item, "apiVersion": self.row.api_version, "kind": self.row.name, "metadata": metadata}
+
+    def _page(self, token: str, *selector: Pair) -> Object:
+        more = (("continue", token),) if token else ()
+        return self._call("list", "GET", "", *selector, ("limit", str(PAGE)), *more)
+
+    def _call(
+        self,
+        verb: str,
+        method: str,
+        name: str = "",
+        *query: Pair,
+        body: Object | list[Object] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        path = self.row.path(self.namespace, name)
+        return self.transport.call(Call(verb, self.row.resource, method, path, query, body, content_type))
