@@ -1,4 +1,4 @@
-"""Carry actions out on the cluster, and say which objects it would not take."""
+"""Carry actions out on the cluster, and return which objects it refused."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from controller.core import errors, manifests, names, times
 from controller.core.facts import drift
 from controller.core.facts.owners import taken
 from controller.core.model import Cause, Object, Request
-from controller.core.plan import Action, Apply, Create, Delete, Emit, Publish, Refusal, Restore, Tidy, Write
+from controller.core.plan import Action, Create, Delete, Emit, Publish, Refusal, Restore, Tidy, Write
 from controller.reconciler.holding import holder
 from controller.reconciler.ports import Clock, Cluster, Volume
 
@@ -55,41 +55,50 @@ class Actor:
     _restored: dict[str, datetime] = field(default_factory=dict)  # by uid: when it may be put back again
     _events: Sent = field(default_factory=Sent)
 
+    def prepare(self, actions: Iterable[Action]) -> None:
+        """Make the folders that the actions' pods need, before anything is recorded. Raises Transient."""
+        written = (action.manifest for action in actions if isinstance(action, Write))
+        self.volume.prepare(folder for manifest in written for folder in manifests.folders_of(manifest))
+
     def carry_out(self, request: Request, actions: Iterable[Action]) -> Sequence[Refusal]:
-        """Carry out all actions in their order; give what the server refused. Raises NotYet, Transient."""
+        """Carry out all actions in their order; return what the server refused. Raises NotYet, Transient."""
         refusals: list[Refusal | None] = []
         early: errors.NotYet | None = None
         for action in actions:
             match action:
-                case Create() | Apply():
-                    refusals.append(self._put(request, action))
-                case Restore():
+                case Write():
                     try:
                         refusals.append(self._put(request, action))
-                    except errors.NotYet as later:  # what comes after it need not wait for it
-                        early = later
+                    except errors.NotYet as later:
+                        if not isinstance(action, Restore):
+                            raise
+                        early = later  # what comes after it need not wait for it
                 case Delete():
-                    refusals.append(self._remove(action))
-                case Publish():
-                    self.volume.publish_environment(action.folder)
+                    refusals.append(self._delete(action))
+                case Publish(folder):
+                    self.volume.publish_environment(folder)
                 case Emit():
                     self._emit(request, action)
-                case Tidy():
-                    self.volume.keep_only(request.name, request.uid, action.runs)
+                case Tidy(runs):
+                    self.volume.keep_only(request.name, request.uid, runs)
         if early and not any(refusals):
             raise early
         return [refusal for refusal in refusals if refusal]
 
-    def prepare(self, actions: Iterable[Action]) -> None:
-        """Make the folders that the actions' pods need, before anything is recorded. Raises Transient."""
-        self.volume.prepare(
-            folder
-            for action in actions
-            if isinstance(action, Write)
-            for folder in manifests.folders_of(action.manifest)
-        )
+    def meet(self, request: Request, manifest: Object) -> Object:
+        """Return the living object of a name that `request` needs, if it is the request's own.
 
-    def _remove(self, action: Delete) -> Refusal | None:
+        Raises NotYet where it goes away by itself, Invalid("NameTaken") where another holds it.
+        """
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        live = self.cluster.get(kind, name)
+        if live is None:
+            raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
+        if other := holder(self.cluster, request.uid, live):
+            raise errors.Invalid("NameTaken", [taken(kind, name, other)])
+        return live
+
+    def _delete(self, action: Delete) -> Refusal | None:
         try:
             self.cluster.delete(action.kind, action.name, action.uid)
         except errors.Refused as refused:
@@ -97,25 +106,25 @@ class Actor:
             return Refusal(None, cause, final=False)
         return None
 
-    def _put(self, request: Request, action: Create | Apply | Restore) -> Refusal | None:
-        manifest = action.manifest
-        name = f"{manifest['kind']}/{manifest['metadata']['name']}"
+    def _put(self, request: Request, action: Write) -> Refusal | None:
+        """Write an object; return what became of it if the server refused it."""
+        key = action.manifest["kind"], action.manifest["metadata"]["name"]
+        name = "/".join(key)
         try:
             self._write(request, action)
         except errors.Refused as refused:
             reason = "QuotaExceeded" if refused.forbidden else "RejectedByCluster"
-            return Refusal(action.stage, Cause(reason, f"{name}: {refused}"), final=not refused.forbidden)
-        except errors.Invalid as taken:
-            about = (manifest["kind"], manifest["metadata"]["name"])
-            return Refusal(action.stage, Cause(taken.reason, taken.problems[0]), final=True, about=about)
+            return Refusal(action.stage, Cause(reason, f"{name}: {refused}"), not refused.forbidden, key)
+        except errors.Invalid as invalid:
+            return Refusal(action.stage, Cause(invalid.reason, invalid.problems[0]), final=True, about=key)
         except errors.Transient as transient:
             if transient.reason != "ServerError" or not self._is_rejected(name):
                 raise
-            return Refusal(action.stage, Cause("RejectedByCluster", f"{name}: {transient}"), final=True)
+            return Refusal(action.stage, Cause("RejectedByCluster", f"{name}: {transient}"), final=True, about=key)
         self._rejected.pop(name, None)
         return None
 
-    def _write(self, request: Request, action: Create | Apply | Restore) -> None:
+    def _write(self, request: Request, action: Write) -> None:
         try:
             if isinstance(action, Create):
                 self.cluster.create(action.manifest)
@@ -131,7 +140,7 @@ class Actor:
     def _restore(self, manifest: Object) -> None:
         """Undo what somebody changed; not at once again and again, where something else undoes it each time.
 
-        An apply would not do: it leaves a changed port in its list, beside ours and with its name. Raises Conflict,
+        An apply would not do: it leaves a changed port in its list, next to ours and with its name. Raises Conflict,
         NotYet.
         """
         kind, name = manifest["kind"], manifest["metadata"]["name"]
@@ -148,7 +157,7 @@ class Actor:
         self._restored[uid] = now + RESTORE_PAUSE
 
     def _adopt(self, request: Request, manifest: Object) -> None:
-        """Take an own object that the cache does not show; one whose labels were taken off gets them back."""
+        """Take over an own object that the cache does not show; one whose labels were taken off gets them back."""
         if names.environment_of(manifest):  # another request's run has begun the same build
             return
         live = self.meet(request, manifest)
@@ -162,31 +171,13 @@ class Actor:
             self._rejected[name] = count
         return count >= REJECTIONS
 
-    def meet(self, request: Request, manifest: Object) -> Object:
-        """Return the living object of a name that `request` needs, if it is the request's own.
-
-        Raises NotYet where it goes away by itself, Invalid("NameTaken") where another holds it.
-        """
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        live = self.cluster.get(kind, name)
-        if live is None:
-            raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
-        if other := holder(self.cluster, request.uid, live):
-            raise errors.Invalid("NameTaken", [taken(kind, name, other)])
-        return live
-
     def _emit(self, request: Request, news: Emit) -> None:
         """Make an Event. It is a courtesy: what keeps it from being made keeps nothing else."""
         now = self.clock()
-        about = {
-            "name": request.name,
-            "uid": request.uid,
-            "namespace": self.namespace,
-            "now": times.text(now),
-        }
         name = names.bounded(f"{request.name}.{names.digest(request.uid + news.key, 16)}", limit=253)
         if self._events.has(name, now):
             return
+        about = {"name": request.name, "uid": request.uid, "namespace": self.namespace, "now": times.text(now)}
         try:
             self.cluster.create(manifests.event(about, name, news.type, news.reason, news.message))
         except errors.AlreadyExists:  # of the process before this one

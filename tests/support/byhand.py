@@ -52,6 +52,31 @@ def _fixed(value: Any) -> Any:
     return value
 
 
+def request_of(
+    name: str,
+    *,
+    trigger: str = "",
+    cancel: str = "",
+    resume: str = "",
+    only: str = "",
+    env: str = "",
+    **data: str,
+) -> Object:
+    """Return a request as a user would write it.
+
+    `data`'s underscores are hyphens, `env` is the value of ALPHA, `at_KEY` is the annotation coachwork.io/KEY.
+    """
+    said = {names.TRIGGER: trigger, names.CANCEL: cancel, names.FROM: resume, names.ONLY: only}
+    said |= {f"{names.DOMAIN}/{key.removeprefix('at_')}": data.pop(key) for key in [*data] if key.startswith("at_")}
+    metadata: Object = {
+        "name": name,
+        "labels": {names.ROLE: names.ROLE_REQUEST},
+        "annotations": {key: value for key, value in said.items() if value},
+    }
+    plain = {key.replace("_", "-"): value for key, value in data.items()} | ({"env.ALPHA": env} if env else {})
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain}
+
+
 class ByHand(Api):
     """One namespace. `hook(verb, moment)` is called before and after each write of the controller's."""
 
@@ -138,31 +163,9 @@ class ByHand(Api):
 
     # --- people ------------------------------------------------------------------------------------
 
-    def ask(
-        self,
-        name: str,
-        *,
-        trigger: str = "",
-        cancel: str = "",
-        resume: str = "",
-        only: str = "",
-        env: str = "",
-        **data: str,
-    ) -> None:
-        """Create or update a request as a user would.
-
-        `data`'s underscores are hyphens, `env` is the value of ALPHA, `at_KEY` is the annotation coachwork.io/KEY.
-        """
-        said = {names.TRIGGER: trigger, names.CANCEL: cancel, names.FROM: resume, names.ONLY: only}
-        said |= {f"{names.DOMAIN}/{key.removeprefix('at_')}": data.pop(key) for key in [*data] if key.startswith("at_")}
-        metadata: Object = {
-            "name": name,
-            "labels": {names.ROLE: names.ROLE_REQUEST},
-            "annotations": {key: value for key, value in said.items() if value},
-        }
-        plain = {key.replace("_", "-"): value for key, value in data.items()} | ({"env.ALPHA": env} if env else {})
-        request = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plain}
-        self.put(request)
+    def ask(self, name: str, **asked: str) -> None:
+        """Create or update a request as a user would; `asked` as `request_of` takes it."""
+        self.put(request_of(name, **asked))
 
     def put(self, item: Object) -> None:
         """Create or update an object as it is, with the uid that it names, if any."""

@@ -49,7 +49,7 @@ class Refusal:
     stage: str | None  # None: a deletion, which no stage waits for
     cause: Cause
     final: bool  # a 403 (quota, rights) can change and gets the grace of what can't be scheduled; the rest can't
-    about: Key | None = None  # the object that could not be written
+    about: Key | None = None  # the object that could not be written; None: a deletion
 
 
 class Unanswered(Exception):

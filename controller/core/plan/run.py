@@ -80,7 +80,7 @@ def _without_taken(context: RunContext, record: Record, observed: Observed) -> t
     for name in aliases:
         context, warning = context.without(name, "another")
         record = replace(record, spec=context.spec, problems=(*record.problems, warning))
-    rest = (item for item in observed.refusals if not (item.about and item.about[1] in aliases))
+    rest = (item for item in observed.refusals if item.about not in [("Service", name) for name in aliases])
     return context, record, replace(observed, refusals=tuple(rest))
 
 

@@ -120,17 +120,20 @@ def converge(stage: str, objects: Sequence[Object], observed: Observed, uid: str
 
 
 def disturbed(objects: Iterable[Object], observed: Observed, uid: str) -> list[str]:
-    """Return a line for each of these objects that somebody has changed or taken away."""
+    """Return a line for each of these objects that somebody has changed or taken away, and that is put back."""
+    refused = {item.about: item.cause.message for item in observed.refusals}
     lines = []
     for item in objects:
         (kind, name), live = key_of(item), observed.serving.get(key_of(item))
         change = observed.drift.get(key_of(item))
+        cause = refused.get(key_of(item))
+        remedy = f"it can't be put back ({cause})" if cause else "it is put back"
         if live is None:
-            lines.append(f"{kind} {name} was deleted, or its labels were removed: it is put back")
+            lines.append(f"{kind} {name} was deleted, or its labels were removed: {remedy}")
         elif owner_uid(live) == uid and "deletionTimestamp" in live["metadata"]:
             lines.append(f"{kind} {name} is being deleted: it is made again")
         elif change:
-            lines.append(f"{kind} {name}: {change.by} changed {change.fields}: it is put back")
+            lines.append(f"{kind} {name}: {change.by} changed {change.fields}: {remedy}")
     return lines
 
 
