@@ -1,4 +1,4 @@
-"""Follow a trigger on a cluster to its end, as `coachwork run` follows a run here; the exit code tells the outcome."""
+"""Follow a trigger on a cluster to its end, as `coachwork run` follows a run here; the exit code is its outcome."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""How a run looks: a live table on a terminal, plain lines elsewhere, one JSON object a change for programs."""
+"""Views of a run: a live table on a terminal, plain lines elsewhere, a JSON object for each change for programs."""
 
 import json
 import sys

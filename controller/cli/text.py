@@ -40,7 +40,7 @@ def columns(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int = 0
 
 
 def ago(written: str, now: datetime) -> str:
-    """Return how long ago a point in time (RFC 3339) was; "" where it is none."""
+    """Return how long ago a point in time (RFC 3339) was; "" for any other text."""
     moment = times.moment(written)
     return f"{format_duration((now - moment).total_seconds())} ago" if moment else ""
 

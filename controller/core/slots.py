@@ -27,7 +27,7 @@ class _Field:
 
 
 def following(schedule: str, zone: str, now: datetime) -> datetime | None:
-    """Return the first time after `now`, in the zone (else UTC); None where there is none, or no valid schedule.
+    """Return the first time after `now`, in the zone (else UTC); None without one, or a valid schedule.
 
     A time that the clocks leave out has no slot, one that they repeat has two.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 from controller.adapters import storage
 from controller.core.doctor import VolumeFacts
 
-WRITES = 3  # the fastest counts: what is measured is the storage, not its load
+WRITES = 3  # the fastest is taken: the storage is measured, not its load
 BYTES = b"x" * 4096
 
 

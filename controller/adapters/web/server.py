@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         return page(accept)
 
     def _send(self, reply: Reply | Stream, *, with_body: bool) -> None:
-        """Write the reply; a client that has gone away is no error."""
+        """Write the reply; a client that has gone away is not an error."""
         with suppress(ConnectionError, TimeoutError):
             if isinstance(reply, Stream):
                 self._head(200, reply.content_type, reply.size, reply.headers)
