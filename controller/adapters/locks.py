@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -38,7 +38,10 @@ class Locks:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
             try:
-                _lock_file(descriptor, deadline, what)
+                while not _locks(descriptor):
+                    if time.monotonic() >= deadline:
+                        raise NotYet(BACK, f"{what}: another process is working on it")
+                    time.sleep(PAUSE)
                 yield
             finally:
                 os.close(descriptor)  # which gives the file lock up
@@ -46,13 +49,9 @@ class Locks:
             lock.release()
 
 
-def _lock_file(descriptor: int, deadline: float, what: str) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise NotYet(BACK, f"{what}: another process is working on it") from None
-            time.sleep(PAUSE)
-        else:
-            return
+def _locks(descriptor: int) -> bool:
+    """Lock a file unless another process has; return whether it is locked."""
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

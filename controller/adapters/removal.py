@@ -37,10 +37,14 @@ def remove(place: Path) -> None:
             _unlock(folder)
             for entry in _entries(folder):
                 with suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(_raised(Path(entry.path), place))
+                    inner = Path(entry.path)
+                    if not entry.is_dir(follow_symlinks=False):
+                        inner.unlink()
+                    elif folder == place:
+                        folders.append(inner)
                     else:
-                        Path(entry.path).unlink()
+                        _unlock(inner)  # to move a folder is to write in it, too: its `..` changes
+                        folders.append(inner.rename(place / f".{uuid.uuid4().hex}"))
             if folder != place:
                 with suppress(OSError):
                     folder.rmdir()
@@ -100,14 +104,6 @@ def _statuses(place: Path) -> Iterator[os.stat_result]:
                 yield entry.stat(follow_symlinks=False)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
-
-
-def _raised(folder: Path, top: Path) -> Path:
-    """Move a folder to `top`, where its path is short; return where it is now. Raises OSError."""
-    if folder.parent == top:
-        return folder
-    _unlock(folder)  # to move a folder is to write in it, too: its `..` changes
-    return folder.rename(top / f".{uuid.uuid4().hex}")
 
 
 def _unlock(folder: Path) -> None:

@@ -29,9 +29,11 @@ SHA256 = "[extensions]\n\tobjectFormat = sha256\n"
 
 
 @dataclass(slots=True)
-class Budget:
-    """What one checkout, submodules included, may still take."""
+class Build:
+    """One checkout that is being built: its repository, its folder, and what it may still take, submodules included."""
 
+    url: str
+    root: Path
     files: int
     bytes: int
     modules: int = MODULES
@@ -44,14 +46,14 @@ class Budget:
         if self.files < 0 or self.bytes < 0 or self.modules < 0:
             raise TooLarge
 
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """One checkout that is being built: the repository that it is of, the folder, what it may still take."""
-
-    url: str
-    root: Path
-    budget: Budget
+    def enter(self, path: str, depth: int) -> None:
+        """Raise Invalid unless a submodule's folder is a plain one of the checkout, and not too deep."""
+        folder = self.root / path
+        real = folder.resolve() == self.root.resolve() / path and folder.is_dir()
+        if not real or depth > DEPTH:
+            why = f"it is more than {DEPTH} deep" if real else "its folder leaves the checkout"
+            line = f'{place(self.url)}: submodule "{faults.clean(path)}": {why}: remove it'
+            raise Invalid("RepositoryRefused", [line])
 
 
 class Checkouts:
@@ -89,7 +91,7 @@ class Checkouts:
                 return
             storage.sweep_partials(target)
             with storage.partial(target) as folder:
-                build = Build(url, folder, Budget(self._settings.max_files, self._settings.max_bytes))
+                build = Build(url, folder, self._settings.max_files, self._settings.max_bytes)
                 try:
                     self._lay(build, remote, commit, "", 0)
                 except TooLarge:
@@ -105,18 +107,17 @@ class Checkouts:
         """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
         url = remote.url
         listed = self._sound(remote, commit, lambda: entries(self._mirrors, url, commit))
-        build.budget.take(listed)
+        build.take(listed)
         if not below and any(entry.path.split("/")[0] == layout.COMPLETE for entry in listed):
             line = f"{place(build.url)}: {layout.COMPLETE} at its root is a name that Coachwork needs: rename it"
             raise Invalid("RepositoryRefused", [line])
         self._sound(remote, commit, lambda: self._write(build, url, commit, below))
-        modules = self._sound(remote, commit, lambda: submodules(self._mirrors, url, commit, listed))
-        for module in modules:
-            if module.url:  # else nobody says where it is; source.py warns of its empty folder
+        for module in self._sound(remote, commit, lambda: submodules(self._mirrors, url, commit, listed)):
+            if module.url:  # else it is not known where it is; source.py warns of its empty folder
                 there = remote.at(module.url)
                 check(module, there, allow_file=self._settings.allow_file)
                 inside = f"{below}/{module.path}".lstrip("/")
-                _enter(build, inside, depth + 1)
+                build.enter(inside, depth + 1)
                 self._mirrors.have(there, module.commit)
                 self._mirrors.check_access(there)
                 self._lay(build, there, module.commit, inside, depth + 1)
@@ -144,15 +145,6 @@ class Checkouts:
             self._mirrors.local(url, ["checkout-index", "--all", "--force", "--quiet"], limits, **env)
         finally:
             index.unlink(missing_ok=True)
-
-
-def _enter(build: Build, path: str, depth: int) -> None:
-    """Raise Invalid unless a submodule's folder is a plain one of the checkout, and not too deep."""
-    folder = build.root / path
-    real = folder.resolve() == build.root.resolve() / path and folder.is_dir()
-    if not real or depth > DEPTH:
-        why = f"it is more than {DEPTH} deep" if real else "its folder leaves the checkout"
-        raise Invalid("RepositoryRefused", [f'{place(build.url)}: submodule "{faults.clean(path)}": {why}: remove it'])
 
 
 def _seal(folder: Path, commit: str) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from controller.adapters.git.faults import clean
@@ -96,7 +97,13 @@ def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
     """
     whole = hashlib.sha256()
     left = max_bytes
-    for name, path in _files(reading, names):
+    named = ((name, _inner(reading, name)) for name in sorted(set(names)))
+    files = (
+        _walk(reading, path, "" if name == "." else f"{name}/", (path,)) if path.is_dir() else [(name, path)]
+        for name, path in named
+        if path
+    )
+    for name, path in chain.from_iterable(files):
         digest = hashlib.sha256()
         with path.open("rb") as stream:
             mode = "x" if os.fstat(stream.fileno()).st_mode & 0o100 else "-"
@@ -109,16 +116,6 @@ def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
                 digest.update(chunk)
         whole.update(f"{len(name.encode())} {name} {mode} {digest.hexdigest()}\n".encode())
     return whole.hexdigest()
-
-
-def _files(reading: Reading, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Yield name and real path of these files and of all files below these folders."""
-    for name in sorted(set(names)):
-        path = _inner(reading, name)
-        if path and path.is_dir():
-            yield from _walk(reading, path, "" if name == "." else f"{name}/", (path,))
-        elif path:
-            yield name, path
 
 
 def _inner(reading: Reading, name: str) -> Path | None:

@@ -27,7 +27,9 @@ class Files:
         """Return the run's artifacts, FILES_LIMIT at most."""
         top = layout.artifacts(archived.name, archived.uid, run)
         found, complete = self._tree.walk(top, FILES_LIMIT, ENTRIES_LIMIT)
-        return Listing(run, tuple(FileEntry(item.path, item.size, _moment(item.modified)) for item in found), complete)
+        moments = (datetime.fromtimestamp(min(max(item.modified, 0.0), _LATEST), UTC) for item in found)
+        files = (FileEntry(item.path, item.size, times.text(at)) for item, at in zip(found, moments, strict=True))
+        return Listing(run, tuple(files), complete)
 
     def content(self, archived: Archived, run: int, parts: Sequence[str]) -> Content:
         """Return one file."""
@@ -81,10 +83,6 @@ def _header(item: Found) -> bytes:
 
 def _padded(length: int) -> int:
     return -(-length // _BLOCK) * _BLOCK
-
-
-def _moment(modified: float) -> str:
-    return times.text(datetime.fromtimestamp(min(max(modified, 0.0), _LATEST), UTC))
 
 
 def _below(parts: Sequence[str]) -> PurePosixPath:

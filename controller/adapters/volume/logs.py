@@ -159,16 +159,10 @@ class _Following:
         yield f"coachwork: the stage did not start in run {self._logs.run}: {state}\n".encode()
 
     def _one(self, number: int, lines: int | None) -> Iterator[bytes]:
-        """Yield one attempt's log to its end: it says so, its run is over, or a later attempt took its place."""
+        """Yield one attempt's log to its end."""
         with closing(Growing(self._tree, self._logs.folder / f"{number}.log", lines)) as log:
             while True:
-                last = (  # before the last look
-                    self._has_end(number)
-                    or self._is_over(AFTERWARDS)
-                    or (
-                        attempts(self._tree, self._logs.folder)[-1:] > [number] and time.time() - log.modified > SILENCE
-                    )
-                )
+                last = self._has_ended(number, log)  # before the last read
                 for chunk in log.fresh():
                     self._line_open = not chunk.endswith(b"\n")
                     yield chunk
@@ -176,12 +170,12 @@ class _Following:
                     return
                 yield b""
 
-    def _has_end(self, number: int) -> bool:
-        """Return whether the launcher has written how the attempt ended."""
-        file = self._tree.find(self._logs.folder / f"{number}.json")
-        if file:
-            file.close()
-        return file is not None
+    def _has_ended(self, number: int, log: Growing) -> bool:
+        """Return whether an attempt writes no more: it says so, its run is over, or a later one took its place."""
+        if self._tree.modified(self._logs.folder / f"{number}.json") or self._is_over(AFTERWARDS):
+            return True
+        later = attempts(self._tree, self._logs.folder)[-1:]
+        return later > [number] and time.time() - log.modified > SILENCE
 
     def _next(self, number: int) -> Generator[bytes, None, int]:
         """Wait for the attempt after `number`; return its number, 0 where none can come."""

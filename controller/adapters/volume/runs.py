@@ -58,7 +58,7 @@ class Runs:
         if not uids:
             line = f"no request {quoted(name)} has left a run here; {nearest(name, {owner for owner, _ in found})}"
             raise NoAnswer("absent", line)
-        uid = max(uids, key=lambda uid: self._modified(layout.record(name, uid)))
+        uid = max(uids, key=lambda uid: self._tree.modified(layout.record(name, uid)))
         return Archived(name, uid, self.record(name, uid), runs(self._tree, name, uid))
 
     def record(self, name: str, uid: str) -> Record | None:
@@ -94,10 +94,3 @@ class Runs:
             found = ((run, self.left(archived, run)) for run in archived.runs)
             good = next((run for run, left in found if left and left.outcome == "Succeeded"), 0)
         return archive.choose(archived, which, good)
-
-    def _modified(self, path: PurePosixPath) -> float:
-        file = self._tree.find(path)
-        if file is None:
-            return 0.0
-        with file:
-            return os.fstat(file.fileno()).st_mtime

@@ -89,6 +89,12 @@ class Tree:
             return self.open(path)
         return None
 
+    def modified(self, path: PurePosixPath) -> float:
+        """Return when the plain file at `path` was last written (POSIX seconds), 0 where nothing usable is there."""
+        with _Usable(), self.open(path) as file:
+            return os.fstat(file.fileno()).st_mtime
+        return 0.0
+
     def read(self, path: PurePosixPath, limit: int = READ_LIMIT) -> str:
         """Return the text of the plain file at `path`, of at most `limit` bytes; U+FFFD for what is not UTF-8."""
         with io.BufferedReader(self.open(path)) as file:
