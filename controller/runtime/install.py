@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from controller.runtime import (
         install_requirements,
         stage_attempt,
-        stage_cause,
         stage_order,
         stage_output,
         stage_process,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 else:  # published side by side: the script's folder is where Python looks first
     import install_requirements
     import stage_attempt
-    import stage_cause
     import stage_order
     import stage_output
     import stage_process
@@ -84,7 +82,7 @@ class Build:
         """Do it all; give the exit code."""
         self.attempt.go(self._work)
         self.keeper.commit()
-        self.attempt.tell()
+        self.attempt.report()
         return self.outcome.exit_code
 
     def _work(self) -> None:
@@ -107,16 +105,20 @@ class Build:
             os.makedirs(build, exist_ok=True)
             free = shutil.disk_usage(build).free
         except OSError as error:
-            raise stage_order.Refused("VolumeFull", f"{build} can't be used: {error.strerror}", MAY_PASS) from error
+            raise stage_order.Refused(
+                stage_order.VOLUME_FULL, f"{build} can't be used: {error.strerror}", MAY_PASS
+            ) from error
         if free < self.order.space:
             wanted = f"{self.order.space // MIB} MiB must be free on the shared volume to build an environment"
             raise stage_order.Refused(
-                "VolumeFull", f"{wanted}, and there are {free // MIB}: delete old runs or enlarge the volume", MAY_PASS
+                stage_order.VOLUME_FULL,
+                f"{wanted}, and there are {free // MIB}: delete old runs or enlarge the volume",
+                MAY_PASS,
             )
 
     def _build(self) -> None:
         drain = stage_output.Drain(self.output)
-        kills, started = stage_cause.oom_kills(), time.monotonic()
+        kills, started = stage_process.oom_kills(), time.monotonic()
         self.outcome.script_started = self.outcome.first_start = stage_order.now()
         environment = {
             name: value
@@ -128,7 +130,7 @@ class Build:
         drain.begin(self.keeper.has_ended)
         status = self.keeper.wait(lambda: self._look(started))
         self.attempt.clear_up(self.keeper, drain, "the installation")
-        self._judge(status, stage_cause.oom_kills() > kills, time.monotonic() - started)
+        self._judge(status, stage_process.oom_kills() > kills, time.monotonic() - started)
 
     def _arguments(self) -> List[str]:
         order, paths = self.order, self.order.paths

@@ -31,24 +31,21 @@ if TYPE_CHECKING:
         install_requirements,
         install_uv,
         install_wheels,
+        stage_environment,
         stage_order,
-        stage_python,
-        stage_whole,
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_cause
     import install_requirements
     import install_uv
     import install_wheels
+    import stage_environment
     import stage_order
-    import stage_python
-    import stage_whole
 
 PARTIAL = ".partial-"  # environment.partial-MACHINE-RANDOM: a build under way, or what is left of one
 BOOT = "/proc/sys/kernel/random/boot_id"  # what all containers of a machine share, and only as long as it runs
 TESTS = re.compile(r"/tests?/")
 MOST_WORKERS = 4  # each is a process; the container's limits may be far below the node's processors
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Job(NamedTuple):
@@ -137,7 +134,7 @@ def _settle(partial: str, job: Job) -> None:
     except OSError:
         if not os.path.isdir(job.target):
             raise
-        if stage_whole.complete(job.target) == job.environment and not stage_whole.damage(job.target):
+        if stage_environment.complete(job.target) == job.environment and not stage_environment.damage(job.target):
             return
         damaged = f"{partial}-damaged"  # nobody locks it: it goes now, or with the next build
         os.rename(job.target, damaged)
@@ -156,12 +153,12 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int) -> None:
     _install(job, uv, prepared)
     if not job.only_locked:  # a private environment is writable: Python compiles what is imported
         _compile(job.target)
-    _write(held, stage_whole.LOCK, "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
+    _write(held, stage_environment.LOCK, "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
     shutil.copyfile(job.requirements, os.path.join(job.target, install_requirements.FILE))
-    _write(held, stage_python.FILE, json.dumps(stage_python.identity()))
-    if damage := stage_whole.damage(job.target):
+    _write(held, stage_environment.PYTHON, json.dumps(stage_environment.identity()))
+    if damage := stage_environment.damage(job.target):
         raise OSError(errno.EIO, f"the installation has ended, and {damage}", job.target)
-    _write(held, stage_whole.COMPLETE, f"{job.environment}\n")
+    _write(held, stage_environment.COMPLETE, f"{job.environment}\n")
 
 
 def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared) -> None:
@@ -250,9 +247,9 @@ def main() -> None:
     except stage_order.Refused as error:
         failure = error
     except OSError as error:
-        full = error.errno in FULL
+        full = error.errno in stage_order.FULL
         code = install_cause.MAY_PASS if full else stage_order.HOPELESS
-        failure = stage_order.Refused("VolumeFull" if full else "InstallFailed", f"{name}: {error}", code)
+        failure = stage_order.Refused(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
     content = {"code": failure.code, "reason": failure.reason, "message": str(failure)}

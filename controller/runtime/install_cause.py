@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 if TYPE_CHECKING:
     from controller.runtime.install_requirements import File, Item, Prepared, url
     from controller.runtime.install_uv import Done, canonical, without_credentials
-    from controller.runtime.stage_order import HOPELESS, Refused
+    from controller.runtime.stage_order import HOPELESS, VOLUME_FULL, Refused
 else:  # published side by side
     from install_requirements import url
     from install_uv import canonical, without_credentials
-    from stage_order import HOPELESS, Refused
+    from stage_order import HOPELESS, VOLUME_FULL, Refused
 
 MAY_PASS = 1  # exit code
 LIMIT = 600  # characters
@@ -128,7 +128,7 @@ def _connection(output: str) -> Finding | None:
 def _machine(output: str) -> Finding | None:
     """Return what the volume, the memory or the image lacks."""
     if re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", output):
-        return Finding("VolumeFull", MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
+        return Finding(VOLUME_FULL, MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
     if re.search(r"^\s*(MemoryError\b|.*Cannot allocate memory|.*fatal error: Killed signal)", output, re.MULTILINE):
         what = "the installation needs more memory than it may use: give environment builds more"
         return Finding("OutOfMemory", HOPELESS, what)

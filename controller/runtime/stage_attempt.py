@@ -1,6 +1,6 @@
-"""What a stage and a build have in common: an attempt's log, the way a process is cleared up, and how the end is told.
+"""What a stage and a build have in common: an attempt's log, the clearing up after a process, the report of its end.
 
-The termination message goes to the kubelet, `<attempt>.json` beside the log; neither may hold up the exit for long.
+The termination message goes to the kubelet, `<attempt>.json` next to the log; neither may hold up the exit for long.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ else:  # published side by side: the script's folder is where Python looks first
 DRAIN = 1.0  # seconds for output that is still in the pipe
 FLUSH = 10.0  # seconds for each destination of the output at the end
 OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_LOCAL_FOLDER", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
-_BESIDE = ("attempt", "first_start")  # in the termination message only
+_NOT_IN_FILE = ("attempt", "first_start")  # in the termination message only
 
 
 class Attempt:
@@ -38,7 +38,7 @@ class Attempt:
         self._termination_log = os.environ.get("COACHWORK_TERMINATION_LOG", "/dev/termination-log")
 
     def claim(self, cap: int, rotate: bool) -> int:
-        """Take the next number by creating its log. Raises OSError."""
+        """Return the next number, taken by creating its log. Raises OSError."""
         number, descriptor = stage_log.claim(self._folder)
         self.outcome.attempt = number
         log = os.path.join(self._folder, f"{number}.log")
@@ -46,7 +46,7 @@ class Attempt:
         return number
 
     def go(self, work: Callable[[], None]) -> None:
-        """Do the work, and have a verdict whatever happens."""
+        """Do the work, and set a verdict whatever happens."""
         try:
             work()
         except stage_order.Refused as error:
@@ -59,7 +59,7 @@ class Attempt:
             )
 
     def clear_up(self, keeper: stage_process.Keeper, drain: stage_output.Drain, name: str) -> int:
-        """Kill at once what a process that has ended left running, read the rest; how many processes that were."""
+        """Kill at once what a process that has ended left running, read the rest; return how many were killed."""
         drain.mark()
         left, heirs = keeper.sweep()
         if heirs:
@@ -72,32 +72,27 @@ class Attempt:
         return left
 
     def tidy(self, message: str) -> str:
-        """Give a message as it may be shown."""
+        """Return a message as it may be shown."""
         return stage_text.clean(self._redactor.text(message))
 
-    def tell(self) -> None:
-        """Say the verdict, in the log, to the kubelet and beside the log; close everything."""
+    def report(self) -> None:
+        """Write the verdict into the log, to the kubelet and next to the log; close everything."""
         outcome = self.outcome
         outcome.message = self.tidy(outcome.message)
         self.output.say(f"{outcome.reason}: {outcome.message}")
-        self._write_termination_message()
+        message = {key: getattr(outcome, key) for key in ("reason", "message", "exit_code", "attempt", "first_start")}
+        try:
+            with open(self._termination_log, "w", encoding="utf-8") as file:
+                file.write(json.dumps({**message, "limit": self._limit}, ensure_ascii=False))
+        except OSError as error:
+            self.output.say(f"no termination message: {error}")
         size, digest, notes = self.output.close(FLUSH)
         if outcome.attempt:
             path = os.path.join(self._folder, f"{outcome.attempt}.json")
-            result = {key: value for key, value in vars(outcome).items() if key not in _BESIDE}
+            result = {key: value for key, value in vars(outcome).items() if key not in _NOT_IN_FILE}
             result.update(finished=stage_order.now(), bytes=size, sha256=digest, complete=not notes, notes=notes)
             result["redacted"] = self._redactor.count
             stage_output.within(FLUSH, lambda: stage_order.write_atomically(path, result, durable=True))
-
-    def _write_termination_message(self) -> None:
-        outcome = self.outcome
-        message = {key: getattr(outcome, key) for key in ("reason", "message", "exit_code", "attempt", "first_start")}
-        message["limit"] = self._limit
-        try:
-            with open(self._termination_log, "w", encoding="utf-8") as file:
-                file.write(json.dumps(message, ensure_ascii=False))
-        except OSError as error:
-            self.output.say(f"no termination message: {error}")
 
 
 def leave(run: Callable[[], int]) -> None:

@@ -1,31 +1,27 @@
-"""Why a script ended, in one line: its place, its words and the remedy, from its exit, its output's end and cgroups."""
+"""Why a script ended, in one line: its place, its words and the remedy, from its exit and from its output's end.
+
+Imported only once a script has not ended well.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import Places
     from controller.runtime.stage_text import SEQUENCE, clean
-else:
+else:  # published side by side: the script's folder is where Python looks first
     from stage_text import SEQUENCE, clean
 
 WORDS_LIMIT = 500  # bytes of the script's own words where a remedy follows
-SHARED_MEMORY, TEMPORARY = "/dev/shm", "/tmp/"  # noqa: S108 - only compared with paths of the script
+MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _HEADER = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"((\w+\.)*[A-Z]\w*|(\w+\.)+\w+)(:( .*)?|\s*)$")
 _CUT = re.compile(r"[A-Z]\w*(Error|Exception|Interrupt|Exit)(: .*|\s*)$")  # behind half a line of another process
-_MODULE = re.compile(r"ModuleNotFoundError: No module named '(?P<module>[^']+)'")
-_LIBRARY = re.compile(r"(?:ImportError|OSError): (?P<library>\S+\.so\S*): cannot open shared object file")
-_FULL = re.compile(r"No space left on device|Disk quota exceeded|database or disk is full")
-_NO_MEMORY = re.compile(
-    r"(\w+\.)*(MemoryError|_ArrayMemoryError)\b|.*(Cannot allocate memory|Unable to allocate \S+ \w*B)"
-)
-_PATH = re.compile(r"'(?P<path>/[^']*)'")
 _SIGNALS: Dict[int, str] = {
     signal.SIGSEGV: "a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
     signal.SIGABRT: "a native library gave up; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
@@ -33,11 +29,6 @@ _SIGNALS: Dict[int, str] = {
     signal.SIGBUS: "a native library, or no room in /dev/shm, which counts as memory",
     signal.SIGKILL: "not for its memory limit: the node may have run out, or somebody did it",
 }
-_KNOWN = {
-    "Read-only file system": "write to the stage's own folder, COACHWORK_ARTIFACTS of a batch stage or COACHWORK_CACHE",
-    "Address already in use": "another process of the stage has the port",
-}
-_MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
 
 
 class Frame(NamedTuple):
@@ -50,128 +41,56 @@ class Frame(NamedTuple):
     place: str  # file and line as the user knows them, "" outside of the checkout
 
 
-class Words(NamedTuple):
-    """The last words of a script, and the place that they speak of ("" where unknown)."""
+class Said(NamedTuple):
+    """What the output of a script ends with."""
 
-    text: str
-    place: str = ""
+    text: str = ""  # its exception, else its last line with a word in it
+    place: str = ""  # of the exception in the user's files, "" where unknown
+    trace: Sequence[Frame] = ()
+    final: bool = False  # nothing was said after the exception
+    output: str = ""
 
 
-def last_words(output: bytes, places: Places, exit_code: int) -> Words:
-    """Find what the script said last: its last traceback or syntax error, else its last line that says something."""
-    lines = SEQUENCE.sub("", output.decode("utf-8", "replace")).splitlines()
+def read(output: bytes, places: Places, status: int) -> Said:
+    """Return what a script said last: its last traceback or syntax error, else its last line with a word in it."""
+    text = SEQUENCE.sub("", output.decode("utf-8", "replace"))
+    lines = text.splitlines()
     spoken = [number for number, line in enumerate(lines) if re.search(r"\w", line)]
     if not spoken:
-        return Words("")
-    found = _traceback(lines)
-    if found and (exit_code == 1 or found[1] == spoken[-1]):
-        frames = _frames(lines[found[0] : found[1]], places)
-        return Words(_exception(lines, found[1]), next((frame.place for frame in reversed(frames) if frame.place), ""))
-    return Words(lines[spoken[-1]].strip())
-
-
-def last_trace(output: bytes, places: Places) -> Tuple[List[Frame], bool]:
-    """Return the levels of the last traceback, and whether nothing was said after its exception."""
-    lines = SEQUENCE.sub("", output.decode("utf-8", "replace")).splitlines()
+        return Said()
     found = _traceback(lines)
     if not found:
-        return [], False
-    after = [line for line in lines[found[1] + 1 :] if re.search(r"\w", line)]
-    goes_on = lines[found[1]].rstrip().endswith(":")  # as the words of numpy's and pandas' ImportErrors do
-    return _frames(lines[found[0] : found[1]], places), goes_on or not after
+        return Said(lines[spoken[-1]].strip(), output=text)
+    first, last = found
+    trace = _frames(lines[first:last], places)
+    goes_on = lines[last].rstrip().endswith(":")  # as the words of numpy's and pandas' ImportErrors do
+    final = goes_on or last >= spoken[-1]
+    if status != 1 and last != spoken[-1]:
+        return Said(lines[spoken[-1]].strip(), "", trace, final, text)
+    place = next((frame.place for frame in reversed(trace) if frame.place), "")
+    return Said(_exception(lines, last), place, trace, final, text)
 
 
-def explain_exit(
-    status: int, words: Words, places: Places, out_of_memory: bool, advice: Tuple[str, str] = ("", "")
+def explain(
+    status: int, said: Said, places: Places, out_of_memory: bool, reason: str = "ExitCode", remedy: str = ""
 ) -> Tuple[str, str]:
-    """Return reason and message for an exit code (negative: a signal) of a script that we did not end.
-
-    `advice` is a reason and a remedy that are better than those that the last words have ("": they are not).
-    """
-    place = words.place or places.script
-    said = f": {words.text}" if words.text else ""
+    """Return reason and message for an exit code (negative: a signal) of a script that we did not end."""
+    place = said.place or places.script
+    words = f": {said.text}" if said.text else ""
     if out_of_memory:
         what = "was killed" if status < 0 else f"exited with code {status} after one of its processes was killed"
-        return "OutOfMemory", f"{place}: {what} because it used more memory than it may: {_MEMORY}{said}"
+        return "OutOfMemory", f"{place}: {what} because it used more memory than it may: {MEMORY}{words}"
     if status < 0:
-        hint = _SIGNALS.get(-status, "")
-        return "Signal", f"{place}: was killed by {_signal_name(-status)}{f' ({hint})' if hint else ''}{said}"
-    if status == 0:
-        return "Completed", f"{places.script}: completed"
-    reason, remedy = map(lambda better, known: better or known, advice, _remedy(words.text, places))
+        known = {number.value: number.name for number in signal.Signals}
+        hint = f" ({_SIGNALS[-status]})" if -status in _SIGNALS else ""
+        return "Signal", f"{place}: was killed by {known.get(-status, f'signal {-status}')}{hint}{words}"
     if remedy:
-        said = clean(said, WORDS_LIMIT)
-    return reason, f"{place}: exited with code {status}{said}{f' ({remedy})' if remedy else ''}"
-
-
-def oom_kills() -> int:
-    """Count how often the kernel has killed for memory in this container's cgroup (v2, then v1); 0 if unknown."""
-    for path, key in (
-        ("/sys/fs/cgroup/memory.events", "oom_kill"),
-        ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"),
-        ("/sys/fs/cgroup/memory/memory.failcnt", ""),  # kernels before 4.13
-    ):
-        count = _counter(path, key)
-        if count is not None:
-            return count
-    return 0
-
-
-def _counter(path: str, key: str) -> Optional[int]:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            fields = [line.split() for line in file.read(4096).splitlines()]
-    except OSError:
-        return None
-    wanted = [line[-1] for line in fields if line and (line[0] == key if key else len(line) == 1)]
-    return int(wanted[0]) if wanted and wanted[0].isdigit() else None
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _remedy(text: str, places: Places) -> Tuple[str, str]:
-    """Give the reason and what to change ("": nobody can tell) for the last words of a script that failed."""
-    package = _package(text, places)
-    if package:
-        return "ImportError", package
-    if _NO_MEMORY.match(text):
-        return "OutOfMemory", _MEMORY
-    if _FULL.search(text):
-        return "DiskFull", _room(text, places)
-    return "ExitCode", next((remedy for words, remedy in _KNOWN.items() if words in text), "")
-
-
-def _package(text: str, places: Places) -> str:
-    """Give what to change for an import that failed, "" for anything else."""
-    missing, library = _MODULE.match(text), _LIBRARY.match(text)
-    if missing:
-        return f"add the package of `{missing.group('module').split('.')[0]}` to {places.requirements}"
-    if library:
-        return f"the image has no `{library.group('library')}`: use one that has it, or another package"
-    return f"name versions that fit each other in {places.requirements}" if text.startswith("ImportError:") else ""
-
-
-def _room(text: str, places: Places) -> str:
-    """Tell which disk is full, where the path tells it, and what to do."""
-    found = _PATH.search(text)
-    path = os.path.normpath(os.path.join(places.folder, found.group("path"))) if found else ""
-    volume = [os.environ.get(name, "") for name in ("COACHWORK_ARTIFACTS", "COACHWORK_CACHE")]
-    if any(folder and f"{path}/".startswith(f"{folder}/") for folder in volume):
-        return "the shared volume is full: delete old runs, lower keep-runs, or enlarge it"
-    if path.startswith(SHARED_MEMORY):
-        return f"{SHARED_MEMORY} is full; it counts as memory: {_MEMORY}"
-    if path.startswith((os.path.dirname(places.checkout) + os.sep, TEMPORARY)):
-        return "the pod's own disk is full: write less, or to COACHWORK_CACHE"
-    return "full is the shared volume, if it was written to COACHWORK_ARTIFACTS or COACHWORK_CACHE, else the pod's disk"
+        words = clean(words, WORDS_LIMIT)
+    return reason, f"{place}: exited with code {status}{words}{f' ({remedy})' if remedy else ''}"
 
 
 def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
-    """Find the last block of `File` lines: where it begins, and the line of its exception.
+    """Return where the last block of `File` lines begins, and the line of its exception; None without one.
 
     Lines of other processes may have come in between: an exception is what looks like one, else the first line.
     """
@@ -195,7 +114,7 @@ def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
 
 
 def _exception(lines: List[str], number: int) -> str:
-    """Return the line of an exception, with the next that says something where its words go on there."""
+    """Return the line of an exception, with the next one that has a word where the exception's words go on there."""
     text = lines[number].strip()
     cut = None if _EXCEPTION.match(text) else _CUT.search(text)
     text = cut.group() if cut else text
@@ -204,23 +123,18 @@ def _exception(lines: List[str], number: int) -> str:
 
 
 def _frames(block: List[str], places: Places) -> List[Frame]:
-    found = []
-    for number, line in enumerate(block):
-        match = _FILE.match(line)
-        if match:
-            path = os.path.normpath(os.path.join(places.folder, match.group("file")))
-            code = block[number + 1].strip() if block[number + 1 : number + 2] and block[number + 1][:1] == " " else ""
-            place = _place(path, match.group("line"), places)
-            found.append(Frame(match.group("file"), path, match.group("function") or "", code, place))
-    return found
-
-
-def _place(path: str, line: str, places: Places) -> str:
-    """Return a file of the checkout relative to the project (or else to the checkout), "" for any other.
+    """Return the levels of a traceback; a file of the checkout gets its place in the project, or else in the checkout.
 
     Compiled libraries name files relative to their own sources, which look as if they were in the stage's folder.
     """
-    for root in (places.project, places.checkout):
-        if path.startswith(root + os.sep) and os.path.isfile(path):
-            return f"{path[len(root) + 1 :]}:{line}"
-    return ""
+    frames = []
+    for number, line in enumerate(block):
+        match = _FILE.match(line)
+        if not match:
+            continue
+        path = os.path.normpath(os.path.join(places.folder, match.group("file")))
+        roots = [root for root in (places.project, places.checkout) if path.startswith(root + os.sep)]
+        place = f"{path[len(roots[0]) + 1 :]}:{match.group('line')}" if roots and os.path.isfile(path) else ""
+        code = block[number + 1].strip() if block[number + 1 : number + 2] and block[number + 1][:1] == " " else ""
+        frames.append(Frame(match.group("file"), path, match.group("function") or "", code, place))
+    return frames

@@ -14,13 +14,12 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime.stage_order import Refused
+    from controller.runtime.stage_order import FULL, Refused
 else:  # published side by side
-    from stage_order import Refused
+    from stage_order import FULL, Refused
 
 FICLONE = 0x40049409  # linux/fs.h
 COMPLETE = ".complete"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_REFLINK = (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
 MIB = 1024 * 1024
 MOST_FILES = 1_000_000
@@ -35,8 +34,8 @@ class Copied(NamedTuple):
     seconds: float
 
     def __str__(self) -> str:
-        """Give it in words."""
-        return f"{self.files} files, {self.size / MIB:.1f} MiB in {self.seconds:.2f} s"
+        """Return it in words."""
+        return f"{self.files} files, {_mib(self.size)} in {self.seconds:.2f} s"
 
 
 def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied:
@@ -50,7 +49,13 @@ def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied
         _remove(target)
         tree = _Tree()
         tree.measure(checkout, target, limit, skip=COMPLETE)
-        _check_room(os.path.dirname(target), tree.size)
+        free = shutil.disk_usage(os.path.dirname(target)).free
+        if tree.size > free:
+            raise Refused(
+                "WorkspaceFull",
+                f"the private copy of the repository needs {_mib(tree.size)}, and the node has {_mib(free)} left for "
+                f"it: {REMEDY} free the node's disk",
+            )
         tree.copy()
     except OSError as error:
         if error.errno in FULL:
@@ -68,16 +73,6 @@ def copy_tree(source: str, target: str) -> None:
     tree = _Tree()
     tree.measure(source, target, 0)
     tree.copy()
-
-
-def _check_room(folder: str, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise Refused(
-            "WorkspaceFull",
-            f"the private copy of the repository needs {_mib(size)}, and the node has {_mib(free)} left for it: "
-            f"{REMEDY} free the node's disk",
-        )
 
 
 def _mib(size: int) -> str:
@@ -98,7 +93,7 @@ def _check_complete(checkout: str, commit: str) -> None:
 
 
 def _remove(folder: str) -> None:
-    """Remove the copy of the container before this one, whatever modes its script left."""
+    """Remove the copy of the container before this one, whatever modes its script left. Raises OSError."""
 
     def unlock(function: Callable[..., Any], path: str, _error: object) -> None:
         for locked in (os.path.dirname(path), path):
@@ -124,7 +119,7 @@ class _Tree:
         self._reflinks = True
 
     def measure(self, source: str, target: str, limit: int, skip: str = "") -> None:
-        """Find out what there is to copy. Raises OSError, Refused."""
+        """Add what there is to copy. Raises OSError, Refused."""
         self._folders.append((target, stat.S_IMODE(os.stat(source).st_mode) | stat.S_IRWXU))
         with os.scandir(source) as entries:
             for entry in entries:
@@ -136,12 +131,10 @@ class _Tree:
                 elif entry.is_dir():
                     self.measure(entry.path, path, limit)
                 elif entry.is_file():
-                    self._add(entry, path, limit)
-
-    def _add(self, entry: os.DirEntry[str], target: str, limit: int) -> None:
-        found = entry.stat()
-        self.size += found.st_size
-        self.files.append((entry.path, target, stat.S_IMODE(found.st_mode) & 0o777 | stat.S_IRUSR | stat.S_IWUSR))
+                    found = entry.stat()
+                    mode = stat.S_IMODE(found.st_mode) & 0o777 | stat.S_IRUSR | stat.S_IWUSR
+                    self.size += found.st_size
+                    self.files.append((entry.path, path, mode))
         if limit and self.size > limit:
             raise Refused(
                 "WorkspaceTooLarge",
@@ -158,17 +151,14 @@ class _Tree:
         for target, points_to in self._links:
             os.symlink(points_to, target)
         for source, target, mode in self.files:
-            self._file(source, target)
+            if not (self._reflinks and self._reflink(source, target)):
+                shutil.copyfile(source, target, follow_symlinks=False)
             os.chmod(target, mode)
         for folder, mode in reversed(self._folders):
             os.chmod(folder, mode)
 
-    def _file(self, source: str, target: str) -> None:
-        if not (self._reflinks and self._reflink(source, target)):
-            shutil.copyfile(source, target, follow_symlinks=False)
-
     def _reflink(self, source: str, target: str) -> bool:
-        """Share the blocks of `source`; False, and never asked again, where the file system has no such thing."""
+        """Share the blocks of `source`; False, and from then on, where the file system has no such thing."""
         import fcntl  # noqa: PLC0415 - absent on systems without reflinks, where only this fails
 
         try:

@@ -1,11 +1,14 @@
-"""A stage's packages: the published environment, or, where another Python made it or it is damaged, a private one.
+"""A stage's packages: what a published environment says of itself, and a private one where it can't be used.
 
-A private one has the same versions, and a note has the next run build the shared one anew. An environment that is not
-complete is refused; none is ever changed.
+Another Python may have made it (a tag moves, an image is rebuilt), or it may be damaged. A private one has the same
+versions, and a note has the next run build the shared one again. An environment that is not complete is refused; none
+is ever changed. The controller has its own check (adapters/volume/environments.py), and can't see whether an image has
+the Python that a link names.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -15,76 +18,121 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_order, stage_output, stage_python, stage_whole
+    from controller.runtime import stage_order, stage_output
 else:  # published side by side
     import stage_order
     import stage_output
-    import stage_python
-    import stage_whole
 
-REQUIREMENTS = "requirements.json"  # in it: what it was made of
-OUTDATED = "environment-outdated.json"  # beside the logs: the controller builds anew for the next run
+COMPLETE = ".complete"  # install_build.py writes it last: the environment's own name
+LOCK = "lock.txt"  # every package that was installed, as NAME==VERSION
+PYTHON = "python.json"  # which Python made it
+REQUIREMENTS = "requirements.json"  # what it was made of
+OUTDATED = "environment-outdated.json"  # next to the logs: the controller builds again for the next run
+LARGEST = 4 * 1024 * 1024  # characters of a lock
 DRAIN = 1.0  # seconds
+_EQUAL = ("implementation", "abi", "machine", "base_prefix", "prefix")
 
 
-def have(order: stage_order.Order, output: stage_output.Output, outcome: stage_order.Outcome) -> str:
-    """Give the folder of the stage's packages. Raises Refused."""
+# --- what an environment says of itself --------------------------------------------------------------------
+
+
+def complete(folder: str) -> str:
+    """Return which environment a folder says that it is, "" where it is none or half of one."""
+    return stage_order.read_text(os.path.join(folder, COMPLETE), 200).strip()
+
+
+def damage(folder: str) -> str:
+    """Return what a complete environment has lost since, "" for nothing."""
+    if not os.access(os.path.join(folder, "bin", "python"), os.X_OK):
+        return "its Python is gone"
+    if not os.path.isfile(os.path.join(folder, LOCK)):
+        return f"its {LOCK} is gone"
+    installed = glob.glob(os.path.join(glob.escape(folder), "lib", "*", "site-packages", "*-info"))
+    lines = stage_order.read_text(os.path.join(folder, LOCK), LARGEST).splitlines()
+    return "packages of it are gone" if len(installed) < sum(line[:1] not in ("", "#") for line in lines) else ""
+
+
+def identity() -> Dict[str, str]:
+    """Return what describes the Python that runs us; `libc` as `glibc 2.36`, "" where it is another one."""
+    version = sys.version_info
+    release = "" if version.releaselevel == "final" else f"{version.releaselevel}{version.serial}"
+    try:
+        libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, ValueError, OSError):
+        libc = ""
+    return {
+        "implementation": sys.implementation.name,
+        "version": f"{version.major}.{version.minor}.{version.micro}{release}",
+        "abi": getattr(sys, "abiflags", ""),
+        "machine": os.uname().machine,
+        "libc": libc,
+        "base_prefix": sys.base_prefix,
+        "prefix": sys.prefix,
+    }
+
+
+def fits(was: Dict[str, Any], now: Dict[str, str]) -> bool:
+    """Return whether packages for one Python work in the other: same minor version and place, no older C library."""
+    before, after = str(was.get("version")), now["version"]
+    final = f"{before}{after}".replace(".", "").isdigit()  # before a release the format of compiled files changes
+    if before != after and not (final and before.split(".")[:2] == after.split(".")[:2]):
+        return False
+    (libc, _, older), (libc_now, _, newer) = str(was.get("libc")).partition(" "), now["libc"].partition(" ")
+    numbers = [[int(part) for part in text.split(".") if part.isdigit()] for text in (older, newer)]
+    return libc == libc_now and numbers[0] <= numbers[1] and all(was.get(key) == now[key] for key in _EQUAL)
+
+
+def _in_words(python: Dict[str, Any]) -> str:
+    if not python:
+        return "an unknown Python"
+    name = f"{python.get('implementation')} {python.get('version')}{python.get('abi') or ''}"
+    return f"{name} in {python.get('prefix')} ({python.get('machine')}, {python.get('libc') or 'unknown C library'})"
+
+
+# --- the environment of a stage ----------------------------------------------------------------------------
+
+
+def prepare(order: stage_order.Order, output: stage_output.Output, outcome: stage_order.Outcome) -> str:
+    """Return the folder of the stage's packages. Raises Refused."""
     folder = order.paths["environment"]
-    if stage_whole.complete(folder) != order.environment:
+    if complete(folder) != order.environment:
         raise stage_order.Refused(
             "EnvironmentMissing",
             f"the stage's environment {order.environment} is not there or not complete: start a new run",
         )
-    was, now = _made_with(folder), stage_python.identity()
-    fits, damage = stage_python.fits(was, now), stage_whole.damage(folder)
-    if fits and not damage:
+    try:
+        found = json.loads(stage_order.read_text(os.path.join(folder, PYTHON)))
+    except ValueError:
+        found = {}
+    was, now = found if isinstance(found, dict) else {}, identity()
+    fit, lost = fits(was, now), damage(folder)
+    if fit and not lost:
         return folder
     outcome.environment = "outdated"
-    _note(order, {"environment": order.environment, "was": was, "is": now}, output)
-    if fits:
-        return _repaired(order, output, f"is damaged ({damage})", reason="EnvironmentMissing")
-    pythons = f"was made with {stage_python.told(was)}, and this image has {stage_python.told(now)}"
-    return _repaired(order, output, pythons, reason="EnvironmentOutdated")
-
-
-def _made_with(folder: str) -> Dict[str, Any]:
     try:
-        found = json.loads(stage_order.read_text(os.path.join(folder, stage_python.FILE)))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _note(order: stage_order.Order, content: Dict[str, Any], output: stage_output.Output) -> None:
-    path = os.path.join(order.paths["logs"], OUTDATED)
-    try:
-        stage_order.write_atomically(path, content, durable=True)
+        note = {"environment": order.environment, "was": was, "is": now}
+        stage_order.write_atomically(os.path.join(order.paths["logs"], OUTDATED), note, durable=True)
     except OSError as error:
-        output.say(f"that can't be noted beside the log: {error}")
+        output.say(f"that can't be noted next to the log: {error}")
+    if fit:
+        return _private(order, output, f"is damaged ({lost})", reason="EnvironmentMissing")
+    pythons = f"was made with {_in_words(was)}, and this image has {_in_words(now)}"
+    return _private(order, output, pythons, reason="EnvironmentOutdated")
 
 
-def _repaired(order: stage_order.Order, output: stage_output.Output, why: str, reason: str) -> str:
-    """Have the same versions in a private environment; one of a container before this one is taken as it is."""
+def _private(order: stage_order.Order, output: stage_output.Output, why: str, reason: str) -> str:
+    """Install the same versions for this pod; what a container before this one installed is taken as it is."""
     output.say(f"the environment {why}")
     target = os.path.join(order.scratch, "environment")
-    if stage_whole.complete(target) == order.environment:
+    if complete(target) == order.environment:
         return target
     started, failure = time.monotonic(), os.path.join(order.scratch, "failure.json")
-    sentence = f"the environment {why}: start a new run, which builds anew"
-    if not os.path.isfile(os.path.join(order.paths["environment"], stage_whole.LOCK)):
+    sentence = f"the environment {why}: start a new run, which builds it again"
+    lock = os.path.join(order.paths["environment"], LOCK)
+    if not os.path.isfile(lock):
         raise stage_order.Refused(reason, sentence)
-    status = _run(_command(order, target, failure), order.install_limit, output)
-    if status == 0:
-        output.say(f"installed {order.requirements} for this pod in {time.monotonic() - started:.1f} s")
-        return target
-    cause = f"not within {order.install_limit:g} s" if status is None else _cause(failure, status)
-    raise stage_order.Refused(reason, f"{sentence}. An installation of the same versions for this pod failed: {cause}")
-
-
-def _command(order: stage_order.Order, target: str, failure: str) -> List[str]:
-    tools = order.paths["tools"]
     job = {
-        "uv": os.path.join(tools, "uv"),
+        "uv": os.path.join(order.paths["tools"], "uv"),
         "project": order.places.project,
         "requirements": os.path.join(order.paths["environment"], REQUIREMENTS),
         "environment": order.environment,
@@ -93,21 +141,25 @@ def _command(order: stage_order.Order, target: str, failure: str) -> List[str]:
         "cache": os.path.join(order.scratch, "uv-cache"),
         "failure": failure,
         "sources": {},  # a stage's pod has no checkouts of Git requirements
-        "lock": os.path.join(order.paths["environment"], stage_whole.LOCK),
+        "lock": lock,
         "only_locked": True,
     }
-    return [sys.executable, os.path.join(tools, "install_build.py"), json.dumps(job)]
-
-
-def _cause(failure: str, status: int) -> str:
+    script = os.path.join(order.paths["tools"], "install_build.py")
+    status = _run([sys.executable, script, json.dumps(job)], order.install_limit, output)
+    if status == 0:
+        output.say(f"installed {order.requirements} for this pod in {time.monotonic() - started:.1f} s")
+        return target
     try:
-        return str(json.loads(stage_order.read_text(failure))["message"])
+        cause = str(json.loads(stage_order.read_text(failure))["message"])
     except (ValueError, TypeError, KeyError):
-        return f"install_build.py exited with code {status}"
+        cause = f"install_build.py exited with code {status}"
+    if status is None:
+        cause = f"not within {order.install_limit:g} s"
+    raise stage_order.Refused(reason, f"{sentence}. An installation of the same versions for this pod failed: {cause}")
 
 
 def _run(command: List[str], limit: float, output: stage_output.Output) -> Optional[int]:
-    """Give the exit code, None if it took too long. Whatever happens, nothing of it runs on."""
+    """Return the exit code, None if it took too long. Whatever happens, nothing of it runs on."""
     drain = stage_output.Drain(output)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.Popen(

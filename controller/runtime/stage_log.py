@@ -9,7 +9,7 @@ from typing import Tuple
 
 
 class LogFile:
-    """One attempt's log: at most `cap` bytes, then an announced end or (rotate) a fresh file and the old one as .1."""
+    """One attempt's log: at most `cap` bytes, then an announced end or (rotate) a new file and the old one as .1."""
 
     def __init__(self, path: str, descriptor: int, cap: int, rotate: bool) -> None:
         """Take the descriptor of the new, empty file at `path`."""
@@ -20,7 +20,7 @@ class LogFile:
 
     @property
     def sha256(self) -> str:
-        """Give the SHA-256 of the file as it was written so far (after rotating: of the newest file)."""
+        """Return the SHA-256 of the file as it was written so far (after rotating: of the newest file)."""
         return self._hash.hexdigest()
 
     def write(self, chunk: bytes) -> None:
@@ -37,7 +37,7 @@ class LogFile:
             self._append(f"\ncoachwork: this log was capped at {self._cap} bytes; the rest was not kept\n".encode())
 
     def sync(self) -> None:
-        """Have it on the disk, where some storage tells of its failures only now. Raises OSError."""
+        """Flush it to the disk: some storage reports its failures only now. Raises OSError."""
         os.fsync(self._descriptor)
 
     def end(self, complete: bool) -> None:
@@ -83,7 +83,7 @@ class LogFile:
 
 
 def claim(folder: str) -> Tuple[int, int]:
-    """Create the log of the next free attempt number in `folder`; give the number and a descriptor. Raises OSError.
+    """Create the log of the next free attempt number in `folder`; return the number and a descriptor. Raises OSError.
 
     Exclusive creation decides between replicas that race.
     """

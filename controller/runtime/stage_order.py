@@ -1,10 +1,11 @@
-"""What a launch is told to do, and what it tells in the end; small files written so that readers see all or nothing.
+"""What a launch has to do, and its outcome; small files written so that readers see all or nothing.
 
 No dataclasses here: their import is a fifth of what the launcher costs before the script.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -12,10 +13,12 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 
 HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 HOPELESS = 121  # the exit code of what another attempt would not mend
+VOLUME_FULL = "VolumeFull"  # the reason by which the controller knows that it has to make room
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(Exception):
-    """It can't be done: reason and message; as a rule another attempt would not help."""
+    """It can't be done: reason and message; as a rule another attempt would end in the same way."""
 
     def __init__(self, reason: str, message: str, code: int = HOPELESS) -> None:
         """Take what the status will show, and the exit code."""
@@ -45,7 +48,7 @@ class Order(NamedTuple):
     project: str = "."  # below the checkout
     args: Sequence[str] = ()
     requirements: str = ""  # where a missing package would be named
-    environment: str = ""  # what a complete environment says of itself
+    environment: str = ""  # the name that a complete environment has
     install_limit: float = 900  # for the repair of an environment that another Python made
     workspace_limit: int = 0  # bytes of the project's copy; 0: none
     port: int = 0
@@ -57,30 +60,31 @@ class Order(NamedTuple):
 
     @property
     def scratch(self) -> str:
-        """Give the pod's private folder, without symlinks: tracebacks name real paths."""
+        """Return the pod's private folder, without symlinks: tracebacks name real paths."""
         return os.path.realpath(self.paths["scratch"])
 
     @property
     def places(self) -> Places:
-        """Give where everything lies in the private copy."""
+        """Return where everything is in the private copy.
+
+        Next to a bodywork.yaml no stage's requirements.txt is read: packages are named in the former.
+        """
         checkout = os.path.join(self.scratch, "work")
         project = os.path.normpath(os.path.join(checkout, self.project))
         folder = os.path.normpath(os.path.join(project, self.folder))
         script = os.path.relpath(os.path.join(folder, self.script), project)
-        return Places(checkout, project, folder, script, self._requirements())
-
-    def _requirements(self) -> str:
-        """Return where a package would be named: beside a bodywork.yaml no stage's requirements.txt is read."""
+        requirements = self.requirements
         yaml = os.path.join(self.paths["checkout"], self.project, "bodywork.yaml")
-        is_file = os.path.basename(self.requirements) == "requirements.txt"
-        return "the stage's `requirements` in bodywork.yaml" if is_file and os.path.isfile(yaml) else self.requirements
+        if os.path.basename(requirements) == "requirements.txt" and os.path.isfile(yaml):
+            requirements = "the stage's `requirements` in bodywork.yaml"
+        return Places(checkout, project, folder, script, requirements)
 
 
 class Outcome:
-    """How it went; the fields of `<attempt>.json` and of the termination message."""
+    """How a launch or a build ended; the fields of `<attempt>.json` and of the termination message."""
 
     def __init__(self) -> None:
-        """Begin now, with no verdict."""
+        """Start now, without a verdict."""
         self.exit_code = HOPELESS
         self.reason = self.message = ""
         self.attempt = 0
@@ -90,18 +94,18 @@ class Outcome:
         self.environment = ""  # outdated: another Python made it
 
     def set(self, exit_code: int, reason: str, message: str) -> None:
-        """Take the verdict."""
+        """Set the verdict."""
         self.exit_code, self.reason, self.message = exit_code, reason, message
 
 
 def now() -> str:
-    """Give the time as RFC 3339 in UTC, with milliseconds."""
+    """Return the time as RFC 3339 in UTC, with milliseconds."""
     at = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
 
 
 def read_text(path: str, limit: int = 16384) -> str:
-    """Give the first `limit` characters of a file, "" if there is none."""
+    """Return the first `limit` characters of a file, "" if it can't be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(limit)
@@ -110,7 +114,7 @@ def read_text(path: str, limit: int = 16384) -> str:
 
 
 def files(folder: str, most: int, is_passed_over: Callable[[str], Any]) -> Iterator[str]:
-    """Yield the plain files below a folder, some `most` at most, without files and folders of names to pass over."""
+    """Yield the plain files below a folder, about `most` at most, without names that are passed over."""
     for top, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_passed_over(name))
         paths = (os.path.join(top, name) for name in sorted(names)[: max(most, 0)] if not is_passed_over(name))
@@ -132,7 +136,7 @@ def write_atomically(path: str, content: Dict[str, Any], durable: bool) -> None:
 
 
 def parse(argv: List[str]) -> Tuple[Optional[Order], str]:
-    """Give the order, or what is wrong with it."""
+    """Return the order, or what is wrong with it."""
     try:
         order = Order(**json.loads(argv[1]))
         missing = [name for name in ("checkout", "tools", "logs", "scratch") if not order.paths.get(name)]

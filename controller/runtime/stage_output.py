@@ -66,7 +66,7 @@ class Sink:
             self._change.notify_all()
 
     def close(self, limit: float) -> bool:
-        """Write what waits, for at most `limit` seconds; the rest is dropped and counted. Whether nothing hangs."""
+        """Write what waits for `limit` seconds at most, and drop and count the rest; return whether nothing hangs."""
         with self._change:
             self._closed = True
             self._change.notify_all()
@@ -118,45 +118,45 @@ class Output:
         self._lock = threading.RLock()
 
     def say(self, text: str) -> None:
-        """Announce one line of the launcher's own."""
+        """Write one line of the launcher's own."""
         with self._lock:
             line = f"coachwork: {self._redactor.text(text)}\n".encode("utf-8", "replace")
             self._pass_on(b"\n" + line if self._line_begun else line)
 
     def take(self, chunk: bytes) -> None:
-        """Take output of a process."""
+        """Pass on output of a process."""
         with self._lock:
-            self._tell(self._redactor.feed(chunk))
+            self._add(self._redactor.feed(chunk))
 
     def begin(self) -> None:
-        """Forget what was said before: another process begins."""
+        """Forget what was said before: another process starts."""
         with self._lock:
             self.said = self._tail = b""
 
     def seal(self) -> None:
-        """Keep what was said so far as the process's own: what comes is of others that it left."""
+        """Take what was said so far for the process's own: what comes is of others that it left."""
         with self._lock:
-            self._tell(self._redactor.flush())
+            self._add(self._redactor.flush())
             self.said = self._tail
 
     def pause(self) -> None:
-        """Hold nothing back any longer."""
+        """Pass on what is held back."""
         with self._lock:
-            self._tell(self._redactor.flush())
+            self._add(self._redactor.flush())
 
     def note(self, defect: str) -> None:
         """Remember why the log is not complete."""
         self._notes.append(defect)
 
     def open_log(self, file: LogFile) -> None:
-        """Begin to write the log, with what was said so far."""
+        """Start to write the log, with what was said so far."""
         with self._lock:
             self._file, self._log = file, Sink(file.write, LOG_PATIENCE)
             if self._early:
                 self._log.put(self._early)
 
     def close(self, limit: float) -> Tuple[int, str, List[str]]:
-        """Write out what waits, `limit` seconds for each destination; give the log's size, SHA-256 and defects."""
+        """Write out what waits, `limit` seconds for each destination; return the log's size, SHA-256 and defects."""
         size, digest = 0, ""
         if self._log and self._file:
             failed = within(limit, self._file.sync) if self._log.close(limit) else "hangs"
@@ -171,7 +171,7 @@ class Output:
         self._stdout.close(limit)
         return size, digest, self._notes
 
-    def _tell(self, chunk: bytes) -> None:
+    def _add(self, chunk: bytes) -> None:
         if chunk:
             self._tail = (self._tail + chunk)[-TAIL:]
             self._pass_on(chunk)
@@ -187,7 +187,7 @@ class Output:
 
 
 def within(limit: float, work: Callable[[], None]) -> str:
-    """Do `work` in a thread for at most `limit` seconds (a volume may hang); give what went wrong, "" if nothing."""
+    """Do `work` in a thread for at most `limit` seconds (a volume may hang); return what went wrong, "" for nothing."""
     outcome = ["hangs"]
 
     def run() -> None:
@@ -223,7 +223,7 @@ class Drain:
         self._thread.start()
 
     def mark(self, *, again: bool = False) -> None:
-        """Take what is in the pipe by now for the last that the writer itself said; `again`: though it was marked."""
+        """Take what is in the pipe by now for the last that the writer itself said; `again`: even if it was marked."""
         with self._reading:
             if self._mark is not None and not again:
                 return
@@ -233,7 +233,7 @@ class Drain:
                 self._output.seal()
 
     def ended(self, limit: float) -> bool:
-        """Wait for the end of the stream, until nothing has come for `limit` seconds, at most some minutes in all.
+        """Return whether the stream ends before nothing has come for `limit` seconds, some minutes at most in all.
 
         Beyond the mark, what others go on to write is waited for once.
         """
@@ -247,7 +247,7 @@ class Drain:
         return False
 
     def abandon(self) -> None:
-        """Take no more, although somebody still holds the pipe open."""
+        """Stop reading, although somebody still holds the pipe open."""
         self._stopped = True
         if self._mark is not None and self._taken < self._mark:
             self._output.seal()
@@ -269,7 +269,7 @@ class Drain:
             self._take(chunk)
 
     def _take(self, chunk: bytes) -> None:
-        """Hand on what was read, and keep what was said up to the mark."""
+        """Pass on what was read, and note what was said up to the mark."""
         own = len(chunk) if self._mark is None else max(0, min(len(chunk), self._mark - self._taken))
         if own:  # a mark that is set meanwhile lies behind all that has been read
             self._output.take(chunk[:own])

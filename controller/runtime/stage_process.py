@@ -1,4 +1,4 @@
-"""The script as a process: started in its own session, told to end, killed, reaped; and everything that it left.
+"""The script as a process: started in its own session, signalled, killed, reaped; and everything that it left.
 
 As PID 1 of a container (elsewhere as a subreaper) the launcher inherits every orphan, so it can reap and end them.
 """
@@ -21,7 +21,7 @@ TICK = 1.0  # seconds; only a net below the wake-up descriptor
 
 
 class Stopped(Exception):
-    """We were told to end before the script started."""
+    """A signal came before the script started."""
 
 
 class Keeper:
@@ -40,17 +40,17 @@ class Keeper:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.signal(signal.SIGTERM, self._told)
-        signal.signal(signal.SIGINT, self._told)
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGINT, self._handle)
         _adopt_orphans()
 
     def commit(self) -> None:
-        """Let signals interrupt us no more: from here they are for the script, as soon as there is one."""
+        """Stop letting signals interrupt us: from here they are for the script, as soon as there is one."""
         self._preparing = False
 
     def start(self, command: List[str], folder: str, environment: Dict[str, str], output: int) -> None:
         """Start the script; both its outputs go to the descriptor `output`. Raises OSError, Stopped."""
-        if self._ending():
+        if self.why:
             raise Stopped
         process = subprocess.Popen(
             command,
@@ -63,7 +63,7 @@ class Keeper:
         )
         self._pid = process.pid
         process.returncode = 0  # it is reaped here, with all orphans, and not by subprocess
-        if self._ending():  # told while there was no process yet
+        if self._is_ending():  # a signal that came while there was no process yet
             self._signal(signal.SIGTERM)
 
     def end(self, why: str, number: int = signal.SIGTERM) -> None:
@@ -73,13 +73,13 @@ class Keeper:
             self._kill_at = time.monotonic() + self._grace
         self._signal(number)
 
-    def wait(self, look: Callable[[], float]) -> int:
-        """Wait for the script's end; give its exit code, or -n for signal n.
+    def wait(self, check: Callable[[], float]) -> int:
+        """Wait for the script's end; return its exit code, or -n for signal n.
 
-        `look` is called after every event; it may call `end`, and gives how long to wait at most (seconds).
+        `check` is called after every event; it may call `end`, and returns how long to wait at most (seconds).
         """
         while not self._reap():
-            pause = min(look(), TICK)
+            pause = min(check(), TICK)
             if self._kill_at:
                 pause = min(pause, self._kill_at - time.monotonic())
                 if pause <= 0:
@@ -101,12 +101,12 @@ class Keeper:
             return True
 
     def wake(self) -> None:
-        """Have `wait` look again (from another thread)."""
+        """Make `wait` check again (from another thread)."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._pipe[1], b"\0")
 
     def sweep(self) -> Tuple[int, bool]:
-        """Kill at once what the script left running: how many processes, and whether heirs of it were waited for.
+        """Kill at once what the script left running; return how many processes, and whether heirs were waited for.
 
         Heirs live off a pipe from the script and end when it has: a `tee` that its output goes through, a tracker
         that tidies shared memory up.
@@ -147,10 +147,10 @@ class Keeper:
             os.read(self._pipe[0], 4096)
         self._reap()
 
-    def _ending(self) -> bool:
+    def _is_ending(self) -> bool:  # for the type checker: a signal changes it
         return bool(self.why)
 
-    def _told(self, number: int, _frame: object) -> None:
+    def _handle(self, number: int, _frame: object) -> None:
         if self._preparing:
             self.why = "Terminated"
             raise Stopped
@@ -166,7 +166,7 @@ class Keeper:
             os.killpg(self._pid, signal.SIGKILL)
 
     def _reap(self) -> bool:
-        """Collect whatever has ended; whether the script is among it, now or before."""
+        """Collect whatever has ended; return whether the script is among it, now or before."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -178,20 +178,20 @@ class Keeper:
 
 
 def obey_leash(descriptor: str) -> None:
-    """Take the end of this pipe ("": there is none) for SIGTERM: on a laptop, whoever started us may be killed."""
+    """Take the end of this pipe ("": none) for SIGTERM: on a laptop, the process that started us may be killed."""
+
+    def hold() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(int(descriptor), 1):
+                pass
+            os.kill(os.getpid(), signal.SIGTERM)
+
     if descriptor:
-        threading.Thread(target=_hold, args=(int(descriptor),), daemon=True).start()
-
-
-def _hold(descriptor: int) -> None:
-    with contextlib.suppress(OSError):
-        while os.read(descriptor, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Thread(target=hold, daemon=True).start()
 
 
 def descendants() -> List[int]:
-    """Give all living processes below this one (proc(5), stat: state and parent follow the name in brackets)."""
+    """Return all living processes below this one (proc(5), stat: state and parent follow the name in brackets)."""
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
         with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
@@ -207,7 +207,7 @@ def descendants() -> List[int]:
 def _is_heir(pid: int) -> bool:
     """Return whether a process reads from a pipe (ours has none), or is a resource tracker of multiprocessing.
 
-    One that is on its way out has neither files nor a command any more, and is counted in: it ends by itself.
+    One that is on its way out has neither files nor a command any more, and is one, too: it ends by itself.
     """
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/fd/0").startswith("pipe:"):
@@ -225,3 +225,17 @@ def _adopt_orphans() -> None:
         import ctypes  # noqa: PLC0415 - needed on a laptop only, and costs time
 
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def oom_kills() -> int:
+    """Return how often the kernel has killed for memory in this container's cgroup (v2, then v1); 0 if unknown."""
+    for path, key in (
+        ("/sys/fs/cgroup/memory.events", "oom_kill"),
+        ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"),
+        ("/sys/fs/cgroup/memory/memory.failcnt", ""),  # kernels before 4.13
+    ):
+        with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+            for fields in map(str.split, file.read(4096).splitlines()):
+                if fields and fields[:-1] == ([key] if key else []) and fields[-1].isdigit():
+                    return int(fields[-1])
+    return 0

@@ -22,34 +22,34 @@ class Redactor:
 
     def __init__(self, values: Iterable[str]) -> None:
         """Take the values; also as they are without white space around them, which files leave there."""
-        wanted = {text for value in values for text in (value, value.strip()) if len(text) >= SHORTEST}
+        texts = {text for value in values for text in (value, value.strip()) if len(text) >= SHORTEST}
         self.count = 0
-        self._forms = sorted({form for text in wanted for form in forms(os.fsencode(text))}, key=len, reverse=True)
+        self._forms = sorted({form for text in texts for form in forms(os.fsencode(text))}, key=len, reverse=True)
         self._held = b""
         self._masked = 0  # bytes at the beginning of what is held that have been replaced already
 
     def text(self, text: str) -> str:
-        """Give a whole text without the values; the stream is not touched."""
+        """Return a whole text without the values; the stream is not touched."""
         if not self._forms:
             return text
-        told, _, _ = self._replace(text.encode("utf-8", "surrogateescape"), 0, None)
-        return told.decode("utf-8", "surrogateescape")
+        shown, _, _ = self._replace(text.encode("utf-8", "surrogateescape"), 0, None)
+        return shown.decode("utf-8", "surrogateescape")
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a part of the stream; give what of it can be told now."""
+        """Take a part of the stream; return what of it can be passed on now."""
         if not self._forms:
             return chunk
         data = self._held + chunk
-        told, self._held, self._masked = self._replace(data, self._masked, self._begun(data))
-        return told
+        passed, self._held, self._masked = self._replace(data, self._masked, self._open(data))
+        return passed
 
     def flush(self) -> bytes:
-        """Give what is held back: the stream pauses or has ended."""
-        told, self._held, self._masked = self._replace(self._held, self._masked, None)
-        return told
+        """Return what is held back: the stream pauses or has ended."""
+        passed, self._held, self._masked = self._replace(self._held, self._masked, None)
+        return passed
 
-    def _begun(self, data: bytes) -> int:
-        """Give the first position from which on the data could be the beginning of a form."""
+    def _open(self, data: bytes) -> int:
+        """Return the first position from which on the data could be the beginning of a form."""
         first = len(data)
         for form in self._forms:
             at = data.find(form[:1], max(0, len(data) - len(form) + 1))
@@ -60,21 +60,21 @@ class Redactor:
         return first
 
     def _replace(self, data: bytes, masked: int, hold: int | None) -> Tuple[bytes, bytes, int]:
-        """Give what to tell of the data before `hold`, the rest, and how much of the rest has been replaced."""
+        """Return what to pass on of the data before `hold`, the rest, and how much of the rest has been replaced."""
         end = len(data) if hold is None else hold
-        told, at = [], masked
+        passed, at = [], masked
         for start, stop in self._found(data):
             if start < masked:  # goes on with what was replaced before
                 at = max(at, stop)
             elif start < end:
-                told += [data[at:start], MASK]
+                passed += [data[at:start], MASK]
                 at = stop
                 self.count += 1
-        told.append(data[at:end])
-        return b"".join(told), data[end:], max(0, at - end)
+        passed.append(data[at:end])
+        return b"".join(passed), data[end:], max(0, at - end)
 
     def _found(self, data: bytes) -> List[Tuple[int, int]]:
-        """Give where forms stand, in order; those that overlap are one."""
+        """Return where forms stand, in order; those that overlap are one."""
         found = []
         for form in self._forms:
             at = data.find(form)
@@ -91,7 +91,7 @@ class Redactor:
 
 
 def forms(value: bytes) -> Set[bytes]:
-    """Give how a value may be written: raw, URL-encoded, and in base64, alone or inside of something longer."""
+    """Return how a value may be written: raw, URL-encoded, and in base64, alone or inside of something longer."""
     found = {value, _percent(value, b""), _percent(value, b"/"), _percent(value, b"").replace(b"%20", b"+")}
     found |= {_lower(form) for form in list(found)}
     encoded = {binascii.b2a_base64(value, newline=False)}

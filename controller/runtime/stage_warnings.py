@@ -1,4 +1,4 @@
-"""What a script that did well should know all the same: it would lose a file, or would not do well on a cluster."""
+"""Warnings for a script that ended well: it loses a file, or would fail on a cluster."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def packages(stage: Stage, **versions: str) -> None:
     python.symlink_to(shutil.which("python3") or "")
     (stage.root / "environment/.complete").write_text("e")
     (stage.root / "environment/lock.txt").write_text("".join(f"{name}=={is_}\n" for name, is_ in versions.items()))
-    identity = "import json, stage_python; print(json.dumps(stage_python.identity()))"
+    identity = "import json, stage_environment; print(json.dumps(stage_environment.identity()))"
     told = subprocess.run([stage.python, "-c", identity], cwd=stage.tools, check=True, capture_output=True, timeout=60)
     (stage.root / "environment/python.json").write_bytes(told.stdout)
     stage.mounts = {"environment": str(stage.root / "environment")}

@@ -100,7 +100,7 @@ class TestMovedTag:
         ended = builder.stage.run("print('r' + 'an')")
         assert (ended.code, ended.message["reason"]) == (121, "EnvironmentOutdated")
         assert "made with cpython 3.7.1" in ended.message["message"]
-        assert "start a new run, which builds anew" in ended.message["message"]
+        assert "start a new run, which builds it again" in ended.message["message"]
         assert "train/requirements.txt:1: " in ended.message["message"]
         assert "ran" not in ended.text
 

@@ -159,7 +159,7 @@ def test_a_stage_never_runs_in_a_damaged_environment(builder: Builder, damage: C
     ended = builder.stage.run("import plume; print(plume.VALUE, plume.__file__)")
     if damage is no_lock:  # then nobody knows which versions it had
         assert (ended.code, ended.message["reason"]) == (121, "EnvironmentMissing")
-        assert "is damaged (its lock.txt is gone): start a new run, which builds anew" in ended.message["message"]
+        assert "is damaged (its lock.txt is gone): start a new run, which builds it again" in ended.message["message"]
     else:
         assert ended.code == 0, ended.text
         assert f"42 {builder.stage.scratch}/environment" in ended.text

@@ -88,7 +88,7 @@ GIVEN = {
     "refuse": 3,
     "set": 1,
 }
-TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE", "MISSING", "UNUSABLE"}
+TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE", "MISSING", "UNUSABLE", "RULES"}
 NO_REASON = {  # texts of that shape at those places that are none
     "AlreadyExists",  # the API server's own word, only compared with
     "NamespaceTerminating",  # same
@@ -126,6 +126,8 @@ def parts(node: ast.AST) -> Iterator[ast.AST]:
             yield from value.values if isinstance(value, ast.Dict) else [value]
         case ast.Return(value=ast.Tuple(elts=[first, _])):
             yield first
+        case ast.Return(value=ast.Tuple(elts=[_, reason, _])):
+            yield reason
 
 
 def emitted() -> dict[str, set[str]]:
@@ -340,7 +342,7 @@ CONTEXT = RunContext(
 def variables_of_the_launcher() -> set[str]:
     """Give the names that the launcher sets in the script's environment."""
     text = (ROOT / "controller" / "runtime" / "launch.py").read_text(encoding="utf-8")
-    return set(re.findall(r'environment(?:\[|\.setdefault\()"([A-Z_]+)"(?:\] =|,)', text))
+    return set(re.findall(r'variables(?:\[|\.setdefault\()"([A-Z_]+)"(?:\] =|,)', text))
 
 
 def test_every_variable_of_a_stage_is_explained_and_none_is_invented() -> None:

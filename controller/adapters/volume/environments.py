@@ -67,7 +67,7 @@ class Environments:
                 storage.discard(made, self._root / layout.BUILDS)
 
     def _is_whole(self, place: PurePosixPath, folder: str) -> bool:
-        """Return whether a folder is this environment, with a Python and all packages of its lock (stage_whole.py)."""
+        """Return whether a folder is this environment, with a Python and all packages of its lock."""
         with storage.translated("look for an environment"):
             if self._tree.read_any(place / layout.COMPLETE).strip() != folder:
                 return False

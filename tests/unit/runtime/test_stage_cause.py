@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.runtime.stage_cause import Words, explain_exit, last_words
+from controller.runtime.stage_cause import Said, explain, read
 from controller.runtime.stage_order import Places
+from controller.runtime.stage_remedy import Scene, find
 
 PLACES = Places("/s/work", "/s/work/project", "/s/work/project/train", "train/train.py", "train/requirements.txt")
 
@@ -33,47 +34,48 @@ ValueError: bad file
 @pytest.mark.parametrize(
     ("output", "code", "words"),
     [
-        ("", 1, Words("")),
-        ("a\nb\n\n---\n", 2, Words("b")),
-        (CHAINED, 1, Words("ValueError: bad file", "lib.py:8")),
-        (CHAINED + "cleaning up\n", 1, Words("ValueError: bad file", "lib.py:8")),
-        (CHAINED + "giving up\n", 3, Words("giving up")),
-        (CHAINED.replace("\n", "\r\n"), 1, Words("ValueError: bad file", "lib.py:8")),
+        ("", 1, ("", "")),
+        ("a\nb\n\n---\n", 2, ("b", "")),
+        (CHAINED, 1, ("ValueError: bad file", "lib.py:8")),
+        (CHAINED + "cleaning up\n", 1, ("ValueError: bad file", "lib.py:8")),
+        (CHAINED + "giving up\n", 3, ("giving up", "")),
+        (CHAINED.replace("\n", "\r\n"), 1, ("ValueError: bad file", "lib.py:8")),
         (
             '  File "train.py", line 2\n    if x\n        ^\nSyntaxError: invalid\n',
             1,
-            Words("SyntaxError: invalid", "train/train.py:2"),
+            ("SyntaxError: invalid", "train/train.py:2"),
         ),
-        ('Traceback:\n  File "/s/work/other/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1", "other/a.py:7")),
+        ('Traceback:\n  File "/s/work/other/a.py", line 7\nKeyError: 1\n', 1, ("KeyError: 1", "other/a.py:7")),
         (
             (
                 'Traceback:\n  File "train.py", line 2, in <module>\n    import pandas\n'
                 '  File "pandas/_libs/interval.pyx", line 1, in init pandas._libs.interval\nValueError: size changed\n'
             ),
             1,
-            Words("ValueError: size changed", "train/train.py:2"),
+            ("ValueError: size changed", "train/train.py:2"),
         ),
-        ('Traceback:\n  File "/usr/lib/a.py", line 7\nKeyError: 1\n', 1, Words("KeyError: 1")),
-        ("tick\n" + CHAINED.replace("\n", "\ntick 5\n"), 1, Words("ValueError: bad file", "lib.py:8")),
-        (CHAINED.replace("\nValueError: bad", "\n1\n1ValueError: bad"), 1, Words("ValueError: bad file", "lib.py:8")),
+        ('Traceback:\n  File "/usr/lib/a.py", line 7\nKeyError: 1\n', 1, ("KeyError: 1", "")),
+        ("tick\n" + CHAINED.replace("\n", "\ntick 5\n"), 1, ("ValueError: bad file", "lib.py:8")),
+        (CHAINED.replace("\nValueError: bad", "\n1\n1ValueError: bad"), 1, ("ValueError: bad file", "lib.py:8")),
         (
             'Traceback:\n  File "train.py", line 2, in <module>\nImportError: \n\nIMPORTANT: READ THIS\nand that\n',
             1,
-            Words("ImportError: IMPORTANT: READ THIS", "train/train.py:2"),
+            ("ImportError: IMPORTANT: READ THIS", "train/train.py:2"),
         ),
-        ('  File "cut off", line 7', 1, Words('File "cut off", line 7')),
+        ('  File "cut off", line 7', 1, ('File "cut off", line 7', "")),
     ],
 )
-def test_last_words(tmp_path: Path, output: str, code: int, words: Words) -> None:
+def test_last_words(tmp_path: Path, output: str, code: int, words: tuple[str, str]) -> None:
     for name in ("project/lib.py", "project/train/train.py", "other/a.py"):
         tmp_path.joinpath("work", name).parent.mkdir(parents=True, exist_ok=True)
         tmp_path.joinpath("work", name).touch()
     places = Places(*(path.replace("/s/", f"{tmp_path}/") for path in PLACES))
-    assert last_words(output.replace("/s/", f"{tmp_path}/").encode(), places, code) == words
+    said = read(output.replace("/s/", f"{tmp_path}/").encode(), places, code)
+    assert (said.text, said.place) == words
 
 
 def test_running_out_of_memory_is_told_with_its_remedy() -> None:
-    reason, message = explain_exit(-9, Words("epoch 3"), PLACES, out_of_memory=True)
+    reason, message = explain(-9, Said("epoch 3"), PLACES, out_of_memory=True)
     assert reason == "OutOfMemory"
     assert "MEMORY_LIMIT_MB" in message
     assert message.endswith(": epoch 3")
@@ -110,8 +112,10 @@ def test_known_last_words_come_with_their_remedy(
     text: str, reason: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COACHWORK_ARTIFACTS", "/v/artifacts")
-    found, message = explain_exit(1, Words(text, "train/train.py:3"), PLACES, out_of_memory=False)
-    assert found == reason
+    said = Said(text, "train/train.py:3")
+    found = find(Scene(said, PLACES, "/published"))
+    _, message = explain(1, said, PLACES, out_of_memory=False, reason=found.reason, remedy=found.text)
+    assert (found.reason, found.hopeless) == (reason, False)
     assert message.startswith(f"train/train.py:3: exited with code 1: {text} (")
     assert remedy in message
 
@@ -126,12 +130,13 @@ def test_known_last_words_come_with_their_remedy(
     ],
 )
 def test_a_signal_is_told_by_its_name(number: int, told: str) -> None:
-    reason, message = explain_exit(-number, Words("epoch 3"), PLACES, out_of_memory=False)
+    reason, message = explain(-number, Said("epoch 3"), PLACES, out_of_memory=False)
     assert reason == "Signal"
     assert told in message
 
 
 @given(st.binary(max_size=400), st.integers(-64, 255))
-def test_any_output_gives_words(output: bytes, code: int) -> None:
-    _, message = explain_exit(code, last_words(output, PLACES, code), PLACES, out_of_memory=False)
-    assert message
+def test_any_output_gives_words_and_never_fails(output: bytes, code: int) -> None:
+    said = read(output, PLACES, code)
+    remedy = find(Scene(said, PLACES, "/published")).text
+    assert explain(code, said, PLACES, out_of_memory=False, remedy=remedy)[1]

@@ -1,0 +1,234 @@
+"""What to change, from the last words of a script that failed: one table of patterns, causes and remedies.
+
+Where the words do not say it, frames and what lies around do: packages, requirements, sources, the user's folder on a
+laptop. It looks only at files; where nobody can tell, there is no remedy.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING, Callable, Dict, Mapping, NamedTuple, Tuple, Union
+
+if TYPE_CHECKING:
+    from controller.runtime import stage_versions
+    from controller.runtime.stage_cause import MEMORY, Said
+    from controller.runtime.stage_order import HAND_OVER, Places, read_text
+else:  # published side by side: the script's folder is where Python looks first
+    import stage_versions
+    from stage_cause import MEMORY
+    from stage_order import HAND_OVER, read_text
+
+MOST_BYTES, MOST_SHOWN = 256 * 1024, 4
+LIMIT = 10.0  # seconds for git
+URL = "COACHWORK_URL_"
+TEMPORARY, SHARED_MEMORY = "/tmp/", "/dev/shm"  # noqa: S108 - only compared with paths of the script
+_OWN_IMPORT = ("ImportError:", "ModuleNotFoundError:")
+_SYNTAX = ("SyntaxError:", "IndentationError:", "TabError:")
+_UNRESOLVED = (
+    r"Name or service not known|Name does not resolve|Temporary failure in name resolution|Failed to resolve"
+    r"|nodename nor servname|No address associated with hostname|getaddrinfo failed"
+)
+_HOST = re.compile(r"host='([\w.-]+)'|Failed to resolve '([\w.-]+)'|host ([\w.-]+):\d|host name \"([\w.-]+)\"")
+_ADDRESS = re.compile(r"https?://(?:[^/@\s\"']*@)?([\w.-]+)")
+_LITERAL = re.compile(r"[\"']([\w.-]+)[\"']")
+
+
+class Scene(NamedTuple):
+    """What is known of a script that failed."""
+
+    said: Said
+    places: Places
+    published: str  # the checkout that the copy was made of
+    environment: str = ""  # the folder of its packages
+    folder: str = ""  # on a laptop: the user's own folder of which the commit was made
+
+
+class Remedy(NamedTuple):
+    """What to change ("": nobody can tell), and whether another attempt would end in the same way."""
+
+    reason: str
+    text: str
+    hopeless: bool
+
+
+def find(scene: Scene) -> Remedy:
+    """Return the remedy of the first rule that matches the last words of a script and has one."""
+    text = scene.said.text
+    hopeless = scene.said.final and (_is_own_import(scene) or bool(re.search(stage_versions.ABI, text)))
+    for pattern, reason, remedy in RULES:
+        match = re.search(pattern, text)
+        if not match:
+            continue
+        names = {"requirements": scene.places.requirements, **match.groupdict()}
+        words = remedy.format(**names) if isinstance(remedy, str) else remedy(match, scene)
+        if words:
+            return Remedy(reason, words, hopeless)
+    return Remedy("ExitCode", "", hopeless)
+
+
+def _is_own_import(scene: Scene) -> bool:
+    """Return whether an import or the compiler failed, and no `raise` of the script's own, or code that is its data."""
+    said = scene.said
+    if not said.trace:
+        return False
+    deepest = said.trace[-1]
+    if said.text.startswith(_OWN_IMPORT):
+        return not (deepest.place and deepest.code.startswith("raise"))
+    return said.text.startswith(_SYNTAX) and not deepest.function and os.path.isfile(deepest.path)
+
+
+# --- hosts -------------------------------------------------------------------------------------------------
+
+
+def _host(_match: "re.Match[str]", scene: Scene) -> str:
+    """Return the address of the service stage that a host name that nobody knows is meant for.
+
+    Where the exception names no host, the files of its frames and the stage's variables may: in an address, or, in
+    files, as a word that is a service's name exactly.
+    """
+    services = {name[len(URL) :]: url for name, url in os.environ.items() if name.startswith(URL)}
+    named = [host for groups in _HOST.findall(scene.said.text) for host in groups if host]
+    hosts = [(host, False) for host in named]
+    if not hosts:
+        sources = [read_text(frame.path, MOST_BYTES) for frame in reversed(scene.said.trace) if frame.place]
+        values = [value for name, value in os.environ.items() if not name.startswith("COACHWORK_")]
+        hosts += [(host, False) for text in (*sources, *values) for host in _ADDRESS.findall(text)]
+        hosts += [(word, True) for text in sources for word in _LITERAL.findall(text)]
+    for host, exactly in hosts:
+        service = _service(host, services, exactly)
+        if service:
+            return f"`{host}` is not a name here: the service is at {URL}{service}, here {services[service]}"
+    if services and named and "." not in named[0]:
+        known = ", ".join(f"{URL}{name} = {url}" for name, url in sorted(services.items())[:MOST_SHOWN])
+        return f"`{named[0]}` is not a name here; the project's services are at {known}"
+    return ""
+
+
+def _service(host: str, services: Mapping[str, str], exactly: bool) -> str:
+    """Return the service that a host name means: STAGE, PROJECT--STAGE, either with a namespace, or nearly so."""
+    label, _, domain = host.partition(".")
+    if domain and "--" not in label and "svc" not in domain.split("."):
+        return ""
+    stages: Dict[str, str] = {name.lower().replace("_", "-"): name for name in services}
+    stage = label.rpartition("--")[2].lower().replace("_", "-")
+    near = [stage] if stage in stages else [] if exactly else difflib.get_close_matches(stage, stages, 1, 0.75)
+    return stages[near[0]] if near else ""
+
+
+# --- files and disks ---------------------------------------------------------------------------------------
+
+
+def _file(match: "re.Match[str]", scene: Scene) -> str:
+    """Return why a file is not there although it may be there elsewhere."""
+    places = scene.places
+    path = os.path.normpath(os.path.join(places.folder, ast.literal_eval(match.group("path"))))
+    if path.startswith(places.checkout + os.sep):
+        return _not_committed(os.path.relpath(path, places.checkout), scene)
+    if _is_below(path, "COACHWORK_ARTIFACTS", "COACHWORK_PREVIOUS", "COACHWORK_CACHE"):
+        return ""
+    if path.startswith(TEMPORARY):
+        return f"on a cluster each stage has a /tmp of its own: {HAND_OVER}"
+    if path.startswith(("/home/", "/Users/", "/root/")):
+        return "this path exists on one machine only: commit the file and name it from the script's own folder"
+    return ""
+
+
+def _not_committed(path: str, scene: Scene) -> str:
+    """Return why a path is not in the private copy of the commit; "" where the script itself removed it."""
+    if os.path.lexists(os.path.join(scene.published, path)):
+        return ""
+    if scene.folder and os.path.lexists(os.path.join(scene.folder, path)):
+        command = ["git", "-C", scene.folder, "check-ignore", "--quiet", "--", path]
+        try:
+            answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False)
+            ignored = answer.returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            ignored = False
+        if ignored:
+            how = f"`git add -f {path}` takes it in, or keep data in COACHWORK_CACHE or a bucket"
+            return f"{path} is in your folder, but git ignores it, so that it is not part of the run: {how}"
+        return f"{path} is in your folder, but not in the run's commit: it came later, or is of another repository"
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(os.path.join(scene.published, folder)):
+        return (
+            f"the commit has no folder {folder}, and Git keeps no empty one: commit what is to be read, "
+            f"make the folder with os.makedirs before writing, and {HAND_OVER}"
+        )
+    return f"the commit has no {path}: commit what is to be read, and {HAND_OVER}"
+
+
+def _disk(_match: "re.Match[str]", scene: Scene) -> str:
+    """Return which disk is full, where a path says it, and what to do."""
+    found = re.search(r"'(/[^']*)'", scene.said.text)
+    path = os.path.normpath(os.path.join(scene.places.folder, found.group(1))) if found else ""
+    if _is_below(path, "COACHWORK_ARTIFACTS", "COACHWORK_CACHE"):
+        return "the shared volume is full: delete old runs, lower keep-runs, or enlarge it"
+    if path.startswith(SHARED_MEMORY):
+        return f"{SHARED_MEMORY} is full; it counts as memory: {MEMORY}"
+    if path.startswith((os.path.dirname(scene.places.checkout) + os.sep, TEMPORARY)):
+        return "the pod's own disk is full: write less, or to COACHWORK_CACHE"
+    return "full is the shared volume, if it was written to COACHWORK_ARTIFACTS or COACHWORK_CACHE, else the pod's disk"
+
+
+def _is_below(path: str, *variables: str) -> bool:
+    folders = [os.environ.get(variable, "") for variable in variables]
+    return any(folder and f"{path}/".startswith(f"{folder}/") for folder in folders)
+
+
+# --- the rules ---------------------------------------------------------------------------------------------
+
+Find = Callable[["re.Match[str]", Scene], str]
+RULES: Tuple[Tuple[str, str, Union[str, Find]], ...] = (
+    (f"{stage_versions.ABI}|{stage_versions.AFTER_1}", "ImportError", stage_versions.compiled),
+    (
+        r"^AttributeError: module 'numpy' has no attribute '(bool|int|float|complex|object|str|long)'",
+        "ExitCode",
+        stage_versions.removed,
+    ),
+    (r"^AttributeError: .*`np\.\w+` was removed in the NumPy 2\.0 release", "ExitCode", stage_versions.removed),
+    (
+        r"^AttributeError: Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[\w.]+)'",
+        "ExitCode",
+        stage_versions.pickled,
+    ),
+    (  # Python 3.14's words for the same, and for a mistake in the script
+        r"^AttributeError: module '(?P<module>[\w.]+)' has no attribute '(?P<name>[^']+)'",
+        "ExitCode",
+        stage_versions.pickled,
+    ),
+    (r"^ModuleNotFoundError: No module named '(?P<module>[\w.]+)'", "ImportError", stage_versions.pickled),
+    (r"^ValueError: node array from the pickle has an incompatible dtype", "ExitCode", stage_versions.pickled),
+    (_UNRESOLVED, "ExitCode", _host),
+    (
+        r"""No such file or directory: (?P<path>'(?:[^'\\]|\\.)+'|"(?:[^"\\]|\\.)+")""",
+        "ExitCode",
+        _file,
+    ),
+    (
+        r"^ModuleNotFoundError: No module named '(?P<package>[^'.]+)",
+        "ImportError",
+        "add the package of `{package}` to {requirements}",
+    ),
+    (
+        r"^(?:ImportError|OSError): (?P<library>\S+\.so\S*): cannot open shared object file",
+        "ImportError",
+        "the image has no `{library}`: use one that has it, or another package",
+    ),
+    (r"^ImportError:", "ImportError", "name versions that fit each other in {requirements}"),
+    (
+        r"^(\w+\.)*(MemoryError|_ArrayMemoryError)\b|Cannot allocate memory|Unable to allocate \S+ \w*B",
+        "OutOfMemory",
+        MEMORY,
+    ),
+    (r"No space left on device|Disk quota exceeded|database or disk is full", "DiskFull", _disk),
+    (
+        r"Read-only file system",
+        "ExitCode",
+        "write to the stage's own folder, COACHWORK_ARTIFACTS of a batch stage or COACHWORK_CACHE",
+    ),
+    (r"Address already in use", "ExitCode", "another process of the stage has the port"),
+)
