@@ -5,6 +5,9 @@ one is invented. What each leaves in the cluster and on the volume is all that t
 """
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -17,8 +20,10 @@ from controller.core import layout
 from controller.core.documents import attempt, codec
 from controller.core.documents.codec import Good
 from tests.support import later, turns
+from tests.support.cli import write
+from tests.support.eventually import eventually
 from tests.support.launching import Stage
-from tests.support.turns import take
+from tests.support.turns import ROOT, take
 from tests.support.world import project
 
 Worlds = dict[str, Any]
@@ -145,6 +150,48 @@ def outcomes(state: Any) -> list[str]:
     history = yaml.safe_load(status(state)["history"])
     assert [past["run"] for past in history] == [*range(len(history), 0, -1)]
     return [f"{past['trigger']} {past['outcome']}" for past in history]
+
+
+# --- on a laptop: real stages, one command after the other ---------------------------------------------
+
+HELD = """
+import os, pathlib, time
+pathlib.Path(os.environ["COACHWORK_ARTIFACTS"], "begun").touch()
+while pathlib.Path("hold").exists():
+    time.sleep(0.1)
+"""
+
+
+def test_a_laptops_runs_go_on_whichever_version_is_installed(released: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "iris", project("train") | {"train/run.py": HELD})
+
+    def command(tree: Path) -> subprocess.Popen[str]:
+        plain = {key: value for key, value in os.environ.items() if not key.startswith(("COACHWORK_", "COV_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "controller", "run", str(folder)],
+            cwd=tree,
+            env={**plain, "COACHWORK_HOME": str(tmp_path / "state")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def last_line(tree: Path) -> str:
+        said, _ = command(tree).communicate(timeout=turns.LIMIT)
+        return said.splitlines()[-1]
+
+    assert last_line(released) == "Ready: run 1 at uncommitted"
+    write(folder, {"train/hold": ""})
+    with command(ROOT) as running:
+        eventually(lambda: [*tmp_path.rglob("runs/*/2/artifacts/begun")], turns.LIMIT)
+        running.kill()
+    (folder / "train/hold").unlink()
+    assert last_line(released) == "Ready: run 3 at uncommitted"
+    assert last_line(ROOT) == "Ready: run 4 at uncommitted"
+    (record,) = tmp_path.rglob("record.yaml")
+    history = yaml.safe_load(yaml.safe_load(record.read_text())["history"])
+    assert [past["outcome"] for past in history] == ["Succeeded", "Succeeded", "Cancelled", "Succeeded"]
 
 
 # --- what the launcher writes, which imports nothing of the codecs ------------------------------------
