@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,15 +54,19 @@ class Pythons:
     notes: tuple[str, ...] = ()  # of images, which `lines` repeat: they are not shown twice
 
 
-def choose(pipeline: Pipeline, given: str = "", only: str = "") -> Pythons:
+def choose(pipeline: Pipeline, given: Interpreter | None = None, only: str = "") -> Pythons:
     """Return the Pythons of a project's stages, or of its stage `only`. Raises Invalid where one is missing."""
     stages = [stage for name, stage in pipeline.stages.items() if not only or name == only]
     wishes = {stage.name: images.wish(pipeline, stage) for stage in stages}
     required = {item.python: item for item in wishes.values() if item}
     notes = tuple(item.note for item in required.values() if item.note)
     if given:
-        default = named(given)
-        return Pythons(default, {}, tuple(dict.fromkeys(_differing(wishes.values(), default))), notes)
+        lines = [
+            f"warning: {item.why}, which means Python {item.python}; --python gives {given.version}"
+            for item in wishes.values()
+            if item and item.python != given.minor
+        ]
+        return Pythons(given, {}, tuple(dict.fromkeys(lines)), notes)
     found = {version: there for version in required if (there := find(version))}
     if missing := [item for version, item in required.items() if version not in found and item.firm]:
         raise Invalid("PythonMissing", [_missing(item) for item in missing])
@@ -88,9 +92,9 @@ def named(python: str) -> Interpreter:
     return Interpreter(path, version)
 
 
-def judging(given: str) -> images.Default:
-    """Return the Python by which scripts without their own are judged; a `given` one runs all. Raises Invalid."""
-    return images.Default(named(given).minor, always=True) if given else images.Default(OWN.minor)
+def judging(given: Interpreter | None) -> images.Default:
+    """Return the Python by which scripts without their own are judged; a `given` one runs all."""
+    return images.Default(given.minor, always=True) if given else images.Default(OWN.minor)
 
 
 def find(version: str) -> Interpreter | None:
@@ -153,9 +157,3 @@ def _taken(wishes: Mapping[str, Wish | None], found: Mapping[str, Interpreter]) 
     for (version, why), stages in reasons.items():
         there = found[version]
         yield f"python of {', '.join(stages)}: {there.version} ({there.path}), since {why}"
-
-
-def _differing(wishes: Iterable[Wish | None], default: Interpreter) -> Iterator[str]:
-    for item in wishes:
-        if item and item.python != default.minor:
-            yield f"warning: {item.why}, which means Python {item.python}; --python gives {default.version}"

@@ -53,14 +53,14 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     A folder is taken as it stands. Services stay up until Ctrl-C. Secrets come from the shell's variables of their
     names, or from --secrets.
     """
-    _, variables, given, judging = all_of(
+    _, variables, given, interpreter = all_of(
         lambda: _check_parts(only, resume),
         lambda: text.pairs("--env", env or []),
         lambda: _secrets(secrets) if secrets else {},
-        lambda: pythons.judging(python),
+        lambda: pythons.named(python) if python else None,
     )
-    place = find(target, ref, path, python=judging)
-    chosen = pythons.choose(place.pipeline, python, only)
+    place = find(target, ref, path, python=pythons.judging(interpreter))
+    chosen = pythons.choose(place.pipeline, interpreter, only)
     for line in (*(f"warning: {warning}" for warning in place.pipeline.warnings), *chosen.lines):
         typer.echo(line, err=True)
     stopping = _stop_on_signals()

@@ -107,6 +107,6 @@ def test_an_official_image_suggests_its_python(install: Callable[..., str]) -> N
 
 def test_what_the_command_line_says_wins_and_what_differs_is_said(install: Callable[..., str]) -> None:
     path = install("3.11.4")
-    found = pythons.choose(pipeline("3.9", stages={"a": "", "b": "3.11"}), path)
+    found = pythons.choose(pipeline("3.9", stages={"a": "", "b": "3.11"}), pythons.named(path))
     assert (found.default, found.others) == (pythons.Interpreter(path, "3.11.4"), {})
     assert found.lines == ("warning: PYTHON of the project is 3.9, which means Python 3.9; --python gives 3.11.4",)
