@@ -138,7 +138,7 @@ def _merged(value: Any, patch: Any) -> Any:
 
 
 def _there(admin: Callable[..., Object], path: str) -> bool:
-    """Tell whether an object exists."""
+    """Return whether an object exists."""
     try:
         return bool(admin("GET", path))
     except Conflict:

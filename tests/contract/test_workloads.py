@@ -19,13 +19,13 @@ REAL_ONLY = pytest.mark.worlds("real")
 
 
 def the_job(world: World) -> Object:
-    """Give the only Job, {} if it is not there."""
+    """Return the only Job, {} if it is not there."""
     jobs = world.view.children("iris").jobs
     return jobs[0] if jobs else {}
 
 
 def waiting(world: World) -> Object:
-    """Give why the first container of the only pod waits."""
+    """Return why the first container of the only pod waits."""
     statuses = [
         status
         for pod in world.view.children("iris").pods
@@ -69,7 +69,7 @@ def test_deleting_a_job_in_the_background_takes_its_pods(world: World) -> None:
 
 
 def _all(world: World) -> tuple[object, ...]:
-    """Give all children but the events."""
+    """Return all children but the events."""
     children = world.view.children("iris")
     return children.jobs, children.pods, children.deployments
 
@@ -108,7 +108,7 @@ def test_a_disruption_uses_up_no_retry(world: World) -> None:
 
 
 def _running(world: World) -> list[str]:
-    """Give the names of the pods that run and are not on their way out."""
+    """Return the names of the pods that run and are not on their way out."""
     pods = world.view.children("iris").pods
     living = [pod["metadata"] for pod in pods if pod.get("status", {}).get("phase") == "Running"]
     return [metadata["name"] for metadata in living if "deletionTimestamp" not in metadata]
@@ -218,7 +218,7 @@ def test_a_quota_that_is_used_up_is_told_by_an_event_on_the_job_only(world: Worl
 
 
 def the_deployment(world: World) -> Object:
-    """Give the only Deployment."""
+    """Return the only Deployment."""
     (only,) = world.view.children("iris").deployments
     return only
 
@@ -237,7 +237,7 @@ def test_a_rollout_that_never_gets_ready_is_told_by_its_condition(world: World) 
 
 
 def _containers(world: World) -> list[Object]:
-    """Give the states of all containers of the Deployment."""
+    """Return the states of all containers of the Deployment."""
     pods = world.view.children("iris").pods
     return [status for pod in pods for status in pod.get("status", {}).get("containerStatuses") or ()]
 
@@ -293,7 +293,7 @@ def test_new_pods_that_are_ready_take_the_place_of_old_ones(world: World) -> Non
 
 
 def _rolled_out(world: World) -> bool:
-    """Tell whether all counts agree at the present generation."""
+    """Return whether all counts agree at the present generation."""
     serve = the_deployment(world)
     status = serve.get("status", {})
     counts = [status.get(key) for key in ("updatedReplicas", "replicas", "availableReplicas")]
@@ -301,7 +301,7 @@ def _rolled_out(world: World) -> bool:
 
 
 def _exceeded(world: World) -> Object | None:
-    """Give the condition that says the deadline was exceeded."""
+    """Return the condition that says the deadline was exceeded."""
     condition = conditions(the_deployment(world)).get("Progressing", {})
     return condition if condition.get("reason") == "ProgressDeadlineExceeded" else None
 
@@ -310,7 +310,7 @@ def _exceeded(world: World) -> Object | None:
 
 
 def a_build(folder: str, script: str = "true", **spec: Any) -> Object:
-    """Give a Job that says which environment it builds, and whose it is not."""
+    """Return a Job that says which environment it builds, and whose it is not."""
     wanted = job(f"env-{folder}", script, **spec)
     marks = {"app.kubernetes.io/managed-by": "coachwork", "coachwork.io/environment": folder}
     template = {**wanted["spec"]["template"], "metadata": {"labels": marks}}

@@ -370,7 +370,7 @@ def test_a_cluster_that_can_t_be_found_is_one_line_with_the_remedy(tmp_path: Pat
     (tmp_path / "gone").write_text(json.dumps(config("http://127.0.0.1:1")))
     (tmp_path / "broken").write_text("a: [")
     for arguments, words in (
-        (["--kubeconfig", str(tmp_path / "none")], "there is no such kubeconfig"),
+        (["--kubeconfig", str(tmp_path / "none")], "no such kubeconfig"),
         (["--kubeconfig", str(tmp_path / "broken")], "name a working kubeconfig"),
         (["--kubeconfig", str(tmp_path / "gone"), "--context", "is"], "choose from it"),
         (["--kubeconfig", str(tmp_path / "gone")], "http://127.0.0.1:1: API server: connection refused"),

@@ -34,7 +34,7 @@ def node(tmp_path: Path) -> Iterator[LocalCluster]:
 
 
 def mounted(manifest: Object, *mounts: Object) -> Object:
-    """Give the manifest with a claim `shared`, an emptyDir `own`, and these mounts."""
+    """Return the manifest with a claim `shared`, an emptyDir `own`, and these mounts."""
     spec = manifest["spec"]["template"]["spec"]
     claim = {"name": "shared", "persistentVolumeClaim": {"claimName": "coachwork"}}
     spec["volumes"] = [claim, {"name": "own", "emptyDir": {}}]
@@ -43,7 +43,7 @@ def mounted(manifest: Object, *mounts: Object) -> Object:
 
 
 def ended(cluster: LocalCluster) -> Object:
-    """Give how the container of the Job's only pod ended."""
+    """Return how the container of the Job's only pod ended."""
 
     def look() -> Any:
         for pod in _pods(cluster):
@@ -55,7 +55,7 @@ def ended(cluster: LocalCluster) -> Object:
 
 
 def output(cluster: LocalCluster) -> str:
-    """Give what the Job's only pod wrote, once it ended."""
+    """Return what the Job's only pod wrote, once it ended."""
     ended(cluster)
     (pod,) = _pods(cluster)
     log = cluster.log(pod["metadata"]["name"])
@@ -209,7 +209,7 @@ def stubborn(tmp_path: Path, leaving: str = "setsid") -> Object:
 
 
 def pids(tmp_path: Path) -> list[int]:
-    """Give the processes of `stubborn`, once both run."""
+    """Return the processes of `stubborn`, once both run."""
     files = [tmp_path / "main", tmp_path / "child"]
     eventually(lambda: all(file.exists() and file.read_text().strip() for file in files))
     return [int(file.read_text()) for file in files]

@@ -39,7 +39,7 @@ def view(keys: list[str]) -> View:
 
 @pytest.fixture
 def join(server: ApiServer, tmp_path: Path, view: View) -> Iterator[Callable[..., Kube]]:
-    """Give a function that starts to watch and waits for the first lists."""
+    """Return a function that starts to watch and waits for the first lists."""
     kubes = []
 
     def start(timeouts: Timeouts = FIRM) -> Kube:

@@ -239,7 +239,7 @@ class ApiServer:
         self._faults[verb, resource].extend(faults)
 
     def count(self, verb: str, resource: str = "configmaps") -> int:
-        """Give how many such requests came."""
+        """Return how many such requests came."""
         return self.calls.count((verb, resource))
 
     def next_fault(self, verb: str, resource: str, query: Mapping[str, str]) -> Fault | None:
@@ -253,7 +253,7 @@ class ApiServer:
         return None
 
     def page(self, resource: str, query: Mapping[str, str]) -> Object:
-        """Give a page of a list: two objects each, so that every list has several."""
+        """Return a page of a list: two objects each, so that every list has several."""
         with self._change:
             names = sorted(self._objects) if resource == "configmaps" else []
             names = [name for name in names if name > query.get("continue", "")]
@@ -277,5 +277,5 @@ class ApiServer:
 
 
 def _written(manifest: Object) -> dict[str, str]:
-    """Give the arguments of `put` for a created ConfigMap."""
+    """Return the arguments of `put` for a created ConfigMap."""
     return {"name": manifest["metadata"]["name"], **manifest.get("data", {})}

@@ -29,7 +29,7 @@ def project(
     on_failure: str = "",
     secrets: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Give the files of a project: all stages of `dag` are batch stages but `services` (name to port).
+    """Return the files of a project: all stages of `dag` are batch stages but `services` (name to port).
 
     `packages` are requirements by stage, `secrets` lines of [secrets] by stage.
     """
@@ -114,7 +114,7 @@ class Projects:
         files: Iterable[str],
         meaning: Callable[[Mapping[str, bytes]], Hashable],
     ) -> str:
-        """Give the day: the first commit is of 2021-01-01, each further one of a day later."""
+        """Return the day: the first commit is of 2021-01-01, each further one of a day later."""
         last = int(commit, 16)
         every = [{name: there[name].encode() for name in files if name in there} for there in self.commits[:last]]
         told = [meaning(texts) for texts in every]
@@ -180,7 +180,7 @@ class World:
         raise AssertionError(f"never settles: {self.cluster.writes[-10:]}")
 
     def record(self, name: str = "iris") -> Record:
-        """Give the record as a user would find it."""
+        """Return the record as a user would find it."""
         status = self.cluster.stored["ConfigMap", names.status_of(name)]
         uid = self.cluster.stored["ConfigMap", name]["metadata"]["uid"]
         parsed = codec.honoured(statuses.read(status["data"], uid))
@@ -188,7 +188,7 @@ class World:
         return parsed
 
     def data(self, name: str = "iris") -> dict[str, str]:
-        """Give the flat data of the record."""
+        """Return the flat data of the record."""
         return dict(self.cluster.stored["ConfigMap", names.status_of(name)]["data"])
 
     def passes(self, count: int, seconds: float = 0.0) -> Record:
@@ -200,7 +200,7 @@ class World:
         return self.settle()
 
     def jobs(self) -> dict[str, Object]:
-        """Give the Jobs by name."""
+        """Return the Jobs by name."""
         return {item["metadata"]["name"]: item for item in self.cluster.of_kind("Job")}
 
     def build(self, job: Object, lock: str = "flask==3.0.0\n") -> None:

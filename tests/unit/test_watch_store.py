@@ -17,7 +17,7 @@ def thing(name: str, version: int | str, **data: str) -> Object:
 
 
 def store() -> tuple[Store, list[Change]]:
-    """Give a store and the list of what it reports."""
+    """Return a store and the list of what it reports."""
     changes: list[Change] = []
     return Store("ConfigMap", lambda *change: changes.append(change), lambda item: item), changes
 
@@ -26,7 +26,7 @@ def test_our_own_write_is_read_at_once_and_reported_once() -> None:
     cache, changes = store()
     cache.replace([], "5")
     cache.put(thing("iris", 7))
-    cache.seen("ADDED", thing("iris", 7))
+    cache.note("ADDED", thing("iris", 7))
     assert cache.get("iris") == thing("iris", 7)
     assert changes == [("ConfigMap", None, thing("iris", 7))]
 
@@ -35,7 +35,7 @@ def test_an_older_event_does_not_overwrite_our_newer_write() -> None:
     cache, _ = store()
     cache.replace([thing("iris", 5)], "5")
     cache.put(thing("iris", 10))
-    cache.seen("MODIFIED", thing("iris", 9))
+    cache.note("MODIFIED", thing("iris", 9))
     assert cache.get("iris") == thing("iris", 10)
 
 
@@ -49,8 +49,8 @@ def test_versions_are_compared_as_numbers() -> None:
 def test_a_late_answer_does_not_bring_back_what_is_deleted() -> None:
     cache, _ = store()
     cache.replace([], "5")
-    cache.seen("ADDED", thing("iris", 6))
-    cache.seen("DELETED", thing("iris", 8))
+    cache.note("ADDED", thing("iris", 6))
+    cache.note("DELETED", thing("iris", 8))
     cache.put(thing("iris", 6))
     assert cache.get("iris") is None
 
@@ -59,7 +59,7 @@ def test_the_deletion_of_its_predecessor_does_not_remove_what_we_made_anew() -> 
     cache, _ = store()
     cache.replace([thing("iris", 5)], "5")
     cache.put(thing("iris", 9))
-    cache.seen("DELETED", thing("iris", 8))
+    cache.note("DELETED", thing("iris", 8))
     assert cache.get("iris") == thing("iris", 9)
 
 
@@ -92,8 +92,8 @@ def test_a_history_that_was_set_back_is_believed() -> None:
 def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
     cache, changes = store()
     cache.replace([thing("gone", "x")], "a")
-    cache.seen("ADDED", thing("iris", "c"))
-    cache.seen("MODIFIED", thing("iris", "b"))
+    cache.note("ADDED", thing("iris", "c"))
+    cache.note("MODIFIED", thing("iris", "b"))
     assert cache.get("iris") == thing("iris", "b")
     cache.replace([], "d")
     assert replayed(changes) == {}
@@ -106,7 +106,7 @@ def test_what_we_had_deleted_is_marked_until_the_server_says_otherwise() -> None
     cache.leaving("iris", "", "now")
     assert len(changes) == 1
     uid = {"metadata": {**thing("iris", 6)["metadata"], "uid": "u1"}}
-    cache.seen("MODIFIED", uid)
+    cache.note("MODIFIED", uid)
     cache.leaving("iris", "u1", "now")
     assert replayed(changes)["iris"]["metadata"]["deletionTimestamp"] == "now"
     cache.replace([uid], "7")
@@ -115,7 +115,7 @@ def test_what_we_had_deleted_is_marked_until_the_server_says_otherwise() -> None
 
 def test_a_deletion_of_something_unknown_reports_nothing() -> None:
     cache, changes = store()
-    cache.seen("DELETED", thing("iris", 8))
+    cache.note("DELETED", thing("iris", 8))
     assert changes == []
 
 
@@ -146,13 +146,13 @@ def test_the_cache_converges_however_late_the_watch_or_our_answers_are(
         if answers and (not news or data.draw(st.booleans())):
             cache.put(answers.pop(0))
         else:
-            cache.seen(*news.pop(0))
+            cache.note(*news.pop(0))
     assert {name: cache.get(name) for name in "abc"} == {name: truth.get(name) for name in "abc"}
     assert replayed(changes) == truth
 
 
 def replayed(changes: list[Change]) -> dict[str, Object]:
-    """Give what a listener knows that heard every change."""
+    """Return what a listener knows that heard every change."""
     known: dict[str, Object] = {}
     for _, old, new in changes:
         subject = new or old

@@ -58,7 +58,7 @@ class Examiner:
 
     def clock(self) -> datetime:
         """Return the API server's time, to the second. Raises Transient."""
-        _, headers = self._transport.told(Call("get", "version", "GET", "/version"))
+        _, headers = self._transport.call_for_headers(Call("get", "version", "GET", "/version"))
         try:
             return parsedate_to_datetime(headers.get("Date") or "")
         except ValueError as error:
@@ -68,7 +68,7 @@ class Examiner:
         """Return the warnings with which a Job would be admitted; it is not created. Raises Refused, Transient."""
         row = permitted("Job", "create")
         call = Call("create", row.resource, "POST", row.path(self._namespace), (("dryRun", "All"),), job)
-        _, headers = self._transport.told(call)
+        _, headers = self._transport.call_for_headers(call)
         return [warning(line) for line in headers.getlist("Warning")]
 
     def claim(self, name: str) -> Object | None:

@@ -1,8 +1,8 @@
-"""Who set which field of an object: our creates have to count as applies, or what they set would never go away.
+"""Who set which field of an object: our creates have to become applies, or what they set would never go away.
 
 Server-side apply removes a field that its last apply had and this one has not. What a plain create set belongs to an
-"Update" of the same manager instead, which no apply takes back (KEP-555; seen on 1.34: a variable that a new version
-drops stayed in the Deployment). So the entry is turned into an "Apply" once, before the first apply, as client-go's
+"Update" of the same manager instead, which no apply takes back (KEP-555; on 1.34 a variable that a new version drops
+stayed in the Deployment). So the entry is turned into an "Apply" once, before the first apply, as client-go's
 `csaupgrade` does for kubectl.
 """
 
@@ -16,19 +16,19 @@ Entry = Mapping[str, Any]
 
 
 def is_ours(entry: Entry, operation: str) -> bool:
-    """Whether the entry is about fields that our own `operation` (Apply, Update) set, the status left out."""
+    """Return whether the entry is about fields that our own `operation` (Apply, Update) set, the status left out."""
     return (
         entry.get("manager") == names.MANAGER and entry.get("operation") == operation and not entry.get("subresource")
     )
 
 
 def created(item: Object) -> bool:
-    """Whether a plain create or update of ours still holds fields of the object."""
+    """Return whether a plain create or update of ours still holds fields of the object."""
     return any(is_ours(entry, "Update") for entry in item["metadata"].get("managedFields") or ())
 
 
 def as_applied(entries: Sequence[Entry]) -> list[Entry]:
-    """Give the entries with what our updates hold handed over to our apply."""
+    """Return the entries with what our updates hold handed over to our apply."""
     mine = [entry for entry in entries if is_ours(entry, "Apply") or is_ours(entry, "Update")]
     others = [entry for entry in entries if entry not in mine]
     fields: Mapping[str, Any] = {}

@@ -42,31 +42,31 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """Give the `apiVersion` of its manifests."""
+        """Return the `apiVersion` of its manifests."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def selector(self) -> tuple[str, str]:
-        """Give the query parameter that selects what is watched."""
+        """Return the query parameter that selects what is watched."""
         if self.field:
             return "fieldSelector", "=".join(self.field)
         return "labelSelector", f"{self.label} in ({','.join(self.values)})"
 
     def watches(self, manifest: Object) -> bool:
-        """Tell whether this object is one that the watch selects."""
+        """Return whether this object is one that the watch selects."""
         if self.field:
             return manifest.get(self.field[0]) == self.field[1]
         return (manifest["metadata"].get("labels") or {}).get(self.label) in self.values
 
     def path(self, namespace: str, name: str = "") -> str:
-        """Give the URL path of the collection, or of one object."""
+        """Return the URL path of the collection, or of one object."""
         root = f"/apis/{self.group}" if self.group else "/api"
         path = f"{root}/{self.version}/namespaces/{quote(namespace, safe='')}/{self.resource}"
         return f"{path}/{quote(name, safe='')}" if name else path
 
 
 def _kind(name: str, group: str, version: str, resource: str, methods: Iterable[Method]) -> Kind:
-    """Give a kind whose objects are the controller's own, by label."""
+    """Return a kind whose objects are the controller's own, by label."""
     return Kind(name, group, version, resource, frozenset(methods))
 
 
@@ -80,9 +80,9 @@ _ALL = (
     ),
     Kind(
         "Event", "", "v1", "events", frozenset[Method]({"watch", "create"}),
-        field=("type", "Warning"),  # a quota denial or a failed mount is told nowhere else
+        field=("type", "Warning"),  # nothing else says that a quota or a mount failed
     ),
-    _kind("Secret", "", "v1", "secrets", ("get",)),  # by name, and never kept
+    _kind("Secret", "", "v1", "secrets", ("get",)),  # by name, and never cached
     _kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", ("get",)),  # its access mode, for the doctor
     _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
     _kind("CronJob", "batch", "v1", "cronjobs", _WORKLOAD),
@@ -100,7 +100,7 @@ WATCHED = tuple(kind for kind in _ALL if "watch" in kind.methods)
 
 
 def permitted(kind: str, method: Method) -> Kind:
-    """Give the kind's row; KeyError where the controller has no business with it, and so no right."""
+    """Return the kind's row; KeyError where the controller has no business with it, and so no right."""
     row = KINDS[kind]
     if method not in row.methods:
         raise KeyError(f"{method} {kind} is not in the table of kinds")
@@ -108,7 +108,7 @@ def permitted(kind: str, method: Method) -> Kind:
 
 
 def _rights() -> Mapping[tuple[str, str], frozenset[str]]:
-    """Give the verbs for each (apiGroup, resource) that follow from the table."""
+    """Return the verbs for each (apiGroup, resource) that follow from the table."""
     rights: dict[tuple[str, str], set[str]] = defaultdict(set)
     for kind in KINDS.values():
         for method in kind.methods:

@@ -34,7 +34,7 @@ _PASSING = ("etcdserver:", "rpc error:", "context deadline exceeded", "storage i
 
 
 class Missing(Conflict):
-    """There is no such object (404): to a read an answer, to a delete success, to other writes a stale view."""
+    """No such object (404): to a read an answer, to a delete success, to other writes a stale view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +47,26 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """Give the Status's reason, such as AlreadyExists."""
+        """Return the Status's reason, such as AlreadyExists."""
         return str(self.status.get("reason", ""))
 
     @property
     def sentence(self) -> str:
-        """Give the server's sentence in one bounded line."""
+        """Return the server's sentence in one bounded line."""
         return clean(str(self.status.get("message") or f"HTTP {self.code}"), SENTENCE)
 
     def detail(self, key: str) -> str:
-        """Give one entry of the Status's details."""
+        """Return one entry of the Status's details."""
         return str(_mapping(self.status.get("details")).get(key, ""))
 
     def caused_by(self, key: str, value: str) -> bool:
-        """Tell whether one of the Status's causes has this value for this key."""
+        """Return whether one of the Status's causes has this value for this key."""
         causes = _mapping(self.status.get("details")).get("causes")
         return any(_mapping(cause).get(key) == value for cause in causes) if isinstance(causes, list) else False
 
 
 def answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Read an answer; a body that is no Status (a proxy's page) is left out."""
+    """Read an answer; a body that is not a Status (a proxy's page) is left out."""
     try:
         status = json.loads(body)
     except (ValueError, RecursionError):
@@ -77,7 +77,7 @@ def answer(code: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is the table
-    """Give the error for an answer of 300 and above."""
+    """Return the error for an answer of 300 and above."""
     match said.code:
         case 401:
             return Transient("Unauthorized", "the API server does not accept the credentials")
@@ -110,7 +110,7 @@ def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is 
 
 
 def unreachable(error: Exception) -> Transient:
-    """Give the error for a call that got no answer."""
+    """Return the error for a call that got no answer."""
     for kind, sentence in _TRANSPORT:
         if isinstance(error, kind):
             return Transient("ApiUnavailable", f"API server: {sentence}")
@@ -118,10 +118,10 @@ def unreachable(error: Exception) -> Transient:
 
 
 def _refusal(said: Answer) -> str:
-    """Give the sentence for an answer that is the server's own trouble."""
+    """Return the sentence for an answer that is the server's own trouble."""
     return f"API server: HTTP {said.code}: {said.sentence}" if said.status else f"API server: HTTP {said.code}"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    """Give `value` if it is a JSON object, else an empty one."""
+    """Return `value` if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}

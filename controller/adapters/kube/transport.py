@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 OnCall: TypeAlias = Callable[[str, str, int], None]
-"""Told of each call: RBAC verb, resource, HTTP code (0: no answer)."""
+"""Called for each call: RBAC verb, resource, HTTP code (0: no answer)."""
 
 Failure: TypeAlias = Callable[[translate.Answer], Exception]
-"""Gives the error for an answer of 300 and above."""
+"""Returns the error for an answer of 300 and above."""
 
 ANSWER_LIMIT = 128 * 1024 * 1024  # bytes; a page of a hundred ConfigMaps of 1 MiB each fits
 LINE_LIMIT = 16 * 1024 * 1024  # bytes of one watch event; etcd takes objects of 1.5 MiB
@@ -65,7 +65,7 @@ class Lines:
         self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give each line. Raises Transient where the stream breaks off, falls silent or has no end of line."""
+        """Return each line. Raises Transient where the stream breaks off, falls silent or has no end of line."""
         rest = b""
         try:
             for chunk in self._response.stream(CHUNK):
@@ -79,7 +79,7 @@ class Lines:
             self.close()
 
     def close(self) -> None:
-        """Give up the connection: a watch can't be used again."""
+        """Return up the connection: a watch can't be used again."""
         self._response.close()
 
     def abort(self) -> None:
@@ -97,20 +97,20 @@ class Body:
         self._response = response
 
     def __enter__(self) -> Self:
-        """Give itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Give up the connection: it can't be used again."""
+        """Return up the connection: it can't be used again."""
         self._response.close()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give what has come, as soon as it has. Raises Transient where it breaks off or falls silent."""
+        """Return what has come, as soon as it has. Raises Transient where it breaks off or falls silent."""
         while chunk := self._read(self._response.read1, CHUNK):
             yield chunk
 
     def read(self, size: int) -> bytes:
-        """Give at most so many bytes, none at the end. Raises as iterating."""
+        """Return at most so many bytes, none at the end. Raises as iterating."""
         return self._read(self._response.read, size)
 
     @staticmethod
@@ -122,7 +122,7 @@ class Body:
 
 
 class Transport:
-    """One API server as seen with one set of credentials. Safe to use from many threads."""
+    """One API server, with one set of credentials. Safe to use from many threads."""
 
     def __init__(self, client: "ApiClient", on_call: OnCall, timeouts: Timeouts) -> None:
         self._client = client
@@ -130,13 +130,11 @@ class Transport:
         self._timeouts = timeouts
 
     def call(self, call: Call) -> Object:
-        """Do one call and give the object answered. Raises what `translate` says."""
-        response = self._send(call, self._timeouts.read)
-        body = self._read(response)
-        return _object(body)
+        """Make one call and return the object answered. Raises what `translate` says."""
+        return self.call_for_headers(call)[0]
 
-    def told(self, call: Call) -> tuple[Object, urllib3.HTTPHeaderDict]:
-        """Do one call and give the object answered with the answer's headers. Raises what `translate` says."""
+    def call_for_headers(self, call: Call) -> tuple[Object, urllib3.HTTPHeaderDict]:
+        """Make one call and return the object answered with the answer's headers. Raises what `translate` says."""
         response = self._send(call, self._timeouts.read)
         return _object(self._read(response)), response.headers
 
@@ -145,7 +143,7 @@ class Transport:
         return Lines(self._send(call, self._timeouts.silence))
 
     def body(self, call: Call, failure: Failure, silence: float) -> Body:
-        """Do one call whose answer is no object; `failure` tells an answer of 300 and above.
+        """Make one call whose answer is not an object; `failure` makes the error for an answer of 300 and above.
 
         `silence`: seconds within which the next bytes come.
         """
@@ -156,7 +154,7 @@ class Transport:
         self._client.close()  # type: ignore[no-untyped-call]  # the client is typed in part
 
     def _send(self, call: Call, read_timeout: float, failure: Failure = translate.failure) -> urllib3.BaseHTTPResponse:
-        """Send, and give the answer with its body unread; count it."""
+        """Send, and return the answer with its body unread; report it to `on_call`."""
         code = 0
         try:
             response = self._request(call, read_timeout)
@@ -213,14 +211,14 @@ def _object(body: bytes) -> Object:
     try:
         value: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Transient("ApiUnavailable", "API server: the answer is no JSON") from error
+        raise Transient("ApiUnavailable", "API server: the answer is not JSON") from error
     if not isinstance(value, dict):
-        raise Transient("ApiUnavailable", "API server: the answer is no object")
+        raise Transient("ApiUnavailable", "API server: the answer is not an object")
     return value
 
 
 def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
-    """Give a client and the namespace that its configuration names ("" for none).
+    """Return a client and the namespace that its configuration names ("" for none).
 
     As kubectl: the file given, else KUBECONFIG, else ~/.kube/config, and without any of them the pod's own service
     account, whose token the client reads again each minute. Raises Invalid where none can be used.
@@ -250,19 +248,19 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
 
 
 def _namespace(contexts: Any, name: str) -> str:
-    """Give the namespace of the context that is used."""
+    """Return the namespace of the context that is used."""
     every, active = contexts
     chosen = next((context for context in every if context["name"] == name), active) if name else active
     return str(chosen["context"].get("namespace") or "")
 
 
 def _complaint(path: str, in_cluster: bool, context: str, error: Exception) -> str:
-    """Give the sentence for credentials that can't be used."""
+    """Return the sentence for credentials that can't be used."""
     remedy = "name a working kubeconfig with KUBECONFIG or --kubeconfig"
     if in_cluster:
         return f"{SERVICE_ACCOUNT}: {_cause(error)}; {remedy}"
     if not any(Path(part).is_file() for part in path.split(os.pathsep)):
-        return f"{path}: there is no such kubeconfig; {remedy}"
+        return f"{path}: no such kubeconfig; {remedy}"
     if context and (known := _contexts(path)) and context not in known:
         return f"{path}: no context {quoted(context)}: {nearest(context, known)}"
     return f"{path}: {_cause(error)}; {remedy}"
@@ -273,11 +271,11 @@ def _cause(error: Exception) -> str:
 
 
 def _contexts(path: str) -> list[str]:
-    """Give the contexts' names, none where they can't be read."""
+    """Return the contexts' names, none where they can't be read."""
     from kubernetes import config  # noqa: PLC0415 - as above
 
     try:
         every, _ = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
         return [str(context["name"]) for context in every]
-    except Exception:  # noqa: BLE001 - a malformed file fails in many ways; the first complaint tells of it
+    except Exception:  # noqa: BLE001 - a malformed file fails in many ways; the first complaint says so
         return []

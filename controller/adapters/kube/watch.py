@@ -2,7 +2,7 @@
 
 Own loop, because the client's informer spins when the server goes away and hangs on half-open connections. It knows
 nothing of HTTP: a `Feed` gives pages and lines. It refuses to guess: whatever it does not understand ends the round,
-and the next one begins after a pause, from the last version that it was told, or with a new list.
+and the next one begins after a pause, from the last version that it knows, or with a new list.
 """
 
 import json
@@ -24,7 +24,7 @@ It is called under the store's lock, so that it learns of an object's changes in
 call back.
 """
 
-SERVER_SECONDS = (270, 310)  # the server ends a watch after so long; drawn anew, so that watches don't end all at once
+SERVER_SECONDS = (270, 310)  # the server ends a watch after so long; drawn, so that watches don't end all at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between rounds
 SETTLED = 5.0  # seconds: a watch that stood so long was a good one, even if nothing happened in it
 RELIST_AFTER = 3  # rounds in a row without progress: perhaps the version is what the server can't take
@@ -38,10 +38,10 @@ class Lines(Protocol):
     """The lines of a watch as they come."""
 
     def close(self) -> None:
-        """Give up the connection."""
+        """Return up the connection."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give each line; raises Transient where the stream breaks."""
+        """Return each line; raises Transient where the stream breaks."""
 
     def abort(self) -> None:
         """End the iteration from another thread."""
@@ -52,20 +52,20 @@ class Feed(Protocol):
 
     @property
     def kind(self) -> str:
-        """Give the kind's name."""
+        """Return the kind's name."""
 
     def page(self, token: str) -> Object:
-        """Give a page of the list: the first ("") or the one that a `continue` token names."""
+        """Return a page of the list: the first ("") or the one that a `continue` token names."""
 
     def lines(self, version: str, seconds: int) -> Lines:
         """Begin to watch after this version, for so long at most."""
 
 
 class Store:
-    """The objects of one kind by name, as the watch and our own writes tell them. Safe to use from many threads.
+    """The objects of one kind by name, from the watch and our own writes. Safe to use from many threads.
 
-    What is given out is shared: nobody may change it. A version is never replaced by an older one, whoever comes first.
-    Each object is kept as `trim` leaves it.
+    What it returns is shared: nobody may change it. A version is never replaced by an older one, whichever comes first.
+    Each object is stored as `trim` leaves it.
     """
 
     def __init__(self, kind: str, on_change: OnChange, trim: Callable[[Object], Object]) -> None:
@@ -74,33 +74,33 @@ class Store:
         self._trim = trim
         self._lock = threading.Lock()
         self._objects: dict[str, Object] = {}
-        self._version = ""  # the watch has told everything up to here
+        self._version = ""  # the watch has brought everything up to here
 
     def get(self, name: str) -> Object | None:
-        """Give the object of this name."""
+        """Return the object of this name."""
         with self._lock:
             return self._objects.get(name)
 
     def put(self, new: Object) -> None:
-        """Take the answer to a write of ours, unless the watch has already passed it."""
+        """Store the answer to a write of ours, unless the watch has already passed it."""
         new = self._trim(new)
         with self._lock:
             if self._version and not _later(_version(new), self._version):
                 return
             self._report(self._set(new), new)
 
-    def seen(self, event: str, new: Object) -> None:
-        """Take ADDED, MODIFIED or DELETED from the watch."""
+    def note(self, event: str, new: Object) -> None:
+        """Store what the watch brings: ADDED, MODIFIED or DELETED."""
         new = self._trim(new)
         with self._lock:
             self._version = _version(new)
-            if event == "DELETED":
-                self._report(self._drop(new), None)
-            else:
+            if event != "DELETED":
                 self._report(self._set(new), new)
+            elif (old := self._objects.get(_name(new))) and not _later(_version(old), _version(new), unsure=False):
+                self._report(self._objects.pop(_name(new)), None)  # else we have created one of this name since then
 
     def leaving(self, name: str, uid: str, since: str) -> None:
-        """Note that we had an object deleted, so that nobody deletes it again before the watch says that it is gone."""
+        """Mark an object that we have deleted: nobody deletes it again before the watch reports it gone."""
         with self._lock:
             old = self._objects.get(name)
             if old and old["metadata"].get("uid") == uid:
@@ -108,16 +108,16 @@ class Store:
                 self._on_change(self._kind, old, self._objects[name])
 
     def passed(self, version: str) -> None:
-        """Note that the watch has told everything up to this version (a bookmark)."""
+        """Note that the watch has brought everything up to this version (a bookmark)."""
         with self._lock:
             self._version = version
 
     def replace(self, objects: Iterable[Object], version: str) -> None:
-        """Take a whole list: what is missing in it is gone, except what we wrote after it was made."""
+        """Store a whole list: what it lacks is gone, except what we wrote after it was made."""
         fresh = {_name(new): self._trim(new) for new in objects}
         with self._lock:
             if self._version.isdecimal() and _later(self._version, version, unsure=False):
-                keep = dict[str, Object]()  # the server's history was set back (restored from a backup): begin anew
+                keep = dict[str, Object]()  # the server's history was set back (restored from a backup)
             else:
                 keep = {n: old for n, old in self._objects.items() if _later(_version(old), version, unsure=False)}
             before, self._objects, self._version = self._objects, {**fresh, **keep}, version
@@ -125,19 +125,12 @@ class Store:
                 self._report(before.get(name), self._objects.get(name))
 
     def _set(self, new: Object) -> Object | None:
-        """Keep `new` if it is newer; give the old one, or `new` itself where nothing changed."""
+        """Store `new` if it is newer; return the old one, or `new` itself where nothing changed."""
         old = self._objects.get(_name(new))
         if old is not None and not _later(_version(new), _version(old)):
             return new
         self._objects[_name(new)] = new
         return old
-
-    def _drop(self, last: Object) -> Object | None:
-        """Remove an object, unless ours by that name is newer than this news."""
-        old = self._objects.get(_name(last))
-        if old is None or _later(_version(old), _version(last), unsure=False):
-            return None
-        return self._objects.pop(_name(last))
 
     def _report(self, old: Object | None, new: Object | None) -> None:
         """Report what really changed."""
@@ -146,7 +139,7 @@ class Store:
 
 
 class Watch:
-    """The thread that keeps one store up to date. It dies of defects only; `alive` tells."""
+    """The thread that keeps one store up to date. Only a defect ends it; `alive` says whether it runs."""
 
     def __init__(self, feed: Feed, store: Store) -> None:
         self._feed = feed
@@ -159,7 +152,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name=f"watch-{feed.kind}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def request_stop(self) -> None:
@@ -169,26 +162,26 @@ class Watch:
             lines.abort()
 
     def stop(self) -> None:
-        """End; after it nothing is reported any more, save a change that is being told at this moment."""
+        """End the thread; nothing is reported after that but a change that is being reported at this moment."""
         self.request_stop()
         self._thread.join(STOP_LIMIT)
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Return whether the thread runs."""
         return self._thread.is_alive()
 
     @property
     def synced(self) -> bool:
-        """Whether the first list is in the store."""
+        """Return whether the first list is in the store."""
         return self._synced.is_set()
 
     def wait_synced(self, timeout: float) -> bool:
-        """Wait for the first list for at most so many seconds; tell whether it is there."""
+        """Wait at most so many seconds for the first list, and return whether it is there."""
         return self._synced.wait(timeout)
 
     def _run(self) -> None:
-        """Do rounds until stopped. Between two of them there is always a pause, longer while nothing gets through."""
+        """Make rounds until stopped, with a pause after each: longer while nothing gets through."""
         failures = 0
         while not self._stopping.is_set():
             self._progress = False
@@ -202,7 +195,7 @@ class Watch:
             self._stopping.wait(wait)
 
     def _round(self) -> Exception | None:
-        """List if needed, then watch to the end of the stream; give what ended it, None if it ended in good order."""
+        """List if needed, then watch to the end of the stream; return what ended it, None for an ordinary end."""
         try:
             if not self._version:
                 self._list()
@@ -230,7 +223,7 @@ class Watch:
         lines = self._lines = self._feed.lines(self._version, _draw.randint(*SERVER_SECONDS))
         began = time.monotonic()
         try:
-            if self._stopping.is_set():  # between the loop's look and now: request_stop did not know these lines
+            if self._stopping.is_set():  # after the loop checked it: request_stop did not know these lines
                 return
             for line in lines:
                 if self._stopping.is_set():
@@ -251,14 +244,14 @@ class Watch:
         if event == "BOOKMARK":
             self._store.passed(_version(subject))
         elif event in {"ADDED", "MODIFIED", "DELETED"}:
-            self._store.seen(event, _checked(subject))
+            self._store.note(event, _checked(subject))
         else:
             raise Transient("ApiUnavailable", "watch: an event of an unknown type")
         self._version = _version(subject)
 
 
 def pause(failures: int) -> float:
-    """Give the seconds before the next round: doubled with each failure, bounded, with jitter of one half."""
+    """Return the seconds before the next round: doubled with each failure, bounded, with jitter of one half."""
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 16))
     return _draw.uniform(longest / 2, longest)
 
@@ -268,14 +261,14 @@ def _event(line: bytes) -> tuple[str, Object]:
     try:
         event: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise Transient("ApiUnavailable", "watch: a line is no JSON") from error
+        raise Transient("ApiUnavailable", "watch: a line is not JSON") from error
     if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
-        raise Transient("ApiUnavailable", "watch: a line is no event")
+        raise Transient("ApiUnavailable", "watch: a line is not an event")
     return str(event.get("type")), event["object"]
 
 
 def _metadata(subject: Object) -> dict[str, Any]:
-    """Give the metadata, which must have a version: without it nothing can be told apart."""
+    """Return the metadata, which must have a version: nothing can be compared without it."""
     metadata = subject.get("metadata")
     if not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
         raise Transient("ApiUnavailable", "API server: an object without a resourceVersion")
@@ -283,24 +276,24 @@ def _metadata(subject: Object) -> dict[str, Any]:
 
 
 def _checked(subject: Any) -> Object:
-    """Give the object if it is one with a name and a version."""
+    """Return the object if it is one with a name and a version."""
     if not isinstance(subject, dict) or not _metadata(subject).get("name"):
         raise Transient("ApiUnavailable", "API server: an object without a name")
     return subject
 
 
 def _name(subject: Object) -> str:
-    """Give the object's name."""
+    """Return the object's name."""
     return str(subject["metadata"]["name"])
 
 
 def _version(subject: Object) -> str:
-    """Give the resourceVersion of an object or a list."""
+    """Return the resourceVersion of an object or a list."""
     return str(_metadata(subject)["resourceVersion"])
 
 
 def _later(one: str, other: str, *, unsure: bool = True) -> bool:
-    """Tell whether version `one` is later; `unsure` where they differ but can't be compared."""
+    """Return whether version `one` is later; `unsure` where they differ but can't be compared."""
     if one.isdecimal() and other.isdecimal():
         return int(one) > int(other)
     return unsure and one != other

@@ -1,12 +1,12 @@
 """What the local cluster takes: the fields and values that it models, and no others.
 
 A field that is not named here is refused with a sentence, since to run a stage without it would be a guess. ANY marks
-what is kept and shown but means nothing on this machine (see the package's docstring).
+what is stored and shown but means nothing on this machine (see the package's docstring).
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from controller.core.errors import Refused
 from controller.core.model import Object
@@ -17,17 +17,14 @@ Check = Callable[[Any], str]
 NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
-def _any(_value: Any) -> str:
-    return ""
-
-
 def _whole(value: Any) -> str:
     good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return "" if good else f"expected a whole number, 0 or more, got {value!r}"
 
 
 def _one_of(*values: Any) -> Check:
-    return lambda value: "" if value in values else f"the local cluster models {_listed(values)} only, not {value!r}"
+    listed = " and ".join(map(repr, values))
+    return lambda value: "" if value in values else f"the local cluster models {listed} only, not {value!r}"
 
 
 def _text(value: Any) -> str:
@@ -42,11 +39,7 @@ def _path_below(value: Any) -> str:
     return "expected a path below the volume" if ".." in parts or parts[0] == "" else ""
 
 
-def _listed(values: tuple[Any, ...]) -> str:
-    return " and ".join(repr(value) for value in values)
-
-
-ANY: Check = _any
+ANY: Final = None
 _METADATA: Mapping[str, Any] = dict.fromkeys(
     ("name", "namespace", "labels", "annotations", "ownerReferences", "uid", "resourceVersion", "generation",
      "creationTimestamp", "managedFields"), ANY,
@@ -134,7 +127,7 @@ def admit(manifest: Object, namespace: str) -> None:
 
 
 def duplicates(manifest: Object) -> list[str]:
-    """Give the variables that a pod template sets twice: a create takes them, an apply fails on them."""
+    """Return the variables that a pod template sets twice: a create takes them, an apply fails on them."""
     containers = manifest.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or ()
     found = [variable["name"] for container in containers for variable in container.get("env") or ()]
     return sorted({name for name in found if found.count(name) > 1})
@@ -150,7 +143,7 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
             yield from _problems(shape[key], item, place) if key in shape else (f"{place}: {_UNKNOWN}",)
     elif isinstance(shape, list | Mapping):
         yield f"{path}: expected a {'list' if isinstance(shape, list) else 'mapping'}, got {value!r}"
-    elif sentence := shape(value):
+    elif shape is not ANY and (sentence := shape(value)):
         yield f"{path}: {sentence}"
 
 
@@ -158,7 +151,7 @@ _UNKNOWN = "the local cluster does not model this field"
 
 
 def _pod_problems(template: Any) -> Iterator[str]:
-    """Give what is wrong with a template as a whole."""
+    """Return what is wrong with a template as a whole."""
     spec = template.get("spec", {}) if isinstance(template, Mapping) else {}
     containers = spec.get("containers")
     if not isinstance(containers, list) or len(containers) != 1:

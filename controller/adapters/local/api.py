@@ -1,6 +1,6 @@
 """`Api`: what an API server does for one namespace, over a `Store`. Nothing happens in it by itself.
 
-What plays the rest of a cluster (controllers, a node) is put beside it and listens to the same store.
+What plays the rest of a cluster (controllers, a node) listens to the same store.
 """
 
 import copy
@@ -76,7 +76,7 @@ class Api:
     # --- calls -----------------------------------------------------------------------------------
 
     def get(self, kind: str, name: str) -> Object | None:
-        """Return one object as it is stored, None if there is none."""
+        """Return one object as it is stored, None if it is not there."""
         return self._store.get(kind, name)
 
     def pods_of_job(self, uid: str) -> Sequence[Object]:
@@ -195,12 +195,12 @@ def _replaced(live: Object, manifest: Object, version: str) -> Object:
 
 def _rewritten(live: Object, manifest: Object, operation: str) -> Object:
     """Return `manifest` with what only the cluster writes; `live` itself where nothing differs."""
-    kept = {key: live["metadata"][key] for key in _KEPT if key in live["metadata"]}
+    unchanged = {key: live["metadata"][key] for key in _UNCHANGED if key in live["metadata"]}
     given = {key: value for key, value in manifest["metadata"].items() if value not in ({}, [])}
-    new = {**copy.deepcopy(manifest), "metadata": {**copy.deepcopy(given), **kept}}
+    new = {**copy.deepcopy(manifest), "metadata": {**copy.deepcopy(given), **unchanged}}
     if "status" in live:
         new["status"] = live["status"]
     return live if new == live else _managed(new, operation)
 
 
-_KEPT = ("namespace", "uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")
+_UNCHANGED = ("namespace", "uid", "creationTimestamp", "generation", "resourceVersion", "managedFields")

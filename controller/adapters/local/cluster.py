@@ -63,14 +63,14 @@ class LocalCluster(Api):
             controller(change)
 
     def get(self, kind: str, name: str) -> Object | None:
-        """Return one object as it is stored, None if there is none. This machine's secrets are shown without values."""
+        """Return one object as it is stored, None if it is not there; a secret without its values."""
         if kind == "Secret":
             keys = self._secrets.get(name)
             return None if keys is None else {"kind": kind, "metadata": {"name": name}, "data": dict.fromkeys(keys, "")}
         return super().get(kind, name)
 
     def log(self, pod: str) -> Path | None:
-        """Return the file with a pod's output, None if there is none. It goes with the pod."""
+        """Return the file with a pod's output, None if it is not there. It goes with the pod."""
         return self._node.log(pod)
 
     def addresses(self) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
-"""The Deployment controller: rolling updates with maxUnavailable 0 and maxSurge 1, and what it says of them.
+"""The Deployment controller: rolling updates with maxUnavailable 0 and maxSurge 1, and what it reports of them.
 
 After Kubernetes 1.34 (pkg/controller/deployment: rolling.go, progress.go). There are no ReplicaSets here: pods belong
-to the Deployment, and the hash of its template in a label tells present ones from old ones.
+to the Deployment, and the hash of its template in a label says which are present ones and which are old.
 """
 
 import time
@@ -22,7 +22,7 @@ HASH = "pod-template-hash"
 class _Counts:
     """A Deployment's living pods."""
 
-    wanted: int
+    desired: int
     updated: int
     old: int
     ready: int
@@ -30,10 +30,10 @@ class _Counts:
 
     @property
     def complete(self) -> bool:
-        return self.old == 0 and self.updated == self.available == self.wanted
+        return self.old == 0 and self.updated == self.available == self.desired
 
     def is_ahead_of(self, other: "_Counts") -> bool:
-        """Whether this is progress, which gives the rollout its whole deadline anew."""
+        """Return whether this is progress, which restarts the deadline of the rollout."""
         more = self.updated > other.updated or self.ready > other.ready or self.available > other.available
         return more or self.old < other.old
 
@@ -52,13 +52,13 @@ class Deployments:
     """Brings the pods of every Deployment to its template, and never below its replicas."""
 
     def __init__(self, store: Store, scheduler: Scheduler, longest: float) -> None:
-        """Take `longest`, the most that a pod must have been ready for to count, whatever minReadySeconds says."""
+        """`longest` is the most that a pod must have been ready for, whatever minReadySeconds says."""
         self._store, self._scheduler, self._longest = store, scheduler, longest
         self._rollouts: dict[str, _Rollout] = {}  # by the Deployment's uid
         self._ready_since: dict[str, float] = {}  # monotonic time by the pod's uid
 
     def changed(self, change: Change) -> None:
-        """Look at the Deployment that a changed Deployment or Pod concerns."""
+        """Sync the Deployment that a changed Deployment or Pod concerns."""
         item = change.item
         if item["kind"] == "Pod":
             deployment = owner_of(self._store, item, "Deployment")
@@ -75,10 +75,10 @@ class Deployments:
         present, old = self._pods(deployment)
         self._scale(deployment, present, old)
         present, old = self._pods(deployment)
-        wanted = deployment["spec"].get("replicas", 1)
+        desired = deployment["spec"].get("replicas", 1)
         ready = len([pod for pod in (*present, *old) if is_ready(pod)])
         available = len([pod for pod in (*present, *old) if self._is_available(deployment, pod)])
-        self._report(deployment, _Counts(wanted, len(present), len(old), ready, available))
+        self._report(deployment, _Counts(desired, len(present), len(old), ready, available))
 
     def _is_available(self, deployment: Object, pod: Object) -> bool:
         """Return whether a pod has been ready for long enough; if that is yet to come, it is looked at again then."""
@@ -87,42 +87,49 @@ class Deployments:
         least: float = min(deployment["spec"].get("minReadySeconds", 0), self._longest)
         now, uid = time.monotonic(), pod["metadata"]["uid"]
         if least and uid not in self._ready_since:
-            self._scheduler.after(least, partial(self._look_again, deployment))
+            self._scheduler.after(least, partial(self._sync_again, deployment))
         return now >= self._ready_since.setdefault(uid, now) + least
 
-    def _look_again(self, deployment: Object) -> None:
+    def _sync_again(self, deployment: Object) -> None:
         live = self._store.get("Deployment", deployment["metadata"]["name"], deployment["metadata"]["uid"])
         if live:
             self._sync(live)
 
     def _pods(self, deployment: Object) -> tuple[list[Object], list[Object]]:
-        """Give the pods of the present template and those of older ones, without those that leave."""
+        """Return the pods of the present template and those of older ones, without those that leave."""
         mark, pods = template_hash(deployment), self._store.owned(deployment["metadata"]["uid"], "Pod")
         living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         present = [pod for pod in living if names.labels_of(pod).get(HASH) == mark]
         return present, [pod for pod in living if names.labels_of(pod).get(HASH) != mark]
 
     def _scale(self, deployment: Object, present: Sequence[Object], old: Sequence[Object]) -> None:
-        wanted, mark = deployment["spec"].get("replicas", 1), template_hash(deployment)
-        room = wanted + 1 - len(present) - len(old)
-        for _ in range(min(wanted - len(present), room)):
+        desired, mark = deployment["spec"].get("replicas", 1), template_hash(deployment)
+        room = desired + 1 - len(present) - len(old)
+        for _ in range(min(desired - len(present), room)):
             self._store.create(new_pod(deployment, {HASH: mark}, f"-{mark}"))
-        for pod in _surplus(wanted, present, old, partial(self._is_available, deployment)):
+        for pod in _surplus(desired, present, old, partial(self._is_available, deployment)):
             delete_pod(self._store, pod)
 
-    # --- what it says --------------------------------------------------------------------------------
+    # --- what it reports --------------------------------------------------------------------------------
 
     def _report(self, deployment: Object, counts: _Counts) -> None:
         rollout = self._progress(deployment, counts)
-        available = counts.available >= counts.wanted
+        available = counts.available >= counts.desired
         status = {
             "observedGeneration": deployment["metadata"]["generation"],
             "replicas": (counts.updated + counts.old) or None,
             "updatedReplicas": counts.updated or None,
             "readyReplicas": counts.ready or None,
             "availableReplicas": counts.available or None,
-            "unavailableReplicas": max(counts.wanted, counts.updated + counts.old) - counts.available or None,
-            "conditions": [_available(available), rollout.condition],
+            "unavailableReplicas": max(counts.desired, counts.updated + counts.old) - counts.available or None,
+            "conditions": [
+                {
+                    "type": "Available",
+                    "status": str(available),
+                    "reason": f"MinimumReplicas{'A' if available else 'Una'}vailable",
+                },
+                rollout.condition,
+            ],
         }
         self._store.note(deployment, status)
 
@@ -143,7 +150,7 @@ class Deployments:
         return known
 
     def _go_on(self, deployment: Object, rollout: _Rollout, reason: str) -> None:
-        """Note progress: the deadline begins anew."""
+        """Note progress: the deadline starts again."""
         _cancel(rollout)
         rollout.condition = _progressing("True", reason)
         seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
@@ -151,11 +158,11 @@ class Deployments:
 
     def _late(self, deployment: Object, rollout: _Rollout) -> None:
         rollout.condition = _progressing("False", "ProgressDeadlineExceeded")
-        self._look_again(deployment)
+        self._sync_again(deployment)
 
 
 def template_hash(deployment: Object) -> str:
-    """Give a digest of a Deployment's pod template: equal templates have equal ones."""
+    """Return a digest of a Deployment's pod template: equal templates have equal ones."""
     return names.digest(repr(_sorted(deployment["spec"]["template"])), 10)
 
 
@@ -166,15 +173,15 @@ def _sorted(value: object) -> object:
 
 
 def _surplus(
-    wanted: int, present: Sequence[Object], old: Sequence[Object], available: Callable[[Object], bool]
+    desired: int, present: Sequence[Object], old: Sequence[Object], available: Callable[[Object], bool]
 ) -> list[Object]:
-    """Return the pods that may go: old ones that are not available, then as many as are available beyond `wanted`."""
+    """Return the pods that may go: old ones that are not available, then as many as are available beyond `desired`."""
     unavailable_new = len([pod for pod in present if not available(pod)])
-    spare = max(len(present) + len(old) - wanted - unavailable_new, 0)
+    spare = max(len(present) + len(old) - desired - unavailable_new, 0)
     leaving = [pod for pod in old if not available(pod)][:spare]
-    beyond = len([pod for pod in (*present, *old) if available(pod)]) - wanted
+    beyond = len([pod for pod in (*present, *old) if available(pod)]) - desired
     leaving += [pod for pod in old if available(pod)][: max(beyond, 0)]
-    excess = len(present) - wanted
+    excess = len(present) - desired
     return leaving + sorted(present, key=is_ready)[: max(excess, 0)]
 
 
@@ -185,8 +192,3 @@ def _cancel(rollout: _Rollout) -> None:
 
 def _progressing(status: str, reason: str) -> Object:
     return {"type": "Progressing", "status": status, "reason": reason, "lastUpdateTime": now()}
-
-
-def _available(available: bool) -> Object:
-    reason = "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable"
-    return {"type": "Available", "status": str(available), "reason": reason}

@@ -85,19 +85,19 @@ _OVER = ("Succeeded", "Failed")
 
 
 def _judge(job: Object, pod: Object) -> tuple[str, str]:
-    """Give what the first podFailurePolicy rule that matches a failed pod does, and its sentence; else Count."""
+    """Return what the first podFailurePolicy rule that matches a failed pod does, and its sentence; else Count."""
     rules = (job["spec"].get("podFailurePolicy") or {}).get("rules") or ()
     for number, rule in enumerate(rules):
-        if said := _matches(rule, pod):
-            return rule["action"], f"{said} matching {rule['action']} rule at index {number}"
+        if sentence := _matches(rule, pod):
+            return rule["action"], f"{sentence} matching {rule['action']} rule at index {number}"
     return "Count", ""
 
 
 def _matches(rule: Object, pod: Object) -> str:
     status, name = pod.get("status", {}), f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}"
-    for wanted in rule.get("onPodConditions") or ():
+    for condition in rule.get("onPodConditions") or ():
         for item in status.get("conditions") or ():
-            if (item["type"], item["status"]) == (wanted["type"], wanted.get("status", "True")):
+            if (item["type"], item["status"]) == (condition["type"], condition.get("status", "True")):
                 return f"{name[0].upper()}{name[1:]} has condition {item['type']}"
     codes = rule.get("onExitCodes") or {}
     for container in status.get("containerStatuses") or () if codes else ():

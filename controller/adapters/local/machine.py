@@ -35,9 +35,9 @@ class ConfigurationMissing(Exception):
 
 
 def base_environment() -> Mapping[str, str]:
-    """Give what containers find besides their own variables: how to find programs, and the way to the network."""
-    wanted = (*_BASE, *(name.lower() for name in _BASE if name.endswith("PROXY")))
-    return {name: os.environ[name] for name in wanted if name in os.environ}
+    """Return the variables of every container: how to find programs, and the way to the network."""
+    passed = (*_BASE, *(name.lower() for name in _BASE if name.endswith("PROXY")))
+    return {name: os.environ[name] for name in passed if name in os.environ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Container:
 
 
 def folders(pod: Object, machine: Machine, private: Path) -> dict[str, Path]:
-    """Give the folder behind each mount path. `private` is the pod's own folder, for its emptyDirs."""
+    """Return the folder behind each mount path. `private` is the pod's own folder, for its emptyDirs."""
     shared = {item["name"] for item in pod["spec"].get("volumes") or () if "persistentVolumeClaim" in item}
     mounts = container_of(pod).get("volumeMounts") or ()
     return {
@@ -79,12 +79,12 @@ def folders(pod: Object, machine: Machine, private: Path) -> dict[str, Path]:
 
 
 def container_of(pod: Object) -> Object:
-    """Give the manifest of a pod's only container."""
+    """Return the manifest of a pod's only container."""
     return dict(pod["spec"]["containers"][0])
 
 
 def port_of(pod: Object) -> int:
-    """Give the port that the manifest says the container listens on, 0 if none."""
+    """Return the port that the manifest says the container listens on, 0 if none."""
     return next((int(port["containerPort"]) for port in container_of(pod).get("ports") or ()), 0)
 
 
@@ -98,13 +98,13 @@ class Addresses:
 
 def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int, addresses: Addresses) -> Container:
     """Return what to run. `port` stands in for the manifest's. Raises ConfigurationMissing."""
-    container, wanted = container_of(pod), port_of(pod)
+    container, declared = container_of(pod), port_of(pod)
     move = _mover({path: str(folder) for path, folder in mounts.items()})
     environment = {
         **machine.environment,
         **({FOLDER: str(machine.folder)} if machine.folder else {}),
         **(machine.packages if names.environment_of(pod) else {}),
-        **_hook(container, {wanted: port} if wanted else {}, addresses),
+        **_hook(container, {declared: port} if declared else {}, addresses),
     }
     for variable in container.get("env") or ():
         name = str(variable["name"])
@@ -112,12 +112,13 @@ def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int
             found = _value_from(variable["valueFrom"], machine, pod["metadata"]["namespace"])
             environment |= {} if found is None else {name: found}
         elif name.startswith(URL):
-            environment[name] = _local_url(variable["value"], addresses.of)
-        elif name == "PORT" and variable["value"] == str(wanted):
+            url = urlsplit(variable["value"])
+            environment[name] = addresses.of(url.hostname or "", url.port or 80) + url.path
+        elif name == "PORT" and variable["value"] == str(declared):
             environment[name] = str(port)
         else:
             environment[name] = move(_unescaped(variable.get("value", "")))
-    argv = [_argument(_unescaped(text), move, {"port": port} if wanted else {}) for text in container["command"]]
+    argv = [_argument(_unescaped(text), move, {"port": port} if declared else {}) for text in container["command"]]
     if argv[0] == "python3":
         argv[0] = machine.pythons.get(str(container.get("image")), machine.python)
     return Container(tuple(argv), environment, port)
@@ -137,7 +138,7 @@ def _value_from(source: Object, machine: Machine, namespace: str) -> str | None:
 
 
 def _hook(container: Object, bind: Mapping[int, int], addresses: Addresses) -> Mapping[str, str]:
-    """Give what makes hard-coded ports and the cluster's names of services work here (see hook/sitecustomize.py)."""
+    """Return what makes hard-coded ports and the cluster's names of services work here (see hook/sitecustomize.py)."""
     hosts: dict[str, dict[str, int]] = {}
     for variable in container.get("env") or ():
         if str(variable["name"]).startswith(URL):
@@ -146,13 +147,8 @@ def _hook(container: Object, bind: Mapping[int, int], addresses: Addresses) -> M
             there = urlsplit(addresses.of(name, port)).port or port
             for host in (name, *addresses.aliases(name)):
                 hosts.setdefault(host, {})[str(port)] = there
-    told = {"bind": {str(wanted): port for wanted, port in bind.items()}, "hosts": hosts}
-    return {"PYTHONPATH": str(HOOK), "COACHWORK_LOCAL_MAP": json.dumps(told)}
-
-
-def _local_url(url: str, address: Callable[[str, int], str]) -> str:
-    parts = urlsplit(url)
-    return address(parts.hostname or "", parts.port or 80) + parts.path
+    moves = {"bind": {str(declared): port for declared, port in bind.items()}, "hosts": hosts}
+    return {"PYTHONPATH": str(HOOK), "COACHWORK_LOCAL_MAP": json.dumps(moves)}
 
 
 def _unescaped(text: str) -> str:
@@ -160,7 +156,7 @@ def _unescaped(text: str) -> str:
 
 
 def _mover(mounts: Mapping[str, str]) -> Callable[[str], str]:
-    """Give what replaces mount paths, the longest first, where they stand as whole components of a path."""
+    """Return what replaces mount paths, the longest first, where they stand as whole components of a path."""
     if not mounts:
         return lambda text: text
     paths = "|".join(re.escape(path) for path in sorted(mounts, key=len, reverse=True))
@@ -168,15 +164,15 @@ def _mover(mounts: Mapping[str, str]) -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda found: mounts[found[0]], text)
 
 
-def _argument(text: str, move: Callable[[str], str], told: Mapping[str, int]) -> str:
-    """Give an argument as it is on this machine; the launcher's JSON is changed as JSON, to what is `told` besides."""
+def _argument(text: str, move: Callable[[str], str], extra: Mapping[str, int]) -> str:
+    """Return an argument as it is on this machine; the launcher's JSON is changed as JSON, and gets `extra` too."""
     try:
         order = json.loads(text) if text.startswith("{") else None
     except ValueError:
         order = None
     if not isinstance(order, dict):
         return move(text)
-    return json.dumps({**_moved(order, move), **told})
+    return json.dumps({**_moved(order, move), **extra})
 
 
 def _moved(value: Any, move: Callable[[str], str]) -> Any:

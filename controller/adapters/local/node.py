@@ -37,7 +37,7 @@ class Node:
             self._pods[uid].leave()
 
     def log(self, name: str) -> Path | None:
-        """Give the file with the output of the pod of this name, None if there is none."""
+        """Return the file with the output of the pod of this name, None if it is not there."""
         pod = self._store.get("Pod", name)
         known = self._pods.get(pod["metadata"]["uid"]) if pod else None
         return known.private / "log" if known else None

@@ -1,6 +1,6 @@
 """One pod on this machine, as a kubelet would have it: its container's states, restarts, readiness, deadline, end.
 
-Every method runs in the scheduler's thread. It refuses nothing: admission has seen the pod.
+Every method runs in the scheduler's thread. It refuses nothing: admission has checked the pod.
 """
 
 from collections.abc import Callable
@@ -78,20 +78,20 @@ class Pod:
 
     def _wait(self, reason: str, message: str) -> None:
         """Show why the container can't be made; what it lacks does not appear later on this machine."""
-        self._tell("Pending", {"waiting": {"reason": reason, "message": message}})
+        self._show("Pending", {"waiting": {"reason": reason, "message": message}})
 
     def _take_port(self) -> int:
-        """Give the port of the pod's own, and have its Service find it there."""
-        if not (wanted := port_of(self._pod)):
+        """Return the port of the pod's own, where its Service finds it."""
+        if not (declared := port_of(self._pod)):
             return 0
         owner = next((item["name"] for item in self._pod["metadata"].get("ownerReferences") or ()), self._uid)
-        port = self._ports.take(self._uid, owner, wanted)
+        port = self._ports.take(self._uid, owner, declared)
         address = f"http://{ADDRESS}:{port}"
         self._store.edit(self._pod, lambda live: annotated(live, LOCAL_ADDRESS, address))
         return port
 
     def _address(self, service: str, port: int) -> str:
-        """Give where a service is: where its Service says, else where its first pod will be."""
+        """Return where a service is: where its Service says, else where its first pod will be."""
         known = self._store.get("Service", service)
         address = (known["metadata"].get("annotations") or {}).get(LOCAL_ADDRESS) if known else None
         return address or f"http://{ADDRESS}:{self._ports.promise(service, port)}"
@@ -119,15 +119,16 @@ class Pod:
             self._end(NOT_STARTED, "StartError", f"exec: {self._container.argv[0]!r}: {error}")
             return
         probe = container_of(self._pod).get("readinessProbe")
-        self._tell("Running", {"running": {"startedAt": self._started}}, ready=probe is None)
+        self._show("Running", {"running": {"startedAt": self._started}}, ready=probe is None)
         if probe:
-            port = self._container.port or _number(probe)
+            named = (probe.get("httpGet") or probe["tcpSocket"])["port"]
+            port = self._container.port or (named if isinstance(named, int) else 0)
             prober = Prober(probe, port, self._soon(partial(self._is_ready, self.process)))
             self._probers = [*self._probers[-1:], prober]
 
     def _is_ready(self, process: Process, ready: bool) -> None:
         if process is self.process and not self._over:
-            self._tell("Running", {"running": {"startedAt": self._started}}, ready=ready)
+            self._show("Running", {"running": {"startedAt": self._started}}, ready=ready)
 
     # --- the container's end -------------------------------------------------------------------------
 
@@ -147,13 +148,13 @@ class Pod:
         if self._leaving or self._reason or not again:
             self._finish("Failed" if code or self._reason else "Succeeded", terminated)
             return
-        self._tell("Running", terminated)
+        self._show("Running", terminated)
         self._last = terminated
         pause = min(2.0 ** (self._restarts - 1), LAST) * self._machine.back_off if self._restarts else 0.0
         self._restarts += 1
         if pause:
-            said = f"back-off {pause:g}s restarting failed container"
-            self._tell("Running", {"waiting": {"reason": "CrashLoopBackOff", "message": said}})
+            sentence = f"back-off {pause:g}s restarting failed container"
+            self._show("Running", {"waiting": {"reason": "CrashLoopBackOff", "message": sentence}})
         self._after(pause, self._run)
 
     def _message(self) -> str:
@@ -173,7 +174,7 @@ class Pod:
         self._over = True
         for timer in self._timers:
             timer.cancel()
-        self._tell(phase, state)
+        self._show(phase, state)
         self._ports.release(self._uid)
         if self._leaving:
             self._store.remove(self._pod)
@@ -212,7 +213,7 @@ class Pod:
 
     # --- what is shown -----------------------------------------------------------------------------
 
-    def _tell(self, phase: str, state: Object, *, ready: bool = False) -> None:
+    def _show(self, phase: str, state: Object, *, ready: bool = False) -> None:
         ready = ready and not self._over
         container = {
             "name": container_of(self._pod)["name"],
@@ -241,13 +242,8 @@ class Pod:
         self._timers.append(self._scheduler.after(seconds, call))
 
     def _soon(self, call: Callable[..., None]) -> Callable[..., None]:
-        """Give a function for other threads that has `call` made in the scheduler's."""
+        """Return a function for other threads that makes `call` in the scheduler's."""
         return lambda *arguments: self._scheduler.soon(partial(call, *arguments))
-
-
-def _number(probe: Object) -> int:
-    port = (probe.get("httpGet") or probe["tcpSocket"])["port"]
-    return port if isinstance(port, int) else 0
 
 
 def _conditions(phase: str, ready: bool) -> list[Object]:

@@ -1,4 +1,4 @@
-"""TCP ports of this machine for the pods of services: the one that was asked for, or a free one where it is taken.
+"""TCP ports of this machine for the pods of services: the preferred one, or a free one where it is taken.
 
 A port that is given but not yet listened on looks free: a file lock keeps other local clusters of this user off it.
 """
@@ -24,38 +24,38 @@ class Ports:
         self._held: dict[str, int] = {}  # by pod uid
         self._locks: dict[int, int] = {}  # port -> descriptor of its locked file
 
-    def promise(self, service: str, wanted: int) -> int:
-        """Give the port at which a service will be, though it has no pod yet."""
+    def promise(self, service: str, preferred: int) -> int:
+        """Return the port at which a service will be, though it has no pod yet."""
         with self._lock:
             if service not in self._promised:
-                self._promised[service] = self._pick(wanted)
+                self._promised[service] = self._pick(preferred)
             return self._promised[service]
 
-    def take(self, holder: str, service: str, wanted: int) -> int:
-        """Give the port of a pod (by its uid) of a service: the promised, the wanted or a free one."""
+    def take(self, holder: str, service: str, preferred: int) -> int:
+        """Return the port of a pod (by its uid) of a service: the promised, the preferred or a free one."""
         with self._lock:
             promised = self._promised.get(service, 0)
             good = promised and promised not in self._held.values() and is_free(promised)
-            self._held[holder] = promised if good else self._pick(wanted)
+            self._held[holder] = promised if good else self._pick(preferred)
             self._promised.setdefault(service, self._held[holder])
             return self._held[holder]
 
     def release(self, holder: str) -> None:
-        """Take a pod's port back."""
+        """Release a pod's port."""
         with self._lock:
             port = self._held.pop(holder, 0)
             if port not in self._promised.values() and port in self._locks:
                 os.close(self._locks.pop(port))
 
     def close(self) -> None:
-        """Take all ports back."""
+        """Release all ports."""
         with self._lock:
             for descriptor in self._locks.values():
                 os.close(descriptor)
             self._locks.clear()
 
-    def _pick(self, wanted: int) -> int:
-        candidates = itertools.chain([wanted], iter(_free, 0))
+    def _pick(self, preferred: int) -> int:
+        candidates = itertools.chain([preferred], iter(_free, 0))
         return next(port for port in candidates if port not in self._locks and is_free(port) and self._locked(port))
 
     def _locked(self, port: int) -> bool:
@@ -72,8 +72,8 @@ class Ports:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port now, on all addresses and on the loopback's."""
-    return all(_binds(address, port) for address in ("0.0.0.0", ADDRESS))  # noqa: S104 - asked, not served
+    """Return whether a server could listen on this port now, on all addresses and on the loopback's."""
+    return all(_binds(address, port) for address in ("0.0.0.0", ADDRESS))  # noqa: S104 - tried, not served
 
 
 def _binds(address: str, port: int) -> bool:

@@ -13,17 +13,17 @@ GOOD = range(200, 400)
 
 
 class Prober:
-    """Asks again and again until stopped, and tells each change of the answer."""
+    """Probes again and again until stopped, and reports each change of the answer."""
 
-    def __init__(self, probe: Object, port: int, tell: Callable[[bool], None]) -> None:
-        """Take the probe as the manifest has it and the port that it means here; `tell` is called from a thread."""
-        self._probe, self._port, self._tell = probe, port, tell
+    def __init__(self, probe: Object, port: int, report: Callable[[bool], None]) -> None:
+        """`probe` is as in the manifest, `port` the one that it means here; `report` is called from a thread."""
+        self._probe, self._port, self._report = probe, port, report
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"local-probe-{port}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more; an answer that is on its way is not told."""
+        """Stop probing; an answer that is on its way is not reported."""
         self._stop.set()
 
     def join(self) -> None:
@@ -39,11 +39,11 @@ class Prober:
             changed = good if not ready else failures >= allowed
             if changed and not self._stop.is_set():
                 ready = not ready
-                self._tell(ready)
+                self._report(ready)
 
 
 def succeeds(probe: Object, port: int) -> bool:
-    """Whether one probe succeeds now."""
+    """Return whether one probe succeeds now."""
     seconds = probe.get("timeoutSeconds", 1)
     try:
         if "httpGet" not in probe:

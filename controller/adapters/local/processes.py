@@ -1,4 +1,4 @@
-"""Process groups of this machine: started, waited for, told to end, killed with everything that they started.
+"""Process groups of this machine: started, waited for, terminated, killed with everything that they started.
 
 What left its group is found by its parents and by the pod's mark in its environment.
 """

@@ -19,7 +19,7 @@ class Timer:
         self.cancelled = False
 
     def cancel(self) -> None:
-        """Have the call not happen; nothing if it has."""
+        """Keep the call from happening; nothing if it has."""
         self.cancelled = True
 
 
@@ -35,11 +35,11 @@ class Scheduler:
 
     @property
     def alive(self) -> bool:
-        """Whether calls are made."""
+        """Return whether calls are made."""
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to make calls; nothing if that has begun."""
+        """Start to make calls; nothing if that has started."""
         with self._changed:
             if self._thread.ident is None:
                 self._thread.start()
@@ -53,7 +53,7 @@ class Scheduler:
             self._thread.join()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
-        """Have `call` made in so many seconds. From any thread; calls of equal delay keep their order."""
+        """Make `call` in so many seconds. From any thread; calls of equal delay keep their order."""
         timer = Timer(call)
         with self._changed:
             heapq.heappush(self._heap, (time.monotonic() + seconds, next(self._numbers), timer))
@@ -61,7 +61,7 @@ class Scheduler:
         return timer
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Have `call` made as soon as what came before is done."""
+        """Make `call` as soon as what came before is done."""
         self.after(0.0, call)
 
     def _run(self) -> None:
@@ -69,7 +69,7 @@ class Scheduler:
             timer.call()
 
     def _next(self) -> Timer | None:
-        """Give the timer that is due, None when told to stop."""
+        """Return the timer that is due, None when it is time to stop."""
         with self._changed:
             while not self._stopping:
                 pause = self._heap[0][0] - time.monotonic() if self._heap else None

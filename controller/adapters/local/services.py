@@ -15,16 +15,16 @@ class Services:
         self._store = store
 
     def changed(self, change: Change) -> None:
-        """Look at the Services that a changed Service or Pod concerns."""
+        """Update the Services that a changed Service or Pod concerns."""
         if change.item["kind"] == "Service":
-            self._look(change.item)
+            self._update(change.item)
             return
         for service in self._store.of_kind("Service"):
             if _selects(service, change.item):
-                self._look(service)
+                self._update(service)
 
-    def _look(self, service: Object) -> None:
-        """Name the pod that answers on the port that was asked for; where none does, stay with the one that answers."""
+    def _update(self, service: Object) -> None:
+        """Name the pod that answers on the declared port; where none does, stay with the one that answers."""
         live = self._store.get("Service", service["metadata"]["name"], service["metadata"]["uid"])
         if live is None:
             return
@@ -32,8 +32,8 @@ class Services:
         found = {address: pod for pod in pods if (address := annotations(pod).get(LOCAL_ADDRESS))}
         present = annotations(live).get(LOCAL_ADDRESS)
         staying = [present] if present in found else []
-        asked = [address for address, pod in found.items() if address == f"http://{ADDRESS}:{port_of(pod)}"]
-        best = next(iter([*asked, *staying, *found]), None)
+        preferred = [address for address, pod in found.items() if address == f"http://{ADDRESS}:{port_of(pod)}"]
+        best = next(iter([*preferred, *staying, *found]), None)
         if best != present:
             self._store.edit(live, lambda old: annotated(old, LOCAL_ADDRESS, best))
 

@@ -17,7 +17,7 @@ from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Object
 
 LOCAL_ADDRESS = "coachwork.io/local-address"  # annotation: where a pod, or a Service, answers on this machine
-GENERATED = ("Job", "Deployment", "Pod", "Ingress")  # kinds with a spec that count generations
+GENERATED = ("Job", "Deployment", "Pod", "Ingress")  # kinds whose spec has generations
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Change:
 
     @property
     def item(self) -> Object:
-        """Give the object as it is, or was last."""
+        """Return the object as it is, or was last."""
         return self.new or self.old or {}
 
 
@@ -50,24 +50,24 @@ class Store:
     # --- reading ---------------------------------------------------------------------------------
 
     def get(self, kind: str, name: str, uid: str = "") -> Object | None:
-        """Give an object, if it is the one with this uid (where one is given)."""
+        """Return an object, if it is the one with this uid (where one is given)."""
         with self._lock:
             item = self._objects.get((kind, name))
         return item if item and (not uid or item["metadata"]["uid"] == uid) else None
 
     def of_kind(self, kind: str) -> Sequence[Object]:
-        """Give all objects of a kind, oldest first."""
+        """Return all objects of a kind, oldest first."""
         with self._lock:
             return [item for (found, _), item in self._objects.items() if found == kind]
 
     def owned(self, uid: str, kind: str = "") -> Sequence[Object]:
-        """Give what names `uid` among its owners."""
+        """Return what names `uid` among its owners."""
         with self._lock:
             items = list(self._objects.values())
         return [item for item in items if uid in owners(item) and kind in ("", item["kind"])]
 
     def lives(self, uid: str) -> bool:
-        """Whether any object has this uid."""
+        """Return whether any object has this uid."""
         with self._lock:
             return any(item["metadata"]["uid"] == uid for item in self._objects.values())
 
@@ -80,7 +80,7 @@ class Store:
     # --- writing -----------------------------------------------------------------------------------
 
     def create(self, manifest: Object, uid: str = "") -> Object:
-        """Store a new object, with the uid that it had before if one is given. Raises AlreadyExists."""
+        """Store a new object, with the uid of its earlier life if one is given. Raises AlreadyExists."""
         with self._lock:
             if _key(manifest) in self._objects:
                 raise AlreadyExists(f"{manifest['kind']} {manifest['metadata']['name']} already exists")
@@ -113,7 +113,7 @@ class Store:
             return self._commit(live, new)
 
     def note(self, item: Object, status: Mapping[str, object]) -> None:
-        """Let some fields of an object's status be these (None: absent); nothing if the object is gone."""
+        """Set some fields of an object's status (None: absent); nothing if the object is gone."""
 
         def noted(live: Object) -> Object:
             merged = {**live.get("status", {}), **status}
@@ -123,20 +123,20 @@ class Store:
             self.edit(item, noted)
 
     def remove(self, item: Object) -> None:
-        """Take an object away; nothing if it is gone."""
+        """Remove an object; nothing if it is gone."""
         with self._lock:
             live = self.get(*_key(item), item["metadata"]["uid"])
             if live:
                 del self._objects[_key(item)]
-                self._tell(Change({**live, "metadata": {**live["metadata"], **self._next()}}, None))
+                self._notify(Change({**live, "metadata": {**live["metadata"], **self._next()}}, None))
 
     def _commit(self, old: Object | None, new: Object) -> Object:
         stored = {**new, "metadata": {**new["metadata"], **self._next()}}
         self._objects[_key(new)] = stored
-        self._tell(Change(old, stored))
+        self._notify(Change(old, stored))
         return stored
 
-    def _tell(self, change: Change) -> None:
+    def _notify(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
 
@@ -146,22 +146,22 @@ class Store:
 
 
 def now() -> str:
-    """Give the time as the API writes it."""
+    """Return the time as the API writes it."""
     return times.text(datetime.now(UTC))
 
 
 def owners(item: Object) -> Sequence[str]:
-    """Give the uids of an object's owners."""
+    """Return the uids of an object's owners."""
     return [str(owner["uid"]) for owner in item["metadata"].get("ownerReferences") or ()]
 
 
 def annotations(item: Object) -> Mapping[str, str]:
-    """Give an object's annotations."""
+    """Return an object's annotations."""
     return item["metadata"].get("annotations") or {}
 
 
 def annotated(item: Object, name: str, value: str | None) -> Object:
-    """Give an object with this annotation, without it where `value` is None."""
+    """Return an object with this annotation, without it where `value` is None."""
     changed = {key: text for key, text in {**annotations(item), name: value}.items() if text is not None}
     return {**item, "metadata": {**item["metadata"], "annotations": changed}}
 

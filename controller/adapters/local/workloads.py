@@ -10,7 +10,7 @@ POD_NAME_LIMIT = 63  # a pod's name becomes its host name
 
 
 def new_pod(owner: Object, labels: Object, middle: str = "") -> Object:
-    """Give a pod made from a workload's template, with `labels` besides the template's."""
+    """Return a pod made from a workload's template, with `labels` in addition to the template's."""
     template, metadata = owner["spec"]["template"], owner["metadata"]
     end = f"{middle}-{secrets.token_hex(3)[:5]}"
     reference = {
@@ -35,7 +35,7 @@ def new_pod(owner: Object, labels: Object, middle: str = "") -> Object:
 
 
 def owner_of(store: Store, pod: Object, kind: str) -> Object | None:
-    """Give the living workload of this kind that controls a pod."""
+    """Return the living workload of this kind that controls a pod."""
     for reference in pod["metadata"].get("ownerReferences") or ():
         if reference["kind"] == kind and reference.get("controller"):
             return store.get(kind, reference["name"], reference["uid"])
@@ -43,14 +43,14 @@ def owner_of(store: Store, pod: Object, kind: str) -> Object | None:
 
 
 def is_ready(pod: Object) -> bool:
-    """Whether a pod takes traffic: ready, and not on its way out."""
+    """Return whether a pod takes traffic: ready, and not on its way out."""
     conditions = pod.get("status", {}).get("conditions") or ()
     ready = any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
     return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 def delete_pod(store: Store, pod: Object) -> None:
-    """Have a pod end and go: the node removes it when its container has ended."""
+    """Mark a pod as leaving: the node ends its container, then removes it."""
 
     def marked(live: Object) -> Object:
         if "deletionTimestamp" in live["metadata"]:

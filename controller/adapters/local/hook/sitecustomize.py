@@ -19,10 +19,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LOOPBACK = "127.0.0.1"
 
 
-def install(told: Dict[str, Any]) -> None:
+def install(moves: Dict[str, Any]) -> None:
     """Patch the `socket` module by this map."""
-    moved = {int(wanted): given for wanted, given in told.get("bind", {}).items()}
-    hosts = told.get("hosts", {})
+    moved = {int(declared): given for declared, given in moves.get("bind", {}).items()}
+    hosts = moves.get("hosts", {})
     bind, look_up = socket.socket.bind, socket.getaddrinfo
 
     def bind_moved(self: socket.socket, address: Any) -> None:
@@ -59,5 +59,5 @@ if os.environ.get("COACHWORK_LOCAL_MAP"):
     try:
         install(json.loads(os.environ["COACHWORK_LOCAL_MAP"]))
     except ValueError as error:
-        sys.stderr.write("coachwork: COACHWORK_LOCAL_MAP is no JSON: %s\n" % error)
+        sys.stderr.write("coachwork: COACHWORK_LOCAL_MAP is not JSON: %s\n" % error)
 hand_on()
