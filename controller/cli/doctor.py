@@ -48,18 +48,14 @@ def doctor(requests: Requests, output: Output = "text") -> None:
         found = own(int(port))
     else:
         found = _examine(requests.person)
-    if output == "json":
-        answer = {
-            "namespace": requests.namespace,
-            "healthy": healthy(found),
-            "findings": [asdict(finding) for finding in found],
-        }
-        typer.echo(json.dumps(answer))
-    for finding in found if output == "text" else ():
+    lines = []
+    for finding in found:
         state = typer.style(f"{finding.state:<5}", fg=COLOURS[finding.state])
-        typer.echo(f"{state} {finding.check}: {text.plain(finding.message)}")
-        if finding.remedy:
-            typer.echo(f"      {text.plain(finding.remedy)}")
+        lines.append(f"{state} {finding.check}: {text.plain(finding.message)}")
+        lines += [f"      {text.plain(finding.remedy)}"] if finding.remedy else []
+    findings = [asdict(finding) for finding in found]
+    answer = {"namespace": requests.namespace, "healthy": healthy(found), "findings": findings}
+    text.write(output, answer, lines)
     if not healthy(found):
         raise typer.Exit(Exit.FAILED)
 

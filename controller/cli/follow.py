@@ -1,6 +1,5 @@
 """Follow a trigger on a cluster to its end, as `coachwork run` follows a run here; the exit code is its outcome."""
 
-import json
 import signal
 import threading
 import time
@@ -46,10 +45,8 @@ def go_on(requests: Requests, standing: Standing, trigger: str, output: str, tim
     if timeout is not None:
         raise typer.Exit(follow(requests, standing, trigger, output, text.seconds("--timeout", timeout)))
     name = standing.name
-    if output == "json":
-        typer.echo(json.dumps({"request": name, "namespace": requests.namespace, "trigger": trigger}))
-    else:
-        typer.echo(f"{name}: {done}{f', trigger {trigger}' if trigger else ''}; coachwork status {name} shows it")
+    line = f"{name}: {done}{f', trigger {trigger}' if trigger else ''}; coachwork status {name} shows it"
+    text.write(output, {"request": name, "namespace": requests.namespace, "trigger": trigger}, [line])
 
 
 def follow(requests: Requests, standing: Standing, trigger: str, output: str, timeout: float | None) -> Exit:

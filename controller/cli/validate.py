@@ -1,11 +1,11 @@
 """`coachwork validate`: the problems of a project, each with its place and its remedy."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from controller.app.place import find
+from controller.cli import text
 from controller.cli.options import Folder, Output, Ref, Target
 
 
@@ -19,11 +19,9 @@ def validate(
     """Show every problem of a project."""
     place = find(target, ref, path, strict=strict, tried=True)
     pipeline = place.pipeline
-    if output == "json":
-        typer.echo(json.dumps({"valid": True, "project": pipeline.name, "warnings": list(pipeline.warnings)}))
-        return
-    for warning in pipeline.warnings:
+    for warning in pipeline.warnings if output == "text" else ():
         typer.echo(f"warning: {warning}", err=True)
     stages, steps = sum(map(len, pipeline.steps)), len(pipeline.steps)
     count = f"{stages} {'stage' if stages == 1 else 'stages'} in {steps} {'step' if steps == 1 else 'steps'}"
-    typer.echo(f"{pipeline.name} at {place.shown}: valid, {count}")
+    answer = {"valid": True, "project": pipeline.name, "warnings": list(pipeline.warnings)}
+    text.write(output, answer, [f"{pipeline.name} at {place.shown}: valid, {count}"])
