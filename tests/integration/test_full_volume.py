@@ -25,7 +25,7 @@ from tests.support.world import REPOSITORY, Projects, World, project
 LONG_AGO = 1_000_000_000.0
 
 
-def test_a_full_volume_is_told_with_what_is_free_and_what_helps_and_the_run_begins_when_there_is_room(
+def test_a_full_volume_is_reported_with_what_is_free_and_what_helps_and_the_run_begins_when_there_is_room(
     tmp_path: Path,
 ) -> None:
     with small(tmp_path, "2m") as folder:
@@ -39,7 +39,7 @@ def test_a_full_volume_is_told_with_what_is_free_and_what_helps_and_the_run_begi
         assert "0 B of 2 MiB are free: enlarge the claim, lower keep-runs or delete requests" in said["message"]
         writes = len(world.cluster.writes)
         world.pass_()
-        assert len(world.cluster.writes) == writes, "the same news is told once"
+        assert len(world.cluster.writes) == writes, "the same news is written once"
         enlarge(folder, "4m")
         assert world.settle().phase == "Running"
         assert world.finish_all().phase == "Ready"
@@ -94,9 +94,9 @@ def test_git_on_a_full_volume_says_so_and_goes_on_when_there_is_room(tmp_path: P
         git = Git(folder, GitSettings(allow_file=True))
         commit = git.resolve(url, "")
         for _ in range(2):
-            with pytest.raises(Transient) as told:
+            with pytest.raises(Transient) as caught:
                 git.publish(url, commit)
-            assert told.value.reason == "VolumeFull"
+            assert caught.value.reason == "VolumeFull"
         enlarge(folder, "64m")
         git.publish(url, commit)
 

@@ -21,7 +21,7 @@ def git(volume: Path) -> Git:
 
 
 def clones(server: GitServer, name: str, folder: Path) -> None:
-    """Have git itself clone it: what these tests promise is no more and no less than that."""
+    """Clone it by git itself: what these tests promise is exactly that."""
     command = ["git", "clone", "--quiet", server.url(name), str(folder)]
     subprocess.run(command, env=ENV, check=True, capture_output=True, timeout=60)
 
@@ -133,7 +133,7 @@ def test_a_repository_with_sha256_ids_is_resolved_published_and_read(server: Git
     assert inside.stdout.strip() == second
 
 
-def test_a_repository_that_was_made_anew_with_other_ids_is_followed(server: GitServer, git: Git, volume: Path) -> None:
+def test_a_repository_that_was_made_again_with_other_ids_is_followed(server: GitServer, git: Git, volume: Path) -> None:
     iris = server.repository("iris")
     iris.commit({"bodywork.ini": INI})
     url = server.url("iris")
@@ -188,7 +188,9 @@ def test_a_head_that_names_no_branch_asks_for_a_ref(server: GitServer, git: Git)
 
 @pytest.mark.parametrize("what", ["HEAD^{tree}", "HEAD:bodywork.ini"])
 @pytest.mark.parametrize("annotated", [True, False])
-def test_a_tag_of_what_is_no_commit_says_so(server: GitServer, git: Git, what: str, *, annotated: bool) -> None:
+def test_a_tag_of_something_other_than_a_commit_is_refused(
+    server: GitServer, git: Git, what: str, *, annotated: bool
+) -> None:
     iris = server.repository("iris")
     iris.commit({"bodywork.ini": INI})
     iris.git("tag", *(("--annotate", "--message", "m") if annotated else ()), "odd", iris.git("rev-parse", what))

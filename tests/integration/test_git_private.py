@@ -113,7 +113,7 @@ def twice(said: Callable[[Callable[[], object]], tuple[str, str]], action: Calla
 
 
 def laid(word: str) -> list[Path]:
-    """Give the files with a secret of this test; tests beside it have files of their own there."""
+    """Return the files with a secret of this test; other tests have files of their own there."""
     found = []
     for file in (file for place in PLACES for file in place.glob("coachwork-git-*/*")):
         with contextlib.suppress(OSError):
@@ -151,7 +151,7 @@ def test_any_user_name_and_password_arrive_as_they_are(
     assert git.resolve(server.url("iris"), "", given) == iris.git("rev-parse", "HEAD")
 
 
-def test_each_way_of_being_refused_is_told_apart(
+def test_each_way_of_being_refused_has_its_own_reason(
     server: GitServer, iris: Repository, git: Git, ada: GitCredentials
 ) -> None:
     url = server.url(iris.folder.name)
@@ -166,7 +166,7 @@ def test_each_way_of_being_refused_is_told_apart(
     assert refusal(lambda: git.resolve(server.url("other"), "", ada))[0] == "RepositoryNotFound"
 
 
-def test_the_system_s_authorities_stay_beside_the_secret_s(
+def test_the_system_s_authorities_stay_valid_with_the_secret_s(
     server: GitServer,
     iris: Repository,
     git: Git,
@@ -211,7 +211,7 @@ def test_a_redirect_on_the_same_server_is_followed_with_the_password(
 
 
 @pytest.mark.usefixtures("proxied")
-def test_the_surroundings_proxy_is_used_and_its_refusal_is_told(
+def test_the_surroundings_proxy_is_used_and_its_refusal_is_reported(
     server: GitServer, iris: Repository, git: Git, ada: GitCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
@@ -226,7 +226,7 @@ def test_the_surroundings_proxy_is_used_and_its_refusal_is_told(
         assert git.resolve(url, "", ada) == commit
 
 
-def test_the_surroundings_askpass_is_not_asked(
+def test_the_surroundings_askpass_is_not_used(
     server: GitServer, iris: Repository, git: Git, ada: GitCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GIT_ASKPASS", "SSH_ASKPASS", "ASKPASS_FOLDER", "GIT_SSH_COMMAND"):
@@ -250,7 +250,7 @@ def test_submodules_get_the_password_on_the_same_server_and_nowhere_else(
     assert not plain.logins
 
 
-def test_a_submodule_over_ssh_that_gets_no_key_is_told(
+def test_a_submodule_over_ssh_that_gets_no_key_is_refused(
     server: GitServer, iris: Repository, git: Git, volume: Path, ada: GitCredentials
 ) -> None:
     iris.submodule("lib", "git@127.0.0.1:library.git", "1" * 40)
@@ -316,7 +316,7 @@ def test_hashed_hosts_and_lines_about_others_are_understood(
     assert git.resolve(shell.url("iris"), "main", keyed(shell, known_hosts=file.read_text()))
 
 
-def test_each_way_that_ssh_fails_is_told_apart(shell: SshServer, keys: Keys, git: Git) -> None:
+def test_each_way_that_ssh_fails_has_its_own_reason(shell: SshServer, keys: Keys, git: Git) -> None:
     url, port = shell.url("iris"), shell.port
     changed = f"[127.0.0.1]:{port} {public_text(asyncssh.generate_private_key('ssh-ed25519'))}\n"
     revoked = f"@revoked [127.0.0.1]:{port} {public_text(keys.ed25519)}\n"
@@ -346,7 +346,7 @@ def test_an_ssh_server_that_is_not_there_is_tried_again(shell: SshServer, git: G
 
 
 def processes(what: str) -> bytes:
-    """Give command lines or environments of all processes of this machine."""
+    """Return command lines or environments of all processes of this machine."""
     found = []
     for file in Path("/proc").glob(f"[0-9]*/{what}"):
         with contextlib.suppress(OSError):
@@ -368,7 +368,7 @@ def test_while_git_runs_the_password_is_in_no_command_line_environment_or_log(
         modes = {stat.S_IMODE(path.stat().st_mode) for file in files for path in (file, file.parent)}
         server.released.set()
         assert asked.exception(timeout=60)
-    assert url.encode() in seen  # we did look while git ran
+    assert url.encode() in seen  # git did run meanwhile
     assert word.encode() not in seen
     assert modes == {0o600, 0o700}
     assert not laid(word)

@@ -25,7 +25,7 @@ def builder(tmp_path: Path) -> Builder:
 
 
 def held(builder: Builder) -> Path:
-    """Have installations of a build whose HOLD names this file wait until it is there."""
+    """Make installations of a build whose HOLD names this file wait until it is there."""
     uv = builder.stage.tools / "uv"
     real = shlex.quote(str(uv.resolve()))
     uv.unlink()
@@ -89,7 +89,7 @@ def test_what_a_killed_build_left_goes_with_the_next_one(builder: Builder) -> No
 
 
 def below(pid: int) -> list[int]:
-    """Give the processes that a process has started, and those that they have."""
+    """Return the processes that a process has started, and those that they have."""
     found = [pid]
     for parent in found:
         tasks = Path(f"/proc/{parent}/task/{parent}/children")
@@ -97,7 +97,7 @@ def below(pid: int) -> list[int]:
     return found[1:]
 
 
-def test_a_build_that_is_told_to_end_leaves_nothing_half(builder: Builder) -> None:
+def test_a_build_that_is_asked_to_end_leaves_nothing_half(builder: Builder) -> None:
     builder.env["HOLD"] = str(held(builder))
     slow = builder.start("plume\n")
     wait_for(lambda: partials(builder.build), "the build's folder")
@@ -141,7 +141,7 @@ DAMAGES = [no_interpreter, dangling_interpreter, no_packages, half_of_the_packag
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_result_of_a_build_is_made_anew(builder: Builder, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_result_of_a_build_is_made_again(builder: Builder, damage: Callable[[Path], None]) -> None:
     assert builder.run("plume\n").code == 0
     damage(builder.environment)
     ended = builder.run("plume\n")
@@ -157,7 +157,7 @@ def test_a_stage_never_runs_in_a_damaged_environment(builder: Builder, damage: C
     builder.stage.env = dict(builder.env)
     damage(published)
     ended = builder.stage.run("import plume; print(plume.VALUE, plume.__file__)")
-    if damage is no_lock:  # then nobody knows which versions it had
+    if damage is no_lock:  # then its versions are unknown
         assert (ended.code, ended.message["reason"]) == (121, "EnvironmentMissing")
         assert "is damaged (its lock.txt is gone): start a new run, which builds it again" in ended.message["message"]
     else:
@@ -202,7 +202,7 @@ def test_four_projects_with_equal_requirements_run_at_once_on_one_machine(
     assert again.code == 0, again.out + again.err
 
 
-def test_a_build_killed_outright_is_no_environment_and_the_next_run_makes_it(
+def test_a_build_killed_outright_leaves_no_environment_and_the_next_run_makes_it(
     coachwork: CommandLine, tmp_path: Path
 ) -> None:
     folder = project(tmp_path / "spring")
@@ -219,7 +219,7 @@ def test_a_build_killed_outright_is_no_environment_and_the_next_run_makes_it(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_run_makes_a_damaged_environment_anew(
+def test_a_run_makes_a_damaged_environment_again(
     coachwork: CommandLine, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     folder = project(tmp_path / "spring")

@@ -23,7 +23,7 @@ def iris(tmp_path: Path) -> Repository:
 
 
 def taken(volume: Path, folder: Path) -> dict[str, str]:
-    """Give the files that a run of the folder has, with their contents."""
+    """Return the files that a run of the folder has, with their contents."""
     git = Git(volume, GitSettings(allow_file=True))
     snapshot = git.snapshot(folder)
     git.publish(snapshot.repository, snapshot.commit)

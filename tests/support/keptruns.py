@@ -28,16 +28,16 @@ class KeptRuns:
         self._volume = Volume(root)
 
     def path(self, place: object) -> Path:
-        """Give the absolute path of a place on the volume."""
+        """Return the absolute path of a place on the volume."""
         return self.root / str(place)
 
-    def run(self, number: int, **told: object) -> Path:
-        """Make a run's folder, with a run.json where something is to be told; give the folder."""
+    def run(self, number: int, **words: object) -> Path:
+        """Make a run's folder, with a run.json where there is something to say; return the folder."""
         place = layout.run(self.name, self.uid, number)
         self._volume.prepare([place])
-        if told:
+        if words:
             path = layout.run_record(self.name, self.uid, number)
-            self._volume.keep_text(path, codec.to_json({"run": number, **told}))
+            self._volume.keep_text(path, codec.to_json({"run": number, **words}))
         return self.path(place)
 
     def record(
@@ -63,19 +63,19 @@ class KeptRuns:
         self._volume.keep_text(layout.record(self.name, self.uid), statuses.copy(statuses.write(kept)))
 
     def log(self, run: int, stage: str, attempt: int, text: bytes) -> Path:
-        """Write an attempt's log; give its path."""
+        """Write an attempt's log; return its path."""
         folder = layout.logs(self.name, self.uid, run, stage)
         self._volume.prepare([folder])
         path = self.path(folder) / f"{attempt}.log"
         path.write_bytes(text)
         return path
 
-    def end(self, log: Path, exit_code: int = 0, **told: object) -> None:
+    def end(self, log: Path, exit_code: int = 0, **words: object) -> None:
         """Write what the launcher writes at an attempt's end."""
-        log.with_suffix(".json").write_text(json.dumps({"exit_code": exit_code, **told}))
+        log.with_suffix(".json").write_text(json.dumps({"exit_code": exit_code, **words}))
 
     def artifact(self, run: int, path: str, content: bytes = b"x") -> Path:
-        """Write a file among a run's artifacts; give its path."""
+        """Write a file among a run's artifacts; return its path."""
         file = self.path(layout.artifacts(self.name, self.uid, run)) / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)

@@ -15,12 +15,12 @@ from tests.support.gitserver import ENV
 
 
 def private_text(key: asyncssh.SSHKey) -> str:
-    """Give a private key as ssh-keygen writes it."""
+    """Return a private key as ssh-keygen writes it."""
     return key.export_private_key("openssh").decode()
 
 
 def public_text(key: asyncssh.SSHKey) -> str:
-    """Give the public half: TYPE and base64, on one line."""
+    """Return the public half: TYPE and base64, on one line."""
     return " ".join(key.export_public_key("openssh").decode().split()[:2])
 
 
@@ -33,7 +33,7 @@ async def _pump(source: Any, target: Any) -> None:
 
 @dataclass
 class SshServer:
-    """Serves `root` with this host key to those who have a key that is let in; counts what was asked for."""
+    """Serves `root` with this host key to those who have a key that is let in; counts the commands."""
 
     root: Path
     host_key: asyncssh.SSHKey

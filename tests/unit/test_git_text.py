@@ -13,7 +13,7 @@ VISIBLE = st.text(st.characters(exclude_categories=["Z", "C"]), max_size=20)
 
 
 def said(judge: Callable[[], None]) -> str:
-    """Give what a judge says against a text, "" if nothing."""
+    """Return what a judge says against a text, "" if nothing."""
     try:
         judge()
     except Invalid as error:
@@ -64,14 +64,14 @@ def test_the_same_fault_gives_the_same_words() -> None:
         "unable to read {}.pack: Is a directory",
     ],
 )
-def test_what_is_wrong_with_a_pack_that_is_there_is_no_fault_of_the_connection(words: str) -> None:
+def test_what_is_wrong_with_a_pack_that_is_there_is_not_the_connections_fault(words: str) -> None:
     pack = f"/volume/mirrors/iris.git/objects/pack/pack-{'0a' * 20}"
     collision = f"unable to rename temporary '*.pack' file to '{pack}.pack'"  # of newer gits, which compare the two
     broken = f"fatal: {collision}\nfatal: fetch-pack: invalid index-pack output\n"
     assert faults.known(f"error: {words.format(pack)}\n{broken}") is None
 
 
-def test_a_connection_that_broke_off_is_no_fault_of_the_mirror() -> None:
+def test_a_connection_that_broke_off_is_not_the_mirrors_fault() -> None:
     row = faults.known("fatal: early EOF\nfatal: fetch-pack: invalid index-pack output\n")
     assert row is not None
     assert row.reason == "GitInterrupted"

@@ -19,7 +19,7 @@ runs = st.integers(min_value=1, max_value=10**6)
 
 
 def below(path: PurePosixPath, root: PurePosixPath) -> bool:
-    """Tell whether a path is truly below another, with nothing in it that leads elsewhere."""
+    """Return whether a path is truly below another, with nothing in it that leads elsewhere."""
     return path.is_relative_to(root) and path != root and ".." not in path.parts and not path.is_absolute()
 
 
@@ -71,7 +71,7 @@ def test_two_requests_never_share_a_folder(items: list[tuple[str, str]]) -> None
 
 @calm
 @given(requests, uids, runs, st.sampled_from([layout.artifacts, layout.run]))
-def test_a_request_made_anew_under_its_name_finds_nothing_old(
+def test_a_request_made_again_under_its_name_finds_nothing_old(
     name: str, uid: str, number: int, path: Callable[[str, str, int], PurePosixPath]
 ) -> None:
     assert path(name, uid, number) != path(name, f"{uid}x", number)

@@ -107,7 +107,7 @@ def _web(folder: Path, url: str, credentials: GitCredentials) -> dict[str, str]:
         for answer, text in (("username", credentials.username), ("password", credentials.password)):
             _write(folder / answer, f"{text}\n")
         for answer, lines in questions(url, credentials.username).items():
-            _write(folder / f"{answer}.asked", "".join(f"{line}\n" for line in lines))
+            _write(folder / f"{answer}.questions", "".join(f"{line}\n" for line in lines))
         env |= {"GIT_ASKPASS": str(ASKPASS), "ASKPASS_FOLDER": str(folder)}
     if credentials.authority:
         named = [os.environ.get(name, "") for name in ("GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE")]

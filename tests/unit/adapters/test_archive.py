@@ -35,7 +35,7 @@ def kept(tmp_path: Path) -> KeptRuns:
 
 
 def text(content: Content) -> bytes:
-    """Give a content that ends by itself."""
+    """Return a content that ends by itself."""
     with closing(content):
         whole = b"".join(content.chunks)
     assert content.size in (None, len(whole))
@@ -54,7 +54,7 @@ class Follower:
         self.ended = False
 
     def news(self) -> bytes:
-        """Give what there is until nothing comes any more."""
+        """Return what there is until nothing comes any more."""
         found = b""
         for chunk in self.content.chunks:
             found += chunk
@@ -304,7 +304,7 @@ def test_a_follower_waits_for_a_stage_that_waits(kept: KeptRuns, followers: list
     assert follower.news() == b"begun\n"
 
 
-def test_a_follower_of_a_stage_that_never_starts_is_told(kept: KeptRuns, followers: list[Follower]) -> None:
+def test_a_follower_of_a_stage_that_never_starts_hears_why(kept: KeptRuns, followers: list[Follower]) -> None:
     kept.run(1)
     kept.record(1, {"train": StageRecord()})
     followers.append(follower := Follower(kept, "train"))
@@ -314,7 +314,9 @@ def test_a_follower_of_a_stage_that_never_starts_is_told(kept: KeptRuns, followe
     assert follower.ended
 
 
-def test_a_log_whose_end_was_never_told_ends_some_time_after_its_run(kept: KeptRuns, followers: list[Follower]) -> None:
+def test_a_log_whose_end_was_never_recorded_ends_some_time_after_its_run(
+    kept: KeptRuns, followers: list[Follower]
+) -> None:
     kept.log(1, "train", 1, b"killed")
     kept.record(1, {"train": RUNNING}, active=False)
     followers.append(follower := Follower(kept, "train"))
@@ -445,7 +447,7 @@ def test_an_archive_of_a_file_that_shrinks_meanwhile_is_broken_off(kept: KeptRun
         b"".join(content.chunks)
 
 
-def test_what_is_no_plain_file_is_neither_listed_nor_given(kept: KeptRuns, tmp_path: Path) -> None:
+def test_what_is_not_a_plain_file_is_neither_listed_nor_returned(kept: KeptRuns, tmp_path: Path) -> None:
     folder = kept.artifact(1, "plain", b"x").parent
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -18,7 +18,7 @@ def test_a_folder_that_can_be_written_to_is_measured_and_left_as_it_was(tmp_path
 
 
 @pytest.mark.parametrize("place", ["nosuch", "file"])
-def test_what_can_not_be_written_to_is_told_in_one_line(tmp_path: Path, place: str) -> None:
+def test_what_can_not_be_written_to_is_reported_in_one_line(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     facts = probe(tmp_path / place)
     assert facts.problem in {"No such file or directory", "Not a directory"}

@@ -52,7 +52,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class Asked:
+class Requested:
     """One request as its owner and its history have it."""
 
     name: str
@@ -65,7 +65,7 @@ class Asked:
     record: Record | None = None
 
     def kept(self) -> set[int]:
-        """Give the runs that `keep-runs` promises: so many good and bad ones each, the last, and what serves."""
+        """Return the runs that `keep-runs` promises: so many good and bad ones each, the last, and what serves."""
         ended = sorted(self.outcomes, reverse=True)
         good = [run for run in ended if self.outcomes[run]]
         bad = [run for run in ended if not self.outcomes[run]]
@@ -83,12 +83,12 @@ class History(RuleBasedStateMachine):
         self.latest = self.now
         self.noted: dict[PurePosixPath, Paths] = {}
         self.objects: dict[tuple[str, str], Object] = {}
-        self.asked: dict[str, Asked] = {}
+        self.requests: dict[str, Requested] = {}
         self.passes: list[Iterator[None]] = []
         self.make(layout.tools(self.tools))
         for name, repository in zip("ab", REPOSITORIES, strict=True):
-            self.asked[name] = Asked(name, repository, keep=2)
-            self.write_request(self.asked[name])
+            self.requests[name] = Requested(name, repository, keep=2)
+            self.write_request(self.requests[name])
 
     def teardown(self) -> None:
         if hasattr(self, "root"):
@@ -100,9 +100,9 @@ class History(RuleBasedStateMachine):
     def end_quietly(self) -> None:
         """Let an hour go by in which nothing happens: then only what is needed is there."""
         self.passes.clear()
-        for asked in self.asked.values():  # a pass that is left alone tells what it knows
-            asked.record = asked.record or Record(request_uid=asked.uid)
-            self.report(asked)
+        for request in self.requests.values():  # a pass that is left alone records what it knows
+            request.record = request.record or Record(request_uid=request.uid)
+            self.report(request)
         rounds = 0
         while rounds < 5 or self.now < self.latest + 60 * MINUTE:  # a clock that was set back first catches up
             rounds += 1
@@ -131,21 +131,23 @@ class History(RuleBasedStateMachine):
         return {PurePosixPath(path.relative_to(self.root)) for path in found}
 
     def needed(self) -> set[PurePosixPath]:
-        """Give what has to be there: mounted by the living, used by the kept, served from."""
+        """Return what has to be there: mounted by the living, used by the kept, served from."""
         needed = {layout.tools(self.tools)}
         for (kind, _), item in self.objects.items():
             if kind == "Pod" and item["status"]["phase"] == "Succeeded":
                 continue
             needed |= item.get("needs", set())
-        for asked in self.asked.values():
-            for run in asked.kept() & set(asked.uses):
-                needed |= {*asked.uses[run], layout.run(asked.name, asked.uid, run)}
+        for request in self.requests.values():
+            for run in request.kept() & set(request.uses):
+                needed |= {*request.uses[run], layout.run(request.name, request.uid, run)}
         return needed
 
     def is_needed(self, path: PurePosixPath) -> bool:
-        living = {layout.request(asked.name, asked.uid) for asked in self.asked.values()}
-        living |= {layout.mirror(asked.repository) for asked in self.asked.values()}
-        living |= {layout.run(asked.name, asked.uid, 0) for asked in self.asked.values()}  # what is before the first
+        living = {layout.request(request.name, request.uid) for request in self.requests.values()}
+        living |= {layout.mirror(request.repository) for request in self.requests.values()}
+        living |= {
+            layout.run(request.name, request.uid, 0) for request in self.requests.values()
+        }  # what is before the first
         needed = self.needed()
         for run, uses in self.noted.items():  # a run that somebody still mounts is kept, with all that it uses
             needed |= uses if any(run in need.parents for need in needed) else frozenset()
@@ -164,75 +166,77 @@ class History(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("ab"), repository=st.sampled_from(REPOSITORIES), keep=st.integers(1, 3))
     def ask(self, name: str, repository: str, keep: int) -> None:
-        if name not in self.asked:
-            self.asked[name] = Asked(name, repository, keep)
+        if name not in self.requests:
+            self.requests[name] = Requested(name, repository, keep)
         else:
-            self.asked[name].keep = min(keep, self.asked[name].keep)  # what was removed does not come back
-        self.write_request(self.asked[name])
+            self.requests[name].keep = min(keep, self.requests[name].keep)  # what was removed does not come back
+        self.write_request(self.requests[name])
 
-    def write_request(self, asked: Asked) -> None:
-        metadata = {"name": asked.name, "uid": asked.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
-        data = {"repository": asked.repository, "keep-runs": str(asked.keep)}
-        self.objects["ConfigMap", asked.name] = {"kind": "ConfigMap", "metadata": metadata, "data": data}
+    def write_request(self, request: Requested) -> None:
+        metadata = {"name": request.name, "uid": request.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
+        data = {"repository": request.repository, "keep-runs": str(request.keep)}
+        self.objects["ConfigMap", request.name] = {"kind": "ConfigMap", "metadata": metadata, "data": data}
 
-    @precondition(lambda self: self.asked)
+    @precondition(lambda self: self.requests)
     @rule(data=st.data(), forgotten=st.booleans())
     def delete(self, data: st.DataObject, *, forgotten: bool) -> None:
         """Delete a request; its pods may live on for a while, and the controller may die before it tidies up."""
-        asked = self.asked.pop(data.draw(st.sampled_from(sorted(self.asked))))
+        request = self.requests.pop(data.draw(st.sampled_from(sorted(self.requests))))
         self.passes.clear()
-        names_of = (asked.name, names.status_of(asked.name), names.release_of(asked.name))
-        for key in [key for key, item in self.objects.items() if key[1] in names_of or item.get("of") == asked.uid]:
+        names_of = (request.name, names.status_of(request.name), names.release_of(request.name))
+        for key in [key for key, item in self.objects.items() if key[1] in names_of or item.get("of") == request.uid]:
             if key[0] != "Pod":
                 del self.objects[key]
-        if forgotten and not any(item.get("called") == asked.name for item in self.objects.values()):
-            self.volume.forget(asked.name)
+        if forgotten and not any(item.get("called") == request.name for item in self.objects.values()):
+            self.volume.forget(request.name)
 
     # --- runs --------------------------------------------------------------------------------------
 
-    @precondition(lambda self: any(not (a.record and a.record.active) for a in self.asked.values()))
+    @precondition(lambda self: any(not (a.record and a.record.active) for a in self.requests.values()))
     @rule(data=st.data(), commit=st.integers(1, 3), folder=st.sampled_from(("e1", "e2")))
     def start(self, data: st.DataObject, commit: int, folder: str) -> None:
-        idle = sorted(name for name, asked in self.asked.items() if not (asked.record and asked.record.active))
-        self.passes.append(self.passing(self.asked[data.draw(st.sampled_from(idle))], f"{commit:040x}", folder))
+        idle = sorted(name for name, request in self.requests.items() if not (request.record and request.record.active))
+        self.passes.append(self.passing(self.requests[data.draw(st.sampled_from(idle))], f"{commit:040x}", folder))
 
-    def passing(self, asked: Asked, commit: str, folder: str) -> Iterator[None]:
+    def passing(self, request: Requested, commit: str, folder: str) -> Iterator[None]:
         """Make the pass that begins a run, as the reconciler does, step by step."""
-        run, environment = asked.run + 1, Environment("environment", folder, ("train", "serve"))
+        run, environment = request.run + 1, Environment("environment", folder, ("train", "serve"))
         uses = frozenset({
-            *(layout.mirror(asked.repository), layout.checkout(asked.repository, commit)),
+            *(layout.mirror(request.repository), layout.checkout(request.repository, commit)),
             *(layout.environment(folder), layout.build(folder)),
         })  # fmt: skip
         for path in sorted(uses):
             self.make(path)
             yield
-        self.make(layout.artifacts(asked.name, asked.uid, run))
-        self.volume.keep_text(layout.uses(asked.name, asked.uid, run), documents.write_uses(uses))
-        self.used(layout.run(asked.name, asked.uid, run))
-        self.noted[layout.run(asked.name, asked.uid, run)] = uses
+        self.make(layout.artifacts(request.name, request.uid, run))
+        self.volume.keep_text(layout.uses(request.name, request.uid, run), documents.write_uses(uses))
+        self.used(layout.run(request.name, request.uid, run))
+        self.noted[layout.run(request.name, request.uid, run)] = uses
         yield
-        spec = RunSpec(asked.repository, commit, ".", "t", "i", environments=(environment,))
-        before = asked.record or Record(request_uid=asked.uid)
-        asked.record = replace(before, run=run, spec=spec, finished="", phase="Running")
-        asked.run, asked.uses[run] = run, uses
-        self.report(asked)
+        spec = RunSpec(request.repository, commit, ".", "t", "i", environments=(environment,))
+        before = request.record or Record(request_uid=request.uid)
+        request.record = replace(before, run=run, spec=spec, finished="", phase="Running")
+        request.run, request.uses[run] = run, uses
+        self.report(request)
         yield
-        yield from self.working(asked)
+        yield from self.working(request)
 
-    def working(self, asked: Asked) -> Iterator[None]:
+    def working(self, request: Requested) -> Iterator[None]:
         """Make the objects of the active run."""
-        if not asked.record or not asked.record.spec:
+        if not request.record or not request.record.spec:
             return
-        context = self.context(asked)
-        for path in sorted(asked.uses[asked.run]):
+        context = self.context(request)
+        for path in sorted(request.uses[request.run]):
             self.make(path)
-        build = f"builds-{asked.uid}-{asked.record.spec.environments[0].folder}"
-        self.living(asked, build, {"containers": [_builder()]}, environment=context.spec.environments[0].folder)
+        build = f"builds-{request.uid}-{request.record.spec.environments[0].folder}"
+        self.living(request, build, {"containers": [_builder()]}, environment=context.spec.environments[0].folder)
         yield
         self.objects.pop(("Pod", build), None)
         for stage in PIPELINE.stages.values():
             item = manifests.job(context, stage) if isinstance(stage.work, Batch) else self.deployment(context, stage)
-            self.living(asked, f"{item['metadata']['name']}-{asked.run}-{asked.uid}", item["spec"]["template"]["spec"])
+            self.living(
+                request, f"{item['metadata']['name']}-{request.run}-{request.uid}", item["spec"]["template"]["spec"]
+            )
             yield
 
     def deployment(self, context: RunContext, stage: Stage) -> Object:
@@ -242,42 +246,42 @@ class History(RuleBasedStateMachine):
         self.objects["Deployment", item["metadata"]["name"]] = {**item, "needs": paths, "of": context.uid}
         return item
 
-    def living(self, asked: Asked, name: str, spec: Object, environment: str = "") -> None:
+    def living(self, request: Requested, name: str, spec: Object, environment: str = "") -> None:
         labels = {names.ENVIRONMENT: environment} if environment else {}
         needs = {layout.build(environment)} if environment else _mounts(spec)
         for path in needs:
             (self.root / path).mkdir(parents=True, exist_ok=True)
         pod = {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec, "needs": needs}
-        self.objects["Pod", name] = {**pod, "of": asked.uid, "called": asked.name, "status": {"phase": "Running"}}
+        self.objects["Pod", name] = {**pod, "of": request.uid, "called": request.name, "status": {"phase": "Running"}}
 
-    def context(self, asked: Asked) -> RunContext:
-        assert asked.record
-        assert asked.record.spec
+    def context(self, request: Requested) -> RunContext:
+        assert request.record
+        assert request.record.spec
         policy = Policy(namespace="n", image="i", claim="c", tools=self.tools)
-        pipeline = replace(PIPELINE, name=asked.name)
-        return RunContext(asked.name, asked.uid, asked.run, asked.record.spec, pipeline, policy)
+        pipeline = replace(PIPELINE, name=request.name)
+        return RunContext(request.name, request.uid, request.run, request.record.spec, pipeline, policy)
 
-    def report(self, asked: Asked) -> None:
-        assert asked.record
-        self.objects["ConfigMap", names.status_of(asked.name)] = statuses.manifest(
-            asked.name, asked.uid, "n", asked.record
+    def report(self, request: Requested) -> None:
+        assert request.record
+        self.objects["ConfigMap", names.status_of(request.name)] = statuses.manifest(
+            request.name, request.uid, "n", request.record
         )
 
-    @precondition(lambda self: self.asked)
+    @precondition(lambda self: self.requests)
     @rule(data=st.data(), commit=st.integers(1, 3), folder=st.sampled_from(("e1", "e2")))
     def run_through(self, data: st.DataObject, commit: int, folder: str) -> None:
         """Let a run go by undisturbed, to its end or until all that it makes is there, and some time with it."""
-        asked = self.asked[data.draw(st.sampled_from(sorted(self.asked)))]
+        request = self.requests[data.draw(st.sampled_from(sorted(self.requests)))]
         self.restart(new=data.draw(st.booleans()))
         self.passes.clear()
-        if asked.record and asked.record.active:
-            self.finish(asked, good=False, tidied=True, lives_on=False)
-        for _ in self.passing(asked, f"{commit:040x}", folder):
+        if request.record and request.record.active:
+            self.finish(request, good=False, tidied=True, lives_on=False)
+        for _ in self.passing(request, f"{commit:040x}", folder):
             pass
         outcome = data.draw(st.sampled_from(("good", "bad", "active")))
         tidied, lives_on = data.draw(st.booleans()), data.draw(st.booleans())
         if outcome != "active":
-            self.finish(asked, good=outcome == "good", tidied=tidied, lives_on=lives_on)
+            self.finish(request, good=outcome == "good", tidied=tidied, lives_on=lives_on)
         self.wait(data.draw(st.sampled_from((1, 45))))
 
     @precondition(lambda self: self.passes)
@@ -287,38 +291,38 @@ class History(RuleBasedStateMachine):
         if next(one, self) is self:
             self.passes.remove(one)
 
-    @precondition(lambda self: any(a.record and a.record.active for a in self.asked.values()))
+    @precondition(lambda self: any(a.record and a.record.active for a in self.requests.values()))
     @rule(data=st.data(), good=st.booleans(), tidied=st.booleans(), lives_on=st.booleans())
     def end(self, data: st.DataObject, *, good: bool, tidied: bool, lives_on: bool) -> None:
         """End a run: a good one is released, a bad one rolled back; older pods may be on their way out still."""
-        active = [name for name, asked in self.asked.items() if asked.record and asked.record.active]
+        active = [name for name, request in self.requests.items() if request.record and request.record.active]
         self.passes.clear()
-        self.finish(self.asked[data.draw(st.sampled_from(active))], good=good, tidied=tidied, lives_on=lives_on)
+        self.finish(self.requests[data.draw(st.sampled_from(active))], good=good, tidied=tidied, lives_on=lives_on)
 
-    def finish(self, asked: Asked, *, good: bool, tidied: bool, lives_on: bool) -> None:
-        assert asked.record
-        asked.outcomes[asked.run] = good
-        past = PastRun(run=asked.run, outcome="Succeeded" if good else "Failed")
-        asked.record = replace(asked.record, finished="now", history=(past, *asked.record.history), phase="Ready")
-        name, release = names.service(asked.name, "serve"), names.release_of(asked.name)
+    def finish(self, request: Requested, *, good: bool, tidied: bool, lives_on: bool) -> None:
+        assert request.record
+        request.outcomes[request.run] = good
+        past = PastRun(run=request.run, outcome="Succeeded" if good else "Failed")
+        request.record = replace(request.record, finished="now", history=(past, *request.record.history), phase="Ready")
+        name, release = names.service(request.name, "serve"), names.release_of(request.name)
         if good:
-            asked.record = replace(asked.record, release_run=asked.run)
-            item = self.deployment(self.context(asked), PIPELINE.stages["serve"])
+            request.record = replace(request.record, release_run=request.run)
+            item = self.deployment(self.context(request), PIPELINE.stages["serve"])
             needs = _mounts(item["spec"]["template"]["spec"])
-            self.objects["ConfigMap", release] = {**manifests.release(self.context(asked), [item]), "needs": needs}
+            self.objects["ConfigMap", release] = {**manifests.release(self.context(request), [item]), "needs": needs}
         elif released := self.objects.get(("ConfigMap", release)):
             item = manifests.release_objects(released)[0]
             paths = _mounts(item["spec"]["template"]["spec"])
-            self.objects["Deployment", name] = {**copy.deepcopy(item), "needs": paths, "of": asked.uid}
+            self.objects["Deployment", name] = {**copy.deepcopy(item), "needs": paths, "of": request.uid}
         else:
             self.objects.pop(("Deployment", name), None)
-        self.report(asked)
+        self.report(request)
         if not lives_on:
-            self.leave(asked.uid)
+            self.leave(request.uid)
         if tidied:
             mounted = {layout.run_in(path) for path in self.needed()}
             self.volume.keep_only(
-                asked.name, asked.uid, frozenset(asked.kept() | {run for run in mounted if run is not None})
+                request.name, request.uid, frozenset(request.kept() | {run for run in mounted if run is not None})
             )
 
     def leave(self, uid: str) -> None:
@@ -327,7 +331,7 @@ class History(RuleBasedStateMachine):
 
     @rule(ended=st.booleans())
     def pods_go(self, *, ended: bool) -> None:
-        """Let pods end; those that did may stay to be seen."""
+        """Let pods end; those that did may stay visible."""
         for key in [key for key in self.objects if key[0] == "Pod"]:
             if ended:
                 self.objects[key]["status"] = {"phase": "Succeeded"}
@@ -342,7 +346,9 @@ class History(RuleBasedStateMachine):
 
     def restart(self, *, new: bool) -> None:
         """Kill the controller in the middle of its passes; what comes next may be another version, with other tools."""
-        self.passes = [self.working(asked) for asked in self.asked.values() if asked.record and asked.record.active]
+        self.passes = [
+            self.working(request) for request in self.requests.values() if request.record and request.record.active
+        ]
         if new:
             self.count += 1
             self.tools = f"{self.count:016x}"
@@ -378,7 +384,7 @@ class History(RuleBasedStateMachine):
 
     @rule(data=st.data(), full=st.booleans())
     def sweep_amid(self, data: st.DataObject, *, full: bool) -> None:
-        """Sweep; passes go on while its needs are told."""
+        """Sweep; passes go on while its needs are listed."""
 
         def living() -> Paths:
             for _ in range(data.draw(st.integers(0, 4))):

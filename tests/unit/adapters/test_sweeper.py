@@ -30,7 +30,7 @@ class Place:
         self.root, self.sweeper, self.volume = root, Sweeper(root), Volume(root)
 
     def make(self, path: PurePosixPath | str, used: float = OLD) -> Path:
-        """Give a folder that holds a file and was used last then."""
+        """Return a folder that holds a file and was used last then."""
         folder = self.root / path
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "file").write_text("x" * 10_000)
@@ -43,7 +43,7 @@ class Place:
         return dict(self.sweeper.sweep(lambda: set(needed), graces, NOW).things)
 
     def left(self) -> set[str]:
-        """Give all files that are there, without our own."""
+        """Return all files that are there, without our own."""
         return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.name == "file"}
 
 
@@ -135,7 +135,7 @@ def test_nothing_goes_while_a_note_can_t_be_read(place: Place) -> None:
     assert len(place.left()) == 1
 
 
-def test_nothing_goes_while_the_needs_can_t_be_told(place: Place) -> None:
+def test_nothing_goes_while_the_needs_are_unknown(place: Place) -> None:
     place.make(layout.environment("e1"))
 
     def fail() -> Paths:
@@ -146,7 +146,7 @@ def test_nothing_goes_while_the_needs_can_t_be_told(place: Place) -> None:
     assert len(place.left()) == 1
 
 
-def test_what_is_used_while_the_needs_are_told_stays(place: Place) -> None:
+def test_what_is_used_while_the_needs_are_listed_stays(place: Place) -> None:
     checkout = place.make(layout.checkout(URL, COMMIT))
 
     def used() -> Paths:
@@ -170,7 +170,7 @@ def test_what_is_used_in_the_very_moment_comes_back(place: Place, monkeypatch: p
     assert (checkout / "file").exists()
 
 
-def test_what_was_published_anew_in_that_moment_is_the_one_that_stays(
+def test_what_was_published_again_in_that_moment_is_the_one_that_stays(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout, rename = place.make(layout.checkout(URL, COMMIT)), Path.rename
@@ -189,7 +189,7 @@ def test_what_was_published_anew_in_that_moment_is_the_one_that_stays(
     assert list(place.root.rglob(f"{layout.TRASH}*")) == []
 
 
-def test_names_that_are_none_of_ours_are_left_alone(place: Place) -> None:
+def test_names_that_are_not_ours_are_left_alone(place: Place) -> None:
     foreign = (
         "lost+found/x",
         "mirrors/notes",
@@ -285,9 +285,9 @@ def test_a_full_volume_has_room_again_after_a_sweep(tmp_path: Path) -> None:
         os.utime(filler.parent, (OLD, OLD))
         assert place.sweeper.room().share < sweep.NEARLY_FULL
         assert "0 B of 1 MiB are free" in place.volume.room()
-        with pytest.raises(Transient) as told:
+        with pytest.raises(Transient) as caught:
             place.volume.keep_text(layout.uses("iris", UID, 1), write_uses(ONE_OF_EACH * 1000))
-        assert told.value.reason == "VolumeFull"
+        assert caught.value.reason == "VolumeFull"
         swept = place.sweeper.sweep(frozenset, sweep.FULL, NOW)
         assert swept.bytes["environments"] >= 900_000
         assert place.sweeper.room().share > 0.9
@@ -315,7 +315,7 @@ def test_what_a_run_inherits_is_a_copy_with_modes_and_links_and_without_pipes(tm
 
 
 @pytest.mark.parametrize("locked", ["model", "deep", "deep/model"])
-def test_artifacts_that_can_t_be_read_are_told_with_their_run_and_name_and_nothing_is_left(locked: str) -> None:
+def test_artifacts_that_can_t_be_read_are_refused_by_run_and_name_and_nothing_is_left(locked: str) -> None:
     with TemporaryDirectory() as name:
         place = Place(Path(name))
         source = place.make(layout.artifacts("iris", UID, 3))
@@ -326,8 +326,8 @@ def test_artifacts_that_can_t_be_read_are_told_with_their_run_and_name_and_nothi
             (source / locked).chmod(0o000)
             with pytest.raises(
                 Invalid, match=f'artifacts of run 3: "{locked}" can\'t be read by the controller'
-            ) as told:
+            ) as caught:
                 place.volume.inherit(layout.artifacts("iris", UID, 3), layout.artifacts("iris", UID, 4))
-            assert told.value.reason == "ArtifactsUnreadable"
+            assert caught.value.reason == "ArtifactsUnreadable"
             assert [path.name for path in (place.root / layout.run("iris", UID, 4)).iterdir()] == []
             (source / locked).chmod(0o700)

@@ -26,9 +26,7 @@ def volume(tmp_path: Path) -> Volume:
 
 
 @pytest.mark.parametrize("text", ["garbage", "[" * 100_000, write_uses([UNUSED])])
-def test_a_file_that_a_stage_leaves_in_its_cache_passes_for_no_runs_note(
-    volume: Volume, tmp_path: Path, text: str
-) -> None:
+def test_a_file_that_a_stage_leaves_in_its_cache_is_not_a_runs_note(volume: Volume, tmp_path: Path, text: str) -> None:
     volume.keep_text(layout.cache(NAME, UID) / layout.USES, text)
     Sweeper(tmp_path).sweep(_nothing, sweep.CALM, time.time())
     assert not (tmp_path / UNUSED).exists()

@@ -1,4 +1,4 @@
-"""Log lines and metrics, as whoever reads them sees them."""
+"""Log lines and metrics, as their readers see them."""
 
 import ast
 import io
@@ -121,7 +121,7 @@ def test_values_of_keys_that_name_a_secret_are_hidden_at_any_depth(key: str) -> 
 
 
 @pytest.mark.parametrize("text", ["https://git.example.com/a@b", "mail me@example.com", "git@host:a/b.git", "run 7"])
-def test_what_is_no_secret_stays_readable(text: str) -> None:
+def test_what_is_not_secret_stays_readable(text: str) -> None:
     assert redacted(text=text)["text"] == text
 
 
@@ -184,7 +184,7 @@ def test_every_outcome_of_a_run_is_there_from_the_first_scrape_on() -> None:
 
 
 def series(metrics: Metrics) -> set[tuple[str, ...]]:
-    """Give the values of the labels of all samples, behind their metric."""
+    """Return the values of the labels of all samples, behind their metric."""
     _, body = metrics.exposition("")
     return {
         (family.name, *sample.labels.values())
@@ -214,7 +214,7 @@ def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later()
 
 
 def operations() -> set[str]:
-    """Give every subcommand of git that the controller runs: the first words of its lists."""
+    """Return every subcommand of git that the controller runs: the first words of its lists."""
     listed = subprocess.run(["git", "--list-cmds=main"], capture_output=True, text=True, check=True).stdout.split()
     git = Path(telemetry.__file__).parent / "git"
     trees = [

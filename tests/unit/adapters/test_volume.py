@@ -87,7 +87,7 @@ def test_a_reader_never_sees_half_a_document(volume: Volume) -> None:
     assert torn == []
 
 
-def test_a_document_that_is_not_text_is_told_apart_from_none(volume: Volume, tmp_path: Path) -> None:
+def test_a_document_that_is_not_text_differs_from_none(volume: Volume, tmp_path: Path) -> None:
     assert volume.read_document(RECORD) == ""
     volume.keep_text(RECORD, "x")
     (tmp_path / RECORD).write_bytes(b"\xff\xfe\x00")
@@ -99,7 +99,7 @@ def test_a_document_that_is_not_text_is_told_apart_from_none(volume: Volume, tmp
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Volume]:
-    """Give a volume without room left: a real one of 64 KiB, where this machine lets us mount it."""
+    """Return a volume without room left: a real one of 64 KiB, where this machine lets us mount it."""
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("only root can mount a small file system")
     place = tmp_path / "small"
@@ -113,12 +113,12 @@ def full(tmp_path: Path) -> Iterator[Volume]:
         subprocess.run(["umount", str(place)], timeout=20, check=True)
 
 
-def test_a_full_volume_is_told_as_such_and_keeps_the_record_of_before(full: Volume) -> None:
+def test_a_full_volume_has_its_own_reason_and_keeps_the_record_of_before(full: Volume) -> None:
     full.keep_text(RECORD, "run: 1")
     for _ in range(3):
-        with pytest.raises(Transient, match="No space left") as told:
+        with pytest.raises(Transient, match="No space left") as caught:
             full.keep_text(RECORD, "x" * 100_000)
-        assert told.value.reason == "VolumeFull"
+        assert caught.value.reason == "VolumeFull"
     assert full.read_document(RECORD) == "run: 1"
 
 
@@ -131,14 +131,14 @@ def test_a_full_volume_takes_no_half_of_the_tools(full: Volume, tmp_path: Path) 
     full.keep_text(RECORD, "x" * 20_000)
 
 
-def test_a_volume_that_is_no_folder_is_out_of_reach(tmp_path: Path) -> None:
+def test_a_volume_that_is_not_a_folder_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Transient) as told:
+    with pytest.raises(Transient) as caught:
         Volume(tmp_path / "file").prepare([LOGS])
-    assert told.value.reason == "VolumeUnavailable"
+    assert caught.value.reason == "VolumeUnavailable"
 
 
-# --- attempts: the stage can write beside the launcher -------------------------------------------------
+# --- attempts: the stage can write there, too ----------------------------------------------------------
 
 
 def test_attempts_are_read_in_their_order(volume: Volume, logs: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_folder_that_is_not_there_holds_no_attempts(volume: Volume) -> None:
 
 
 @pytest.mark.parametrize("name", ["²", "①", "x", "-1", "1.old", "٣", "9" * 200])
-def test_files_that_only_look_like_logs_are_no_attempts(volume: Volume, logs: Path, name: str) -> None:
+def test_files_that_only_resemble_logs_are_not_attempts(volume: Volume, logs: Path, name: str) -> None:
     (logs / f"{name}.log").write_text("")
     assert volume.attempts(LOGS) == []
 
@@ -173,13 +173,13 @@ def test_files_that_only_look_like_logs_are_no_attempts(volume: Volume, logs: Pa
         " " * 100_000 + '{"exit_code": 0}',
     ],
 )
-def test_an_end_that_is_no_launchers_is_no_end(volume: Volume, logs: Path, content: str) -> None:
+def test_an_end_that_no_launcher_wrote_is_ignored(volume: Volume, logs: Path, content: str) -> None:
     (logs / "1.log").write_text("")
     (logs / "1.json").write_text(content)
     assert volume.attempts(LOGS) == [Attempt(1, ended=False)]
 
 
-def test_an_end_that_is_no_plain_file_is_neither_followed_nor_waited_for(
+def test_an_end_that_is_not_a_plain_file_is_neither_followed_nor_waited_for(
     volume: Volume, logs: Path, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret.json"
@@ -193,7 +193,7 @@ def test_an_end_that_is_no_plain_file_is_neither_followed_nor_waited_for(
     assert volume.attempts(LOGS) == [Attempt(number, ended=False) for number in (1, 2, 3, 4)]
 
 
-def test_what_a_stage_leaves_instead_of_a_small_file_counts_as_none(volume: Volume, logs: Path, tmp_path: Path) -> None:
+def test_what_a_stage_leaves_instead_of_a_small_file_is_absent(volume: Volume, logs: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("another request's")
     (logs / "link").symlink_to(secret)
@@ -274,19 +274,19 @@ def test_folders_in_folders_deeper_than_any_path_go_as_well(volume: Volume, tmp_
     assert names_in(tmp_path / "runs") == set()
 
 
-def test_artifacts_too_deep_to_be_copied_are_told_as_such(volume: Volume, tmp_path: Path) -> None:
+def test_artifacts_too_deep_to_be_copied_are_refused(volume: Volume, tmp_path: Path) -> None:
     source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
     volume.prepare([source])
     (tmp_path / source / "x").mkdir()
     nest(tmp_path / source, 3000)
-    with pytest.raises(Invalid, match="artifacts of run 1: folders in folders too deep") as told:
+    with pytest.raises(Invalid, match="artifacts of run 1: folders in folders too deep") as caught:
         volume.inherit(source, target)
-    assert told.value.reason == "ArtifactsUnreadable"
+    assert caught.value.reason == "ArtifactsUnreadable"
     assert names_in(tmp_path / target.parent) == set()
     volume.forget("iris")  # pytest could not
 
 
-def test_folders_that_are_none_of_ours_are_left_alone(volume: Volume, tmp_path: Path) -> None:
+def test_folders_that_are_not_ours_are_left_alone(volume: Volume, tmp_path: Path) -> None:
     for name in ("lost+found", ".snapshot", "x"):
         (tmp_path / "runs" / name).mkdir(parents=True)
     volume.forget("lost+found")
@@ -339,19 +339,19 @@ def test_an_environment_whose_python_is_in_another_image_is_whole(volume: Volume
 
 
 @pytest.mark.parametrize("lost", ["bin", "lib", layout.LOCK, layout.COMPLETE])
-def test_an_environment_that_has_lost_a_part_is_none(volume: Volume, tmp_path: Path, lost: str) -> None:
+def test_an_environment_that_has_lost_a_part_is_absent(volume: Volume, tmp_path: Path, lost: str) -> None:
     for place in (layout.environment(KEY), layout.built(KEY)):
         (environment(tmp_path / place) / lost).rename(tmp_path / f"lost-{place.name}")
     assert not volume.has_environment(KEY)
     assert not volume.made_environment(KEY)
 
 
-def test_an_environment_of_another_name_is_none(volume: Volume, tmp_path: Path) -> None:
+def test_an_environment_of_another_name_is_absent(volume: Volume, tmp_path: Path) -> None:
     environment(tmp_path / layout.environment(KEY), name="another")
     assert not volume.has_environment(KEY)
 
 
-def test_what_is_published_stays_and_what_was_made_besides_goes(volume: Volume, tmp_path: Path) -> None:
+def test_what_is_published_stays_and_what_was_made_as_well_goes(volume: Volume, tmp_path: Path) -> None:
     first = environment(tmp_path / layout.environment(KEY)).stat().st_ino
     made = environment(tmp_path / layout.built(KEY))
     volume.publish_environment(KEY)

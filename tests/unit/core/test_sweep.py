@@ -70,12 +70,12 @@ def pod(phase: str, template: Object = JOB["spec"]["template"]) -> Object:
     return {"kind": "Pod", "metadata": template["metadata"], "spec": template["spec"], "status": {"phase": phase}}
 
 
-def asked(keep: str = "2", **data: str) -> Object:
+def request(keep: str = "2", **data: str) -> Object:
     metadata = {"name": "iris", "uid": UID, "labels": {names.ROLE: names.ROLE_REQUEST}}
     return {"kind": "ConfigMap", "metadata": metadata, "data": {"repository": URL, "keep-runs": keep, **data}}
 
 
-def told(kept: Record) -> Object:
+def status(kept: Record) -> Object:
     return statuses.manifest("iris", UID, "n", kept)
 
 
@@ -102,7 +102,7 @@ def test_a_build_needs_its_own_folder_and_the_cache_and_another_s_pod_all_that_i
 
 
 def test_a_request_needs_its_mirror_and_the_runs_that_it_keeps() -> None:
-    needs = sweep.references([asked(), told(LEFT)])
+    needs = sweep.references([request(), status(LEFT)])
     assert needs == {
         *(layout.mirror(URL), layout.cache("iris", UID), layout.record("iris", UID)),
         *(layout.run("iris", UID, run) for run in (0, 3, 8, 9)),
@@ -111,21 +111,21 @@ def test_a_request_needs_its_mirror_and_the_runs_that_it_keeps() -> None:
 
 def test_an_active_run_needs_what_it_was_recorded_with_and_the_run_that_it_goes_on_from() -> None:
     active = replace(LEFT, finished="", spec=replace(SPEC, base=4))
-    assert sweep.references([asked(), told(active)]) >= {*RUN, layout.run("iris", UID, 4)}
+    assert sweep.references([request(), status(active)]) >= {*RUN, layout.run("iris", UID, 4)}
 
 
 @pytest.mark.parametrize(
-    "items", [[asked()], [asked(keep="many"), told(LEFT)], [told(LEFT)], [asked(colour="red"), told(LEFT)]]
+    "items", [[request()], [request(keep="many"), status(LEFT)], [status(LEFT)], [request(colour="red"), status(LEFT)]]
 )
-def test_all_that_a_request_has_is_needed_where_nobody_says_what_it_keeps(items: list[Object]) -> None:
+def test_all_that_a_request_has_is_needed_where_what_it_keeps_is_unknown(items: list[Object]) -> None:
     assert layout.request("iris", UID) in sweep.references(items)
 
 
 def test_a_record_and_a_release_that_were_written_over_take_nothing_away() -> None:
-    status, release = told(LEFT), manifests.release(CONTEXT, [DEPLOYMENT])
-    status["data"]["run"] = "99"
+    record, release = status(LEFT), manifests.release(CONTEXT, [DEPLOYMENT])
+    record["data"]["run"] = "99"
     release["data"]["objects"] = ""
-    assert layout.request("iris", UID) in sweep.references([asked(), status, release])
+    assert layout.request("iris", UID) in sweep.references([request(), record, release])
 
 
 @pytest.mark.parametrize(
