@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 
 def text(moment: datetime) -> str:
-    """Give `moment` (aware) as `2026-11-22T06:00:00Z`."""
+    """Return `moment` (aware) as `2026-11-22T06:00:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment(written: str) -> datetime | None:
-    """Give the time that `written` says, None where it says none."""
+    """Return the time that `written` states, None if it is not a time."""
     try:
         parsed = datetime.fromisoformat(written)
     except ValueError:
@@ -18,7 +18,7 @@ def moment(written: str) -> datetime | None:
 
 
 def after(written: str, seconds: float) -> datetime | None:
-    """Give the time `seconds` after the written one, None where that is none."""
+    """Return the time `seconds` after the written one, None if that is not a time."""
     start = moment(written)
     try:
         return start + timedelta(seconds=seconds) if start else None

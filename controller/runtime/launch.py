@@ -25,7 +25,7 @@ else:  # published side by side: the script's folder is where Python looks first
 
 LOOPBACK = "127.0.0.1"  # a pod's address on a laptop
 TIMED_OUT = 124  # exit code
-ENDED = "ended by itself with code 0: a service must run until it is told to end"
+ENDED = "ended by itself with code 0: a service must run until it is stopped"
 LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
 
 
@@ -170,24 +170,21 @@ class Launch:
         if self.keeper.why or (service and service.answered):
             return 60.0
         if service and service.answers:
-            self._became_ready(service, time.monotonic() - started)
+            self.output.say(f"the service answers on port {self.order.port} after {time.monotonic() - started:.1f} s")
+            service.note_answer()
+            if self.local:  # elsewhere it would not be ready
+                self._warn(importlib.import_module("stage_service").only_here(self.order.port))
+                self._warn(importlib.import_module("stage_warnings").borrowed(self.places, self.since))
             return 60.0
         left = self.order.limit - (time.monotonic() - started)
         if service and service.is_starting:
             left = min(left, service.left())
         if left <= 0:
-            self.output.say(f"the limit of {self.order.limit:g} s has passed: the script is told to end")
+            self.output.say(f"the limit of {self.order.limit:g} s has passed: the script is stopped")
             if service:
                 service.stop()
             self.keeper.end("StartupTimeout" if service else "TimedOut")
         return max(0.0, left)
-
-    def _became_ready(self, service: stage_service.Service, seconds: float) -> None:
-        self.output.say(f"the service answers on port {self.order.port} after {seconds:.1f} s")
-        service.note_answer()
-        if self.local:  # elsewhere it would not be ready
-            self._warn(importlib.import_module("stage_service").only_here(self.order.port))
-            self._warn(importlib.import_module("stage_warnings").borrowed(self.places, self.since))
 
     def _warn(self, text: str) -> None:
         if text:
@@ -208,7 +205,7 @@ class Launch:
         if service and why == "StartupTimeout":
             return stage_order.HOPELESS, why, self._not_ready(service)
         if why and (code or service):
-            return code, why, f"{script}: told to end, exited with code {code}"
+            return code, why, f"{script}: stopped from outside, exited with code {code}"
         if service and not code:
             code = stage_order.HOPELESS if left and service.left() > 0 else 1
             return code, "ServiceEnded", f"{script}: {ENDED}{LEFT if left else ''}"

@@ -52,7 +52,7 @@ class Attempt:
         except stage_order.Refused as error:
             self.outcome.set(error.code, error.reason, str(error))
         except stage_process.Stopped:
-            self.outcome.set(128 + signal.SIGTERM, "Terminated", "told to end before anything was done")
+            self.outcome.set(128 + signal.SIGTERM, "Terminated", "stopped before anything was done")
         except Exception as error:  # noqa: BLE001 - a defect of ours must reach the status, not end in a bare traceback
             self.outcome.set(
                 stage_order.HOPELESS, "LauncherFailed", f"defect of the launcher: {type(error).__name__}: {error}"
@@ -68,7 +68,7 @@ class Attempt:
             drain.abandon()
         if left:
             what = f"{left} processes that it left running were" if left > 1 else "the process that it left running was"
-            self.output.say(f"{name} had ended; {what} killed")
+            self.output.say(f"{name} ended; {what} killed")
         return left
 
     def tidy(self, message: str) -> str:
@@ -99,6 +99,6 @@ def leave(run: Callable[[], int]) -> None:
     """Run, and leave at once with the exit code: no thread that hangs on a volume may delay the exit."""
     try:
         code = run()
-    except stage_process.Stopped:  # told to end in the instant when a failure was about to be reported
+    except stage_process.Stopped:  # in the instant when a failure was about to be reported
         code = 128 + signal.SIGTERM
     os._exit(code)

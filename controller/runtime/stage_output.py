@@ -109,7 +109,12 @@ class Output:
         self.said = b""  # the end of what a process said, up to its own end
         self._tail = b""
         self._redactor = redactor
-        self._stdout = Sink(lambda chunk: _write_all(descriptor, chunk), STDOUT_PATIENCE)
+
+        def write(chunk: bytes) -> None:
+            while chunk:
+                chunk = chunk[os.write(descriptor, chunk) :]
+
+        self._stdout = Sink(write, STDOUT_PATIENCE)
         self._log: Optional[Sink] = None
         self._file: Optional[LogFile] = None
         self._early = b""
@@ -291,8 +296,3 @@ def _readable(descriptor: int, limit: Optional[float]) -> bool:
 
 def _missing(count: int, why: str) -> bytes:
     return f"\ncoachwork: {count} bytes are missing here: {why}\n".encode("utf-8", "replace")
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    while chunk:
-        chunk = chunk[os.write(descriptor, chunk) :]

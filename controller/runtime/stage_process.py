@@ -42,7 +42,11 @@ class Keeper:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.signal(signal.SIGTERM, self._handle)
         signal.signal(signal.SIGINT, self._handle)
-        _adopt_orphans()
+        if os.getpid() != 1:
+            with contextlib.suppress(ImportError, OSError, AttributeError):
+                import ctypes  # noqa: PLC0415 - needed on a laptop only, and costs time
+
+                ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def commit(self) -> None:
         """Stop letting signals interrupt us: from here they are for the script, as soon as there is one."""
@@ -216,15 +220,6 @@ def _is_heir(pid: int) -> bool:
         command = file.read(4096)
         return not command or b"resource_tracker" in command
     return True
-
-
-def _adopt_orphans() -> None:
-    if os.getpid() == 1:
-        return
-    with contextlib.suppress(ImportError, OSError, AttributeError):
-        import ctypes  # noqa: PLC0415 - needed on a laptop only, and costs time
-
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def oom_kills() -> int:

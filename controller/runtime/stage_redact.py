@@ -1,7 +1,7 @@
 """Blanks the values of secrets in what is said: as they are, in base64 and URL-encoded, also across writes.
 
 A stream is held back only while its end could be the beginning of such a value, so by less than the longest form of
-one; whoever feeds it flushes when the stream pauses or ends. A value that is written in two parts with such a pause
+one; its caller flushes when the stream pauses or ends. A value that is written in two parts with such a pause
 between them is not found, nor is one in an encoding that is not named here. Values of fewer than 4 characters stay:
 to blank them would only garble.
 """

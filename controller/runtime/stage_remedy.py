@@ -1,7 +1,7 @@
 """What to change, from the last words of a script that failed: one table of patterns, causes and remedies.
 
 Where the words do not say it, frames and what lies around do: packages, requirements, sources, the user's folder on a
-laptop. It looks only at files; where nobody can tell, there is no remedy.
+laptop. It looks only at files; where nothing is certain, there is no remedy.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Scene(NamedTuple):
 
 
 class Remedy(NamedTuple):
-    """What to change ("": nobody can tell), and whether another attempt would end in the same way."""
+    """What to change ("": unknown), and whether another attempt would end in the same way."""
 
     reason: str
     text: str

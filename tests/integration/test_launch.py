@@ -40,7 +40,7 @@ http.server.HTTPServer(("{host}", {port}), Handler).serve_forever()
 # --- the end of a script --------------------------------------------------------------------------
 
 
-def test_a_good_end_is_told_everywhere(stage: Stage) -> None:
+def test_a_good_end_is_reported_everywhere(stage: Stage) -> None:
     ended = stage.run("print('hello')")
     assert ended.code == 0
     assert ended.text.count("hello") == 1
@@ -86,8 +86,8 @@ def test_a_missing_module_comes_with_its_remedy(stage: Stage) -> None:
 def test_a_missing_module_of_a_stage_in_bodywork_yaml_is_named_where_it_would_be_read(stage: Stage) -> None:
     stage.file("bodywork.yaml", "version: '1.0'\n")
     ended = stage.run("import nosuchmodule")
-    told = "(add the package of `nosuchmodule` to the stage's `requirements` in bodywork.yaml)"
-    assert ended.message["message"].endswith(told)
+    line = "(add the package of `nosuchmodule` to the stage's `requirements` in bodywork.yaml)"
+    assert ended.message["message"].endswith(line)
 
 
 def test_places_are_relative_to_a_project_in_a_subfolder(stage: Stage) -> None:
@@ -96,7 +96,7 @@ def test_places_are_relative_to_a_project_in_a_subfolder(stage: Stage) -> None:
     assert ended.message["message"] == "train/train.py:1: exited with code 1: AssertionError: no"
 
 
-def test_a_script_that_kills_itself_is_told_by_signal(stage: Stage) -> None:
+def test_a_script_that_kills_itself_is_reported_by_its_signal(stage: Stage) -> None:
     ended = stage.run("import os; os.kill(os.getpid(), 9)")
     assert (ended.code, ended.message["reason"]) == (137, "Signal")
     assert "killed by SIGKILL" in ended.message["message"]
@@ -158,7 +158,7 @@ open("../bin/tool", "a").write("more"); open("../bin/new", "w").close()
     assert tool.read_text() == "#!/bin/sh\n"
 
 
-def test_the_size_of_the_copy_is_told(stage: Stage) -> None:
+def test_the_size_of_the_copy_is_in_the_log(stage: Stage) -> None:
     stage.file("data/rows", "x" * 3 * 1024 * 1024)
     ended = stage.run("pass", workspace_limit=4 * 1024 * 1024)
     assert ended.code == 0
@@ -281,9 +281,9 @@ for n in range(200):
 os.write(1, bytes(range(256)))
 """
     ended = stage.run(script)
-    wanted = b"".join(b"%d\n" % n for n in range(200)) + bytes(range(256))
-    assert wanted in ended.output
-    assert wanted in stage.log()
+    expected = b"".join(b"%d\n" % n for n in range(200)) + bytes(range(256))
+    assert expected in ended.output
+    assert expected in stage.log()
 
 
 def test_output_is_live(stage: Stage) -> None:
@@ -343,8 +343,8 @@ os.kill(os.getpid(), 9)
 """
     ended = stage.run(script)
     assert ended.code == 137
-    wanted = b"".join(b"%06d " % n + b"x" * 1000 + b"\n" for n in range(3000)) + b"the last\n"
-    assert wanted in stage.log()
+    expected = b"".join(b"%06d " % n + b"x" * 1000 + b"\n" for n in range(3000)) + b"the last\n"
+    assert expected in stage.log()
     assert ended.results[1]["complete"] is True
 
 
@@ -381,15 +381,15 @@ os.write(1, b" and\\n")
 raise ValueError(token)
 """
     ended = stage.run(script, secrets=["TOKEN", "PIN"])
-    for told in (ended.output, stage.log(), json.dumps([ended.message, ended.results]).encode()):
-        assert b"s3cr3t" not in told
-        assert b"czNjcjN0" not in told
+    for line in (ended.output, stage.log(), json.dumps([ended.message, ended.results]).encode()):
+        assert b"s3cr3t" not in line
+        assert b"czNjcjN0" not in line
     assert "raw *** pin 123\n*** ***\n*** and\n" in ended.text
     assert ended.message["message"].endswith("ValueError: ***")
     assert ended.results[1]["redacted"] == 5
 
 
-def test_what_looks_like_the_beginning_of_a_secret_is_told_when_the_output_pauses(stage: Stage) -> None:
+def test_what_looks_like_the_beginning_of_a_secret_is_shown_when_the_output_pauses(stage: Stage) -> None:
     stage.env = {"TOKEN": "s3cr3t-value"}
     process = stage.start("import os, time; os.write(1, b'here: s3cr3t'); time.sleep(600)", secrets=["TOKEN"])
     wait_for(lambda: stage.log().endswith(b"here: s3cr3t"), "what was held back")
@@ -557,7 +557,7 @@ def test_a_service_that_never_listens(stage: Stage) -> None:
     assert ended.message["message"] == expected
 
 
-def test_a_service_on_another_port_is_told_its_own_and_nobody_elses(stage: Stage) -> None:
+def test_a_service_on_another_port_reads_its_own_and_nobody_elses(stage: Stage) -> None:
     port, other = free_port(), free_port()
     stage.env = {"COACHWORK_POD_IP": "127.0.0.1"}
     with socket.create_server(("127.0.0.1", 0)) as neighbour:
@@ -567,7 +567,7 @@ def test_a_service_on_another_port_is_told_its_own_and_nobody_elses(stage: Stage
     assert ended.message["message"] == f"train/train.py: not ready within 3 s (MAX_STARTUP_TIME_SECONDS): {words}"
 
 
-def test_a_service_on_localhost_only_is_told_what_to_bind_to(stage: Stage) -> None:
+def test_a_service_on_localhost_only_reads_what_to_bind_to(stage: Stage) -> None:
     port = free_port()
     stage.env = {"COACHWORK_POD_IP": "127.0.0.2"}
     ended = stage.run(server(port, "127.0.0.1"), kind="service", port=port, limit=2)
@@ -594,7 +594,7 @@ def test_a_crash_loop_does_not_extend_the_start_up_time(stage: Stage) -> None:
     assert again.message["first_start"] == first.message["first_start"]
 
 
-def test_the_cause_of_the_crash_is_told_when_a_restart_is_cut_short_by_the_limit(stage: Stage) -> None:
+def test_the_cause_of_the_crash_is_named_when_the_limit_cuts_a_restart_short(stage: Stage) -> None:
     port = free_port()
     assert stage.run("raise ValueError('no model')", kind="service", port=port, limit=60).code == 1
     again = stage.run("import time; time.sleep(600)", kind="service", port=port, limit=1)

@@ -23,7 +23,7 @@ def temporary() -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
-def test_files_that_will_be_lost_are_told(stage: Stage) -> None:
+def test_files_that_will_be_lost_are_named(stage: Stage) -> None:
     stage.file("train/old.csv", "1")
     stage.file("train/kept.csv", "1")
     ended = stage.run("""
@@ -60,7 +60,7 @@ def test_a_hostile_name_of_a_file_stays_one_printable_line(stage: Stage) -> None
     assert warning.isprintable()
 
 
-def test_a_file_in_tmp_that_another_stage_wrote_is_told_on_a_laptop(stage: Stage, temporary: Path) -> None:
+def test_a_file_in_tmp_that_another_stage_wrote_is_named_on_a_laptop(stage: Stage, temporary: Path) -> None:
     temporary.write_text("model")
     script = f"assert open('{temporary}').read() == 'model'"
     ended = stage.run(script, attempts=3)
@@ -81,21 +81,21 @@ def test_a_file_in_tmp_that_a_stage_writes_for_itself_is_its_own(stage: Stage, t
 
 @pytest.mark.parametrize("python", [None, PYTHON_38])
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", True), ("localhost", True), ("0.0.0.0", False)])  # noqa: S104
-def test_a_service_that_only_this_machine_reaches_is_told_on_a_laptop(
+def test_a_service_that_only_this_machine_reaches_is_warned_of_on_a_laptop(
     stage: Stage, host: str, warned: bool, python: str | None
 ) -> None:
     stage.python, port = python or stage.python, free_port()
     stage.env = {"COACHWORK_POD_IP": "127.0.0.1"}
     process = stage.start(server(port, host), kind="service", port=port)
-    told = f"warning: the script listens on a loopback address only (port {port}), which on a cluster nobody reaches"
-    wait_for(lambda: (told if warned else "the service answers").encode() in stage.log(), "readiness")
+    line = f"warning: the script listens on a loopback address only (port {port}), which on a cluster nobody reaches"
+    wait_for(lambda: (line if warned else "the service answers").encode() in stage.log(), "readiness")
     process.send_signal(signal.SIGTERM)
     ended = stage.end(process)
-    assert (told in ended.text) is warned
+    assert (line in ended.text) is warned
     assert ("bind to 0.0.0.0 (host='0.0.0.0')" in ended.text) is warned
 
 
-def test_a_service_on_the_loopback_of_ipv6_is_told_what_to_bind_to(stage: Stage) -> None:
+def test_a_service_on_the_loopback_of_ipv6_reads_what_to_bind_to(stage: Stage) -> None:
     port = free_port()
     stage.env = {"COACHWORK_POD_IP": "127.0.0.2"}
     script = server(port, "::1").replace("import http.server", "import http.server, socket")

@@ -18,7 +18,7 @@ from controller.core.model import Batch, Object, Policy, Service, Stage
 PORT_NAME = "http"
 DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
 PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels (DESIGN 2.3.6)
-SCRATCH_SPARE = 64 << 20  # bytes for the launcher's own files: it tells of a full disk before the node evicts
+SCRATCH_SPARE = 64 << 20  # bytes for the launcher's own files: it reports a full disk before the node evicts
 SPARE_SECONDS = 10  # for the launcher's own work after the script's end
 
 

@@ -331,7 +331,7 @@ def test_stages_find_the_public_path_of_a_service_that_has_one() -> None:
     assert "COACHWORK_PATH_WEB" in own
 
 
-def test_an_ingress_and_what_stages_are_told_follow_the_path_that_is_set() -> None:
+def test_an_ingress_and_the_stages_variables_follow_the_path_that_is_set() -> None:
     policy = replace(POLICY, ingress=IngressPolicy(path="/{project}/{stage}"))
     web = service("scoring_service", ingress=True)
     one = context([TRAIN], [web], project="iris.v2", policy=policy)

@@ -74,7 +74,7 @@ def test_last_words(tmp_path: Path, output: str, code: int, words: tuple[str, st
     assert (said.text, said.place) == words
 
 
-def test_running_out_of_memory_is_told_with_its_remedy() -> None:
+def test_running_out_of_memory_comes_with_its_remedy() -> None:
     reason, message = explain(-9, Said("epoch 3"), PLACES, out_of_memory=True)
     assert reason == "OutOfMemory"
     assert "MEMORY_LIMIT_MB" in message
@@ -121,7 +121,7 @@ def test_known_last_words_come_with_their_remedy(
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "words"),
     [
         (11, "was killed by SIGSEGV (a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where)"),
         (9, "was killed by SIGKILL (not for its memory limit: the node may have run out, or somebody did it)"),
@@ -129,10 +129,10 @@ def test_known_last_words_come_with_their_remedy(
         (64, "was killed by SIGRTMAX"),
     ],
 )
-def test_a_signal_is_told_by_its_name(number: int, told: str) -> None:
+def test_a_signal_is_named(number: int, words: str) -> None:
     reason, message = explain(-number, Said("epoch 3"), PLACES, out_of_memory=False)
     assert reason == "Signal"
-    assert told in message
+    assert words in message
 
 
 @given(st.binary(max_size=400), st.integers(-64, 255))

@@ -35,9 +35,9 @@ def test_a_value_is_blanked_however_it_is_written(written: str) -> None:
 @pytest.mark.parametrize("user", ["u", "me", "you", "user"])
 def test_a_value_inside_of_basic_authentication_is_blanked(user: str) -> None:
     header = base64.b64encode(f"{user}:s3cr3t-value".encode()).decode()
-    told = Redactor(["s3cr3t-value"]).text(f"Authorization: Basic {header}")
-    assert "***" in told
-    assert b"ecret" not in base64.b64decode(told.split()[-1].replace("***", "") + "====")
+    shown = Redactor(["s3cr3t-value"]).text(f"Authorization: Basic {header}")
+    assert "***" in shown
+    assert b"ecret" not in base64.b64decode(shown.split()[-1].replace("***", "") + "====")
 
 
 def test_a_value_with_a_line_break_at_its_end_is_blanked_without_it() -> None:
@@ -72,24 +72,24 @@ def test_values_that_overlap_are_blanked_as_one() -> None:
 def test_no_value_survives_however_the_stream_is_cut(values: list[str], parts: list[str]) -> None:
     chunks = [part.encode() for part in parts]
     redactor = Redactor(values)
-    told = streamed(redactor, chunks)
-    assert told == streamed(Redactor(values), [b"".join(chunks)])
-    assert redactor.count == told.count(b"***")
+    shown = streamed(redactor, chunks)
+    assert shown == streamed(Redactor(values), [b"".join(chunks)])
+    assert redactor.count == shown.count(b"***")
     for value in values:
-        assert value.encode() not in told
+        assert value.encode() not in shown
 
 
 @given(st.lists(LETTERS, min_size=1, max_size=3), st.lists(st.binary(max_size=9), max_size=12))
 def test_what_is_held_back_is_shorter_than_the_longest_form(values: list[str], chunks: list[bytes]) -> None:
-    redactor, fed, told = Redactor(values), 0, 0
+    redactor, fed, shown = Redactor(values), 0, 0
     longest = max(len(form) for value in values for form in forms(value.encode()))
     if not any(len(value.strip()) >= 4 or value == value.strip() for value in values):
         longest = max(map(len, values))
     for chunk in chunks:
         fed += len(chunk)
-        told += len(redactor.feed(chunk))
+        shown += len(redactor.feed(chunk))
         if not redactor.count:
-            assert fed - told < longest
+            assert fed - shown < longest
 
 
 @given(st.text(min_size=4).filter(lambda text: len(text.strip()) >= 4 and "*" not in text), st.integers(0, 2))

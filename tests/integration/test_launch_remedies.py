@@ -28,8 +28,8 @@ def packages(stage: Stage, **versions: str) -> None:
     (stage.root / "environment/.complete").write_text("e")
     (stage.root / "environment/lock.txt").write_text("".join(f"{name}=={is_}\n" for name, is_ in versions.items()))
     identity = "import json, stage_environment; print(json.dumps(stage_environment.identity()))"
-    told = subprocess.run([stage.python, "-c", identity], cwd=stage.tools, check=True, capture_output=True, timeout=60)
-    (stage.root / "environment/python.json").write_bytes(told.stdout)
+    words = subprocess.run([stage.python, "-c", identity], cwd=stage.tools, check=True, capture_output=True, timeout=60)
+    (stage.root / "environment/python.json").write_bytes(words.stdout)
     stage.mounts = {"environment": str(stage.root / "environment")}
     stage.order = {"environment": "e"}
 
@@ -106,7 +106,7 @@ def test_python_3_8_gives_the_same_advice(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("cython", ["pandas/_libs/interval.pyx", "interval.pyx"])
-def test_a_package_of_another_numpy_is_told_with_the_own_line_and_the_pins(stage: Stage, cython: str) -> None:
+def test_a_package_of_another_numpy_is_named_with_the_own_line_and_the_pins(stage: Stage, cython: str) -> None:
     packages(stage, numpy="1.19.5", pandas="1.5.3")
     stage.file("train/requirements.txt", "# ours\npandas==1.5.3\n")
     script = r"""
@@ -133,7 +133,7 @@ sys.exit(1)
 @pytest.mark.parametrize(
     "last", ["ImportError: numpy.core.multiarray failed to import", "RuntimeError: Numpy is not available"]
 )
-def test_a_package_of_numpy_1_under_numpy_2_is_told_to_pin_it(stage: Stage, last: str) -> None:
+def test_a_package_of_numpy_1_under_numpy_2_leads_to_a_pin(stage: Stage, last: str) -> None:
     packages(stage, numpy="2.0.1")
     script = textwrap.dedent(rf"""
         import sys
@@ -157,7 +157,7 @@ def test_a_package_of_numpy_1_under_numpy_2_is_told_to_pin_it(stage: Stage, last
     assert "installed: numpy 2.0.1" in ended.message["message"]
 
 
-def test_a_name_that_numpy_has_no_more_is_told_with_the_version_to_pin(stage: Stage) -> None:
+def test_a_name_that_numpy_removed_leads_to_the_version_to_pin(stage: Stage) -> None:
     stage.file("train/numpy.py", "")
     ended = stage.run("import numpy as np\nnp.object\n")
     assert (ended.code, ended.message["reason"]) == (1, "ExitCode")
@@ -174,7 +174,7 @@ text = pickle.dumps(module.Tree())
 
 
 @pytest.mark.parametrize("then", ["del module.Tree", "del sys.modules['sklearn.tree.tree']"])
-def test_an_object_of_another_version_is_told_with_the_own_line_and_the_pins_of_all_stages(
+def test_an_object_of_another_version_is_named_with_the_own_line_and_the_pins_of_all_stages(
     stage: Stage, then: str
 ) -> None:
     packages(stage, scikit_learn="1.4.0")
@@ -197,12 +197,12 @@ def test_an_object_of_another_version_is_told_with_the_own_line_and_the_pins_of_
     ],
     ids=["this Python", "in the words of 3.14"],
 )
-def test_an_object_of_a_class_of_the_script_that_wrote_it_is_told(stage: Stage, script: str) -> None:
+def test_an_object_of_a_class_of_the_script_that_wrote_it_leads_to_a_module(stage: Stage, script: str) -> None:
     ended = stage.run(script)
     assert "the script that wrote it defined `Mine` itself: move it into a module that both import" in ended.text
 
 
-def test_a_misspelt_name_beside_a_load_is_no_matter_of_versions(stage: Stage) -> None:
+def test_a_misspelt_name_in_a_line_that_loads_is_not_blamed_on_versions(stage: Stage) -> None:
     ended = stage.run("import __main__, pickle\n__main__.Mine(pickle.loads(pickle.dumps(1)))\n")
     assert ended.message["reason"] == "ExitCode"
     assert "the script that wrote it" not in ended.text
@@ -242,7 +242,7 @@ SERVICES = {
         ),
     ],
 )
-def test_a_host_name_that_means_another_stage_is_told_with_its_address(stage: Stage, host: str, words: str) -> None:
+def test_a_host_name_that_means_another_stage_leads_to_its_address(stage: Stage, host: str, words: str) -> None:
     stage.env = SERVICES
     script = f"""
 import sys
@@ -257,7 +257,7 @@ sys.exit({words.format(host, host)!r})
     ) in ended.message["message"]
 
 
-def test_a_host_name_that_is_no_part_of_an_address_is_told_too(stage: Stage) -> None:
+def test_a_host_name_outside_of_any_address_leads_there_too(stage: Stage) -> None:
     stage.env = SERVICES
     ended = stage.run("import socket\nHOST = 'scoring-service'\nsocket.create_connection((HOST, 5000))\n")
     assert "`scoring-service` is not a name here: the service is at" in ended.message["message"]
@@ -265,7 +265,7 @@ def test_a_host_name_that_is_no_part_of_an_address_is_told_too(stage: Stage) -> 
     assert "not a name here" not in ended.message["message"]
 
 
-def test_a_foreign_host_is_nobody_s_stage(stage: Stage) -> None:
+def test_a_foreign_host_is_not_taken_for_a_stage(stage: Stage) -> None:
     stage.env = {"COACHWORK_URL_API": "http://iris--api:5000"}
     ended = stage.run("import urllib.request\nurllib.request.urlopen('http://api.example.invalid/')\n")
     assert ended.message["message"].endswith(">")
@@ -286,7 +286,7 @@ def git(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "words"),
     [
         ("../data/rows.csv", ("data/rows.csv is in your folder, but git ignores it, so that it is not part of the run: "
          "`git add -f data/rows.csv` takes it in")),
@@ -298,11 +298,11 @@ def git(folder: Path) -> Path:
         ("/home/me/rows.csv", "this path exists on one machine only"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_only_elsewhere_is_told_with_the_remedy(stage: Stage, path: str, told: str) -> None:
+def test_a_file_that_is_only_elsewhere_comes_with_the_remedy(stage: Stage, path: str, words: str) -> None:
     stage.env = {"COACHWORK_LOCAL_FOLDER": str(git(stage.root / "mine"))}
     ended = stage.run(f"import os\nassert 'COACHWORK_LOCAL_FOLDER' not in os.environ\nopen({path!r})\n")
     assert (
         f"train/train.py:3: exited with code 1: FileNotFoundError: [Errno 2] No such file or directory: {path!r} ("
         in (ended.message["message"])
     )
-    assert told in ended.message["message"]
+    assert words in ended.message["message"]
