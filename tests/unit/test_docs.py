@@ -88,7 +88,7 @@ GIVEN = {
     "refuse": 3,
     "set": 1,
 }
-TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE", "MISSING", "UNUSABLE", "RULES"}
+TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE", "MISSING", "UNUSABLE", "RULES", "REASONS"}
 NO_REASON = {  # texts of that shape at those places that are none
     "AlreadyExists",  # the API server's own word, only compared with
     "NamespaceTerminating",  # same

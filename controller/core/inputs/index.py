@@ -1,78 +1,65 @@
-"""The settings of package indexes that a request's `index-secret` holds: which keys count, and what tells them apart.
+"""The settings of package indexes that a request's `index-secret` holds: which keys mean something, and what they say.
 
 UV_* keys are variables of uv (https://docs.astral.sh/uv/reference/environment/), `netrc` and `ca.crt` are files, and
-HTTP_PROXY and its like, in upper or lower case, are what most programs know them for.
-Refuses every other key, so that a misspelt one is told. No value ever leaves this module, except in a digest.
+HTTP_PROXY and its like, in upper or lower case, are what most programs know them for. Refuses every other key, so that
+a misspelt one is found. No value ever leaves this module, except in a digest.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controller.core import names
 from controller.core.errors import Invalid
+from controller.core.inputs import kinds
 from controller.core.model import Object
-from controller.core.text import QUOTE_LIMIT, clean
+from controller.core.text import clean
 
 FILES: Mapping[str, str] = {"netrc": "NETRC", "ca.crt": "SSL_CERT_FILE"}
-"""Keys that become files, and the variable that tells uv of each."""
+"""Keys that become files, and the variable that names each to uv."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _VARIABLE = re.compile(r"UV_[A-Z0-9_]{1,100}|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy")
 _SECRET = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
+_KNOWN = "write UV_* variables, HTTPS_PROXY and its like, netrc and ca.crt"
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The keys that count, and a digest of what decides on the packages: addresses, not passwords."""
+    """The keys, and a digest of what decides on the packages: addresses, not passwords."""
 
     keys: tuple[str, ...] = ()
     digest: str = ""
 
 
 def settings(secret: Object | None, name: str) -> Index:
-    """Give what the Secret `name` says. Raises Invalid with all its problems."""
+    """Return what the Secret `name` says. Raises Invalid with all its problems."""
+    place = f"index-secret {name}"
     if secret is None:
-        line = (
-            f"index-secret: Secret {name} is not there: kubectl create secret generic {name} --from-literal=UV_INDEX=…"
-        )
-        raise Invalid("SecretMissing", [line])
+        remedy = f"kubectl create secret generic {name} --from-literal=UV_INDEX=…"
+        raise Invalid("SecretMissing", [f"{place}: not found in the controller's namespace: {remedy}"])
     data = secret.get("data") or {}
-    problems = [_unknown(name, key) for key in sorted(data) if key not in FILES and not _VARIABLE.fullmatch(key)]
+    problems = [] if data else [f"{place}: is empty: {_KNOWN}"]
     values: dict[str, str] = {}
     for key in sorted(data):
+        if key not in FILES and not _VARIABLE.fullmatch(key):
+            problems.append(f"{place}, key {clean(key)}: unknown key: {_KNOWN}")
         try:
-            values[key] = base64.b64decode(data[key], validate=True).decode()
-        except (binascii.Error, ValueError, TypeError):
-            problems.append(f"index-secret: Secret {name}: key {_shown(key)} is no text: write it anew")
-    if not data:
-        problems.append(f"index-secret: Secret {name} is empty: give UV_INDEX, netrc or ca.crt")
+            values[key] = kinds.base64_text(data[key])
+        except ValueError as error:
+            problems.append(f"{place}, key {clean(key)}: {error}")
     if problems:
-        raise Invalid("SecretUnusable", problems)
-    told = [f"{key}={_public(value)}" for key, value in values.items() if key not in FILES and not _SECRET.search(key)]
-    return Index(tuple(sorted(values)), names.digest("\n".join(told), 20))
+        raise Invalid("SecretUnusable", kinds.bounded(problems))
+    # An address without its name and password: another password is the same index.
+    public = {key: re.sub(r"(://)[^/@\s]*@", r"\1", value) for key, value in values.items() if key not in FILES}
+    lines = [f"{key}={value}" for key, value in public.items() if not _SECRET.search(key)]
+    return Index(tuple(sorted(values)), names.digest("\n".join(lines), 20))
 
 
 def variables(keys: Iterable[str]) -> Mapping[str, str]:
     """Return the variables of a build by name, with the key that each comes from.
 
-    Some programs know proxies in upper case, some in lower: without both an image's own would count for one half.
+    Some programs know proxies in upper case, some in lower: without both an image's own would serve one half.
     """
     own = {key: key for key in keys if key not in FILES}
     other = {key.swapcase(): key for key in own if key.upper() in PROXIES}
     return {**other, **own}
-
-
-def _unknown(name: str, key: str) -> str:
-    known = "UV_* variables, HTTPS_PROXY and its like, netrc and ca.crt do"
-    return f"index-secret: Secret {name}: key {_shown(key)} means nothing: {known}"
-
-
-def _shown(key: str) -> str:
-    return clean(key, QUOTE_LIMIT)
-
-
-def _public(value: str) -> str:
-    """Give an address without its name and password: another password is no other index."""
-    return re.sub(r"(://)[^/@\s]*@", r"\1", value)

@@ -3,6 +3,7 @@
 A reader takes a text and returns its value, or raises ValueError with the whole sentence.
 """
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -88,6 +89,14 @@ def _between(
         return value
 
     return read
+
+
+def base64_text(value: object) -> str:
+    """Return the text that a Secret holds as base64."""
+    try:
+        return base64.b64decode(str(value), validate=True).decode()
+    except ValueError:
+        raise ValueError("is not text in UTF-8: make it again") from None
 
 
 # --- names ------------------------------------------------------------------------------------------

@@ -148,15 +148,15 @@ def test_a_value_that_is_no_base64_is_told(data: Any) -> None:
         (lambda: key("ssh-rsa", "pkcs1-pem", "geheim"), "passphrase"),
         (public, "public key"),
         (lambda: "PuTTY-User-Key-File-3: ssh-ed25519\nhunter2", "PuTTY"),
-        (lambda: key()[:200], "no private key"),
-        (lambda: key().replace("\n", " "), "no private key"),
+        (lambda: key()[:200], "not a private key"),
+        (lambda: key().replace("\n", " "), "not a private key"),
         (lambda: key().replace("b3BlbnNzaC1rZXktdjEA", "b3BlbnNzaC1rZXktdjEB"), "damaged"),
         (lambda: key("ssh-rsa", "pkcs1-pem").replace("MII", "AAA", 1), "damaged"),
         (
             lambda: "\n".join(line for at, line in enumerate(key("ssh-rsa", "pkcs8-pem").split("\n")) if at != 3),
             "damaged",
         ),
-        (lambda: "hunter2", "no private key"),
+        (lambda: "hunter2", "not a private key"),
     ],
 )
 def test_a_key_that_ssh_could_not_use_is_told_with_its_remedy(text: Callable[[], str], word: str) -> None:

@@ -123,8 +123,8 @@ BASIC = secret("kubernetes.io/basic-auth", username="me", password="pw-b&d-secre
         (configmap_of(git_secret="g"), {"g": BASIC}, None, ""),
         (configmap_of(git_secret="g"), {"g": None}, None, "git-secret g"),
         (configmap_of(git_secret="g"), {"g": secret("Opaque", password="pw-b&d-secret")}, None, "of type"),
-        (configmap_of(index_secret="i"), {"i": None}, None, "Secret i is not there"),
-        (configmap_of(index_secret="i"), {"i": secret("Opaque", UV_INDX="x", UV="y")}, None, "key UV means nothing"),
+        (configmap_of(index_secret="i"), {"i": None}, None, "index-secret i: not found"),
+        (configmap_of(index_secret="i"), {"i": secret("Opaque", UV_INDX="x", UV="y")}, None, "key UV: unknown key"),
         (configmap_of(pod_template="p"), {}, None, "not found in the controller's namespace"),
         (configmap_of(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {hostNetwork: true}"}}, "spec.hostNetwork"),
         (configmap_of(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {schedulerName: x}"}}, ""),
@@ -144,7 +144,7 @@ def test_everything_wrong_with_a_request_is_found_at_once() -> None:
     data = {"repository": "https://git.example/iris", "git-secret": "g", "index-secret": "i", "pod-template": "t"}
     configmap: Object = {"metadata": {"name": "iris", "uid": "u"}, "data": data}
     found = doctor.one_request(configmap, {}, None, "coachwork")
-    assert [finding.message.split()[1] for finding in found] == ["git-secret", "index-secret:", "pod-template"]
+    assert [finding.message.split()[1] for finding in found] == ["git-secret", "index-secret", "pod-template"]
 
 
 def test_git_is_judged_by_request() -> None:

@@ -27,10 +27,16 @@ def test_both_spellings_of_a_secret_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("key", ["Https_Proxy", "FTP_PROXY", "PROXY", "uv_index"])
 def test_what_no_build_knows_is_told(key: str) -> None:
-    with pytest.raises(
-        Invalid, match=f"key {key} means nothing: UV_\\* variables, HTTPS_PROXY and its like, netrc and"
-    ):
+    with pytest.raises(Invalid, match=f"index-secret index, key {key}: unknown key: write UV_"):
         index.settings(secret(**{key: "x"}), "index")
+
+
+@pytest.mark.parametrize(
+    ("given", "word"), [(None, "not found"), ({}, "is empty"), ({"data": {"UV_INDEX": "/w=="}}, "is not text in UTF-8")]
+)
+def test_a_secret_without_settings_is_refused_with_the_remedy(given: Object | None, word: str) -> None:
+    with pytest.raises(Invalid, match=word):
+        index.settings(given, "index")
 
 
 def test_another_password_of_a_proxy_is_no_other_environment() -> None:

@@ -144,7 +144,7 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
             SERVICE_INI.replace("5000", "70000"),
             "[service] PORT: expected a port, a whole number from 1 to 65535, got 70000",
         ),
-        (SERVICE_INI + "INGRESS = maybe", '[service] INGRESS: expected True or False, got "maybe"'),
+        (SERVICE_INI + "INGRESS = maybe", '[service] INGRESS: expected true or false, got "maybe"'),
         (
             SERVICE_INI + "READINESS_PATH = ready",
             '[service] READINESS_PATH: expected a path that starts with /, got "ready"',

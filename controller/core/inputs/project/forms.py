@@ -156,7 +156,7 @@ class ServiceForm(Form):
     port: Annotated[int, Field(ge=1, le=65535), Expected("a port, a whole number from 1 to 65535")]
     max_startup_time_seconds: Seconds = 60
     replicas: Annotated[int, Field(ge=1, le=1000), Expected("a whole number, 1 or more")] = 1
-    ingress: Annotated[bool, Expected("True or False")] = False
+    ingress: bool = False
     readiness_path: Annotated[
         str, Field(pattern=r"^(/[!-~]*)?$", max_length=1024), Expected("a path that starts with /")
     ] = ""
@@ -199,16 +199,14 @@ class ProjectForm(Form):
         Field(json_schema_extra={"pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{'|'.join(AS_OF)})$"}),
         Expected("a day like 2021-03-05, or commit or now"),
     ] = ""
-    usage_stats: Annotated[bool, Expected("true or false")] = False
-    namespace: Annotated[str, Expected("text")] = ""
+    usage_stats: bool = False
+    namespace: str = ""
 
 
 class LoggingForm(Form):
     """Bodywork's own log; read for its sake, without effect here."""
 
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Expected("DEBUG, INFO, WARNING, ERROR or CRITICAL")
-    ] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
 
 class Document10(Form):
