@@ -1,6 +1,6 @@
-"""What a run leaves on the volume beside its logs and artifacts: what it uses, what it ran with, what it installed."""
+"""What a run leaves on the volume next to its logs and artifacts: what it uses, ran with, and installed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from controller.core import layout
 from controller.core.documents import attempt, codec
 from controller.core.documents import run as documents
 from controller.core.documents.run import RunFile
-from controller.core.model import Attempt, Record, Request, RunSpec
+from controller.core.model import Record, Request, RunSpec
 from controller.core.plan.needs import RunFolder
 from controller.reconciler.ports import Volume
 
@@ -18,7 +18,7 @@ Copy: TypeAlias = Callable[[str, str, int, str], PurePosixPath]  # request, uid,
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Keeps it. `version` is the controller's."""
+    """Writes and reads it. `version` is the controller's."""
 
     volume: Volume
     version: str
@@ -48,39 +48,28 @@ class Archive:
 
         A pass with a stale view can't have begun another run by now. Raises Transient.
         """
-        environments = record.spec.environments if record.spec else ()
-        locks = {item.folder: self.volume.packages(item.folder) for item in environments}
         owner = (request.name, request.uid, record.run)
-        for folder, text in locks.items():
-            self._copy(text, layout.lock(*owner, folder))
-            self._copy(self._requirements(folder), layout.requirements(*owner, folder))
-        content = documents.of_record(request.name, record, self._attempts(request, record), locks, self.version)
-        self.volume.keep_text(layout.run_record(request.name, request.uid, record.run), documents.write(content))
-        if record.spec:
-            self.volume.keep_text(layout.run_spec(*owner), documents.write_spec(record.spec))
-
-    def _copy(self, text: str, path: PurePosixPath) -> None:
-        if text:
-            self.volume.keep_text(path, text)
-
-    def _requirements(self, folder: str) -> str:
-        """Give what an environment is made of: from itself, or from its build, which may have failed."""
-        published = self.volume.recall_text(layout.environment(folder) / layout.REQUIREMENTS)
-        return published or self.volume.recall_text(layout.build_requirements(folder))
-
-    def _attempts(self, request: Request, record: Record) -> dict[str, Sequence[Attempt]]:
         builds = {item.name: item.folder for item in record.spec.environments} if record.spec else {}
-        folders = {
-            name: layout.build_logs(builds[name])
-            if name in builds
-            else layout.logs(request.name, request.uid, record.run, name)
+        locks = {folder: self.volume.packages(folder) for folder in builds.values()}
+        for folder, text in locks.items():
+            published = self.volume.recall_text(layout.environment(folder) / layout.REQUIREMENTS)
+            made_of = published or self.volume.recall_text(layout.build_requirements(folder))
+            copies = {layout.lock(*owner, folder): text, layout.requirements(*owner, folder): made_of}
+            for path, copy in copies.items():
+                if copy:
+                    self.volume.keep_text(path, copy)
+        attempts = {
+            name: self.volume.attempts(layout.build_logs(builds[name]) if name in builds else layout.logs(*owner, name))
             for name, stage in record.stages.items()
             if stage.state != "Reused"
         }
-        return {name: self.volume.attempts(folder) for name, folder in folders.items()}
+        file = documents.of_record(request.name, record, attempts, locks, self.version)
+        self.volume.keep_text(layout.run_record(*owner), documents.write(file))
+        if record.spec:
+            self.volume.keep_text(layout.run_spec(*owner), documents.write_spec(record.spec))
 
     def recall_build(self, request: Request, folder: str) -> None:
-        """Have an environment that was swept built as it was: what for and which versions, as a kept run remembers."""
+        """Put back what builds a swept environment as it was: its requirements and versions, from a kept run."""
         if not self.volume.has_environment(folder):
             self._recall(request, folder, layout.lock, layout.build_lock(folder))
             self._recall(request, folder, layout.requirements, layout.build_requirements(folder))
@@ -94,7 +83,7 @@ class Archive:
                 return
 
     def retire(self, request: Request, record: Record) -> None:
-        """Have environments whose Python is not the image's any more built anew: stages of earlier runs met it."""
+        """Retire environments whose Python is no longer the image's: stages of earlier runs have met that."""
         for run in {record.run, record.release_run} - {0}:
             for stage in record.stages:
                 text = self.volume.recall_text(layout.outdated(request.name, request.uid, run, stage))

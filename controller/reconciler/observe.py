@@ -1,8 +1,7 @@
 """What is so: objects from the watch caches as facts, and live look-ups where a cache can't settle a question."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 
@@ -18,17 +17,27 @@ from controller.reconciler.view import View
 
 def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals: Sequence[Refusal]) -> Observed:
     """Return all facts about one request. Raises Transient where a live look-up fails."""
-    request, record = known.request, known.record
-    children = view.children(request.name)
-    read = partial(_stage_job, cluster, volume, request, record, children)
+    request, record, children = known.request, known.record, view.children(known.request.name)
+    stages = _stage_jobs(record)
+    logs = {stage: layout.logs(request.name, request.uid, record.run, stage) for stage in record.stages}
+
+    def read(job: Object) -> JobFact:
+        stage = stages.get(job["metadata"]["name"])
+        return _job(cluster, volume, children, job, logs[stage] if stage else None)
+
     jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
     ended: dict[str, Cause | None] = {}
-    for stage, name in _missing(record, jobs):
-        if (live := cluster.get("Job", name)) is not None:
+    for name, stage in stages.items():
+        if record.stages[stage].state != "Running" or (name in jobs and jobs[name].owner == record.request_uid):
+            continue
+        if live := cluster.get("Job", name):
             jobs[name] = read(live)
-        elif any(_lives(pod, request, record, stage) for pod in children.pods):
-            jobs[name] = _gone(name, record)
-        elif attempts := volume.attempts(layout.logs(request.name, request.uid, record.run, stage)):
+        elif any(_is_of(pod, request, record, stage) and not _has_ended(pod) for pod in children.pods):
+            cause = Cause("JobDeleted", f"Job {name} was deleted, and its pod has not ended yet")
+            jobs[name] = JobFact(
+                name, "", record.request_uid, record.run, deleting=True, attempts=1, running=True, cause=cause
+            )
+        elif attempts := volume.attempts(logs[stage]):
             ended[stage] = _ending(name, attempts[-1])
     deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
     release = view.release(request.name)
@@ -53,83 +62,51 @@ def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
     children = view.build(folder)
     job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
     if job is None:
-        return Build(ready, made, lingering=any(_has_not_ended(pod) for pod in children.pods))
-    fact = _job(cluster, job, children)
-    if fact.state == "Failed" and fact.cause is None and (said := _last_words(volume, layout.build_logs(folder))):
-        fact = replace(fact, cause=said)
-    return Build(ready, made, fact)
+        return Build(ready, made, lingering=not all(map(_has_ended, children.pods)))
+    return Build(ready, made, _job(cluster, volume, children, job, layout.build_logs(folder)))
 
 
-def _stage_job(
-    cluster: Cluster, volume: Volume, request: Request, record: Record, children: Children, job: Object
-) -> JobFact:
-    """Give the fact about a stage's Job: from its pods, else from what the launcher wrote beside the log."""
-    fact = _job(cluster, job, children)
-    if not (record.active and fact.run == record.run and fact.state == "Failed" and fact.cause is None):
-        return fact
-    stage = next((name for name, kept in record.stages.items() if f"Job/{fact.name}" in kept.objects), None)
-    said = _last_words(volume, layout.logs(request.name, request.uid, record.run, stage)) if stage else None
-    return replace(fact, cause=said) if said else fact
+def _job(cluster: Cluster, volume: Volume, children: Children, job: Object, logs: PurePosixPath | None) -> JobFact:
+    """Return the fact about a Job: why it failed from its pods, else from what the launcher left in its `logs`.
 
-
-def _last_words(volume: Volume, logs: PurePosixPath) -> Cause | None:
-    """Give what the last attempt of a Job that failed left in its log folder, None where there was none."""
-    attempts = volume.attempts(logs)
-    if not attempts:
-        return None
-    last = attempts[-1]
-    words = last.message or f"attempt {last.number} was ended from outside, with its pod"
-    return Cause(last.reason or "PodLost", words)
-
-
-def _job(cluster: Cluster, job: Object, children: Children) -> JobFact:
-    """Give the fact about a Job; one that failed without a known cause costs one live list of its pods."""
+    One that failed without a known cause costs one live list of its pods.
+    """
     fact = read_job(job, children.pods, children.events)
     if fact.state == "Failed" and fact.cause is None:
-        return read_job(job, cluster.pods_of_job(fact.uid), children.events)
-    return fact
+        fact = read_job(job, cluster.pods_of_job(fact.uid), children.events)
+    attempts = volume.attempts(logs) if logs and fact.state == "Failed" and fact.cause is None else ()
+    if not attempts:
+        return fact
+    last = attempts[-1]
+    words = last.message or f"attempt {last.number} was ended from outside, with its pod"
+    return replace(fact, cause=Cause(last.reason or "PodLost", words))
 
 
-def _missing(record: Record, jobs: dict[str, JobFact]) -> list[tuple[str, str]]:
-    """Give (stage, Job) of the open step's batch stages whose Job was to be there and is not in the cache."""
+def _stage_jobs(record: Record) -> Mapping[str, str]:
+    """Return the stages of the active run that Jobs were made for, by the name of the Job."""
     builds = {item.name for item in record.spec.environments} if record.spec else set()
-    return [
-        (stage, item.removeprefix("Job/"))
-        for stage, kept in record.stages.items()
-        if record.active and kept.state == "Running" and stage not in builds
-        for item in kept.objects
-        if item.startswith("Job/") and _absent(item.removeprefix("Job/"), record, jobs)
-    ]
-
-
-def _absent(name: str, record: Record, jobs: dict[str, JobFact]) -> bool:
-    return name not in jobs or jobs[name].owner != record.request_uid
-
-
-def _lives(pod: Object, request: Request, record: Record, stage: str) -> bool:
-    """Whether a pod of this stage and run has not ended: then nothing is known yet, and nothing may run beside it."""
-    labels = pod["metadata"].get("labels") or {}
-    mine = {
-        names.REQUEST_UID: request.uid,
-        names.RUN: str(record.run),
-        names.STAGE: names.label_value(stage),
+    return {
+        item.removeprefix("Job/"): stage
+        for stage, known in record.stages.items()
+        if record.active and stage not in builds
+        for item in known.objects
+        if item.startswith("Job/")
     }
-    return mine.items() <= labels.items() and _has_not_ended(pod)
 
 
-def _has_not_ended(pod: Object) -> bool:
-    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+def _is_of(pod: Object, request: Request, record: Record, stage: str) -> bool:
+    """Return whether a pod is of this stage and run: while it lives nothing may run next to it."""
+    labels = pod["metadata"].get("labels") or {}
+    own = {names.REQUEST_UID: request.uid, names.RUN: str(record.run), names.STAGE: names.label_value(stage)}
+    return own.items() <= labels.items()
 
 
-def _gone(name: str, record: Record) -> JobFact:
-    """Give what is known of a Job that is gone while its pod is not."""
-    cause = Cause("JobDeleted", f"Job {name} was deleted, and its pod has not ended yet")
-    owner = record.request_uid
-    return JobFact(name, uid="", owner=owner, run=record.run, deleting=True, attempts=1, running=True, cause=cause)
+def _has_ended(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _ending(job: str, last: Attempt) -> Cause | None:
-    """Give what the log folder says about a Job that is gone: it ended well, or it ran and can't be run again."""
+    """Return what the log folder says about a Job that is gone: it ended well, or it ran and can't be run again."""
     if last.ended and last.exit_code == 0:
         return None
     if last.ended and last.message:

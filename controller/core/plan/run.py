@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controller.core import manifests, secrets, times
+from controller.core import manifests, times
 from controller.core.documents.status import REASON_LIMIT
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
@@ -12,12 +12,11 @@ from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record
 from controller.core.plan.build import Builds, builds_of
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
 from controller.core.plan.failure import handle
-from controller.core.plan.needs import Live
+from controller.core.plan.secrets import Missing, secrets_of
 from controller.core.plan.services import hold, key_of
 from controller.core.plan.settle import settle, stale_jobs
 from controller.core.plan.stage import DONE, View, stopped, view_of, waiting
 from controller.core.plan.trigger import remember
-from controller.core.secrets import Missing
 from controller.core.text import fit
 
 SECRETS_PAUSE = timedelta(seconds=5)  # Secrets are not watched: that takes a right to list them all
@@ -92,12 +91,11 @@ def _walk(context: RunContext, record: Record, observed: Observed, now: datetime
     builds = builds_of(context, record, observed, now)
     record = builds.record
     if not record.step:
-        used = secrets.wanted(context.pipeline, _unopened(context, record))
-        there = _secrets(used, observed)
-        if missing := secrets.missing(used, there, context.policy.namespace):
-            return _held_back(context, record, missing, now, builds)
+        secrets = secrets_of(context, record, observed)
+        if secrets.missing:
+            return _held_back(context, record, secrets.missing, now, builds)
         stages = {name: _unheld(stage) for name, stage in record.stages.items()}
-        record = replace(record, spec=replace(context.spec, secrets=secrets.versions(there)), stages=stages)
+        record = replace(record, spec=replace(context.spec, secrets=secrets.versions), stages=stages)
     for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
         step = context.pipeline.steps[number - 1]
         views = {name: _view(context, name, record, observed, now, builds) for name in step}
@@ -124,17 +122,6 @@ def _view(context: RunContext, name: str, record: Record, observed: Observed, no
     if stage.state == "Waiting":
         stage = StageRecord(state="Running", started=times.text(now), unknown=stage.unknown)
     return view_of(context, context.pipeline.stages[name], stage, observed, now)
-
-
-def _unopened(context: RunContext, record: Record) -> set[str]:
-    """Return the stages that may still start; the failure stage is one of them."""
-    unopened = {name for name, stage in record.stages.items() if stage.state == "Waiting"}
-    return context.pipeline.stages.keys() & {*unopened, context.pipeline.run_on_failure}
-
-
-def _secrets(used: Mapping[str, object], observed: Observed) -> Mapping[str, Object | None]:
-    observed.require(*(Live("Secret", name) for name in used))
-    return {name: observed.ask(Live("Secret", name)) for name in used}
 
 
 def _held_back(context: RunContext, record: Record, missing: Sequence[Missing], now: datetime, builds: Builds) -> _Walk:
