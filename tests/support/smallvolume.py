@@ -14,7 +14,7 @@ NOBODY = 65534
 
 @contextmanager
 def small(root: Path, size: str) -> Iterator[Path]:
-    """Return an empty file system of this size (as mount(8) takes it); skips the test where nobody may mount one."""
+    """Yield an empty file system of this size (as mount(8) takes it); skips the test where nobody may mount one."""
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("only root can mount a small file system")
     folder = root / "small"
@@ -29,7 +29,7 @@ def small(root: Path, size: str) -> Iterator[Path]:
 
 
 def enlarge(folder: Path, size: str) -> None:
-    """Return a file system of `small` another size."""
+    """Change the size of a file system of `small`."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], timeout=20, check=True)
 
 

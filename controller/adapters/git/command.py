@@ -43,7 +43,7 @@ CONFIG = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     # As `git clone`: old histories are full of what fsck calls an error, and no file comes out of them. The commit that
-    # runs is judged when it is written: `..` and `.git` by git's index, .gitmodules by submodules.py.
+    # runs is judged when it is written: `..` and `.git` by git's index, .gitmodules by commits.py.
     "transfer.fsckObjects": "false",
 }
 

@@ -117,20 +117,13 @@ class Mirrors:
         path = self.folder(url)
         with self._held(url):
             if not path.exists() or _has_sha256(path) != sha256:
-                with storage.partial(path) as folder:
-                    self._init(folder, sha256=sha256)
-                    storage.replace(folder, path, path.parent)
+                self._create(Remote(url), sha256=sha256, empty=True)
 
     def borrow(self, url: str, objects: Path) -> None:
         """Let the mirror read the objects of a repository of this machine, instead of copying them."""
         file = self.folder(url) / "objects" / "info" / "alternates"
         storage.make(file.parent)
         file.write_text(f"{objects}\n", encoding="utf-8")
-
-    def _init(self, folder: Path, *, sha256: bool) -> None:
-        ids = f"--object-format={'sha256' if sha256 else 'sha1'}"
-        limits = Limits(self._settings.fetch_timeout)
-        self._runner.run(["init", "--quiet", "--bare", "--template=", ids, "--", str(folder)], limits)
 
     def _held(self, url: str) -> AbstractContextManager[None]:
         path = self.folder(url)
@@ -155,20 +148,21 @@ class Mirrors:
         except Invalid as error:
             if error.reason != TOO_LARGE:
                 raise
-            storage.discard(
-                path, path.parent
-            )  # forced pushes may have left more than the repository is now; this also frees the space
+            # Forced pushes may have left more than the repository is now; this also frees the space.
+            storage.discard(path, path.parent)
             self._create(remote, sha256=sha256)
         finally:
             for file in [*path.glob("objects/pack/tmp_*"), *path.glob("objects/pack/.tmp-*")]:  # of an ended git
                 file.unlink(missing_ok=True)
 
-    def _create(self, remote: Remote, *, sha256: bool) -> None:
-        path = self.folder(remote.url)
+    def _create(self, remote: Remote, *, sha256: bool, empty: bool = False) -> None:
+        path, ids = self.folder(remote.url), f"--object-format={'sha256' if sha256 else 'sha1'}"
         storage.sweep_partials(path)
         with storage.partial(path) as folder:
-            self._init(folder, sha256=sha256)
-            self._fetch(remote, folder, [], BRANCHES_AND_TAGS)
+            limits = Limits(self._settings.fetch_timeout)
+            self._runner.run(["init", "--quiet", "--bare", "--template=", ids, "--", str(folder)], limits)
+            if not empty:
+                self._fetch(remote, folder, [], BRANCHES_AND_TAGS)
             storage.replace(folder, path, path.parent)
 
     def _fetch(self, remote: Remote, folder: Path, options: Sequence[str], refspecs: Sequence[str]) -> None:

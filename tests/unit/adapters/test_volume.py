@@ -4,8 +4,6 @@ import fcntl
 import json
 import os
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from controller.adapters.volume import Volume, environments
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.model import Attempt
+from tests.support.smallvolume import small
 
 UID = "1b2c3d4e-0000-4000-8000-000000000001"
 OLD = "1b2c3d4e-0000-4000-8000-000000000002"
@@ -99,18 +98,8 @@ def test_a_document_that_is_not_text_differs_from_none(volume: Volume, tmp_path:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Volume]:
-    """Return a volume without room left: a real one of 64 KiB, where this machine lets us mount it."""
-    if os.geteuid() != 0 or sys.platform != "linux":
-        pytest.skip("only root can mount a small file system")
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, timeout=20, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small file system")
-    try:
-        yield Volume(place)
-    finally:
-        subprocess.run(["umount", str(place)], timeout=20, check=True)
+    with small(tmp_path, "64k") as folder:
+        yield Volume(folder)
 
 
 def test_a_full_volume_has_its_own_reason_and_keeps_the_record_of_before(full: Volume) -> None:
