@@ -25,7 +25,7 @@ from tests.support.eventually import eventually
 
 @dataclass
 class World:
-    """A cluster to look at through the port, and the hands of a person with kubectl."""
+    """A cluster behind the port, and the hands of a person with kubectl."""
 
     kube: Kube | Api
     remove: Callable[[str, str], None]

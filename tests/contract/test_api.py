@@ -27,7 +27,7 @@ REAL_ONLY = pytest.mark.worlds("real")
 # --- writing ---------------------------------------------------------------------------------------
 
 
-def test_a_name_that_is_taken_is_no_conflict(world: World) -> None:
+def test_a_taken_name_is_not_a_conflict(world: World) -> None:
     world.kube.create(config_map("iris"))
     with pytest.raises(AlreadyExists):
         world.kube.create(config_map("iris"))
@@ -98,7 +98,7 @@ def test_a_duplicate_variable_makes_an_apply_fail_in_the_server(world: World) ->
     assert caught.value.reason == "ServerError"
 
 
-def test_an_event_that_is_there_already_is_told_apart(world: World) -> None:
+def test_an_event_that_exists_already_raises_its_own_error(world: World) -> None:
     iris = world.kube.create(config_map("iris"))
     involved = {"apiVersion": "v1", "kind": "ConfigMap", **{key: iris["metadata"][key] for key in ("name", "uid")}}
     event = {
@@ -230,7 +230,7 @@ CHANGES = [
 
 
 def serving(world: World) -> dict[str, Object]:
-    """Create the objects of a service stage; give them by kind as they were sent."""
+    """Create the objects of a service stage; return them by kind as they were sent."""
     owner = world.kube.create(config_map("iris"))
     policy = Policy(namespace=world.kube.namespace, image=BUSYBOX, claim="c", tools="t")
     spec = RunSpec("https://git.example/iris", "c" * 40, ".", "t", BUSYBOX)
@@ -246,7 +246,7 @@ def live(world: World, item: Object) -> Object:
     return world.kube.get(item["kind"], item["metadata"]["name"]) or {}
 
 
-def test_what_the_server_makes_of_an_object_is_no_change_of_it(world: World) -> None:
+def test_what_the_server_adds_to_an_object_is_not_a_change(world: World) -> None:
     for item in serving(world).values():
         assert not drift.differs(item, live(world, item))
 
@@ -283,7 +283,7 @@ def _put_back(world: World, item: Object) -> None:
     raise AssertionError("always a conflict")
 
 
-def test_what_others_add_is_no_change_and_stays_when_something_is_put_back(world: World) -> None:
+def test_what_others_add_is_not_a_change_and_stays_when_something_is_put_back(world: World) -> None:
     item = serving(world)["Deployment"]
     name, restarted = item["metadata"]["name"], {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
     world.edit("Deployment", name, {"spec": {"template": {"metadata": {"annotations": restarted}}}})
@@ -294,7 +294,7 @@ def test_what_others_add_is_no_change_and_stays_when_something_is_put_back(world
     assert restarted.items() <= template["metadata"]["annotations"].items()
 
 
-def test_what_somebody_changed_can_be_applied_anew_by_a_later_run(world: World) -> None:
+def test_what_somebody_changed_can_be_applied_again_by_a_later_run(world: World) -> None:
     item = serving(world)["Service"]
     world.edit("Service", item["metadata"]["name"], {"spec": {"selector": {"track": "canary"}}})
     _put_back(world, item)
@@ -311,5 +311,5 @@ def test_a_change_of_the_template_makes_a_new_generation(world: World) -> None:
     assert world.kube.apply(changed)["metadata"]["generation"] == first["metadata"]["generation"] + 1
 
 
-def test_a_secret_that_is_not_there_is_none(world: World) -> None:
+def test_a_missing_secret_is_none(world: World) -> None:
     assert world.kube.get("Secret", "nobody-s") is None

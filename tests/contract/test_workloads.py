@@ -128,8 +128,8 @@ def test_a_pod_past_its_deadline_fails_and_stays(world: World) -> None:
     [("exit 7", 7, "Error"), ("sh -c 'kill -9 $$$$'; exit $?", 137, "Error"), ("exit 0", 0, "Completed")],
 )
 def test_a_container_s_end_has_its_code_and_its_message(world: World, script: str, code: int, reason: str) -> None:
-    told = 'echo "last words" > "${COACHWORK_TERMINATION_LOG:-/dev/termination-log}"'
-    world.kube.create(job("iris-train-7", f"{told}; {script}"))
+    words = 'echo "last words" > "${COACHWORK_TERMINATION_LOG:-/dev/termination-log}"'
+    world.kube.create(job("iris-train-7", f"{words}; {script}"))
     eventually(lambda: conditions(the_job(world)), SLOW)
     (pod,) = world.view.children("iris").pods
     ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
@@ -149,26 +149,26 @@ def test_a_command_that_is_not_there_is_a_start_error(world: World) -> None:
     ("script", "first", "last"), [("true", "SuccessCriteriaMet", "Complete"), ("false", "FailureTarget", "Failed")]
 )
 def test_a_job_announces_its_end_before_it_ends(world: World, script: str, first: str, last: str) -> None:
-    seen: list[set[str]] = []
-    world.listeners.append(lambda _key: seen.append(set(conditions(the_job(world)))))
+    found: list[set[str]] = []
+    world.listeners.append(lambda _key: found.append(set(conditions(the_job(world)))))
     world.kube.create(job("iris-train-7", script))
-    eventually(lambda: any(last in types for types in seen), SLOW)
-    ending = [types for types in seen if types]
+    eventually(lambda: any(last in types for types in found), SLOW)
+    ending = [types for types in found if types]
     assert ending[0] == {first}
     assert ending[-1] == {first, last}
 
 
 def test_a_pod_has_succeeded_before_its_job_is_complete(world: World) -> None:
-    seen: list[tuple[set[str], set[str]]] = []
+    found: list[tuple[set[str], set[str]]] = []
 
-    def look(_key: str) -> None:
+    def note(_key: str) -> None:
         children = world.view.children("iris")
-        seen.append(({pod["status"]["phase"] for pod in children.pods}, set(conditions(the_job(world)))))
+        found.append(({pod["status"]["phase"] for pod in children.pods}, set(conditions(the_job(world)))))
 
-    world.listeners.append(look)
+    world.listeners.append(note)
     world.kube.create(job("iris-train-7", "true"))
     eventually(lambda: "Complete" in conditions(the_job(world)), SLOW)
-    assert any(phases == {"Succeeded"} and "Complete" not in types for phases, types in seen)
+    assert any(phases == {"Succeeded"} and "Complete" not in types for phases, types in found)
 
 
 def test_a_pod_s_uid_leads_to_its_job(world: World) -> None:
@@ -198,7 +198,7 @@ def test_a_missing_secret_fails_no_job_but_its_container_waits(world: World) -> 
 
 
 @REAL_ONLY
-def test_a_quota_that_is_used_up_is_told_by_an_event_on_the_job_only(world: World) -> None:
+def test_a_quota_that_is_used_up_shows_only_in_an_event_about_the_job(world: World) -> None:
     path = "/api/v1/namespaces/{namespace}/resourcequotas"
     hard = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     world.admin("POST", path, hard)
@@ -228,7 +228,7 @@ def test_a_rollout_is_done_when_all_counts_agree_at_the_new_generation(world: Wo
     eventually(lambda: _rolled_out(world), SLOW)
 
 
-def test_a_rollout_that_never_gets_ready_is_told_by_its_condition(world: World) -> None:
+def test_a_rollout_that_never_gets_ready_says_so_in_its_condition(world: World) -> None:
     probe = {"tcpSocket": {"port": 9}, "periodSeconds": 1}  # nobody listens there
     world.kube.apply(deployment("serve", progressDeadlineSeconds=5, container={"readinessProbe": probe}))
     progressing = eventually(lambda: _exceeded(world), SLOW)
@@ -311,11 +311,11 @@ def _exceeded(world: World) -> Object | None:
 
 def a_build(folder: str, script: str = "true", **spec: Any) -> Object:
     """Return a Job that says which environment it builds, and whose it is not."""
-    wanted = job(f"env-{folder}", script, **spec)
+    made = job(f"env-{folder}", script, **spec)
     marks = {"app.kubernetes.io/managed-by": "coachwork", "coachwork.io/environment": folder}
-    template = {**wanted["spec"]["template"], "metadata": {"labels": marks}}
+    template = {**made["spec"]["template"], "metadata": {"labels": marks}}
     metadata = {"name": f"env-{folder}", "labels": marks}
-    return {**wanted, "metadata": metadata, "spec": {**wanted["spec"], "template": template}}
+    return {**made, "metadata": metadata, "spec": {**made["spec"], "template": template}}
 
 
 def a_status(world: World, name: str, phase: str) -> None:
@@ -324,7 +324,7 @@ def a_status(world: World, name: str, phase: str) -> None:
     world.kube.create({**config_map(f"{name}-status", "status", labels=marks), "data": {"run-spec": "folder: 0a1b"}})
 
 
-def test_a_build_is_found_by_its_environment_and_is_no_request_s(world: World) -> None:
+def test_a_build_is_found_by_its_environment_and_belongs_to_no_request(world: World) -> None:
     world.kube.create(a_build("0a1b"))
     eventually(lambda: world.view.build("0a1b").pods, SLOW)
     (cached,) = world.view.build("0a1b").jobs
@@ -351,15 +351,15 @@ def test_an_ended_build_that_nobody_reads_goes_by_itself(world: World) -> None:
 # --- what is needed of the shared volume ----------------------------------------------------------------
 
 
-def test_what_workloads_mount_is_told_from_all_that_is_there_now(world: World) -> None:
+def test_what_workloads_mount_is_read_from_all_that_exist_now(world: World) -> None:
     mounts = [{"name": "shared", "subPath": "checkouts/iris/c1", "mountPath": "/mnt"}]
     for number in range(3):
         made = job(f"job-{number}", "sleep 3600", container={"volumeMounts": mounts})
         made["spec"]["template"]["spec"]["volumes"] = [{"name": "shared", "emptyDir": {}}]
         world.kube.create(made)
         mounts = [{**mounts[0], "subPath": f"checkouts/iris/c{number + 2}"}]
-    wanted = {PurePosixPath(f"checkouts/iris/c{number}") for number in (1, 2, 3)}
-    assert world.kube.references() == wanted
+    expected = {PurePosixPath(f"checkouts/iris/c{number}") for number in (1, 2, 3)}
+    assert world.kube.references() == expected
     for item in world.view.children("iris").jobs:
         world.kube.delete("Job", item["metadata"]["name"], item["metadata"]["uid"])
     eventually(lambda: world.kube.references() == set())

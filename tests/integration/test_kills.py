@@ -16,13 +16,13 @@ class Killed(BaseException):
 
 
 class Fuse:
-    """Burns through at the n-th moment that it is told of."""
+    """Burns through at the n-th moment that it counts."""
 
     def __init__(self, moments: int) -> None:
-        self.left, self.seen = moments, 0
+        self.left, self.count = moments, 0
 
     def __call__(self, _verb: str = "", _moment: str = "") -> None:
-        self.seen += 1
+        self.count += 1
         self.left -= 1
         if self.left == 0:
             raise Killed
@@ -39,11 +39,11 @@ def _finish(world: World, *, phase: str, run: int) -> None:
     for _ in range(40):
         try:
             world.cluster.sync()
-            kept = world.finish_all()
+            last = world.finish_all()
         except Killed:
             world.restart()
             continue
-        if (kept.phase, kept.run) == (phase, run):
+        if (last.phase, last.run) == (phase, run):
             return
     raise AssertionError(f"stuck: {world.data()}")
 
@@ -53,7 +53,7 @@ def moments(root: Path) -> int:
     fuse = Fuse(0)
     world = begin(root, fuse)
     live_through(world)
-    return fuse.seen
+    return fuse.count
 
 
 def begin(root: Path, fuse: Fuse) -> World:
@@ -86,12 +86,12 @@ def test_killed_before_and_after_every_write_to_the_cluster(tmp_path: Path) -> N
 
 @pytest.fixture
 def renames(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Fuse]]:
-    """Let a fuse be told before and after every rename of a file."""
+    """Burn a fuse before and after every rename of a file."""
     fuses: list[Fuse] = []
     for name in ("replace", "rename"):
         original = getattr(Path, name)
 
-        def told(path: Path, target: Path, original: object = original) -> Path:
+        def renamed(path: Path, target: Path, original: object = original) -> Path:
             for fuse in fuses:
                 fuse()
             result: Path = original(path, target)  # type: ignore[operator]
@@ -99,7 +99,7 @@ def renames(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Fuse]]:
                 fuse()
             return result
 
-        monkeypatch.setattr(Path, name, told)
+        monkeypatch.setattr(Path, name, renamed)
     yield fuses
     fuses.clear()
 
@@ -108,7 +108,7 @@ def test_killed_before_and_after_every_rename_on_the_volume(tmp_path: Path, rena
     counting = Fuse(0)
     renames.append(counting)
     live_through(begin(tmp_path / "count", Fuse(0)))
-    for moment in range(1, counting.seen + 1):
+    for moment in range(1, counting.count + 1):
         renames[:] = [Fuse(moment)]
         world = begin(tmp_path / str(moment), Fuse(0))
         live_through(world)

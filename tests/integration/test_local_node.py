@@ -45,13 +45,13 @@ def mounted(manifest: Object, *mounts: Object) -> Object:
 def ended(cluster: LocalCluster) -> Object:
     """Return how the container of the Job's only pod ended."""
 
-    def look() -> Any:
+    def state() -> Any:
         for pod in _pods(cluster):
             for status in pod.get("status", {}).get("containerStatuses") or ():
                 return status["state"].get("terminated")
         return None
 
-    return dict(eventually(look))
+    return dict(eventually(state))
 
 
 def output(cluster: LocalCluster) -> str:
@@ -113,7 +113,7 @@ def test_a_container_finds_its_own_variables_and_none_of_the_shell(
     ("secret", "key", "sentence"),
     [("gcp", "KEY", 'secret "gcp" not found'), ("aws", "OTHER", "couldn't find key OTHER in Secret node/aws")],
 )
-def test_what_a_secret_lacks_is_told_by_the_waiting_container(
+def test_the_waiting_container_says_what_a_secret_lacks(
     node: LocalCluster, secret: str, key: str, sentence: str
 ) -> None:
     env = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}]
@@ -124,7 +124,7 @@ def test_what_a_secret_lacks_is_told_by_the_waiting_container(
     assert pod["status"]["phase"] == "Pending"
 
 
-def test_a_taken_port_is_moved_and_everyone_is_told(node: LocalCluster) -> None:
+def test_a_taken_port_is_moved_and_everyone_learns_of_it(node: LocalCluster) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -181,10 +181,10 @@ def free_port() -> int:
 
 def test_two_clusters_of_one_machine_never_give_the_same_port() -> None:
     ours, theirs = Ports(), Ports()
-    wanted = ours.promise("web", 1)  # nobody may listen there, or nobody else may once we have it
-    assert theirs.promise("web", wanted) != wanted
+    port = ours.promise("web", 1)  # nobody may listen there, or nobody else may once we have it
+    assert theirs.promise("web", port) != port
     ours.close()
-    assert theirs.promise("other", wanted) == wanted
+    assert theirs.promise("other", port) == port
     theirs.close()
 
 

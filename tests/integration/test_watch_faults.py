@@ -1,4 +1,4 @@
-"""A request is never lost, whatever the API server does; and it is never asked without a pause."""
+"""A request is never lost, whatever the API server does; and it is never called again without a pause."""
 
 import json
 import threading
@@ -232,7 +232,7 @@ def test_a_write_that_fails_is_translated_and_not_repeated(
     assert getattr(caught.value, "retry_after", None) == (7.0 if "429" in str(caught.value) else None)
 
 
-def test_our_own_write_is_read_before_the_watch_tells_it(
+def test_our_own_write_is_read_before_the_watch_brings_it(
     server: ApiServer, join: Callable[..., Kube], view: View
 ) -> None:
     server.script("watch", silence)

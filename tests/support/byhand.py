@@ -241,8 +241,8 @@ class ByHand(Api):
         live = self.stored["Deployment", deployment["metadata"]["name"]]
         for pod in self._store.owned(live["metadata"]["uid"]):
             self._store.remove(pod)
-        wanted, generation = live["spec"]["replicas"], live["metadata"]["generation"]
-        counts = dict.fromkeys(("updatedReplicas", "replicas", "availableReplicas", "readyReplicas"), wanted)
+        replicas, generation = live["spec"]["replicas"], live["metadata"]["generation"]
+        counts = dict.fromkeys(("updatedReplicas", "replicas", "availableReplicas", "readyReplicas"), replicas)
         self._store.note(live, {"observedGeneration": generation, **counts})
 
     def break_down(self, deployment: Object, message: str) -> None:

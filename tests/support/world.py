@@ -49,7 +49,7 @@ def project(
 
 
 class Clock:
-    """A clock that stands until told."""
+    """A clock that stands still until it is set."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Clock:
 class Projects:
     """The Source port over dictionaries: commits are numbered, `fault` is raised by the next call.
 
-    `faults` are raised when the commit of another repository is asked for.
+    `faults` are raised when the commit of another repository is resolved.
     """
 
     commits: list[dict[str, str]] = field(default_factory=list)
@@ -95,15 +95,15 @@ class Projects:
         files = self.commits[int(commit, 16) - 1]
         return ProjectTree(names.digest(repr(sorted(files.items())), 40), frozenset(files), {})
 
-    def extend(self, _repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
+    def extend(self, _repository: str, commit: str, tree: ProjectTree, unread: Unread) -> ProjectTree:
         there = self.commits[int(commit, 16) - 1]
-        texts = {name: there[name].encode() for name in wanted.texts}
-        known = dict.fromkeys(wanted.modules, Module())
+        texts = {name: there[name].encode() for name in unread.texts}
+        known = dict.fromkeys(unread.modules, Module())
         return replace(tree, texts={**tree.texts, **texts}, modules={**tree.modules, **known})
 
-    def fingerprint(self, _repository: str, commit: str, _path: str, wanted: Iterable[str]) -> str:
+    def fingerprint(self, _repository: str, commit: str, _path: str, paths: Iterable[str]) -> str:
         there = self.commits[int(commit, 16) - 1]
-        below = [(name, text) for name, text in sorted(there.items()) for path in wanted if name.startswith(path)]
+        below = [(name, text) for name, text in sorted(there.items()) for path in paths if name.startswith(path)]
         return names.digest(repr(below), 40)
 
     def last_change(
@@ -117,8 +117,8 @@ class Projects:
         """Return the day: the first commit is of 2021-01-01, each further one of a day later."""
         last = int(commit, 16)
         every = [{name: there[name].encode() for name in files if name in there} for there in self.commits[:last]]
-        told = [meaning(texts) for texts in every]
-        while last > 1 and told[last - 2] == told[-1]:
+        meanings = [meaning(texts) for texts in every]
+        while last > 1 and meanings[last - 2] == meanings[-1]:
             last -= 1
         return (date(2020, 12, 31) + timedelta(days=last)).isoformat()
 
@@ -162,7 +162,7 @@ class World:
         )
 
     def pass_(self, name: str = "iris") -> float | None:
-        """Make one pass, however it ends; give the wished delay."""
+        """Make one pass, however it ends; return the delay that it asks for."""
         try:
             return self.reconciler.reconcile(name)
         except NotYet as error:
@@ -171,7 +171,7 @@ class World:
             return None
 
     def settle(self, name: str = "iris") -> Record:
-        """Make passes until one changes nothing; give the record."""
+        """Make passes until one changes nothing; return the record."""
         for _ in range(60):
             before = len(self.cluster.writes)
             self.cluster.sync()
@@ -192,7 +192,7 @@ class World:
         return dict(self.cluster.stored["ConfigMap", names.status_of(name)]["data"])
 
     def passes(self, count: int, seconds: float = 0.0) -> Record:
-        """Make so many passes, each after so many seconds; give the record."""
+        """Make so many passes, each after so many seconds; return the record."""
         for _ in range(count):
             self.clock.pass_(seconds)
             self.cluster.sync()
@@ -222,9 +222,9 @@ class World:
     def finish_all(self, name: str = "iris") -> Record:
         """Let every Job succeed and every Deployment come up until the run is over."""
         for _ in range(60):
-            kept = self.settle(name)
-            if not kept.active:
-                return kept
+            last = self.settle(name)
+            if not last.active:
+                return last
             for job in self.cluster.of_kind("Job"):
                 if "status" not in job:
                     (self.build if names.environment_of(job) else self.cluster.end_job)(job)

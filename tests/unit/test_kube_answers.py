@@ -47,13 +47,13 @@ def test_each_code_is_one_error(code: int, status: Object | None, expected: type
         ({"reason": "InternalError", "message": "failed calling webhook: connection refused"}, "ApiUnavailable"),
     ],
 )
-def test_a_server_s_trouble_can_be_told_from_an_object_it_can_t_take(status: Object, reason: str) -> None:
+def test_a_server_s_trouble_differs_from_an_object_that_it_can_t_take(status: Object, reason: str) -> None:
     error = said(500, status)
     assert isinstance(error, Transient)
     assert error.reason == reason
 
 
-def test_a_right_or_quota_can_be_told_from_a_bad_object() -> None:
+def test_a_missing_right_or_quota_differs_from_a_bad_object() -> None:
     assert [getattr(said(code, {}), "forbidden", None) for code in (403, 422)] == [True, False]
 
 

@@ -55,7 +55,7 @@ def test_a_late_answer_does_not_bring_back_what_is_deleted() -> None:
     assert cache.get("iris") is None
 
 
-def test_the_deletion_of_its_predecessor_does_not_remove_what_we_made_anew() -> None:
+def test_the_deletion_of_its_predecessor_does_not_remove_what_we_created_again() -> None:
     cache, _ = store()
     cache.replace([thing("iris", 5)], "5")
     cache.put(thing("iris", 9))
@@ -89,7 +89,7 @@ def test_a_history_that_was_set_back_is_believed() -> None:
     assert replayed(changes) == {"iris": thing("iris", 4)}
 
 
-def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
+def test_versions_that_are_not_numbers_are_taken_as_they_come() -> None:
     cache, changes = store()
     cache.replace([thing("gone", "x")], "a")
     cache.note("ADDED", thing("iris", "c"))

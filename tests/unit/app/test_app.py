@@ -112,7 +112,7 @@ def test_a_request_that_failed_is_tried_again(process: Process) -> None:
     ("fault", "result"),
     [(Refused("no right", forbidden=True), "transient"), (Conflict("the view was stale"), "not-yet")],
 )
-def test_what_the_api_refuses_is_no_defect(process: Process, fault: Exception, result: str) -> None:
+def test_what_the_api_refuses_is_not_a_defect(process: Process, fault: Exception, result: str) -> None:
     def refuse(_verb: str, moment: str) -> None:
         if moment == "before":
             raise fault
