@@ -4,7 +4,6 @@ Everything that needs a right goes through this table and is refused (KeyError, 
 `RIGHTS` is what the Role has to grant: no more, no less.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -107,16 +106,9 @@ def permitted(kind: str, method: Method) -> Kind:
     return row
 
 
-def _rights() -> Mapping[tuple[str, str], frozenset[str]]:
-    """Return the verbs for each (apiGroup, resource) that follow from the table."""
-    rights: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for kind in KINDS.values():
-        for method in kind.methods:
-            rights[kind.group, kind.resource].update(VERBS[method])
-    return MappingProxyType({resource: frozenset(verbs) for resource, verbs in rights.items()})
-
-
-RIGHTS = _rights()
+RIGHTS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({
+    (kind.group, kind.resource): frozenset(verb for method in kind.methods for verb in VERBS[method]) for kind in _ALL
+})  # fmt: skip
 """(apiGroup, resource) -> RBAC verbs: exactly what the controller's Role grants."""
 
 CALLS = (

@@ -228,15 +228,22 @@ class Watch:
             for line in lines:
                 if self._stopping.is_set():
                     return
-                self._take(*_event(line))
+                self._take(line)
                 self._progress = True
         finally:
             self._lines = None
             lines.close()
             self._progress = self._progress or time.monotonic() - began >= SETTLED
 
-    def _take(self, event: str, subject: Object) -> None:
-        """Act on one event. Raises Expired or Transient for an ERROR."""
+    def _take(self, line: bytes) -> None:
+        """Act on one event. Raises Expired or Transient for an ERROR, and for what is not an event."""
+        try:
+            parsed: Any = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise Transient("ApiUnavailable", "watch: a line is not JSON") from error
+        if not isinstance(parsed, dict) or not isinstance(subject := parsed.get("object"), dict):
+            raise Transient("ApiUnavailable", "watch: a line is not an event")
+        event = str(parsed.get("type"))
         if event == "ERROR":
             if subject.get("code") == 410:  # noqa: PLR2004 - Gone
                 raise Expired("the version is too old")
@@ -254,17 +261,6 @@ def pause(failures: int) -> float:
     """Return the seconds before the next round: doubled with each failure, bounded, with jitter of one half."""
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 16))
     return _draw.uniform(longest / 2, longest)
-
-
-def _event(line: bytes) -> tuple[str, Object]:
-    """Parse one line of a watch."""
-    try:
-        event: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise Transient("ApiUnavailable", "watch: a line is not JSON") from error
-    if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
-        raise Transient("ApiUnavailable", "watch: a line is not an event")
-    return str(event.get("type")), event["object"]
 
 
 def _metadata(subject: Object) -> dict[str, Any]:

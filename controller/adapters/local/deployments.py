@@ -72,10 +72,15 @@ class Deployments:
             self._sync(deployment)
 
     def _sync(self, deployment: Object) -> None:
+        """Create and delete pods as the rolling update goes on, and report how far it is."""
         present, old = self._pods(deployment)
-        self._scale(deployment, present, old)
+        desired, mark = deployment["spec"].get("replicas", 1), template_hash(deployment)
+        room = desired + 1 - len(present) - len(old)
+        for _ in range(min(desired - len(present), room)):
+            self._store.create(new_pod(deployment, {HASH: mark}, f"-{mark}"))
+        for pod in _surplus(desired, present, old, partial(self._is_available, deployment)):
+            delete_pod(self._store, pod)
         present, old = self._pods(deployment)
-        desired = deployment["spec"].get("replicas", 1)
         ready = len([pod for pod in (*present, *old) if is_ready(pod)])
         available = len([pod for pod in (*present, *old) if self._is_available(deployment, pod)])
         self._report(deployment, _Counts(desired, len(present), len(old), ready, available))
@@ -101,14 +106,6 @@ class Deployments:
         living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         present = [pod for pod in living if names.labels_of(pod).get(HASH) == mark]
         return present, [pod for pod in living if names.labels_of(pod).get(HASH) != mark]
-
-    def _scale(self, deployment: Object, present: Sequence[Object], old: Sequence[Object]) -> None:
-        desired, mark = deployment["spec"].get("replicas", 1), template_hash(deployment)
-        room = desired + 1 - len(present) - len(old)
-        for _ in range(min(desired - len(present), room)):
-            self._store.create(new_pod(deployment, {HASH: mark}, f"-{mark}"))
-        for pod in _surplus(desired, present, old, partial(self._is_available, deployment)):
-            delete_pod(self._store, pod)
 
     # --- what it reports --------------------------------------------------------------------------------
 

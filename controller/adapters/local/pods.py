@@ -136,7 +136,10 @@ class Pod:
         self.process = None
         for prober in self._probers:
             prober.stop()
-        self._end(code, "Error" if code else "Completed", self._message())
+        message = b""
+        with suppress(OSError), (self.private / "termination-log").open("rb") as file:
+            message = file.read(MESSAGE_LIMIT)
+        self._end(code, "Error" if code else "Completed", message.decode("utf-8", "replace"))
 
     def _end(self, code: int, reason: str, message: str) -> None:
         """Show how the container ended; then start it again, or end the pod with it."""
@@ -156,11 +159,6 @@ class Pod:
             sentence = f"back-off {pause:g}s restarting failed container"
             self._show("Running", {"waiting": {"reason": "CrashLoopBackOff", "message": sentence}})
         self._after(pause, self._run)
-
-    def _message(self) -> str:
-        with suppress(OSError), (self.private / "termination-log").open("rb") as file:
-            return file.read(MESSAGE_LIMIT).decode("utf-8", "replace")
-        return ""
 
     def _too_late(self) -> None:
         """End a pod that took longer than activeDeadlineSeconds: it stays, with its cause."""
@@ -215,6 +213,9 @@ class Pod:
 
     def _show(self, phase: str, state: Object, *, ready: bool = False) -> None:
         ready = ready and not self._over
+        live = self._store.get("Pod", self._pod["metadata"]["name"], self._uid) or {}
+        conditions = live.get("status", {}).get("conditions") or ()
+        disruption = [item for item in conditions if item["type"] == "DisruptionTarget"]
         container = {
             "name": container_of(self._pod)["name"],
             "image": container_of(self._pod).get("image", ""),
@@ -227,16 +228,12 @@ class Pod:
         status = {
             "phase": phase,
             **(_TOO_LATE if self._reason and phase == "Failed" else {}),
-            "conditions": [*self._disruption(), *_conditions(phase, ready)],
+            "conditions": [*disruption, *_conditions(phase, ready)],
             "podIP": ADDRESS,
             "startTime": self._pod["metadata"]["creationTimestamp"],
             "containerStatuses": [container],
         }
         self._store.note(self._pod, status)
-
-    def _disruption(self) -> list[Object]:
-        live = self._store.get("Pod", self._pod["metadata"]["name"], self._uid) or {}
-        return [item for item in live.get("status", {}).get("conditions") or () if item["type"] == "DisruptionTarget"]
 
     def _after(self, seconds: float, call: Callable[[], None]) -> None:
         self._timers.append(self._scheduler.after(seconds, call))
