@@ -14,14 +14,15 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime.stage_order import FULL, Refused
+    from controller.runtime.stage_order import FULL, Refused, read_text
+    from controller.runtime.stage_text import size
 else:  # published side by side
-    from stage_order import FULL, Refused
+    from stage_order import FULL, Refused, read_text
+    from stage_text import size
 
 FICLONE = 0x40049409  # linux/fs.h
 COMPLETE = ".complete"
 NO_REFLINK = (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
-MIB = 1024 * 1024
 MOST_FILES = 1_000_000
 REMEDY = "keep data out of Git (in the request's cache or a bucket), or"
 
@@ -35,7 +36,7 @@ class Copied(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in words."""
-        return f"{self.files} files, {_mib(self.size)} in {self.seconds:.2f} s"
+        return f"{self.files} files, {size(self.size)} in {self.seconds:.2f} s"
 
 
 def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied:
@@ -44,7 +45,12 @@ def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied
     `limit` is the most that the copy may take (bytes; 0: no limit).
     """
     started = time.monotonic()
-    _check_complete(checkout, commit)
+    found = read_text(os.path.join(checkout, COMPLETE), 200).strip()
+    if found != commit:
+        what = (
+            f"holds commit {found} instead of {commit}" if found else f"of commit {commit} is not there or not complete"
+        )
+        raise Refused("CheckoutMissing", f"the checkout {what}: start a new run")
     try:
         _remove(target)
         tree = _Tree()
@@ -53,7 +59,7 @@ def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied
         if tree.size > free:
             raise Refused(
                 "WorkspaceFull",
-                f"the private copy of the repository needs {_mib(tree.size)}, and the node has {_mib(free)} left for "
+                f"the private copy of the repository needs {size(tree.size)}, and the node has {size(free)} left for "
                 f"it: {REMEDY} free the node's disk",
             )
         tree.copy()
@@ -73,23 +79,6 @@ def copy_tree(source: str, target: str) -> None:
     tree = _Tree()
     tree.measure(source, target, 0)
     tree.copy()
-
-
-def _mib(size: int) -> str:
-    return f"{size / MIB:.1f} MiB"
-
-
-def _check_complete(checkout: str, commit: str) -> None:
-    try:
-        with open(os.path.join(checkout, COMPLETE), encoding="utf-8", errors="replace") as file:
-            found = file.read(200).strip()
-    except OSError as error:
-        raise Refused(
-            "CheckoutMissing",
-            f"the checkout of commit {commit} is not there or not complete ({error.strerror}): start a new run",
-        ) from error
-    if found != commit:
-        raise Refused("CheckoutMissing", f"the checkout holds commit {found!r} instead of {commit}: start a new run")
 
 
 def _remove(folder: str) -> None:
@@ -138,7 +127,7 @@ class _Tree:
         if limit and self.size > limit:
             raise Refused(
                 "WorkspaceTooLarge",
-                f"the repository has more than {_mib(limit)}, the limit of a stage's private copy: "
+                f"the repository has more than {size(limit)}, the limit of a stage's private copy: "
                 f"{REMEDY} raise the limit",
             )
         if len(self.files) > MOST_FILES:

@@ -1,4 +1,4 @@
-"""Text that others wrote, as one line of a message. The core's `text.fit` does the same, and one table holds both."""
+"""Text that others wrote, and sizes, as messages show them. The core's text.py does the same; one table holds both."""
 
 import re
 
@@ -17,3 +17,11 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     line = line if len(line) <= limit else line[: limit - 1] + "…"
     return line if len(line.encode()) <= limit else line.encode()[: limit - 3].decode(errors="ignore") + "…"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as a person reads it: `12 B`, `1.5 MiB`."""
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while count >= 1024 and len(units) > 1:  # noqa: PLR2004 - the step of the units
+        count, units = count / 1024, units[1:]
+    return re.sub(r"\.0$", "", f"{count:.1f}") + f" {units[0]}"

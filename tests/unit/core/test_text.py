@@ -141,7 +141,12 @@ def test_a_quantity_is_read_as_kubernetes_does(written: str, amount: str | None)
     ],
 )
 def test_a_size_is_shown_in_the_unit_that_fits(count: int, written: str) -> None:
-    assert text.format_size(count) == written
+    assert text.format_size(count) == stage_text.size(count) == written
+
+
+@given(st.integers(min_value=0, max_value=1 << 70))
+def test_a_size_is_the_same_from_both_sides(count: int) -> None:
+    assert text.format_size(count) == stage_text.size(count)
 
 
 @pytest.mark.parametrize(
