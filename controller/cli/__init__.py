@@ -61,8 +61,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(value: bool) -> None:
+    if value:
         metadata = import_module("importlib.metadata")  # costs a tenth of what --help may
         typer.echo(f"coachwork {metadata.version('coachwork')}")
         raise typer.Exit
