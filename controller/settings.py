@@ -19,7 +19,6 @@ from controller.core.text import clean, near, quoted
 
 PREFIX = "COACHWORK_"
 INGRESS_LIMIT = 200
-PATH_LIMIT = 4096
 VOLUME = PurePosixPath("/var/lib/coachwork")
 
 
@@ -36,18 +35,6 @@ def _seconds(low: int, high: int) -> Any:
     """Return the validator of a time; digits alone are seconds."""
     read = kinds.duration(low, high)
     return reading(lambda text: read(f"{text}s" if text.isdecimal() else text))
-
-
-def _absolute(text: str) -> PurePosixPath:
-    if not text.startswith("/") or "\0" in text:
-        raise ValueError(f"expected an absolute path like /var/lib/coachwork, got {quoted(text)}")
-    return PurePosixPath(text)
-
-
-def _path(text: str) -> str:
-    if "\0" in text or len(text) > PATH_LIMIT:
-        raise ValueError(f"expected a path, got {quoted(text)}")
-    return text
 
 
 def _annotations(text: str) -> tuple[tuple[str, str], ...]:
@@ -83,7 +70,8 @@ def _images(text: str) -> tuple[tuple[str, str], ...]:
 
 Name: TypeAlias = Annotated[str, reading(kinds.object_name)]
 Image: TypeAlias = Annotated[str, reading(kinds.image), Expected("an image like python:3.12-slim")]
-Path: TypeAlias = Annotated[str, reading(_path)]
+Path: TypeAlias = Annotated[str, reading(kinds.matching(r"[^\0]{1,4096}", "a path"))]
+_absolute = kinds.matching(r"/[^\0]{0,4095}", "an absolute path like /var/lib/coachwork")
 
 
 # --- the settings ---------------------------------------------------------------------------------
@@ -98,7 +86,7 @@ class Settings:
     ]  # requests, workloads, Secrets and the claim are in this one
     image: Image  # of stages whose project and request name none
     images: Annotated[tuple[tuple[str, str], ...], reading(_images)] = OFFICIAL  # of stages that ask for a Python
-    volume: Annotated[PurePosixPath, reading(_absolute)] = VOLUME
+    volume: Annotated[PurePosixPath, reading(lambda text: PurePosixPath(_absolute(text)))] = VOLUME
     claim: Name = "coachwork"  # PersistentVolumeClaim that is mounted at `volume`
     node: Name = ""  # stages are placed here (ReadWriteOnce); "": anywhere
     image_pull_policy: Annotated[str, reading(kinds.choice("IfNotPresent", "Always", "Never"))] = (
@@ -108,7 +96,7 @@ class Settings:
     trigger_image: Image = ""  # of the pods that a schedule starts; "": `image`
     trigger_service_account: Name = "coachwork-trigger"  # of the same
     workers: Annotated[int, reading(kinds.whole(1, 64))] = 8  # requests reconciled at once
-    pass_limit: Annotated[int, _seconds(1, 604_800)] = 900  # seconds of a pass, beside its Git, until /healthz fails
+    pass_limit: Annotated[int, _seconds(1, 604_800)] = 900  # seconds of a pass, without its Git, until /healthz fails
     port: Annotated[int, reading(kinds.whole(0, 65535))] = (
         8080  # of /metrics, /healthz, /readyz, /api/; 0: any free one
     )

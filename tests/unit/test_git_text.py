@@ -51,8 +51,8 @@ def test_git_is_answered_about_the_repositorys_own_server_in_every_way_that_it_m
 
 
 def test_the_same_fault_gives_the_same_words() -> None:
-    told = "fatal: unable to access 'https://example.com/x/': Failed to connect to example.com port 443 after {} ms: x"
-    assert faults.detail(told.format(12)) == faults.detail(told.format(2034))
+    words = "fatal: unable to access 'https://example.com/x/': Failed to connect to example.com port 443 after {} ms: x"
+    assert faults.detail(words.format(12)) == faults.detail(words.format(2034))
 
 
 @pytest.mark.parametrize(

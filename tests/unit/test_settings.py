@@ -59,11 +59,11 @@ def test_a_flag_hides_a_bad_variable() -> None:
     assert load(NEEDED | {"COACHWORK_WORKERS": "many"}, {"workers": 3}).workers == 3
 
 
-def test_an_empty_variable_counts_as_not_set() -> None:
+def test_an_empty_variable_is_as_if_it_were_not_set() -> None:
     assert load(NEEDED | {"COACHWORK_NODE": "", "COACHWORK_WORKERS": ""}, {}).workers == 8
 
 
-def test_every_problem_is_told_at_once_each_with_what_would_be_right() -> None:
+def test_every_problem_comes_at_once_each_with_what_would_be_right() -> None:
     environ = NEEDED | {
         "COACHWORK_WORKERS": "two",
         "COACHWORK_VOLUME": "data",
@@ -83,12 +83,12 @@ def test_every_problem_is_told_at_once_each_with_what_would_be_right() -> None:
     )
 
 
-def test_the_variable_that_service_links_would_set_is_told_for_what_it_is() -> None:
+def test_the_variable_that_service_links_would_set_is_refused_for_what_it_is() -> None:
     (problem,) = problems(NEEDED | {"COACHWORK_PORT": "tcp://10.0.0.7:80"})
     assert problem == 'COACHWORK_PORT: expected a whole number from 0 to 65535, got "tcp://10.0.0.7:80"'
 
 
-def test_a_misspelt_variable_is_told_with_the_nearest_setting() -> None:
+def test_a_misspelt_variable_is_refused_with_the_nearest_setting() -> None:
     (problem,) = problems(NEEDED | {"COACHWORK_WORKRES": "8"})
     assert problem == "COACHWORK_WORKRES: unknown key: did you mean COACHWORK_WORKERS?"
 
@@ -96,7 +96,7 @@ def test_a_misspelt_variable_is_told_with_the_nearest_setting() -> None:
 @pytest.mark.parametrize(
     "name", ["RUN", "STAGE", "URL_SERVE", "PATH_SERVE", "SERVICE_HOST", "PORT_80_TCP", "ARTIFACTS", "PREVIOUS"]
 )
-def test_variables_of_stages_and_service_links_are_let_be(name: str) -> None:
+def test_variables_of_stages_and_service_links_are_left_alone(name: str) -> None:
     load(NEEDED | {f"COACHWORK_{name}": "x"}, {})
 
 
@@ -128,7 +128,7 @@ def test_images_are_pairs_of_a_python_and_its_image(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["3.8", "=a", "3.8=", "3.8=A B", "3.7=a", "3.8=a, 3.8=b", "3.8.1=a", "3.9=acme/X"])
-def test_what_is_no_python_with_its_image_is_told(text: str) -> None:
+def test_what_is_not_a_python_with_its_image_is_refused(text: str) -> None:
     (problem,) = problems(NEEDED | {"COACHWORK_IMAGES": text})
     assert problem.startswith("COACHWORK_IMAGES: expected a Python and its image, each Python once, like ")
 

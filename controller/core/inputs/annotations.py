@@ -22,11 +22,7 @@ _DOMAIN = f"{names.DOMAIN}/"
 _WISHES = ("from", "only", "set", "rerun")
 
 
-def _short(text: str) -> str:
-    return _printable(text, LIMIT)
-
-
-def _printable(text: str, limit: int) -> str:
+def _short(text: str, limit: int = LIMIT) -> str:
     if len(text) > limit or not text.isprintable():
         raise ValueError(f"expected at most {limit} printable characters")
     return text
@@ -40,7 +36,7 @@ def _parameters(text: str) -> dict[str, Any]:
             raise ValueError
         return dict(pairs)
 
-    _printable(text, PARAMETERS_LIMIT)
+    _short(text, PARAMETERS_LIMIT)
     try:
         found = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A request's `schedule` and `time-zone`, checked as Kubernetes checks those of a CronJob, but before it is asked.
+"""A request's `schedule` and `time-zone`, checked as Kubernetes checks those of a CronJob, but before it does.
 
 The grammar is that of robfig/cron v3 (`ParseStandard`), which Kubernetes uses; the libraries of Python read others
 (seconds, `L`, `#`, 7 for Sunday). Refused beyond it: `@every`, whose times depend on when the CronJob was made,
@@ -47,13 +47,16 @@ _FIELDS = (
 
 
 def schedule(text: str) -> str:
-    """Give the schedule as it is if Kubernetes takes it. Raises ValueError with one sentence."""
+    """Return the schedule as it is if Kubernetes takes it. Raises ValueError with one sentence."""
     if len(text) > LIMIT:
         raise ValueError(f"is {len(text)} characters long: {LIMIT} at most")
     if "TZ" in text:
         raise ValueError("holds TZ: write the zone in time-zone")
     if text.startswith("@"):
-        _check_macro(text)
+        if text.startswith("@every"):
+            raise ValueError('@every runs from the time the CronJob was made: write five fields, like "*/10 * * * *"')
+        if text not in MACROS:
+            raise ValueError(f"unknown schedule {quoted(text)}: {nearest(text, MACROS)}")
         return text
     parts = text.split()
     if len(parts) != len(_FIELDS):
@@ -66,7 +69,7 @@ def schedule(text: str) -> str:
 
 
 def moments(text: str) -> tuple[tuple[frozenset[int], ...], bool]:
-    """Give the five fields' numbers of a valid schedule, and whether both days have to fit (else one is enough).
+    """Return the five fields' numbers of a valid schedule, and whether both days have to fit (else one is enough).
 
     The rule for days is cron(8)'s, as robfig/cron v3 has it: either field is enough where neither takes every day.
     """
@@ -78,29 +81,22 @@ def moments(text: str) -> tuple[tuple[frozenset[int], ...], bool]:
 def time_zone(text: str) -> str:
     """Return the zone as it is if the IANA database has it. Raises ValueError with the one that is meant."""
     if text not in zones.known():
-        raise ValueError(f"{quoted(text)} is no time zone: {zones.remedy(text)}")
+        raise ValueError(f"unknown time zone {quoted(text)}: {zones.remedy(text)}")
     return text
 
 
-def _check_macro(text: str) -> None:
-    if text.startswith("@every"):
-        raise ValueError('@every counts from when the CronJob was made: write five fields, like "*/10 * * * *"')
-    if text not in MACROS:
-        raise ValueError(f"{quoted(text)} is unknown: {nearest(text, MACROS)}")
-
-
 def _values(item: _Field, text: str) -> frozenset[int]:
-    """Give the numbers that one field means. Raises ValueError."""
+    """Return the numbers that one field means. Raises ValueError."""
     return frozenset(number for part in text.split(",") for number in _range(item, part))
 
 
 def _takes_all(text: str) -> bool:
-    """Whether a field has a `*` or `?`; one with a step (`*/2`) is a choice, as any other."""
+    """Return whether a field has a `*` or `?`; one with a step (`*/2`) is a choice, as any other."""
     return any(part in ("*", "?", "*/1", "?/1") for part in text.split(","))
 
 
 def _range(item: _Field, text: str) -> range:
-    """Give the numbers of `*`, `?`, `N`, `N-M`, each with `/STEP`; `N/STEP` goes on to the field's end."""
+    """Return the numbers of `*`, `?`, `N`, `N-M`, each with `/STEP`; `N/STEP` goes on to the field's end."""
     span, slash, step = text.partition("/")
     low, hyphen, high = span.partition("-")
     if low in ("*", "?") and not hyphen:

@@ -33,6 +33,18 @@ def bounded(lines: Iterable[str], last: str = "and more problems: mend these fir
     return unique if len(unique) <= PROBLEM_LIMIT else (*unique[:PROBLEM_LIMIT], last)
 
 
+def matching(pattern: str, what: str) -> Callable[[str], str]:
+    """Return the reader of a text that matches a pattern as a whole."""
+    compiled = re.compile(pattern)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"expected {what}, got {quoted(text)}")
+        return text
+
+    return read
+
+
 # --- numbers ----------------------------------------------------------------------------------------
 
 
@@ -107,18 +119,10 @@ def is_dns_name(text: str) -> bool:
     return len(text) <= DNS_NAME_LIMIT and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", text) is not None
 
 
-def object_name(text: str) -> str:
-    """Check the name of a Kubernetes object."""
-    if not is_dns_name(text):
-        raise ValueError(f"expected a name of lower-case letters, digits, - and ., got {quoted(text)}")
-    return text
-
-
-def project_name(text: str) -> str:
-    """Check the name of a project, see PROJECT_RULE."""
-    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text):
-        raise ValueError(f"expected {PROJECT_RULE}, got {quoted(text)}")
-    return text
+object_name = matching(
+    rf"(?=.{{1,{DNS_NAME_LIMIT}}}\Z){_LABEL}(\.{_LABEL})*", "a name of lower-case letters, digits, - and ."
+)
+project_name = matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", PROJECT_RULE)
 
 
 def qualified_name(text: str) -> str:

@@ -48,29 +48,31 @@ def _fixed(minutes: int) -> str:
     """Return the zone that is always so many minutes ahead of UTC."""
     hours, rest = divmod(abs(minutes), 60)
     where = f"{hours}:{rest:02} hours" if rest else f"{hours} hour{'' if hours == 1 else 's'}"
-    told = f"{where} {'ahead of' if minutes > 0 else 'behind'} UTC"
+    offset = f"{where} {'ahead of' if minutes > 0 else 'behind'} UTC"
     if not minutes:
         return "write Etc/UTC, or remove it"
     if minutes in _PLACES:
-        return f"for {told} write {_PLACES[minutes]}"
+        return f"for {offset} write {_PLACES[minutes]}"
     if rest or hours > (_EAST if minutes > 0 else _WEST):
-        return f"no zone is always {told}: write a place, like Europe/Paris"
+        return f"no zone is always {offset}: write a place, like Europe/Paris"
     zone = f"Etc/GMT{'-' if minutes > 0 else '+'}{hours}"
-    return f"for {told} write {zone} (its sign is the other way round), or a place like Europe/Paris, with summer time"
+    return (
+        f"for {offset} write {zone} (its sign is the other way round), or a place like Europe/Paris, with summer time"
+    )
 
 
 def _meant(text: str) -> list[str]:
     """Return the zones whose name, or last part, this is or almost is; in whatever case, with spaces or without."""
-    wanted = re.sub(r"[\s-]+", "_", text).lower()
+    name = re.sub(r"[\s-]+", "_", text).lower()
     whole = {zone.lower(): [zone] for zone in known()}
     cities: dict[str, list[str]] = {}
     for zone in sorted(known()):
         if "/" in zone:
             cities.setdefault(zone.rpartition("/")[2].lower(), []).append(zone)
     for names in (whole, cities):
-        if wanted in names:
-            return names[wanted][:SHOWN]
+        if name in names:
+            return names[name][:SHOWN]
     for names in (whole, cities):
-        if close := near(wanted, names, cutoff=0.75):
+        if close := near(name, names, cutoff=0.75):
             return names[close[0]][:SHOWN]
     return []

@@ -54,7 +54,7 @@ def ssh(**values: str | bytes) -> dict[str, Any]:
 
 
 def refused(of: Mapping[str, Any] | None, url: str, name: str = "deploy-key") -> tuple[str, str]:
-    """Give reason and text; no text ever has a value of the Secret in it."""
+    """Return reason and text; no text ever has a value of the Secret in it."""
     with pytest.raises(Invalid) as caught:
         git_credentials(None if of is None else dict(of), name, url)
     assert all(line.isprintable() for line in caught.value.problems)
@@ -94,13 +94,13 @@ def test_no_secret_is_needed_over_https_and_one_is_over_ssh() -> None:
 
 
 @pytest.mark.parametrize(("url", "kind"), [(HTTPS_URL, BASIC), (SSH_URL, SSH)])
-def test_a_secret_that_is_not_there_is_told_with_the_command_that_makes_it(url: str, kind: str) -> None:
+def test_a_secret_that_is_not_there_is_refused_with_the_command_that_makes_it(url: str, kind: str) -> None:
     reason, text = refused(None, url)
     assert reason == "GitSecretMissing"
     assert f"kubectl create secret generic deploy-key --type={kind} --from-" in text
 
 
-def test_a_secret_of_another_type_is_told() -> None:
+def test_a_secret_of_another_type_is_refused() -> None:
     reason, text = refused({**basic(), "type": "Opaque"}, HTTPS_URL)
     assert reason == "GitSecretType"
     assert '"Opaque"' in text
@@ -112,14 +112,14 @@ def test_a_secret_of_another_type_is_told() -> None:
     ("found", "url", "word"),
     [(basic(), SSH_URL, "over ssh"), (basic(), SHORT_URL, "over ssh"), (ssh(), HTTPS_URL, "over http")],
 )
-def test_a_type_that_does_not_fit_the_address_is_told(found: dict[str, Any], url: str, word: str) -> None:
+def test_a_type_that_does_not_fit_the_address_is_refused(found: dict[str, Any], url: str, word: str) -> None:
     reason, text = refused(found, url)
     assert reason == "GitSecretUnfit"
     assert word in text
     assert refused(found, "file:///srv/a")[0] == "GitSecretUnfit"
 
 
-def test_all_missing_keys_are_told_at_once_with_those_that_are_there() -> None:
+def test_all_missing_keys_come_at_once_with_those_that_are_there() -> None:
     reason, text = refused(secret(BASIC, token="hunter2"), HTTPS_URL)
     assert reason == "GitSecretKeyMissing"
     assert "key username: missing" in text
@@ -130,12 +130,12 @@ def test_all_missing_keys_are_told_at_once_with_those_that_are_there() -> None:
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"two\nlines", b"nul\0"])
-def test_a_password_that_is_no_line_of_text_is_told(value: bytes) -> None:
+def test_a_password_that_is_not_a_line_of_text_is_refused(value: bytes) -> None:
     assert refused(basic(password=value), HTTPS_URL)[0] == "GitSecretMalformed"
 
 
 @pytest.mark.parametrize("data", ["not base64!", "ä", "abc", 7])
-def test_a_value_that_is_no_base64_is_told(data: Any) -> None:
+def test_a_value_that_is_not_base64_is_refused(data: Any) -> None:
     broken = {**basic(), "data": {**basic()["data"], "password": data}}
     assert refused(broken, HTTPS_URL)[0] == "GitSecretMalformed"
 
@@ -159,7 +159,7 @@ def test_a_value_that_is_no_base64_is_told(data: Any) -> None:
         (lambda: "hunter2", "not a private key"),
     ],
 )
-def test_a_key_that_ssh_could_not_use_is_told_with_its_remedy(text: Callable[[], str], word: str) -> None:
+def test_a_key_that_ssh_could_not_use_is_refused_with_its_remedy(text: Callable[[], str], word: str) -> None:
     reason, said = refused(ssh(ssh__privatekey=text()), SSH_URL)
     assert reason == "GitKeyUnusable"
     assert word in said
@@ -185,7 +185,7 @@ def test_known_hosts_of_every_form_are_taken() -> None:
         (lambda: "host\n" * 9, "lines 1, 2, 3, 4, 5 and 4 more:"),
     ],
 )
-def test_known_hosts_that_ssh_would_skip_are_told_with_their_lines(text: Callable[[], str], word: str) -> None:
+def test_known_hosts_that_ssh_would_skip_are_refused_with_their_lines(text: Callable[[], str], word: str) -> None:
     reason, said = refused(ssh(known_hosts=text()), SSH_URL)
     assert reason == "GitKnownHostsMalformed"
     assert word in said
@@ -201,7 +201,7 @@ def test_known_hosts_that_ssh_would_skip_are_told_with_their_lines(text: Callabl
         (lambda: authority().replace("MII", "AAA", 1), "damaged"),
     ],
 )
-def test_a_malformed_authority_is_told(text: Callable[[], str], word: str) -> None:
+def test_a_malformed_authority_is_refused(text: Callable[[], str], word: str) -> None:
     reason, said = refused(basic(ca_crt=text()), HTTPS_URL)
     assert reason == "GitAuthorityMalformed"
     assert word in said
@@ -212,7 +212,7 @@ def test_several_authorities_with_text_between_them_are_taken() -> None:
     assert git_credentials(basic(ca_crt=text), "s", HTTPS_URL).authority == text
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_that_is_wrong_comes_at_once() -> None:
     _, text = refused(ssh(ssh__privatekey=public(), known_hosts="x"), SSH_URL)
     assert "ssh-privatekey" in text
     assert "known_hosts" in text

@@ -1,4 +1,4 @@
-"""Which schedules and time zones a request may name: those that Kubernetes takes, told before it is asked."""
+"""Which schedules and time zones a request may name: those that Kubernetes takes, judged before it is asked."""
 
 import re
 from datetime import datetime, timedelta
@@ -49,7 +49,7 @@ BAD = {
     "TZ=UTC 0 6 * * *": "write the zone in time-zone",
     "@every 5m": "write five fields",
     "@Daily": "did you mean @daily?",
-    "@reboot": "is unknown",
+    "@reboot": "unknown schedule",
     "* " * 200: "256 at most",
 }
 
@@ -91,7 +91,7 @@ def test_zones_of_the_iana_database_are_taken(zone: str) -> None:
     ],
 )
 def test_other_zones_are_refused_with_a_remedy(zone: str, remedy: str) -> None:
-    with pytest.raises(ValueError, match="is no time zone") as refused:
+    with pytest.raises(ValueError, match="unknown time zone") as refused:
         cron.time_zone(zone)
     assert remedy in str(refused.value)
 
@@ -128,7 +128,7 @@ def test_other_zones_are_refused_with_a_remedy(zone: str, remedy: str) -> None:
     ],
 )
 def test_what_people_write_for_a_time_zone_gets_the_name_that_they_mean(written: str, said: str) -> None:
-    with pytest.raises(ValueError, match="is no time zone") as refused:
+    with pytest.raises(ValueError, match="unknown time zone") as refused:
         cron.time_zone(written)
     assert said in str(refused.value)
 
@@ -136,7 +136,7 @@ def test_what_people_write_for_a_time_zone_gets_the_name_that_they_mean(written:
 @pytest.mark.parametrize("minutes", [*range(-12 * 60, 14 * 60 + 1, 60), 330, 345, 390, 210, 270, 525, 570, -570])
 def test_a_zone_that_is_proposed_for_an_offset_has_it(minutes: int) -> None:
     sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
-    with pytest.raises(ValueError, match="is no time zone") as refused:
+    with pytest.raises(ValueError, match="unknown time zone") as refused:
         cron.time_zone(f"{sign}{hours:02}:{rest:02}")
     proposed = re.search(r"[A-Z][a-z]+/[A-Za-z0-9+-]+", str(refused.value))
     assert proposed

@@ -26,7 +26,7 @@ def test_both_spellings_of_a_secret_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("key", ["Https_Proxy", "FTP_PROXY", "PROXY", "uv_index"])
-def test_what_no_build_knows_is_told(key: str) -> None:
+def test_what_no_build_knows_is_refused(key: str) -> None:
     with pytest.raises(Invalid, match=f"index-secret index, key {key}: unknown key: write UV_"):
         index.settings(secret(**{key: "x"}), "index")
 
@@ -39,6 +39,6 @@ def test_a_secret_without_settings_is_refused_with_the_remedy(given: Object | No
         index.settings(given, "index")
 
 
-def test_another_password_of_a_proxy_is_no_other_environment() -> None:
+def test_another_password_of_a_proxy_is_the_same_environment() -> None:
     digests = {index.settings(secret(HTTPS_PROXY=f"http://me:{word}@proxy"), "i").digest for word in ("a", "b")}
     assert len(digests) == 1

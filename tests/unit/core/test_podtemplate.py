@@ -47,7 +47,7 @@ def read(document: Any) -> str:
 
 
 def problems(document: Any) -> list[str]:
-    """Give what is wrong with a template, without the start that all lines have."""
+    """Return what is wrong with a template, without the start that all lines have."""
     with pytest.raises(Invalid) as caught:
         read(document)
     assert caught.value.reason == "InvalidPodTemplate"
@@ -61,7 +61,7 @@ def context(document: Any, *, stage: Stage = TRAIN, node: str = "") -> RunContex
 
 
 def pod(document: Any, *, stage: Stage = TRAIN, node: str = "") -> Object:
-    """Give the pod template that a stage gets."""
+    """Return the pod template that a stage gets."""
     one = context(document, stage=stage, node=node)
     made = manifests.job(one, stage) if isinstance(stage.work, Batch) else manifests.deployment(one, stage)
     found: Object = made["spec"]["template"]
@@ -82,7 +82,7 @@ def container_of(container: Object, volumes: list[Object] | None = None, **more:
 # --- reading ------------------------------------------------------------------------------------------
 
 
-def test_a_configmap_that_is_not_there_is_told_with_the_command_that_makes_it() -> None:
+def test_a_configmap_that_is_not_there_is_refused_with_the_command_that_makes_it() -> None:
     with pytest.raises(Invalid) as caught:
         podtemplate.read(None, "gpu", CLAIM)
     assert caught.value.reason == "PodTemplateMissing"
@@ -90,7 +90,7 @@ def test_a_configmap_that_is_not_there_is_told_with_the_command_that_makes_it() 
 
 
 @pytest.mark.parametrize("data", [None, {}, {"pod.yml": "spec: {}"}, {"pod.yaml": 3}])
-def test_a_configmap_without_pod_yaml_is_told_with_the_keys_that_it_has(data: Any) -> None:
+def test_a_configmap_without_pod_yaml_is_refused_with_the_keys_that_it_has(data: Any) -> None:
     with pytest.raises(Invalid) as caught:
         podtemplate.read({"data": data}, "gpu", CLAIM)
     assert "has no key pod.yaml" in caught.value.problems[0]
@@ -115,7 +115,7 @@ def test_octal_modes_are_octal_as_kubectl_reads_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("[", "line 2, column 1: not valid YAML"),
         ("- a", "expected a section with keys of its own, got a list"),
@@ -134,12 +134,12 @@ def test_octal_modes_are_octal_as_kubectl_reads_them() -> None:
     ],
     ids=["broken", "list", "twice", "bomb", "tag", "key", "date", "long", "aliases"],
 )  # fmt: skip
-def test_what_is_no_document_is_refused_in_one_line(text: str, told: str) -> None:
+def test_text_that_is_not_a_document_is_refused_in_one_line(text: str, words: str) -> None:
     (line,) = problems(text)
-    assert told in line
+    assert words in line
 
 
-def test_all_problems_are_told_at_once_with_their_paths() -> None:
+def test_all_problems_come_at_once_with_their_paths() -> None:
     document = {
         "metadata": {"labels": {"coachwork.io/run": "1"}, "annotations": {"note": 7}},
         "spec": {
@@ -161,7 +161,7 @@ def test_all_problems_are_told_at_once_with_their_paths() -> None:
     ]
 
 
-def test_an_unknown_field_is_told_with_the_nearest_known_one() -> None:
+def test_an_unknown_field_is_refused_with_the_nearest_known_one() -> None:
     assert problems({"spec": {"tolerationz": []}}) == ["spec.tolerationz: unknown key: did you mean tolerations?"]
     assert problems({"Spec": {}}) == ["Spec: unknown key: did you mean spec?"]
 
@@ -184,14 +184,14 @@ def test_every_security_field_of_pods_and_containers_is_among_the_refused() -> N
 
 @pytest.mark.parametrize("field", REFUSED_OF_POD)
 @pytest.mark.parametrize("value", [True, [], {}, "x", 0])
-def test_a_refused_field_of_the_pod_is_told_whatever_it_says(field: str, value: Any) -> None:
+def test_a_refused_field_of_the_pod_is_refused_whatever_it_says(field: str, value: Any) -> None:
     (line,) = problems({"spec": {field: value}})
     assert line.startswith(f"spec.{field}: ")
     assert "unknown" not in line
 
 
 @pytest.mark.parametrize("field", REFUSED_OF_CONTAINER)
-def test_a_refused_field_of_the_container_is_told(field: str) -> None:
+def test_a_refused_field_of_the_container_is_refused(field: str) -> None:
     (line,) = problems({"spec": {"containers": [{"name": "stage", field: {}}]}})
     assert line.startswith(f"spec.containers[0].{field}: ")
     assert "unknown" not in line
@@ -248,7 +248,7 @@ def test_our_own_paths_can_not_be_mounted_over(path: Any) -> None:
     assert line.startswith("spec.containers[0].volumeMounts[0].mountPath: ")
 
 
-def test_a_mount_of_a_volume_that_is_not_there_is_told() -> None:
+def test_a_mount_of_a_volume_that_is_not_there_is_refused() -> None:
     mounts = [{"name": "y", "mountPath": "/y"}]
     document = {"volumes": [{"name": "x", "emptyDir": {}}], "containers": [{"name": "stage", "volumeMounts": mounts}]}
     (line,) = problems({"spec": document})
@@ -314,7 +314,7 @@ def test_fields_of_which_we_have_none_are_taken_as_they_are(field: str, stage: S
     assert spec_of({field: PLAIN[field]}, stage=stage)[field] == PLAIN[field]
 
 
-def test_labels_and_annotations_come_beside_ours() -> None:
+def test_labels_and_annotations_are_added_to_ours() -> None:
     metadata = {"labels": {"team": "ml"}, "annotations": {"sidecar.istio.io/inject": "false"}}
     plain, found = pod(None, stage=WEB)["metadata"], pod({"metadata": metadata}, stage=WEB)["metadata"]
     assert found["labels"] == {**plain["labels"], "team": "ml"}
@@ -388,7 +388,7 @@ def test_terms_of_node_affinity_are_each_bound_to_the_controllers_node() -> None
     assert terms == [{**zone, "matchFields": [NODE]} for zone in ZONES]
 
 
-def test_other_affinities_stand_beside_the_controllers_node() -> None:
+def test_other_affinities_are_kept_with_the_controllers_node() -> None:
     preferred = [{"weight": 1, "preference": ZONES[0]}]
     others = {"podAffinity": {REQUIRED: [{"topologyKey": "zone"}]}}
     found = spec_of({"affinity": {"nodeAffinity": {PREFERRED: preferred}, **others}}, node="n1")["affinity"]
@@ -505,7 +505,7 @@ KEPT = replace(TRAIN, env=(("MODE", "x"),), secrets=(Secret("KEY", "s", "KEY"),)
 
 
 def accepted(document: Any) -> str | None:
-    """Give the template as it is kept, None where it is refused."""
+    """Return the template as it is kept, None where it is refused."""
     try:
         return read(document)
     except Invalid:

@@ -112,7 +112,7 @@ def test_a_blank_repository_is_missing_and_a_variable_may_be_blank() -> None:
     assert parse(configmap({"repository": URL, "env.A": "", "env.B": " "})).env == (("A", ""), ("B", " "))
 
 
-def test_a_time_zone_beside_a_blank_schedule_is_told() -> None:
+def test_a_time_zone_with_a_blank_schedule_is_refused() -> None:
     (line,) = problems(with_(schedule=" ", time_zone="Europe/Paris"))
     assert line == "time-zone: goes with schedule: add one, or remove it"
 
@@ -128,7 +128,7 @@ def test_variables_are_bounded_in_all() -> None:
     assert problems(configmap(data)) == ("env.*: 90006 characters in all: 65536 at most",)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_come_at_once() -> None:
     bad = configmap({"ref": "-x", "keep-runs": "none", "suspend": "yes", "refs": "main", "env.PATH": "/"}, name="A")
     starts = [line.split(":")[0] for line in problems(bad)]
     assert sorted(starts) == ["env.PATH", "keep-runs", "metadata.name", "ref", "refs", "repository", "suspend"]
@@ -159,7 +159,7 @@ def test_a_time_zone_needs_a_schedule() -> None:
     assert problems(with_(time_zone="Europe/Paris")) == ("time-zone: goes with schedule: add one, or remove it",)
 
 
-def test_an_unknown_key_is_told_with_the_nearest_known_one() -> None:
+def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
     assert problems(with_(repositry="x")) == ("repositry: unknown key: did you mean repository?",)
 
 
@@ -230,7 +230,7 @@ def test_annotations_are_short_and_printable(key: str, value: Any) -> None:
 
 
 def wishing(**wishes: str) -> dict[str, Any]:
-    """Give a request whose trigger is `t 1`, with these annotations."""
+    """Return a request whose trigger is `t 1`, with these annotations."""
     return configmap(annotations={"coachwork.io/trigger": "t 1", **{f"coachwork.io/{k}": v for k, v in wishes.items()}})
 
 
@@ -242,7 +242,7 @@ def test_a_wish_of_another_trigger_is_not_read(key: str, wish: str, trigger: str
 
 
 @pytest.mark.parametrize("wish", ["A=1", "[]", '{"A": "1", "A": "2"}', "{" * 9000])
-def test_parameters_that_are_no_mapping_to_text_are_refused(wish: str) -> None:
+def test_parameters_that_are_not_a_mapping_are_refused(wish: str) -> None:
     (line,) = problems(wishing(set=f"t 1 {wish}"))
     assert line.startswith('annotation coachwork.io/set: expected TRIGGER {"NAME": "value"}')
 
@@ -360,8 +360,8 @@ def test_any_object_gives_a_request_or_printable_problems(data: Any, annotations
 
 @pytest.mark.parametrize("hidden", ["\u200d", "\u200b", "\ufeff", "\u00ad", "\u202e", "\u00a0"])
 def test_a_character_that_nobody_sees_is_named_where_it_is(hidden: str) -> None:
-    told = problems(with_(ref=f"feature/{hidden}x", path=f"{hidden}ml"))
-    assert told == (
+    lines = problems(with_(ref=f"feature/{hidden}x", path=f"{hidden}ml"))
+    assert lines == (
         f'ref: holds the invisible character U+{ord(hidden):04X} after "feature/": delete it',
         f"path: holds the invisible character U+{ord(hidden):04X} at its start: delete it",
     )

@@ -20,12 +20,13 @@ from controller.core.inputs import kinds, variables
 from controller.core.inputs.engine import Broken, Form, reading, together
 from controller.core.text import LINE_LIMIT, parse_quantity, quoted
 
-LABEL_LIMIT = 63
-ANNOTATION_LIMIT = 4096
-OWN_LABELS = (f"{names.DOMAIN}/", "app.kubernetes.io/", "batch.kubernetes.io/")  # what we and Jobs are found by
-OWN_LABEL_NAMES = ("job-name", "controller-uid", "pod-template-hash")
-# Annotations that Pod Security reads, and ours.
-OWN_ANNOTATIONS = (f"{names.DOMAIN}/", "container.apparmor.security.beta.kubernetes.io/", "seccomp.security.")
+_DOMAIN = re.escape(names.DOMAIN)
+OWN_LABELS = (  # what we and Jobs are found by
+    rf"(?:{_DOMAIN}|app\.kubernetes\.io|batch\.kubernetes\.io)/|(?:job-name|controller-uid|pod-template-hash)\Z"
+)
+OWN_ANNOTATIONS = (  # ours, and those that Pod Security reads
+    rf"(?:{_DOMAIN}|container\.apparmor\.security\.beta\.kubernetes\.io)/|seccomp\.security\."
+)
 OWN_PATHS = (str(layout.ROOT), layout.SHM, "/proc", "/sys")
 
 _SECURITY = "security can't be changed by a template: every stage runs as user 10001 under Pod Security restricted"
@@ -110,36 +111,6 @@ def _refused(why: str, *fields: str) -> dict[str, Refused]:
 # --- values -------------------------------------------------------------------------------------------
 
 
-def _text(text: str) -> str:
-    if not 0 < len(text) <= LINE_LIMIT:
-        raise ValueError(f"expected text of 1 to {LINE_LIMIT} characters")
-    return text
-
-
-def _label(text: str) -> str:
-    if not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", text):
-        raise ValueError(f"expected at most {LABEL_LIMIT} letters, digits, - _ and ., got {quoted(text)}")
-    return text
-
-
-def _own_label(key: str) -> str:
-    if key.startswith(OWN_LABELS) or key in OWN_LABEL_NAMES:
-        raise ValueError("this label is set by Coachwork or Kubernetes: remove it")
-    return kinds.qualified_name(key)
-
-
-def _own_annotation(key: str) -> str:
-    if key.startswith(OWN_ANNOTATIONS):
-        raise ValueError("this annotation can't be set by a template: remove it")
-    return kinds.qualified_name(key)
-
-
-def _annotation(text: str) -> str:
-    if len(text) > ANNOTATION_LIMIT:
-        raise ValueError(f"is {len(text)} characters long: {ANNOTATION_LIMIT} at most")
-    return text
-
-
 def _whole(low: int = 0, high: int = 2**31 - 1) -> BeforeValidator:
     """Return the validator of a whole number within bounds."""
 
@@ -159,18 +130,10 @@ def _quantity(value: Any) -> Any:
     return value
 
 
-def _below(text: str) -> str:
-    if not text or text.startswith("/") or ".." in text.split("/"):
-        raise ValueError(f"expected a path below the volume, without .., got {quoted(text)}")
-    return text
-
-
 def _volume_name(text: str) -> str:
     if text in names.VOLUMES:
         raise ValueError(f"{quoted(text)} is a volume of Coachwork's own: choose another name")
-    if not kinds.is_dns_name(text) or "." in text or len(text) > LABEL_LIMIT:
-        raise ValueError(f"expected lower-case letters, digits and -, {LABEL_LIMIT} at most, got {quoted(text)}")
-    return text
+    return kinds.matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "at most 63 lower-case letters, digits and -")(text)
 
 
 def _mount_path(text: str) -> str:
@@ -192,22 +155,40 @@ def _container_name(text: str) -> str:
     return text
 
 
-Text = Annotated[str, reading(_text)]
+def _foreign(own: str, sentence: str) -> Any:
+    """Return the type of a label's or annotation's name that is none of these, as a pattern has them."""
+
+    def read(key: str) -> str:
+        if re.match(own, key):
+            raise ValueError(sentence)
+        return kinds.qualified_name(key)
+
+    return Annotated[str, reading(read)]
+
+
+def _text(pattern: str, what: str) -> Any:
+    return Annotated[str, reading(kinds.matching(pattern, what))]
+
+
+Text = _text(rf"(?s:.{{1,{LINE_LIMIT}}})", f"text of 1 to {LINE_LIMIT} characters")
 Name = Annotated[str, reading(kinds.object_name)]
 Qualified = Annotated[str, reading(kinds.qualified_name)]
-Label = Annotated[str, reading(_label)]
+Label = _text(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", "at most 63 letters, digits, - _ and .")
 Labels = mapping(Qualified, Label)
 Quantity = Annotated[Any, BeforeValidator(_quantity)]
 Amounts = mapping(Qualified, Quantity)
 Mode = Annotated[int, _whole(0, 0o777)]
-Below = Annotated[str, reading(_below)]
+Below = _text(r"(?!/)(?!(?:.*/)?\.\.(?:/|\Z))(?s:.+)", "a path below the volume, without ..")
 VolumeName = Annotated[str, reading(_volume_name)]
 Count, Weight = Annotated[int, _whole(1)], Annotated[int, _whole(1, 100)]
 
 
 METADATA: Final = part({
-    "labels": mapping(Annotated[str, reading(_own_label)], Label),
-    "annotations": mapping(Annotated[str, reading(_own_annotation)], Annotated[str, reading(_annotation)]),
+    "labels": mapping(_foreign(OWN_LABELS, "this label is set by Coachwork or Kubernetes: remove it"), Label),
+    "annotations": mapping(
+        _foreign(OWN_ANNOTATIONS, "this annotation can't be set by a template: remove it"),
+        _text(r"(?s:.{0,4096})", "text of at most 4096 characters"),
+    ),
     "name": Any,  # an editor wants one; pods get their own
     **_refused(
         _METADATA, "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers", "generateName",
