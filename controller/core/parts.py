@@ -58,13 +58,24 @@ def select(
     services have to be up. Raises Invalid where the stage, or a run to go on from, is not there, or where that run did
     not get as far.
     """
+    stages = [name for step in pipeline.steps for name in step]
+    succeeded = {name for name in stages if before.get(name) in SUCCEEDED}
     if first := request.only or request.resume:
         _check(first, pipeline, earlier)
-    states = _states(request, pipeline, before, part)
-    if other := [name for name, stage in states.items() if part and stage.state == "Waiting" and name not in part]:
+        number = next(number for number, step in enumerate(pipeline.steps) if first in step)
+        states: dict[str, StageState] = {
+            name: "Waiting" if name == first else _state(request, pipeline, name, at - number, name in succeeded)
+            for at, step in enumerate(pipeline.steps)
+            for name in step
+        }
+    else:
+        reused = {name for name in succeeded if not isinstance(pipeline.stages[name].work, Service)}
+        spare: dict[str, StageState] = {name: "Reused" if name in reused else "Skipped" for name in stages}
+        states = {name: "Waiting" if not part or name in part else spare[name] for name in stages}
+    if other := [name for name, state in states.items() if part and state == "Waiting" and name not in part]:
         line = f"run {earlier} was a run of {', '.join(part)} alone, and stage {other[0]} was not part of it"
         raise Invalid("NothingToReuse", [f"{line}: begin with {part[0]} or later, or repeat another run"])
-    if undone := [name for name, stage in states.items() if stage.state == "Reused" and not _succeeded(name, before)]:
+    if undone := [name for name, state in states.items() if state == "Reused" and name not in succeeded]:
         lacking = ", ".join(
             f"stage {name} of run {earlier} is {before[name]}"
             if name in before
@@ -73,7 +84,7 @@ def select(
         )
         remedy = f"begin with {undone[0]}, or go on from a run that got as far"
         raise Invalid("NothingToReuse", [f"{lacking}, so nothing of it can be reused: {remedy}"])
-    return states
+    return {name: StageRecord(state=state) for name, state in states.items()}
 
 
 def to_run(pipeline: Pipeline, stages: Mapping[str, StageRecord]) -> tuple[str, ...]:
@@ -81,51 +92,22 @@ def to_run(pipeline: Pipeline, stages: Mapping[str, StageRecord]) -> tuple[str, 
     return tuple(name for name in pipeline.stages if name not in stages or stages[name].state == "Waiting")
 
 
-def _states(
-    request: Request, pipeline: Pipeline, before: Mapping[str, str], part: tuple[str, ...]
-) -> dict[str, StageRecord]:
-    wanted = request.only or request.resume
-    if part and not wanted:
-        return {name: _again(name, pipeline, before, part) for step in pipeline.steps for name in step}
-    first = next((number for number, step in enumerate(pipeline.steps) if wanted in step), None)
-    states = {}
-    for number, step in enumerate(pipeline.steps):
-        for name in step:
-            state: StageState = "Waiting"
-            if first is not None and name != wanted:
-                reusable = number <= first and not isinstance(pipeline.stages[name].work, Service)
-                state = _beside(request, number == first, reusable, _succeeded(name, before))
-            states[name] = StageRecord(state=state)
-    return states
+def _state(request: Request, pipeline: Pipeline, name: str, distance: int, succeeded: bool) -> StageState:
+    """Return the state of a stage that is so many steps after the one that is asked for, next to it if 0.
 
-
-def _again(name: str, pipeline: Pipeline, before: Mapping[str, str], part: tuple[str, ...]) -> StageRecord:
-    """Return a stage's record where a run of a part is repeated."""
-    if name in part:
-        return StageRecord()
-    reused = _succeeded(name, before) and not isinstance(pipeline.stages[name].work, Service)
-    return StageRecord(state="Reused" if reused else "Skipped")
-
-
-def _beside(request: Request, sibling: bool, reusable: bool, succeeded: bool) -> StageState:
-    """Return the state of a stage beside the one that is wanted.
-
-    Before the stage that a run begins with, all is to be reused (or the run is refused); what stands beside that stage
-    and did not succeed runs again. Where one stage is to run alone, nothing else does.
+    Before the stage that a run begins with, all is to be reused (or the run is refused); what stands in its step and
+    did not succeed runs again. Where one stage is to run alone, nothing else does.
     """
+    reusable = distance <= 0 and not isinstance(pipeline.stages[name].work, Service)
     if request.only:
         return "Reused" if reusable and succeeded else "Skipped"
-    return "Reused" if reusable and (succeeded or not sibling) else "Waiting"
+    return "Reused" if reusable and (succeeded or distance < 0) else "Waiting"
 
 
-def _succeeded(name: str, before: Mapping[str, str]) -> bool:
-    return before.get(name) in SUCCEEDED
-
-
-def _check(wanted: str, pipeline: Pipeline, earlier: int) -> None:
+def _check(stage: str, pipeline: Pipeline, earlier: int) -> None:
     known = [name for step in pipeline.steps for name in step]
-    if wanted not in known:
-        raise Invalid("UnknownStage", [f"no stage {quoted(wanted)}: {nearest(wanted, known)}"])
-    if not earlier and wanted not in pipeline.steps[0]:
-        line = f"stage {wanted} needs what the stages before it made, and there is no earlier run: run all first"
+    if stage not in known:
+        raise Invalid("UnknownStage", [f"no stage {quoted(stage)}: {nearest(stage, known)}"])
+    if not earlier and stage not in pipeline.steps[0]:
+        line = f"stage {stage} needs what the stages before it made, and there is no earlier run: run all first"
         raise Invalid("NothingToReuse", [line])

@@ -44,15 +44,15 @@ class Gatherer:
     def __init__(
         self, view: View, cluster: Cluster, source: Source, volume: Volume, archive: Archive, policy: Policy
     ) -> None:
-        """Take what it looks at."""
+        """Build it on these."""
         self._view, self._cluster, self._source, self._volume = view, cluster, source, volume
         self._archive, self._policy = archive, policy
         self._builders = Builders(source, volume)
         self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
 
-    def gather(self, request: Request, asked: Needs) -> Mapping[Need, object]:
+    def gather(self, request: Request, open_: Needs) -> Mapping[Need, object]:
         """Return an answer to each question."""
-        return {question: self._answered(request, question) for question in asked.questions}
+        return {question: self._answered(request, question) for question in open_.questions}
 
     def _answered(self, request: Request, question: Need) -> object:
         try:
@@ -107,7 +107,7 @@ class Gatherer:
             self._archive.recall_build(request, item.folder)
 
     def _publish(self, request: Request, repository: str, commit: str) -> None:
-        """Have a checkout; what opens the request's repository goes to no other server."""
+        """Put a checkout on the volume; what opens the request's repository goes to no other server."""
         if not self._source.published(repository, commit):
             opened = credentials.fitting(self._credentials(request), request.repository, repository)
             self._source.publish(repository, commit, opened)

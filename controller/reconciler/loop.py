@@ -32,7 +32,7 @@ class Reconciler:
         clock: Clock,
         policy: Policy,
     ) -> None:
-        """Take what it stands on."""
+        """Build it on these."""
         self._view, self._cluster, self._volume = view, cluster, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
         archive = Archive(volume, policy.version)

@@ -34,22 +34,22 @@ class Source(Protocol):
     """Git."""
 
     def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
-        """Give the full commit that `ref` ("" for HEAD) names on the remote now. Raises Invalid, NotYet, Transient."""
+        """Return the full commit that `ref` ("" for HEAD) names on the remote. Raises Invalid, NotYet, Transient."""
 
     def published(self, repository: str, commit: str) -> bool:
-        """Whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
+        """Return whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
 
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
-        """Have the checkout of `commit` on the volume, complete. Raises Invalid, NotYet, Transient."""
+        """Put the checkout of `commit` on the volume, complete. Raises Invalid, NotYet, Transient."""
 
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
-        """Give what the core reads of the project in folder `path` of a published checkout. Raises Invalid."""
+        """Return what the core reads of the project in folder `path` of a published checkout. Raises Invalid."""
 
     def extend(self, repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
         """Return the tree with what else is wanted of its files; each is there then, or its fault is."""
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
-        """Give a digest of the content of files and folders below the project: equal for equal content."""
+        """Return a digest of the content of files and folders below the project: equal for equal content."""
 
     def last_change(
         self,
@@ -72,7 +72,7 @@ class Volume(Protocol):
         """Return the text of a document where nobody else writes, "" if there is none."""
 
     def environment(self, key: str) -> str:
-        """Give the folder that an environment of this key is in, or is to be built in; what is there is in use now."""
+        """Return the folder that an environment of this key is in, or is built in; it is in use now."""
 
     def has_environment(self, folder: str) -> bool:
         """Return whether an environment is published, and whole."""
@@ -84,31 +84,31 @@ class Volume(Protocol):
         """Move what a build has made to where stages find it; one that is there and whole stays."""
 
     def packages(self, folder: str) -> str:
-        """Give what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""
+        """Return what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""
 
     def retire_environment(self, folder: str) -> None:
-        """Have the next run build this environment anew: its Python is no longer the image's."""
+        """Let the next run build this environment again: its Python is no longer the image's."""
 
     def keep_text(self, path: PurePosixPath, text: str) -> None:
         """Write a small file, atomically."""
 
     def recall_text(self, path: PurePosixPath) -> str:
-        """Give a small file of ours, "" if there is none."""
+        """Return a small file of ours, "" if there is none."""
 
     def room(self) -> str:
-        """Give how much of it is free, in words; "" if it does not tell."""
+        """Return how much of it is free, in words; "" where nobody knows."""
 
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        """Have `target` begin as a copy of the folder `source`, unless it is there, or `source` is gone.
+        """Make `target` a copy of the folder `source`, unless it is there, or `source` is gone.
 
         Raises Invalid where a stage left what can't be read.
         """
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
-        """Give the attempts that left something in a stage's log folder, oldest first."""
+        """Return the attempts that left something in a stage's log folder, oldest first."""
 
     def runs(self, name: str, uid: str) -> Sequence[int]:
-        """Give the request's runs that have a folder, newest first."""
+        """Return the request's runs that have a folder, newest first."""
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
         """Remove the request's other runs."""
@@ -128,4 +128,4 @@ class Clock(Protocol):
     """The time now, aware."""
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""

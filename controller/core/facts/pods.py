@@ -49,47 +49,44 @@ class PodFact:
 
 
 def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
-    """Give the fact about one pod; `events` are Warning events, of which those about this pod count."""
-    status = pod.get("status") or {}
-    metadata = pod.get("metadata") or {}
-    container = _stage_container(status)
+    """Return the fact about one pod; of the Warning `events`, those about this pod are read."""
+    status, metadata = pod.get("status") or {}, pod.get("metadata") or {}
+    containers = status.get("containerStatuses") or ()
+    container: Object = next((item for item in containers if item.get("name") == names.STAGE_CONTAINER), {})
     state = container.get("state") or {}
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     message = attempt.read(ended.get("message") or "")
     blocked, waiting = _waiting(pod, container, events)
+    created = metadata.get("creationTimestamp") or ""
+    # a launcher left no word that was killed with its script, or never began ("1970-...")
+    started = max(ended.get("startedAt") or "", created) if ended else ""
     return PodFact(
         phase=status.get("phase") or "Pending",
-        ready=_condition(status, "Ready") == "True",
+        ready=condition(status, "Ready").get("status") == "True",
         deleting=bool(metadata.get("deletionTimestamp")),
-        created=metadata.get("creationTimestamp") or "",
+        created=created,
         blocked=blocked,
         cause=waiting or _ending(status, ended, message),
         exit_code=ended.get("exitCode"),
         crashed=bool(ended) and not state.get("running"),
         image=str(container.get("imageID") or ""),
-        first_start=message.first_start or _started(metadata, ended),
+        first_start=message.first_start or started,
     )
 
 
-def _started(metadata: Object, ended: Object) -> str:
-    """Give when a container began whose launcher left no word: killed with its script, or never begun ("1970-...")."""
-    return max(ended.get("startedAt") or "", metadata.get("creationTimestamp") or "") if ended else ""
-
-
 def newest(pods: Sequence[PodFact]) -> PodFact | None:
-    """Give the pod that was created last, None of none."""
+    """Return the pod that was created last, None of none."""
     return max(pods, key=lambda pod: pod.created, default=None)
 
 
-def _stage_container(status: Object) -> Object:
-    for container in status.get("containerStatuses") or ():
-        if container.get("name") == names.STAGE_CONTAINER:
-            return dict(container)
-    return {}
+def condition(status: Object, kind: str) -> Object:
+    """Return the condition of this type, {} where there is none."""
+    return next((dict(item) for item in status.get("conditions") or () if item.get("type") == kind), {})
 
 
-def _condition(status: Object, kind: str) -> str:
-    return next((str(item.get("status")) for item in status.get("conditions") or () if item.get("type") == kind), "")
+def concerns(event: Object, uid: str) -> bool:
+    """Return whether an Event is about the object of this uid."""
+    return bool(uid) and (event.get("involvedObject") or {}).get("uid") == uid
 
 
 def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
@@ -102,34 +99,33 @@ def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[
     status = pod.get("status") or {}
     if status.get("phase") != "Pending":
         return "", None
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return "schedule", Cause("Unschedulable", f"no node has room: {_steady(condition.get('message') or '')}")
+    scheduled = condition(status, "PodScheduled")
+    if scheduled.get("reason") == "Unschedulable":
+        return "schedule", Cause("Unschedulable", f"no node has room: {_steady(scheduled.get('message') or '')}")
+    uid = (pod.get("metadata") or {}).get("uid") or ""
     for event in events:
-        if event.get("reason") in _UNMOUNTED and _is_about(event, pod):
+        if event.get("reason") in _UNMOUNTED and concerns(event, uid):
             return "schedule", Cause(str(event["reason"]), _steady(event.get("message") or ""))
     return "", None
 
 
-def _is_about(event: Object, pod: Object) -> bool:
-    uid = (pod.get("metadata") or {}).get("uid")
-    return bool(uid and (event.get("involvedObject") or {}).get("uid") == uid)
-
-
 def _steady(text: str) -> str:
     """Return a kubelet's sentence without what changes from try to try (back-off times, pod uids, pull ids)."""
-    text = re.sub(r"^Back-off \S+ restarting failed container.*", "restarting", text)
-    return clean(text)
+    return clean(re.sub(r"^Back-off \S+ restarting failed container.*", "restarting", text))
 
 
 def _ending(status: Object, ended: Object, message: attempt.Ending) -> Cause | None:
     if status.get("reason") == "Evicted":
-        said = status.get("message") or ""
-        remedy = " (write less, or have COACHWORK_SCRATCH_LIMIT raised)" if "emptyDir" in said else ""
-        return Cause("Evicted", f"the node evicted the pod: {said}{remedy}")
+        text = status.get("message") or ""
+        remedy = " (write less, or have COACHWORK_SCRATCH_LIMIT raised)" if "emptyDir" in text else ""
+        return Cause("Evicted", f"the node evicted the pod: {text}{remedy}")
     if status.get("reason") == "DeadlineExceeded" and message.reason in ("", "Terminated"):
         return Cause("TimedOut", "the pod ran longer than its stage's limits allow, installation included")
-    return _container_ending(ended, message) if ended else _lost(status)
+    if ended:
+        return _container_ending(ended, message)
+    if status.get("phase") == "Failed":
+        return Cause(status.get("reason") or "PodLost", status.get("message") or "the pod was lost with its node")
+    return None
 
 
 def _container_ending(ended: Object, message: attempt.Ending) -> Cause | None:
@@ -143,9 +139,3 @@ def _container_ending(ended: Object, message: attempt.Ending) -> Cause | None:
         return Cause("PodLost", "the node lost the pod: it restarted, or went away")
     code = ended.get("exitCode", 0)
     return Cause("ExitCode", f"the container ended with code {code} and left no cause") if code else None
-
-
-def _lost(status: Object) -> Cause | None:
-    if status.get("phase") != "Failed":
-        return None
-    return Cause(status.get("reason") or "PodLost", status.get("message") or "the pod was lost with its node")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from controller.core import names, times
 from controller.core.facts.owners import owner_uid
-from controller.core.facts.pods import LAUNCHER_FAILED, Blocked, PodFact, newest, read_pod
+from controller.core.facts.pods import LAUNCHER_FAILED, Blocked, PodFact, concerns, condition, newest, read_pod
 from controller.core.model import Cause, Object
 from controller.core.text import clean
 
@@ -39,9 +39,9 @@ class DeploymentFact:
     owner: str
     run: int
     digest: str
-    wanted: int = 0
+    replicas: int = 0
     ready: int = 0
-    available: bool = False  # rolled out: updated = replicas = available = wanted
+    available: bool = False  # rolled out: as many are updated, there and available
     failed: bool = False  # will not come up by itself
     running: bool = False  # its pods got past all that could keep them from starting
     deleting: bool = False
@@ -52,18 +52,18 @@ class DeploymentFact:
 
 
 def run_of(thing: Object) -> int:
-    """Give the run that an object's label names, 0 where it names none."""
+    """Return the run that an object's label names, 0 where it names none."""
     label = ((thing.get("metadata") or {}).get("labels") or {}).get(names.RUN, "")
     return int(label) if label.isascii() and label.isdigit() else 0
 
 
 def digest_of(thing: Object) -> str:
-    """Give what an object says that it was made from."""
+    """Return the digest of what an object was made from, as it says itself."""
     return str(((thing.get("metadata") or {}).get("annotations") or {}).get(names.DIGEST, ""))
 
 
 def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> JobFact:
-    """Give the fact about one Job; of `pods` and `events`, those that belong to it count.
+    """Return the fact about one Job; of `pods` and `events`, those that belong to it are read.
 
     Only the conditions Complete and Failed end a Job (SuccessCriteriaMet and FailureTarget precede them). A pod that
     succeeded is the end as well, about 1.5 s earlier: Jobs here have one completion.
@@ -74,7 +74,6 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     done = "Complete" in over or any(pod.phase == "Succeeded" for pod in facts)
     failed = "Failed" in over and not done
     current = newest(facts)
-    running = 0 if failed else 1
     fact = JobFact(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -82,42 +81,33 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         run=run_of(job),
         state="Succeeded" if done else "Failed" if failed else "Running",
         deleting=bool(metadata.get("deletionTimestamp")),
-        attempts=max((status.get("failed") or 0) + running, 1),
+        attempts=max((status.get("failed") or 0) + (0 if failed else 1), 1),
         running=bool(current and current.phase != "Pending"),
         image=current.image if current else "",
         finished=str(over["Failed"].get("lastTransitionTime") or "") if failed else "",
     )
     if failed:
-        return replace(fact, cause=_failure(job, facts))
-    if not done and current and current.phase == "Pending":
+        return replace(fact, cause=_failure(over["Failed"], facts))
+    if done or (current and current.phase != "Pending"):
+        return fact
+    if current:
         return replace(fact, blocked=current.blocked, cause=current.cause)
-    if not done and not current:
-        blocked, cause = _no_pod(metadata["uid"], events)
-        return replace(fact, blocked=blocked, cause=cause)
-    return fact
+    # a quota's denial shows only in an Event about the Job
+    denied = (event for event in events if concerns(event, fact.uid) and event.get("reason") == "FailedCreate")
+    denial = next(denied, None)
+    return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or "")) if denial else fact
 
 
-def _failure(job: Object, pods: Sequence[PodFact]) -> Cause | None:
-    """Give why a failed Job failed: what its last failed pod says, else what its condition says if that says more."""
-    last = newest([pod for pod in pods if pod.cause and pod.phase == "Failed"])
-    if last:
+def _failure(ending: Object, pods: Sequence[PodFact]) -> Cause | None:
+    """Return why a failed Job failed: what its last failed pod says, else what its condition says if that says more."""
+    if last := newest([pod for pod in pods if pod.cause and pod.phase == "Failed"]):
         return last.cause
-    for condition in (job.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Failed" and condition.get("reason") == "DeadlineExceeded":
-            return Cause("TimedOut", condition.get("message") or "the Job's deadline has passed")
-    return None
-
-
-def _no_pod(uid: str, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
-    """Give why a Job has no pod: a quota's denial shows only in an Event about the Job."""
-    for event in events:
-        if (event.get("involvedObject") or {}).get("uid") == uid and event.get("reason") == "FailedCreate":
-            return "schedule", _refusal(event.get("message") or "")
-    return "", None
+    late = ending.get("reason") == "DeadlineExceeded"
+    return Cause("TimedOut", ending.get("message") or "the Job's deadline has passed") if late else None
 
 
 def _refusal(message: str) -> Cause:
-    """Give why no pod was made, without the name of the pod, which is another one at each try."""
+    """Return why no pod was made, without the name of the pod, which is another one at each try."""
     text = clean(re.sub(r'^(Error creating: )?pods "[^"]*" is forbidden: ', "", message))
     if "exceeded quota" in message:
         return Cause("QuotaExceeded", f"{text} (raise the quota, or ask for less in the stage's config.ini)")
@@ -125,20 +115,28 @@ def _refusal(message: str) -> Cause:
 
 
 def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> DeploymentFact:
-    """Give the fact about one Deployment; of `pods`, those of its stage and its present template count."""
+    """Return the fact about one Deployment; of `pods`, those of its stage and its present template are read."""
     metadata, status = deployment["metadata"], deployment.get("status") or {}
-    wanted = (deployment.get("spec") or {}).get("replicas", 1)
+    spec = deployment.get("spec") or {}
+    replicas = spec.get("replicas", 1)
     observed = (status.get("observedGeneration") or 0) >= (metadata.get("generation") or 1)
-    facts = [read_pod(pod, events) for pod in pods if _is_current(pod, deployment)]
+    selector = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
+    facts = [
+        read_pod(pod, events)
+        for pod in pods
+        if selector <= ((pod.get("metadata") or {}).get("labels") or {}).items()
+        and digest_of(pod) == digest_of(deployment)
+    ]
     down = [pod for pod in facts if not pod.ready and not pod.deleting]
     counts = [status.get(key) or 0 for key in ("updatedReplicas", "replicas", "availableReplicas")]
-    available = observed and all(count == wanted for count in counts)
+    available = observed and all(count == replicas for count in counts)
     late = observed and not available and _progress_deadline_passed(deployment)
     fatal = [pod for pod in down if pod.crashed and pod.exit_code == LAUNCHER_FAILED]
     crashed = [pod for pod in down if pod.crashed and pod.first_start]
     blocked = [pod for pod in down if pod.blocked]
     telling = next(iter([*fatal, *crashed, *blocked, *[pod for pod in down if pod.cause]]), None)
-    refused = None if telling else _refused_pods(status)
+    failure = condition(status, "ReplicaFailure")
+    refused = _refusal(failure.get("message") or "") if not telling and failure.get("status") == "True" else None
     overdue = Cause("NotReady", "its pods did not become ready in time") if late else None
     return DeploymentFact(
         name=metadata["name"],
@@ -146,7 +144,7 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         owner=owner_uid(deployment),
         run=run_of(deployment),
         digest=digest_of(deployment),
-        wanted=wanted,
+        replicas=replicas,
         ready=status.get("readyReplicas") or 0,
         available=available,
         failed=not available and (late or bool(fatal)),
@@ -159,37 +157,13 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
     )
 
 
-def _is_current(pod: Object, deployment: Object) -> bool:
-    selector = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    labels = (pod.get("metadata") or {}).get("labels") or {}
-    return selector.items() <= labels.items() and digest_of(pod) == digest_of(deployment)
-
-
-def _condition(status: Object, kind: str) -> Object:
-    return next((dict(item) for item in status.get("conditions") or () if item.get("type") == kind), {})
-
-
 def _progress_deadline_passed(deployment: Object) -> bool:
-    """Whether ProgressDeadlineExceeded is about our last apply: after a roll-back the old condition stands a moment."""
-    condition = _condition(deployment.get("status") or {}, "Progressing")
-    if condition.get("reason") != "ProgressDeadlineExceeded":
+    """Return whether our last apply is overdue: after a roll-back an older one's condition stands for a moment."""
+    progress = condition(deployment.get("status") or {}, "Progressing")
+    if progress.get("reason") != "ProgressDeadlineExceeded":
         return False
-    said, applied = times.moment(condition.get("lastUpdateTime") or ""), times.moment(_applied(deployment))
-    return bool(said and (not applied or said > applied))
-
-
-def _applied(deployment: Object) -> str:
     entries = deployment["metadata"].get("managedFields") or ()
-    return max(
-        (
-            item.get("time") or ""
-            for item in entries
-            if item.get("manager") == names.MANAGER and not item.get("subresource")
-        ),
-        default="",
-    )
-
-
-def _refused_pods(status: Object) -> Cause | None:
-    failure = _condition(status, "ReplicaFailure")
-    return _refusal(failure.get("message") or "") if failure.get("status") == "True" else None
+    ours = (item for item in entries if item.get("manager") == names.MANAGER and not item.get("subresource"))
+    applied = times.moment(max((item.get("time") or "" for item in ours), default=""))
+    since = times.moment(progress.get("lastUpdateTime") or "")
+    return bool(since and (not applied or since > applied))

@@ -78,7 +78,7 @@ def _to_retry(decision: Decision, observed: Observed) -> Decision:
     if observed.refusals:
         cause = observed.refusals[0].cause
         return replace(decision, error=Transient(cause.reason, cause.message))
-    if record.active and record.reason == VOLUME_FULL:  # a build's: whoever sees it makes room
+    if record.active and record.reason == VOLUME_FULL:  # a build's: who sees it makes room
         return replace(decision, error=Transient(VOLUME_FULL, record.message))
     return decision
 

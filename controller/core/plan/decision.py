@@ -56,7 +56,7 @@ class Unanswered(Exception):
     """A decision depends on what nobody has looked up yet: no error, it carries the questions up to `decide`."""
 
     def __init__(self, *questions: Need) -> None:
-        """Take the questions."""
+        """Carry the questions."""
         self.needs = Needs(questions)
         super().__init__(repr(questions))
 

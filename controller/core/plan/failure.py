@@ -1,4 +1,4 @@
-"""The failure stage: it runs once when a run has failed, and is told why; its own failure is added to the first."""
+"""The failure stage: it runs once when a run has failed, and learns why; its own failure is added to the first."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -110,8 +110,8 @@ def _not_up(deployment: Object, observed: Observed, uid: str) -> str:
     if fact.available and fact.digest == digest_of(deployment):
         return ""
     cause = f": {fact.cause.message}" if fact.cause else ""
-    if fact.ready < fact.wanted:
-        return f"has {fact.ready} of {fact.wanted} pods ready{cause}"
+    if fact.ready < fact.replicas:
+        return f"has {fact.ready} of {fact.replicas} pods ready{cause}"
     return f"is being rolled over{cause}"
 
 
