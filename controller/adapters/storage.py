@@ -122,8 +122,9 @@ def publish(folder: Path, target: Path) -> None:
 
 def replace(folder: Path, target: Path, top: Path) -> None:
     """Rename a finished folder into its place; what stands there, incomplete, is removed, as `discard` does."""
-    discard(target, top)
+    trash = _aside(target, top)
     publish(folder, target)
+    removal.remove(trash)
 
 
 def discard(folder: Path, top: Path) -> None:
@@ -131,10 +132,15 @@ def discard(folder: Path, top: Path) -> None:
 
     `top` is a folder of layout.py, in which the sweep finds what is left.
     """
+    removal.remove(_aside(folder, top))
+
+
+def _aside(folder: Path, top: Path) -> Path:
+    """Move a folder, if it exists, to where the sweep removes what is left of it; return that place."""
     trash = top / f"{layout.TRASH}{uuid.uuid4().hex[:12]}"
     with suppress(FileNotFoundError):
         folder.rename(trash)
-        removal.remove(trash)
+    return trash
 
 
 def sweep_partials(target: Path) -> None:

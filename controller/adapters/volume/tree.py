@@ -1,6 +1,7 @@
 """Files below one folder, opened so that whoever writes there can't lead a reader elsewhere or hold it up.
 
-Refuses links at every component, whatever is not a plain file (a pipe would be waited for), and names like `..`.
+Refuses links at every component, whatever is not a plain file (a pipe would be waited for), and names like `..`. Only
+the top folders may be links: an operator can give them another disk, and no stage can write where they are.
 """
 
 import errno
@@ -18,7 +19,8 @@ READ_LIMIT = 4 * 1024 * 1024
 CHUNK = 256 * 1024
 NAMES_LIMIT = 100_000  # of one folder
 DEPTH_LIMIT = 32  # folders in folders, each of which is held open meanwhile
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER = _TOP | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 NOT_THERE = frozenset(
@@ -64,10 +66,10 @@ class Tree:
     @contextmanager
     def folder(self, path: PurePosixPath) -> Iterator[int]:
         """Yield a descriptor of the folder at `path` below the root."""
-        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(self.root, _TOP)
         try:
-            for part in path.parts:
-                inner = os.open(_plain(part), _FOLDER, dir_fd=descriptor)
+            for depth, part in enumerate(path.parts):
+                inner = os.open(_plain(part), _FOLDER if depth else _TOP, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
             yield descriptor

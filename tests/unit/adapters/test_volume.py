@@ -191,6 +191,18 @@ def test_what_a_stage_leaves_instead_of_a_small_file_is_absent(volume: Volume, l
     assert [volume.recall_text(LOGS / name) for name in ("link", "folder", "pipe")] == [""] * 3
 
 
+def test_a_top_folder_may_be_a_link_to_another_disk(volume: Volume, logs: Path, tmp_path: Path) -> None:
+    (logs / "1.log").write_text("")
+    volume.keep_text(RECORD, "run: 1")
+    environment(tmp_path / layout.environment(KEY))
+    for top in (layout.RUNS, layout.ENVIRONMENTS):
+        (tmp_path / top).rename(tmp_path / f"disk-{top}")
+        (tmp_path / top).symlink_to(f"disk-{top}")
+    assert volume.read_document(RECORD) == "run: 1"
+    assert volume.attempts(LOGS) == [Attempt(1, ended=False)]
+    assert volume.has_environment(KEY)
+
+
 # --- removing -------------------------------------------------------------------------------------------
 
 
