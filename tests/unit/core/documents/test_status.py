@@ -1,7 +1,7 @@
 """The record survives its way through a ConfigMap, whatever is in it."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -280,6 +280,20 @@ def test_the_copy_stands_in_for_a_record_that_is_lost(
     written: Answer[Record], copy: Answer[Record], honoured: Answer[Record]
 ) -> None:
     assert status.restored(written, copy) == honoured
+
+
+@pytest.mark.parametrize(
+    ("view", "run", "handled"),
+    [
+        (Record("u"), 4, ()),
+        (Record("u", run=7, handled=("a", "b")), 7, ("a", "b")),
+        (Record("u", run=10**30, handled=("", "a")), 4, ("a",)),
+        (Record("u", run=7, spec=replace(SPEC, trigger="b"), handled=("a", "b")), 7, ("a",)),
+        (Record("u", run=7, spec=replace(SPEC, trigger="b"), finished="x", handled=("a", "b")), 7, ("a", "b")),
+    ],
+)
+def test_of_a_damaged_record_what_was_over_stays_over(view: Record, run: int, handled: tuple[str, ...]) -> None:
+    assert status.remains(view, last_run=4) == Record("u", run=run, handled=handled)
 
 
 @pytest.mark.parametrize(

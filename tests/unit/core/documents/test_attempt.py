@@ -1,0 +1,51 @@
+"""What launchers, of whatever version, and stages in their place leave of an attempt."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.documents import attempt
+from controller.core.model import Attempt
+
+LAPTOP = Path(__file__).parents[3] / "support" / "records-0.1.0" / "laptop.json"
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=2)
+
+
+def test_what_the_launchers_of_0_1_0_left_is_read_whole() -> None:
+    left = json.loads(LAPTOP.read_text(encoding="utf-8"))
+    texts = [text for name, text in {**left["files"], **left["volume"]}.items() if "/logs/" in name and text[:1] == "{"]
+    assert len(texts) > 5
+    for text in texts:
+        end, written = attempt.read(text), json.loads(text)
+        assert not end.unknown
+        assert {key: getattr(end, key) for key in written if key not in ("notes", "warnings")} == {
+            key: value for key, value in written.items() if key not in ("notes", "warnings")
+        }
+
+
+def test_what_a_later_launcher_adds_is_no_obstacle() -> None:
+    later = json.dumps({"exit_code": 3, "reason": "ExitCode", "metrics": {"rmse": 1}, "version": 2})
+    assert attempt.of_log(2, later) == Attempt(2, ended=True, exit_code=3, reason="ExitCode")
+
+
+@given(st.dictionaries(st.sampled_from(["exit_code", "reason", "message", "notes", "bytes", "complete"]), VALUES))
+def test_whatever_a_stage_leaves_there_is_read(left: dict[str, object]) -> None:
+    end = attempt.of_log(1, json.dumps(left))
+    assert end.ended == isinstance(left.get("exit_code"), int)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("", ""),
+        ("[", ""),
+        ('{"environment": 1}', ""),
+        ('{"environment": "../../runs"}', ""),
+        ('{"environment": "0123456789abcdef0123-2", "was": {}}', "0123456789abcdef0123-2"),
+    ],
+)
+def test_only_the_name_of_an_environment_can_be_called_outdated(text: str, folder: str) -> None:
+    assert attempt.read_outdated(text) == folder
