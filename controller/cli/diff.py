@@ -53,8 +53,13 @@ def diff(
 
 
 def _lines(numbers: list[int], records: list[RunFile], found: Difference) -> list[str]:
-    lines = [clean(f"run {run}: {_outcome(record)}".rstrip(": ")) for run, record in zip(numbers, records, strict=True)]
     titles = [f"run {run}" for run in numbers]
+    lines = []
+    for title, record in zip(titles, records, strict=True):
+        took = format_duration(seconds(record.started, record.finished))
+        message = record.message if record.outcome != "Succeeded" else ""
+        parts = filter(None, (record.outcome, record.finished or record.started, took and f"took {took}", message))
+        lines.append(clean(f"{title}: {', '.join(parts)}".rstrip(": ")))
     changes = [
         (f"{item.kind} {item.name}".rstrip(), _short(item.before), _short(item.after), ", ".join(item.stages))
         for item in found.changes
@@ -63,13 +68,6 @@ def _lines(numbers: list[int], records: list[RunFile], found: Difference) -> lis
     rows = [(name, *_stage(was), *_stage(now)) for name, (was, now) in found.stages.items()]
     lines += ["", *text.columns(("stage", titles[0], "took", titles[1], "took"), rows)] if rows else []
     return lines
-
-
-def _outcome(run: RunFile) -> str:
-    took = format_duration(seconds(run.started, run.finished))
-    message = run.message if run.outcome != "Succeeded" else ""
-    parts = [run.outcome, run.finished or run.started, took and f"took {took}", message]
-    return ", ".join(filter(None, parts))
 
 
 def _short(value: str) -> str:

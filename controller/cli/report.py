@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -41,18 +41,13 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
             local = error.reason.startswith("Volume")
             hint = "; it is the state folder here: free space, or set COACHWORK_HOME" if local else ""
             code, reason, problems, warnings = Exit.UNREACHABLE, error.reason, (f"{error}{hint}",), ()
-        _report(reason, problems, warnings, as_json=kwargs.get("output") == "json")
+        if kwargs.get("output") == "json":
+            answer = {"valid": False, "reason": reason, "problems": list(problems), "warnings": list(warnings)}
+            typer.echo(json.dumps(answer))
+        else:
+            count = [f"{len(problems)} problems"] if len(problems) > 1 else []
+            for line in (*(f"warning: {warning}" for warning in warnings), *problems, *count):
+                typer.echo(line, err=True)
         raise typer.Exit(code)
 
     return reporting
-
-
-def _report(reason: str, problems: Sequence[str], warnings: Sequence[str], *, as_json: bool) -> None:
-    if as_json:
-        answer = {"valid": False, "reason": reason, "problems": list(problems), "warnings": list(warnings)}
-        typer.echo(json.dumps(answer))
-        return
-    for line in (*(f"warning: {warning}" for warning in warnings), *problems):
-        typer.echo(line, err=True)
-    if len(problems) > 1:
-        typer.echo(f"{len(problems)} problems", err=True)

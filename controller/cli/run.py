@@ -119,7 +119,10 @@ def _follow(current: LaptopRun, stopping: threading.Event, output: str, shown: s
                 if line not in shown:
                     typer.echo(f"{kind}: {text.plain(line)}", err=True)
                     shown.add(line)
-            view.show(_scene(current, record, over=over))
+            running = [name for name, stage in record.stages.items() if stage.state == "Running"]
+            tails = {name: text.plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
+            steps = current.place.pipeline.steps
+            view.show(Scene(record, current.place.shown, steps, over, tails, current.addresses()))
             for warning in current.warnings(record):
                 typer.echo(f"warning: {text.plain(warning)}", err=True)
             serves = record.phase in ("Ready", "Degraded") and _serves(current.place.pipeline, record)
@@ -127,12 +130,6 @@ def _follow(current: LaptopRun, stopping: threading.Event, output: str, shown: s
                 return record
     finally:
         view.close()
-
-
-def _scene(current: LaptopRun, record: Record, *, over: bool) -> Scene:
-    running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    tails = {name: text.plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
-    return Scene(record, current.place.shown, current.place.pipeline.steps, over, tails, current.addresses())
 
 
 def _serves(pipeline: Pipeline, record: Record) -> bool:

@@ -1,7 +1,6 @@
 """`coachwork runs`: the runs of a request, and the triggers that came to none."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import typer
 
@@ -10,7 +9,7 @@ from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests
 from controller.core.documents.codec import plain
-from controller.core.model import PastRun, Record
+from controller.core.model import PastRun
 
 TITLES = ("run", "outcome", "commit", "started", "took", "trigger", "message")
 
@@ -21,7 +20,13 @@ def runs(requests: Requests, name: Name, output: Output = "text") -> None:
 
     The newest is first. Triggers that came to no run are shown too.
     """
-    found = _runs(requests.one(name).record)
+    record = requests.one(name).record
+    commit, trigger = (record.spec.commit, record.spec.trigger) if record.spec else ("", "")
+    active = PastRun(
+        run=record.run, commit=commit, trigger=trigger, reason=record.reason, message=record.message,
+        started=record.started,
+    )  # fmt: skip
+    found = [plain(run) for run in (*([active] if record.active else []), *record.history)]
     if not found and output == "text":
         typer.echo(f"{name}: no runs yet", err=True)
         return
@@ -39,13 +44,3 @@ def runs(requests: Requests, name: Name, output: Output = "text") -> None:
         for run in found
     )
     text.write(output, found, text.columns(TITLES, rows, text.width()))
-
-
-def _runs(record: Record) -> list[dict[str, Any]]:
-    """Return the active run and the history, as `--output json` shows them."""
-    commit, trigger = (record.spec.commit, record.spec.trigger) if record.spec else ("", "")
-    active = PastRun(
-        run=record.run, commit=commit, trigger=trigger, reason=record.reason, message=record.message,
-        started=record.started,
-    )  # fmt: skip
-    return [plain(run) for run in (*([active] if record.active else []), *record.history)]

@@ -38,15 +38,19 @@ def status(
     if not every and output == "text":
         typer.echo(f"no requests in namespace {requests.namespace}", err=True)
         return
-    lines = text.columns(TITLES, (_row(standing, now) for standing in every), text.width())
-    text.write(output, [as_json(standing, now) for standing in every], lines)
-
-
-def _row(standing: Standing, now: datetime) -> tuple[str, ...]:
-    record = standing.record
-    message = record.message if standing.recorded else UNRECORDED
-    run, commit = (str(record.run), record.spec.commit[:7] if record.spec else "") if record.run else ("", "")
-    return standing.name, record.phase, run, commit, text.ago(record.finished or record.started, now), message
+    rows = (
+        (
+            standing.name,
+            record.phase,
+            str(record.run or ""),
+            record.spec.commit[:7] if record.run and record.spec else "",
+            text.ago(record.finished or record.started, now),
+            record.message if standing.recorded else UNRECORDED,
+        )
+        for standing in every
+        for record in [standing.record]
+    )
+    text.write(output, [as_json(standing, now) for standing in every], text.columns(TITLES, rows, text.width()))
 
 
 def details(standing: Standing, now: datetime) -> list[str]:
