@@ -121,7 +121,8 @@ def test_a_file_that_another_version_wrote_is_read_or_refused(kept: dict[str, An
 
 # --- what other versions wrote ---------------------------------------------------------------------
 
-RECORDED = sorted((Path(__file__).parents[3] / "support" / "records-0.1.0").glob("*.json"))
+ROOT = Path(__file__).parents[4]
+RECORDED = sorted((ROOT / "tests" / "support" / "records-0.1.0").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
@@ -317,3 +318,18 @@ def test_nothing_that_a_record_says_can_act_on_a_terminal() -> None:
     assert all(text.isprintable() for text in (shown.message, *shown.problems, *shown.handled))
     assert all(text.isprintable() for text in (name, stage.message, *stage.objects))
     assert shown.unknown == {}
+
+
+def test_a_copy_is_the_data_whatever_its_texts_hold() -> None:
+    data = {"phase": "Ready", "run": "7", "message": "no: 1\n- ümläut \x85 \u2028 'quoted'", "finished": "2026-01-01"}
+    assert status.copied(status.copy(data)) == data
+
+
+def test_no_other_place_knows_a_key_of_the_record() -> None:
+    ready = json.loads((ROOT / "tests/support/records-0.1.0/scheduled-and-polled.json").read_text(encoding="utf-8"))
+    keys = {key for key in ready["maps"]["iris-status"] if "-" in key and not key.startswith("stage.")}
+    assert "handled-triggers" in keys
+    for path in (ROOT / "controller").rglob("*.py"):
+        if "documents" not in path.parts:
+            text = path.read_text(encoding="utf-8")
+            assert not [key for key in keys if f'"{key}"' in text], path
