@@ -17,7 +17,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from controller.core.images import DEFAULT_PYTHON
-from controller.core.inputs.project import written
+from controller.core.inputs.project import asof
 from controller.core.inputs.project.pins import Judged, Need
 from controller.core.text import clean
 
@@ -60,7 +60,7 @@ class Trial:
     def _changed(self, needs: Mapping[str, Need]) -> str:
         """Return the last day on which requirements of these stages changed, "" where some are not committed."""
         days = [
-            self.last_change(written.files(one.place for one in need.entries), written.Meaning(stage))
+            self.last_change(tuple(dict.fromkeys(one.file for one in need.entries)), asof.Meaning(stage))
             for stage, need in needs.items()
             if need.entries
         ]

@@ -92,9 +92,9 @@ def named(python: str) -> Interpreter:
     return Interpreter(path, version)
 
 
-def judging(given: Interpreter | None) -> images.Default:
-    """Return the Python by which scripts without their own are judged; a `given` one runs all."""
-    return images.Default(given.minor, always=True) if given else images.Default(OWN.minor)
+def judging(given: Interpreter | None) -> images.PythonOf:
+    """Return the Python by which each stage's script is judged; a `given` one runs all."""
+    return (lambda _pipeline, _stage: given.minor) if given else images.by_default(OWN.minor)
 
 
 def find(version: str) -> Interpreter | None:

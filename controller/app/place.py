@@ -37,7 +37,7 @@ def find(
     *,
     strict: bool = False,
     tried: bool = False,
-    python: images.Default | None = None,
+    python: images.PythonOf | None = None,
 ) -> Place:
     """Return the project at `target`: a folder, or a repository's address with its ref and path.
 
@@ -56,7 +56,7 @@ def find(
     git.publish(address, commit)
     tree = read_project(git, address, commit, path)
     judge = Trial(partial(git.last_change, address, commit, path)).judge if tried else pins.unasked
-    pipeline = project.load(tree, strict=strict, judge=judge, python=python or images.Default())
+    pipeline = project.load(tree, strict=strict, judge=judge, python=python or images.by_default())
     return Place(address, commit, path, shown, tree, pipeline)
 
 

@@ -5,8 +5,9 @@ Bodywork's own image, the controller's image. Refuses a Python that the controll
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from controller.core.errors import Invalid
 from controller.core.model import Pipeline, Policy, RunSpec, Stage
@@ -59,7 +60,7 @@ def python_problem(text: str) -> str:
 
 
 def is_bodywork(image: str) -> bool:
-    """Return whether an image is Bodywork's own: then what counts is its Python."""
+    """Return whether an image is Bodywork's own: then its Python is what is meant."""
     return _BODYWORK.fullmatch(image) is not None
 
 
@@ -80,39 +81,39 @@ def wish(pipeline: Pipeline, stage: Stage | None = None) -> Wish | None:
     return _of_bodywork(pipeline.bodywork_image) if pipeline.bodywork_image else None
 
 
-@dataclass(frozen=True, slots=True)
-class Default:
-    """The Python of stages that ask for none, "" where nobody knows.
-
-    `asked`: of the request's image, which wins over the project's wish. `always`: it runs all stages.
-    `images`: by the Python that is asked for; that of an image that shows another one is what counts.
-    """
-
-    python: str = DEFAULT_PYTHON
-    asked: bool = False
-    always: bool = False
-    images: tuple[tuple[str, str], ...] = ()
+PythonOf: TypeAlias = Callable[[Pipeline | None, Stage | None], str]
+"""Returns the Python that a stage is judged by, "" where nobody knows; no pipeline: of a project that has faults."""
 
 
-def otherwise(image: str, policy: Policy) -> Default:
-    """Return the Python of an image that is the request's, or the controller's own one."""
-    own = image == policy.image
-    return Default(visible(image) or (DEFAULT_PYTHON if own else ""), asked=not own, images=policy.images)
+def by_default(python: str = DEFAULT_PYTHON, known: Collection[tuple[str, str]] = ()) -> PythonOf:
+    """Return the look-up where `python` runs the stages that ask for none; `known` are images by their Python."""
+
+    def python_of(pipeline: Pipeline | None, stage: Stage | None) -> str:
+        asked = wish(pipeline, stage) if pipeline else None
+        if not pipeline or not asked:
+            return "" if pipeline and pipeline.image else python
+        own = bool(stage and stage.python)
+        image = pipeline.image if pipeline.image and not own else dict(known).get(asked.python, "")
+        return visible(image) or asked.python
+
+    return python_of
 
 
-def expected(pipeline: Pipeline, stage: Stage | None, python: Default) -> str:
-    """Return the Python that a stage is judged by, "" where nobody knows."""
-    wanted, own = wish(pipeline, stage), bool(stage and stage.python)
-    if python.always or (python.asked and not pipeline.image and not own):
-        return python.python
-    if not wanted:
-        return "" if pipeline.image else python.python
-    image = pipeline.image if pipeline.image and not own else dict(python.images).get(wanted.python, "")
-    return visible(image) or wanted.python
+def of_request(image: str, policy: Policy) -> PythonOf:
+    """Return the look-up where `image` is the request's, which wins over the project's wish, or the controller's."""
+    if image == policy.image:
+        return by_default(visible(image) or DEFAULT_PYTHON, policy.images)
+    others = by_default(visible(image), policy.images)
+
+    def python_of(pipeline: Pipeline | None, stage: Stage | None) -> str:
+        decides = pipeline and (pipeline.image or (stage and stage.python))
+        return others(pipeline, stage) if decides else visible(image)
+
+    return python_of
 
 
 def _of_bodywork(image: str) -> Wish:
-    """Return the Python of Bodywork's image; whatever its tag does not tell is the last one's."""
+    """Return the Python of Bodywork's image; one whose tag does not name its version is the last one."""
     found = _BODYWORK.fullmatch(image)
     tag, digest = (found["tag"] or "", found["digest"] or "") if found else ("", "")
     why = f"DOCKER_IMAGE is {image}"
@@ -123,11 +124,11 @@ def _of_bodywork(image: str) -> Wish:
         return Wish("3.8", why, firm=False, note=note)
     if python:
         return Wish(python, why, firm=False)
-    told = tag == "latest" or not (tag or digest)
+    is_last = tag == "latest" or not (tag or digest)
     note = (
-        f"{why}, which does not tell its version: its stages get Python {_LAST}, the last one's; PYTHON names another"
+        f"{why}, which does not name its version: its stages get Python {_LAST}, the last one's; PYTHON names another"
     )
-    return Wish(_LAST, why, firm=False, note="" if told else note)
+    return Wish(_LAST, why, firm=False, note="" if is_last else note)
 
 
 def of_stage(spec: RunSpec, pipeline: Pipeline, stage: str) -> str:
@@ -135,55 +136,49 @@ def of_stage(spec: RunSpec, pipeline: Pipeline, stage: str) -> str:
     return dict(spec.images).get(stage) or pipeline.image or spec.image
 
 
-def choose(pipeline: Pipeline, stages: Collection[str], asked: str, policy: Policy) -> Choice:
-    """Return the images of a project's stages; `asked` is the request's image, `stages` are those that run.
+def choose(pipeline: Pipeline, stages: Collection[str], requested: str, policy: Policy) -> Choice:
+    """Return the images of a project's stages; `requested` is the request's image, `stages` are those that run.
 
-    Raises Invalid with a line for each Python of a running stage that there is no image of.
+    Raises Invalid with a line for each Python that a running stage needs and no image has.
     """
-    default, known = pipeline.image or asked or policy.image, dict(policy.images)
+    default, known = pipeline.image or requested or policy.image, dict(policy.images)
     images: dict[str, str] = {}
     pythons: dict[str, str] = {}
     notes: dict[str, None] = {}
     problems: dict[str, None] = {}
     for stage in pipeline.stages.values():
-        wanted = _by_python(pipeline, stage, asked)
-        pythons[stage.name] = wanted.python if wanted else visible(default)
-        notes |= dict.fromkeys(_notes(pipeline, stage, asked, wanted))
-        if wanted and wanted.python in known:
-            images |= {stage.name: known[wanted.python]} if known[wanted.python] != default else {}
-        elif wanted and stage.name in stages:
-            problems[_none(stage, wanted, known)] = None
+        wish = _decisive(pipeline, stage, requested)
+        pythons[stage.name] = wish.python if wish else visible(default)
+        notes |= dict.fromkeys(_notes(pipeline, stage, requested, wish))
+        if wish and wish.python in known:
+            images |= {stage.name: known[wish.python]} if known[wish.python] != default else {}
+        elif wish and stage.name in stages:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            problem = (
+                f"needs Python {wish.python}, since {wish.why}, and {SETTING} of the controller has no image of it"
+            )
+            remedy = f"write PYTHON with one of these, or add {wish.python}=IMAGE to {SETTING}"
+            problems[f"stage {stage.name}: {problem} ({has}): {remedy}"] = None
     if problems:
         raise Invalid("InvalidProject", tuple(problems))
     return Choice(tuple(images.items()), pythons, tuple(notes))
 
 
-def _by_python(pipeline: Pipeline, stage: Stage, asked: str) -> Wish | None:
-    """Return the Python that decides on a stage's image, None where an image is named, or nothing is."""
-    named = pipeline.image or asked
-    wanted = wish(pipeline, stage)
+def _decisive(pipeline: Pipeline, stage: Stage, requested: str) -> Wish | None:
+    """Return the wish that decides on a stage's image, None where an image is named, or nothing is."""
+    named = pipeline.image or requested
     if stage.python:
-        return wanted if visible(named) != stage.python else None
-    return None if named else wanted
+        return wish(pipeline, stage) if visible(named) != stage.python else None
+    return None if named else wish(pipeline, stage)
 
 
-def _notes(pipeline: Pipeline, stage: Stage, asked: str, wanted: Wish | None) -> Iterator[str]:
+def _notes(pipeline: Pipeline, stage: Stage, requested: str, wish: Wish | None) -> Iterator[str]:
     """Yield what is to be said about a stage's image: what is not as it seems, and where request and project differ."""
-    if wanted and wanted.note:
-        yield wanted.note
-    if pipeline.image or not asked:
+    if wish and wish.note:
+        yield wish.note
+    if pipeline.image or not requested:
         return
-    if wanted:
-        yield f"stage {stage.name}: runs on Python {wanted.python}, since {wanted.why}, and not in the request's image"
-    elif not stage.python and pipeline.python and visible(asked) not in ("", pipeline.python):
-        yield f"PYTHON of the project is {pipeline.python}, but the request's image wins, and {asked} has another"
-
-
-def _none(stage: Stage, wanted: Wish, known: Mapping[str, str]) -> str:
-    """Return the line for a Python that there is no image of."""
-    there = f"it has {', '.join(known)}" if known else "it has none"
-    remedy = f"write PYTHON with one of these, or add {wanted.python}=IMAGE to {SETTING}"
-    return (
-        f"stage {stage.name}: wants Python {wanted.python}, since {wanted.why}, "
-        f"and {SETTING} of the controller has no image of it ({there}): {remedy}"
-    )
+    if wish:
+        yield f"stage {stage.name}: runs on Python {wish.python}, since {wish.why}, and not in the request's image"
+    elif not stage.python and pipeline.python and visible(requested) not in ("", pipeline.python):
+        yield f"PYTHON of the project is {pipeline.python}, but the request's image wins, and {requested} has another"

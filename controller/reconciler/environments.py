@@ -7,9 +7,9 @@ from itertools import count
 from controller.core import errors, layout
 from controller.core.documents import requirements as documents
 from controller.core.inputs import credentials, requirements
-from controller.core.inputs.project import asof, written
+from controller.core.inputs.project import asof
 from controller.core.inputs.project.asof import AsOf
-from controller.core.inputs.requirements import Missing, Requirements
+from controller.core.inputs.requirements import Requirements, Unknown
 from controller.core.model import AS_OF_COMMIT, Environment, GitCredentials, GitSource, Pipeline, Request
 from controller.core.plan.needs import Environments
 from controller.reconciler.ports import Source, Volume
@@ -37,8 +37,8 @@ class Builders:
         by_commit = pipeline.resolve_as_of == AS_OF_COMMIT
         days = {stage: AsOf(pipeline.resolve_as_of) for stage in every}
         for stage, needed in every.items() if by_commit else ():
-            files = written.files(one.place for one in needed.entries)
-            changed = self.source.last_change(place.repository, place.commit, place.path, files, written.Meaning(stage))
+            files = tuple(dict.fromkeys(one.file for one in needed.entries))
+            changed = self.source.last_change(place.repository, place.commit, place.path, files, asof.Meaning(stage))
             days[stage] = asof.decide(changed, needed.entries, bases[stage].python)
         commits = self._sources(request, every, opened)
         stages: dict[str, list[str]] = {}
@@ -116,7 +116,7 @@ def _requirements(question: Environments) -> Mapping[str, Requirements]:
         except errors.Invalid as invalid:
             problems |= dict.fromkeys(invalid.problems)
             continue
-        if isinstance(needed, Missing):  # of a tree that was not read whole
+        if isinstance(needed, Unknown):  # of a tree that was not read whole
             problems |= {f"{file}: could not be read": None for file in needed.files}
         elif needed:
             found[name] = needed

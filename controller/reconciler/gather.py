@@ -98,7 +98,7 @@ class Gatherer:
 
     def _read_project(self, repository: str, commit: str, path: str, image: str) -> tuple[ProjectTree, Pipeline]:
         tree = read_project(self._source, repository, commit, path)
-        return tree, project.load(tree, python=images.otherwise(image, self._policy))
+        return tree, project.load(tree, python=images.of_request(image, self._policy))
 
     def _sources(self, request: Request, question: needs.Sources) -> None:
         for item in question.environments:

@@ -1,9 +1,9 @@
 """Builds one environment in a container of its own: `python3 install.py '<json>'`, as PID 1, not root, Python >= 3.8.
 
-It behaves as the launcher does: an attempt's log on the volume, the cause in the termination message and beside the
-log, SIGTERM obeyed, nothing left running. Exit code 0: `environment/` below the build's folder is complete, and the
+It behaves as the launcher does: an attempt's log on the volume, the cause in the termination message and next to
+the log, SIGTERM obeyed, nothing left running. Exit code 0: `environment/` below the build's folder is complete, and the
 controller publishes it. 121: another attempt would not help. 1: it may pass (network, a full volume). It refuses to
-begin without the room and the memory that it is told to look for. The work itself is install_build.py's, in a process
+begin without the room and the memory that its order names. The work itself is install_build.py's, in a process
 that may be killed.
 """
 
@@ -59,18 +59,14 @@ class Order(NamedTuple):
     memory: int = 0  # MiB that the container must be allowed
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
 
-    @property
-    def requirements(self) -> str:
-        """Give the file in which the controller says what is wanted."""
-        return os.path.join(self.paths["build"], install_requirements.FILE)
-
 
 class Build:
     """One attempt to build the environment, from its first step to its exit code."""
 
     def __init__(self, order: Order) -> None:
-        """Take over output and signals of the process."""
+        """Start to handle output and signals of the process."""
         self.order, self.name = order, "requirements"  # by which a user knows them, once they are read
+        self.requirements = os.path.join(order.paths["build"], install_requirements.FILE)
         self.keeper = stage_process.Keeper(order.grace)
         stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
         secrets = secret_values(os.environ, order.secrets)
@@ -79,7 +75,7 @@ class Build:
         self.failure = os.path.join(order.paths["scratch"], "failure.json")
 
     def run(self) -> int:
-        """Do it all; give the exit code."""
+        """Do it all; return the exit code."""
         self.attempt.go(self._work)
         self.keeper.commit()
         self.attempt.report()
@@ -91,7 +87,7 @@ class Build:
             self.attempt.claim(order.log_cap, rotate=False)
         except OSError as error:
             self.output.say(f"no log is kept on the shared volume: {error}")
-        self.name = install_requirements.read(order.requirements).file
+        self.name = install_requirements.read(self.requirements).file
         self.output.say(f"environment {order.environment} of {self.name} at commit {order.commit}")
         self._check_room()
         check_memory(self.name, order.memory, memory_limit())
@@ -109,12 +105,9 @@ class Build:
                 stage_order.VOLUME_FULL, f"{build} can't be used: {error.strerror}", MAY_PASS
             ) from error
         if free < self.order.space:
-            wanted = f"{self.order.space // MIB} MiB must be free on the shared volume to build an environment"
-            raise stage_order.Refused(
-                stage_order.VOLUME_FULL,
-                f"{wanted}, and there are {free // MIB}: delete old runs or enlarge the volume",
-                MAY_PASS,
-            )
+            needs = f"{self.order.space // MIB} MiB must be free on the shared volume to build an environment"
+            remedy = "delete old runs or enlarge the volume"
+            raise stage_order.Refused(stage_order.VOLUME_FULL, f"{needs}, and {free // MIB} are: {remedy}", MAY_PASS)
 
     def _build(self) -> None:
         drain = stage_output.Drain(self.output)
@@ -128,7 +121,7 @@ class Build:
         folder = self.order.paths["build"]
         self.keeper.start([sys.executable, *self._arguments()], folder, environment, drain.inlet)
         drain.begin(self.keeper.has_ended)
-        status = self.keeper.wait(lambda: self._look(started))
+        status = self.keeper.wait(lambda: self._time_left(started))
         self.attempt.clear_up(self.keeper, drain, "the installation")
         self._judge(status, stage_process.oom_kills() > kills, time.monotonic() - started)
 
@@ -138,7 +131,7 @@ class Build:
         job = {
             "uv": os.path.join(paths["tools"], "uv"),
             "project": os.path.normpath(os.path.join(paths["checkout"], order.project)),
-            "requirements": order.requirements,
+            "requirements": self.requirements,
             "environment": order.environment,
             "target": os.path.join(paths["build"], "environment"),
             "scratch": os.path.join(os.path.realpath(paths["scratch"]), "install"),
@@ -149,11 +142,11 @@ class Build:
         }
         return [os.path.join(paths["tools"], "install_build.py"), json.dumps(job)]
 
-    def _look(self, started: float) -> float:
-        """Act on the limit; give how long nothing will change by itself (seconds)."""
+    def _time_left(self, started: float) -> float:
+        """Act on the limit; return how long nothing will change by itself (seconds)."""
         left = self.order.limit - (time.monotonic() - started)
         if left <= 0 and not self.keeper.why:
-            self.output.say(f"the limit of {self.order.limit:g} s has passed: the installation is told to end")
+            self.output.say(f"the limit of {self.order.limit:g} s has passed: the installation has to end")
             self.keeper.end("TimedOut")
         return 60.0 if self.keeper.why else left
 
@@ -163,27 +156,27 @@ class Build:
             message = f"{name}: not installed within {self.order.limit:g} s, the time limit of environment builds"
             set_verdict(stage_order.HOPELESS, "InstallFailed", message)
         elif self.keeper.why and status:
-            set_verdict(128 - status if status < 0 else status, self.keeper.why, f"{name}: told to end")
+            set_verdict(128 - status if status < 0 else status, self.keeper.why, f"{name}: the installation had to end")
         elif out_of_memory and status:
             message = f"{name}: the installation used more memory than it may: give environment builds more"
             set_verdict(stage_order.HOPELESS, "OutOfMemory", message)
         elif status:
-            set_verdict(*self._told(status))
+            set_verdict(*self._failure(status))
         else:
             set_verdict(0, "Completed", f"{name}: installed in {seconds:.1f} s")
 
-    def _told(self, status: int) -> Tuple[int, str, str]:
-        """Give the exit code, the reason and the message that install_build.py left."""
+    def _failure(self, status: int) -> Tuple[int, str, str]:
+        """Return the exit code, the reason and the message that install_build.py left."""
         try:
-            told = json.loads(stage_order.read_text(self.failure))
-            return int(told["code"]), str(told["reason"]), str(told["message"])
+            left = json.loads(stage_order.read_text(self.failure))
+            return int(left["code"]), str(left["reason"]), str(left["message"])
         except (ValueError, TypeError, KeyError):
             ended = f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
             return stage_order.HOPELESS, "InstallFailed", f"{self.name}: the installation {ended}"
 
 
 def memory_limit() -> Optional[int]:
-    """Give what the container may use (bytes), None if nothing is known."""
+    """Return what the container may use (bytes), None if nothing is known."""
     for path in MEMORY_LIMITS:
         text = stage_order.read_text(path, 100).strip()
         if text.isdigit():
@@ -191,12 +184,12 @@ def memory_limit() -> Optional[int]:
     return None
 
 
-def check_memory(name: str, wanted: int, limit: Optional[int]) -> None:
-    """Refuse to begin with less memory (bytes) than is wanted (MiB; 0: whatever there is). Raises Refused."""
-    if wanted and limit is not None and limit < wanted * MIB:
+def check_memory(name: str, needed: int, limit: Optional[int]) -> None:
+    """Refuse to begin with less memory (bytes) than is needed (MiB; 0: any will do). Raises Refused."""
+    if needed and limit is not None and limit < needed * MIB:
         raise stage_order.Refused(
             "OutOfMemory",
-            f"{name}: environment builds need {wanted} MiB of memory, and the container may use {limit // MIB}: "
+            f"{name}: environment builds need {needed} MiB of memory, and the container may use {limit // MIB}: "
             "raise its limit (a LimitRange of the namespace may set it)",
         )
 
@@ -233,7 +226,7 @@ def _of_netrc(path: str) -> List[str]:
 
 
 def parse(argv: List[str]) -> Tuple[Optional[Order], str]:
-    """Give the order, or what is wrong with it."""
+    """Return the order, or what is wrong with it."""
     try:
         order = Order(**json.loads(argv[1]))
         missing = [name for name in NEEDED if not order.paths.get(name)]

@@ -64,12 +64,12 @@ class Job(NamedTuple):
     only_locked: bool = False
 
 
-def build(job: Job, wanted: install_requirements.Wanted) -> None:
+def build(job: Job, document: install_requirements.Document) -> None:
     """Make the environment. Raises Refused, OSError."""
     _remove_dead(job.target)
     shutil.rmtree(job.scratch, ignore_errors=True)
     os.makedirs(job.scratch)
-    prepared = install_requirements.prepare(wanted, job.project, job.sources, job.scratch)
+    prepared = install_requirements.prepare(document, job.project, job.sources, job.scratch)
     partial = f"{job.target}{PARTIAL}{_machine()}-{os.urandom(4).hex()}"
     try:
         _build_in(partial, job, prepared)
@@ -128,7 +128,7 @@ def _is_at(path: str, held: int) -> bool:
 
 
 def _settle(partial: str, job: Job) -> None:
-    """Give a finished folder its name, unless another build was quicker; what is damaged makes room."""
+    """Rename a finished folder to its name, unless another build was quicker; what is damaged makes room."""
     try:
         os.rename(partial, job.target)
     except OSError:
@@ -241,9 +241,9 @@ def main() -> None:
     job, name = Job(**json.loads(sys.argv[1])), "requirements"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what is half goes on the way out
     try:
-        wanted = install_requirements.read(job.requirements)
-        name = wanted.file
-        build(job, wanted)
+        document = install_requirements.read(job.requirements)
+        name = document.file
+        build(job, document)
     except stage_order.Refused as error:
         failure = error
     except OSError as error:
@@ -252,8 +252,8 @@ def main() -> None:
         failure = stage_order.Refused(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
-    content = {"code": failure.code, "reason": failure.reason, "message": str(failure)}
-    stage_order.write_atomically(job.failure, content, durable=False)
+    left = {"code": failure.code, "reason": failure.reason, "message": str(failure)}
+    stage_order.write_atomically(job.failure, left, durable=False)
     sys.exit(failure.code)
 
 

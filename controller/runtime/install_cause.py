@@ -189,9 +189,9 @@ def cause_of(output: str, code: int) -> str:
     """Return uv's explanation in one line: from its `error:` on, without frames and hints."""
     lines = [re.sub(r"^[^\w`\[(]+", "", line) for line in output.splitlines()]
     starts = [number for number, line in enumerate(lines) if line.startswith(("error:", "No solution", "Failed to"))]
-    told = lines[starts[-1] if starts else 0 :]
-    ends = [number for number, line in enumerate(told) if line.startswith("hint:")]
-    text = " ".join(" ".join(told[: ends[0] if ends else None]).split()).replace("error: ", "", 1)
+    said = lines[starts[-1] if starts else 0 :]
+    ends = [number for number, line in enumerate(said) if line.startswith("hint:")]
+    text = " ".join(" ".join(said[: ends[0] if ends else None]).split()).replace("error: ", "", 1)
     text = re.sub(r",? we can conclude that your requirements are unsatisfiable\.?", "", text)
     text = re.sub(r"No solution found when resolving dependencies:?( cause:)? ", "", text)
     text = re.sub(r" cause: |: cause: ", ": ", text)
@@ -243,7 +243,7 @@ def _wrapped(path: str) -> str:
 
 
 def _named(text: str, items: Sequence[Item]) -> str:
-    """Return the place of the first item whose package a text speaks of, "" if that can't be told apart."""
+    """Return the place of the first item whose package a text speaks of, "" if that can't be known."""
     said = canonical(text)
     for item in items:
         last = _LAST.match(item.text)

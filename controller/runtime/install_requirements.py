@@ -51,8 +51,8 @@ class Item(NamedTuple):
     after: str = ""
 
 
-class Wanted(NamedTuple):
-    """The content of requirements.json."""
+class Document(NamedTuple):
+    """The document of requirements.json."""
 
     file: str  # what a user knows it by
     items: List[Item]
@@ -80,30 +80,32 @@ class Prepared(NamedTuple):
     newest: Sequence[str] = ()  # arguments to take instead where the index does not know days; (): there is no instead
 
 
-def read(path: str) -> Wanted:
-    """Return the content of requirements.json. Raises Refused where it can't be read."""
+def read(path: str) -> Document:
+    """Return the document of requirements.json. Raises Refused where it can't be read."""
     try:
         loaded = json.loads(read_text(path, LARGEST))
         found = loaded["items"] if "items" in loaded else _items_of_version_1(loaded)
         items = [Item(**{name: item[name] for name in Item._fields if name in item}) for item in found]
-        return Wanted(loaded["file"], items, loaded.get("as_of", ""), loaded.get("as_of_by_default", False))
+        return Document(loaded["file"], items, loaded.get("as_of", ""), loaded.get("as_of_by_default", False))
     except (ValueError, TypeError, LookupError) as error:
         raise Refused("InstallFailed", f"{FILE} of the environment is gone or damaged: start a new run") from error
 
 
-def prepare(wanted: Wanted, project: str, sources: Dict[str, str], scratch: str) -> Prepared:
+def prepare(document: Document, project: str, sources: Dict[str, str], scratch: str) -> Prepared:
     """Write the files, below `scratch`. `sources` are the checkouts of addresses. Raises Refused, OSError."""
-    options = [_limiting(item) for item in wanted.items if item.constraint and item.option]
-    required = [item for item in wanted.items if not item.constraint] + options
-    limits = [item for item in wanted.items if item.constraint and not item.option]
-    for item in wanted.items:
+    options = [_limiting(item) for item in document.items if item.constraint and item.option]
+    required = [item for item in document.items if not item.constraint] + options
+    limits = [item for item in document.items if item.constraint and not item.option]
+    for item in document.items:
         if item.path:
             _check_inside(os.path.join(project, item.path), project, item.place)
-    if any(item.path and not item.option and os.path.isdir(os.path.join(project, item.path)) for item in wanted.items):
+    if any(
+        item.path and not item.option and os.path.isdir(os.path.join(project, item.path)) for item in document.items
+    ):
         copy = os.path.join(scratch, "project")  # a package is built in its folder, where setuptools writes
         stage_copy.copy_tree(project, copy)
         project = copy
-    copies = _copied(wanted.items, sources, os.path.join(scratch, "sources"))
+    copies = _copied(document.items, sources, os.path.join(scratch, "sources"))
     places = {project: ".", **{copy: address for address, copy in copies.items()}}
     links = os.path.join(scratch, "links")  # where uv runs: it names our files in full then
     os.makedirs(links)
@@ -115,14 +117,14 @@ def prepare(wanted: Wanted, project: str, sources: Dict[str, str], scratch: str)
     arguments = ["--requirements", files[0].path, *(["--constraints", files[1].path] if limits else [])]
     for item in required:
         arguments += _options(item)
-    if any(item.hashed or item.option == "--require-hashes" for item in wanted.items):
+    if any(item.hashed or item.option == "--require-hashes" for item in document.items):
         arguments.append("--require-hashes")  # one hash makes all required, as in pip
-    newest = list(arguments) if wanted.as_of_by_default else []
-    if wanted.as_of:  # exact pins are the stronger word
-        arguments += ["--exclude-newer", f"{wanted.as_of}T23:59:59Z"]
-        pins = list(dict.fromkeys(item.name for item in wanted.items if item.pinned))
+    newest = list(arguments) if document.as_of_by_default else []
+    if document.as_of:  # exact pins are the stronger word
+        arguments += ["--exclude-newer", f"{document.as_of}T23:59:59Z"]
+        pins = list(dict.fromkeys(item.name for item in document.items if item.pinned))
         arguments += [f"--exclude-newer-package={name}={NO_LIMIT}" for name in pins[:MOST_PINS]]
-    return Prepared(wanted.file, links, arguments, files, places, wanted.as_of, newest)
+    return Prepared(document.file, links, arguments, files, places, document.as_of, newest)
 
 
 def url(path: str) -> str:

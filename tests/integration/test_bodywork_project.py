@@ -37,7 +37,7 @@ def test_its_stages_find_their_secrets_and_each_other(project: Path, tmp_path: P
     assert coachwork.processes() == []
 
 
-def test_what_is_missing_is_told_before_anything_runs(project: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_reported_before_anything_runs(project: Path, tmp_path: Path) -> None:
     ended = CommandLine(tmp_path / "state").run("run", str(project), "--exit-when-ready")
     assert ended.code == 2
     assert all(name in ended.err for name in bodywork_project.CREDENTIALS)

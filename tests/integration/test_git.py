@@ -21,7 +21,7 @@ from controller.adapters import removal
 from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
-from controller.core.inputs.project.written import Meaning
+from controller.core.inputs.project.asof import Meaning
 from controller.core.model import Unread
 from tests.support.eventually import eventually
 from tests.support.gitserver import CLEAN, SETTINGS, GitServer, Repository, hitch, published, refusal, serving

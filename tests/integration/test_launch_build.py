@@ -216,7 +216,7 @@ def test_a_number_sign_in_a_path_is_a_part_of_it(tmp_path: Path, line: str, told
     assert builder.python("import mine; print(mine.VALUE)") == "7\n"
 
 
-def test_a_failure_in_a_path_with_a_number_sign_is_told_in_the_users_words(tmp_path: Path) -> None:
+def test_a_failure_in_a_path_with_a_number_sign_is_reported_in_the_users_words(tmp_path: Path) -> None:
     builder = Builder(Stage(tmp_path / "home #1"))
     del builder.env["UV_FIND_LINKS"]  # which uv cuts at spaces
     package(builder.stage.checkout / "train/lib#1", "mine")
@@ -262,7 +262,7 @@ def test_a_build_keeps_what_it_was_made_of(builder: Builder) -> None:
     assert (builder.environment / "requirements.json").read_text() == (builder.build / "requirements.json").read_text()
 
 
-def test_a_build_that_was_told_nothing_says_so(builder: Builder) -> None:
+def test_a_build_without_requirements_json_says_so(builder: Builder) -> None:
     ended = builder.run()
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
     assert ended.message["message"] == "requirements.json of the environment is gone or damaged: start a new run"
@@ -308,7 +308,7 @@ def test_a_day_decides_where_no_exact_pin_does(dated: Builder, line: str, versio
     assert (ended.code, dated.lock()) == (0, [f"plume=={version}"]), ended.text
 
 
-def test_an_index_that_tells_no_days_of_upload_does_for_a_day_that_nobody_asked_for(dated: Builder) -> None:
+def test_an_index_without_days_of_upload_does_for_a_day_that_nobody_asked_for(dated: Builder) -> None:
     dated.stage.file(REQUIREMENTS, "undated\n")
     dated.ask(as_of="2022-03-05", by_default=True)
     ended = dated.run()
@@ -316,7 +316,7 @@ def test_an_index_that_tells_no_days_of_upload_does_for_a_day_that_nobody_asked_
     assert "the index does not say when files were uploaded: the newest packages are taken" in dated.log()
 
 
-def test_an_index_that_tells_no_days_of_upload_refuses_a_day_that_was_asked_for(dated: Builder) -> None:
+def test_an_index_without_days_of_upload_refuses_a_day_that_was_asked_for(dated: Builder) -> None:
     dated.stage.file(REQUIREMENTS, "undated\n")
     dated.ask(as_of="2022-03-05")
     ended = dated.run()
@@ -364,7 +364,9 @@ def test_a_subdirectory_that_leaves_its_repository_is_refused(builder: Builder) 
         ("plume \\\n  >=2 \\\n ,<3\n", f"{REQUIREMENTS}:1: ", "plume>=2,<3"),
     ],
 )
-def test_what_cant_be_installed_is_told_with_file_and_line(builder: Builder, text: str, place: str, words: str) -> None:
+def test_what_cant_be_installed_is_reported_with_file_and_line(
+    builder: Builder, text: str, place: str, words: str
+) -> None:
     ended = builder.run(text)
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed"), ended.text
     assert ended.message["message"].startswith(place)
@@ -431,7 +433,7 @@ def test_what_must_be_compiled_is_said_before_with_the_pythons_that_have_wheels(
     assert ended.text.index(warning) < ended.text.index("Building")
 
 
-def test_what_could_not_be_compiled_is_told_with_the_pythons_that_have_wheels(builder: Builder) -> None:
+def test_what_could_not_be_compiled_is_reported_with_the_pythons_that_have_wheels(builder: Builder) -> None:
     only_for(builder, "quill", "cp38", "cp39")
     source(builder, "quill", broken=True)
     builder.ask("", lines=("quill==1.0",))
@@ -457,13 +459,13 @@ def test_what_is_always_made_from_source_is_no_reason_for_a_warning(builder: Bui
 
 
 @pytest.mark.parametrize("name", ["pickle", "os", "json", "concurrent-futures", "Sqlite3", "python"])
-def test_a_part_of_python_is_told_as_one(builder: Builder, name: str) -> None:
+def test_a_part_of_python_is_named_as_such(builder: Builder, name: str) -> None:
     message = builder.run(f"plume\n{name}==1.0\n").message["message"]
     assert ("itself, not a package: remove the line" in message) == (name != "concurrent-futures")
     assert message.startswith(f"{REQUIREMENTS}:2: ")
 
 
-def test_a_build_that_fails_is_told_by_its_last_words(builder: Builder) -> None:
+def test_a_build_that_fails_is_reported_by_its_last_words(builder: Builder) -> None:
     package(builder.stage.checkout / "train/lib", "mine")
     (builder.stage.checkout / "train/lib/backend.py").write_text("raise RuntimeError('so not')\n")
     ended = builder.run("plume\nmine @ ./lib\n")
@@ -480,7 +482,7 @@ def test_a_build_over_its_time_is_ended(builder: Builder) -> None:
     assert ended.message["message"] == words
 
 
-def test_a_build_that_is_told_to_end_ends_with_all_that_it_started(builder: Builder) -> None:
+def test_a_build_that_has_to_end_ends_with_all_that_it_started(builder: Builder) -> None:
     hang(builder)
     process = builder.start("plume\n")
     pid = int(wait_for(lambda: pid_of(builder), "uv"))
@@ -513,7 +515,7 @@ def test_a_uv_that_cant_run_here_names_alpine(builder: Builder) -> None:
     assert "(Alpine)" in ended.message["message"]
 
 
-def test_too_little_room_is_told_before_anything_is_done(builder: Builder) -> None:
+def test_too_little_room_is_reported_before_anything_is_done(builder: Builder) -> None:
     ended = builder.run("plume\n", space=1 << 60)
     assert (ended.code, ended.message["reason"]) == (1, "VolumeFull")
     assert f"{1 << 40} MiB must be free" in ended.message["message"]
@@ -590,7 +592,7 @@ def test_credentials_of_a_netrc_are_used(builder: Builder, server: str) -> None:
         ("429", 1, "answers 429 Too Many Requests"),
     ],
 )
-def test_an_index_that_refuses_is_told(builder: Builder, server: str, path: str, code: int, words: str) -> None:
+def test_an_index_that_refuses_is_reported(builder: Builder, server: str, path: str, code: int, words: str) -> None:
     builder.env = {"UV_DEFAULT_INDEX": f"http://{server}/{path}", "UV_HTTP_RETRIES": "0"}
     ended = builder.run("plume\n")
     assert (ended.code, ended.message["reason"]) == (code, "InstallFailed"), ended.text
@@ -649,7 +651,7 @@ def test_packages_come_through_a_proxy_whose_password_is_never_shown(
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "HTTPS_PROXY"])
-def test_a_proxy_that_refuses_is_told(builder: Builder, proxy: str, variable: str) -> None:
+def test_a_proxy_that_refuses_is_reported(builder: Builder, proxy: str, variable: str) -> None:
     scheme = variable.partition("_")[0].lower()
     builder.env |= {"UV_DEFAULT_INDEX": f"{scheme}://packages.example/simple/", variable: f"http://me:wrong1@{proxy}"}
     ended = builder.run("plume\n", secrets=[variable])

@@ -39,7 +39,7 @@ class Place:
         return self.root / "project"
 
     def taken(self, folder: Path, *arguments: str) -> list[str] | None:
-        """Give what uv would install, None where it refuses."""
+        """Return what uv would install, None where it refuses."""
         command = [self.uv, "pip", "install", "--dry-run", "--python", str(self.root / "venv/bin/python"), *arguments]
         own = {"UV_FIND_LINKS": str(self.root / "index"), "UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_NO_CONFIG": "1"}
         env = {name: value for name, value in os.environ.items() if not name.startswith("UV_")} | own
@@ -47,12 +47,12 @@ class Place:
         return None if ended.returncode else sorted(re.findall(r"^ \+ (.*)$", ended.stderr, re.MULTILINE))
 
     def from_the_files(self) -> list[str] | None:
-        """Give what uv takes of the user's own files; one hash makes hashes required of all, as in pip."""
+        """Return what uv takes of the user's own files; one hash makes hashes required of all, as in pip."""
         strict = ["--require-hashes"] if b"--hash=" in (self.project / FILE).read_bytes() else []
         return self.taken(self.project / "train", "-r", str(self.project / FILE), *strict)
 
     def from_the_normal_form(self) -> list[str] | None:
-        """Give what uv takes of what the builder writes."""
+        """Return what uv takes of what the builder writes."""
         texts = {path.relative_to(self.project).as_posix(): path.read_bytes() for path in files_below(self.project)}
         stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
         wanted = requirements.of_stage(stage, frozenset(texts), texts)
@@ -69,7 +69,7 @@ class Place:
 
 
 def builder() -> Any:
-    """Give the builder's module, which finds the others beside itself."""
+    """Return the builder's module, which finds the others beside itself."""
     if str(RUNTIME) not in sys.path:
         sys.path.append(str(RUNTIME))
     return importlib.import_module("install_requirements")

@@ -85,7 +85,7 @@ def test_an_old_project_runs_as_it_is(old: OldProject, coachwork: CommandLine, t
 
 
 @pytest.mark.parametrize("old", [case(old) for old in PROJECTS if old.fails])
-def test_a_mishap_is_told_with_its_place_and_remedy_and_not_repeated(
+def test_a_mishap_is_reported_with_its_place_and_remedy_and_not_repeated(
     old: OldProject, coachwork: CommandLine, tmp_path: Path
 ) -> None:
     folder = on_this_machine(old).committed(tmp_path / "project")
@@ -99,7 +99,7 @@ def test_a_mishap_is_told_with_its_place_and_remedy_and_not_repeated(
 
 
 @pytest.mark.parametrize("folder", REFUSED)
-def test_all_that_is_wrong_is_told_at_once_with_its_line(folder: str, coachwork: CommandLine) -> None:
+def test_all_that_is_wrong_is_reported_at_once_with_its_line(folder: str, coachwork: CommandLine) -> None:
     ended = coachwork.run("validate", str(FOLDER / folder))
     assert (ended.code, ended.err) == (2, REFUSED[folder])
 
@@ -111,7 +111,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
         self.send_error(407)
 
 
-def test_a_proxy_of_the_shell_that_refuses_its_password_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_proxy_of_the_shell_that_refuses_its_password_is_reported(coachwork: CommandLine, tmp_path: Path) -> None:
     (old,) = (old for old in PROJECTS if old.folder == "yaml-1.1-source")
     folder = on_this_machine(old).committed(tmp_path / "project")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:

@@ -54,7 +54,7 @@ def test_a_submodule_that_is_not_used_needs_no_address(coachwork: CommandLine, t
     assert coachwork.run("validate", str(folder)).code == 0
 
 
-def test_what_can_be_seen_beforehand_is_told_all_at_once(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_what_can_be_seen_beforehand_is_reported_all_at_once(coachwork: CommandLine, tmp_path: Path) -> None:
     files = PROJECT | {
         "train/config.ini": PROJECT["train/config.ini"] + "GPU = x\n[Batch]\nRETRIES = 1\n",
         "train/helper.py": "def f():\nreturn 1\n",
@@ -74,6 +74,6 @@ def test_what_can_be_seen_beforehand_is_told_all_at_once(coachwork: CommandLine,
     assert coachwork.run("run", str(tmp_path / "iris")).code == 2
 
 
-def test_a_misspelled_project_file_is_told(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_misspelled_project_file_is_reported(coachwork: CommandLine, tmp_path: Path) -> None:
     ended = coachwork.run("validate", str(write(tmp_path / "iris", {"Bodywork.yaml": "x: 1\n"})))
     assert (ended.code, "rename Bodywork.yaml to bodywork.yaml" in ended.err) == (2, True)

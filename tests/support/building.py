@@ -28,7 +28,7 @@ def add_uv(tools: Path) -> None:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Give all files below a folder."""
+    """Return all files below a folder."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 

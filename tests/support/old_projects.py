@@ -218,7 +218,7 @@ warning: load/requirements.txt:2: `pickle` is a part of Python itself, not a pac
 warning: load/requirements.txt:3: `python-3-8` is Python itself, not a package: remove the line; PYTHON chooses the \
 version
 warning: serve/config.ini: [default]: unknown key "EXECUTABEL_SCRIPT", not used: did you mean EXECUTABLE_SCRIPT?
-load/requirements.txt:4: is what a browser shows, and no repository: write \
+load/requirements.txt:4: is a page for a browser, not a repository: write \
 git+https://github.com/ada/charts@main#subdirectory=lib
 serve/config.ini: [default] EXECUTABLE_SCRIPT: missing: write a Python file like train.py
 serve/config.ini: [service] PORT: expected a port, a whole number from 1 to 65535, got "http"
@@ -227,11 +227,12 @@ load/load.py:2: IndentationError: expected an indented block after function defi
     "bad-yaml": """\
 warning: bodywork.yaml: stages.tidy.batch: unknown key "retry", not used: did you mean retries?
 warning: bodywork.yaml: stages.tidy: unknown key "executable_module", not used: did you mean executable_module_path?
-warning: bodywork.yaml: stages.sweep.requirements: `pickle` is a part of Python itself, not a package: remove the line
+warning: bodywork.yaml:15: stages.sweep.requirements: `pickle` is a part of Python itself, not a package: remove the \
+line
 warning: bodywork.yaml: stages.unused: is not in the DAG: it never runs
 bodywork.yaml: stages.tidy.executable_module_path: missing: write a Python file like train.py
 bodywork.yaml: stages.sweep.batch.retries: expected a whole number, 0 or more, got "two"
-bodywork.yaml: stages.sweep.requirements: is what a browser shows, and no repository: write \
+bodywork.yaml:14: stages.sweep.requirements: is a page for a browser, not a repository: write \
 git+https://github.com/ada/charts.git#subdirectory=lib
 3 problems""",
     "bad-yaml-tab": "bodywork.yaml: line 3, column 1: a tab: YAML takes only spaces there",

@@ -53,10 +53,10 @@ def chosen(
         (":2.1@sha256:" + "0" * 64, "3.8", ""),
         ("", "3.9", ""),
         (":latest", "3.9", ""),
-        (":dev", "3.9", "does not tell its version"),
-        (":sha-3f1c2ab", "3.9", "does not tell its version"),
-        (":20210305", "3.9", "does not tell its version"),
-        ("@sha256:" + "0" * 64, "3.9", "does not tell its version"),
+        (":dev", "3.9", "does not name its version"),
+        (":sha-3f1c2ab", "3.9", "does not name its version"),
+        (":20210305", "3.9", "does not name its version"),
+        ("@sha256:" + "0" * 64, "3.9", "does not name its version"),
     ],
 )
 @pytest.mark.parametrize("host", ["", "docker.io/", "index.docker.io/"])
@@ -109,7 +109,7 @@ def test_a_python_without_an_image_is_refused_with_the_setting_that_gives_one() 
         chosen(DOCKER_IMAGE=f"{BODYWORK}:2.1", known=(("3.10", "a"), ("3.12", "b")))
     (line,) = refused.value.problems
     assert line == (
-        f"stage train: wants Python 3.8, since DOCKER_IMAGE is {BODYWORK}:2.1, and COACHWORK_IMAGES of the controller "
+        f"stage train: needs Python 3.8, since DOCKER_IMAGE is {BODYWORK}:2.1, and COACHWORK_IMAGES of the controller "
         "has no image of it (it has 3.10, 3.12): write PYTHON with one of these, or add 3.8=IMAGE to COACHWORK_IMAGES"
     )
 
@@ -147,7 +147,7 @@ def test_a_project_that_says_nothing_of_a_python_is_as_before() -> None:
         ("9" * 5000 + ".1", "expected a Python like 3.9"),
     ],
 )
-def test_what_is_no_version_is_refused_where_it_stands(text: str, words: str) -> None:
+def test_what_is_not_a_version_is_refused_where_it_stands(text: str, words: str) -> None:
     (line,) = problems_of(one_stage(BATCH_INI, main_ini(PYTHON=text)))
     assert line.startswith("bodywork.ini: [default] PYTHON: ")
     assert words in line
@@ -178,13 +178,13 @@ def test_a_version_in_yaml_is_what_is_written_there(written: str) -> None:
 @pytest.mark.parametrize(
     ("written", "words"), [("3", 'got "3"'), ("[3.9]", "got a list"), ("true", "got true"), ("3.9.1", "write 3.9")]
 )
-def test_what_is_no_version_in_yaml_is_refused_in_a_sentence(written: str, words: str) -> None:
+def test_what_is_not_a_version_in_yaml_is_refused_in_a_sentence(written: str, words: str) -> None:
     text = YAML.format(pipeline="", stage=f"python: {written}")
     (line,) = problems_of(tree({"bodywork.yaml": text}, "main.py"))
     assert line.startswith("bodywork.yaml: stages.train.python: expected a Python like 3.9")
     assert words in line
 
 
-def test_near_misses_of_the_key_are_told() -> None:
+def test_near_misses_of_the_key_are_reported() -> None:
     main = main_ini(PYTHON_VERSION="3.9")
     assert "did you mean PYTHON?" in load(one_stage(BATCH_INI, main)).warnings[0]

@@ -83,7 +83,7 @@ def test_a_value_is_taken_without_quotes_and_comments(text: str, value: str) -> 
     assert parse(f"[s]\nK = {text}") == ({"s": {"K": value}}, ())
 
 
-def test_every_mistake_is_told_with_its_line() -> None:
+def test_every_mistake_is_reported_with_its_line() -> None:
     _, problems = parse("[a]\nA = 1\na = 2\nA = 3\noops\n[a]\n[b\n")
     assert [problem.split(":")[0] for problem in problems] == ["line 3", "line 4", "line 5", "line 6", "line 7"]
 

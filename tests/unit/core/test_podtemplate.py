@@ -119,7 +119,7 @@ def test_octal_modes_are_octal_as_kubectl_reads_them() -> None:
     [
         ("[", "line 2, column 1: not valid YAML"),
         ("- a", "expected a section with keys of its own, got a list"),
-        ("spec: {nodeSelector: {a: b, a: c}}", 'the key "a" is there twice'),
+        ("spec: {nodeSelector: {a: b, a: c}}", 'the key "a" appears twice'),
         ("spec: &a {x: *a}", "refers to what it is in"),
         ("spec: !!python/object:os.system {}", "the tag"),
         ("spec: {on: 1}", "the key true is not text"),

@@ -157,7 +157,7 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
         ),
         (
             BATCH_INI.replace("main.py", "mian.py"),
-            '[default] EXECUTABLE_SCRIPT: there is no file "train/mian.py": did you mean train/main.py?',
+            '[default] EXECUTABLE_SCRIPT: file "train/mian.py" not found: did you mean train/main.py?',
         ),
         (
             BATCH_INI.replace("main.py", "../x/main.py"),
@@ -190,7 +190,7 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
         ),
     ],
 )
-def test_a_bad_value_is_told_with_file_section_and_key(config: str, problem: str) -> None:
+def test_a_bad_value_is_reported_with_file_section_and_key(config: str, problem: str) -> None:
     assert problems_of(one_stage(config)) == (f"train/config.ini: {problem}",)
 
 
@@ -216,7 +216,7 @@ def test_a_bad_value_is_told_with_file_section_and_key(config: str, problem: str
             "[default]\nPROJECT_NAME = iris",
             "[workflow] DAG: missing: write stages and their order, like prepare >> train >> serve",
         ),
-        (MAIN_INI.replace("train", "trian"), "[workflow] DAG: there is no folder trian: did you mean train?"),
+        (MAIN_INI.replace("train", "trian"), "[workflow] DAG: folder trian not found: did you mean train?"),
         (
             MAIN_INI.replace("train", "empty"),
             "[workflow] DAG: the folder empty has no config.ini: write one with STAGE_TYPE and EXECUTABLE_SCRIPT",
@@ -253,7 +253,7 @@ def test_a_bad_value_is_told_with_file_section_and_key(config: str, problem: str
         ),
         (
             as_of("1999-12-31"),
-            "[default] RESOLVE_AS_OF: is before 2005-01-01: package indexes do not tell what there was then",
+            "[default] RESOLVE_AS_OF: is before 2005-01-01: package indexes do not say what there was then",
         ),
         (
             MAIN_INI + "[logging]\nLOG_LEVEL = LOUD",
@@ -263,15 +263,15 @@ def test_a_bad_value_is_told_with_file_section_and_key(config: str, problem: str
             "[default]\nDOCKER_IMAGE = a:b:c\n" + MAIN_INI.removeprefix("[default]\n"),
             '[default] DOCKER_IMAGE: expected an image like python:3.12-slim, got "a:b:c"',
         ),
-        (MAIN_INI + "DAG = train", "line 5: [workflow] DAG is there twice: remove one"),
-        (MAIN_INI + "dag = train", "line 5: [workflow] DAG is there twice: remove one"),
-        (MAIN_INI + "[workflow]", "line 5: section [workflow] is there twice: put its keys together"),
+        (MAIN_INI + "DAG = train", "line 5: [workflow] DAG appears twice: remove one"),
+        (MAIN_INI + "dag = train", "line 5: [workflow] DAG appears twice: remove one"),
+        (MAIN_INI + "[workflow]", "line 5: section [workflow] appears twice: put its keys together"),
         (MAIN_INI + "nonsense", 'line 5: expected KEY = value or a [section], got "nonsense"'),
         (MAIN_INI + "[oops", 'line 5: expected a section like [default], got "[oops"'),
         ("X = 1\n" + MAIN_INI, 'line 1: "X" comes before any [section]'),
     ],
 )
-def test_a_mistake_in_the_project_file_is_told_with_its_place(main: str, problem: str) -> None:
+def test_a_mistake_in_the_project_file_is_reported_with_its_place(main: str, problem: str) -> None:
     assert f"bodywork.ini: {problem}" in problems_of(one_stage(BATCH_INI, main, **{"empty/x": ""}))
 
 
@@ -300,13 +300,15 @@ def test_what_has_no_effect_is_a_warning_and_a_problem_when_strict(config: str, 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"\xff\x00", "is not text (byte 0 is no UTF-8): save it as UTF-8"),
+        (b"\xff\x00", "is not text (byte 0 is not UTF-8): save it as UTF-8"),
         (b"[default]\n\x00", "is not text (it holds NUL bytes)"),
         (b"; " + b"x" * 1900 * 1024, "is 1.9 MiB large: {limit} at most"),
     ],
 )
 @pytest.mark.parametrize("path", ["bodywork.ini", "train/config.ini", "train/requirements.txt"])
-def test_a_file_that_is_no_small_text_is_told_before_it_is_parsed(path: str, content: bytes, problem: str) -> None:
+def test_a_file_that_is_not_a_small_text_is_reported_before_it_is_parsed(
+    path: str, content: bytes, problem: str
+) -> None:
     texts: dict[str, str | bytes] = {"bodywork.ini": MAIN_INI, "train/config.ini": BATCH_INI, path: content}
     limit = "1 MiB" if path.endswith(".txt") else "256 KiB"
     (told,) = problems_of(tree(texts, "train/main.py"))
@@ -316,12 +318,12 @@ def test_a_file_that_is_no_small_text_is_told_before_it_is_parsed(path: str, con
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("-r ../common.txt", 'there is no file "common.txt", which it refers to'),
+        ("-r ../common.txt", 'file "common.txt" not found'),
         ("-r ../../common.txt", '"../../common.txt" is outside the project: copy it into the project'),
-        ("./lib", 'there is no file "train/lib", which it refers to'),
+        ("./lib", 'file "train/lib" not found'),
     ],
 )
-def test_a_requirement_that_refers_to_no_file_is_told(line: str, problem: str) -> None:
+def test_a_requirement_that_refers_to_no_file_is_reported(line: str, problem: str) -> None:
     project = one_stage(BATCH_INI, **{"train/requirements.txt": line})
     assert problems_of(project) == (f"train/requirements.txt:1: {problem}",)
 
@@ -354,7 +356,7 @@ def test_requirements_may_refer_to_the_projects_files() -> None:
     )
 
 
-def test_problems_of_all_files_are_told_at_once() -> None:
+def test_problems_of_all_files_are_reported_at_once() -> None:
     texts: dict[str, str | bytes] = {
         "bodywork.ini": "[default]\nPROJECT_NAME = -\n[workflow]\nDAG = a >> a >> b >> gone\n",
         "a/config.ini": "[default]\nSTAGE_TYPE = batch\nGPU = x\n[batch]\nRETRIES = y\n[env]\nHOME = z\n",
@@ -364,7 +366,7 @@ def test_problems_of_all_files_are_told_at_once() -> None:
     assert starts == ["a/config.ini:"] * 4 + ["b/config.ini:"] + ["bodywork.ini:"] * 3
 
 
-def test_a_file_whose_problem_is_known_is_not_told_twice() -> None:
+def test_a_file_whose_problem_is_known_is_not_reported_twice() -> None:
     project = tree({"bodywork.ini": MAIN_INI}, "train/config.ini", faults={"train/config.ini": "is a link out of it"})
     assert problems_of(project) == ("train/config.ini: is a link out of it",)
 
@@ -389,7 +391,7 @@ def test_thousands_of_problems_are_cut_to_a_hundred() -> None:
         ),
     ],
 )
-def test_a_repository_without_a_project_is_told_where_one_could_be(files: tuple[str, ...], line: str) -> None:
+def test_a_repository_without_a_project_is_shown_where_one_could_be(files: tuple[str, ...], line: str) -> None:
     with pytest.raises(Invalid) as refused:
         load(tree({}, *files))
     assert (refused.value.reason, refused.value.problems) == ("NoProject", (line,))

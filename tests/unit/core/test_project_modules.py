@@ -10,7 +10,7 @@ from controller.adapters.git import syntax
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import MAX_MODULE, MAX_SOURCES, Reading, sources
 from controller.core.errors import Invalid
-from controller.core.images import DEFAULT_PYTHON, Default, otherwise
+from controller.core.images import DEFAULT_PYTHON, by_default, of_request
 from controller.core.inputs.project import load, unread
 from controller.core.model import Module, Policy, ProjectTree
 from tests.support.projects import BATCH_INI, MAIN_INI, tree
@@ -34,7 +34,7 @@ def project(sources: dict[str, str], image: str = "", python: str = "") -> Proje
 def told(found: ProjectTree) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give problems and warnings where stages that ask for no Python have ours."""
     try:
-        return (), load(found, python=Default(OURS)).warnings
+        return (), load(found, python=by_default(OURS)).warnings
     except Invalid as invalid:
         return invalid.problems, invalid.warnings
 
@@ -43,7 +43,7 @@ EXPECTED = "expected an indented block after 'if' statement on line 2"
 INDENTED = "import os\nif os:\nprint(1)\n"
 
 
-def test_a_script_that_does_not_compile_is_told_with_its_line() -> None:
+def test_a_script_that_does_not_compile_is_reported_with_its_line() -> None:
     problems, _ = told(project({"train/main.py": INDENTED}))
     assert problems == (f"train/main.py:3: IndentationError: {EXPECTED}: the script can't start",)
     (line,), _ = told(project({"train/main.py": "print 1\n"}))
@@ -52,7 +52,7 @@ def test_a_script_that_does_not_compile_is_told_with_its_line() -> None:
     assert line.startswith("train/main.py:2: SyntaxError: 'return' outside function")
 
 
-def test_a_module_that_a_script_imports_is_told_and_one_that_nobody_imports_may_be_as_it_likes() -> None:
+def test_a_module_that_a_script_imports_is_reported_and_one_that_nobody_imports_may_be_as_it_likes() -> None:
     sources = {
         "train/main.py": "import sys\nfrom lib.deep import tools\nimport own\n",
         "train/own.py": "x = (\n",
@@ -99,15 +99,15 @@ def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
 
 def test_the_python_of_stages_that_ask_for_none_is_taken_into_account() -> None:
     odd = project({"train/main.py": "x = = 1\n"})
-    assert load(odd, python=Default(LATER)).warnings
-    assert load(odd, python=Default("")).warnings  # of an image that does not tell
+    assert load(odd, python=by_default(LATER)).warnings
+    assert load(odd, python=by_default("")).warnings  # of an image that does not tell
     with pytest.raises(Invalid):
-        load(odd, python=Default(OURS))
+        load(odd, python=by_default(OURS))
     if sys.version_info[:2] < tuple(map(int, DEFAULT_PYTHON.split("."))):
         assert load(odd).warnings  # a command line on an old Python: the cluster's default may know more
 
 
-def test_a_script_that_needs_a_later_python_than_its_stage_has_is_told() -> None:
+def test_a_script_that_needs_a_later_python_than_its_stage_has_is_reported() -> None:
     match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
     problems, _ = told(project(match, python="3.8"))
     assert ": needs Python 3.10, and the stage has 3.8 (SyntaxError: " in problems[0]
@@ -118,18 +118,18 @@ def test_a_script_that_needs_a_later_python_than_its_stage_has_is_told() -> None
 def test_a_script_is_judged_by_the_image_of_the_request_where_that_wins() -> None:
     match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
     for image in ("python:3.12-slim", "acme/ml"):  # it wins over the PYTHON of a project
-        assert load(project(match, python="3.8"), python=otherwise(image, POLICY)).warnings == ()
+        assert load(project(match, python="3.8"), python=of_request(image, POLICY)).warnings == ()
     for found, image in ((project(match), "python:3.9"), (project(match, python="3.8"), "coachwork:dev")):
         with pytest.raises(Invalid, match=r"needs Python 3\.10"):
-            load(found, python=otherwise(image, POLICY))
+            load(found, python=of_request(image, POLICY))
 
 
 def test_a_script_is_judged_by_what_the_image_for_its_python_really_has() -> None:
     match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
     other = replace(POLICY, images=(("3.8", "python:3.10-slim"), ("3.9", "acme/python")))
-    assert load(project(match, python="3.8"), python=otherwise("coachwork:dev", other)).warnings == ()
+    assert load(project(match, python="3.8"), python=of_request("coachwork:dev", other)).warnings == ()
     with pytest.raises(Invalid, match=r"needs Python 3\.10, and the stage has 3\.9"):
-        load(project(match, python="3.9"), python=otherwise("coachwork:dev", other))
+        load(project(match, python="3.9"), python=of_request("coachwork:dev", other))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,6 @@ def test_very_many_sources_are_not_read_into_memory_at_once(tmp_path: Path) -> N
         (["random/main.py", "select/config.ini", "serve/random.py", "train/test/__init__.py"], ""),
     ],
 )
-def test_a_file_that_hides_a_module_of_python_is_told(files: list[str], warning: str) -> None:
+def test_a_file_that_hides_a_module_of_python_is_reported(files: list[str], warning: str) -> None:
     problems, warnings = told(project({"train/main.py": ""} | dict.fromkeys(files, "")))
     assert (problems, warnings) == ((), (warning,) if warning else ())

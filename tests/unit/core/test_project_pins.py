@@ -5,9 +5,9 @@ from datetime import date
 
 import pytest
 
-from controller.core.images import Default
+from controller.core.images import by_default
 from controller.core.inputs import requirements
-from controller.core.inputs.project import asof, load, written
+from controller.core.inputs.project import asof, load
 from controller.core.inputs.project.breaks import BREAKS, RELEASED
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, tree
 
@@ -28,11 +28,11 @@ def days(lines: tuple[str, ...]) -> set[str]:
     return {found[1] for line in lines if (found := re.search("RESOLVE_AS_OF = ([0-9-]+)", line))}
 
 
-def test_a_pin_that_no_longer_works_is_told_with_the_line_that_mends_it() -> None:
+def test_a_pin_that_no_longer_works_is_reported_with_the_line_that_mends_it() -> None:
     assert warned("Flask == 1.1.2") == (FLASK,)
 
 
-def test_a_pin_in_a_file_that_is_referred_to_is_told_there() -> None:
+def test_a_pin_in_a_file_that_is_referred_to_is_reported_there() -> None:
     (line,) = warned("-r ../requirements.txt", **{"requirements.txt": "six\nflask==1.1.2"})
     assert line.startswith("requirements.txt:2: flask==1.1.2 ")
 
@@ -86,11 +86,11 @@ def test_pins_that_work_and_stages_that_bound_the_dependency_are_left_alone(requ
     assert warned(requirements) == ()
 
 
-def test_a_bound_in_a_file_of_constraints_counts() -> None:
+def test_a_bound_in_a_file_of_constraints_is_enough() -> None:
     assert warned("pandas==1.5.3\n-c ../requirements-limits.txt", **{"requirements-limits.txt": "numpy<2"}) == ()
 
 
-def test_what_is_still_open_is_told_where_a_part_is_bounded() -> None:
+def test_what_is_still_open_is_reported_where_a_part_is_bounded() -> None:
     (line,) = warned("flask==1.1.2\nitsdangerous<2.1")
     assert "does not work with jinja2 3.1 and later" in line
     assert line.endswith(f"= 2022-03-23 in [default] of bodywork.ini{UNTRIED}, or pin jinja2<3.1, werkzeug<2.1 too")
@@ -122,8 +122,8 @@ project: {name: iris, DAG: train}
 stages: {train: {executable_module_path: main.py, requirements: ["flask==1.1.2"], batch: {}}}
 """
     (line,) = load(tree({"bodywork.yaml": text}, "main.py")).warnings
-    assert line.startswith("bodywork.yaml: stages.train.requirements: flask==1.1.2 ")
-    assert f"write resolve_as_of: 2022-02-17 beside name in bodywork.yaml{UNTRIED}, or pin" in line
+    assert line.startswith("bodywork.yaml:3: stages.train.requirements: flask==1.1.2 ")
+    assert f"write resolve_as_of: 2022-02-17 next to name in bodywork.yaml{UNTRIED}, or pin" in line
 
 
 def yaml_project(**stages: str) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ def test_what_the_stages_python_can_not_have_breaks_nothing(python: str, told: i
         ("from werkzeug.urls import url_quote", "werkzeug", "2023-09-29"),
     ],
 )
-def test_what_a_script_uses_that_is_gone_is_told_where_the_package_is_not_bounded(
+def test_what_a_script_uses_that_is_gone_is_reported_where_the_package_is_not_bounded(
     script: str, pins: str, day: str
 ) -> None:
     (line,) = warned(pins, **{"train/main.py": script})
@@ -184,7 +184,7 @@ def test_names_that_are_still_there_are_left_alone(script: str) -> None:
 
 
 @pytest.mark.parametrize(("python", "told"), [("3.12", 1), ("3.11", 0), ("", 1)])
-def test_pins_that_import_distutils_are_told_where_the_python_has_none(python: str, told: int) -> None:
+def test_pins_that_import_distutils_are_reported_where_the_python_has_none(python: str, told: int) -> None:
     main = MAIN_INI.replace("[workflow]", f"PYTHON = {python}\n[workflow]")
     lines = warned("seaborn==0.11.2", main)
     assert len(lines) == told
@@ -196,7 +196,7 @@ def test_pins_that_import_distutils_are_told_where_the_python_has_none(python: s
 def test_an_image_whose_python_cannot_be_seen_is_not_judged_by_the_controllers() -> None:
     main = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = acme/ml\n[workflow]")
     found = one_stage(BATCH_INI, main, **{"train/requirements.txt": "seaborn==0.11.2"})
-    assert load(found, python=Default("3.12")).warnings == ()
+    assert load(found, python=by_default("3.12")).warnings == ()
 
 
 BODYWORK = MAIN_INI.replace("[workflow]", "DOCKER_IMAGE = bodyworkml/bodywork-core:2.1\n[workflow]")
@@ -231,7 +231,7 @@ def test_what_a_project_says_of_its_day_wins(written: str, taken: str) -> None:
     ],
 )
 def test_the_day_is_the_earlier_of_the_commits_and_the_pins(changed: str, lines: list[str], day: str) -> None:
-    found = requirements.find(requirements.Project((), (), {}), "", ".", ("x:1", tuple(lines)))
+    found = requirements.find(requirements.Files((), (), {}), "", ".", [("x:1", line) for line in lines])
     assert asof.decide(changed, found.entries, "3.9").day == day
 
 
@@ -246,26 +246,30 @@ def test_a_run_says_which_two_days_its_packages_were_chosen_by() -> None:
     )
     assert second == (
         f"stages b, c: packages are those of 2022-11-03 {why}: the requirements last changed on 2022-11-03, and no "
-        "known pin asks for an earlier day; RESOLVE_AS_OF = now takes the newest"
+        "known pin needs an earlier day; RESOLVE_AS_OF = now takes the newest"
     )
 
 
-# --- what is written --------------------------------------------------------------------------------
+# --- what files require --------------------------------------------------------------------------------
 
 
 def test_requirements_mean_the_same_whatever_else_is_in_their_file() -> None:
     one = b'version: "1.0"\nproject: {name: a, DAG: t}\nstages: {t: {requirements: ["six==1.16.0"]}}\n'
     for same in (one + b"# a comment\n", one.replace(b"name: a", b"name: b"), one.replace(b'"six', b'  "six')):
-        assert written.Meaning("t")({"bodywork.yaml": same}) == written.Meaning("t")({"bodywork.yaml": one})
+        assert asof.Meaning("t")({"bodywork.yaml": same}) == asof.Meaning("t")({"bodywork.yaml": one})
     for other in (one.replace(b"1.16", b"1.15"), one.replace(b"t: {req", b"s: {req"), b"\x00", b": ["):
-        assert written.Meaning("t")({"bodywork.yaml": other}) != written.Meaning("t")({"bodywork.yaml": one})
-    plain, commented = (written.Meaning("t")({"t/r.txt": text}) for text in (b"six\n", b"\n# why\nsix # that\r\n"))
+        assert asof.Meaning("t")({"bodywork.yaml": other}) != asof.Meaning("t")({"bodywork.yaml": one})
+    plain, commented = (asof.Meaning("t")({"t/r.txt": text}) for text in (b"six\n", b"\n# why\nsix # that\r\n"))
     assert plain == commented
 
 
-def test_places_tell_the_files_that_requirements_stand_in() -> None:
-    places = ["a/requirements.txt:3", "a/requirements.txt:14", "b:c.txt:1", "bodywork.yaml: stages.a.requirements"]
-    assert written.files(places) == ("a/requirements.txt", "b:c.txt", "bodywork.yaml")
+def test_the_files_that_requirements_stand_in_are_known() -> None:
+    project = requirements.Files(
+        {"a/r.txt", "b:c.txt"}, {"a"}, {"a/r.txt": b"-c ../b:c.txt\nsix\nnumpy", "b:c.txt": b"x"}
+    )
+    assert {entry.file for entry in requirements.find(project, "a/r.txt", "a").entries} == {"a/r.txt", "b:c.txt"}
+    (entry,) = requirements.find(project, "", ".", [("bodywork.yaml:3: stages.t.requirements", "six")]).entries
+    assert entry.file == "bodywork.yaml"
 
 
 def test_the_table_holds_days() -> None:

@@ -58,7 +58,7 @@ def test_files_that_are_not_used_may_be_as_they_like() -> None:
 @pytest.mark.parametrize(
     "file", ["bodywork.ini", "train/config.ini", "train/requirements.txt", "train/main.py", "train"]
 )
-def test_a_used_file_that_can_not_be_read_is_told_once_and_not_as_a_warning_too(file: str) -> None:
+def test_a_used_file_that_can_not_be_read_is_reported_once_and_not_as_a_warning_too(file: str) -> None:
     texts = {name: text for name, text in TEXTS.items() if name != file and not name.startswith(f"{file}/")}
     others = [name for name in OTHERS if name != file and not name.startswith(f"{file}/")]
     line = f"{file}: is a symbolic link to x, which is gone"
@@ -68,7 +68,7 @@ def test_a_used_file_that_can_not_be_read_is_told_once_and_not_as_a_warning_too(
     assert (refused.value.problems, refused.value.warnings) == ((line,), ("data: other",))
 
 
-def test_a_file_that_a_requirement_file_names_and_that_can_not_be_read_is_told() -> None:
+def test_a_file_that_a_requirement_file_names_and_that_can_not_be_read_is_reported() -> None:
     project = tree({name: text for name, text in TEXTS.items() if name != "base.in"}, *OTHERS, "base.in",
                    faults={"base.in": "is 8.6 MiB large: 1 MiB at most: make it smaller"})  # fmt: skip
     assert problems_of(project) == ("base.in: is 8.6 MiB large: 1 MiB at most: make it smaller",)
@@ -81,7 +81,7 @@ def test_a_large_freeze_with_all_its_hashes_is_read() -> None:
     assert problems_of(one_stage(BATCH_INI, **{"train/requirements.txt": freeze})) == ()
 
 
-def test_what_was_never_read_is_no_valid_project() -> None:
+def test_what_was_never_read_is_not_a_valid_project() -> None:
     assert problems_of(replace(tree(TEXTS, *OTHERS), texts={})) == ("bodywork.ini: could not be read",)
     assert unread(replace(tree(TEXTS, *OTHERS), texts={})) == Unread(texts=("bodywork.ini",))
 
@@ -95,27 +95,27 @@ def test_what_was_never_read_is_no_valid_project() -> None:
         (("Bodywork.YML",), "rename Bodywork.YML to bodywork.yaml"),
     ],
 )
-def test_a_project_file_with_nearly_the_right_name_is_told(files: tuple[str, ...], lines: str) -> None:
+def test_a_project_file_with_nearly_the_right_name_is_reported(files: tuple[str, ...], lines: str) -> None:
     (line,) = problems_of(tree({}, *files))
     assert lines in line
 
 
-def test_a_second_project_file_is_told_to_be_without_effect() -> None:
+def test_a_second_project_file_is_reported_to_be_without_effect() -> None:
     (warning,) = load(tree(TEXTS, *OTHERS, "bodywork.yml")).warnings
     assert warning == (
         "bodywork.yml: not used, since bodywork.ini is there too: its name is not exactly bodywork.yaml or bodywork.ini"
     )
 
 
-def test_a_configuration_with_nearly_the_right_name_is_told() -> None:
+def test_a_configuration_with_nearly_the_right_name_is_reported() -> None:
     project = tree({"bodywork.ini": MAIN_INI}, "train/Config.ini", "train/main.py")
     assert problems_of(project) == (
-        "bodywork.ini: [workflow] DAG: there is no train/config.ini: rename train/Config.ini to it",
+        "bodywork.ini: [workflow] DAG: train/config.ini not found: rename train/Config.ini to it",
     )
 
 
 @pytest.mark.parametrize("name", ["Requirements.txt", "REQUIREMENTS.TXT", "requirement.txt", "requirments.txt"])
-def test_requirements_with_nearly_the_right_name_are_told(name: str) -> None:
+def test_requirements_with_nearly_the_right_name_are_reported(name: str) -> None:
     project = tree({"bodywork.ini": MAIN_INI, "train/config.ini": BATCH_INI}, "train/main.py", f"train/{name}")
     assert load(project).warnings == (f"train/{name}: not read: rename it to requirements.txt",)
 
@@ -134,7 +134,7 @@ def test_requirements_with_nearly_the_right_name_are_told(name: str) -> None:
          '[batch]: unknown key "RETRY", not used: did you mean RETRIES?'),
     ],
 )  # fmt: skip
-def test_a_near_miss_is_told_with_the_problem_that_it_explains(config: str, problem: str, warning: str) -> None:
+def test_a_near_miss_is_reported_with_the_problem_that_it_explains(config: str, problem: str, warning: str) -> None:
     with pytest.raises(Invalid) as refused:
         load(one_stage(config))
     separator = "" if warning.startswith("[") else ": "
@@ -144,7 +144,7 @@ def test_a_near_miss_is_told_with_the_problem_that_it_explains(config: str, prob
     assert f"warning: {start}{warning}" in refused.value.lines
 
 
-def test_a_near_miss_in_yaml_is_told_with_the_problem_that_it_explains() -> None:
+def test_a_near_miss_in_yaml_is_reported_with_the_problem_that_it_explains() -> None:
     with pytest.raises(Invalid) as refused:
         load(tree({"bodywork.yaml": YAML.replace("executable_module_path", "executable_module")}, "main.py", "base.in"))
     assert refused.value.warnings == (
@@ -162,7 +162,7 @@ def test_a_near_miss_in_yaml_is_told_with_the_problem_that_it_explains() -> None
          ["[batch] RETRIES", "[default] CPU_REQUEST", "[default] GPU", "[env] PATH", "[secrets] A-B"]),
     ],
 )  # fmt: skip
-def test_every_bad_value_of_a_stage_is_told_at_once(config: str, places: list[str]) -> None:
+def test_every_bad_value_of_a_stage_is_reported_at_once(config: str, places: list[str]) -> None:
     told = problems_of(one_stage(config))
     assert sorted(line.split(": ")[1] for line in told) == places
 

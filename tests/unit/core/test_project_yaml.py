@@ -112,15 +112,17 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ('"1.0"', '"1.1"', "pipeline: missing: schema 1.1 has it: rename the section project"),
         ("project:\n  name: iris\n  DAG: train\n", "",
          "project: missing: schema 1.0 has it: write one with name and DAG"),
-        ("DAG: train", "DAG: train >> gone", "stages: there is no stage gone, which the DAG names: choose from train"),
+        ("DAG: train", "DAG: train >> gone", "stages: stage gone, which the DAG names, not found: choose from train"),
         ("DAG: train", "DAG: train, train", 'project.DAG: stage "train" is named 2 times: a stage runs once'),
         ("DAG: train", "DAG: 5", "project.DAG: expected stages and their order, like prepare >> train >> serve, got 5"),
         ("DAG: train", "DAG: train\n  run_on_failure: x",
-         "stages: there is no stage x, which run_on_failure names: choose from train"),
+         "stages: stage x, which run_on_failure names, not found: choose from train"),
         ("DAG: train", "DAG: train\n  resolve_as_of: 21-3-5",
          'project.resolve_as_of: expected a day like 2021-03-05, or commit or now, got "21-3-5"'),
         ("name: iris", "name: 2021", ("project.name: expected a name: 1 to 63 letters, digits, - _ or .,"
          " with a letter or digit at both ends, got 2021")),
+        ("name: iris", "name: iris\n  secrets_group: dev?", ("project.secrets_group: expected the name of a Secret"
+         " (lower-case letters, digits, - .), not a secret's value")),
         ("    batch:", "    batch: 5", "stages.train.batch: expected a section with keys of its own, got 5"),
         ("    batch:", "    cpu_request: 1",
          "stages.train: expected batch or service, got neither: a stage is one of them"),
@@ -142,24 +144,44 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ("    batch:", "    batch:\n    requirements: pandas",
          'stages.train.requirements: expected a list of texts like "pandas==2.2.3", got "pandas"'),
         ("    batch:", "    batch:\n    requirements: [-r gone.txt]",
-         'stages.train.requirements: there is no file "gone.txt", which it refers to'),
+         'stages.train.requirements: file "gone.txt" not found'),
         ("main.py", "train.ipynb",
          'stages.train.executable_module_path: "train.ipynb" is a notebook, not supported yet: save it as a .py file'),
         ("main.py", "mian.py",
-         'stages.train.executable_module_path: there is no file "mian.py": did you mean main.py?'),
+         'stages.train.executable_module_path: file "mian.py" not found: did you mean main.py?'),
         ("main.py", "../main.py",
          ("stages.train.executable_module_path: expected a path below the folder, with / and without ..,"
          ' got "../main.py"')),
         ("    executable_module_path: main.py\n", "",
          "stages.train.executable_module_path: missing: write a Python file like train.py"),
-        ("name: iris", "name: iris\n  name: b", 'line 4: the key "name" is there twice: remove one'),
+        ("name: iris", "name: iris\n  name: b", 'line 4: the key "name" appears twice: remove one'),
         ("name: iris", "name: !!python/object:os.system iris",
          'line 3: the tag "tag:yaml.org,2002:python/object:os.system" is not supported: remove it'),
         ("name: iris", "name: [", "line 3, column 9: [ is opened and never closed: write ] at its end"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_place(old: str, new: str, problem: str) -> None:
-    assert f"bodywork.yaml: {problem}" in project(SMALL.replace(old, new, 1))
+def test_a_mistake_is_reported_with_its_place(old: str, new: str, problem: str) -> None:
+    place = "bodywork.yaml:9" if "requirements: file" in problem else "bodywork.yaml"  # of requirements, the line too
+    assert f"{place}: {problem}" in project(SMALL.replace(old, new, 1))
+
+
+def test_a_mistake_in_a_requirement_is_shown_with_its_line() -> None:
+    lines = "\n".join(
+        f"      - {line}" for line in ("six", "&u git+https://a:pw@h/r", '"-r \\\n gone.txt"', "pandas=1", "*u")
+    )
+    found = project(SMALL.replace("    batch:", f"    batch:\n    requirements:\n{lines}", 1))
+    place = "stages.train.requirements: "
+    assert found == (
+        f"bodywork.yaml:11: {place}holds credentials: remove them, and give them by the request's git-secret",
+        f'bodywork.yaml:12: {place}file "gone.txt" not found',
+        f'bodywork.yaml:14: {place}expected a version like ==2.2.3 after pandas, got "=1": write pandas==1',
+    )
+
+
+@pytest.mark.parametrize("separator", ["\\n", "\\r", "\\v", "\\x85", "\\u2028"])
+def test_a_requirement_with_line_breaks_is_judged_without_a_traceback(separator: str) -> None:
+    found = project(SMALL.replace("    batch:", f'    batch:\n    requirements: ["a{separator}b=1{separator}c=1"]', 1))
+    assert "bodywork.yaml:9: stages.train.requirements: expected a version" in "".join(found)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +203,7 @@ def test_what_has_no_effect_is_a_warning(old: str, new: str, warning: str) -> No
     assert line.startswith(f"bodywork.yaml: {warning}")
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     text = SMALL.replace("iris", "'-'").replace("main.py", "x.sh").replace("batch:", "batch: {retries: -1}\n    gpu: x")
     assert len(project(text + "logging:\n  log_level: loud\n")) == 5
 
@@ -263,7 +285,7 @@ TEXT_BEFORE = 'version: "1.0"\nproject:\n'
         ("  name: é\x07\n", "line 3, column 10: the control character U+0007: remove it"),
     ],
 )  # fmt: skip
-def test_a_mistake_of_syntax_is_told_with_the_line_and_column_where_it_is(text: str, problem: str) -> None:
+def test_a_mistake_of_syntax_is_reported_with_the_line_and_column_where_it_is(text: str, problem: str) -> None:
     assert f"bodywork.yaml: {problem}" in project(TEXT_BEFORE + text)
 
 
@@ -278,7 +300,7 @@ def test_what_no_process_can_be_given_is_refused(text: str) -> None:
         assert project(SMALL.replace("    batch:", "    batch:\n    " + key % text))
 
 
-def test_a_secret_whose_name_grows_too_long_is_told() -> None:
+def test_a_secret_whose_name_grows_too_long_is_reported() -> None:
     text = FULL.replace("credentials", "c" * 250)
     assert project(text) == (
         "bodywork.yaml: stages.serve.secrets: a name of a Secret is too long with its secrets_group before it",

@@ -8,22 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.errors import Invalid
-from controller.core.inputs.requirements import Missing, Requirements, git_address, key, lines, of_stage
+from controller.core.inputs.requirements import Requirements, Unknown, git_address, key, lines, of_stage
 from controller.core.model import Batch, Stage
 
 FILE = "train/requirements.txt"
 
 
-def asked(text: str, **others: str) -> Requirements | Missing | None:
-    """Give what is wanted for a requirement file, beside other files (`__` is a slash) that are all known."""
+def found_in(text: str, **others: str) -> Requirements | Unknown | None:
+    """Return what is found in a requirement file, next to other files (`__` is a slash) that are all known."""
     files = {FILE: text, **{name.replace("__", "/"): content for name, content in others.items()}}
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE, requirements=lines(text))
     return of_stage(stage, frozenset(files), {name: content.encode() for name, content in files.items()})
 
 
 def of(text: str, **others: str) -> Requirements:
-    """Give what is wanted where there is something."""
-    found = asked(text, **others)
+    """Return what is found where there is something."""
+    found = found_in(text, **others)
     assert isinstance(found, Requirements)
     return found
 
@@ -33,15 +33,15 @@ def places(found: Requirements) -> tuple[str, ...]:
 
 
 def problems_of(text: str, **others: str) -> tuple[str, ...]:
-    """Give the problems of a requirement file."""
+    """Return the problems of a requirement file."""
     with pytest.raises(Invalid) as caught:
-        asked(text, **others)
+        found_in(text, **others)
     assert caught.value.reason == "InvalidProject"
     return caught.value.problems
 
 
 def key_of(found: Requirements, **others: str) -> str:
-    """Give a key with everything else equal."""
+    """Return a key with everything else equal."""
     values = {"image": "python", "paths": "p", "index": "", "as_of": "", **others}
     return key(found, commits={}, **values)
 
@@ -154,17 +154,17 @@ def test_a_file_that_includes_itself_is_read_once() -> None:
 def test_texts_that_are_not_known_yet_are_asked_for() -> None:
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
     files = {FILE, "base.in", "more.in"}
-    assert of_stage(stage, files, {}) == Missing((FILE,))
+    assert of_stage(stage, files, {}) == Unknown((FILE,))
     known = {FILE: b"-r ../base.in\n-c ../more.in"}
-    assert of_stage(stage, files, known) == Missing(("base.in", "more.in"))
+    assert of_stage(stage, files, known) == Unknown(("base.in", "more.in"))
     found = of_stage(stage, files, {**known, "base.in": b"six", "more.in": b""})
     assert isinstance(found, Requirements)
     assert found.lines == ("six",)
 
 
 @pytest.mark.parametrize("text", ["", "# six\n", "-c ../c.txt", "--no-index\n", "-r ../c.txt"])
-def test_where_no_package_is_named_nothing_is_wanted(text: str) -> None:
-    assert asked(text, **{"c.txt": "# none"}) is None
+def test_where_no_package_is_named_nothing_is_needed(text: str) -> None:
+    assert found_in(text, **{"c.txt": "# none"}) is None
 
 
 def test_a_stage_without_requirements_wants_nothing() -> None:
@@ -223,7 +223,7 @@ def test_a_malformed_line_is_refused_with_its_remedy(line: str, problem: str) ->
 
 CONDA = "is where conda built the package, on another machine: "
 OUTSIDE = "is outside the project: "
-PAGE = "is what a browser shows, and no repository: write "
+PAGE = "is a page for a browser, not a repository: write "
 HUB = "https://github.com"
 
 
@@ -249,7 +249,7 @@ HUB = "https://github.com"
         ("-e file:///home/me/lib", '"/home/me/lib" is outside the project: copy it into the project'),
         ("C:\\wheels\\a-1.0-py3-none-any.whl", f"{OUTSIDE}copy it into the project"),
         ("a @ file:///C:/Users/me/a.whl", f"{OUTSIDE}copy it into the project, or write a==VERSION"),
-        ("wheels\\a.whl", 'there is no file "train/wheels\\a.whl", which it refers to: write / instead of \\'),
+        ("wheels\\a.whl", 'file "train/wheels\\a.whl" not found: write / instead of \\'),
         (f"git+{HUB}/a/b/tree/main/lib", f"{PAGE}git+{HUB}/a/b@main#subdirectory=lib"),
         (f"x @ git+{HUB}/a/b/tree/main/lib/x#egg=x", f"{PAGE}git+{HUB}/a/b@main#subdirectory=lib/x"),
         (f"git+{HUB}/a/b/tree/v1/", f"{PAGE}git+{HUB}/a/b@v1"),
@@ -262,12 +262,12 @@ HUB = "https://github.com"
         ("git+ssh://git@git.corp/b.git/lib", f"{PAGE}git+ssh://git@git.corp/b.git#subdirectory=lib"),
         ("git+https://git.corp/g/h/b/-/tree/main/lib", f"{PAGE}git+https://git.corp/g/h/b@main#subdirectory=lib"),
         ("git+https://bitbucket.org/a/b/src/main/lib", f"{PAGE}git+https://bitbucket.org/a/b@main#subdirectory=lib"),
-        (f"{HUB}/a/b", f"is a repository, and no archive: write git+{HUB}/a/b"),
-        (f"b @ {HUB}/a/b.git", f"is a repository, and no archive: write git+{HUB}/a/b.git"),
+        (f"{HUB}/a/b", f"is a repository, not an archive: write git+{HUB}/a/b"),
+        (f"b @ {HUB}/a/b.git", f"is a repository, not an archive: write git+{HUB}/a/b.git"),
         (f"{HUB}/a/b/tree/main/lib", f"{PAGE}git+{HUB}/a/b@main#subdirectory=lib"),
         ("git+https://codeberg.org/a/b/src/branch/main/", f"{PAGE}git+https://codeberg.org/a/b@main"),
-        ("-r gone.txt", 'there is no file "train/gone.txt", which it refers to'),
-        ("./gone", 'there is no file "train/gone", which it refers to'),
+        ("-r gone.txt", 'file "train/gone.txt" not found'),
+        ("./gone", 'file "train/gone" not found'),
         ("./bare", 'the folder "train/bare" has neither pyproject.toml nor setup.py: it can\'t be installed'),
         ("./bare/x", '"train/bare/x" is not a package: expected a folder or one of .whl, .zip'),
         ("--foo", 'unknown option "--foo": choose from'),
@@ -275,28 +275,28 @@ HUB = "https://github.com"
         ("--index-url", "--index-url has no value: write one after it"),
         ("six --config-settings x=y", 'option "--config-settings" after a package is not supported: remove it'),
         ("six \\ # why", "ends in a backslash that continues nothing: remove it"),
-        ("-e six", 'there is no file "train/six", which it refers to'),
+        ("-e six", 'file "train/six" not found'),
         ('-r "x', "has a quote that is not closed: close it, or remove it"),
         ("git+https://user:pw@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
         ("git+https://${TOKEN}@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
         ("x @ git+ssh://git:pw@host/r", "holds credentials: remove them, and give them by the request's git-secret"),
         ("-i https://u:p@host/simple", "holds credentials: remove them, and give them by the request's index-secret"),
         ("https://u:p@host/a.whl", "holds credentials: remove them, and give them by the request's index-secret"),
-        ("git+file:///srv/r", "is Git over what is not supported: write git+https://HOST/PATH"),
-        ("git+git://host/r", "is Git over what is not supported: write git+https://HOST/PATH"),
-        ("git+git@host:a/r", "is Git over what is not supported: write git+https://HOST/PATH"),
+        ("git+file:///srv/r", "unsupported Git transport: write git+https://HOST/PATH"),
+        ("git+git://host/r", "unsupported Git transport: write git+https://HOST/PATH"),
+        ("git+git@host:a/r", "unsupported Git transport: write git+https://HOST/PATH"),
         ("git+https://host/r@", "ends in an @ with no branch, tag or commit after it"),
         ("hg+https://host/r", "is neither Git nor an archive"),
-        ("git+https://host:port/r", "is no proper address: its host or port is malformed"),
+        ("git+https://host:port/r", "malformed address: check its host and port"),
     ],
 )
-def test_what_can_not_be_is_told_with_file_and_line(line: str, problem: str) -> None:
-    (told,) = problems_of(f"six\n{line}", train__bare__x="")
-    assert told.startswith(f"{FILE}:2: ")
-    assert problem in told
-    assert told.endswith(problem) or PAGE not in problem
-    assert "pw" not in told
-    assert "u:p" not in told
+def test_what_can_not_be_is_reported_with_file_and_line(line: str, problem: str) -> None:
+    (reported,) = problems_of(f"six\n{line}", train__bare__x="")
+    assert reported.startswith(f"{FILE}:2: ")
+    assert problem in reported
+    assert reported.endswith(problem) or PAGE not in problem
+    assert "pw" not in reported
+    assert "u:p" not in reported
 
 
 HASH = "--hash=sha256:" + "0" * 64
@@ -321,14 +321,14 @@ ALL_OR_NONE = ", and {} makes hashes required of all, as in pip: `pip-compile --
 @pytest.mark.parametrize("first", [f"six==1.16.0 {HASH}", "--require-hashes"])
 def test_one_hash_makes_all_required_as_in_pip(line: str, problem: str, first: str) -> None:
     others = {"train__lib__setup.py": "", "train__a-1.0-py3-none-any.whl": "", "base.txt": f"# all\n{first}\n"}
-    (told,) = problems_of(f"{line}\n-r ../base.txt", **others)
+    (reported,) = problems_of(f"{line}\n-r ../base.txt", **others)
     place = f"{FILE}:1" if HASH in line else "base.txt:2"
-    assert told.startswith(f"{FILE}:1: {problem}{ALL_OR_NONE.format(place)}")
+    assert reported.startswith(f"{FILE}:1: {problem}{ALL_OR_NONE.format(place)}")
 
 
-def test_all_lines_without_a_hash_are_told_at_once() -> None:
-    told = problems_of(f"a==1\n-r ../more.txt\nb==2 {HASH}", **{"more.txt": "c==3\n\nd==4"})
-    assert [line.split(": ")[0] for line in told] == [f"{FILE}:1", "more.txt:1", "more.txt:3"]
+def test_all_lines_without_a_hash_are_reported_at_once() -> None:
+    reported = problems_of(f"a==1\n-r ../more.txt\nb==2 {HASH}", **{"more.txt": "c==3\n\nd==4"})
+    assert [line.split(": ")[0] for line in reported] == [f"{FILE}:1", "more.txt:1", "more.txt:3"]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_all_lines_without_a_hash_are_told_at_once() -> None:
         f"flask==3.0.0\n-c ../limits.txt\n--pre\n{HASH.replace('--hash', 'x==1 --hash')}",
     ],
 )
-def test_what_is_verified_by_its_hash_is_no_problem(line: str) -> None:
+def test_what_is_verified_by_its_hash_is_fine(line: str) -> None:
     limits = {"limits.txt": f"flask==3.0.0 {HASH}\nclick==8\n"}
     assert of(f"six==1.16.0 {HASH}\n{line}", **limits).lines[0].startswith("six==1.16.0 --hash")
 
@@ -356,7 +356,7 @@ def test_what_is_verified_by_its_hash_is_no_problem(line: str) -> None:
         *("https://git.corp/a.git/b.git", f"{HUB}/tree/main", f"{HUB}/a/b.git@tree/main/lib", "ssh://git@h/x/blob/y"),
     ],
 )
-def test_what_may_be_a_repository_is_none_of_a_browser_s_pages(address: str) -> None:
+def test_what_may_be_a_repository_is_not_taken_for_a_page_of_a_browser(address: str) -> None:
     assert of(f"git+{address}").addresses == (f"git+{address}",)
 
 
@@ -367,7 +367,7 @@ def test_an_archive_of_a_code_host_is_an_archive(path: str) -> None:
     assert of(f"{HUB}{path}").lines == (f"{HUB}{path}",)
 
 
-def test_what_is_no_text_is_read_as_pip_reads_it() -> None:
+def test_what_is_not_text_is_read_as_pip_reads_it() -> None:
     text = "# Größe\nflask==3.0.0  # ü\n"
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
     marked = [text.encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-32")]
@@ -383,35 +383,35 @@ def test_what_is_no_text_is_read_as_pip_reads_it() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"# coding: klingon\nsix", "names the encoding klingon, which means nothing here: save it as UTF-8"),
-        (b"# coding: rot13\nfvk", "names the encoding rot13, which means nothing here: save it as UTF-8"),
-        (b"# coding: unicode_escape\nsix", "names the encoding unicode_escape, which means nothing here"),
-        (b"# coding: ascii\n# \xe4\nsix", "is not text (byte 18 is no ASCII): save it as UTF-8"),
-        (b"\xff\xfesix", "is not text (byte 4 is no UTF-16-LE): save it as UTF-8"),
-        (b"# \xe4\nsix", "is not text (byte 2 is no UTF-8): save it as UTF-8, or name its encoding in line 1"),
-        (b"#\n#\n# coding: latin-1 \xe4\nsix", "is not text (byte 22 is no UTF-8)"),
+        (b"# coding: klingon\nsix", "names the unknown encoding klingon: save it as UTF-8"),
+        (b"# coding: rot13\nfvk", "names the unknown encoding rot13: save it as UTF-8"),
+        (b"# coding: unicode_escape\nsix", "names the unknown encoding unicode_escape"),
+        (b"# coding: ascii\n# \xe4\nsix", "is not text (byte 18 is not ASCII): save it as UTF-8"),
+        (b"\xff\xfesix", "is not text (byte 4 is not UTF-16-LE): save it as UTF-8"),
+        (b"# \xe4\nsix", "is not text (byte 2 is not UTF-8): save it as UTF-8, or name its encoding in line 1"),
+        (b"#\n#\n# coding: latin-1 \xe4\nsix", "is not text (byte 22 is not UTF-8)"),
         (b"s\0i\0x\0", "is not text (it holds NUL bytes)"),
     ],
 )
-def test_what_pip_can_t_decode_is_told(content: bytes, problem: str) -> None:
+def test_what_pip_can_t_decode_is_reported(content: bytes, problem: str) -> None:
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
     with pytest.raises(Invalid) as caught:
         of_stage(stage, {FILE}, {FILE: content})
     assert caught.value.problems[0].startswith(f"{FILE}: {problem}")
 
 
-def test_all_problems_of_all_files_are_told_together() -> None:
-    told = problems_of("--foo\n-r ../more.txt\n./gone\n", **{"more.txt": "\n/abs"})
-    assert [line.split(": ")[0] for line in told] == [f"{FILE}:1", "more.txt:2", f"{FILE}:3"]
+def test_all_problems_of_all_files_are_reported_together() -> None:
+    reported = problems_of("--foo\n-r ../more.txt\n./gone\n", **{"more.txt": "\n/abs"})
+    assert [line.split(": ")[0] for line in reported] == [f"{FILE}:1", "more.txt:2", f"{FILE}:3"]
 
 
-def test_what_is_no_text_is_told() -> None:
+def test_what_is_not_text_is_reported() -> None:
     stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE)
-    with pytest.raises(Invalid, match="is no UTF-8"):
+    with pytest.raises(Invalid, match="is not UTF-8"):
         of_stage(stage, {FILE}, {FILE: b"\xff"})
 
 
-def test_too_much_is_told() -> None:
+def test_too_much_is_reported() -> None:
     chain = {f"{number}.txt": f"-r {number + 1}.txt" for number in range(30)} | {"30.txt": "six"}
     assert "more than 20 files deep" in problems_of("-r ../0.txt", **chain)[0]
     assert "more than 20000 lines" in problems_of("a\n" * 20_001)[0]
@@ -463,7 +463,7 @@ def test_another_version_marker_hash_or_extra_has_another_key(text: str) -> None
     assert key_of(of(text)) != key_of(of("six==1"))
 
 
-def test_everything_else_that_counts_changes_the_key() -> None:
+def test_everything_else_that_matters_changes_the_key() -> None:
     found, local = of("six==1"), of("./lib", train__lib__setup="", **{"train__lib__setup.py": ""})
     keys = {key_of(found), *(key_of(found, **{name: "other"}) for name in ("image", "index", "as_of"))}
     keys |= {key(found, image="python", paths="p", commits={"git+https://h/r": c}, index="", as_of="") for c in "ab"}
@@ -492,7 +492,7 @@ HOSTILE = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 @given(HOSTILE)
 def test_any_text_gives_a_normal_form_or_problems(text: str) -> None:
     try:
-        found = asked(text, **{"setup.py": "", "train__a": "", "train__r.txt": ""})
+        found = found_in(text, **{"setup.py": "", "train__a": "", "train__r.txt": ""})
     except Invalid:
         return
     if isinstance(found, Requirements):
@@ -521,13 +521,13 @@ def test_layout_does_not_change_the_key(parts: list[tuple[str, str, str]], data:
 @pytest.mark.parametrize("line", ["[", "a ", "a-.", "a;'", "./[", "-e ", "a[", "-'", "a>=1,", "a @ /", "a --hash"])
 def test_hostile_lines_are_looked_at_quickly(line: str) -> None:
     with contextlib.suppress(Invalid):
-        asked(line[0] + line[1:] * 20_000 if len(line) > 1 else line * 60_000)
+        found_in(line[0] + line[1:] * 20_000 if len(line) > 1 else line * 60_000)
 
 
 @pytest.mark.parametrize("part", ["#", "#md5", "/", "/-/tree", ".git/", "/tree/a", "_1/work", "conda/", "&sha1="])
 @pytest.mark.parametrize("start", ["https://github.com/a/", "git+https://github.com/a/b", "a @ file:///", "./", ""])
 def test_hostile_addresses_are_looked_at_quickly(start: str, part: str) -> None:
     with contextlib.suppress(Invalid):
-        asked(f"six==1 {HASH}\n{start}{part * (60_000 // len(part))}")
+        found_in(f"six==1 {HASH}\n{start}{part * (60_000 // len(part))}")
     with contextlib.suppress(Invalid):
-        asked(f"six==1 {HASH}\n{start}{part * (2_000 // len(part))}")
+        found_in(f"six==1 {HASH}\n{start}{part * (2_000 // len(part))}")

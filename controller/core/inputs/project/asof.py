@@ -1,10 +1,11 @@
-"""As of which day a stage's packages are taken, and what a run says about it."""
+"""As of which day a stage's packages are taken, what a run says about it, and when requirements last changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.core.inputs.project import pins
-from controller.core.inputs.requirements import Entry
+from controller.core.inputs import requirements
+from controller.core.inputs.project import pins, yamltext
+from controller.core.inputs.requirements import YAML, Entry, decoded
 from controller.core.model import AS_OF_COMMIT, Pipeline
 
 
@@ -15,6 +16,29 @@ class AsOf:
     day: str
     changed: str = ""  # on which the requirements last changed; "": they are not committed
     worked: str = ""  # until which their pins worked, as far as is known
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What files require of a stage, without comments and layout; equal for files that say the same."""
+
+    stage: str
+
+    def __call__(self, texts: Mapping[str, bytes]) -> Hashable:
+        """Return what these files require."""
+        return tuple((path, self._lines(path, content)) for path, content in sorted(texts.items()))
+
+    def _lines(self, path: str, content: bytes) -> Hashable:
+        try:
+            text = decoded(content)
+            if path != YAML:
+                return requirements.lines(text)
+            found = yamltext.parse(text)[0]
+        except (ValueError, yamltext.Unreadable):
+            return content
+        for key in ("stages", self.stage, "requirements"):
+            found = found.get(key) if isinstance(found, dict) else None
+        return requirements.lines("\n".join(map(str, found if isinstance(found, list) else ())))
 
 
 def decide(changed: str, entries: Sequence[Entry], python: str) -> AsOf:
@@ -34,12 +58,9 @@ def notes(pipeline: Pipeline, days: Mapping[str, AsOf]) -> Iterator[str]:
     why = "RESOLVE_AS_OF = commit" + (", the default with Bodywork's image" if pipeline.bodywork_image else "")
     for found, names in stages.items():
         which = f"stage {names[0]}" if len(names) == 1 else f"stages {', '.join(names)}"
-        yield f"{which}: packages are those of {found.day or 'today'} ({why}): {_reasons(found)}"
-
-
-def _reasons(found: AsOf) -> str:
-    changed = (
-        f"the requirements last changed on {found.changed}" if found.changed else "the requirements are not committed"
-    )
-    worked = f"their pins worked until {found.worked}" if found.worked else "no known pin asks for an earlier day"
-    return f"{changed}, and {worked}; RESOLVE_AS_OF = now takes the newest"
+        changed = f"last changed on {found.changed}" if found.changed else "are not committed"
+        worked = f"their pins worked until {found.worked}" if found.worked else "no known pin needs an earlier day"
+        yield (
+            f"{which}: packages are those of {found.day or 'today'} ({why}): the requirements {changed}, and {worked}; "
+            "RESOLVE_AS_OF = now takes the newest"
+        )

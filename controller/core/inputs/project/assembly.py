@@ -1,113 +1,99 @@
-"""What both forms of a project have in common: checks across values and files, and the building of the Pipeline.
+"""What both forms of a project have in common: checks across files, and the building of the Pipeline.
 
 Checks take raw documents, so that a mistake in one key hides no other.
 """
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from controller.core import images
 from controller.core.inputs import requirements
-from controller.core.inputs.project import dag, forms, sentences
-from controller.core.inputs.project.reading import Reading
+from controller.core.inputs.project import dag, forms
+from controller.core.inputs.project.reading import Place, Reading
 from controller.core.model import AS_OF_COMMIT, Batch, Pipeline, Resources, Secret, Service, Stage
 from controller.core.text import nearest, quoted
 
 
-def head(raw: Any, place: sentences.Place, reading: Reading) -> tuple[dag.Steps, str, forms.ProjectForm | None]:
-    """Give the steps and the failure stage (as far as they can be read), and the form of the project's own section."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The project's own section: its form, None if it has faults, and the stages as far as they can be read."""
+
+    form: forms.ProjectForm | None = None
     steps: dag.Steps = ()
-    if isinstance(raw, dict) and isinstance(raw.get("DAG"), str):
-        steps, problems = dag.parse(raw["DAG"])
-        for problem in problems:
-            reading.problem(place(("DAG",)), problem)
-    failure = _failure(raw, steps, place, reading)
-    form = sentences.check(forms.ProjectForm, raw, place, reading)
-    if form and (has := images.visible(form.docker_image)) and form.python not in ("", has):
-        sentence = f"is {form.python}, and the image {form.docker_image} has Python {has}: remove one of them"
-        reading.problem(place(("python",)), sentence)
+    failure: str = ""  # the stage that runs when a run has failed
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the stages of all steps."""
+        return tuple(name for step in self.steps for name in step)
+
+
+def head(raw: Any, place: Place, reading: Reading) -> Head:
+    """Read the project's own section."""
+    form = reading.check(forms.ProjectForm, raw, place)
     if form and form.namespace:
         reading.warning(place(("namespace",)), "not used: everything runs in the request's namespace")
-    return steps, failure, form
+    keys = raw if isinstance(raw, dict) else {}
+    steps, _ = dag.parse(keys["DAG"]) if isinstance(keys.get("DAG"), str) else ((), ())
+    found, failure = Head(form, steps), keys.get("run_on_failure")
+    if isinstance(failure, str) and dag.is_stage_name(failure) and failure not in found.stages:
+        return replace(found, failure=failure)
+    return found
 
 
-def _failure(raw: Any, steps: dag.Steps, place: sentences.Place, reading: Reading) -> str:
-    """Give the stage that runs when a run has failed, "" for none, or for one that can't be it.
-
-    It is in no step: a run runs each stage once, and keeps one state, one Job and one folder of logs for each.
-    """
-    name = raw.get("run_on_failure") if isinstance(raw, dict) else None
-    if not isinstance(name, str) or not dag.is_stage_name(name):
-        return ""  # of a wrong form: the form's to refuse
-    in_dag = [stage for step in steps for stage in step]
-    if name in in_dag:
-        remedy = "a stage runs once: give a copy of it another name"
-        reading.problem(place(("run_on_failure",)), f"stage {name} is in the DAG too: {remedy}")
-        return ""
-    for problem in dag.colliding([*in_dag, name]):
-        reading.problem(place(("run_on_failure",)), problem)
-    return name
-
-
-def failure_kind(stage: Stage | None, place: sentences.Place, reading: Reading) -> None:
-    """Note a failure stage that never ends."""
-    if stage and isinstance(stage.work, Service):
-        reading.problem(place(("run_on_failure",)), f"stage {stage.name} is a service: expected a batch stage")
-
-
-def script(name: str, raw: Any, folder: str, place: sentences.Place, reading: Reading) -> None:
+def script(name: str, raw: Any, folder: str, place: Place, reading: Reading) -> None:
     """Note a stage's script, a problem if it is not among the files; a path of a wrong form is the form's to refuse."""
-    path = raw.get("executable_module_path") if isinstance(raw, dict) else None
-    if not isinstance(path, str) or forms.script_problem(path):
-        return
+    path = forms.script_of(raw)
     full = str(PurePosixPath(folder) / path)
+    if not path:
+        return
     if full in reading.tree.files:
         reading.scripts.append((name, full))
     elif not reading.fault(full):
         siblings = reading.folders.get(posixpath.dirname(full) or ".", [])
         remedy = f": {nearest(full, siblings)}" if 0 < len(siblings) <= dag.STAGE_LIMIT else ""
-        reading.problem(place(("executable_module_path",)), f"there is no file {quoted(full)}{remedy}")
+        reading.problem(place(("executable_module_path",)), f"file {quoted(full)} not found{remedy}")
 
 
-def limits(raw: Any, place: sentences.Place, reading: Reading) -> None:
-    """Note limits below what is requested: Kubernetes refuses such a pod."""
-    if not isinstance(raw, dict):
-        return
-    for limit, request in (("cpu_limit", "cpu_request"), ("memory_limit_mb", "memory_request_mb")):
-        high, low = raw.get(limit), raw.get(request)
-        if isinstance(high, int | float) and isinstance(low, int | float) and high < low:
-            reading.problem(place((limit,)), f"is {quoted(high)}, below the {quoted(low)} that is requested")
-
-
-def required(
-    stage: str, file: str, folder: str, reading: Reading, inline: tuple[str, tuple[str, ...]] = ("", ())
-) -> None:
-    """Note a stage's requirements, and what is wrong with them: those of `file`, else `inline`."""
-    project = requirements.Project(reading.tree.files, reading.folders, reading.tree.texts)
+def required(stage: str, file: str, folder: str, reading: Reading, inline: tuple[tuple[str, str], ...] = ()) -> None:
+    """Note a stage's requirements, and what is wrong with them: those of `file`, else the `inline` places and lines."""
+    project = requirements.Files(reading.tree.files, reading.folders, reading.tree.texts)
     found = requirements.find(project, file, folder, inline)
     reading.take(found.problems)
     for entry in found.entries:
         if remark := requirements.remark(entry.item):
             reading.warning(entry.place, remark)
     for path in found.missing:
-        reading.text(path)
+        reading.content(path)
     reading.required[stage] = found
 
 
 def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:
     """Build a stage. `folder` holds the script's path; `required` is the requirements' file ("" for none) and lines."""
     path = PurePosixPath(form.executable_module_path)
-    file, lines = required
+    work: Batch | Service
+    if service := form.service:
+        work = Service(
+            port=service.port,
+            max_startup_seconds=service.max_startup_time_seconds,
+            replicas=service.replicas,
+            ingress=service.ingress,
+            readiness_path=service.readiness_path,
+        )
+    else:
+        batch = form.batch or forms.BatchForm()
+        work = Batch(max_completion_seconds=batch.max_completion_time_seconds, retries=batch.retries)
     return Stage(
         name=name,
         folder=folder or str(path.parent),
         script=str(path) if folder else path.name,
-        work=_work(form),
+        work=work,
         args=tuple(form.args),
-        requirements_file=file,
-        requirements=lines,
+        requirements_file=required[0],
+        requirements=required[1],
         resources=Resources(
             cpu_request=form.cpu_request,
             memory_request_mb=form.memory_request_mb,
@@ -126,27 +112,23 @@ def _secret(variable: str, text: str, group: str) -> Secret:
     return Secret(variable, f"{group}-{name}" if group else name, variable, optional=name != text)
 
 
-def _work(form: forms.StageForm) -> Batch | Service:
-    """Give what kind of work a stage is."""
-    if form.service is None:
-        batch = form.batch or forms.BatchForm()
-        return Batch(max_completion_seconds=batch.max_completion_time_seconds, retries=batch.retries)
-    return Service(
-        port=form.service.port,
-        max_startup_seconds=form.service.max_startup_time_seconds,
-        replicas=form.service.replicas,
-        ingress=form.service.ingress,
-        readiness_path=form.service.readiness_path,
-    )
+def pipeline(
+    head: Head, stages: Mapping[str, Stage], place: Place, reading: Reading, *, aliases: bool
+) -> Pipeline | None:
+    """Build the pipeline, None where its own section has faults.
 
-
-def pipeline(form: forms.ProjectForm, steps: dag.Steps, stages: Mapping[str, Stage], *, aliases: bool) -> Pipeline:
-    """Build the pipeline; Bodywork's own image is not run, it means the Python that was in it."""
+    Bodywork's own image is not run, it means the Python that was in it.
+    """
+    last, form = stages.get(head.failure), head.form
+    if last and isinstance(last.work, Service):
+        reading.problem(place(("run_on_failure",)), f"stage {last.name} is a service: expected a batch stage")
+    if form is None:
+        return None
     bodywork = form.docker_image if images.is_bodywork(form.docker_image) else ""
     as_of = form.resolve_as_of.lower() or (AS_OF_COMMIT if bodywork else "")
     return Pipeline(
         name=form.name,
-        steps=steps,
+        steps=head.steps,
         stages=stages,
         image="" if bodywork else form.docker_image,
         python=form.python,

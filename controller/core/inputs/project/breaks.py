@@ -89,11 +89,11 @@ USES: tuple[tuple[re.Pattern[bytes], Break], ...] = tuple(
         ("url_quote", rb"\bfrom werkzeug\.urls import .{0,100}\burl_quote\b", ("werkzeug", "3", "2023-09-29")),
     )
 )
-# Packages that import distutils, which Python 3.12 has no more: name, first version without it.
+# Packages that import distutils, which Python 3.12 no longer has: name, first version without it.
 WITHOUT_DISTUTILS = "3.12"
 DISTUTILS: Mapping[str, str] = {"seaborn": "0.12"}
 # First versions after the days above, in each series that had earlier ones, and first ones of later series: the days of
-# upload that PyPI tells. A version is there from the day of the greatest one that is not above it.
+# upload on PyPI. A version is there from the day of the greatest one that is not above it.
 RELEASED: Mapping[str, Mapping[str, str]] = {
     "flask": {
         "2.1": "2022-03-28", "2.1.3": "2022-07-13", "2.2": "2022-08-02", "2.2.3": "2023-02-15", "2.3": "2023-04-25",

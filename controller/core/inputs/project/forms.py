@@ -5,7 +5,7 @@ published JSON Schema is generated from here. A field's `Expected` is what its s
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -46,7 +46,7 @@ def _refusing(problem: Callable[[str], str]) -> AfterValidator:
 
 
 def script_problem(path: str) -> str:
-    """Give what is wrong with a script's path, in one sentence; "" if nothing is."""
+    """Return what is wrong with a script's path, in one sentence; "" if nothing is."""
     if path.lower().endswith(".ipynb"):
         return f"{quoted(path)} is a notebook, not supported yet: save it as a .py file"
     parts = PurePosixPath(path).parts
@@ -57,19 +57,20 @@ def script_problem(path: str) -> str:
     return ""
 
 
+def script_of(raw: Any) -> str:
+    """Return the script that a stage's document names, "" where it names none that can be one."""
+    path = raw.get("executable_module_path") if isinstance(raw, dict) else None
+    return path if isinstance(path, str) and not script_problem(path) else ""
+
+
 def _secret_name(value: Any) -> Any:
-    """Bring `{name: aws, optional: true}` to the short form, `aws?`."""
+    """Return the short form, `aws?`, of `{name: aws, optional: true}`."""
     if not isinstance(value, dict):
         return value
     name, optional = value.get("name"), value.get("optional", False)
     if not isinstance(name, str) or not isinstance(optional, bool) or value.keys() - {"name", "optional"}:
-        sentence = "expected the name of a Secret, or name and optional: true"
-        raise ValueError(sentence)
+        raise ValueError("expected the name of a Secret, or name and optional: true")
     return f"{name.removesuffix(OPTIONAL)}{OPTIONAL}" if optional else name
-
-
-def _secret_reference_problem(text: str) -> str:
-    return _secret_problem(text.removesuffix(OPTIONAL))
 
 
 def _secret_problem(text: str) -> str:
@@ -82,14 +83,12 @@ def _day_problem(text: str) -> str:
     if text.lower() in AS_OF:
         return ""
     try:
-        day = date.fromisoformat(text).isoformat()
+        is_day = date.fromisoformat(text).isoformat() == text
     except ValueError:
-        day = ""
-    if not day or day != text:
+        is_day = False
+    if not is_day:
         return f"expected a day like 2021-03-05, or {' or '.join(AS_OF)}, got {quoted(text)}"
-    if day < OLDEST_DAY:
-        return f"is before {OLDEST_DAY}: package indexes do not tell what there was then"
-    return ""
+    return f"is before {OLDEST_DAY}: package indexes do not say what there was then" if text < OLDEST_DAY else ""
 
 
 def _stage_problem(text: str) -> str:
@@ -101,7 +100,7 @@ Variable = Annotated[str, AfterValidator(variables.name)]
 SecretName = Annotated[
     str,
     BeforeValidator(_secret_name),
-    _refusing(_secret_reference_problem),
+    _refusing(lambda text: _secret_problem(text.removesuffix(OPTIONAL))),
     WithJsonSchema(
         {
             "anyOf": [
@@ -183,6 +182,17 @@ class StageForm(Form):
     env: Annotated[dict[Variable, Value], Field(max_length=1000)] = {}
     secrets: Annotated[dict[Variable, SecretName], Field(max_length=1000)] = {}
 
+    @classmethod
+    def together(cls, data: Mapping[str, Any]) -> Iterator[engine.Broken]:
+        """Yield what Kubernetes would refuse, a limit below what is requested, and a stage of no kind or of both."""
+        for limit, request in (("cpu_limit", "cpu_request"), ("memory_limit_mb", "memory_request_mb")):
+            high, low = data.get(limit), data.get(request)
+            if isinstance(high, int | float) and isinstance(low, int | float) and high < low:
+                yield (limit,), f"is {quoted(high)}, below the {quoted(low)} that is requested"
+        if len(data.keys() & {"batch", "service"}) != 1:
+            got = "both" if "batch" in data else "neither"
+            yield (), f"expected batch or service, got {got}: a stage is one of them"
+
 
 class ProjectForm(Form):
     """The project as a whole."""
@@ -201,6 +211,19 @@ class ProjectForm(Form):
     ] = ""
     usage_stats: bool = False
     namespace: str = ""
+
+    @classmethod
+    def together(cls, data: Mapping[str, Any]) -> Iterator[engine.Broken]:
+        """Yield what is wrong with the DAG, with a failure stage that is in it, and with a Python next to an image."""
+        steps, problems = dag.parse(data["DAG"]) if isinstance(data.get("DAG"), str) else ((), ())
+        yield from ((("DAG",), problem) for problem in problems)
+        failure = data.get("run_on_failure")
+        if isinstance(failure, str) and dag.is_stage_name(failure):
+            yield from ((("run_on_failure",), problem) for problem in dag.failure_problems(failure, steps))
+        image, python = data.get("docker_image"), data.get("python")
+        has = images.visible(image) if isinstance(image, str) else ""
+        if has and python and python != has and not images.python_problem(str(python)):
+            yield ("python",), f"is {python}, and the image {image} has Python {has}: remove one of them"
 
 
 class LoggingForm(Form):
@@ -228,7 +251,7 @@ class Document11(Form):
 
 
 def schema_text() -> str:
-    """Give the JSON Schema of bodywork.yaml as it is published in docs/bodywork.schema.json."""
+    """Return the JSON Schema of bodywork.yaml as it is published in docs/bodywork.schema.json."""
     either: TypeAdapter[Any] = TypeAdapter(Annotated[Document10 | Document11, Field(discriminator="version")])
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

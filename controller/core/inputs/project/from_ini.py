@@ -1,4 +1,7 @@
-"""bodywork.ini and FOLDER/config.ini -> Pipeline: brought to the shape of bodywork.yaml, then checked like it."""
+"""bodywork.ini and FOLDER/config.ini -> Pipeline: brought to the shape of bodywork.yaml, then checked like it.
+
+What is wrong is shown at the section and key of the ini file.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,8 +10,8 @@ from typing import Any
 
 from controller.core.inputs import requirements
 from controller.core.inputs.engine import Location
-from controller.core.inputs.project import assembly, dag, forms, ini, sentences, texts
-from controller.core.inputs.project.reading import Reading
+from controller.core.inputs.project import assembly, dag, forms, ini
+from controller.core.inputs.project.reading import Place, Reading
 from controller.core.model import Pipeline, Stage
 from controller.core.text import clean, nearest, quoted
 
@@ -27,31 +30,19 @@ PROJECT: Keys = {
     ("workflow", "RUN_ON_FAILURE"): ("run_on_failure",),
 }
 LOGGING: Keys = {("logging", "LOG_LEVEL"): ("log_level",)}
-COMMON: Keys = {
-    ("default", "EXECUTABLE_SCRIPT"): ("executable_module_path",),
-    ("default", "CPU_REQUEST"): ("cpu_request",),
-    ("default", "MEMORY_REQUEST_MB"): ("memory_request_mb",),
-    ("default", "CPU_LIMIT"): ("cpu_limit",),
-    ("default", "MEMORY_LIMIT_MB"): ("memory_limit_mb",),
-    ("default", "GPU"): ("gpu",),
-    ("default", "PYTHON"): ("python",),
+COMMON: Keys = {("default", "EXECUTABLE_SCRIPT"): ("executable_module_path",)} | {
+    ("default", name.upper()): (name,)
+    for name in ("cpu_request", "memory_request_mb", "cpu_limit", "memory_limit_mb", "gpu", "python")
 }
-BATCH: Keys = {
-    ("batch", "MAX_COMPLETION_TIME_SECONDS"): ("batch", "max_completion_time_seconds"),
-    ("batch", "RETRIES"): ("batch", "retries"),
-}
-SERVICE: Keys = {
-    ("service", "PORT"): ("service", "port"),
-    ("service", "MAX_STARTUP_TIME_SECONDS"): ("service", "max_startup_time_seconds"),
-    ("service", "REPLICAS"): ("service", "replicas"),
-    ("service", "INGRESS"): ("service", "ingress"),
-    ("service", "READINESS_PATH"): ("service", "readiness_path"),
-}
+BATCH: Keys = {("batch", name.upper()): ("batch", name) for name in forms.BatchForm.model_fields}
+SERVICE: Keys = {("service", name.upper()): ("service", name) for name in forms.ServiceForm.model_fields}
 STAGE_TYPE: Key = ("default", "STAGE_TYPE")
 KINDS: Mapping[str, Keys] = {"batch": BATCH, "service": SERVICE}
-NUMBERS = {"cpu_request", "memory_request_mb", "cpu_limit", "memory_limit_mb", "gpu", "retries", "port", "replicas"} | {
-    "max_completion_time_seconds",
-    "max_startup_time_seconds",
+NUMBERS = {
+    name
+    for form in (forms.StageForm, forms.BatchForm, forms.ServiceForm)
+    for name, field in form.model_fields.items()
+    if field.annotation in (int, int | None, float | None)
 }
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -64,34 +55,56 @@ class _File:
     sections: ini.Sections
 
     def get(self, key: Key) -> str | None:
-        """Give a value, None where it is absent."""
+        """Return a value, None where it is absent."""
         return self.sections.get(key[0], {}).get(key[1])
 
     def place(self, key: Key) -> str:
-        """Give how a key's place is written: `train/config.ini: [batch] RETRIES`."""
+        """Return how a key's place is written: `train/config.ini: [batch] RETRIES`."""
         return f"{self.path}: [{clean(key[0], 60)}] {clean(key[1], 200)}"
+
+    def placing(self, keys: Keys) -> Place:
+        """Return how a location of the document is written in this file."""
+        by_location = {location: key for key, location in keys.items()}
+
+        def place(location: Location) -> str:
+            if location in by_location:
+                return self.place(by_location[location])
+            section, *rest = (str(part) for part in location) if location else ("default",)
+            return self.place((section, ".".join(rest))) if rest else f"{self.path}: [{section}]"
+
+        return place
+
+    def document(self, keys: Keys, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the values of these keys in the shape of bodywork.yaml; one without a value is as if absent."""
+        document = dict(start or {})
+        for key, location in keys.items():
+            if text := self.get(key):
+                inner = document
+                for part in location[:-1]:
+                    inner = inner.setdefault(str(part), {})
+                inner[str(location[-1])] = _typed(str(location[-1]), text)
+        return document
 
 
 def read(path: str, reading: Reading) -> Pipeline | None:
-    """Give the pipeline; where there is None, the reading says why."""
+    """Return the pipeline; where there is None, the reading says why."""
     file = _open(path, reading)
     if file is None:
         return None
     _unknown(file, (*PROJECT, *LOGGING), reading)
-    place = _placing(file, PROJECT)
-    steps, failure, form = assembly.head(_document(file, PROJECT), place, reading)
-    sentences.check(forms.LoggingForm, _document(file, LOGGING), _placing(file, LOGGING), reading)
-    wanted = {name: file.place(("workflow", "DAG")) for step in steps for name in step}
-    if failure:
-        wanted[failure] = file.place(("workflow", "RUN_ON_FAILURE"))
-    stages = {name: stage for name, named_at in wanted.items() if (stage := _stage(name, named_at, reading))}
-    assembly.failure_kind(stages.get(failure), place, reading)
-    return assembly.pipeline(form, steps, stages, aliases=False) if form else None
+    place = file.placing(PROJECT)
+    head = assembly.head(file.document(PROJECT), place, reading)
+    reading.check(forms.LoggingForm, file.document(LOGGING), file.placing(LOGGING))
+    named = dict.fromkeys(head.stages, place(("DAG",)))
+    if head.failure:
+        named[head.failure] = place(("run_on_failure",))
+    stages = {name: stage for name, where in named.items() if (stage := _stage(name, where, reading))}
+    return assembly.pipeline(head, stages, place, reading, aliases=False)
 
 
 def _open(path: str, reading: Reading) -> _File | None:
     """Read a file; its syntax problems do not hide what else is wrong in it."""
-    text = texts.read(path, reading)
+    text = reading.text(path)
     if text is None:
         return None
     sections, problems = ini.parse(text)
@@ -101,7 +114,7 @@ def _open(path: str, reading: Reading) -> _File | None:
 
 
 def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
-    """Give one stage from its folder; `named_at` is the place that names it."""
+    """Return one stage from its folder; `named_at` is the place that names it."""
     path = f"{name}/{CONFIG}"
     if path not in reading.tree.files:
         if not reading.fault(path):
@@ -112,28 +125,27 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
         return None
     kind = _kind(file, reading)
     keys = {**COMMON, **KINDS.get(kind, {})}
-    document = {**({kind: {}} if kind else {}), **_own_names(file)}
-    document = _document(file, keys, document)
-    place = _placing(file, keys)
+    own = {section: dict(file.sections[section]) for section in ini.OWN_NAMES if section in file.sections}
+    document = file.document(keys, {kind or "batch": {}, **own})
+    place = file.placing(keys)
     _unknown(file, (STAGE_TYPE, *COMMON, *BATCH, *SERVICE), reading, kind)
-    form = sentences.check(forms.StageForm, document, place, reading)
+    form = reading.check(forms.StageForm, document, place)
     assembly.script(name, document, name, place, reading)
-    assembly.limits(document, place, reading)
     required = _requirements(name, reading)
     return assembly.stage(name, name, form, "", required) if form else None
 
 
 def _no_folder(name: str, reading: Reading) -> str:
-    """Say that a stage has no folder or no config.ini in it."""
+    """Return the sentence for a stage without a folder, or whose folder has no config.ini."""
     if near := reading.misspelled(f"{name}/{CONFIG}"):
-        return f"there is no {name}/{CONFIG}: rename {clean(near, 200)} to it"
+        return f"{name}/{CONFIG} not found: rename {clean(near, 200)} to it"
     if name in reading.folders:
         return f"the folder {name} has no {CONFIG}: write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
     folders = [folder for folder in reading.folders if f"{folder}/{CONFIG}" in reading.tree.files]
-    if not folders:
-        return f"there is no folder {name}: a stage's folder has its name, and a {CONFIG}"
-    remedy = nearest(name, map(clean, folders[: dag.STAGE_LIMIT]))
-    return f"there is no folder {name}: {remedy}"
+    remedy = "a stage's folder has its name, and a " + CONFIG
+    if folders:
+        remedy = nearest(name, map(clean, folders[: dag.STAGE_LIMIT]))
+    return f"folder {name} not found: {remedy}"
 
 
 def _kind(file: _File, reading: Reading) -> str:
@@ -150,37 +162,20 @@ def _kind(file: _File, reading: Reading) -> str:
 
 
 def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
-    """Give the file and the lines of a stage's requirements, "" and none where there is no such file."""
+    """Return the file and the lines of a stage's requirements, "" and none where there is no such file."""
     path = f"{folder}/{REQUIREMENTS}"
     if path not in reading.tree.files:
         near = reading.misspelled(path, *(f"{folder}/{name}" for name in MISSPELLED))
         if not reading.fault(path) and near:
             reading.warning(clean(near, 200), f"not read: rename it to {REQUIREMENTS}")
         return "", ()
-    lines = requirements.lines(texts.read(path, reading, requirements.LIMIT, requirements.decoded) or "")
+    lines = requirements.lines(reading.text(path, requirements.LIMIT, requirements.decoded) or "")
     assembly.required(folder, path, folder, reading)
     return path, lines
 
 
-def _document(file: _File, keys: Keys, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Bring the values of these keys to the shape of bodywork.yaml; a key without a value is as if it were absent."""
-    document = dict(start or {})
-    for key, location in keys.items():
-        if text := file.get(key):
-            inner = document
-            for part in location[:-1]:
-                inner = inner.setdefault(str(part), {})
-            inner[str(location[-1])] = _typed(str(location[-1]), text)
-    return document
-
-
-def _own_names(file: _File) -> dict[str, dict[str, str]]:
-    """Give the sections whose keys are variables."""
-    return {section: dict(file.sections[section]) for section in ini.OWN_NAMES if section in file.sections}
-
-
 def _typed(name: str, text: str) -> Any:
-    """Give a number or a boolean where one is meant and written; else the text, for the form to refuse."""
+    """Return a number or a boolean where one is meant and written; else the text, for the form to refuse."""
     if name == "ingress":
         return BOOLEANS.get(text.lower(), text)
     if name in NUMBERS and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
@@ -188,19 +183,6 @@ def _typed(name: str, text: str) -> Any:
     if name in NUMBERS and re.fullmatch(r"[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})", text):
         return float(text)
     return text
-
-
-def _placing(file: _File, keys: Keys) -> sentences.Place:
-    """Give how a location of the document is written in this file."""
-    written = {location: key for key, location in keys.items()}
-
-    def place(location: Location) -> str:
-        if location in written:
-            return file.place(written[location])
-        section, *rest = (str(part) for part in location) if location else ("default",)
-        return file.place((section, ".".join(rest))) if rest else f"{file.path}: [{section}]"
-
-    return place
 
 
 def _unknown(file: _File, known: Iterable[Key], reading: Reading, kind: str = "") -> None:
@@ -214,15 +196,10 @@ def _unknown(file: _File, known: Iterable[Key], reading: Reading, kind: str = ""
         elif section not in sections:
             reading.unknown(file.path, section, sections)
         elif section not in own:
-            _unknown_keys(file, section, values, known, reading)
-
-
-def _unknown_keys(file: _File, section: str, values: Iterable[str], known: Iterable[Key], reading: Reading) -> None:
-    """Warn of keys that a section does not have."""
-    here = [key for name, key in known if name == section]
-    elsewhere = {key: name for name, key in known if name != section}
-    for key in values:
-        if key in elsewhere:
-            reading.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
-        elif key not in here:
-            reading.unknown(f"{file.path}: [{section}]", key, here)
+            here = [key for name, key in known if name == section]
+            elsewhere = {key: name for name, key in known if name != section}
+            for key in values:
+                if key in elsewhere:
+                    reading.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
+                elif key not in here:
+                    reading.unknown(f"{file.path}: [{section}]", key, here)

@@ -1,8 +1,8 @@
 """The ini format: sections, keys and values, with every syntax problem and its line at once.
 
 As Python's configparser reads it (continuation lines, `=` or `:`, ` ;` and ` #` start a comment), without interpolation
-and without a section whose keys leak into the others; besides, a quoted value may hold ` ;` and ` #`. Keys are upper
-case, but for sections of names that are the user's own. Refuses duplicate sections and keys.
+and without a section whose keys leak into the others; a quoted value may hold ` ;` and ` #` too. Keys are upper
+case, except in sections of names that are the user's own. Refuses duplicate sections and keys.
 """
 
 import re
@@ -38,12 +38,12 @@ class _Reading:
 
 
 def parse(text: str) -> tuple[Sections, tuple[str, ...]]:
-    """Give the sections, and a sentence with its line for each problem."""
+    """Return the sections, and a sentence with its line for each problem."""
     reading = _Reading()
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip()
         if len(reading.problems) > kinds.PROBLEM_LIMIT:
-            break  # garbage: its next thousand lines tell nothing more
+            break  # garbage: its next thousand lines say nothing more
         if not bare or bare[0] in ";#":
             continue
         indent = len(line) - len(line.lstrip())
@@ -66,14 +66,14 @@ def _open(reading: _Reading, bare: str, number: int) -> None:
     if not header:
         reading.problems.append(f"line {number}: expected a section like [default], got {quoted(bare)}")
     elif reading.name in reading.sections:
-        reading.problems.append(f"line {number}: section [{reading.name}] is there twice: put its keys together")
+        reading.problems.append(f"line {number}: section [{reading.name}] appears twice: put its keys together")
 
 
 def _assign(reading: _Reading, bare: str, indent: int, number: int) -> None:
-    """Take a line `KEY = value`."""
-    before, delimiter, value = _cut(bare)
+    """Read a line `KEY = value`, which is cut at its first `=` or `:`."""
+    before, *rest = re.split(r"\s*[=:]\s*", bare, maxsplit=1)
     reading.key, reading.indent = "", indent
-    if not delimiter or not before:
+    if not rest or not before:
         reading.problems.append(f"line {number}: expected KEY = value or a [section], got {quoted(bare)}")
         return
     if reading.section is None:
@@ -81,19 +81,13 @@ def _assign(reading: _Reading, bare: str, indent: int, number: int) -> None:
         reading.problems.append(f"line {number}: {quoted(before)} comes before any [section]")
     key = before if reading.name in OWN_NAMES else before.upper()
     if key in reading.section:
-        reading.problems.append(f"line {number}: [{reading.name}] {key} is there twice: remove one")
+        reading.problems.append(f"line {number}: [{reading.name}] {key} appears twice: remove one")
     reading.key = key
-    reading.section[key] = [value]
-
-
-def _cut(bare: str) -> tuple[str, str, str]:
-    """Cut a line at its first `=` or `:`."""
-    parts = re.split(r"([=:])", bare, maxsplit=1)
-    return (parts[0].strip(), parts[1], parts[2].strip()) if len(parts) > 1 else (bare, "", "")
+    reading.section[key] = rest
 
 
 def _value(parts: list[str]) -> str:
-    """Give a value without quotes and comments, its lines joined by line breaks."""
+    """Return a value without quotes and comments, its lines joined by line breaks."""
     if quoted := _QUOTED.fullmatch("\n".join(parts)):
         return quoted[1] if quoted[1] is not None else quoted[2]
     value = "\n".join(stripped for part in parts if (stripped := _COMMENT.sub("", part).strip()))

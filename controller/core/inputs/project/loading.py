@@ -11,41 +11,43 @@ from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline, ProjectTree, Stage, Unread
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
-DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} beside name in bodywork.yaml"}
+DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} next to name in bodywork.yaml"}
 PROJECT_FILES = (INI, YAML, "bodywork.yml")
 MORE = "and more problems: mend these first"
 MORE_WARNINGS = "and more warnings"
 CANDIDATES = 3  # shown at most
-OTHERWISE = images.Default()
+OTHERWISE = images.by_default()
 
 
 def load(
-    tree: ProjectTree, *, strict: bool = False, python: images.Default = OTHERWISE, judge: pins.Judge = pins.unasked
+    tree: ProjectTree, *, strict: bool = False, python: images.PythonOf = OTHERWISE, judge: pins.Judge = pins.unasked
 ) -> Pipeline:
     """Return the pipeline that a project describes; with `strict`, warnings are problems; `judge`: of proposed days.
 
-    `python` is what runs the stages that ask for none. The tree has to hold what `unread` wants.
+    `python` knows the Python of a stage. The tree has to hold what `unread` names.
     Raises Invalid("InvalidProject") with every problem and warning of all files, Invalid("NoProject") where there is no
     project.
     """
     main, reading, pipeline = _read(tree, python)
     for path in reading.unread.texts:
         reading.problem(path, "could not be read")
-    if pipeline:
-        reading.warnings.extend(_old_pins(pipeline, reading, DAYS[main], judge, python)[: kinds.PROBLEM_LIMIT])
-    problems, warnings = [*reading.problems, *(reading.warnings if strict else [])], reading.warnings
+    if pipeline and not pipeline.resolve_as_of:  # else the project has its day
+        needs = {name: _need(stage, pipeline, reading, python) for name, stage in pipeline.stages.items()}
+        old = pins.warnings({name: need for name, need in needs.items() if need}, DAYS[main], judge)
+        reading.warnings.extend(old[: kinds.PROBLEM_LIMIT])
+    warnings = kinds.bounded(reading.warnings, f"{main}: {MORE_WARNINGS}")
+    problems = [*reading.problems, *(reading.warnings if strict else [])]
     if problems or pipeline is None:
-        told = kinds.bounded(problems, f"{main}: {MORE}")
-        raise Invalid("InvalidProject", told, () if strict else kinds.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
-    return replace(pipeline, warnings=kinds.bounded(warnings, f"{main}: {MORE_WARNINGS}"))
+        raise Invalid("InvalidProject", kinds.bounded(problems, f"{main}: {MORE}"), () if strict else warnings)
+    return replace(pipeline, warnings=warnings)
 
 
 def unread(tree: ProjectTree) -> Unread:
-    """Return which files have to be known besides; nothing once `load` can judge all. Raises Invalid("NoProject")."""
+    """Return which files have to be known too; nothing once `load` can judge all. Raises Invalid("NoProject")."""
     return _read(tree, OTHERWISE)[1].unread
 
 
-def _read(tree: ProjectTree, python: images.Default) -> tuple[str, Reading, Pipeline | None]:
+def _read(tree: ProjectTree, python: images.PythonOf) -> tuple[str, Reading, Pipeline | None]:
     """Return the project's own file, and what a reading of all its files gives."""
     reading = Reading(tree, warnings=list(tree.warnings))
     main = next((name for name in (YAML, INI) if name in tree.files or name in tree.faults), "")
@@ -59,26 +61,17 @@ def _read(tree: ProjectTree, python: images.Default) -> tuple[str, Reading, Pipe
     return main, reading, pipeline
 
 
-def _old_pins(
-    pipeline: Pipeline, reading: Reading, line: str, judge: pins.Judge, python: images.Default
-) -> tuple[str, ...]:
-    """Return the warnings of pins, unless the project has its day; only stages that run count."""
-    needs = {
-        name: _need(pipeline.stages[name], pipeline, reading, python)
-        for name in reading.required
-        if name in pipeline.stages
-    }
-    return () if pipeline.resolve_as_of else pins.warnings(needs, line, judge)
-
-
-def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: images.Default) -> pins.Need:
+def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: images.PythonOf) -> pins.Need | None:
+    """Return what a stage requires, None where it requires nothing."""
+    if stage.name not in reading.required:
+        return None
     script = str(PurePosixPath(stage.folder, stage.script))
     scripts = {script: reading.tree.texts[script]} if script in reading.tree.texts else {}
-    return pins.Need(reading.required[stage.name].entries, images.expected(pipeline, stage, python), scripts)
+    return pins.Need(reading.required[stage.name].entries, python(pipeline, stage), scripts)
 
 
 def _absent(tree: ProjectTree) -> str:
-    """Say that there is no project, and where one could be meant."""
+    """Return the sentence for no project, and where one could be meant."""
     missing = f"{INI}: not found, nor is {YAML}"
     if near := sorted(name for name in tree.files if name.lower() in PROJECT_FILES):
         return f"{missing}: rename {near[0]} to {INI if near[0].lower() == INI else YAML}"

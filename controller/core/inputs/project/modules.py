@@ -24,21 +24,21 @@ STANDARD = sys.stdlib_module_names - set(sys.builtin_module_names) - HARMLESS
 Version = tuple[int, int]
 
 
-def check(reading: Reading, pipeline: Pipeline | None, python: images.Default) -> None:
-    """Note what is wrong with the modules of all stages; `python` runs stages that say nothing."""
-    told: set[tuple[str, Version | None]] = set()
+def check(reading: Reading, pipeline: Pipeline | None, python: images.PythonOf) -> None:
+    """Note what is wrong with the modules of all stages; `python` knows the Python of a stage."""
+    judged: set[tuple[str, Version | None]] = set()
     for stage, script in reading.scripts:
         version = _version(pipeline, stage, python)
         for path in _reached(script, reading):
-            if (path, version) not in told:
-                told.add((path, version))
+            if (path, version) not in judged:
+                judged.add((path, version))
                 _judge(path, script, reading, version)
     _hiding(reading)
 
 
-def _version(pipeline: Pipeline | None, stage: str, python: images.Default) -> Version | None:
+def _version(pipeline: Pipeline | None, stage: str, python: images.PythonOf) -> Version | None:
     """Return the Python of a stage, None where it can't be seen."""
-    version = images.expected(pipeline, pipeline.stages.get(stage), python) if pipeline else python.python
+    version = python(pipeline, pipeline.stages.get(stage) if pipeline else None)
     return _numbers(version) if version else None
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a text that is not YAML: the line and column where a person has to look, and what to write there.
 
 A parser says where it gave up, which is often a line after the mistake, and in its own words. The commonest mistakes
-are told by looking at the lines themselves; for all others the parser's words stay. No value is shown: it may be a
+are found by looking at the lines themselves; for all others the parser's words stay. No value is shown: it may be a
 secret.
 """
 

@@ -17,28 +17,31 @@ from controller.core.errors import Invalid
 from controller.core.inputs import kinds
 from controller.core.inputs.requirements import hashes
 from controller.core.inputs.requirements.address import git_address
-from controller.core.inputs.requirements.closure import Closure, Entry, Project, settle
+from controller.core.inputs.requirements.closure import Closure, Entry, Files, settle
 from controller.core.inputs.requirements.line import Item
-from controller.core.inputs.requirements.text import LIMIT, decoded, lines
+from controller.core.inputs.requirements.text import LIMIT, decoded, lines, numbered
 from controller.core.model import Stage
 
 __all__ = [
     "LIMIT",
+    "YAML",
     "Entry",
-    "Found",
-    "Missing",
-    "Project",
+    "Files",
+    "Known",
     "Requirements",
+    "Unknown",
     "decoded",
     "find",
     "git_address",
     "key",
     "lines",
+    "numbered",
     "of_stage",
     "remark",
 ]
 
 KEY_DIGITS = 20
+YAML = "bodywork.yaml"
 _BACKPORTS = {  # packages of these names that bring a later Python's module to an earlier one
     *("argparse", "configparser", "contextvars", "dataclasses", "ipaddress", "statistics", "typing", "zoneinfo")
 }
@@ -80,14 +83,14 @@ class Requirements:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class Unknown:
     """Files of the project whose texts have to be known first."""
 
     files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Known:
     """What is known before all texts are: problems with their places, and the lines, as in `Requirements`.
 
     `missing` are the files whose texts are not known yet.
@@ -98,36 +101,35 @@ class Found:
     missing: tuple[str, ...] = ()
 
 
-def find(project: Project, file: str, folder: str, inline: tuple[str, tuple[str, ...]] = ("", ())) -> Found:
+def find(project: Files, file: str, folder: str, inline: Iterable[tuple[str, str]] = ()) -> Known:
     """Return what requirements come to, and what is wrong with them, as far as the known texts say.
 
-    `file` is the requirement file; "": the lines of `inline` (place, lines), which stand at the project's root.
-    `folder` is the stage's.
+    `file` is the requirement file; "": the `inline` places and lines of bodywork.yaml. `folder` is the stage's.
     """
     closure = Closure(project)
     if file:
         closure.file(file)
         folder = str(PurePosixPath(file).parent)
     else:
-        closure.follow(((inline[0], line) for line in inline[1]), "")
+        closure.follow(inline, YAML)
     settled = settle(closure, (folder, "."))
     if not closure.missing:  # else what has the hashes may be among it
         closure.problems += hashes.problems(settled, project)
-    return Found(tuple(closure.problems), _each_once(settled), tuple(closure.missing))
+    return Known(tuple(closure.problems), _each_once(settled), tuple(closure.missing))
 
 
-def of_stage(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Requirements | Missing | None:
+def of_stage(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Requirements | Unknown | None:
     """Return what a stage's environment is made of, None where it needs no packages.
 
     `files` are the names of all files of the project, `texts` the contents of some. Raises Invalid("InvalidProject").
     """
-    project = Project(files, _folders(files), texts)
-    file = stage.requirements_file or f"bodywork.yaml: stages.{stage.name}.requirements"
-    found = find(project, stage.requirements_file, stage.folder, (file, stage.requirements))
+    project = Files(files, _folders(files), texts)
+    file = stage.requirements_file or f"{YAML}: stages.{stage.name}.requirements"
+    found = find(project, stage.requirements_file, stage.folder, ((file, line) for line in stage.requirements))
     if found.problems:
         raise Invalid("InvalidProject", kinds.bounded(found.problems, f"{file}: and more problems"))
     if found.missing:
-        return Missing(tuple(sorted(set(found.missing))))
+        return Unknown(tuple(sorted(set(found.missing))))
     own = (one for one in found.entries if not one.constraint)
     if all(one.item.option and one.item.option != "--requirement" for one in own):
         return None

@@ -32,21 +32,21 @@ _PAGE = re.compile(
 _FILE = re.compile(r"\.(?:whl|zip|tgz|tar\.\w+)$")
 _BELOW = re.compile(r"(?P<repository>/.*?\.git)/(?P<path>.*[^/].*)")
 _SHORT = re.compile(r"(?P<user>[A-Za-z0-9_][\w.-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]+):(?!//)(?P<path>[^\s:]+)")
-_OTHER_GIT = "is Git over what is not supported: write git+https://HOST/PATH or git+ssh://git@HOST/PATH"
+_OTHER_GIT = "unsupported Git transport: write git+https://HOST/PATH or git+ssh://git@HOST/PATH"
 
 
 def is_url(text: str) -> bool:
-    """Tell whether a requirement or an option's value is an address, and not a name or a path."""
+    """Return whether a requirement or an option's value is an address, and not a name or a path."""
     return _URL.match(text) is not None
 
 
 def is_git(text: str) -> bool:
-    """Tell whether a requirement names a Git repository."""
+    """Return whether a requirement names a Git repository."""
     return text.lower().startswith(GIT)
 
 
 def local(url: str) -> str | None:
-    """Give the path of a `file:` address, None for every other one. Raises ValueError where it has none."""
+    """Return the path of a `file:` address, None for every other one. Raises ValueError where it has none."""
     if not url.lower().startswith("file:"):
         return None
     path = url[len("file:") :]
@@ -94,11 +94,11 @@ def check_archive(url: str) -> None:
     server = f"{GIT}{parts.scheme}://{parts.netloc}"
     _check_no_page(server, parts.path, "")
     if re.fullmatch(r"/[^/]+/[^/]+/?", parts.path):
-        raise ValueError(f"is a repository, and no archive: write {clean(server + parts.path, PROPOSAL)}")
+        raise ValueError(f"is a repository, not an archive: write {clean(server + parts.path, PROPOSAL)}")
 
 
 def git_address(address: str) -> tuple[str, str]:
-    """Give the repository and the ref ("" for HEAD) of `git+URL@REF`, as pip cuts it: at the path's last `@`.
+    """Return the repository and the ref ("" for HEAD) of `git+URL@REF`, as pip cuts it: at the path's last `@`.
 
     Raises ValueError with one sentence.
     """
@@ -141,7 +141,7 @@ def _check_no_page(server: str, path: str, ref: str) -> None:
         )
         proposal = f"{server}{written}{f'@{ref or found_ref}' if ref or found_ref else ''}"
         proposal += f"#subdirectory={folder}" if folder else ""
-        raise ValueError(f"is what a browser shows, and no repository: write {clean(proposal, PROPOSAL)}")
+        raise ValueError(f"is a page for a browser, not a repository: write {clean(proposal, PROPOSAL)}")
 
 
 def _split(url: str) -> SplitResult:
@@ -149,5 +149,5 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no proper address: its host or port is malformed") from None
+        raise ValueError("malformed address: check its host and port") from None
     return parts

@@ -23,7 +23,7 @@ Lines = Iterable[tuple[str, str]]  # place and text
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class Files:
     """What is known of a project: the names of its files and folders, and the texts of some."""
 
     files: Collection[str]
@@ -31,16 +31,16 @@ class Project:
     texts: Mapping[str, bytes]
 
     def is_package(self, path: str) -> bool:
-        """Tell whether a path is an archive, or a folder that can be installed."""
+        """Return whether a path is an archive, or a folder that can be installed."""
         return path in self.files or any(posixpath.normpath(f"{path}/{name}") in self.files for name in PACKAGE_FILES)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One part of a line, where it stands, and the folder of its file."""
+    """One part of a line, and where it stands."""
 
-    place: str
-    folder: str
+    place: str  # as it is shown
+    file: str
     item: Item
     constraint: bool
 
@@ -54,7 +54,7 @@ class Entry:
 class Closure:
     """What was found so far: entries in order, files whose text is needed, problems as finished lines."""
 
-    project: Project
+    project: Files
     entries: list[Entry] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -77,24 +77,24 @@ class Closure:
             self.problems.append(f"{path}: {error}")
             return
         places = ((f"{path}:{number}", line) for number, line in lines)
-        self.follow(places, posixpath.dirname(path), constraint=constraint, depth=depth)
+        self.follow(places, path, constraint=constraint, depth=depth)
 
-    def follow(self, lines: Lines, folder: str, *, constraint: bool = False, depth: int = 0) -> None:
-        """Follow the lines of a file in `folder`."""
+    def follow(self, lines: Lines, file: str, *, constraint: bool = False, depth: int = 0) -> None:
+        """Follow the lines of a file."""
         for place, text in lines:
             if self._is_too_much(place, text):
                 return
             try:
                 for part in parse(text):
                     if isinstance(part, Include):
-                        self._include(part, folder, constraint=constraint, depth=depth)
+                        self._include(part, file, constraint=constraint, depth=depth)
                     else:
-                        self.entries.append(Entry(place, folder, part, constraint))
+                        self.entries.append(Entry(place, file, part, constraint))
             except ValueError as error:
                 self.problems.append(f"{place}: {error}")
 
     def _is_too_much(self, place: str, text: str) -> bool:
-        """Count a line; whether it is beyond what is read, which is a problem once."""
+        """Count a line; return whether it is beyond what is read, which is a problem once."""
         before = self.lines > LINES or self.size > SIZE
         self.lines += 1
         self.size += len(place) + len(text)
@@ -104,11 +104,11 @@ class Closure:
             self.problems.append(f"{place}: more than {format_size(SIZE)} of requirements: make them fewer")
         return self.lines > LINES or self.size > SIZE
 
-    def _include(self, part: Include, folder: str, *, constraint: bool, depth: int) -> None:
+    def _include(self, part: Include, file: str, *, constraint: bool, depth: int) -> None:
         """Follow `-r` or `-c`; within a file of constraints everything is one. Raises ValueError."""
-        path = _below(folder, part.path)
+        path = _below(posixpath.dirname(file), part.path)
         if path not in self.project.files:
-            raise ValueError(f"there is no file {quoted(path)}, which it refers to")
+            raise ValueError(f"file {quoted(path)} not found")
         if depth >= DEPTH or len(self.seen) >= FILES:
             raise ValueError(f"more than {DEPTH} files deep, or {FILES} in all: put the requirements together")
         self.file(path, constraint=constraint or part.constraint, depth=depth + 1)
@@ -132,20 +132,20 @@ def settle(closure: Closure, folders: tuple[str, ...]) -> tuple[Entry, ...]:
     return tuple(settled)
 
 
-def _all_there(project: Project, folder: str, paths: Iterable[str]) -> bool:
+def _all_there(project: Files, folder: str, paths: Iterable[str]) -> bool:
     try:
         return all(project.is_package(_below(folder, path)) for path in paths)
     except ValueError:
         return False
 
 
-def _found(project: Project, folder: str, entry: Entry) -> str:
-    """Give an entry's path below the project. Raises ValueError where there is no such thing."""
-    path = _below(entry.folder if entry.item.option else folder, entry.item.path)
+def _found(project: Files, folder: str, entry: Entry) -> str:
+    """Return an entry's path below the project. Raises ValueError where there is no such thing."""
+    path = _below(posixpath.dirname(entry.file) if entry.item.option else folder, entry.item.path)
     is_folder = path == "." or path in project.folders
     if path not in project.files and not is_folder:
         remedy = ": write / instead of \\" if "\\" in path else ""
-        raise ValueError(f"there is no file {quoted(path)}, which it refers to{remedy}")
+        raise ValueError(f"file {quoted(path)} not found{remedy}")
     if is_folder and not entry.item.option and not project.is_package(path):
         expected = " nor ".join(PACKAGE_FILES)
         raise ValueError(f"the folder {quoted(path)} has neither {expected}: it can't be installed")
@@ -155,7 +155,7 @@ def _found(project: Project, folder: str, entry: Entry) -> str:
 
 
 def _below(folder: str, path: str) -> str:
-    """Give a path below the project. Raises ValueError for one that leaves it."""
+    """Return a path below the project. Raises ValueError for one that leaves it."""
     full = posixpath.normpath(posixpath.join(folder, path))
     if full.startswith(("/", "../")) or full == "..":
         raise ValueError(f"{quoted(path)} is outside the project: copy it into the project")

@@ -77,7 +77,7 @@ class Item:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether exactly one version fits."""
+        """True if exactly one version fits."""
         one = list(self.versions or ())
         return len(one) == 1 and one[0].operator in ("==", "===") and not one[0].version.endswith("*")
 

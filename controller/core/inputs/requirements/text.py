@@ -1,4 +1,4 @@
-"""A requirement file's text -> the lines that mean something. Refuses what is no text, or too large.
+"""A requirement file's text -> the lines that mean something. Refuses what is not text, or too large.
 
 The format is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 """
@@ -18,7 +18,7 @@ _MARKS = (  # those of UTF-32 first: the one of UTF-16 is how the one of UTF-32 
 def decoded(content: bytes) -> str:
     """Return a requirement file's text as pip decodes it. Raises ValueError with one sentence.
 
-    A byte order mark counts, then an encoding that one of the first two lines names (PEP 263), then UTF-8.
+    A byte order mark decides, else an encoding that one of the first two lines names (PEP 263), else UTF-8.
     """
     if len(content) > LIMIT:
         raise ValueError(f"is {format_size(len(content))} large: {format_size(LIMIT)} at most: make it smaller")
@@ -29,9 +29,9 @@ def decoded(content: bytes) -> str:
     except UnicodeDecodeError as error:
         start = error.start + len(mark)
         if encoding:
-            raise ValueError(f"is not text (byte {start} is no {encoding.upper()}): save it as UTF-8") from None
+            raise ValueError(f"is not text (byte {start} is not {encoding.upper()}): save it as UTF-8") from None
         remedy = "save it as UTF-8, or name its encoding in line 1, like # coding: latin-1"
-        raise ValueError(f"is not text (byte {start} is no UTF-8): {remedy}") from None
+        raise ValueError(f"is not text (byte {start} is not UTF-8): {remedy}") from None
     return _plain(text)
 
 
@@ -40,7 +40,7 @@ def utf8(content: bytes) -> str:
     try:
         return _plain(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"is not text (byte {error.start} is no UTF-8): save it as UTF-8") from None
+        raise ValueError(f"is not text (byte {error.start} is not UTF-8): save it as UTF-8") from None
 
 
 def _plain(text: str) -> str:
@@ -55,31 +55,20 @@ def _named_encoding(content: bytes) -> str:
     named = next(filter(None, (re.search(rb"coding[:=]\s*([-\w.]{1,40})", line) for line in comments)), None)
     if not named:
         return ""
-    name = named[1].decode("ascii", "replace")
+    name, ascii_bytes = named[1].decode("ascii", "replace"), bytes(range(128))
     try:
         found = codecs.lookup(name).name
-    except LookupError:
-        found = ""
-    if not found or not _is_written_by_editors(found):
-        raise ValueError(f"names the encoding {name}, which means nothing here: save it as UTF-8, and remove that line")
+        # as PEP 263 has it, ASCII is itself in an encoding: the others are escapes and ciphers
+        fits = "escape" not in found and found != "idna" and ascii_bytes.decode(found) == ascii_bytes.decode("ascii")
+    except (LookupError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"names the unknown encoding {name}: save it as UTF-8, and remove that line")
     return found
 
 
-def _is_written_by_editors(encoding: str) -> bool:
-    """Return whether ASCII is itself in an encoding, as PEP 263 wants it: the others are escapes and ciphers."""
-    ascii_bytes = bytes(range(128))
-    try:
-        return (
-            encoding != "idna"
-            and "escape" not in encoding
-            and ascii_bytes.decode(encoding) == ascii_bytes.decode("ascii")
-        )
-    except (LookupError, ValueError):
-        return False
-
-
 def numbered(text: str) -> tuple[tuple[int, str], ...]:
-    """Give the lines that mean something, each with the number at which it begins (from 1): continuations joined."""
+    """Return the lines that mean something, each with the number at which it begins (from 1): continuations joined."""
     joined: list[tuple[int, str]] = []
     pending: list[str] = []
     start = 1
@@ -97,5 +86,5 @@ def numbered(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def lines(text: str) -> tuple[str, ...]:
-    """Give the lines that mean something, in order: continuations joined, comments and blank lines gone."""
+    """Return the lines that mean something, in order: continuations joined, comments and blank lines gone."""
     return tuple(line for _, line in numbered(text))
