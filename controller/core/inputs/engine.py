@@ -1,8 +1,8 @@
 """One validation engine: a form and a document -> a value, and one sentence for each fault, all at once.
 
-A form declares its fields as pydantic types; `Expected` beside a type is what its sentence says after "expected". A
-validator refuses a value by raising ValueError with the whole sentence. Only rules across fields are code: `together`
-of a form, or `Together` beside a list. Pydantic's own words never reach a user.
+A form declares its fields as pydantic types; `Expected` next to a type is what its sentence says after "expected". A
+reader (kinds.py) refuses a value by raising ValueError with the whole sentence. Only rules across fields are code:
+`together` of a form, or next to the type of a list. Pydantic's own words never reach a user.
 """
 
 import re
@@ -129,6 +129,8 @@ def _with(broken: Iterable[Broken], value: Any, handler: Callable[[Any], Any]) -
     try:
         checked = handler(value)
     except ValidationError as refused:
+        if not own:
+            raise
         inner = [
             InitErrorDetails(type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
             for error in refused.errors(include_url=False)
@@ -187,7 +189,7 @@ def keys(kind: Any) -> dict[str, Any]:
 
 
 def _plain(kind: Any) -> Any:
-    """Return a type without what stands beside it, and without None."""
+    """Return a type without what is noted next to it, and without None."""
     if get_origin(kind) is Annotated:
         return _plain(get_args(kind)[0])
     options = get_args(kind)

@@ -1,7 +1,7 @@
 """What a pod template may say, field by field, and why it may not say the rest.
 
 Fields and types are those of Kubernetes' core/v1; each field of the newest Kubernetes that is claimed is here or among
-the refused (tests/unit/core/test_podtemplate_fields.py). Kinds of volumes are those of Pod Security `restricted`
+the refused (tests/unit/core/inputs/test_podtemplate_fields.py). Kinds of volumes are those of Pod Security `restricted`
 (https://kubernetes.io/docs/concepts/security/pod-security-standards/).
 """
 
