@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.git import Git
-from tests.support.gitserver import SETTINGS, GitServer, serving
+from tests.support.gitserver import INI, SETTINGS, GitServer, Repository, serving
 
 
 @pytest.fixture
@@ -25,3 +25,10 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 @pytest.fixture
 def git(volume: Path) -> Git:
     return Git(volume, SETTINGS)
+
+
+@pytest.fixture
+def iris(server: GitServer) -> Repository:
+    repository = server.repository("iris")
+    repository.commit({"bodywork.ini": INI, "train/config.ini": "[default]\n", "train/train.py": "print(1)\n"})
+    return repository

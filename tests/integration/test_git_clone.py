@@ -10,9 +10,7 @@ import pytest
 
 from controller.adapters.git import Git
 from controller.core.errors import Invalid
-from tests.support.gitserver import CLEAN, ENV, SETTINGS, GitServer, Repository, published, refusal
-
-INI = "[default]\nPROJECT_NAME = iris\n"
+from tests.support.gitserver import CLEAN, ENV, INI, SETTINGS, GitServer, Repository, published, refusal
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ from controller.core.errors import Invalid, Transient
 from controller.core.model import GitCredentials
 from controller.reconciler import Source
 
+INI = "[default]\nPROJECT_NAME = iris\n"
 SETTINGS = GitSettings(resolve_timeout=20, fetch_timeout=60, wait=30)
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 ENV = {
@@ -234,6 +236,23 @@ def hitch(action: Callable[[], object]) -> tuple[str, str]:
         action()
     assert str(caught.value).isprintable()
     return caught.value.reason, str(caught.value)
+
+
+def alive(word: str) -> list[str]:
+    """Return the processes of this machine that have `word` in their command line."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [file.parent.name] if word.encode() in file.read_bytes() else []
+    return found
+
+
+def no_process_stays(word: str) -> bool:
+    """Wait until the kernel has taken away what was killed; the address with its port is this test's alone."""
+    deadline = time.monotonic() + 20
+    while alive(word) and time.monotonic() < deadline:
+        os.sched_yield()
+    return not alive(word)
 
 
 @contextlib.contextmanager
