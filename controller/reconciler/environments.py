@@ -34,12 +34,8 @@ class Builders:
         """
         pipeline, bases, place = question.pipeline, dict(question.bases), question.project
         every = _requirements(question)
-        by_commit = pipeline.resolve_as_of == AS_OF_COMMIT
-        days = {stage: AsOf(pipeline.resolve_as_of) for stage in every}
-        for stage, needed in every.items() if by_commit else ():
-            files = tuple(dict.fromkeys(one.file for one in needed.entries))
-            changed = self.source.last_change(place.repository, place.commit, place.path, files, asof.Meaning(stage))
-            days[stage] = asof.decide(changed, needed.entries, bases[stage].python)
+        days = {stage: self._as_of(question, stage, needed, bases[stage].python) for stage, needed in every.items()}
+        by_default = bool(pipeline.bodywork_image) and pipeline.resolve_as_of == AS_OF_COMMIT
         commits = self._sources(request, every, opened)
         stages: dict[str, list[str]] = {}
         texts: dict[str, str] = {}
@@ -57,7 +53,6 @@ class Builders:
             )
             stages.setdefault(key, []).append(stage)
             sources[key] = resolved
-            by_default = bool(pipeline.bodywork_image) and by_commit
             texts.setdefault(key, documents.write(needed, days[stage].day, by_default=by_default))
         folders = {self.volume.environment(key): key for key in stages}
         for folder, key in folders.items():
@@ -65,6 +60,15 @@ class Builders:
         named = zip(_names(pipeline), folders.items(), strict=False)
         decided = tuple(Environment(name, folder, tuple(stages[key]), sources[key]) for name, (folder, key) in named)
         return decided, tuple(asof.notes(pipeline, days))
+
+    def _as_of(self, question: Environments, stage: str, needed: Requirements, python: str) -> AsOf:
+        """Return as of which day a stage's packages are taken."""
+        place, day = question.project, question.pipeline.resolve_as_of
+        if day != AS_OF_COMMIT:
+            return AsOf(day)
+        files = tuple(dict.fromkeys(one.file for one in needed.entries))
+        changed = self.source.last_change(place.repository, place.commit, place.path, files, asof.Meaning(stage))
+        return asof.decide(changed, needed.entries, python)
 
     def _leave(self, folder: str, text: str) -> None:
         """Leave for the builder what an environment is made of.

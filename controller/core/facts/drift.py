@@ -59,7 +59,7 @@ def read(wanted: Object, live: Object) -> Drift | None:
     lost = [path for path in _differences(wanted, live) if not _is_held(entries, path, (names.MANAGER, KUBERNETES))]
     if not lost:
         return None
-    fields = list(dict.fromkeys(map(_written, lost)))
+    fields = list(dict.fromkeys(map(_dotted, lost)))
     more = f" and {len(fields) - SHOWN} more" if len(fields) > SHOWN else ""
     return Drift(f"{', '.join(fields[:SHOWN])}{more}", _authors(entries, lost) or "somebody")
 
@@ -130,7 +130,7 @@ def _identity(key: str, item: Object) -> tuple[str, ...]:
     return (name, str(item.get("protocol", "TCP"))) if key == "ports" else (name,)
 
 
-def _written(path: Path) -> str:
+def _dotted(path: Path) -> str:
     """Return how a path is shown: spec.template.spec.containers[stage].image."""
     text = ""
     for before, step in zip(("", *path), path, strict=False):

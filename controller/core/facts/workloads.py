@@ -116,8 +116,7 @@ def _refusal(message: str) -> Cause:
 
 def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> DeploymentFact:
     """Return the fact about one Deployment; of `pods`, those of its stage and its present template are read."""
-    metadata, status = deployment["metadata"], deployment.get("status") or {}
-    spec = deployment.get("spec") or {}
+    metadata, spec, status = deployment["metadata"], deployment.get("spec") or {}, deployment.get("status") or {}
     replicas = spec.get("replicas", 1)
     observed = (status.get("observedGeneration") or 0) >= (metadata.get("generation") or 1)
     selector = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
@@ -128,8 +127,8 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         and digest_of(pod) == digest_of(deployment)
     ]
     down = [pod for pod in facts if not pod.ready and not pod.deleting]
-    counts = [status.get(key) or 0 for key in ("updatedReplicas", "replicas", "availableReplicas")]
-    available = observed and all(count == replicas for count in counts)
+    counts = ("updatedReplicas", "replicas", "availableReplicas")
+    available = observed and all((status.get(key) or 0) == replicas for key in counts)
     late = observed and not available and _progress_deadline_passed(deployment)
     fatal = [pod for pod in down if pod.crashed and pod.exit_code == LAUNCHER_FAILED]
     crashed = [pod for pod in down if pod.crashed and pod.first_start]

@@ -21,21 +21,9 @@ from controller.core.model import (
     StageRecord,
 )
 from controller.core.parts import going_on_from, select, states_before, to_run
+from controller.core.plan import needs
 from controller.core.plan.decision import Known, Observed
-from controller.core.plan.needs import (
-    Base,
-    BuildOf,
-    Commit,
-    Environments,
-    Holder,
-    KeptRun,
-    KeptSpec,
-    Key,
-    Live,
-    Project,
-    RunFolder,
-    Sources,
-)
+from controller.core.plan.needs import Key, Live, Project
 from controller.core.plan.settle import retained
 from controller.core.plan.trigger import Pending, absorb
 
@@ -45,7 +33,7 @@ def prepared(
 ) -> tuple[Record, RunContext]:
     """Return the record of a run that could begin now. Raises Invalid with all that keeps it, NotYet, Transient."""
     commit = commit_of(known, request, pending, observed)
-    before = states_before(request, known.record, lambda run: observed.ask(KeptRun(run)))
+    before = states_before(request, known.record, lambda run: observed.ask(needs.KeptRun(run)))
     earlier = going_on_from(request, known.record)
     notes: tuple[str, ...] = ()
     if request.rerun:
@@ -91,7 +79,7 @@ def commit_of(known: Known, request: Request, pending: Pending, observed: Observ
         raise Invalid("InvalidTrigger", request.wrong)
     if request.rerun:
         return recalled(known, request, observed).commit
-    return pending.commit if pending.cause == "Polled" else observed.ask(Commit())
+    return pending.commit if pending.cause == "Polled" else observed.ask(needs.Commit())
 
 
 def recalled(known: Known, request: Request, observed: Observed) -> RunSpec:
@@ -99,7 +87,7 @@ def recalled(known: Known, request: Request, observed: Observed) -> RunSpec:
 
     Raises Invalid (RunNotKept, RecordTooNew), Transient.
     """
-    spec = observed.ask(KeptSpec(request.rerun))
+    spec = observed.ask(needs.KeptSpec(request.rerun))
     if spec is None:
         runs = sorted(retained(known.record, request.keep_runs, observed) - {0})
         remedy = f"kept are {', '.join(map(str, runs))}" if runs else "none has run yet"
@@ -111,7 +99,7 @@ def recalled(known: Known, request: Request, observed: Observed) -> RunSpec:
 def ready(record: Record, observed: Observed) -> None:
     """Return once the volume has what the run of `record` begins with. Raises Invalid, NotYet, Transient."""
     if record.spec:
-        observed.ask(RunFolder(record.run, record.spec.base, frozenset(sweep.uses(record.spec))))
+        observed.ask(needs.RunFolder(record.run, record.spec.base, frozenset(sweep.uses(record.spec))))
 
 
 def _made_of(
@@ -140,19 +128,19 @@ def _made_of(
     )
     platform = policy.platform or podtemplate.architecture(template)
     bases = tuple(
-        (stage, Base(f"{images.of_stage(spec, pipeline, stage)}\n{platform}", choice.pythons[stage]))
+        (stage, needs.Base(f"{images.of_stage(spec, pipeline, stage)}\n{platform}", choice.pythons[stage]))
         for stage in stages
     )
-    question = Environments(project, bases, settings, tree, pipeline, known.record)
+    question = needs.Environments(project, bases, settings, tree, pipeline, known.record)
     environments, notes = observed.ask(question)
     return spec, environments, (*choice.notes, *notes)
 
 
 def _unbuilt(environments: tuple[Environment, ...], observed: Observed) -> tuple[Environment, ...]:
     """Return the environments for a new run: an earlier failed build of one is over and done with."""
-    observed.require(Sources(environments), *(BuildOf(item.folder) for item in environments))
-    observed.ask(Sources(environments))
-    jobs = [(item, observed.ask(BuildOf(item.folder)).job) for item in environments]
+    observed.require(needs.Sources(environments), *(needs.BuildOf(item.folder) for item in environments))
+    observed.ask(needs.Sources(environments))
+    jobs = [(item, observed.ask(needs.BuildOf(item.folder)).job) for item in environments]
     return tuple(replace(item, stale=job.uid if job and job.state == "Failed" else "") for item, job in jobs)
 
 
@@ -191,8 +179,8 @@ def _with_free_names(request: Request, context: RunContext, observed: Observed) 
     Raises Invalid with all other names that are taken, NotYet.
     """
     keys = tuple(dict.fromkeys(_names(request, context)))
-    observed.require(*(Holder(*key) for key in keys))
-    owners = {key: observed.ask(Holder(*key)) for key in keys}
+    observed.require(*(needs.Holder(*key) for key in keys))
+    owners = {key: observed.ask(needs.Holder(*key)) for key in keys}
     problems, warnings = [], []
     for (kind, name), owner in owners.items():
         if owner and kind == "Service" and name in context.aliases():

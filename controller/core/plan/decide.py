@@ -114,7 +114,7 @@ def _of_run(known: Known, observed: Observed, policy: Policy, now: datetime, com
         waiting = overlap(request, record, reason, now, known.digest)
         return _advanced(request, waiting, record.spec, observed, policy, now)
     if reason and not request.suspend:
-        return _begun(known, reason, observed, policy, now)
+        return _new_run(known, reason, observed, policy, now)
     return _settled(request, skip(request, record, known.digest, commit), observed, now)
 
 
@@ -150,7 +150,7 @@ def _declined(known: Known, refused: Invalid, observed: Observed, policy: Policy
     return replace(rest, actions=(*declined.actions, *rest.actions), requeue_after=0.0, not_begun=declined.not_begun)
 
 
-def _begun(known: Known, reason: Pending, observed: Observed, policy: Policy, now: datetime) -> Decision:
+def _new_run(known: Known, reason: Pending, observed: Observed, policy: Policy, now: datetime) -> Decision:
     """Open the first step of a new run; or record why there is none."""
     request, commit = as_pending(known.request, reason), ""
     try:

@@ -25,7 +25,6 @@ from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import run_of
 from controller.core.model import Object, Record
 from controller.core.parts import SUCCEEDED
-from controller.core.plan.stage import DONE
 from tests.support.byhand import KINDS
 from tests.support.examples import share
 from tests.support.world import REPOSITORY, World, project
@@ -36,6 +35,7 @@ FAULTS = (
     NotYet(5.0, "git is busy"),
     Invalid("RefNotFound", ["ref: no branch main"]),
 )
+DONE = ("Done", "Unchanged", "Reused", "Skipped")  # states of a stage that lets the next step open
 KEYS = ("env", "suspend", "keep_runs", "deadline", "run_on_create", "poll", "schedule")
 OVERLAPS = ("queue", "replace", "skip")
 STEPS = st.lists(st.integers(1, 2), min_size=1, max_size=4)
