@@ -47,7 +47,7 @@ def test_stages_that_ask_for_the_same_packages_share_one_build(world: World) -> 
     }  # fmt: skip
 
 
-def test_builds_start_beside_the_first_step(world: World) -> None:
+def test_builds_start_next_to_the_first_step(world: World) -> None:
     kept = begin(world, project("first >> a", packages=FLASK))
     assert states(kept) == {"environment": "Running", "first": "Running", "a": "Waiting"}
     assert set(world.jobs()) == {"iris-first-1", f"env-{folder_of(world)}"}
@@ -165,11 +165,11 @@ def test_a_swept_environment_is_built_as_it_was(world: World) -> None:
 
 
 def told(world: World, folder: str) -> dict[str, object]:
-    """Give what the builder is told."""
+    """Return what the builder is told."""
     return dict(json.loads((world.root / layout.build_requirements(folder)).read_text()))
 
 
-def test_the_builder_is_told_what_the_key_is_made_of(world: World) -> None:
+def test_the_builder_learns_what_the_key_is_made_of(world: World) -> None:
     files = project("a", packages={"a": "-r ../common.txt\nFlask == 3.0.0  # why\n-c limits.txt\n--pre"})
     begin(world, files | {"common.txt": "\nsix\n", "a/limits.txt": "six<2\n"})
     assert told(world, folder_of(world)) == {
@@ -211,7 +211,7 @@ def test_requirements_of_any_length_are_in_no_command_line(world: World) -> None
     assert len(json.dumps(world.jobs()["iris-a-1"])) < 8192
 
 
-def test_nothing_is_told_of_an_environment_that_is_there(world: World) -> None:
+def test_nothing_is_said_of_an_environment_that_is_there(world: World) -> None:
     begin(world, project("a", packages=FLASK))
     folder = folder_of(world)
     world.finish_all()
@@ -245,7 +245,7 @@ def test_a_run_that_is_repeated_builds_what_it_was_built_of(world: World) -> Non
     assert (world.root / layout.build_lock(folder)).read_text() == "flask==3.0.0\n"
 
 
-def test_an_environment_of_another_python_is_built_anew_by_the_next_run(world: World) -> None:
+def test_an_environment_of_another_python_is_built_again_by_the_next_run(world: World) -> None:
     begin(world, project("a", packages=FLASK))
     folder = folder_of(world)
     kept = world.finish_all()
@@ -281,7 +281,7 @@ def test_a_run_says_what_it_uses_and_what_it_ran_with(world: World) -> None:
     assert run["outcome"] == "Succeeded"
 
 
-def test_all_missing_secrets_are_told_before_the_first_step(world: World) -> None:
+def test_all_missing_secrets_are_reported_before_the_first_step(world: World) -> None:
     files = project("first >> a,b", secrets={"a": "KEY = aws\nID = aws", "b": "TOKEN = hub"})
     kept = begin(world, files)
     assert kept.phase == "Running"
@@ -301,7 +301,7 @@ def test_a_run_goes_on_when_its_secrets_are_there(world: World) -> None:
     assert [name for name, _ in kept.spec.secrets] == ["aws"]
 
 
-def test_a_secret_that_only_the_failure_stage_wants_is_told_before_the_first_step(world: World) -> None:
+def test_a_secret_that_only_the_failure_stage_wants_is_reported_before_the_first_step(world: World) -> None:
     kept = begin(world, project("a >> b", secrets={"tell": "KEY = mail"}, on_failure="tell"))
     assert (kept.phase, kept.reason, kept.step, world.jobs()) == ("Running", "SecretMissing", 0, {})
     assert "Secret mail with KEY is not there (stage tell)" in kept.message
@@ -309,7 +309,7 @@ def test_a_secret_that_only_the_failure_stage_wants_is_told_before_the_first_ste
     assert states(world.settle()) == {"a": "Running", "b": "Waiting"}
 
 
-def test_a_secret_that_has_come_is_told_as_missing_no_longer(world: World) -> None:
+def test_a_secret_that_has_come_is_reported_as_missing_no_longer(world: World) -> None:
     begin(world, project("a,b", secrets={"a": "KEY = aws", "b": "TOKEN = hub"}))
     world.cluster.secret("aws", KEY="x")
     world.clock.pass_(10)
@@ -325,7 +325,7 @@ def test_a_run_whose_secrets_stay_away_fails_after_the_grace(world: World) -> No
     assert (kept.phase, kept.reason) == ("Failed", "SecretMissing")
 
 
-def test_the_failure_stage_runs_when_a_run_has_failed_and_is_told_why(world: World) -> None:
+def test_the_failure_stage_runs_when_a_run_has_failed_and_learns_why(world: World) -> None:
     begin(world, project("a >> b", on_failure="tell"))
     world.cluster.end_job(world.jobs()["iris-a-1"], 1, "a/run.py:3: ValueError: no data")
     kept = world.settle()
@@ -341,7 +341,7 @@ def test_the_failure_stage_runs_when_a_run_has_failed_and_is_told_why(world: Wor
     assert kept.stages["tell"].started
 
 
-def test_the_failure_of_the_failure_stage_is_told_beside_the_first(world: World) -> None:
+def test_the_failure_of_the_failure_stage_is_reported_next_to_the_first(world: World) -> None:
     begin(world, project("a", on_failure="tell"))
     world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
     world.settle()
@@ -394,7 +394,7 @@ def test_services_go_back_before_the_failure_stage_runs(world: World) -> None:
     assert world.cluster.of_kind("Deployment")[0]["metadata"]["annotations"] == first
 
 
-def test_a_failure_stage_whose_own_build_failed_the_run_is_told_once(world: World) -> None:
+def test_a_failure_stage_whose_own_build_failed_the_run_is_reported_once(world: World) -> None:
     begin(world, project("a", packages={"tell": "flask==3.0.0"}, on_failure="tell"))
     world.cluster.end_job(builds(world)[0], 121, "no such package")
     assert world.settle().message == "stage environment: no such package"
@@ -536,7 +536,7 @@ DOWN = Transient("GitUnreachable", f"repository {LIB}: the server can't be reach
 FROM_GIT = {"a": f"six\nlib @ git+{LIB}@v1\n"}
 
 
-def test_a_git_requirement_that_cannot_be_reached_is_told_with_file_and_stage_and_not_waited_for_for_ever(
+def test_a_git_requirement_that_cannot_be_reached_is_reported_with_file_and_stage_and_not_waited_for_for_ever(
     world: World,
 ) -> None:
     world.source.faults[LIB] = DOWN
@@ -555,7 +555,7 @@ def test_a_git_requirement_whose_server_comes_back_in_time_is_built(world: World
     assert states(world.settle()) == {"environment": "Running", "a": "Waiting"}
 
 
-def test_all_git_requirements_that_can_not_be_had_are_told_at_once(world: World) -> None:
+def test_all_git_requirements_that_can_not_be_had_are_reported_at_once(world: World) -> None:
     other = "https://git.example/other"
     world.source.faults |= {LIB: DOWN, other: Invalid("RefMissing", [f"repository {other}: ref v2 not found"])}
     kept = begin(world, project("a,b", packages={**FROM_GIT, "b": f"git+{other}@v2\ngit+{LIB}@v1\n"}))

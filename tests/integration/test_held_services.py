@@ -67,7 +67,7 @@ def one_pass(world: World) -> Record:
 
 
 @pytest.mark.parametrize(("kind", "change", "field"), CHANGES)
-def test_an_edited_object_is_degraded_at_once_told_and_put_back(
+def test_an_edited_object_is_degraded_at_once_reported_and_put_back(
     world: World, kind: str, change: Change, field: str
 ) -> None:
     before = spec(world, kind)
@@ -82,7 +82,7 @@ def test_an_edited_object_is_degraded_at_once_told_and_put_back(
 
 
 @pytest.mark.parametrize(("kind", "name"), OBJECTS)
-def test_a_deleted_object_is_degraded_at_once_told_and_made_again(world: World, kind: str, name: str) -> None:
+def test_a_deleted_object_is_degraded_at_once_reported_and_made_again(world: World, kind: str, name: str) -> None:
     world.cluster.remove(kind, name)
     kept = one_pass(world)
     assert (kept.phase, kept.reason) == ("Degraded", "ServiceDrifted")
@@ -100,7 +100,7 @@ def test_a_service_that_was_put_back_is_ready_only_when_its_pods_are_the_right_o
     assert world.settle().phase == "Ready"
 
 
-def test_the_same_is_told_again_when_it_happens_again(world: World) -> None:
+def test_the_same_is_reported_again_when_it_happens_again(world: World) -> None:
     for _ in range(2):
         world.cluster.edit("Deployment", "iris--web", lambda item: item["spec"].update(replicas=0))
         one_pass(world)
@@ -162,7 +162,7 @@ def test_an_unchanged_service_that_was_scaled_to_nothing_is_not_done(tmp_path: P
     assert world.cluster.stored["Deployment", "iris--web"]["metadata"]["labels"]["coachwork.io/run"] == "1"
 
 
-def test_after_a_failed_run_what_serves_is_put_back_and_told_as_well(tmp_path: Path) -> None:
+def test_after_a_failed_run_what_serves_is_put_back_and_reported_as_well(tmp_path: Path) -> None:
     world = released(World(tmp_path), project("train >> web", services={"web": 5000}))
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     world.settle()

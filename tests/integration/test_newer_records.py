@@ -16,7 +16,7 @@ WEB = project("train >> web", services={"web": 5000})
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """Give a world in which one trigger has been handled and a service serves."""
+    """Return a world in which one trigger has been handled and a service serves."""
     world = World(tmp_path)
     world.source.push(WEB)
     world.cluster.ask("iris", repository=REPOSITORY, trigger="first")
@@ -126,7 +126,7 @@ def test_a_newer_release_stops_its_request_too(world: World) -> None:
     assert ("Service", "iris--web") not in world.cluster.stored
 
 
-def test_kinds_that_a_newer_release_holds_beside_the_known_ones_are_left_alone(world: World) -> None:
+def test_kinds_that_a_newer_release_holds_next_to_the_known_ones_are_left_alone(world: World) -> None:
     objects = world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"]
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "iris--web"}}
     objects += f"---\n{yaml.safe_dump(scaler)}"
@@ -134,7 +134,7 @@ def test_kinds_that_a_newer_release_holds_beside_the_known_ones_are_left_alone(w
     assert world.settle().phase == "Ready"
 
 
-def test_another_request_goes_on_beside_a_blocked_one(world: World) -> None:
+def test_another_request_goes_on_next_to_a_blocked_one(world: World) -> None:
     rewrite(world, {"version": "2"})
     blocked(world)
     world.cluster.ask("other", repository=REPOSITORY, project_name="other")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controller.core import names
-from controller.core.errors import Invalid, Refused, Transient
+from controller.core.errors import Invalid, Transient
 from controller.core.model import Record
 from tests.support.world import REPOSITORY, World, project
 
@@ -110,7 +110,7 @@ def test_a_deleted_job_that_had_begun_fails_and_is_not_run_twice(world: World) -
     assert not world.jobs()
 
 
-def test_git_out_of_reach_is_told_and_the_run_starts_once_it_answers(world: World) -> None:
+def test_git_out_of_reach_is_reported_and_the_run_starts_once_it_answers(world: World) -> None:
     world.source.push(project("a"))
     world.source.fault = Transient("GitUnreachable", "git.example: no answer")
     world.cluster.ask("iris", repository=REPOSITORY)
@@ -128,7 +128,7 @@ def test_a_name_that_another_holds_makes_the_request_invalid(world: World) -> No
     assert "Service iris--web" in kept.message
 
 
-def test_a_request_made_anew_waits_for_the_old_ones_objects_to_be_collected(world: World) -> None:
+def test_a_request_made_again_waits_for_the_old_ones_objects_to_be_collected(world: World) -> None:
     world.source.push(project("a"))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
@@ -161,15 +161,6 @@ def test_a_deleted_request_leaves_nothing_on_the_volume(world: World) -> None:
     assert list((world.root / "runs").iterdir()) == []
 
 
-def test_a_release_that_someone_wrote_over_is_told_and_nothing_is_removed(world: World) -> None:
-    world.source.push(project("web", services={"web": 5000}))
-    world.cluster.ask("iris", repository=REPOSITORY)
-    world.finish_all()
-    world.cluster.write_over("iris-release", {"objects": "]["})
-    assert world.settle().reason == "ReleaseUnreadable"
-    assert world.cluster.of_kind("Deployment")
-
-
 def test_an_active_run_whose_commit_can_not_be_had_any_more_fails(world: World) -> None:
     world.source.push(project("a"))
     world.cluster.ask("iris", repository=REPOSITORY)
@@ -181,33 +172,13 @@ def test_an_active_run_whose_commit_can_not_be_had_any_more_fails(world: World) 
     assert not world.jobs()
 
 
-def test_a_release_that_the_cluster_can_not_take_fails_the_run(world: World) -> None:
-    world.source.push(project("web", services={"web": 5000}))
-    world.cluster.ask("iris", repository=REPOSITORY)
-    world.settle()
-    world.cluster.roll_out(world.cluster.stored["Deployment", "iris--web"])
-    world.cluster.hook = _too_large
-    for _ in range(5):
-        world.pass_()
-    kept = world.record()
-    assert (kept.phase, kept.reason) == ("Failed", "RejectedByCluster")
-    assert "iris-release" in kept.message
-    assert not world.cluster.of_kind("Deployment")
-
-
-def _too_large(verb: str, moment: str) -> None:
-    """Refuse what is created from here on: in this story, the release (and Events, which are a courtesy)."""
-    if (verb, moment) == ("create", "before"):
-        raise Refused("Request entity too large: limit is 3145728", forbidden=False)
-
-
 def run_folder(world: World, run: int) -> Path:
     uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
     return world.root / "runs" / f"iris-{uid}" / str(run)
 
 
 def states(kept: Record) -> dict[str, str]:
-    """Give the state of each stage."""
+    """Return the state of each stage."""
     return {name: stage.state for name, stage in kept.stages.items()}
 
 
@@ -230,7 +201,7 @@ def test_a_run_from_a_stage_on_reuses_what_came_before_with_its_artifacts(world:
     assert states(world.finish_all()) == {"a": "Reused", "b": "Reused", "c": "Done", "d": "Done"}
 
 
-def test_what_runs_beside_the_stage_that_is_begun_with_gets_its_packages_too(world: World) -> None:
+def test_what_runs_next_to_the_stage_that_is_begun_with_gets_its_packages_too(world: World) -> None:
     world.source.push(project("a >> b,c", packages={"b": "flask==3.0.0", "c": "flask==3.0.0"}))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()

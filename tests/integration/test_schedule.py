@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> World:
 
 
 def cronjobs(world: World) -> list[Object]:
-    """Give all CronJobs."""
+    """Return all CronJobs."""
     return world.cluster.of_kind("CronJob")
 
 
@@ -95,7 +95,7 @@ def test_a_cronjob_of_that_name_makes_a_run_invalid_before_it_starts(world: Worl
     assert cronjobs(world)[0]["spec"] == {}
 
 
-def test_a_cronjob_of_that_name_does_not_disturb_what_serves_and_is_told(world: World) -> None:
+def test_a_cronjob_of_that_name_does_not_disturb_what_serves_and_is_reported(world: World) -> None:
     foreign(world)
     world.cluster.ask("iris", repository=REPOSITORY)
     world.finish_all()
@@ -112,7 +112,7 @@ def test_a_cronjob_of_that_name_does_not_disturb_what_serves_and_is_told(world: 
     assert cronjobs(world)[0]["spec"]["schedule"] == "@daily"
 
 
-def test_a_cronjob_that_the_server_refuses_is_told_and_the_run_goes_on(world: World) -> None:
+def test_a_cronjob_that_the_server_refuses_is_reported_and_the_run_goes_on(world: World) -> None:
     world.cluster.refuse["create", "iris"] = Refused("spec.timeZone: unknown time zone", forbidden=False)
     world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
     kept = world.settle()
@@ -142,7 +142,7 @@ def test_news_is_sent_once_and_again_only_when_its_event_may_be_gone(world: Worl
 
 
 def events(world: World) -> dict[str, int]:
-    """Give how often creating an Event was tried, by what it was about."""
+    """Return how often creating an Event was tried, by what it was about."""
     reasons = {item["metadata"]["name"]: item["reason"] for item in world.cluster.of_kind("Event")}
     return dict(Counter(reasons[name] for name in world.cluster.events))
 

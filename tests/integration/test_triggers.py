@@ -20,13 +20,13 @@ def world(tmp_path: Path) -> World:
 
 
 def variables(job: Object) -> dict[str, str]:
-    """Give the plain variables of a Job's container."""
+    """Return the plain variables of a Job's container."""
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
     return {item["name"]: item["value"] for item in env if "value" in item}
 
 
 def outcomes(kept: Record) -> list[tuple[int, str, str]]:
-    """Give run, outcome and trigger of the history, newest first."""
+    """Return run, outcome and trigger of the history, newest first."""
     return [(past.run, past.outcome, past.trigger) for past in kept.history]
 
 
@@ -53,7 +53,7 @@ def test_services_of_a_run_that_is_replaced_go_back_to_the_release(world: World)
 
 
 def polled(world: World, **data: str) -> Record:
-    """Have a request that looks every 30 s, and its first run over."""
+    """Make a request that looks every 30 s, and its first run over."""
     world.cluster.ask("iris", repository=REPOSITORY, poll="30s", **data)
     return world.finish_all()
 
@@ -78,7 +78,7 @@ def test_a_restarted_controller_misses_no_commit(world: World) -> None:
 
 
 @pytest.mark.parametrize("fault", [DOWN, Invalid("RefNotFound", ["ref: no branch main"])])
-def test_a_look_that_fails_is_told_beside_what_serves_and_disturbs_nothing(world: World, fault: Exception) -> None:
+def test_a_look_that_fails_is_reported_next_to_what_serves_and_disturbs_nothing(world: World, fault: Exception) -> None:
     polled(world)
     world.source.fault = fault
     kept = world.passes(2, 31)
@@ -214,7 +214,7 @@ def test_a_run_of_a_part_is_repeated_as_that_part_with_its_packages(world: World
 # --- what is refused -------------------------------------------------------------------------------
 
 
-def test_a_trigger_that_is_refused_changes_nothing_else_and_is_told(
+def test_a_trigger_that_is_refused_changes_nothing_else_and_is_reported(
     world: World,
 ) -> None:
     world.source.push(project("a >> web", services={"web": 5000}))

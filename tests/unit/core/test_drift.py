@@ -33,7 +33,7 @@ WANTED: Object = {
 
 
 def fields_of(value: Any, key: str = "") -> Any:
-    """Give the fieldsV1 of an object of which all was set by one write."""
+    """Return the fieldsV1 of an object of which all was set by one write."""
     if isinstance(value, dict) and key != "selector":
         return {f"f:{name}": fields_of(item, name) for name, item in value.items()}
     if isinstance(value, list) and key == "ports":
@@ -49,7 +49,7 @@ def entry(manager: str, fields: Object, **more: str) -> Object:
 
 
 def applied(wanted: Object = WANTED) -> Object:
-    """Give the live object right after our write."""
+    """Return the live object right after our write."""
     item = copy.deepcopy(wanted)
     ours = fields_of({"metadata": {k: v for k, v in wanted["metadata"].items() if k != "name"}, "spec": wanted["spec"]})
     item["metadata"] |= {"managedFields": [entry("coachwork", ours)], "resourceVersion": "7"}
@@ -167,7 +167,7 @@ def test_a_value_that_became_a_reference_is_a_value_again_and_not_both() -> None
     assert stage(drift.mended(WANTED, live))["env"][0] == {"name": "A", "value": "1"}
 
 
-def test_many_changes_are_told_in_short() -> None:
+def test_many_changes_are_reported_in_short() -> None:
     live = applied()
     live["metadata"] |= {"managedFields": [], "labels": {}, "ownerReferences": []}
     live["spec"] = {}

@@ -164,7 +164,7 @@ def test_a_quotas_denial_of_a_job_is_found_in_its_event_and_does_not_name_the_po
     assert (fact.blocked, fact.cause) == ("schedule", Cause("QuotaExceeded", words))
 
 
-def test_a_refusal_that_is_no_quota_is_told_as_one() -> None:
+def test_a_refusal_that_is_no_quota_is_reported_as_one() -> None:
     words = 'Error creating: pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
     fact = read_job(job(), [], [event("FailedCreate", words, "job-uid", "Job")])
     assert fact.cause == Cause("PodRefused", 'violates PodSecurity "restricted:latest": runAsNonRoot != true')
@@ -414,12 +414,12 @@ NUMBER = st.integers(0, 130)
 
 
 def half(**parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Give an object of which each part may be absent or null."""
+    """Return an object of which each part may be absent or null."""
     return st.fixed_dictionaries({}, optional={key: st.none() | part for key, part in parts.items()})
 
 
 def some(part: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Give a list, without null entries (the API has none)."""
+    """Return a list, without null entries (the API has none)."""
     return st.lists(part, max_size=2)
 
 

@@ -15,7 +15,7 @@ def desk() -> Desk:
 
 
 def states(kept: Record) -> dict[str, str]:
-    """Give the state of each stage."""
+    """Return the state of each stage."""
     return {name: stage.state for name, stage in kept.stages.items()}
 
 
@@ -24,7 +24,7 @@ def selectors(desk: Desk) -> dict[str, object]:
     return {item["metadata"]["name"]: item["spec"]["template"]["spec"].get("nodeSelector") for item in workloads}
 
 
-def test_a_failing_stage_fails_the_run_and_stops_what_runs_beside_it(desk: Desk) -> None:
+def test_a_failing_stage_fails_the_run_and_stops_what_runs_next_to_it(desk: Desk) -> None:
     desk.push(project("a,b >> c"))
     desk.ask()
     desk.settle()
@@ -236,7 +236,7 @@ def test_an_active_run_keeps_the_request_it_was_started_with(desk: Desk) -> None
     assert desk.finish_all().run == 2
 
 
-def test_deleting_the_release_takes_no_service_down_and_the_next_run_writes_it_anew(desk: Desk) -> None:
+def test_deleting_the_release_takes_no_service_down_and_the_next_run_writes_it_again(desk: Desk) -> None:
     desk.push(project("web", services={"web": 5000}))
     desk.ask()
     desk.finish_all()
@@ -322,7 +322,7 @@ def test_a_stage_that_the_earlier_run_did_not_have_is_not_reused(desk: Desk) -> 
 
 
 @pytest.mark.parametrize(("part", "reason"), [("x nope", "UnknownStage"), ("x b", "NothingToReuse")])
-def test_a_part_that_can_not_run_is_told(desk: Desk, part: str, reason: str) -> None:
+def test_a_part_that_can_not_run_is_reported(desk: Desk, part: str, reason: str) -> None:
     desk.push(project("a >> b"))
     desk.ask(trigger="x", resume=part)
     kept = desk.settle()

@@ -21,18 +21,18 @@ DOWN = Transient("GitUnreachable", "git.example: no answer")
 
 
 def variables(job: Object) -> dict[str, str]:
-    """Give the plain variables of a Job's container."""
+    """Return the plain variables of a Job's container."""
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
     return {item["name"]: item["value"] for item in env if "value" in item}
 
 
 def outcomes(kept: Record) -> list[tuple[int, str, str]]:
-    """Give run, outcome and trigger of the history, newest first."""
+    """Return run, outcome and trigger of the history, newest first."""
     return [(past.run, past.outcome, past.trigger) for past in kept.history]
 
 
 def polled(desk: Desk, **data: str) -> Record:
-    """Have a request that looks every 30 s, and its first run over."""
+    """Make a request that looks every 30 s, and its first run over."""
     desk.ask(poll="30s", **data)
     return desk.finish_all()
 
@@ -356,7 +356,7 @@ def test_a_change_that_comes_with_a_trigger_that_is_refused_still_runs(desk: Des
 
 
 @pytest.mark.parametrize("annotation", [{"trigger": "a\nb"}, {"trigger": "x" * 257}, {"cancel": "a\nb"}])
-def test_an_annotation_that_can_not_be_read_is_told_once_and_disturbs_nothing(
+def test_an_annotation_that_can_not_be_read_is_reported_once_and_disturbs_nothing(
     desk: Desk, annotation: dict[str, str]
 ) -> None:
     desk.ask()
@@ -380,7 +380,7 @@ def test_a_repeated_run_whose_commit_is_gone_is_refused_and_what_serves_goes_on(
     assert (kept.phase, kept.run, kept.history[0].reason) == ("Ready", 1, "RepositoryNotFound")
 
 
-def test_a_commit_that_has_become_invalid_is_told_as_before(desk: Desk) -> None:
+def test_a_commit_that_has_become_invalid_is_reported_as_before(desk: Desk) -> None:
     desk.ask()
     desk.finish_all()
     desk.push({"bodywork.ini": "nonsense"})
@@ -391,7 +391,7 @@ def test_a_commit_that_has_become_invalid_is_told_as_before(desk: Desk) -> None:
 
 @pytest.mark.parametrize("overlap", ["queue", "replace", "skip"])
 @pytest.mark.parametrize(("wish", "reason"), REFUSED.values(), ids=REFUSED)
-def test_a_trigger_that_is_refused_changes_nothing_else_and_is_told(
+def test_a_trigger_that_is_refused_changes_nothing_else_and_is_reported(
     desk: Desk, wish: dict[str, str], reason: str, overlap: str
 ) -> None:
     desk.push(project("a >> web", services={"web": 5000}))
