@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from controller.adapters.git import faults, private, remote
 from controller.core.errors import Invalid
+from controller.core.inputs import repository
 
 VISIBLE = st.text(st.characters(exclude_categories=["Z", "C"]), max_size=20)
 
@@ -30,6 +31,17 @@ def test_no_text_breaks_the_judges_and_what_they_say_is_one_short_line(text: str
     ]
     assert all(line.isprintable() for line in lines)
     assert max(len(line) for line in lines) < 1024
+
+
+@given(st.from_regex(r"((https?|ssh|file)://|git@)[a-z@:/%.?#\\'$\u00e9-]{1,30}", fullmatch=True) | st.text())
+def test_what_a_request_may_name_is_what_git_is_given(url: str) -> None:
+    try:
+        repository.address(url)
+    except ValueError:
+        assert said(lambda: remote.check_repository(url, allow_file=True)) or url.startswith("/")
+    else:
+        assert said(lambda: remote.check_repository(url, allow_file=True)) == ""
+        assert bool(said(lambda: remote.check_repository(url, allow_file=False))) == repository.is_local(url)
 
 
 @given(st.from_regex(r"[A-Z0-9]{6,20}", fullmatch=True), VISIBLE)

@@ -200,7 +200,8 @@ def test_implausible_images_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["python", "python:3.12-slim", "ghcr.io/a/b_c:v1", "localhost:5000/a@sha256:" + "0" * 64]
+    "text",
+    ["python", "python:3.12-slim", "ghcr.io/a/b_c:v1", "localhost:5000/a@sha256:" + "0" * 64, "a@sha512:" + "0" * 128],
 )
 def test_plausible_images_are_taken(text: str) -> None:
     assert parse(with_(image=text)).image == text

@@ -124,6 +124,14 @@ FAULTS: dict[str, list[Callable[[], None]]] = {
         lambda: in_yaml(batch=5),
         lambda: in_yaml(env=5),
     ],
+    'expected a branch, a tag or a commit, got "a..b"': [
+        lambda: in_request("ref", "a..b"),
+        lambda: in_yaml(requirements=["x @ git+https://h/r@a..b"]),
+    ],
+    "names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)": [
+        lambda: in_request("repository", "ssh://h/r"),
+        lambda: in_yaml(requirements=["x @ git+ssh://h/r"]),
+    ],
     "unknown key: did you mean tolerations?": [lambda: in_template({"tolerationz": []})],
     "unknown key: did you mean keep-runs?": [lambda: in_request("keep-run", "5")],
     "unknown key: did you mean COACHWORK_WORKERS?": [lambda: in_settings("WORKRES", "5")],
