@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import sys
-import time
 import urllib.parse
 from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -24,15 +23,11 @@ if TYPE_CHECKING:
         install_requirements,
         stage_attempt,
         stage_order,
-        stage_output,
-        stage_process,
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_requirements
     import stage_attempt
     import stage_order
-    import stage_output
-    import stage_process
 
 MAY_PASS = 1  # exit code
 NEEDED = ("checkout", "tools", "scratch", "logs", "build", "cache")
@@ -60,31 +55,21 @@ class Order(NamedTuple):
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
 
 
-class Build:
-    """One attempt to build the environment, from its first step to its exit code."""
+class Build(stage_attempt.Attempt):
+    """One attempt to build the environment."""
 
     def __init__(self, order: Order) -> None:
-        """Start to handle output and signals of the process."""
+        """Take over output and signals of the process."""
+        super().__init__(order.grace, order.paths["logs"], order.limit, secret_values(os.environ, order.secrets))
         self.order, self.name = order, "requirements"  # by which a user knows them, once they are read
         self.requirements = os.path.join(order.paths["build"], install_requirements.FILE)
-        self.keeper = stage_process.Keeper(order.grace)
-        stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
-        secrets = secret_values(os.environ, order.secrets)
-        self.attempt = stage_attempt.Attempt(order.paths["logs"], order.limit, secrets)
-        self.output, self.outcome = self.attempt.output, self.attempt.outcome
         self.failure = os.path.join(order.paths["scratch"], "failure.json")
 
-    def run(self) -> int:
-        """Do it all; return the exit code."""
-        self.attempt.go(self._work)
-        self.keeper.commit()
-        self.attempt.report()
-        return self.outcome.exit_code
-
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Claim the attempt, check what there is, and build. Raises Refused, Stopped."""
         order = self.order
         try:
-            self.attempt.claim(order.log_cap, rotate=False)
+            self.claim(order.log_cap, rotate=False)
         except OSError as error:
             self.output.say(f"no log is kept on the shared volume: {error}")
         self.name = install_requirements.read(self.requirements).file
@@ -110,8 +95,6 @@ class Build:
             raise stage_order.Refused(stage_order.VOLUME_FULL, f"{needs}, and {free // MIB} are: {remedy}", MAY_PASS)
 
     def _build(self) -> None:
-        drain = stage_output.Drain(self.output)
-        kills, started = stage_process.oom_kills(), time.monotonic()
         self.outcome.script_started = self.outcome.first_start = stage_order.now()
         environment = {
             name: value
@@ -119,11 +102,8 @@ class Build:
             if name not in stage_attempt.OWN_VARIABLES and name != "PYTHONPATH"
         }
         folder = self.order.paths["build"]
-        self.keeper.start([sys.executable, *self._arguments()], folder, environment, drain.inlet)
-        drain.begin(self.keeper.has_ended)
-        status = self.keeper.wait(lambda: self._time_left(started))
-        self.attempt.clear_up(self.keeper, drain, "the installation")
-        self._judge(status, stage_process.oom_kills() > kills, time.monotonic() - started)
+        command = [sys.executable, *self._arguments()]
+        self._judge(self.execute("the installation", command, folder, environment, self._time_left))
 
     def _arguments(self) -> List[str]:
         order, paths = self.order, self.order.paths
@@ -142,28 +122,28 @@ class Build:
         }
         return [os.path.join(paths["tools"], "install_build.py"), json.dumps(job)]
 
-    def _time_left(self, started: float) -> float:
-        """Act on the limit; return how long nothing will change by itself (seconds)."""
-        left = self.order.limit - (time.monotonic() - started)
+    def _time_left(self, seconds: float) -> float:
+        """Act on the limit; return for how long nothing will change by itself (seconds)."""
+        left = self.order.limit - seconds
         if left <= 0 and not self.keeper.why:
             self.output.say(f"the limit of {self.order.limit:g} s has passed: the installation has to end")
             self.keeper.end("TimedOut")
         return 60.0 if self.keeper.why else left
 
-    def _judge(self, status: int, out_of_memory: bool, seconds: float) -> None:
-        name, set_verdict = self.name, self.outcome.set
+    def _judge(self, ended: stage_attempt.Ended) -> None:
+        name, status, set_verdict = self.name, ended.status, self.outcome.set
         if self.keeper.why == "TimedOut":
             message = f"{name}: not installed within {self.order.limit:g} s, the time limit of environment builds"
             set_verdict(stage_order.HOPELESS, "InstallFailed", message)
         elif self.keeper.why and status:
             set_verdict(128 - status if status < 0 else status, self.keeper.why, f"{name}: the installation had to end")
-        elif out_of_memory and status:
+        elif ended.out_of_memory:
             message = f"{name}: the installation used more memory than it may: give environment builds more"
             set_verdict(stage_order.HOPELESS, "OutOfMemory", message)
         elif status:
             set_verdict(*self._failure(status))
         else:
-            set_verdict(0, "Completed", f"{name}: installed in {seconds:.1f} s")
+            set_verdict(0, "Completed", f"{name}: installed in {ended.seconds:.1f} s")
 
     def _failure(self, status: int) -> Tuple[int, str, str]:
         """Return the exit code, the reason and the message that install_build.py left."""
@@ -225,25 +205,9 @@ def _of_netrc(path: str) -> List[str]:
     return [password for _, _, password in hosts if password]
 
 
-def parse(argv: List[str]) -> Tuple[Optional[Order], str]:
-    """Return the order, or what is wrong with it."""
-    try:
-        order = Order(**json.loads(argv[1]))
-        missing = [name for name in NEEDED if not order.paths.get(name)]
-    except (IndexError, ValueError, TypeError, AttributeError) as error:
-        return None, f"usage: install.py JSON: {error}"
-    if missing or order.kind != "environment":
-        return None, f"usage: install.py JSON: kind {order.kind!r}, missing paths: {', '.join(missing) or 'none'}"
-    return order, ""
-
-
 def main() -> None:
     """Build the environment that the only argument describes."""
-    order, problem = parse(sys.argv)
-    if order is None:
-        sys.stderr.write(problem + "\n")
-        sys.exit(stage_order.HOPELESS)
-    stage_attempt.leave(Build(order).run)
+    stage_attempt.main(Order, ("environment",), NEEDED, Build)
 
 
 if __name__ == "__main__":

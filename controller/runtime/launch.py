@@ -15,13 +15,11 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_attempt, stage_copy, stage_order, stage_output, stage_process, stage_service
+    from controller.runtime import stage_attempt, stage_copy, stage_order, stage_service
 else:  # published side by side: the script's folder is where Python looks first
     import stage_attempt
     import stage_copy
     import stage_order
-    import stage_output
-    import stage_process
 
 LOOPBACK = "127.0.0.1"  # a pod's address on a laptop
 TIMED_OUT = 124  # exit code
@@ -29,45 +27,39 @@ ENDED = "ended by itself with code 0: a service must run until it is stopped"
 LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
 
 
-class Launch:
-    """One run of one stage's container, from its first step to its exit code.
+class Launch(stage_attempt.Attempt):
+    """One run of one stage's container.
 
     What only some launches need is imported by them: each module costs every stage's start.
     """
 
     def __init__(self, order: stage_order.Order) -> None:
         """Take over output and signals of the process."""
+        secrets = [os.environ.get(name, "") for name in order.secrets]
+        super().__init__(order.grace, order.paths["logs"], order.limit, secrets)
         self.order, self.places = order, order.places
         self.environment = ""  # the folder of the stage's packages
         address = os.environ.get("COACHWORK_POD_IP", "")
         self.local = address in ("", LOOPBACK)
-        self.keeper = stage_process.Keeper(order.grace)
-        stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
-        secrets = [os.environ.get(name, "") for name in order.secrets]
-        self.attempt = stage_attempt.Attempt(order.paths["logs"], order.limit, secrets)
-        self.output, self.outcome = self.attempt.output, self.attempt.outcome
         self.since = 0.0  # when the script began
         self.service: Optional[stage_service.Service] = None
         if order.kind == "service":
             self.service = importlib.import_module("stage_service").Service(order, address, self.output.say)
 
-    def run(self) -> int:
-        """Do it all; return the exit code."""
-        self.attempt.go(self._work)
-        self.keeper.commit()
-        outcome = self.outcome
-        if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
-            try:
-                self._claim()  # what failed before the script has a log, too
-            except stage_order.Refused as error:
-                self.output.say(str(error))
-        self.attempt.report()
-        return outcome.exit_code
-
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Make everything ready, claim the attempt, and run the script. Raises Refused, Stopped."""
         self._prepare()
         self._claim()
         self._script()
+
+    def finish(self) -> None:
+        """Give what failed before the script a log, too."""
+        outcome = self.outcome
+        if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
+            try:
+                self._claim()
+            except stage_order.Refused as error:
+                self.output.say(str(error))
 
     def _prepare(self) -> None:
         order, service = self.order, self.service
@@ -94,7 +86,7 @@ class Launch:
         """Take the next attempt's number by creating its log: what marks, exactly once, that the script ran."""
         order, batch = self.order, not self.service
         try:
-            number = self.attempt.claim(order.log_cap, rotate=not batch)
+            number = self.claim(order.log_cap, rotate=not batch)
         except OSError as error:
             if batch:
                 raise stage_order.Refused(
@@ -110,32 +102,24 @@ class Launch:
 
     def _script(self) -> None:
         """Run the script to its end, and judge it."""
-        drain = stage_output.Drain(self.output)
         self.output.begin()
-        kills, started = stage_process.oom_kills(), time.monotonic()
         outcome, self.since = self.outcome, time.time()
         outcome.script_started = outcome.first_start = stage_order.now()
         if self.service:
-            outcome.first_start = self.service.note_start(outcome.script_started)
+            outcome.first_start = self.service.start(outcome.script_started, self.keeper.wake)
         python = os.path.join(self.environment, "bin", "python") if self.environment else sys.executable
         command = [python, os.path.join(self.places.project, self.places.script), *self.order.args]
-        self.keeper.start(command, self.places.folder, self._variables(), drain.inlet)
-        drain.begin(self.keeper.has_ended)
-        if self.service:
-            self.service.watch(self.keeper.wake)
-        status = self.keeper.wait(lambda: self._check(started))
+        ended = self.execute("the script", command, self.places.folder, self._variables(), self._check)
         if self.service:
             self.service.stop()
-        left = self.attempt.clear_up(self.keeper, drain, "the script")
-        out_of_memory = status != 0 and stage_process.oom_kills() > kills
-        if not self.service and status == 0:
+        elif ended.status == 0:
             warnings = importlib.import_module("stage_warnings")
             self._warn(warnings.discarded(self.places, self.since))
             self._warn(warnings.borrowed(self.places, self.since) if self.local else "")
-        outcome.set(*self._verdict(status, out_of_memory, left))
+        outcome.set(*self._verdict(ended))
         if self.service:
             timed_out = self.keeper.why == "StartupTimeout"
-            self.service.note_end(self.service.cause if timed_out else self.attempt.tidy(outcome.message))
+            self.service.note_end(self.service.cause if timed_out else self.tidy(outcome.message))
 
     def _variables(self) -> Dict[str, str]:
         """Return the script's environment: ours without what is the launcher's own, and what its packages need."""
@@ -164,19 +148,19 @@ class Launch:
                     return folder
         return self.order.scratch
 
-    def _check(self, started: float) -> float:
+    def _check(self, seconds: float) -> float:
         """Act on a limit or on readiness; return for how long nothing will change by itself (seconds)."""
         service = self.service
         if self.keeper.why or (service and service.answered):
             return 60.0
         if service and service.answers:
-            self.output.say(f"the service answers on port {self.order.port} after {time.monotonic() - started:.1f} s")
+            self.output.say(f"the service answers on port {self.order.port} after {seconds:.1f} s")
             service.note_answer()
             if self.local:  # elsewhere it would not be ready
                 self._warn(importlib.import_module("stage_service").only_here(self.order.port))
                 self._warn(importlib.import_module("stage_warnings").borrowed(self.places, self.since))
             return 60.0
-        left = self.order.limit - (time.monotonic() - started)
+        left = self.order.limit - seconds
         if service and service.is_starting:
             left = min(left, service.left())
         if left <= 0:
@@ -188,14 +172,15 @@ class Launch:
 
     def _warn(self, text: str) -> None:
         if text:
-            text = self.attempt.tidy(text)
+            text = self.tidy(text)
             self.outcome.warnings.append(text)
             self.output.say(f"warning: {text}")
 
     # --- the verdict ------------------------------------------------------------------------------
 
-    def _verdict(self, status: int, out_of_memory: bool, left: int) -> Tuple[int, str, str]:
-        """Return exit code, reason and message for a script's end, of which `left` processes had to be killed."""
+    def _verdict(self, ended: stage_attempt.Ended) -> Tuple[int, str, str]:
+        """Return exit code, reason and message for a script's end."""
+        status, left = ended.status, ended.left
         code = status if status >= 0 else 128 - status
         why, script, service = self.keeper.why, self.places.script, self.service
         if why == "TimedOut":
@@ -210,7 +195,7 @@ class Launch:
             code = stage_order.HOPELESS if left and service.left() > 0 else 1
             return code, "ServiceEnded", f"{script}: {ENDED}{LEFT if left else ''}"
         if code:
-            return self._explain(status, out_of_memory)
+            return self._explain(status, ended.out_of_memory)
         return code, "Completed", f"{script}: completed"
 
     def _explain(self, status: int, out_of_memory: bool) -> Tuple[int, str, str]:
@@ -232,11 +217,8 @@ class Launch:
 
 def main() -> None:
     """Run the stage that the only argument describes."""
-    order, problem = stage_order.parse(sys.argv)
-    if order is None:
-        sys.stderr.write(problem + "\n")
-        sys.exit(stage_order.HOPELESS)
-    stage_attempt.leave(Launch(order).run)
+    paths = ("checkout", "tools", "logs", "scratch")
+    stage_attempt.main(stage_order.Order, ("batch", "service"), paths, Launch)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, Callable, Iterable
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from controller.runtime import stage_log, stage_order, stage_output, stage_process, stage_redact, stage_text
@@ -20,18 +22,30 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_redact
     import stage_text
 
+T = TypeVar("T")
 DRAIN = 1.0  # seconds for output that is still in the pipe
 FLUSH = 10.0  # seconds for each destination of the output at the end
 OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_LOCAL_FOLDER", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
 _NOT_IN_FILE = ("attempt", "first_start")  # in the termination message only
 
 
-class Attempt:
-    """The log and the verdict of one attempt."""
+class Ended(NamedTuple):
+    """How a process ended."""
 
-    def __init__(self, folder: str, limit: float, secrets: Iterable[str]) -> None:
-        """Take over the output; `folder` is where logs are, `secrets` are values that nothing may show."""
+    status: int  # its exit code, or -n for signal n
+    left: int  # processes that it left running, and that were killed
+    out_of_memory: bool  # the kernel killed it, or one of its processes
+    seconds: float
+
+
+class Attempt:
+    """One attempt at a stage or a build, from its first step to its exit code: its process, its log, its verdict."""
+
+    def __init__(self, grace: float, folder: str, limit: float, secrets: Iterable[str]) -> None:
+        """Take over output and signals; `folder` is where logs are, `secrets` are values that nothing may show."""
         self.outcome = stage_order.Outcome()
+        self.keeper = stage_process.Keeper(grace)
+        stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
         self._folder, self._limit = folder, limit
         self._redactor = stage_redact.Redactor(secrets)
         self.output = stage_output.Output(1, self._redactor)
@@ -45,21 +59,42 @@ class Attempt:
         self.output.open_log(stage_log.LogFile(log, descriptor, cap, rotate))
         return number
 
-    def go(self, work: Callable[[], None]) -> None:
-        """Do the work, and set a verdict whatever happens."""
+    def work(self) -> None:
+        """Do it, and set the verdict. Raises Refused, Stopped."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Do what is left before the report; signals no longer interrupt it."""
+
+    def run(self) -> int:
+        """Do the work, report a verdict whatever happens, and return the exit code."""
         try:
-            work()
+            self.work()
         except stage_order.Refused as error:
             self.outcome.set(error.code, error.reason, str(error))
         except stage_process.Stopped:
             self.outcome.set(128 + signal.SIGTERM, "Terminated", "stopped before anything was done")
         except Exception as error:  # noqa: BLE001 - a defect of ours must reach the status, not end in a bare traceback
-            self.outcome.set(
-                stage_order.HOPELESS, "LauncherFailed", f"defect of the launcher: {type(error).__name__}: {error}"
-            )
+            defect = f"defect of the launcher: {type(error).__name__}: {error}"
+            self.outcome.set(stage_order.HOPELESS, "LauncherFailed", defect)
+        self.keeper.commit()
+        self.finish()
+        self._report()
+        return self.outcome.exit_code
 
-    def clear_up(self, keeper: stage_process.Keeper, drain: stage_output.Drain, name: str) -> int:
-        """Kill at once what a process that has ended left running, read the rest; return how many were killed."""
+    def execute(
+        self, name: str, command: List[str], folder: str, variables: Dict[str, str], check: Callable[[float], float]
+    ) -> Ended:
+        """Run a process to its end, kill at once what it left running, and read the rest of what it said.
+
+        `check` gets the seconds since its start; it may end it, and returns for how long nothing will change by itself.
+        """
+        drain, keeper = stage_output.Drain(self.output), self.keeper
+        kills, started = stage_process.oom_kills(), time.monotonic()
+        keeper.start(command, folder, variables, drain.inlet)
+        drain.begin(keeper.has_ended)
+        status = keeper.wait(lambda: check(time.monotonic() - started))
+        seconds = time.monotonic() - started
         drain.mark()
         left, heirs = keeper.sweep()
         if heirs:
@@ -69,13 +104,13 @@ class Attempt:
         if left:
             what = f"{left} processes that it left running were" if left > 1 else "the process that it left running was"
             self.output.say(f"{name} ended; {what} killed")
-        return left
+        return Ended(status, left, status != 0 and stage_process.oom_kills() > kills, seconds)
 
     def tidy(self, message: str) -> str:
         """Return a message as it may be shown."""
         return stage_text.clean(self._redactor.text(message))
 
-    def report(self) -> None:
+    def _report(self) -> None:
         """Write the verdict into the log, to the kubelet and next to the log; close everything."""
         outcome = self.outcome
         outcome.message = self.tidy(outcome.message)
@@ -95,10 +130,24 @@ class Attempt:
             stage_output.within(FLUSH, lambda: stage_order.write_atomically(path, result, durable=True))
 
 
-def leave(run: Callable[[], int]) -> None:
-    """Run, and leave at once with the exit code: no thread that hangs on a volume may delay the exit."""
+def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], prepare: Callable[[T], Attempt]) -> None:
+    """Do what the only argument orders, and leave with the exit code: no thread that hangs on a volume may delay it.
+
+    `form` is the order's, which has one of these kinds and these paths.
+    """
+    usage = f"usage: {os.path.basename(sys.argv[0])} JSON"
     try:
-        code = run()
+        order: Any = form(**json.loads(sys.argv[1]))
+        missing = [name for name in needed if not order.paths.get(name)]
+        problem = f"missing paths: {', '.join(missing)}" if missing else ""
+        problem = problem if order.kind in kinds else f"unknown kind {order.kind!r}"
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        problem = str(error)
+    if problem:
+        sys.stderr.write(f"{usage}: {problem}\n")
+        sys.exit(stage_order.HOPELESS)
+    try:
+        code = prepare(order).run()
     except stage_process.Stopped:  # in the instant when a failure was about to be reported
         code = 128 + signal.SIGTERM
     os._exit(code)

@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 HOPELESS = 121  # the exit code of what another attempt would not mend
@@ -133,15 +133,3 @@ def write_atomically(path: str, content: Dict[str, Any], durable: bool) -> None:
         if durable:
             os.fsync(file.fileno())
     os.rename(fresh, path)
-
-
-def parse(argv: List[str]) -> Tuple[Optional[Order], str]:
-    """Return the order, or what is wrong with it."""
-    try:
-        order = Order(**json.loads(argv[1]))
-        missing = [name for name in ("checkout", "tools", "logs", "scratch") if not order.paths.get(name)]
-    except (IndexError, ValueError, TypeError, AttributeError) as error:
-        return None, f"usage: launch.py JSON: {error}"
-    if missing or order.kind not in ("batch", "service"):
-        return None, f"usage: launch.py JSON: kind {order.kind!r}, missing paths: {', '.join(missing) or 'none'}"
-    return order, ""

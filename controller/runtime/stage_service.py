@@ -51,15 +51,15 @@ class Service:
             found = json.loads(stage_order.read_text(self._file))
             self.first = First(str(found["moment"]), float(found["at"]), bool(found["ready"]), str(found["cause"]))
 
-    def note_start(self, moment: str) -> str:
-        """Return when the pod's first script started: now, at `moment`, if none has before."""
+    def start(self, moment: str, wake: Callable[[], None]) -> str:
+        """Ask from now on, and return when the pod's first script started: at `moment`, if none has before.
+
+        `wake` is called once the port answers.
+        """
         first = self.first or First(moment, time.time())
         self._remember(first)
-        return first.moment
-
-    def watch(self, wake: Callable[[], None]) -> None:
-        """Ask from now on; `wake` is called once the port answers."""
         threading.Thread(target=self._ask, args=(wake,), daemon=True).start()
+        return first.moment
 
     def stop(self) -> None:
         """Ask no more."""
