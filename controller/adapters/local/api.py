@@ -45,7 +45,7 @@ class Api:
         It is called from many threads, one at a time.
         """
         with self._store.still() as objects:
-            for item in filter(is_watched, objects):
+            for item in filter(_is_watched, objects):
                 on_change(item["kind"], None, item)
             self._on_change = on_change
         self._synced.set()
@@ -69,7 +69,7 @@ class Api:
 
     def _report(self, change: Change) -> None:
         """Report a change of what the controller watches; what loses its labels is gone, for a watch."""
-        old, new = (item if item is not None and is_watched(item) else None for item in (change.old, change.new))
+        old, new = (item if item is not None and _is_watched(item) else None for item in (change.old, change.new))
         if old or new:
             self._on_change(change.item["kind"], old, new)
 
@@ -156,7 +156,7 @@ class Api:
         return self._store.of_kind(kind)
 
 
-def is_watched(item: Object) -> bool:
+def _is_watched(item: Object) -> bool:
     """Return whether the controller's watches select an object: requests and records, Warnings, and what is its own."""
     match item["kind"]:
         case "ConfigMap":
