@@ -66,3 +66,11 @@ def test_commands_and_options_are_completed(words: str, completed: str) -> None:
         command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.split() == [completed]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_option_and_argument_is_explained_in_a_sentence_and_names_its_value(name: str) -> None:
+    for item in load(name).params:
+        assert item.help[:1].isupper(), item.name
+        assert item.help.endswith("."), item.name
+        assert item.metavar or item.is_flag or item.name == "output", item.name
