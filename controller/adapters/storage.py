@@ -35,7 +35,7 @@ def translated(doing: str, reason: str = "") -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Space:
     """A file system's size, and what of it is free to us: bytes and inodes. None: it does not count inodes."""
 
     size: int
@@ -48,16 +48,16 @@ class Room:
         return self.free / self.size if self.size else 1.0
 
 
-def room(folder: Path) -> Room:
+def space(folder: Path) -> Space:
     """Return what the file system of a folder has. Raises OSError."""
     found = os.statvfs(folder)
     inodes = found.f_favail if found.f_files else None
-    return Room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, inodes)
+    return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, inodes)
 
 
 def refuse_full(folder: Path) -> None:
     """Raise OSError if a file system takes no more: git does not always say why it could not write a file."""
-    found = room(folder)
+    found = space(folder)
     if found.free < LEAST or found.inodes == 0:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 

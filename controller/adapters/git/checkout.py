@@ -11,7 +11,7 @@ from typing import TypeVar
 from controller.adapters import storage
 from controller.adapters.git import faults
 from controller.adapters.git.command import Failed, GitSettings, Limits, TimedOut, TooLarge
-from controller.adapters.git.commits import Entry, check, entries, submodules
+from controller.adapters.git.commits import TreeEntry, check, entries, submodules
 from controller.adapters.git.mirror import Mirrors, too_large
 from controller.adapters.git.remote import Remote, place
 from controller.adapters.locks import Locks
@@ -29,7 +29,7 @@ SHA256 = "[extensions]\n\tobjectFormat = sha256\n"
 
 
 @dataclass(slots=True)
-class Build:
+class Draft:
     """One checkout that is being built: its repository, its folder, and what it may still take, submodules included."""
 
     url: str
@@ -38,7 +38,7 @@ class Build:
     bytes: int
     modules: int = MODULES
 
-    def take(self, listed: list[Entry]) -> None:
+    def take(self, listed: list[TreeEntry]) -> None:
         """Subtract a commit's files. Raises TooLarge."""
         self.files -= len(listed)
         self.bytes -= sum(entry.size for entry in listed)
@@ -91,9 +91,9 @@ class Checkouts:
                 return
             storage.sweep_partials(target)
             with storage.partial(target) as folder:
-                build = Build(url, folder, self._settings.max_files, self._settings.max_bytes)
+                draft = Draft(url, folder, self._settings.max_files, self._settings.max_bytes)
                 try:
-                    self._lay(build, remote, commit, "", 0)
+                    self._lay(draft, remote, commit, "", 0)
                 except TooLarge:
                     raise too_large(url, self._settings) from None
                 except TimedOut:
@@ -103,24 +103,24 @@ class Checkouts:
                 _seal(folder, commit)
                 storage.replace(folder, target, self._root / layout.CHECKOUTS)
 
-    def _lay(self, build: Build, remote: Remote, commit: str, below: str, depth: int) -> None:
+    def _lay(self, draft: Draft, remote: Remote, commit: str, below: str, depth: int) -> None:
         """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
         url = remote.url
         listed = self._sound(remote, commit, lambda: entries(self._mirrors, url, commit))
-        build.take(listed)
+        draft.take(listed)
         if not below and any(entry.path.split("/")[0] == layout.COMPLETE for entry in listed):
-            line = f"{place(build.url)}: {layout.COMPLETE} at its root is a name that Coachwork needs: rename it"
+            line = f"{place(draft.url)}: {layout.COMPLETE} at its root is a name that Coachwork needs: rename it"
             raise Invalid("RepositoryRefused", [line])
-        self._sound(remote, commit, lambda: self._write(build, url, commit, below))
+        self._sound(remote, commit, lambda: self._write(draft, url, commit, below))
         for module in self._sound(remote, commit, lambda: submodules(self._mirrors, url, commit, listed)):
             if module.url:  # else it is not known where it is; source.py warns of its empty folder
                 there = remote.at(module.url)
                 check(module, there, allow_file=self._settings.allow_file)
                 inside = f"{below}/{module.path}".lstrip("/")
-                build.enter(inside, depth + 1)
+                draft.enter(inside, depth + 1)
                 self._mirrors.have(there, module.commit)
                 self._mirrors.check_access(there)
-                self._lay(build, there, module.commit, inside, depth + 1)
+                self._lay(draft, there, module.commit, inside, depth + 1)
 
     def _sound(self, remote: Remote, commit: str, action: Callable[[], Result], *, again: bool = True) -> Result:
         """Work with the mirror; one in which that fails is broken, and made again once."""
@@ -134,12 +134,12 @@ class Checkouts:
         self._mirrors.rebuild(remote, commit)
         return self._sound(remote, commit, action, again=False)
 
-    def _write(self, build: Build, url: str, commit: str, below: str) -> None:
+    def _write(self, draft: Draft, url: str, commit: str, below: str) -> None:
         """Write a commit's files by git's plumbing, which runs no hook, and no filter where none is configured."""
-        index = build.root / ".git" / "index"  # no file of a commit can be below .git
+        index = draft.root / ".git" / "index"  # no file of a commit can be below .git
         storage.make(index.parent)
-        env = {"GIT_WORK_TREE": str(build.root / below), "GIT_INDEX_FILE": str(index)}
-        limits = Limits(self._settings.fetch_timeout, build.root, self._settings.max_bytes)
+        env = {"GIT_WORK_TREE": str(draft.root / below), "GIT_INDEX_FILE": str(index)}
+        limits = Limits(self._settings.fetch_timeout, draft.root, self._settings.max_bytes)
         try:
             self._mirrors.local(url, ["read-tree", commit], limits, **env)
             self._mirrors.local(url, ["checkout-index", "--all", "--force", "--quiet"], limits, **env)

@@ -22,7 +22,7 @@ Meaning = Callable[[Mapping[str, bytes]], Hashable]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """One line of a commit's recursive listing. `size` in bytes, 0 for a submodule."""
 
     mode: str
@@ -40,15 +40,15 @@ class Submodule:
     url: str
 
 
-def entries(mirrors: Mirrors, url: str, commit: str) -> list[Entry]:
+def entries(mirrors: Mirrors, url: str, commit: str) -> list[TreeEntry]:
     """Return all files and submodules of a commit in the mirror. Raises Failed, TimedOut, TooLarge."""
     out = mirrors.local(url, ["ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit])
     lines = (line.partition("\t") for line in out.decode(errors="surrogateescape").split("\0") if line)
     split = ((*facts.split(), path) for facts, _, path in lines)
-    return [Entry(mode, name, 0 if size == "-" else int(size), path) for mode, _, name, size, path in split]
+    return [TreeEntry(mode, name, 0 if size == "-" else int(size), path) for mode, _, name, size, path in split]
 
 
-def submodules(mirrors: Mirrors, url: str, commit: str, listed: Iterable[Entry]) -> list[Submodule]:
+def submodules(mirrors: Mirrors, url: str, commit: str, listed: Iterable[TreeEntry]) -> list[Submodule]:
     """Return the submodules of a commit with their absolute addresses, not yet judged.
 
     .gitmodules is read by git's own parser. Raises TimedOut, TooLarge.

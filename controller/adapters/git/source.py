@@ -25,7 +25,7 @@ from controller.adapters.git.remote import (
 )
 from controller.adapters.git.snapshot import Snapshot, find, origin, take
 from controller.adapters.git.syntax import modules
-from controller.adapters.git.tree import Reading, fingerprint, inside, read, sources, texts
+from controller.adapters.git.tree import ProjectFiles, fingerprint, inside, read, sources, texts
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.inputs import repository as grammar
@@ -167,7 +167,7 @@ class Git:
         return origin(self._runner, folder)
 
     @contextmanager
-    def _open(self, repository: str, commit: str, path: str) -> Iterator[Reading]:
+    def _open(self, repository: str, commit: str, path: str) -> Iterator[ProjectFiles]:
         """Yield a reading of the project in folder `path` of a published checkout."""
         self._check(repository)
         _check_commit(commit)
@@ -177,7 +177,7 @@ class Git:
             if not self._checkouts.complete(repository, commit):
                 raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
             root = self._checkouts.path(repository, commit)
-            yield Reading(root, _project(root, path), self._settings.max_files, self._settings.max_text)
+            yield ProjectFiles(root, _project(root, path), self._settings.max_files, self._settings.max_text)
 
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)
@@ -200,7 +200,7 @@ class Git:
             raise Invalid("RefAmbiguous", [line])
         return found[0] if found else ""
 
-    def _digest(self, repository: str, commit: str, reading: Reading, path: str) -> str:
+    def _digest(self, repository: str, commit: str, reading: ProjectFiles, path: str) -> str:
         """Return the id of the project's tree, from the mirror, which is fetched again if it was removed."""
         self._mirrors.have(Remote(repository), commit)
         inner = reading.project.relative_to(reading.root).as_posix()

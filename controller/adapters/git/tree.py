@@ -29,7 +29,7 @@ LFS_SIZE = 1024  # bytes; a pointer is smaller (Git LFS specification)
 
 
 @dataclass(slots=True)
-class Reading:
+class ProjectFiles:
     """What was found so far below `project`, a folder of the checkout `root`; both are resolved."""
 
     root: Path
@@ -48,7 +48,7 @@ class Reading:
         return (*_some(self.links), *_some(self.pointers), *_some(self.names))
 
 
-def read(reading: Reading) -> Reading:
+def read(reading: ProjectFiles) -> ProjectFiles:
     """Fill `reading`. Raises Invalid(RepositoryTooLarge) above its number of files."""
     for name, path in _walk(reading, reading.project, "", (reading.project,)):
         reading.files.add(name)
@@ -59,7 +59,7 @@ def read(reading: Reading) -> Reading:
     return reading
 
 
-def texts(reading: Reading, names: Iterable[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
+def texts(reading: ProjectFiles, names: Iterable[str], known: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the content of these files by their names below the project; `reading.faults` says why one is not there.
 
     `known` are the texts of the project that were read before.
@@ -79,7 +79,7 @@ def texts(reading: Reading, names: Iterable[str], known: Mapping[str, bytes]) ->
     return found
 
 
-def sources(reading: Reading, names: Iterable[str]) -> dict[str, bytes]:
+def sources(reading: ProjectFiles, names: Iterable[str]) -> dict[str, bytes]:
     """Return the content of Python files, none for one that is too large to look at, or beyond what all may have."""
     found: dict[str, bytes] = {}
     left = MAX_SOURCES
@@ -90,7 +90,7 @@ def sources(reading: Reading, names: Iterable[str]) -> dict[str, bytes]:
     return found
 
 
-def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
+def fingerprint(reading: ProjectFiles, names: Iterable[str], max_bytes: int) -> str:
     """Return a SHA-256 over name, mode (executable or not) and content of these files and of all files below folders.
 
     A link stands for what it leads to. Raises Invalid(RepositoryTooLarge) above the number of files or `max_bytes`.
@@ -118,7 +118,7 @@ def fingerprint(reading: Reading, names: Iterable[str], max_bytes: int) -> str:
     return whole.hexdigest()
 
 
-def _inner(reading: Reading, name: str) -> Path | None:
+def _inner(reading: ProjectFiles, name: str) -> Path | None:
     """Return the real path of this name below the project; None for nothing, and for what is not the checkout's."""
     if not _is_utf8(name) or "\0" in name:
         return None
@@ -130,7 +130,7 @@ def _inner(reading: Reading, name: str) -> Path | None:
     return path if inside(reading.root, path) and not hidden else None
 
 
-def _walk(reading: Reading, folder: Path, below: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+def _walk(reading: ProjectFiles, folder: Path, below: str, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
     """Yield name and real path of each file; `above` are the real folders on the way, so that no link makes a loop."""
     with os.scandir(folder) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
@@ -154,7 +154,7 @@ def _walk(reading: Reading, folder: Path, below: str, above: tuple[Path, ...]) -
             yield from _walk(reading, path, f"{name}/", (*above, path))
 
 
-def _target(reading: Reading, name: str, entry: os.DirEntry[str]) -> Path | None:
+def _target(reading: ProjectFiles, name: str, entry: os.DirEntry[str]) -> Path | None:
     """Return where a link inside the checkout leads; None, and note a line, for one that leaves it or leads nowhere."""
     target = str(Path(entry.path).readlink())
     try:
@@ -176,7 +176,7 @@ def inside(root: Path, path: Path) -> bool:
     return path == root or (path.is_relative_to(root) and path.relative_to(root).parts[0] != ".git")
 
 
-def _content(reading: Reading, name: str, limit: int) -> bytes | None:
+def _content(reading: ProjectFiles, name: str, limit: int) -> bytes | None:
     """Return what is in a file; None, with its fault noted, where it can't be read."""
     path = _inner(reading, name)
     if path is None or not path.is_file():

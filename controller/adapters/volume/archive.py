@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from controller.adapters import storage
-from controller.adapters.volume.artifacts import Files
+from controller.adapters.volume.artifacts import Artifacts
 from controller.adapters.volume.logs import Logs
 from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import NOT_THERE, Tree
@@ -21,7 +21,7 @@ class Archive:
         """Read below `root`; `living` returns the uid of the living request of a name, "" where none is known."""
         tree = Tree(root)
         self._runs = Runs(tree, living)
-        self._logs, self._files = Logs(tree, self._runs), Files(tree)
+        self._logs, self._artifacts = Logs(tree, self._runs), Artifacts(tree)
 
     def runs(self, name: str) -> Sequence[Mapping[str, object]]:
         """Return what each kept run of a request left, newest first, the active one included."""
@@ -56,13 +56,13 @@ class Archive:
         """Return the artifacts of a run, the last good one if none is named."""
         with _translated("list artifacts"):
             archived = self._runs.request(name)
-            return self._files.listed(archived, self._runs.choose(archived, run or GOOD))
+            return self._artifacts.listed(archived, self._runs.choose(archived, run or GOOD))
 
     def artifact(self, name: str, run: str, path: Sequence[str], *, tar: bool) -> Content:
         """Return one file of a run's artifacts, or (`tar`) a folder of them as an archive; path (): all of them."""
         with _translated("read an artifact"):
             archived = self._runs.request(name)
-            answer = self._files.archive if tar else self._files.content
+            answer = self._artifacts.archive if tar else self._artifacts.content
             return answer(archived, self._runs.choose(archived, run), path)
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from controller.adapters.volume.tree import Found, Tree, below, pieces, size
+from controller.adapters.volume.tree import PlainFile, Tree, below, pieces, size
 from controller.core import layout, times
 from controller.core.archive import Archived, Content, FileEntry, Listing, NoAnswer
 from controller.core.text import nearest, quoted
@@ -17,7 +17,7 @@ _BLOCK = tarfile.BLOCKSIZE
 _LATEST = 253402300799.0  # the last second that RFC 3339 can express
 
 
-class Files:
+class Artifacts:
     """Artifacts as the volume has them. Methods raise NoAnswer and OSError, and so do the contents' chunks."""
 
     def __init__(self, tree: Tree) -> None:
@@ -61,7 +61,7 @@ class Files:
             line += f"; {nearest(path, known)}"
         return NoAnswer("absent", line)
 
-    def _tar(self, top: PurePosixPath, found: Sequence[Found]) -> Generator[bytes]:
+    def _tar(self, top: PurePosixPath, found: Sequence[PlainFile]) -> Generator[bytes]:
         for item in found:
             yield _header(item)
             with closing(self._tree.open(top / below(item.path.split("/")))) as file:
@@ -75,7 +75,7 @@ class Files:
         yield bytes(2 * _BLOCK)
 
 
-def _header(item: Found) -> bytes:
+def _header(item: PlainFile) -> bytes:
     entry = tarfile.TarInfo(item.path)
     entry.size, entry.mtime = item.size, int(item.modified)
     return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

@@ -17,7 +17,7 @@ GENERATIONS = 1000  # of one key: each is a change of Python below the same imag
 WAIT = 5.0  # seconds for another that publishes
 
 
-class Environments:
+class EnvironmentFolders:
     """The part of the shared volume that holds packages."""
 
     def __init__(self, root: Path, *, has_pythons: bool = False) -> None:

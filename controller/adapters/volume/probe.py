@@ -16,7 +16,7 @@ def probe(root: Path) -> VolumeFacts:
     """Return what is found of the volume that is mounted at `root`; leave nothing behind."""
     try:
         sync = min(_write(root) for _ in range(WRITES))
-        status, room = root.stat(), storage.room(root)
+        status, room = root.stat(), storage.space(root)
     except OSError as error:
         return VolumeFacts(problem=error.strerror or str(error))
     return VolumeFacts(

@@ -53,10 +53,10 @@ class Sweeper:
     def __init__(self, root: Path) -> None:
         self._root, self._tree = root, Tree(root)
 
-    def room(self) -> storage.Room:
+    def room(self) -> storage.Space:
         """Return the volume's size and what is free. Raises Transient."""
         with storage.translated("measure what is free"):
-            return storage.room(self._root)
+            return storage.space(self._root)
 
     def touch(self, path: PurePosixPath) -> None:
         """Note that something is in use."""

@@ -39,7 +39,7 @@ NOT_THERE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PlainFile:
     """One plain file that a walk found: POSIX path below its start, bytes, seconds since the epoch."""
 
     path: str
@@ -114,20 +114,20 @@ class Tree:
             return sorted(entry.name for entry in islice(entries, NAMES_LIMIT) if pattern.fullmatch(entry.name))
         return []
 
-    def walk(self, path: PurePosixPath, files: int, entries: int) -> tuple[list[Found], bool]:
+    def walk(self, path: PurePosixPath, files: int, entries: int) -> tuple[list[PlainFile], bool]:
         """Return the plain files below a folder, by path, and whether these are all; none where there is no folder.
 
         At most so many files, of at most so many entries, folders and links included.
         """
-        found: list[Found] = []
+        found: list[PlainFile] = []
         complete = True
         try:
             with self.folder(path) as descriptor:
                 for number, item in enumerate(_walk(descriptor, "", 0)):
-                    if number == entries or (isinstance(item, Found) and len(found) == files):
+                    if number == entries or (isinstance(item, PlainFile) and len(found) == files):
                         complete = False
                         break
-                    found += [item] if isinstance(item, Found) else []
+                    found += [item] if isinstance(item, PlainFile) else []
                     complete &= item is not None
         except OSError as error:
             if error.errno not in NOT_THERE:
@@ -136,14 +136,14 @@ class Tree:
         return sorted(found, key=lambda item: item.path), complete
 
 
-def _walk(folder: int, prefix: str, depth: int) -> Iterator["Found | os.DirEntry[str] | None"]:
+def _walk(folder: int, prefix: str, depth: int) -> Iterator["PlainFile | os.DirEntry[str] | None"]:
     """Yield each plain file, each other entry as it is, and None for what can't be read, or is too deep."""
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
-                    yield Found(prefix + entry.name, status.st_size, status.st_mtime)
+                    yield PlainFile(prefix + entry.name, status.st_size, status.st_mtime)
                     continue
                 yield entry
                 if not stat.S_ISDIR(status.st_mode):

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from controller.adapters import removal, storage
 from controller.adapters.volume import runs
-from controller.adapters.volume.environments import Environments
+from controller.adapters.volume.environments import EnvironmentFolders
 from controller.core import layout
 from controller.core.documents import attempt as documents
 from controller.core.errors import Invalid
@@ -18,7 +18,7 @@ from controller.core.model import Attempt
 from controller.core.text import format_size, quoted
 
 
-class Volume(Environments):
+class Volume(EnvironmentFolders):
     """The shared volume, mounted at `root`."""
 
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
@@ -48,7 +48,7 @@ class Volume(Environments):
     def room(self) -> str:
         """Return how much of the volume is free, for a person; "" where it is not known."""
         try:
-            found = storage.room(self._root)
+            found = storage.space(self._root)
         except OSError:
             return ""
         if found.inodes == 0:

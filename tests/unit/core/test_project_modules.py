@@ -8,7 +8,7 @@ import pytest
 
 from controller.adapters.git import syntax
 from controller.adapters.git.syntax import modules
-from controller.adapters.git.tree import MAX_MODULE, MAX_SOURCES, Reading, sources
+from controller.adapters.git.tree import MAX_MODULE, MAX_SOURCES, ProjectFiles, sources
 from controller.core.errors import Invalid
 from controller.core.images import DEFAULT_PYTHON, by_default, of_request
 from controller.core.inputs.project import load, unread
@@ -173,7 +173,7 @@ def test_very_many_sources_are_not_read_into_memory_at_once(tmp_path: Path) -> N
     for name in names:
         (tmp_path / name).write_bytes(b"#" * MAX_MODULE)
     (tmp_path / "last.py").write_bytes(b"")
-    found = sources(Reading(tmp_path, tmp_path, max_files=1000, max_text=1), [*names, "last.py"])
+    found = sources(ProjectFiles(tmp_path, tmp_path, max_files=1000, max_text=1), [*names, "last.py"])
     assert [*found] == [*names, "last.py"]
     assert sum(map(len, found.values())) == MAX_SOURCES
 
