@@ -11,7 +11,7 @@ from controller.core.facts import drift
 from controller.core.facts.owners import taken
 from controller.core.model import Cause, Object, Request
 from controller.core.plan import Action, Create, Delete, Emit, Publish, Refusal, Restore, Tidy, Write
-from controller.reconciler.holding import holder
+from controller.reconciler.observe import holder
 from controller.reconciler.ports import Clock, Cluster, Volume
 
 STALE_DELAY = 0.2  # until the watch has brought what a write met

@@ -16,8 +16,7 @@ from controller.core.plan import Needs, needs
 from controller.core.plan.needs import Need
 from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Builders
-from controller.reconciler.holding import holder
-from controller.reconciler.observe import build
+from controller.reconciler.observe import build, holder
 from controller.reconciler.ports import Cluster, Source, Volume
 from controller.reconciler.view import View
 

@@ -6,13 +6,16 @@ from itertools import chain
 from pathlib import PurePosixPath
 
 from controller.core import layout, names
+from controller.core.errors import NotYet
 from controller.core.facts import JobFact, read_deployment, read_job
-from controller.core.facts.owners import owner_uid
+from controller.core.facts.owners import owner, owner_name, owner_uid
 from controller.core.model import Attempt, Cause, Children, Object, Record, Request
 from controller.core.plan import Known, Observed, Refusal
 from controller.core.plan.needs import Build
 from controller.reconciler.ports import Cluster, Volume
 from controller.reconciler.view import View
+
+FOREIGN_DELAY = 1.0  # until the collector has removed a dead owner's object
 
 
 def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals: Sequence[Refusal]) -> Observed:
@@ -112,3 +115,24 @@ def _ending(job: str, last: Attempt) -> Cause | None:
     if last.ended and last.message:
         return Cause("JobDeleted", f"Job {job} was deleted; its last attempt said: {last.message}")
     return Cause("JobDeleted", f"Job {job} was deleted while attempt {last.number} ran (it is not run twice)")
+
+
+def holder(cluster: Cluster, uid: str, live: Object) -> str:
+    """Return who holds a living object, "" where it is the request's own. Raises NotYet where it goes by itself."""
+    if owner_uid(live) == uid:
+        return ""
+    if _is_leaving(cluster, live):
+        line = f"{live['kind']} {live['metadata']['name']} of a deleted request is still being removed"
+        raise NotYet(FOREIGN_DELAY, line)
+    return owner_name(live)
+
+
+def _is_leaving(cluster: Cluster, live: Object) -> bool:
+    """Return whether an object is being deleted, or its owning request no longer lives: the collector will come."""
+    reference = owner(live)
+    if "deletionTimestamp" in live["metadata"]:
+        return True
+    if reference.get("kind") != "ConfigMap":
+        return False
+    request = cluster.get("ConfigMap", reference["name"])
+    return request is None or request["metadata"]["uid"] != reference["uid"]

@@ -140,6 +140,18 @@ def test_a_commit_that_is_gone_for_good_fails_the_run(world: World) -> None:
     assert not world.jobs()
 
 
+def test_a_look_up_that_the_server_refuses_is_recorded_and_the_run_starts_once_it_is_allowed(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.secret("key", username="ann", password="x")
+    world.cluster.ask("iris", repository=REPOSITORY, index_secret="key")
+    world.cluster.refuse["get", "key"] = Refused("secrets is forbidden", forbidden=True)
+    kept = world.settle()
+    assert (kept.phase, kept.reason, kept.message) == ("Pending", "RejectedByCluster", "secrets is forbidden")
+    world.cluster.refuse.clear()
+    world.cluster.secret("key", UV_INDEX="https://index.example/simple")
+    assert world.finish_all().phase == "Ready"
+
+
 def test_a_refused_record_is_kept_apart_from_a_defect(world: World) -> None:
     world.source.push(project("a"))
     world.cluster.ask("iris", repository=REPOSITORY)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.errors import Refused
 from controller.core.model import Object, Record
 from tests.support.world import REPOSITORY, World, project
 
@@ -192,3 +193,13 @@ def test_something_that_changes_it_again_and_again_is_met_with_a_pause(world: Wo
     world.clock.pass_(10)
     world.settle()
     assert spec(world, "Deployment")["spec"]["replicas"] == 1
+
+
+def test_a_change_that_the_role_does_not_let_it_put_back_is_said_and_put_back_later(world: World) -> None:
+    world.cluster.refuse["replace", "iris--web"] = Refused("deployments is forbidden", forbidden=True)
+    world.cluster.edit("Deployment", "iris--web", lambda item: item["spec"].update(replicas=0))
+    kept = one_pass(world)
+    assert (kept.phase, kept.reason) == ("Degraded", "ServiceDrifted")
+    assert kept.message.endswith("it can't be put back (Deployment/iris--web: deployments is forbidden)")
+    world.cluster.refuse.clear()
+    assert up(world).phase == "Ready"

@@ -86,7 +86,7 @@ class ByHand(Api):
         self.stored: dict[tuple[str, str], Object] = {}  # to be read
         self.writes: list[tuple[str, str, str]] = []
         self.events: list[str] = []  # names of all that were sent, taken or not
-        self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, name) -> what such a write meets
+        self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, name) -> what such a call meets
         self.hook = hook
         self._lagging = lagging
         self._news: list[tuple[str, Object | None, Object | None]] = []  # that the caches have not learned of
@@ -143,6 +143,8 @@ class ByHand(Api):
         self.hook(verb, "after")
 
     def get(self, kind: str, name: str) -> Object | None:
+        if error := self.refuse.get(("get", name)):
+            raise error
         return self.stored.get((kind, name))
 
     def create(self, manifest: Object) -> Object:
