@@ -1,6 +1,5 @@
 """The project that a command is about: a folder of this machine as it stands, or a repository."""
 
-import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from controller.adapters.index import Trial
 from controller.app.state import state_folder
 from controller.core import images
 from controller.core.errors import Invalid
-from controller.core.inputs import project
+from controller.core.inputs import project, repository
 from controller.core.inputs.project import pins
 from controller.core.model import Pipeline, ProjectTree
 from controller.reconciler.gather import read_project
@@ -45,7 +44,7 @@ def find(
     name none, None for a cluster's default. Raises Invalid with all problems, Transient where a remote is out of reach.
     """
     git = Git(state_folder(), GitSettings(allow_file=True))
-    if re.match(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:", target):
+    if repository.resembles_address(target):
         commit = git.resolve(target, ref)
         address, shown = target, commit[:7]
     else:

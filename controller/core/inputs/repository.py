@@ -62,6 +62,11 @@ def address(text: str, *, folders: bool = False) -> str:
     return text
 
 
+def resembles_address(text: str) -> bool:
+    """Return whether a text is meant as an address, valid or not, where it could also be the path of a folder."""
+    return re.match(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:", text, re.IGNORECASE) is not None
+
+
 def is_local(text: str) -> bool:
     """Return whether an address is that of a folder of this machine."""
     return text.startswith(("/", "file://"))

@@ -71,7 +71,7 @@ def test_the_walk_reaches_the_innermost_parts() -> None:
 
 
 @pytest.mark.parametrize(("path", "form"), [(path, form) for path, form, _ in spots(NEWEST)])
-def test_a_refused_field_is_told_apart_from_a_misspelt_one(path: str, form: Any) -> None:
+def test_a_refused_field_is_distinguished_from_a_misspelt_one(path: str, form: Any) -> None:
     for field in form.refused:
         faults = {fault.location: fault.sentence for fault in engine.check(form, {field: {}})[1]}
         assert "unknown key" not in faults[field,], path

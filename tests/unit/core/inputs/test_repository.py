@@ -60,6 +60,11 @@ def test_a_folder_of_this_machine_is_an_address_only_where_it_may_be() -> None:
     ]  # fmt: skip
 
 
+def test_what_people_mean_as_an_address_is_distinguished_from_a_folder() -> None:
+    assert all(map(repository.resembles_address, [*ADDRESSES, "HTTPS://h/a", "git://h/a", "ftp://h/a", "a@b:c"]))
+    assert not any(map(repository.resembles_address, [".", "iris", "./a@b:c", "/srv/a", "../x", "C:\\iris", "a:b"]))
+
+
 @given(st.text() | st.from_regex(r"(https?|ssh|file|git|ext)(://|::|:)[a-z@:/%.?#\-]{0,30}", fullmatch=True))
 def test_every_text_is_an_address_or_gets_one_printable_sentence(text: str) -> None:
     there, sentence = repository.server(text), ""
