@@ -195,6 +195,7 @@ def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:
         ("numpy[a b]", 'expected a requirement like pandas==2.2.3, got "numpy[a b]"'),
         ("nümpy", 'expected a requirement like pandas==2.2.3, got "nümpy"'),
         ("pip install numpy", '"pip install numpy" is a command: write only numpy'),
+        ("pip install --upgrade -q numpy", '"pip install --upgrade -q numpy" is a command: write only numpy'),
         ("!python -m pip install numpy==2", '"!python -m pip install numpy==2" is a command: write only numpy==2'),
         (
             "numpy; python_version > 3",
@@ -518,7 +519,9 @@ def test_layout_does_not_change_the_key(parts: list[tuple[str, str, str]], data:
     assert key_of(of(text)) == key_of(of("\n".join("".join(part) for part in parts)))
 
 
-@pytest.mark.parametrize("line", ["[", "a ", "a-.", "a;'", "./[", "-e ", "a[", "-'", "a>=1,", "a @ /", "a --hash"])
+@pytest.mark.parametrize(
+    "line", ["[", "a ", "a-.", "a;'", "./[", "-e ", "a[", "-'", "a>=1,", "a @ /", "a --hash", "pip install -a "]
+)
 def test_hostile_lines_are_looked_at_quickly(line: str) -> None:
     with contextlib.suppress(Invalid):
         found_in(line[0] + line[1:] * 20_000 if len(line) > 1 else line * 60_000)

@@ -13,11 +13,11 @@ from urllib.parse import unquote
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.specifiers import Specifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from controller.core.inputs.requirements import address
-from controller.core.text import QUOTE_LIMIT, clean, nearest, quoted
+from controller.core.inputs.requirements import address, malformed
+from controller.core.text import nearest, quoted
 
 LIMIT = 64 * 1024  # characters; a package with all its hashes has some 10,000
 ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2", ".tgz", ".tar.xz")
@@ -28,16 +28,12 @@ LISTS = ("--no-binary", "--only-binary")  # of names, separated by commas
 VALUES = ("--trusted-host", "--use-feature")
 FLAGS = ("--no-index", "--pre", "--prefer-binary", "--require-hashes")
 HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")  # keys of what is behind the # of an address
-EXAMPLE = "2.2.3"
 OPTIONS = (*INCLUDES, "--editable", *PLACES, *LISTS, *VALUES, *FLAGS)
 
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?P<extras>\[[^\[\]]*\])?\s*(?P<rest>.*)")
 _FRAGMENT = re.compile(rf"(?:(?:egg|subdirectory|{'|'.join(HASHES)})=[^&]*(?:&|$))+")
 _HASH = re.compile(r"[a-z0-9_]+:[0-9A-Za-z]+")
 _MARKER = re.compile(r"\"[^\"]*\"|'[^']*'|[()]|===|[~=!<>]=|[<>]|[\w.]+|\S")
-_COMMAND = re.compile(
-    r"(?:[!%$]\s*)?(?:python[\d.]*\s+-m\s+)?(?:pip[\d.]*|uv pip|conda|mamba|poetry|pipenv)\s+\w+\s+(.+)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +153,8 @@ def _valued(name: str, value: str) -> Item:
 
 def _requirement(text: str) -> Item:
     """Return a package: by name, by address or by path; its hashes and its marker come last."""
+    if malformed.COMMAND.fullmatch(text):
+        raise ValueError(malformed.problem(text))
     bare, _, options = text.strip().partition(" --")
     hashes = _hashes(f"--{options}") if options else ""
     bare = bare.strip()
@@ -200,46 +198,20 @@ def _is_path(bare: str) -> bool:
 def _by_name(bare: str, named: re.Match[str] | None, hashes: str) -> Item:
     """Return NAME[EXTRAS]VERSIONS ; MARKER."""
     if not named:
-        raise ValueError(_malformed(bare))
+        raise ValueError(malformed.problem(bare))
     versions, _, marker = (part.strip() for part in named["rest"].partition(";"))
     name, marked = canonicalize_name(named["name"]), _marker(marker)
     who = f"{name}{_extras(named['extras'] or '')}"
     try:
         specifiers = Requirement(f"{who} {versions}").specifier
     except (ValueError, RecursionError):
-        raise ValueError(_malformed(bare, named["name"], versions)) from None
+        raise ValueError(malformed.problem(bare, named["name"], versions)) from None
     clauses = re.sub(r"\s", "", versions.removeprefix("(").removesuffix(")")).split(",")
     before = f"{who}{','.join(sorted(clauses))}{marked}"
     if re.search(r"!(?!=)|,$", versions):  # an epoch, a comma too many: as written, by which environments know it
         before = " ".join(bare.split())
     has = bool(hashes)
     return Item(before, after=hashes, name=name, versions=specifiers, marked=bool(marked), hashed=has, verified=has)
-
-
-def _malformed(bare: str, name: str = "", versions: str = "") -> str:
-    """Return the sentence for what is neither a name with versions, nor an address or a path."""
-    if command := _COMMAND.fullmatch(bare):
-        return f"{quoted(bare)} is a command: write only {clean(command[1], QUOTE_LIMIT)}"
-    if re.match(r"[~=!<>]", versions):
-        wrong = next((clause.strip() for clause in versions.split(",") if not _is_specifier(clause)), versions)
-        bounds = re.fullmatch(r"(?P<operator>[~=!<>]*)\s*(?P<version>.*)", wrong)
-        operator, version = (bounds["operator"], bounds["version"]) if bounds else ("", wrong)
-        if not version:
-            return f"{quoted(bare)} has no version after {operator}: write one, or only {name}"
-        meant = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!="}.get(operator, "")
-        version = version.partition("=")[0]  # conda writes NAME=VERSION=BUILD
-        remedy = f": write {name}{meant}{version}" if meant and _is_specifier(f"{meant}{version}") else ""
-        return f"expected a version like =={EXAMPLE} after {name}, got {quoted(wrong)}{remedy}"
-    remedy = f": write {name}=={versions}" if name and _is_specifier(f"=={versions}") else ""
-    return f"expected a requirement like pandas=={EXAMPLE}, got {quoted(bare)}{remedy}"
-
-
-def _is_specifier(text: str) -> bool:
-    try:
-        Specifier(text)
-    except ValueError:
-        return False
-    return len(text) <= QUOTE_LIMIT and text.isprintable()
 
 
 def _extras(text: str) -> str:
