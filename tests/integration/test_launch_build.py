@@ -623,7 +623,7 @@ class Proxy(Index):
 
 @pytest.fixture
 def proxy(builder: Builder, server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have the server be a proxy."""
+    """Turn the server into a proxy."""
     monkeypatch.setattr(Index, "do_GET", Proxy.do_GET)
     monkeypatch.setattr(Index, "do_CONNECT", Proxy.do_CONNECT, raising=False)
     builder.env = {"UV_DEFAULT_INDEX": "http://packages.example/simple/", "UV_HTTP_RETRIES": "0"}

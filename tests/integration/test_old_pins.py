@@ -36,7 +36,7 @@ def coachwork(tmp_path: Path, index: str) -> CommandLine:
 
 
 def remedy(coachwork: CommandLine, folder: Path, **more: str) -> str:
-    """Give what the one warning says is to be done."""
+    """Return what the one warning says to do."""
     ended = coachwork.run("validate", str(folder), **more)
     assert ended.code == 0, ended.err
     (line,) = ended.err.splitlines()

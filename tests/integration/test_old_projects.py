@@ -55,7 +55,7 @@ def test_an_old_project_is_valid_and_each_stage_gets_its_python(
 
 @pytest.fixture
 def temporary() -> Iterator[None]:
-    """Have the file that a project leaves behind be gone."""
+    """Remove the file that a project leaves behind."""
     yield
     Path("/tmp/coachwork-masonry.txt").unlink(missing_ok=True)  # noqa: S108 - on which the project relies
 

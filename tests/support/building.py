@@ -68,7 +68,7 @@ class Builder:
         return self.build / "logs"
 
     def ask(self, file: str = FILE, lines: tuple[str, ...] = (), as_of: str = "", *, by_default: bool = False) -> None:
-        """Say what is wanted, as the controller does: by a requirement file, or lines of bodywork.yaml ("" and they).
+        """Write what is to be installed, as the controller does: a requirement file, or "" and lines of bodywork.yaml.
 
         Raises Invalid with the problems.
         """

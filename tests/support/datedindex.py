@@ -14,7 +14,7 @@ Releases = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 @contextmanager
 def serving(releases: Releases) -> Iterator[str]:
-    """Give the index's address while it is there."""
+    """Return the index's address while it is there."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,7 +28,7 @@ def serving(releases: Releases) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Keep silent."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -42,7 +42,7 @@ def serving(releases: Releases) -> Iterator[str]:
 
 
 def page(releases: Releases, name: str) -> str:
-    """Give the page of one package, "" for an unknown one."""
+    """Return the page of one package, "" for an unknown one."""
     if name not in releases:
         return ""
     plain = name.replace("-", "_")
@@ -57,14 +57,14 @@ def page(releases: Releases, name: str) -> str:
 
 
 def file(releases: Releases, name: str) -> bytes:
-    """Give a wheel, or its METADATA alone (PEP 658); nothing for a source."""
+    """Return a wheel, or its METADATA alone (PEP 658); nothing for a source."""
     if name.endswith(".metadata"):
         return metadata(releases, name).encode()
     return wheel(releases, name) if name.endswith(".whl") else b""
 
 
 def wheel(releases: Releases, file: str) -> bytes:
-    """Give a wheel that holds its description alone."""
+    """Return a wheel that holds its description alone."""
     folder = f"{'-'.join(file.split('-')[:2])}.dist-info"
     texts = {
         "METADATA": metadata(releases, file),
@@ -79,7 +79,7 @@ def wheel(releases: Releases, file: str) -> bytes:
 
 
 def metadata(releases: Releases, file: str) -> str:
-    """Give the METADATA of a wheel."""
+    """Return the METADATA of a wheel."""
     name, version = file.split("-")[:2]
     needs = releases[name.replace("_", "-")][version][1:]
     lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {need}" for need in needs)]

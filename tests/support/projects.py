@@ -12,18 +12,18 @@ SERVICE_INI = "[default]\nSTAGE_TYPE = service\nEXECUTABLE_SCRIPT = main.py\n[se
 
 
 def tree(texts: Mapping[str, str | bytes], *others: str, faults: Mapping[str, str] | None = None) -> ProjectTree:
-    """Give a tree of these texts, and of other files of which only the names matter."""
+    """Return a tree of these texts, and of other files of which only the names matter."""
     contents = {path: text.encode() if isinstance(text, str) else text for path, text in texts.items()}
     return ProjectTree(digest="t", files=frozenset((*contents, *others)), texts=contents, faults=faults or {})
 
 
 def one_stage(config: str, main: str = MAIN_INI, **others: str | bytes) -> ProjectTree:
-    """Give an ini project with the one stage `train`."""
+    """Return an ini project with the one stage `train`."""
     return tree({"bodywork.ini": main, "train/config.ini": config, **others}, "train/main.py")
 
 
 def problems_of(project: ProjectTree, *, strict: bool = False) -> tuple[str, ...]:
-    """Give the problems of a project, none if it is valid."""
+    """Return the problems of a project, none if it is valid."""
     try:
         load(project, strict=strict)
     except Invalid as error:
@@ -32,7 +32,7 @@ def problems_of(project: ProjectTree, *, strict: bool = False) -> tuple[str, ...
 
 
 def outcome(project: ProjectTree) -> Pipeline | Invalid:
-    """Give the pipeline or the refusal; anything else is raised."""
+    """Return the pipeline or the refusal; anything else is raised."""
     try:
         return load(project)
     except Invalid as error:

@@ -28,7 +28,7 @@ def stage_ini(python: str = "") -> str:
 def chosen(
     said: Mapping[str, str] = MappingProxyType({}), known: tuple[tuple[str, str], ...] = OFFICIAL, **more: str
 ) -> tuple[str, Choice]:
-    """Give the image of a project's stage `train`, and all that was decided.
+    """Return the image of a project's stage `train`, and all that was decided.
 
     `said` are keys of bodywork.ini; `asked` is the request's image, `python` the stage's PYTHON.
     """

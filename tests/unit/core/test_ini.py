@@ -49,7 +49,7 @@ def by_configparser(text: str) -> Sections | None:
 
 
 def _solid(value: str) -> str:
-    """Give a value without the blank lines inside it, which mean nothing in a project."""
+    """Return a value without the blank lines inside it, which mean nothing in a project."""
     return "\n".join(line for line in value.split("\n") if line)
 
 

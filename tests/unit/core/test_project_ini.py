@@ -96,7 +96,7 @@ def test_what_has_a_default_may_be_absent() -> None:
 
 
 def as_of(day: str) -> str:
-    """Give a bodywork.ini with a RESOLVE_AS_OF."""
+    """Return a bodywork.ini with a RESOLVE_AS_OF."""
     return f"[default]\nRESOLVE_AS_OF = {day}\n" + MAIN_INI.removeprefix("[default]\n")
 
 

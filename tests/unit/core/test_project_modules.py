@@ -21,7 +21,7 @@ LATER = f"3.{sys.version_info[1] + 1}"
 
 
 def project(sources: dict[str, str], image: str = "", python: str = "") -> ProjectTree:
-    """Give a project of one stage, whose Python files are known as far as they are asked for."""
+    """Return a project of one stage, whose Python files are known as far as they are asked for."""
     keys = (f"DOCKER_IMAGE = {image}\n" if image else "") + (f"PYTHON = {python}\n" if python else "")
     texts = {"bodywork.ini": MAIN_INI.replace("[workflow]", f"{keys}[workflow]"), "train/config.ini": BATCH_INI}
     found = tree(texts, *sources)
@@ -31,8 +31,8 @@ def project(sources: dict[str, str], image: str = "", python: str = "") -> Proje
     return found
 
 
-def told(found: ProjectTree) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give problems and warnings where stages that ask for no Python have ours."""
+def findings(found: ProjectTree) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return problems and warnings where stages that ask for no Python have ours."""
     try:
         return (), load(found, python=by_default(OURS)).warnings
     except Invalid as invalid:
@@ -44,11 +44,11 @@ INDENTED = "import os\nif os:\nprint(1)\n"
 
 
 def test_a_script_that_does_not_compile_is_reported_with_its_line() -> None:
-    problems, _ = told(project({"train/main.py": INDENTED}))
+    problems, _ = findings(project({"train/main.py": INDENTED}))
     assert problems == (f"train/main.py:3: IndentationError: {EXPECTED}: the script can't start",)
-    (line,), _ = told(project({"train/main.py": "print 1\n"}))
+    (line,), _ = findings(project({"train/main.py": "print 1\n"}))
     assert line.startswith("train/main.py:1: SyntaxError: Missing parentheses in call to 'print'.")
-    (line,), _ = told(project({"train/main.py": "x = 1\nreturn x\n"}))
+    (line,), _ = findings(project({"train/main.py": "x = 1\nreturn x\n"}))
     assert line.startswith("train/main.py:2: SyntaxError: 'return' outside function")
 
 
@@ -64,7 +64,7 @@ def test_a_module_that_a_script_imports_is_reported_and_one_that_nobody_imports_
         "train/old.py": "print 3\n",
         "lib/old.py": "print 4\n",
     }
-    problems, warnings = told(project(sources))
+    problems, warnings = findings(project(sources))
     assert {line.split(":")[0] for line in problems} == {"train/own.py", "lib/deep/near.py", "lib/far.py"}
     assert all(line.endswith(": train/main.py imports it") for line in problems)
     assert not warnings
@@ -79,7 +79,7 @@ def test_a_module_that_a_script_imports_is_reported_and_one_that_nobody_imports_
     ],
 )
 def test_a_module_that_may_never_be_imported_is_not_judged(text: str) -> None:
-    assert told(project({"train/main.py": text, "train/broken.py": "print 1\n"})) == ((), ())
+    assert findings(project({"train/main.py": text, "train/broken.py": "print 1\n"})) == ((), ())
 
 
 def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
@@ -89,12 +89,12 @@ def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
         project(odd, image=f"python:{LATER}-slim"),
         project(odd, image="acme/ml"),
     ):
-        problems, warnings = told(found)
+        problems, warnings = findings(found)
         assert not problems
         assert f"says Python {OURS}: right only if the image has a later one" in warnings[0]
-    assert told(project(odd, python="3.8"))[0]
+    assert findings(project(odd, python="3.8"))[0]
     for never in (INDENTED, "print 1\n", "# coding: nonsense\n"):
-        assert told(project({"train/main.py": never}, image="acme/ml"))[0]
+        assert findings(project({"train/main.py": never}, image="acme/ml"))[0]
 
 
 def test_the_python_of_stages_that_ask_for_none_is_taken_into_account() -> None:
@@ -109,10 +109,10 @@ def test_the_python_of_stages_that_ask_for_none_is_taken_into_account() -> None:
 
 def test_a_script_that_needs_a_later_python_than_its_stage_has_is_reported() -> None:
     match = {"train/main.py": "import sys\nmatch sys.argv:\n    case _:\n        pass\n"}
-    problems, _ = told(project(match, python="3.8"))
+    problems, _ = findings(project(match, python="3.8"))
     assert ": needs Python 3.10, and the stage has 3.8 (SyntaxError: " in problems[0]
     for found in (project(match, python="3.10"), project(match), project(match, image="acme/ml")):
-        assert told(found) == ((), ())
+        assert findings(found) == ((), ())
 
 
 def test_a_script_is_judged_by_the_image_of_the_request_where_that_wins() -> None:
@@ -188,5 +188,5 @@ def test_very_many_sources_are_not_read_into_memory_at_once(tmp_path: Path) -> N
     ],
 )
 def test_a_file_that_hides_a_module_of_python_is_reported(files: list[str], warning: str) -> None:
-    problems, warnings = told(project({"train/main.py": ""} | dict.fromkeys(files, "")))
+    problems, warnings = findings(project({"train/main.py": ""} | dict.fromkeys(files, "")))
     assert (problems, warnings) == ((), (warning,) if warning else ())

@@ -127,7 +127,7 @@ stages: {train: {executable_module_path: main.py, requirements: ["flask==1.1.2"]
 
 
 def yaml_project(**stages: str) -> tuple[str, ...]:
-    """Give the warnings of a project whose DAG has `train` alone."""
+    """Return the warnings of a project whose DAG has `train` alone."""
     listed = [
         f"{name}: {{executable_module_path: main.py, requirements: [{pins}], batch: {{}}}}"
         for name, pins in stages.items()

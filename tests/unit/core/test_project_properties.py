@@ -51,7 +51,7 @@ def holds(project: ProjectTree) -> None:
 
 
 def mutated(draw: st.DrawFn, text: bytes) -> bytes:
-    """Give the text with a piece of it replaced, doubled or gone."""
+    """Return the text with a piece of it replaced, doubled or gone."""
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, min(len(text), start + 40)))
     piece = draw(
@@ -66,7 +66,7 @@ def mutated(draw: st.DrawFn, text: bytes) -> bytes:
 
 @st.composite
 def spoiled(draw: st.DrawFn, texts: dict[str, str]) -> ProjectTree:
-    """Give a project with one file spoiled a few times."""
+    """Return a project with one file spoiled a few times."""
     contents: dict[str, str | bytes] = dict(texts)
     path = draw(st.sampled_from(sorted(texts)))
     content = texts[path].encode()

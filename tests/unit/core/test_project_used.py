@@ -25,8 +25,8 @@ stages:
 """
 
 
-def asked(texts: dict[str, str]) -> tuple[set[str], set[str]]:
-    """Give all texts and all modules that have to be known of a project of these texts before it can be judged."""
+def unknown_of(texts: dict[str, str]) -> tuple[set[str], set[str]]:
+    """Return all texts and all modules that have to be known of a project of these texts before it can be judged."""
     whole = tree(texts, *OTHERS)
     known, read, modules = replace(whole, texts={}), set[str](), set[str]()
     while wanted := unread(known):
@@ -42,8 +42,8 @@ def asked(texts: dict[str, str]) -> tuple[set[str], set[str]]:
 
 
 def test_only_the_files_that_a_project_uses_are_asked_for() -> None:
-    assert asked(TEXTS) == (set(TEXTS), {"train/main.py"})
-    assert asked({"bodywork.yaml": YAML, "base.in": "six", "main.py": ""}) == (
+    assert unknown_of(TEXTS) == (set(TEXTS), {"train/main.py"})
+    assert unknown_of({"bodywork.yaml": YAML, "base.in": "six", "main.py": ""}) == (
         {"bodywork.yaml", "base.in"},
         {"main.py"},
     )

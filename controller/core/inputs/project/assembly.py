@@ -74,6 +74,7 @@ def required(stage: str, file: str, folder: str, reading: Reading, inline: tuple
 def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:
     """Build a stage. `folder` holds the script's path; `required` is the requirements' file ("" for none) and lines."""
     path = PurePosixPath(form.executable_module_path)
+    prefix, optional = f"{group}-" if group else "", forms.OPTIONAL
     work: Batch | Service
     if service := form.service:
         work = Service(
@@ -102,14 +103,12 @@ def stage(name: str, folder: str, form: forms.StageForm, group: str, required: t
             gpu=form.gpu,
         ),
         env=tuple(form.env.items()),
-        secrets=tuple(_secret(variable, text, group) for variable, text in form.secrets.items()),
+        secrets=tuple(
+            Secret(variable, prefix + text.removesuffix(optional), variable, optional=text.endswith(optional))
+            for variable, text in form.secrets.items()
+        ),
         python=form.python,
     )
-
-
-def _secret(variable: str, text: str, group: str) -> Secret:
-    name = text.removesuffix(forms.OPTIONAL)
-    return Secret(variable, f"{group}-{name}" if group else name, variable, optional=name != text)
 
 
 def pipeline(

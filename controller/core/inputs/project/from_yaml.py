@@ -48,7 +48,9 @@ class _File:
     def read(self) -> Pipeline | None:
         """Return the pipeline; every stage of the file is checked, whether or not it runs."""
         document, reading = self.document, self.reading
-        section = SECTIONS[self._version()]
+        version = self._version()
+        self._check_sections(version)
+        section = SECTIONS[version]
         place = self.placing(section)
         head = assembly.head(document[section], place, reading) if section in document else assembly.Head()
         reading.check(forms.LoggingForm, document.get("logging") or {}, self.placing("logging"))
@@ -75,17 +77,16 @@ class _File:
             self.reading.problem(f"{self.path}: version", f'missing: write "{guess}"')
         elif not known:
             self.reading.problem(f"{self.path}: version", f'expected "1.0" or "1.1", got {quoted(version)}')
-        self._sections(str(version) if known else guess)
         return str(version) if known else guess
 
-    def _sections(self, version: str) -> None:
+    def _check_sections(self, version: str) -> None:
         """Note sections that are missing, unknown, or another schema's."""
         section, document = SECTIONS[version], self.document
         other = next(name for name in SECTIONS.values() if name != section)
+        known = ("version", section, "stages", "logging")
         if section not in document:
             sentence = f"rename the section {other}" if other in document else "write one with name and DAG"
             self.reading.problem(f"{self.path}: {section}", f"missing: schema {version} has it: {sentence}")
-        known = ("version", section, "stages", "logging")
         for key in document:
             if key not in known and not (key == other and section not in document):
                 self.reading.unknown(self.path, key, known)

@@ -28,18 +28,13 @@ def check(reading: Reading, pipeline: Pipeline | None, python: images.PythonOf) 
     """Note what is wrong with the modules of all stages; `python` knows the Python of a stage."""
     judged: set[tuple[str, Version | None]] = set()
     for stage, script in reading.scripts:
-        version = _version(pipeline, stage, python)
+        text = python(pipeline, pipeline.stages.get(stage) if pipeline else None)
+        version = _numbers(text) if text else None  # it can't be seen
         for path in _reached(script, reading):
             if (path, version) not in judged:
                 judged.add((path, version))
                 _judge(path, script, reading, version)
     _hiding(reading)
-
-
-def _version(pipeline: Pipeline | None, stage: str, python: images.PythonOf) -> Version | None:
-    """Return the Python of a stage, None where it can't be seen."""
-    version = python(pipeline, pipeline.stages.get(stage) if pipeline else None)
-    return _numbers(version) if version else None
 
 
 def _judge(path: str, script: str, reading: Reading, version: Version | None) -> None:
