@@ -10,7 +10,7 @@ import pytest
 from controller.core.inputs.project import schema_text
 from tests.support.projects import problems_of, tree
 
-PUBLISHED = Path(__file__).parents[3] / "docs" / "bodywork.schema.json"
+PUBLISHED = Path(__file__).parents[5] / "docs" / "bodywork.schema.json"
 REMAKE = "remake it: python -c 'from controller.core.project import schema_text as s; print(s(), end=\"\")' > "
 
 
