@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
@@ -58,18 +58,14 @@ def part(
     fields: Mapping[str, Any], *needs: str, rule: Callable[[Mapping[str, Any]], Iterable[Broken]] | None = None
 ) -> Any:
     """Return the form of a part of a pod: its fields with their types, of which `needs` have to be there."""
-
-    class Part(Form):
-        refused: ClassVar = {name: field.why for name, field in fields.items() if isinstance(field, Refused)}
-
-        @classmethod
-        def together(cls, data: Mapping[str, Any]) -> Iterable[Broken]:
-            return rule(data) if rule else ()
-
+    refused = {name: field.why for name, field in fields.items() if isinstance(field, Refused)}
+    own: dict[str, Any] = {"refused": refused}
+    if rule:
+        own["together"] = staticmethod(rule)
     known: dict[str, Any] = {
-        name: (kind, ... if name in needs else None) for name, kind in fields.items() if name not in Part.refused
+        name: (kind, ... if name in needs else None) for name, kind in fields.items() if name not in refused
     }
-    return create_model("Part", __base__=Part, **known)
+    return create_model("Part", __base__=Form, __namespace__=own, **known)
 
 
 def each(item: Any, key: str = "", least: int = 0) -> Any:

@@ -13,7 +13,6 @@ import yaml
 from controller.core.errors import Invalid
 from controller.core.inputs import engine, kinds
 from controller.core.inputs.engine import Broken
-from controller.core.inputs.podtemplate.forms import POD
 from controller.core.inputs.project import yamltext
 from controller.core.model import Object
 from controller.core.text import clean, nearest, quoted
@@ -69,6 +68,8 @@ def _parse(text: str, claim: str) -> tuple[Object, list[str]]:
         return {}, [str(error)]
     except (yaml.YAMLError, ValueError) as error:
         return {}, [f"not valid YAML: {error}"]
+    from controller.core.inputs.podtemplate.forms import POD  # noqa: PLC0415 (0.1 s, which only a template costs)
+
     if lines := tuple(_keys(document)):
         return {}, list(lines)
     template = {} if document is None else document
