@@ -15,7 +15,7 @@ from pathlib import Path
 
 from controller.adapters import removal
 from controller.core import layout
-from controller.core.errors import Transient
+from controller.core.errors import VOLUME_FULL, Transient
 
 FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
 PARTIAL = ".partial-"  # start of the name of a folder that is being built
@@ -30,7 +30,7 @@ def translated(doing: str, reason: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = "VolumeFull" if error.errno in FULL else reason or "VolumeUnavailable"
+        reason = VOLUME_FULL if error.errno in FULL else reason or "VolumeUnavailable"
         raise Transient(reason, f"the shared volume: could not {doing}: {os.strerror(error.errno or 0)}") from error
 
 

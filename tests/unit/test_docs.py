@@ -165,7 +165,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "ServiceEnded": "launch.py",
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
-        "VolumeFull": "storage.py",
+        "VolumeFull": "faults.py",
         "PollFailed": "poll.py",
         "Replaced": "trigger.py",
         "RunNotKept": "begin.py",
