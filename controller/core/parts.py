@@ -109,5 +109,5 @@ def _check(stage: str, pipeline: Pipeline, earlier: int) -> None:
     if stage not in known:
         raise Invalid("UnknownStage", [f"no stage {quoted(stage)}: {nearest(stage, known)}"])
     if not earlier and stage not in pipeline.steps[0]:
-        line = f"stage {stage} needs what the stages before it made, and there is no earlier run: run all first"
+        line = f"stage {stage} needs what the stages before it made, and no earlier run made it: run all first"
         raise Invalid("NothingToReuse", [line])

@@ -304,7 +304,7 @@ def test_a_run_goes_on_when_its_secrets_are_there(world: World) -> None:
 def test_a_secret_that_only_the_failure_stage_wants_is_reported_before_the_first_step(world: World) -> None:
     kept = begin(world, project("a >> b", secrets={"tell": "KEY = mail"}, on_failure="tell"))
     assert (kept.phase, kept.reason, kept.step, world.jobs()) == ("Running", "SecretMissing", 0, {})
-    assert "Secret mail with KEY is not there (stage tell)" in kept.message
+    assert "Secret mail with KEY not found (stage tell)" in kept.message
     world.cluster.secret("mail", KEY="x")
     assert states(world.settle()) == {"a": "Running", "b": "Waiting"}
 

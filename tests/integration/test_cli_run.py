@@ -315,7 +315,7 @@ def test_a_first_stage_runs_alone_without_an_earlier_run(coachwork: CommandLine,
     ended = coachwork.run("run", folder, "--only", "b")
     assert (ended.code, ended.out) == (
         2,
-        "Invalid: stage b needs what the stages before it made, and there is no earlier run: run all first",
+        "Invalid: stage b needs what the stages before it made, and no earlier run made it: run all first",
     )
     assert coachwork.run("run", folder, "--only", "a").code == 0
     assert coachwork.run("run", folder, "--only", "b").code == 0

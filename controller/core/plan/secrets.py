@@ -51,7 +51,7 @@ def _missing(name: str, keys: Mapping[str, list[str]], secret: Object | None, na
     if secret is None:
         literals = " ".join(f"--from-literal={key}=…" for key in lacks)
         remedy = f"kubectl -n {namespace} create secret generic {name} {literals}"
-        return Missing(stages, f"Secret {name} with {listed} is not there {whose}: {remedy}")
+        return Missing(stages, f"Secret {name} with {listed} not found {whose}: {remedy}")
     pairs = ", ".join(f'"{key}": "…"' for key in lacks)
     remedy = f"kubectl -n {namespace} patch secret {name} -p '{{\"stringData\": {{{pairs}}}}}'"
     return Missing(stages, f"Secret {name} has no key {listed} {whose}: {remedy}")

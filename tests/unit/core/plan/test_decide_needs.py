@@ -60,7 +60,7 @@ def test_an_active_run_asks_for_its_project_alone_and_one_at_rest_for_nothing() 
 def test_secrets_are_looked_up_before_the_first_step_opens_and_not_again() -> None:
     desk = begun(Desk(), project("a >> b", secrets={"b": "TOKEN = vault"}))
     assert (desk.record.reason, desk.jobs()) == ("SecretMissing", {})
-    assert "Secret vault with TOKEN is not there (stage b)" in desk.record.message
+    assert "Secret vault with TOKEN not found (stage b)" in desk.record.message
     desk.live["Secret", "vault"] = {"metadata": {"resourceVersion": "7"}, "data": {"TOKEN": "eA=="}}
     desk.settle()
     assert set(desk.jobs()) == {"iris-a-1"}
