@@ -122,11 +122,12 @@ def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> s
 
 def _pins(entries: Iterable[Entry]) -> list[Pin]:
     """Return the exact pins of released versions."""
-    exact = ((one, next(iter(one.item.versions or ())).version) for one in entries if one.item.is_pinned)
+    exact = ((one, next(iter(one.item.versions or ()))) for one in entries if one.item.is_pinned)
     return [
-        Pin(one.place, one.item.name, version)
-        for one, version in exact
-        if len(version) <= LONGEST and not (_version(version).is_prerelease or _version(version).local)
+        Pin(one.place, one.item.name, pin.version)
+        for one, pin in exact
+        if pin.operator == "==" and len(pin.version) <= LONGEST  # `===` takes any text
+        if not (_version(pin.version).is_prerelease or _version(pin.version).local)
     ]
 
 
