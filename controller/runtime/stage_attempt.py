@@ -139,12 +139,12 @@ def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], pr
     try:
         order: Any = form(**json.loads(sys.argv[1]))
         missing = [name for name in needed if not order.paths.get(name)]
-        problem = f"missing paths: {', '.join(missing)}" if missing else ""
-        problem = problem if order.kind in kinds else f"unknown kind {order.kind!r}"
+        problems = [] if order.kind in kinds else [f"unknown kind {order.kind!r}"]
+        problems += [f"missing paths: {', '.join(missing)}"] if missing else []
     except (IndexError, ValueError, TypeError, AttributeError) as error:
-        problem = str(error)
-    if problem:
-        sys.stderr.write(f"{usage}: {problem}\n")
+        problems = [str(error)]
+    if problems:
+        sys.stderr.write(f"{usage}: {', '.join(problems)}\n")
         sys.exit(stage_order.HOPELESS)
     try:
         code = prepare(order).run()

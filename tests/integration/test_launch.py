@@ -220,6 +220,29 @@ def test_python_3_8_will_do(stage: Stage, kind: str) -> None:
 # --- refusals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("script", "order", "problem"),
+    [
+        ("launch.py", "{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("launch.py", '{"kind": "batch", "commit": "c"', "Expecting ',' delimiter: line 1 column 32 (char 31)"),
+        (
+            "launch.py",
+            '{"kind": "x", "commit": "", "folder": "", "script": "", "limit": 1, "paths": {"tools": "t", "logs": "l"}}',
+            "unknown kind 'x', missing paths: checkout, scratch",
+        ),
+        (
+            "install.py",
+            '{"kind": "batch", "commit": "", "environment": "", "limit": 1, "paths": {}}',
+            "unknown kind 'batch', missing paths: checkout, tools, scratch, logs, build, cache",
+        ),
+    ],
+)
+def test_a_malformed_order_is_refused_with_its_usage(stage: Stage, script: str, order: str, problem: str) -> None:
+    command = [stage.python, str(stage.tools / script), order]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (121, f"usage: {script} JSON: {problem}\n")
+
+
 @pytest.mark.parametrize("complete", [None, "another"])
 def test_an_incomplete_checkout_is_refused(stage: Stage, complete: str | None) -> None:
     if complete:
