@@ -466,7 +466,8 @@ import os, sys, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        open(os.path.join(os.environ["HOME"], "daemon"), "w").write(str(os.getpid()))
+        with open("pid", "w") as file: file.write(str(os.getpid()))
+        os.rename("pid", os.path.join(os.environ["HOME"], "daemon"))
         time.sleep(600)
     os._exit(0)
 while not os.path.exists(os.path.join(os.environ["HOME"], "daemon")): time.sleep(0.01)
