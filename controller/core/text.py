@@ -38,8 +38,10 @@ def clean(text: str, limit: int = LINE_LIMIT) -> str:
     Colours and credentials in addresses go, white space other than plain spaces becomes one space, and whatever else
     does not print is escaped.
     """
-    line = re.sub(r"\s+", _space, SEQUENCE.sub("", _bounded(text))).strip()
-    return shorten(visible(masked(line)[: limit + 1]), limit)
+    line = _bounded(text)
+    if not line.isprintable():  # most are
+        line = re.sub(r"\s+", lambda run: " " if run[0].strip(" ") else run[0], SEQUENCE.sub("", line))
+    return shorten(visible(masked(line.strip())[: limit + 1]), limit)
 
 
 def fit(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -97,10 +99,6 @@ def invisible(text: str) -> str:
 def _bounded(text: str) -> str:
     """Return what is read of `text`. The @ behind a cut hides an address whose own @ would have come later."""
     return text if len(text) <= READ_LIMIT else f"{text[:READ_LIMIT]}@"
-
-
-def _space(run: re.Match[str]) -> str:
-    return " " if run[0].strip(" ") else run[0]
 
 
 # --- did you mean -----------------------------------------------------------------------------------
