@@ -61,7 +61,7 @@ def test_what_would_stop_the_next_run_is_found_before_it(coachwork: Coachwork) -
     finally:
         kubectl("-n", NAMESPACE, "delete", "cronjob", gone, "--wait=false")
     assert (code, found["healthy"]) == (1, False)
-    assert "does not exist" in lines(found, "requests", name)[0]
+    assert "no-such-secret: not found" in lines(found, "requests", name)[0]
     assert lines(found, "cronjobs", gone) == [f'{gone} triggers request "{gone}", which does not exist']
 
 
