@@ -1,7 +1,7 @@
 """Makes one environment with uv: `python3 install_build.py '<json>'`, by the Python that will run the stage.
 
-The versions of a lock are taken where there is one; where they can't be had any more, that is said and everything is
-resolved again (`only_locked`: refused). Several may build the same at once: each has a folder of its own and holds a
+The versions of a lock are taken where there is one; where they are not available any more, that is said and everything
+is resolved again (`only_locked`: refused). Several may build the same at once: each has a folder of its own and holds a
 lock on it, `.complete` is written last, and only then does the folder get its name. What killed builds of this machine
 left is removed first; all other halves are the sweeper's (docs/adr/0014). What goes wrong is left as JSON in the file
 `failure`: exit code, reason, message in one line.
@@ -95,7 +95,7 @@ def _locked_folder(path: str) -> int:
         os.mkdir(path)
         try:
             held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:  # one that looked before we had the lock has taken it for dead, as below
+        except FileNotFoundError:  # another build looked before we held the lock, took it for dead and removed it
             continue
         with contextlib.suppress(OSError):  # where nobody can lock, nobody removes
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -175,7 +175,7 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
         failure = install_cause.explain(done, prepared, wheels.remedy)
         if job.only_locked or failure.code != stage_order.HOPELESS or failure.reason != "InstallFailed":
             raise failure
-        print(f"coachwork: the versions of the earlier build can't be had any more: {failure}", flush=True)
+        print(f"coachwork: the versions of the earlier build are not available any more: {failure}", flush=True)
         print("coachwork: everything is resolved again", flush=True)
     done = _try(job, uv, install, prepared.folder)
     if done.code and prepared.newest and install_cause.UNDATED in done.output:

@@ -5,8 +5,8 @@ a file for uv is one of their lines, so that uv's complaints can be shown at the
 absolute; Git addresses become the folders that the controller has checked out; options that uv passes over in files go
 to its command line. What leaves the project, by a link, is refused.
 
-A later version of the document only adds fields, which are passed over. Version 1 had texts alone: they lie in builds
-and environments of controllers up to 0.1.0, and are taken apart at the end of this module.
+A later version of the document only adds fields, which are passed over. Version 1 has texts alone: such documents lie
+in builds and environments of controllers up to 0.1.0, and are taken apart at the end of this module.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Item(NamedTuple):
     place: str
     constraint: bool = False
     option: str = ""  # --find-links
-    value: str = ""  # of the option, where it is no path
+    value: str = ""  # of the option, where it is not a path
     name: str = ""  # of the package; "": not known
     by_version: bool = False  # from an index, and not by its address or path
     pinned: bool = False  # to one version

@@ -132,7 +132,7 @@ def packages_folder(target: str) -> str:
 
 
 def image_options(uv: Uv, install: List[str], folder: str, scratch: str) -> List[str]:
-    """Return the options that leave out what the image has in versions that fit; none if that can't be had."""
+    """Return the options that leave out what the image has in versions that fit; none if that can't be found out."""
     packages = versions(metadata.distributions())
     if not set(packages) - TOOLS:
         return []

@@ -53,7 +53,7 @@ def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
     known = {other: names for other, names in there.items() if names is not None}
     sources = here.intersection(*known.values())
     if sources:
-        print(f"coachwork: made from source, as there is no wheel: {', '.join(sorted(sources))}", flush=True)
+        print(f"coachwork: built from source, as no wheel exists: {', '.join(sorted(sources))}", flush=True)
     if here == sources:
         return Advice()
     items = {item.name: item for item in prepared.files[0].items if item.by_version}

@@ -121,7 +121,7 @@ def test_versions_that_are_gone_are_resolved_again_and_that_is_said(builder: Bui
     ended = builder.run("plume\n")
     assert ended.code == 0, ended.text
     assert builder.lock() == ["plume==1.0"]
-    assert "the versions of the earlier build can't be had any more" in builder.log()
+    assert "the versions of the earlier build are not available any more" in builder.log()
     assert "plume==0.9" in builder.log()
 
 

@@ -1,7 +1,7 @@
-"""A project's files -> Pipeline, with every problem of all files at once (DESIGN 1.2).
+"""A project's files -> Pipeline, with every problem of all files at once.
 
 `bodywork.ini` with a folder for each stage, or one `bodywork.yaml` in schema "1.0" or "1.1"; both become documents of
-one shape, which `forms` holds to. Refuses what is no text, too large or nested too deep before it is parsed.
+one shape, which `forms` describes. Refuses what is not text, too large or nested too deep before it is parsed.
 """
 
 from controller.core.inputs.project.forms import schema_text

@@ -1,8 +1,8 @@
 """Pins that no longer work with the newest versions of what they need: a warning, and the day that mends them.
 
 Refuses to guess: a stage that bounds the dependency itself, or whose Python can't have the version that breaks, is not
-warned. A day counts every pin of all stages that run; whether all else can be had on it, only an index knows: a
-`Judge` asks it.
+warned. A day has to suit every pin of all stages that run; whether all else was released by then, only an index
+knows: a `Judge` asks it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
