@@ -1,12 +1,11 @@
 """The record of a request: read from the cluster, else from its copy on the volume; written to the volume first."""
 
 from dataclasses import dataclass
-from typing import assert_never
 
 from controller.core import errors, layout, names
-from controller.core.documents import codec, release
+from controller.core.documents import release
 from controller.core.documents import status as statuses
-from controller.core.documents.codec import Absent, Corrupt, Good, RecordTooNew, TooNew
+from controller.core.documents.codec import Good, TooNew
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import run_of
 from controller.core.inputs import request as requests
@@ -18,8 +17,6 @@ from controller.reconciler.ports import Cluster, Volume
 from controller.reconciler.view import View
 
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
-
-DAMAGED = "record and copy on the volume were written over or lost: the history is gone, and a run may start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,50 +39,28 @@ class Journal:
     namespace: str
 
     def read(self, configmap: Object) -> Entry:
-        """Return what is known of a request. Raises RecordTooNew, Transient."""
+        """Return what is known of a request: its record, or the copy where that is lost. Raises Transient."""
         problems: tuple[str, ...] = ()
         try:
             request = requests.read(configmap)
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
         status = self._status(request)
-        if released := self.view.release(request.name):
-            codec.honoured(release.read(released.get("data") or {}, released["metadata"]["name"]))
-        return Entry(Known(request, self._record(request, status), problems), status)
+        found = statuses.read((status or {}).get("data") or {}, request.uid)
+        if not isinstance(found, Good | TooNew):
+            found = statuses.restored(found, statuses.read_copy(self._copied(request), request.uid))
+        children, released = self.view.children(request.name), self.view.release(request.name)
+        if released:
+            answer = release.read(released.get("data") or {}, released["metadata"]["name"])
+            found = TooNew(Record(request.uid), answer.problem) if isinstance(answer, TooNew) else found
+        left = (*children.jobs, *children.deployments, *([released] if released else []))
+        last_run = max((run_of(item) for item in left if owner_uid(item) == request.uid), default=0)
+        return Entry(Known(request, found, problems, last_run), status)
 
     def _status(self, request: Request) -> Object | None:
         status = self.view.status(request.name)
         # another request's: creating ours shows whether it is on its way out
         return status if status and owner_uid(status) == request.uid else None
-
-    def _record(self, request: Request, status: Object | None) -> Record:
-        """Return the record, or its copy where it is lost; else a new one, counting on from what older runs left.
-
-        Raises RecordTooNew, Transient.
-        """
-        answer = statuses.read((status or {}).get("data") or {}, request.uid)
-        if not isinstance(answer, Good | TooNew):
-            answer = statuses.restored(answer, statuses.read_copy(self._copied(request), request.uid))
-        match answer:
-            case Good(record):
-                return record
-            case TooNew(_, problem):
-                raise RecordTooNew(problem)
-            case Corrupt(view):
-                self.actor.carry_out(request, [Emit("record-damaged", "Warning", "RecordDamaged", DAMAGED)])
-                return statuses.remains(view, self._last_run(request))
-            case Absent():
-                return Record(request.uid, run=self._last_run(request))
-            case _:
-                assert_never(answer)
-
-    def _last_run(self, request: Request) -> int:
-        """Return the number of the newest run that has left an object, 0 where none has."""
-        children = self.view.children(request.name)
-        released = self.view.release(request.name)
-        left = (*children.jobs, *children.deployments, *([released] if released else []))
-        mine = [item for item in left if owner_uid(item) == request.uid]
-        return max(map(run_of, mine), default=0)
 
     def _copied(self, request: Request) -> str:
         return self.volume.read_document(layout.record(request.name, request.uid))
@@ -96,6 +71,8 @@ class Journal:
         The folders of the pods that follow are there then, too.
         """
         request = entry.known.request
+        if decision.record.phase == "Blocked":
+            return
         self.actor.prepare(decision.actions)
         if decision.outcome:
             self.archive.end(request, decision.record)
@@ -105,22 +82,14 @@ class Journal:
 
     def write(self, entry: Entry, record: Record) -> None:
         """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient."""
-        request = entry.known.request
-        self._write(request, entry.status, statuses.manifest(request.name, request.uid, self.namespace, record))
-
-    def block(self, configmap: Object, newer: RecordTooNew) -> None:
-        """Say that nothing is done about a request whose record can't be honoured, and leave the rest of it alone."""
-        request, line = requests.identity(configmap), newer.problems[0]
-        status = self._status(request)
-        remains = (status or {}).get("data") or statuses.copied(self._copied(request))
-        data = statuses.blocked(remains, request.uid, line)
-        empty = Record(request.uid, "Blocked")
-        manifest = {**statuses.manifest(request.name, request.uid, self.namespace, empty), "data": data}
-        if status:
-            labels = {**(status["metadata"].get("labels") or {}), names.PHASE: "Blocked"}
-            manifest["metadata"] = {**manifest["metadata"], "labels": labels}
+        request, status = entry.known.request, entry.status
+        manifest = statuses.manifest(request.name, request.uid, self.namespace, record)
+        if record.phase == "Blocked":  # all that it holds stays as it is, but for the words
+            remains = (status or {}).get("data") or statuses.copied(self._copied(request))
+            manifest["data"] = statuses.blocked(remains, request.uid, record.message)
+            labels = ((status or {}).get("metadata") or {}).get("labels") or manifest["metadata"]["labels"]
+            manifest["metadata"]["labels"] = {**labels, names.PHASE: record.phase}
         self._write(request, status, manifest)
-        self.actor.carry_out(request, [Emit(f"blocked-{line}", "Warning", newer.reason, line)])
 
     def _write(self, request: Request, status: Object | None, manifest: Object) -> None:
         if status and status.get("data") == manifest["data"]:

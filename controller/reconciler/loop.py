@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core import errors
-from controller.core.documents.codec import RecordTooNew
 from controller.core.model import Object, Policy
 from controller.core.plan import Decision, Known, Needs, Observed, Poll, Refusal, decide
 from controller.reconciler.act import STALE_DELAY, Actor
@@ -54,9 +53,6 @@ class Reconciler:
             decision, refusals = self._pass(configmap)
             if refusals:
                 decision, _ = self._pass(configmap, refusals)
-        except RecordTooNew as newer:
-            self._journal.block(configmap, newer)
-            return None
         except errors.Conflict as conflict:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up or the record: no stage's fault

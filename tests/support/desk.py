@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from controller.core import names
 from controller.core.documents import run as runs
+from controller.core.documents.codec import Answer, Good
 from controller.core.errors import Invalid
 from controller.core.facts import read_deployment, read_job
 from controller.core.facts.owners import owner_uid
@@ -54,6 +55,7 @@ class Desk:
     refuse: dict[str, Refusal] = field(default_factory=dict)  # by the name of the object that is written
     clock: Clock = field(default_factory=Clock)
     record: Record = field(default_factory=lambda: Record(UID))
+    found: Answer[Record] | None = None  # None: the record, whole
     objects: dict[Key, Object] = field(default_factory=dict)
     pods: dict[str, Object] = field(default_factory=dict)  # by the uid of their owner
     ended: dict[str, Cause | None] = field(default_factory=dict)
@@ -120,9 +122,10 @@ class Desk:
 
     def known(self) -> Known:
         try:
-            return Known(requests.read(self.configmap), self.record, poll=self.poll)
+            return Known(requests.read(self.configmap), self.found or Good(self.record), poll=self.poll)
         except Invalid as invalid:
-            return Known(requests.identity(self.configmap), self.record, invalid.problems, self.poll)
+            found = self.found or Good(self.record)
+            return Known(requests.identity(self.configmap), found, invalid.problems, poll=self.poll)
 
     def observed(self, refusals: tuple[Refusal, ...] = ()) -> Observed:
         pods = [*self.pods.values()]
@@ -195,7 +198,7 @@ class Desk:
         return [item.message for item in events.values()]
 
     def _carry_out(self, decision: Decision) -> tuple[Refusal, ...]:
-        self.record, self.poll = decision.record, decision.poll
+        self.record, self.poll, self.found = decision.record, decision.poll, None
         if decision.outcome and decision.record.spec:
             self.specs[decision.record.run] = decision.record.spec
             self.files[decision.record.run] = runs.of_record("iris", decision.record, {}, {}, "")

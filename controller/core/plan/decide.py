@@ -9,6 +9,7 @@ carried out leads to one without actions.
 from dataclasses import replace
 from datetime import datetime
 
+from controller.core.documents.codec import Corrupt, TooNew
 from controller.core.errors import VOLUME_FULL, Invalid, NotYet, Transient
 from controller.core.manifests import RunContext
 from controller.core.model import Cause, Policy, Record, Request, RunSpec
@@ -37,25 +38,37 @@ from controller.core.plan.trigger import (
     stumble,
 )
 
+DAMAGED = "record and copy on the volume were written over or lost: the history is gone, and a run may start"
 ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
 
 
 def decide(known: Known, observed: Observed, policy: Policy, now: datetime) -> Decision | Needs:
     """Return what to record and to do about a request, or what has to be looked up before that."""
+    if isinstance(known.found, TooNew):  # acting as if there were no record would repeat what ran
+        problem = known.found.problem
+        blocked = replace(known.record, phase="Blocked", reason="RecordTooNew", message=problem)
+        return Decision(blocked, (Emit(f"blocked-{problem}", "Warning", "RecordTooNew", problem),), poll=known.poll)
     try:
-        if observed.failed:
-            return _stumbled(known, observed.failed, observed, now)
-        result = poll(known, observed, now)
-        try:
-            decision = _of_request(known, observed, policy, now, result.commit if result else "")
-        except (NotYet, Transient) as error:
-            return replace(_stumbled(known, error, observed, now), poll=result)
-        except Invalid as damaged:  # what we wrote ourselves was written over
-            again = Transient(damaged.reason, damaged.problems[0])
-            return replace(_stumbled(known, again, observed, now), poll=result)
-        return _to_retry(with_poll(known, decision, result, observed, now), observed)
+        decision = _decided(known, observed, policy, now)
     except Unanswered as unanswered:
         return unanswered.needs
+    if not isinstance(known.found, Corrupt):
+        return decision
+    return replace(decision, actions=(Emit("record-damaged", "Warning", "RecordDamaged", DAMAGED), *decision.actions))
+
+
+def _decided(known: Known, observed: Observed, policy: Policy, now: datetime) -> Decision:
+    if observed.failed:
+        return _stumbled(known, observed.failed, observed, now)
+    result = poll(known, observed, now)
+    try:
+        decision = _of_request(known, observed, policy, now, result.commit if result else "")
+    except (NotYet, Transient) as error:
+        return replace(_stumbled(known, error, observed, now), poll=result)
+    except Invalid as damaged:  # what we wrote ourselves was written over
+        again = Transient(damaged.reason, damaged.problems[0])
+        return replace(_stumbled(known, again, observed, now), poll=result)
+    return _to_retry(with_poll(known, decision, result, observed, now), observed)
 
 
 def _stumbled(known: Known, error: NotYet | Transient, observed: Observed, now: datetime) -> Decision:

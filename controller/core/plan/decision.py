@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, assert_never
 
+from controller.core.documents import status as statuses
+from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
 from controller.core.errors import NotYet, Transient
 from controller.core.facts import DeploymentFact, Drift, JobFact
 from controller.core.inputs import request as requests
@@ -32,9 +34,23 @@ class Known:
     """A request and what is recorded of it."""
 
     request: Request  # its identity alone where it is invalid
-    record: Record
-    problems: tuple[str, ...] = ()  # why it is invalid
+    found: Answer[Record]  # as the record, or its copy, was found
+    problems: tuple[str, ...] = ()  # why the request is invalid
+    last_run: int = 0  # the newest that has left an object
     poll: Poll | None = None  # what this process remembers; nothing depends on it but when to poll next
+
+    @property
+    def record(self) -> Record:
+        """The record; a new one where it is lost, counting on from what older runs left."""
+        match self.found:
+            case Good(record):
+                return record
+            case Corrupt(view):
+                return statuses.remains(view, self.last_run)
+            case Absent() | TooNew():
+                return Record(self.request.uid, run=self.last_run)
+            case _:
+                assert_never(self.found)
 
     @property
     def digest(self) -> str:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.core.documents.codec import Corrupt, TooNew
 from controller.core.errors import Invalid, NotYet, Transient
-from controller.core.model import Cause, Object
+from controller.core.model import Cause, Object, Record
 from controller.core.plan import Apply, Create, Delete, Emit, Observed, Refusal, Restore, Tidy, decide, needs
-from tests.support.desk import Desk
+from tests.support.desk import UID, Desk
 from tests.support.examples import share
 from tests.support.world import POLICY, project
 
@@ -190,6 +191,33 @@ def test_an_invalid_that_is_nobodys_mistake_is_tried_again() -> None:
     desk.objects["ConfigMap", "iris-release"] = {**release, "data": {**release["data"], "objects": "]["}}
     decision = desk.pass_()
     assert (decision.record.reason, type(decision.error), decision.actions) == ("ReleaseUnreadable", Transient, ())
+
+
+# --- the record ------------------------------------------------------------------------------------
+
+
+def test_a_record_of_a_newer_version_blocks_the_request_whatever_else_is_so() -> None:
+    desk = begun(Desk())
+    desk.questions.clear()
+    newer: TooNew[Record] = TooNew(desk.record, "the record was written by a newer version")
+    for observed in (desk.observed(), Observed(failed=UNREADY)):
+        desk.found = newer
+        decision = desk.decide(observed)
+        assert (decision.record.phase, decision.record.reason) == ("Blocked", "RecordTooNew")
+        assert decision.record.message == newer.problem
+        assert ([type(action) for action in decision.actions], decision.error) == ([Emit], None)
+    assert desk.questions == []
+
+
+def test_a_damaged_record_is_reported_and_its_numbers_and_triggers_go_on() -> None:
+    desk = Desk()
+    desk.push(project("a"))
+    desk.ask(trigger="t1")
+    desk.found = Corrupt(Record(UID, run=7, handled=("t1",)))
+    assert desk.settle().run == 8  # the request as it was handled is lost, its trigger is not
+    assert len(desk.news("RecordDamaged")) == 1
+    assert desk.record.spec
+    assert (desk.record.spec.cause, desk.record.spec.trigger) == ("Created", "")
 
 
 # --- what the cluster refused ----------------------------------------------------------------------
