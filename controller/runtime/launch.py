@@ -83,7 +83,7 @@ class Launch(stage_attempt.Attempt):
         return f"{self.places.script}: not ready within {limit}: {service.cause}"
 
     def _claim(self) -> None:
-        """Take the next attempt's number by creating its log: what marks, exactly once, that the script ran."""
+        """Claim the next attempt's number by creating its log: what marks, exactly once, that the script ran."""
         order, batch = self.order, not self.service
         try:
             number = self.claim(order.log_cap, rotate=not batch)

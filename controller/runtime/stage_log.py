@@ -12,7 +12,7 @@ class LogFile:
     """One attempt's log: at most `cap` bytes, then an announced end or (rotate) a new file and the old one as .1."""
 
     def __init__(self, path: str, descriptor: int, cap: int, rotate: bool) -> None:
-        """Take the descriptor of the new, empty file at `path`."""
+        """Write to `descriptor`, the new, empty file at `path`."""
         self.size = 0
         self.capped = False
         self._path, self._descriptor, self._cap, self._rotate = path, descriptor, cap, rotate

@@ -21,7 +21,7 @@ class Refused(Exception):
     """It can't be done: reason and message; as a rule another attempt would end in the same way."""
 
     def __init__(self, reason: str, message: str, code: int = HOPELESS) -> None:
-        """Take what the status will show, and the exit code."""
+        """Set what the status will show, and the exit code."""
         super().__init__(message)
         self.reason, self.code = reason, code
 

@@ -105,7 +105,7 @@ class Output:
     """Everything that is said: by the script, by the installer and by the launcher itself; secrets are blanked."""
 
     def __init__(self, descriptor: int, redactor: Redactor) -> None:
-        """Take the descriptor of the container's own output."""
+        """Write to `descriptor`, the container's own output; to a log, too, once one is open."""
         self.said = b""  # the end of what a process said, up to its own end
         self._tail = b""
         self._redactor = redactor
@@ -139,7 +139,7 @@ class Output:
             self.said = self._tail = b""
 
     def seal(self) -> None:
-        """Take what was said so far for the process's own: what comes is of others that it left."""
+        """Keep what was said so far as the process's own: what comes is of others that it left."""
         with self._lock:
             self._add(self._redactor.flush())
             self.said = self._tail
@@ -228,7 +228,7 @@ class Drain:
         self._thread.start()
 
     def mark(self, *, again: bool = False) -> None:
-        """Take what is in the pipe by now for the last that the writer itself said; `again`: even if it was marked."""
+        """Mark what is in the pipe by now as the last that the writer itself said; `again`: even if it was marked."""
         with self._reading:
             if self._mark is not None and not again:
                 return

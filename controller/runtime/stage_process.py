@@ -182,7 +182,7 @@ class Keeper:
 
 
 def obey_leash(descriptor: str) -> None:
-    """Take the end of this pipe ("": none) for SIGTERM: on a laptop, the process that started us may be killed."""
+    """Treat the end of this pipe ("": none) as SIGTERM: on a laptop, the process that started us may be killed."""
 
     def hold() -> None:
         with contextlib.suppress(OSError):

@@ -21,7 +21,7 @@ class Redactor:
     """Replaces every form of the values by `***`, and counts how often."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        """Take the values; also as they are without white space around them, which files leave there."""
+        """Blank these values, also as they are without the white space around them that files leave there."""
         texts = {text for value in values for text in (value, value.strip()) if len(text) >= SHORTEST}
         self.count = 0
         self._forms = sorted({form for text in texts for form in forms(os.fsencode(text))}, key=len, reverse=True)
@@ -36,7 +36,7 @@ class Redactor:
         return shown.decode("utf-8", "surrogateescape")
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a part of the stream; return what of it can be passed on now."""
+        """Add a part of the stream; return what can be passed on now."""
         if not self._forms:
             return chunk
         data = self._held + chunk

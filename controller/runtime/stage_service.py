@@ -40,7 +40,7 @@ class Service:
     """Asks the port again and again, in a thread, until it has answered once, and remembers the pod's first start."""
 
     def __init__(self, order: stage_order.Order, address: str, say: Callable[[str], None]) -> None:
-        """Take the pod's address ("" on a laptop)."""
+        """Prepare to ask at the pod's address ("" on a laptop)."""
         self.answers = self.answered = False  # as the thread found it; as the launcher has noted it
         self._order, self._address, self._say = order, address, say
         self._cause = f"nothing listens on port {order.port}"
