@@ -132,7 +132,7 @@ SWEPT_KINDS: Final = (
 )
 
 
-class Metrics:
+class PrometheusMetrics:
     """The controller's metrics. Each label has a closed set of values, each of which is there from the first scrape on.
 
     A counter that appears with its first value shows no increase: the first failure would go unnoticed.

@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 import uv
 
-from controller.adapters.telemetry import Metrics
+from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.volume.sweeping import Sweeping
@@ -76,7 +76,7 @@ class App:
         cluster: WatchedCluster,
         volume: Volume,
         source: Source,
-        metrics: Metrics,
+        metrics: PrometheusMetrics,
         platform: str = "",
         sweeper: Sweeper | None = None,
     ) -> None:

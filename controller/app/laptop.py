@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine, base_environment
 from controller.adapters.pythons import Pythons
-from controller.adapters.telemetry import Metrics, configure_logging
+from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.app.controller import App
 from controller.app.lock import lock, tidy
@@ -102,7 +102,7 @@ class LaptopRun:
             ingress_path="",  # a browser calls services here at their own ports
         )
         source = Git(self._root, GitSettings(allow_file=True))
-        metrics = Metrics(metadata.version("coachwork"))
+        metrics = PrometheusMetrics(metadata.version("coachwork"))
         self._app = App(settings, self._cluster, self._volume, source, metrics, _platform(options.pythons))
 
     def _machine(self, options: Options, images: Mapping[str, str]) -> Machine:

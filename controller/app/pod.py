@@ -12,7 +12,7 @@ import structlog
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube.cluster import connect
 from controller.adapters.kube.kinds import CALLS
-from controller.adapters.telemetry import Metrics, configure_logging
+from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Archive, Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.web import WebServer
@@ -33,7 +33,7 @@ def serve(settings: Settings) -> Exit:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
     version = metadata.version("coachwork")
-    metrics = Metrics(version)
+    metrics = PrometheusMetrics(version)
     metrics.expect_calls(CALLS)
     root = Path(settings.volume)
     _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))

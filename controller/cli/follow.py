@@ -36,7 +36,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two reads
 GROWTH: Final = 20  # a pause is this part of what has been waited for
 
 
-class TimedOut(Exception):
+class WaitedTooLong(Exception):
     """The time limit has passed, and the run goes on."""
 
 
@@ -55,8 +55,8 @@ def follow(requests: Requests, standing: Standing, trigger: str, output: str, ti
     try:
         with closing(screen(output)) as shown:
             record, past = _follow(requests, standing, trigger, shown, timeout)
-    except (TimedOut, KeyboardInterrupt) as end:
-        timed_out = isinstance(end, TimedOut)
+    except (WaitedTooLong, KeyboardInterrupt) as end:
+        timed_out = isinstance(end, WaitedTooLong)
         why = "timed out" if timed_out else "interrupted"
         typer.echo(f"{why}: the run goes on; coachwork status {standing.name} shows it, cancel ends it", err=True)
         return Exit.TIMED_OUT if timed_out else Exit.INTERRUPTED
@@ -88,7 +88,7 @@ def _follow(
             shown.show(_scene(run, over=True))
             return run, past
         shown.show(_scene(record) if fate.course == "running" else _waiting(record, queued=fate.course == "waiting"))
-    raise TimedOut
+    raise WaitedTooLong
 
 
 def _readings(requests: Requests, standing: Standing, timeout: float | None) -> Iterator[tuple[float, Standing]]:

@@ -110,7 +110,7 @@ class LiveTable(Screen):
         self._live.stop()
 
 
-class Lines(Screen):
+class PlainLines(Screen):
     """One plain line for each change of a stage, for logs and pipes."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Lines(Screen):
             print(line, flush=True)  # noqa: T201 (this is the command's output)
 
 
-class JsonLines(Lines):
+class JsonLines(PlainLines):
     """The whole scene as one JSON object on a line, at every change; docs/reference/cli.md documents its shape."""
 
     def show(self, scene: Scene) -> None:
@@ -151,7 +151,7 @@ def screen(output: str) -> Screen:
     if output == "json":
         return JsonLines()
     console = Console()
-    return LiveTable(console) if console.is_terminal and sys.stdout.isatty() else Lines()
+    return LiveTable(console) if console.is_terminal and sys.stdout.isatty() else PlainLines()
 
 
 def as_json(scene: Scene) -> dict[str, object]:

@@ -14,7 +14,7 @@ PLAIN = ("repository", "ref", "path", "commit", "image", "controller")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedValue:
     """One difference: of what kind, of which name ("" for the run's own), from what to what ("": absent)."""
 
     kind: str
@@ -39,7 +39,7 @@ class StageRun:
 class Difference:
     """All that differs between two runs, and how each stage went in either (None: it was not there)."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ChangedValue, ...]
     stages: Mapping[str, tuple[StageRun | None, StageRun | None]]
 
 
@@ -62,24 +62,24 @@ def compare(before: RunFile, after: RunFile) -> Difference:
     return Difference(tuple(changes), stages)
 
 
-def _texts(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[Change]:
+def _texts(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[ChangedValue]:
     """Yield a change for each name whose text differs; without a kind, the name is the kind."""
     for name in {**before, **after}:
         old, new = before.get(name, ""), after.get(name, "")
         if old != new:
-            yield Change(kind or name, name if kind else "", old, new)
+            yield ChangedValue(kind or name, name if kind else "", old, new)
 
 
 def _gathered(
     kind: str, both: Iterable[str], before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]
-) -> Iterable[Change]:
+) -> Iterable[ChangedValue]:
     """Yield each change once, with all those of the stages of both runs that it is about."""
     stages: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for stage in both:
         for change in _texts(kind, before.get(stage, {}), after.get(stage, {})):
             stages[change.name, change.before, change.after].append(stage)
     for (name, old, new), about in sorted(stages.items()):
-        yield Change(kind, name, old, new, tuple(about))
+        yield ChangedValue(kind, name, old, new, tuple(about))
 
 
 def _secrets(run: RunFile) -> dict[str, str]:

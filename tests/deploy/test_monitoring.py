@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.adapters.telemetry import GIT_OUTCOMES, RECONCILE_RESULTS, RUN_OUTCOMES, Metrics
+from controller.adapters.telemetry import GIT_OUTCOMES, RECONCILE_RESULTS, RUN_OUTCOMES, PrometheusMetrics
 from controller.core.model import Phase
 from tests.support.kustomize import DEPLOY
 
@@ -49,7 +49,7 @@ def queries() -> Iterator[tuple[str, str]]:
 @cache
 def exposed() -> dict[str, set[str]]:
     """Give each sample that a scrape can show, with its labels."""
-    metrics = Metrics("1")
+    metrics = PrometheusMetrics("1")
     metrics.show_requests(lambda: {"Ready": 1})
     metrics.api_call("get", "configmaps", 200)
     metrics.git_call("fetch", "ok")

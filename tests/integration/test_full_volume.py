@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.adapters.git import Git, GitSettings
-from controller.adapters.telemetry import Metrics
+from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.app.controller import App
@@ -62,7 +62,7 @@ def test_a_volume_that_fills_up_amid_a_run_loses_nothing_of_it(tmp_path: Path) -
 
 def test_what_nobody_needs_makes_room_for_the_request_that_met_a_full_volume(tmp_path: Path) -> None:
     with small(tmp_path, "256m") as folder, capture_logs() as logs:
-        cluster, source, metrics = ByHand(), Projects(), Metrics("0")
+        cluster, source, metrics = ByHand(), Projects(), PrometheusMetrics("0")
         environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
         source.push(project("a"))
         app = App(load(environ, {}), cluster, Volume(folder), source, metrics, sweeper=Sweeper(folder))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from controller.adapters.telemetry import Metrics
+from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Archive
 from controller.adapters.web import WebServer
 from controller.app.pod import uid_of
@@ -155,7 +155,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
 def front(machine: Laptop, root: Path) -> Iterator[Front]:
     """Return a front before this machine's cluster, with the controller's pages behind it."""
     archive = Archive(machine.volume, living=lambda name: uid_of(machine.app.view.request(name)))
-    metrics = Metrics("0")
+    metrics = PrometheusMetrics("0")
     pages = WebServer(
         0,
         metrics=metrics.exposition,

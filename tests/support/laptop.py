@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine
-from controller.adapters.telemetry import Metrics
+from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.app.controller import App
 from controller.core import names
@@ -87,7 +87,7 @@ class Laptop:
         settings = load({}, {**flags, "allow_file_repositories": True})
         self.connection = Connection(self.cluster)
         git = Git(self.volume, GitSettings(allow_file=True))
-        self.app = App(settings, self.connection, Volume(self.volume), git, Metrics("0"))
+        self.app = App(settings, self.connection, Volume(self.volume), git, PrometheusMetrics("0"))
         assert self.app.start(threading.Event())
 
     def kill(self) -> None:

@@ -19,7 +19,7 @@ from controller.adapters.telemetry import (
     RECONCILE_RESULTS,
     RUN_OUTCOMES,
     SWEPT_KINDS,
-    Metrics,
+    PrometheusMetrics,
 )
 from controller.cli import COMMANDS, load
 from controller.core import layout, manifests, names
@@ -253,7 +253,7 @@ def test_every_setting_is_explained_with_its_default_and_none_is_invented() -> N
 
 
 def test_every_metric_is_explained_and_none_is_invented() -> None:
-    metrics = Metrics("0")
+    metrics = PrometheusMetrics("0")
     metrics.show_requests(dict)
     text = metrics.exposition("")[1].decode()
     found = set(re.findall(r"^# HELP (coachwork_\w+) ", text, re.MULTILINE))

@@ -20,7 +20,7 @@ LEAVE = 5.0  # seconds that a sweep under way gets at the end; the rest is in th
 _log = structlog.get_logger()
 
 
-class Metrics(Protocol):
+class VolumeMetrics(Protocol):
     """What counts the results."""
 
     def room(self, size: int, free: int) -> None:
@@ -38,7 +38,12 @@ class Sweeping:
     """
 
     def __init__(
-        self, sweeper: Sweeper, living: Living, metrics: Metrics, tools: PurePosixPath, on_room: Callable[[], None]
+        self,
+        sweeper: Sweeper,
+        living: Living,
+        metrics: VolumeMetrics,
+        tools: PurePosixPath,
+        on_room: Callable[[], None],
     ) -> None:
         self._sweeper, self._living, self._metrics = sweeper, living, metrics
         self._tools, self._on_room = tools, on_room

@@ -28,7 +28,7 @@ Examine = Callable[[], Mapping[str, object]]
 """Returns what the doctor found. Raises Transient."""
 
 
-class Archive(Protocol):
+class RunArchive(Protocol):
     """What is read of kept runs. Each method raises NoAnswer and Transient."""
 
     def runs(self, name: str) -> Sequence[Mapping[str, object]]:
@@ -113,10 +113,10 @@ def _component(part: str) -> str:
     return name
 
 
-class Api:
+class ReadApi:
     """Answers requests below /api/ from an archive, and from what `examine` finds."""
 
-    def __init__(self, archive: Archive, examine: Examine) -> None:
+    def __init__(self, archive: RunArchive, examine: Examine) -> None:
         self.archive, self.examine = archive, examine
         self._room, self._followers = threading.Semaphore(API_ROOM), threading.Semaphore(FOLLOWERS)
 
@@ -151,7 +151,7 @@ def _take(places: threading.Semaphore, held: ExitStack) -> bool:
     return taken
 
 
-def _log(api: Api, query: Query) -> Stream:
+def _log(api: ReadApi, query: Query) -> Stream:
     content = api.archive.log(
         *query.names,
         run=query.run,
@@ -167,7 +167,7 @@ def _listing(listing: Listing) -> Reply:
     return as_json([asdict(file) for file in listing.files], headers)
 
 
-def _artifact(api: Api, query: Query) -> Reply | Stream:
+def _artifact(api: ReadApi, query: Query) -> Reply | Stream:
     name, run, *path = query.names
     tar = TAR in query.accept
     if not path and not tar:
@@ -186,7 +186,7 @@ def _stream(content: Content, content_type: str, headers: Mapping[str, str]) -> 
 class Route(NamedTuple):
     """What answers a page, and the parameters that it takes."""
 
-    answer: Callable[[Api, Query], Reply | Stream]
+    answer: Callable[[ReadApi, Query], Reply | Stream]
     parameters: tuple[str, ...] = ()
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 
 import structlog
 
-from controller.adapters.web.api import PREFIX, Api, Archive, Examine
+from controller.adapters.web.api import PREFIX, Examine, ReadApi, RunArchive
 from controller.adapters.web.replies import Headers, Reply, Stream
 
 READ_TIMEOUT: Final = 5  # seconds that a connection may be silent
@@ -46,7 +46,7 @@ class WebServer:
         metrics: Callable[[str], tuple[str, bytes]],
         healthy: Check,
         ready: Check,
-        archive: Archive,
+        archive: RunArchive,
         examine: Examine,
     ) -> None:
         """Listen on the port (0: any free one); `metrics` gets the Accept header. Raises OSError."""
@@ -56,7 +56,7 @@ class WebServer:
             "/readyz": lambda _accept: _checked(ready()),
         }
         self._stopping = threading.Event()
-        attributes = {"pages": pages, "api": Api(archive, examine), "stopping": self._stopping}
+        attributes = {"pages": pages, "api": ReadApi(archive, examine), "stopping": self._stopping}
         handler = type("Handler", (_Handler,), attributes)
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         self._server = _Server(family, port, handler)
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection, one request."""
 
     pages: ClassVar[Mapping[str, Page]] = {}
-    api: ClassVar[Api]
+    api: ClassVar[ReadApi]
     stopping: ClassVar[threading.Event]
     timeout = READ_TIMEOUT
     server_version, sys_version = "coachwork", ""

@@ -25,7 +25,7 @@ from controller.adapters.telemetry import (
     RECONCILE_RESULTS,
     RUN_OUTCOMES,
     VALUE_LIMIT,
-    Metrics,
+    PrometheusMetrics,
     configure_logging,
     redact,
 )
@@ -142,7 +142,7 @@ def test_a_huge_url_never_shows_a_part_of_its_userinfo(before: int) -> None:
     assert "hunter2" not in shown
 
 
-def samples(metrics: Metrics) -> dict[str, float]:
+def samples(metrics: PrometheusMetrics) -> dict[str, float]:
     _, body = metrics.exposition("")
     families = text_string_to_metric_families(body.decode())
     return {
@@ -154,7 +154,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def test_each_sign_of_life_is_a_metric() -> None:
-    metrics = Metrics("1.2.3")
+    metrics = PrometheusMetrics("1.2.3")
     metrics.run_ended("Succeeded")
     metrics.show_requests(lambda: {"Ready": 2})
     metrics.reconciled("done", 0.02)
@@ -179,11 +179,11 @@ def test_each_sign_of_life_is_a_metric() -> None:
 
 
 def test_every_outcome_of_a_run_is_there_from_the_first_scrape_on() -> None:
-    found = samples(Metrics("0"))
+    found = samples(PrometheusMetrics("0"))
     assert [found[f"coachwork_runs_total{outcome}"] for outcome in RUN_OUTCOMES] == [0] * len(RUN_OUTCOMES)
 
 
-def series(metrics: Metrics) -> set[tuple[str, ...]]:
+def series(metrics: PrometheusMetrics) -> set[tuple[str, ...]]:
     """Return the values of the labels of all samples, behind their metric."""
     _, body = metrics.exposition("")
     return {
@@ -195,7 +195,7 @@ def series(metrics: Metrics) -> set[tuple[str, ...]]:
 
 
 def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later() -> None:
-    metrics = Metrics("0")
+    metrics = PrometheusMetrics("0")
     metrics.show_requests(lambda: {"Ready": 1, "written by somebody": 7})
     metrics.expect_calls(CALLS)
     before = series(metrics)
@@ -230,12 +230,12 @@ def test_every_subcommand_of_git_has_counters_of_its_own() -> None:
 
 
 def test_two_sets_of_metrics_share_nothing() -> None:
-    one, other = Metrics("0"), Metrics("0")
+    one, other = PrometheusMetrics("0"), PrometheusMetrics("0")
     one.run_ended("Failed")
     assert other.value("coachwork_runs_total", outcome="Failed") == 0
 
 
 def test_a_scraper_that_asks_for_openmetrics_gets_it() -> None:
-    content_type, body = Metrics("0").exposition("application/openmetrics-text; version=1.0.0")
+    content_type, body = PrometheusMetrics("0").exposition("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")

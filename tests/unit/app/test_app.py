@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.adapters.local.api import OnChange
-from controller.adapters.telemetry import Metrics
+from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.app.controller import App, pass_limit, stuck
 from controller.core.errors import Conflict, NotYet, Refused, Transient
@@ -51,7 +51,7 @@ class Process:
     """A controller whose API server is in memory."""
 
     def __init__(self, root: Path, **settings: str) -> None:
-        self.cluster, self.source, self.metrics = Cluster(), Projects(), Metrics("0")
+        self.cluster, self.source, self.metrics = Cluster(), Projects(), PrometheusMetrics("0")
         environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
         environ |= {f"COACHWORK_{key.upper()}": value for key, value in settings.items()}
         self.volume = Volume(root)

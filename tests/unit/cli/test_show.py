@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from controller.cli.show import JsonLines, Lines, LiveTable, Scene
+from controller.cli.show import JsonLines, LiveTable, PlainLines, Scene
 from controller.core import times
 from controller.core.model import Environment, Record, RunSpec, StageRecord, StageState
 
@@ -59,7 +59,7 @@ def test_a_run_on_a_cluster_shows_no_steps_and_what_it_waits_for(
     assert "step" not in picture(running, 80)
     assert "train" in picture(running, 80)
     assert "waits: run 3 is active" in picture(ahead, 80)
-    lines = Lines()
+    lines = PlainLines()
     for scene in (ahead, ahead, running):
         lines.show(scene)
     assert capsys.readouterr().out.splitlines() == ["waits: run 3 is active", "train: Running"]
@@ -86,7 +86,7 @@ def at(second: int) -> str:
 
 def said(capsys: pytest.CaptureFixture[str], scene: Scene) -> list[str]:
     """Return what is printed of a scene where nothing was before: `train: Done`."""
-    Lines().show(scene)
+    PlainLines().show(scene)
     return [" ".join(line.split()[:2]) for line in capsys.readouterr().out.replace("step ", "").splitlines()]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.diff import Change, StageRun, compare
+from controller.core.diff import ChangedValue, StageRun, compare
 from controller.core.documents import codec
 from controller.core.documents.run import RunFile, of_record, write
 from controller.core.model import Attempt, Environment, PastRun, Record, RunSpec, StageRecord
@@ -40,7 +40,7 @@ def read(left: dict[str, Any]) -> RunFile:
     return codec.view(codec.from_plain(RunFile, left, "the run")) or RunFile()
 
 
-def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[ChangedValue]:
     return list(compare(read(before), read(after)).changes)
 
 
@@ -54,15 +54,15 @@ def test_every_kind_of_change_is_found_once() -> None:
     after = run(lock, "0.2.0", commit="c2", env=(("BETA", "1"),), secrets=(("aws", "9"),), parameters=(("N", "4"),))
     after["image_digests"] = {"train": "i@sha256:2"}
     assert changes(before, after) == [
-        Change("commit", "", "c1", "c2"),
-        Change("controller", "", "0.1.0", "0.2.0"),
-        Change("parameter", "N", "3", "4"),
-        Change("variable", "ALPHA", "1", ""),
-        Change("variable", "BETA", "", "1"),
-        Change("secret", "aws", "version 7", "version 9"),
-        Change("image digest", "", "i@sha256:1", "i@sha256:2", ("train",)),
-        Change("package", "numpy", "1.26.0", "2.0.0", ("train", "serve")),
-        Change("package", "scipy", "", "1.14.0", ("train", "serve")),
+        ChangedValue("commit", "", "c1", "c2"),
+        ChangedValue("controller", "", "0.1.0", "0.2.0"),
+        ChangedValue("parameter", "N", "3", "4"),
+        ChangedValue("variable", "ALPHA", "1", ""),
+        ChangedValue("variable", "BETA", "", "1"),
+        ChangedValue("secret", "aws", "version 7", "version 9"),
+        ChangedValue("image digest", "", "i@sha256:1", "i@sha256:2", ("train",)),
+        ChangedValue("package", "numpy", "1.26.0", "2.0.0", ("train", "serve")),
+        ChangedValue("package", "scipy", "", "1.14.0", ("train", "serve")),
     ]
 
 
@@ -72,7 +72,7 @@ def test_a_stage_that_asks_for_other_packages_alone_is_named_with_them() -> None
         {"name": "environment", "stages": ["serve"], "packages": {"numpy": "1.26.0", "pandas": "2.2.0"}},
         {"name": "environment-2", "stages": ["train"], "packages": {"numpy": "1.26.0"}},
     ]
-    assert changes(run(), after) == [Change("package", "pandas", "2.2.0", "", ("train",))]
+    assert changes(run(), after) == [ChangedValue("package", "pandas", "2.2.0", "", ("train",))]
 
 
 def test_stages_are_compared_side_by_side_with_times_and_attempts() -> None:
