@@ -17,7 +17,7 @@ NOON = 12
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class _Unit:
     """A unit of time: `begin` goes back to its start, `advance` to the next one; at `first` it has wrapped around."""
 
     value: Callable[[datetime], int]
@@ -101,14 +101,14 @@ def _day(time: datetime) -> datetime:
 
 
 _FIELDS = (
-    _Field(lambda time: time.month, lambda time: _at(time.replace(day=1, hour=0, minute=0, second=0)), _month, 1),
-    _Field(lambda time: time.day, lambda time: _at(time.replace(hour=0, minute=0, second=0)), _day, 1),
-    _Field(
+    _Unit(lambda time: time.month, lambda time: _at(time.replace(day=1, hour=0, minute=0, second=0)), _month, 1),
+    _Unit(lambda time: time.day, lambda time: _at(time.replace(hour=0, minute=0, second=0)), _day, 1),
+    _Unit(
         lambda time: time.hour,
         lambda time: _at(time.replace(minute=0, second=0)),
         lambda time: _later(time, hours=1),
         0,
     ),
-    _Field(lambda time: time.minute, lambda time: time.replace(second=0), lambda time: _later(time, minutes=1), 0),
-    _Field(lambda time: time.second, lambda time: time, lambda time: _later(time, seconds=1), 0),
+    _Unit(lambda time: time.minute, lambda time: time.replace(second=0), lambda time: _later(time, minutes=1), 0),
+    _Unit(lambda time: time.second, lambda time: time, lambda time: _later(time, seconds=1), 0),
 )

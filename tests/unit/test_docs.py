@@ -205,7 +205,7 @@ def test_every_key_of_the_ini_form_is_explained_and_none_is_invented() -> None:
         ("Service", forms.ServiceForm),
     ],
 )
-def test_every_key_of_the_yaml_form_is_explained_with_its_default(heading: str, form: type[forms.Form]) -> None:
+def test_every_key_of_the_yaml_form_is_explained_with_its_default(heading: str, form: type[forms.Section]) -> None:
     assert rows("project", heading) == set(form.model_fields)
     for name, field in form.model_fields.items():
         if isinstance(field.default, int | bool):

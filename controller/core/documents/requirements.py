@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 
 from controller.core.documents import codec
-from controller.core.inputs.requirements import Entry, Requirements
+from controller.core.inputs.requirements import RequirementLine, Requirements
 
 VERSION = 2
 
@@ -50,7 +50,7 @@ def write(found: Requirements, as_of: str, *, by_default: bool = False) -> str:
     return json.dumps(content, ensure_ascii=False) + "\n"
 
 
-def _line(entry: Entry) -> Line:
+def _line(entry: RequirementLine) -> Line:
     item = entry.item
     located = bool(item.path or item.address)
     return Line(

@@ -48,7 +48,7 @@ _VOLUME = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedField:
     """A field that exists, and that a template can't have: why, and what to do instead."""
 
     why: str
@@ -58,7 +58,7 @@ def part(
     fields: Mapping[str, Any], *needs: str, rule: Callable[[Mapping[str, Any]], Iterable[Broken]] | None = None
 ) -> Any:
     """Return the form of a part of a pod: its fields with their types, of which `needs` have to be there."""
-    refused = {name: field.why for name, field in fields.items() if isinstance(field, Refused)}
+    refused = {name: field.why for name, field in fields.items() if isinstance(field, RefusedField)}
     own: dict[str, Any] = {"refused": refused}
     if rule:
         own["together"] = staticmethod(rule)
@@ -100,8 +100,8 @@ def _one_of(*fields: str) -> Callable[[Mapping[str, Any]], Iterable[Broken]]:
     return rule
 
 
-def _refused(why: str, *fields: str) -> dict[str, Refused]:
-    return dict.fromkeys(fields, Refused(why))
+def _refused(why: str, *fields: str) -> dict[str, RefusedField]:
+    return dict.fromkeys(fields, RefusedField(why))
 
 
 # --- values -------------------------------------------------------------------------------------------

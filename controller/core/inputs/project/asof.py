@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from controller.core.inputs import requirements
 from controller.core.inputs.project import pins, yamltext
-from controller.core.inputs.requirements import YAML, Entry, decoded
+from controller.core.inputs.requirements import YAML, RequirementLine, decoded
 from controller.core.model import AS_OF_COMMIT, Pipeline
 
 
@@ -41,7 +41,7 @@ class Meaning:
         return requirements.lines("\n".join(map(str, found if isinstance(found, list) else ())))
 
 
-def decide(changed: str, entries: Sequence[Entry], python: str) -> AsOf:
+def decide(changed: str, entries: Sequence[RequirementLine], python: str) -> AsOf:
     """Return the day for requirements that last changed on the day `changed`: no later one than their pins worked."""
     worked = pins.propose({"": pins.Need(entries, python)}).day
     return AsOf(min(filter(None, (changed, worked)), default=""), changed, worked)

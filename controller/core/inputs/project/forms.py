@@ -131,7 +131,7 @@ Cores = Annotated[float | None, Field(ge=0, le=10_000, allow_inf_nan=False), Exp
 Mebibytes = Annotated[int | None, Field(ge=0, le=100_000_000), Expected("a whole number of MiB, 0 or more")]
 
 
-class Form(engine.Form):
+class Section(engine.Form):
     """A section of a project's documents."""
 
     @model_validator(mode="before")
@@ -142,14 +142,14 @@ class Form(engine.Form):
         return data
 
 
-class BatchForm(Form):
+class BatchForm(Section):
     """A stage that runs to its end."""
 
     max_completion_time_seconds: Seconds = 60
     retries: Annotated[int, Field(ge=0, le=100), Expected("a whole number, 0 or more")] = 2
 
 
-class ServiceForm(Form):
+class ServiceForm(Section):
     """A stage that runs until it is replaced, and answers on its port."""
 
     port: Annotated[int, Field(ge=1, le=65535), Expected("a port, a whole number from 1 to 65535")]
@@ -161,7 +161,7 @@ class ServiceForm(Form):
     ] = ""
 
 
-class StageForm(Form):
+class StageForm(Section):
     """One stage: a batch or a service."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["batch"]}, {"required": ["service"]}]})
@@ -194,7 +194,7 @@ class StageForm(Form):
             yield (), f"expected batch or service, got {got}: a stage is one of them"
 
 
-class ProjectForm(Form):
+class ProjectForm(Section):
     """The project as a whole."""
 
     name: Annotated[str, AfterValidator(kinds.project_name), Expected("a name: " + kinds.PROJECT_RULE)]
@@ -226,13 +226,13 @@ class ProjectForm(Form):
             yield ("python",), f"is {python}, and the image {image} has Python {has}: remove one of them"
 
 
-class LoggingForm(Form):
+class LoggingForm(Section):
     """Bodywork's own log; read for its sake, without effect here."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
 
-class Document10(Form):
+class Document10(Section):
     """Schema 1.0 of bodywork.yaml."""
 
     version: Literal["1.0"]
@@ -241,7 +241,7 @@ class Document10(Form):
     logging: LoggingForm | None = None
 
 
-class Document11(Form):
+class Document11(Section):
     """Schema 1.1 of bodywork.yaml: services answer to http://STAGE:PORT too."""
 
     version: Literal["1.1"]

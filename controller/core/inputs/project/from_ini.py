@@ -48,7 +48,7 @@ BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _IniFile:
     """One ini file as it was read."""
 
     path: str
@@ -102,7 +102,7 @@ def read(path: str, reading: Reading) -> Pipeline | None:
     return assembly.pipeline(head, stages, place, reading, aliases=False)
 
 
-def _open(path: str, reading: Reading) -> _File | None:
+def _open(path: str, reading: Reading) -> _IniFile | None:
     """Read a file; its syntax problems do not hide what else is wrong in it."""
     text = reading.text(path)
     if text is None:
@@ -110,7 +110,7 @@ def _open(path: str, reading: Reading) -> _File | None:
     sections, problems = ini.parse(text)
     for problem in problems:
         reading.problem(path, problem)
-    return _File(path, sections)
+    return _IniFile(path, sections)
 
 
 def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
@@ -148,7 +148,7 @@ def _no_folder(name: str, reading: Reading) -> str:
     return f"folder {name} not found: {remedy}"
 
 
-def _kind(file: _File, reading: Reading) -> str:
+def _kind(file: _IniFile, reading: Reading) -> str:
     """Return batch or service; with a problem where it is neither, what its sections look like, "" for nothing."""
     text = file.get(STAGE_TYPE)
     if not text:
@@ -185,7 +185,7 @@ def _typed(name: str, text: str) -> Any:
     return text
 
 
-def _unknown(file: _File, known: Iterable[Key], reading: Reading, kind: str = "") -> None:
+def _unknown(file: _IniFile, known: Iterable[Key], reading: Reading, kind: str = "") -> None:
     """Warn of sections and keys that mean nothing in this file, or nothing for a stage of this kind."""
     known = tuple(known)
     own = ini.OWN_NAMES if STAGE_TYPE in known else ()

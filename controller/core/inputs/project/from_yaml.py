@@ -33,11 +33,11 @@ def read(path: str, reading: Reading) -> Pipeline | None:
             expected = "expected version, project (or pipeline) and stages"
             reading.problem(path, f"{expected}, got {quoted(document)}")
         return None
-    return None if text is None else _File(path, text, document, reading).read()
+    return None if text is None else _YamlFile(path, text, document, reading).read()
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _YamlFile:
     """The file as it is read."""
 
     path: str

@@ -12,7 +12,7 @@ from functools import lru_cache
 from packaging.version import Version
 
 from controller.core.inputs.project.breaks import BREAKS, DISTUTILS, RELEASED, USES, WITHOUT_DISTUTILS, Break
-from controller.core.inputs.requirements import Entry
+from controller.core.inputs.requirements import RequirementLine
 
 LONGEST = 40  # characters of a version that is known
 
@@ -21,7 +21,7 @@ LONGEST = 40  # characters of a version that is known
 class Need:
     """What one stage requires, and the Python that it runs on; "": not known."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[RequirementLine]
     python: str = ""
     scripts: Mapping[str, bytes] = field(default_factory=dict)  # the stage's own, by their paths
 
@@ -120,7 +120,7 @@ def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> s
     return f"{pin.place}: {what}: {remedy}"
 
 
-def _pins(entries: Iterable[Entry]) -> list[Pin]:
+def _pins(entries: Iterable[RequirementLine]) -> list[Pin]:
     """Return the exact pins of released versions."""
     exact = ((one, next(iter(one.item.versions or ()))) for one in entries if one.item.is_pinned)
     return [
@@ -131,7 +131,7 @@ def _pins(entries: Iterable[Entry]) -> list[Pin]:
     ]
 
 
-def _bounded(entries: Iterable[Entry]) -> frozenset[str]:
+def _bounded(entries: Iterable[RequirementLine]) -> frozenset[str]:
     """Return the packages that the lines keep from being the newest, or take from elsewhere."""
     upper = {"==", "===", "<", "<=", "~="}
     return frozenset(

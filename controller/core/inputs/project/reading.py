@@ -11,13 +11,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from controller.core.inputs import engine, kinds
 from controller.core.inputs.engine import Location
-from controller.core.inputs.project.forms import Form
-from controller.core.inputs.requirements import Known
+from controller.core.inputs.project.forms import Section
+from controller.core.inputs.requirements import Findings
 from controller.core.inputs.requirements.text import utf8
 from controller.core.model import Module, ProjectTree, Unread
 from controller.core.text import clean, format_size, nearest, quoted
 
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=Section)
 Place: TypeAlias = Callable[[Location], str]
 """Returns the place of a value as the user wrote it, from its location in the document."""
 
@@ -32,7 +32,7 @@ class Reading:
     tree: ProjectTree
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    required: dict[str, Known] = field(default_factory=dict)  # by stage
+    required: dict[str, Findings] = field(default_factory=dict)  # by stage
     scripts: list[tuple[str, str]] = field(default_factory=list)  # each stage and its script, below the project
     _unread: dict[str, None] = field(default_factory=dict)
     _modules: dict[str, None] = field(default_factory=dict)

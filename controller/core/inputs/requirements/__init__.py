@@ -17,17 +17,17 @@ from controller.core.errors import Invalid
 from controller.core.inputs import kinds
 from controller.core.inputs.requirements import hashes
 from controller.core.inputs.requirements.address import git_address
-from controller.core.inputs.requirements.closure import Closure, Entry, Files, settle
-from controller.core.inputs.requirements.line import Item
+from controller.core.inputs.requirements.closure import Closure, Files, RequirementLine, settle
+from controller.core.inputs.requirements.line import Directive
 from controller.core.inputs.requirements.text import LIMIT, decoded, lines, numbered
 from controller.core.model import Stage
 
 __all__ = [
     "LIMIT",
     "YAML",
-    "Entry",
     "Files",
-    "Known",
+    "Findings",
+    "RequirementLine",
     "Requirements",
     "Unknown",
     "decoded",
@@ -55,7 +55,7 @@ class Requirements:
     """
 
     file: str  # what a user knows it by: train/requirements.txt
-    entries: tuple[Entry, ...]
+    entries: tuple[RequirementLine, ...]
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -90,18 +90,18 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Findings:
     """What is known before all texts are: problems with their places, and the lines, as in `Requirements`.
 
     `missing` are the files whose texts are not known yet.
     """
 
     problems: tuple[str, ...]
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[RequirementLine, ...] = ()
     missing: tuple[str, ...] = ()
 
 
-def find(project: Files, file: str, folder: str, inline: Iterable[tuple[str, str]] = ()) -> Known:
+def find(project: Files, file: str, folder: str, inline: Iterable[tuple[str, str]] = ()) -> Findings:
     """Return what requirements come to, and what is wrong with them, as far as the known texts say.
 
     `file` is the requirement file; "": the `inline` places and lines of bodywork.yaml. `folder` is the stage's.
@@ -115,7 +115,7 @@ def find(project: Files, file: str, folder: str, inline: Iterable[tuple[str, str
     settled = settle(closure, (folder, "."))
     if not closure.missing:  # else what has the hashes may be among it
         closure.problems += hashes.problems(settled, project)
-    return Known(tuple(closure.problems), _each_once(settled), tuple(closure.missing))
+    return Findings(tuple(closure.problems), _each_once(settled), tuple(closure.missing))
 
 
 def of_stage(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Requirements | Unknown | None:
@@ -146,7 +146,7 @@ def key(found: Requirements, *, image: str, paths: str, commits: Mapping[str, st
     return names.digest(json.dumps(parts), KEY_DIGITS)
 
 
-def remark(item: Item) -> str:
+def remark(item: Directive) -> str:
     """Return what is to be said of a requirement that names a part of Python, which no package is; "" for nothing."""
     name = item.name if item.versions is not None and not item.marked else ""
     if re.fullmatch(r"python-?[0-9.-]*", name):
@@ -156,9 +156,9 @@ def remark(item: Item) -> str:
     return ""
 
 
-def _each_once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+def _each_once(entries: Iterable[RequirementLine]) -> tuple[RequirementLine, ...]:
     """Return requirements, then constraints, each text once, with the place where it is first."""
-    found: dict[tuple[bool, str], Entry] = {}
+    found: dict[tuple[bool, str], RequirementLine] = {}
     for entry in entries:
         found.setdefault((entry.constraint, entry.text), entry)
     return tuple(sorted(found.values(), key=lambda entry: entry.constraint))

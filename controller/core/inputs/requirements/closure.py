@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.core.inputs.requirements.line import ARCHIVES, Include, Item, parse
+from controller.core.inputs.requirements.line import ARCHIVES, Directive, Include, parse
 from controller.core.inputs.requirements.text import decoded, numbered
 from controller.core.text import format_size, quoted
 
@@ -36,12 +36,12 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RequirementLine:
     """One part of a line, and where it stands."""
 
     place: str  # as it is shown
     file: str
-    item: Item
+    item: Directive
     constraint: bool
 
     @property
@@ -55,7 +55,7 @@ class Closure:
     """What was found so far: entries in order, files whose text is needed, problems as finished lines."""
 
     project: Files
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[RequirementLine] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     seen: set[tuple[str, bool]] = field(default_factory=set)
@@ -89,7 +89,7 @@ class Closure:
                     if isinstance(part, Include):
                         self._include(part, file, constraint=constraint, depth=depth)
                     else:
-                        self.entries.append(Entry(place, file, part, constraint))
+                        self.entries.append(RequirementLine(place, file, part, constraint))
             except ValueError as error:
                 self.problems.append(f"{place}: {error}")
 
@@ -114,7 +114,7 @@ class Closure:
         self.file(path, constraint=constraint or part.constraint, depth=depth + 1)
 
 
-def settle(closure: Closure, folders: tuple[str, ...]) -> tuple[Entry, ...]:
+def settle(closure: Closure, folders: tuple[str, ...]) -> tuple[RequirementLine, ...]:
     """Return the entries, with paths below the project; what can't be is a problem of the closure.
 
     `folders` are those that packages may start from, the first one where they exist in none.
@@ -139,7 +139,7 @@ def _all_there(project: Files, folder: str, paths: Iterable[str]) -> bool:
         return False
 
 
-def _found(project: Files, folder: str, entry: Entry) -> str:
+def _found(project: Files, folder: str, entry: RequirementLine) -> str:
     """Return an entry's path below the project. Raises ValueError where there is no such thing."""
     path = _below(posixpath.dirname(entry.file) if entry.item.option else folder, entry.item.path)
     is_folder = path == "." or path in project.folders

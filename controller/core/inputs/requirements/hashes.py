@@ -6,13 +6,13 @@ what is named (runtime/install_requirements.py).
 
 from collections.abc import Iterator, Sequence
 
-from controller.core.inputs.requirements.closure import Entry, Files
-from controller.core.inputs.requirements.line import Item
+from controller.core.inputs.requirements.closure import Files, RequirementLine
+from controller.core.inputs.requirements.line import Directive
 
 _WRITE = "`pip-compile --generate-hashes` writes them all"
 
 
-def problems(found: Sequence[Entry], project: Files) -> Iterator[str]:
+def problems(found: Sequence[RequirementLine], project: Files) -> Iterator[str]:
     """Yield a line for each requirement without a hash, or without one version, where one of them has a hash."""
     first = next((one.place for one in found if one.item.hashed or one.item.option == "--require-hashes"), "")
     covered = {one.item.name for one in found if one.constraint and one.item.hashed and one.item.name}
@@ -21,7 +21,7 @@ def problems(found: Sequence[Entry], project: Files) -> Iterator[str]:
             yield f"{entry.place}: {problem}, and {first} makes hashes required of all, as in pip: {_WRITE}"
 
 
-def _problem(item: Item, project: Files, covered: set[str]) -> str:
+def _problem(item: Directive, project: Files, covered: set[str]) -> str:
     if item.address:
         return "a Git repository can't have a hash"
     if item.path and item.path not in project.files:

@@ -45,7 +45,7 @@ class Include:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Directive:
     """A package or an option: `before`, the path or address that it names, and `after`.
 
     `path` is one below the project, as written until it is settled; "": none. An option's starts from its file, a
@@ -78,7 +78,7 @@ class Item:
         return len(one) == 1 and one[0].operator in ("==", "===") and not one[0].version.endswith("*")
 
 
-Part: TypeAlias = Include | Item
+Part: TypeAlias = Include | Directive
 
 
 def parse(line: str) -> tuple[Part, ...]:
@@ -104,7 +104,7 @@ def _options(line: str) -> tuple[Part, ...]:
         if name not in OPTIONS or name == "--editable":
             raise ValueError(f"unknown option {quoted(name)}: {nearest(name, OPTIONS)}")
         if name in FLAGS:
-            parts.append(Item(name, option=name))
+            parts.append(Directive(name, option=name))
             continue
         if not value and not words:
             raise ValueError(f"{name} has no value: write one after it")
@@ -138,20 +138,20 @@ def _option(name: str, value: str) -> tuple[Part, ...]:
         return (_valued(name, value),)
     if name in INCLUDES:
         return (Include(path, constraint=name == "--constraint"),)
-    return (Item(f"{name} ", path, option=name),)
+    return (Directive(f"{name} ", path, option=name),)
 
 
-def _valued(name: str, value: str) -> Item:
+def _valued(name: str, value: str) -> Directive:
     """Return an option with its value, which uv reads up to the next space: what follows would be an option too."""
     if re.search(r"\s", value):
         raise ValueError(f"the value of {name} holds a space: {quoted(value)}")
-    return Item(f"{name} ", after=value, option=name)
+    return Directive(f"{name} ", after=value, option=name)
 
 
 # --- requirements -----------------------------------------------------------------------------------
 
 
-def _requirement(text: str) -> Item:
+def _requirement(text: str) -> Directive:
     """Return a package: by name, by address or by path; its hashes and its marker come last."""
     if malformed.COMMAND.fullmatch(text):
         raise ValueError(malformed.problem(text))
@@ -195,7 +195,7 @@ def _is_path(bare: str) -> bool:
     return path.startswith(".") or "/" in path.split(";")[0] or path.lower().endswith(ARCHIVES)
 
 
-def _by_name(bare: str, named: re.Match[str] | None, hashes: str) -> Item:
+def _by_name(bare: str, named: re.Match[str] | None, hashes: str) -> Directive:
     """Return NAME[EXTRAS]VERSIONS ; MARKER."""
     if not named:
         raise ValueError(malformed.problem(bare))
@@ -211,7 +211,9 @@ def _by_name(bare: str, named: re.Match[str] | None, hashes: str) -> Item:
     if re.search(r"!(?!=)|,$", versions):  # an epoch, a comma too many: as written, by which environments know it
         before = " ".join(bare.split())
     has = bool(hashes)
-    return Item(before, after=hashes, name=name, versions=specifiers, marked=bool(marked), hashed=has, verified=has)
+    return Directive(
+        before, after=hashes, name=name, versions=specifiers, marked=bool(marked), hashed=has, verified=has
+    )
 
 
 def _extras(text: str) -> str:
@@ -241,7 +243,7 @@ def _cut(target: str) -> tuple[str, str]:
     return (before, fragment) if _FRAGMENT.fullmatch(fragment) else (target, "")
 
 
-def _direct(name: str, extras: str, text: str, hashes: str) -> Item:
+def _direct(name: str, extras: str, text: str, hashes: str) -> Directive:
     """Return what is named by its address or path: `NAME[EXTRAS] @ TARGET#FRAGMENT ; MARKER`, the name where known."""
     target, *marker = re.split(r"\s;|;\s", text, maxsplit=1)
     target, fragment = _cut(target.strip())
@@ -254,7 +256,7 @@ def _direct(name: str, extras: str, text: str, hashes: str) -> Item:
     kept = "&".join(sorted(f"{key}={value}" for key, _, value in fields if key != "egg"))
     kept, extras = f"#{kept}" if kept else "", _extras(extras)
     who = f"{canonicalize_name(name)}{extras} @ " if name else ""
-    item = Item(
+    item = Directive(
         who,
         after=f"{_marker(marker[0]) if marker else ''}{hashes}",
         name=canonicalize_name(name),
