@@ -14,10 +14,10 @@ from controller.core.inputs import credentials, project
 from controller.core.model import GitCredentials, Pipeline, Policy, ProjectTree, Request
 from controller.core.plan import Needs, needs
 from controller.core.plan.needs import Need
-from controller.reconciler.archive import Archive
 from controller.reconciler.environments import Builders
 from controller.reconciler.observe import build, holder
 from controller.reconciler.ports import Cluster, Source, Volume
+from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
 REMEMBERED_PROJECTS = 256
@@ -41,11 +41,11 @@ class Gatherer:
     """Answers the questions of decisions; remembers projects that were read."""
 
     def __init__(
-        self, view: View, cluster: Cluster, source: Source, volume: Volume, archive: Archive, policy: Policy
+        self, view: View, cluster: Cluster, source: Source, volume: Volume, folders: RunFolders, policy: Policy
     ) -> None:
         """Build it on these."""
         self._view, self._cluster, self._source, self._volume = view, cluster, source, volume
-        self._archive, self._policy = archive, policy
+        self._folders, self._policy = folders, policy
         self._builders = Builders(source, volume)
         self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
 
@@ -68,11 +68,11 @@ class Gatherer:
             case needs.Project():
                 return self._project(request, question)
             case needs.KeptSpec():
-                return self._archive.spec(request, question.run)
+                return self._folders.spec(request, question.run)
             case needs.KeptRun():
-                return self._archive.run(request, question.run)
+                return self._folders.run(request, question.run)
             case needs.Environments():
-                self._archive.retire(request, question.record)
+                self._folders.retire(request, question.record)
                 return self._builders.decide(request, question, self._credentials(request))
             case needs.BuildOf():
                 return build(self._view, self._cluster, self._volume, question.folder)
@@ -82,7 +82,7 @@ class Gatherer:
                 live = self._cluster.get(question.kind, question.name)
                 return holder(self._cluster, request.uid, live) if live else ""
             case needs.RunFolder():
-                self._archive.begin(request, question)
+                self._folders.begin(request, question)
             case needs.Live():
                 return self._cluster.get(question.kind, question.name)
             case needs.Room():
@@ -103,7 +103,7 @@ class Gatherer:
         for item in question.environments:
             for source in item.sources:
                 self._publish(request, source.repository, source.commit)
-            self._archive.recall_build(request, item.folder)
+            self._folders.recall_build(request, item.folder)
 
     def _publish(self, request: Request, repository: str, commit: str) -> None:
         """Put a checkout on the volume; what opens the request's repository goes to no other server."""

@@ -12,15 +12,15 @@ from controller.core.inputs import request as requests
 from controller.core.model import Object, Record, Request
 from controller.core.plan import Decision, Emit, Known
 from controller.reconciler.act import STALE_DELAY, Actor
-from controller.reconciler.archive import Archive
 from controller.reconciler.ports import Cluster, Volume
+from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """What is known of a request, and the ConfigMap NAME-status that it was read from."""
 
     known: Known
@@ -34,11 +34,11 @@ class Journal:
     view: View
     cluster: Cluster
     volume: Volume
-    archive: Archive
+    folders: RunFolders
     actor: Actor
     namespace: str
 
-    def read(self, configmap: Object) -> Entry:
+    def read(self, configmap: Object) -> JournalEntry:
         """Return what is known of a request: its record, or the copy where that is lost. Raises Transient."""
         problems: tuple[str, ...] = ()
         try:
@@ -55,7 +55,7 @@ class Journal:
             found = TooNew(Record(request.uid), answer.problem) if isinstance(answer, TooNew) else found
         left = (*children.jobs, *children.deployments, *([released] if released else []))
         last_run = max((run_of(item) for item in left if owner_uid(item) == request.uid), default=0)
-        return Entry(Known(request, found, problems, last_run), status)
+        return JournalEntry(Known(request, found, problems, last_run), status)
 
     def _status(self, request: Request) -> Object | None:
         status = self.view.status(request.name)
@@ -65,7 +65,7 @@ class Journal:
     def _copied(self, request: Request) -> str:
         return self.volume.read_document(layout.record(request.name, request.uid))
 
-    def copy(self, entry: Entry, decision: Decision) -> None:
+    def copy(self, entry: JournalEntry, decision: Decision) -> None:
         """Write on the volume what comes before the record: a run that ended, and the record's copy. Raises Transient.
 
         The folders of the pods that follow are there then, too.
@@ -75,12 +75,12 @@ class Journal:
             return
         self.actor.prepare(decision.actions)
         if decision.outcome:
-            self.archive.end(request, decision.record)
+            self.folders.end(request, decision.record)
         data = statuses.write(decision.record)
         if not entry.status or entry.status.get("data") != data:
             self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(data))
 
-    def write(self, entry: Entry, record: Record) -> None:
+    def write(self, entry: JournalEntry, record: Record) -> None:
         """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient."""
         request, status = entry.known.request, entry.status
         manifest = statuses.manifest(request.name, request.uid, self.namespace, record)

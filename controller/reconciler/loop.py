@@ -8,11 +8,11 @@ from controller.core import errors
 from controller.core.model import Object, Policy
 from controller.core.plan import Decision, Known, Needs, Observed, Poll, Refusal, decide
 from controller.reconciler.act import STALE_DELAY, Actor
-from controller.reconciler.archive import Archive
 from controller.reconciler.gather import Gatherer
 from controller.reconciler.journal import Journal
 from controller.reconciler.observe import observe
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
 ROUNDS = 100  # of questions before a decision; each answers at least one, and one that asks on is a defect
@@ -34,10 +34,10 @@ class Reconciler:
         """Build it on these."""
         self._view, self._cluster, self._volume = view, cluster, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
-        archive = Archive(volume, policy.version)
-        self._gatherer = Gatherer(view, cluster, source, volume, archive, policy)
+        folders = RunFolders(volume, policy.version)
+        self._gatherer = Gatherer(view, cluster, source, volume, folders, policy)
         self._actor = Actor(cluster, volume, clock, policy.namespace)
-        self._journal = Journal(view, cluster, volume, archive, self._actor, policy.namespace)
+        self._journal = Journal(view, cluster, volume, folders, self._actor, policy.namespace)
         self._polls: dict[str, Poll | None] = {}
 
     def reconcile(self, name: str) -> float | None:

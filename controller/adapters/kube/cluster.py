@@ -12,7 +12,7 @@ from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Method, permitted
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import OnCall, Timeouts, Transport, login
-from controller.adapters.kube.watch import OnChange, Store, Watch
+from controller.adapters.kube.watch import OnChange, Watch, WatchCache
 from controller.core import names, sweep, times
 from controller.core.errors import Conflict
 from controller.core.model import Object
@@ -30,7 +30,7 @@ class Kube:
     def __init__(self, transport: Transport, namespace: str) -> None:
         self.namespace = namespace
         self._transport = transport
-        self._stores: Mapping[str, Store] = {}  # by kind; none before `start`
+        self._stores: Mapping[str, WatchCache] = {}  # by kind; none before `start`
         self._watches: tuple[Watch, ...] = ()
 
     # --- the watches -----------------------------------------------------------------------------
@@ -38,7 +38,7 @@ class Kube:
     def start(self, on_change: OnChange) -> None:
         """Begin to watch; `on_change` is called for each change, from many threads, in order for each object."""
         watched = [self._resource(row.name, "watch") for row in WATCHED]
-        self._stores = {one.kind: Store(one.kind, on_change, one.trim) for one in watched}
+        self._stores = {one.kind: WatchCache(one.kind, on_change, one.trim) for one in watched}
         self._watches = tuple(Watch(one, self._stores[one.kind]) for one in watched)
         for watch in self._watches:
             watch.start()

@@ -12,10 +12,10 @@ from typing import Any
 from controller.core import names
 from controller.core.model import Object
 
-Entry = Mapping[str, Any]
+FieldsEntry = Mapping[str, Any]
 
 
-def is_ours(entry: Entry, operation: str) -> bool:
+def is_ours(entry: FieldsEntry, operation: str) -> bool:
     """Return whether the entry is about fields that our own `operation` (Apply, Update) set, the status left out."""
     return (
         entry.get("manager") == names.MANAGER and entry.get("operation") == operation and not entry.get("subresource")
@@ -27,7 +27,7 @@ def created(item: Object) -> bool:
     return any(is_ours(entry, "Update") for entry in item["metadata"].get("managedFields") or ())
 
 
-def as_applied(entries: Sequence[Entry]) -> list[Entry]:
+def as_applied(entries: Sequence[FieldsEntry]) -> list[FieldsEntry]:
     """Return the entries with what our updates hold handed over to our apply."""
     mine = [entry for entry in entries if is_ours(entry, "Apply") or is_ours(entry, "Update")]
     others = [entry for entry in entries if entry not in mine]

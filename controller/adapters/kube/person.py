@@ -145,7 +145,7 @@ class Person:
         path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}"
         try:
             self._transport.call(Call("get", "namespaces", "GET", path))
-        except (translate.Missing, NotYet):
+        except (translate.ObjectGone, NotYet):
             return False
         except Refused:
             return True

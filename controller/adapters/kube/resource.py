@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from controller.adapters.kube.kinds import Kind
-from controller.adapters.kube.translate import Missing
-from controller.adapters.kube.transport import Call, Lines, Transport
+from controller.adapters.kube.translate import ObjectGone
+from controller.adapters.kube.transport import Call, LineStream, Transport
 from controller.core.errors import Expired, Transient
 from controller.core.model import Object
 
@@ -30,7 +30,7 @@ class Resource:
         """Return one object, None if it is not there."""
         try:
             return self._call("get", "GET", name)
-        except Missing:
+        except ObjectGone:
             return None
 
     def listed(self, *selector: Pair) -> Iterator[Object]:
@@ -56,7 +56,7 @@ class Resource:
         return self._call("patch", "PATCH", manifest["metadata"]["name"], *query, body=manifest, content_type=APPLY)
 
     def patch(self, name: str, change: Object | list[Object]) -> Object:
-        """Patch: a list is a JSON patch, a mapping a merge patch. Raises Conflict, and Missing where it is gone."""
+        """Patch: a list is a JSON patch, a mapping a merge patch. Raises Conflict, and ObjectGone where it is gone."""
         kind = "json-patch" if isinstance(change, list) else "merge-patch"
         query, content_type = ("fieldManager", self.manager), f"application/{kind}+json"
         return self._call("patch", "PATCH", name, query, body=change, content_type=content_type)
@@ -86,7 +86,7 @@ class Resource:
         """Return one page of the list: the first, or the one that a `continue` token names. Raises Expired."""
         return self._page(token, self.row.selector)
 
-    def lines(self, version: str, seconds: int) -> Lines:
+    def lines(self, version: str, seconds: int) -> LineStream:
         """Begin to watch after this version. Raises Expired."""
         query = (
             self.row.selector, ("watch", "true"), ("allowWatchBookmarks", "true"),

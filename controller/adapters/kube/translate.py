@@ -33,7 +33,7 @@ _TRANSPORT: tuple[tuple[type[Exception], str], ...] = (
 _PASSING = ("etcdserver:", "rpc error:", "context deadline exceeded", "storage is (re)initializing")
 
 
-class Missing(Conflict):
+class ObjectGone(Conflict):
     """No such object (404): to a read an answer, to a delete success, to other writes a stale view."""
 
 
@@ -92,7 +92,7 @@ def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is 
         case 410:
             return Expired(said.sentence)
         case 404:
-            return Missing(said.sentence)
+            return ObjectGone(said.sentence)
         case 409:
             return Conflict(said.sentence)
         case 422 if said.caused_by("field", "metadata.uid"):  # an apply with another object's uid; not 409 [T]

@@ -58,7 +58,7 @@ class Call:
     accept: str = "application/json"
 
 
-class Lines:
+class LineStream:
     """The answer to a watch: its lines as they come. `abort` may be called from another thread."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
@@ -138,9 +138,9 @@ class Transport:
         response = self._send(call, self._timeouts.read)
         return _object(self._read(response)), response.headers
 
-    def lines(self, call: Call) -> Lines:
+    def lines(self, call: Call) -> LineStream:
         """Begin a watch. Raises what `translate` says."""
-        return Lines(self._send(call, self._timeouts.silence))
+        return LineStream(self._send(call, self._timeouts.silence))
 
     def body(self, call: Call, failure: Failure, silence: float) -> Body:
         """Make one call whose answer is not an object; `failure` makes the error for an answer of 300 and above.

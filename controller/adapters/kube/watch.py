@@ -1,4 +1,4 @@
-"""List, then watch one kind in one namespace, and keep what is there in a `Store`.
+"""List, then watch one kind in one namespace, and keep what is there in a `WatchCache`.
 
 Own loop, because the client's informer spins when the server goes away and hangs on half-open connections. It knows
 nothing of HTTP: a `Feed` gives pages and lines. It refuses to guess: whatever it does not understand ends the round,
@@ -34,7 +34,7 @@ _draw = random.SystemRandom()
 _log = structlog.get_logger(__name__)
 
 
-class Lines(Protocol):
+class WatchStream(Protocol):
     """The lines of a watch as they come."""
 
     def close(self) -> None:
@@ -57,11 +57,11 @@ class Feed(Protocol):
     def page(self, token: str) -> Object:
         """Return a page of the list: the first ("") or the one that a `continue` token names."""
 
-    def lines(self, version: str, seconds: int) -> Lines:
+    def lines(self, version: str, seconds: int) -> WatchStream:
         """Begin to watch after this version, for so long at most."""
 
 
-class Store:
+class WatchCache:
     """The objects of one kind by name, from the watch and our own writes. Safe to use from many threads.
 
     What it returns is shared: nobody may change it. A version is never replaced by an older one, whichever comes first.
@@ -141,12 +141,12 @@ class Store:
 class Watch:
     """The thread that keeps one store up to date. Only a defect ends it; `alive` says whether it runs."""
 
-    def __init__(self, feed: Feed, store: Store) -> None:
+    def __init__(self, feed: Feed, store: WatchCache) -> None:
         self._feed = feed
         self._store = store
         self._version = ""  # "": list first
         self._progress = False
-        self._lines: Lines | None = None
+        self._lines: WatchStream | None = None
         self._synced = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{feed.kind}", daemon=True)

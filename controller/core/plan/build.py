@@ -10,7 +10,7 @@ from controller.core.manifests import RunContext
 from controller.core.model import Cause, Environment, Record, StageRecord
 from controller.core.plan.decision import Action, Create, Delete, Observed, Publish
 from controller.core.plan.needs import Build, BuildOf
-from controller.core.plan.stage import DONE, View, done, failed, refused, underway, waiting
+from controller.core.plan.stage import DONE, StageView, done, failed, refused, underway, waiting
 
 OVER = (*DONE, "Failed", "Stopped")  # in a run that failed they are judged for the sake of its failure stage
 FULL_PAUSE = 60  # seconds before a build that found the volume full is tried again
@@ -40,25 +40,25 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
     )
 
 
-def _view(context: RunContext, item: Environment, record: StageRecord, observed: Observed, now: datetime) -> View:
+def _view(context: RunContext, item: Environment, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     if record.state in OVER:
-        return View(record)
+        return StageView(record)
     refusal = refused(item.name, record, observed, context.policy, now)
     return refusal or _standing(context, item, record, observed.ask(BuildOf(item.folder)), now)
 
 
-def _standing(context: RunContext, item: Environment, record: StageRecord, build: Build, now: datetime) -> View:
+def _standing(context: RunContext, item: Environment, record: StageRecord, build: Build, now: datetime) -> StageView:
     fact = build.job
     if build.ready:  # nobody needs what a Job still makes, and one that ended well has nothing more to say
         over = replace(done(record, now), state="Reused" if record.state == "Waiting" else "Done")
         spare = (Publish(item.folder),) if build.made else ()
-        return View(over, (*spare, *(_removal(fact) if fact and fact.state != "Failed" else ())))
+        return StageView(over, (*spare, *(_removal(fact) if fact and fact.state != "Failed" else ())))
     if fact and fact.uid == item.stale:
-        return View(record, _removal(fact))
+        return StageView(record, _removal(fact))
     if build.made and (fact is None or fact.state == "Succeeded"):
-        return View(record, (Publish(item.folder),), due=now)
+        return StageView(record, (Publish(item.folder),), due=now)
     if fact is None and build.lingering:
-        return View(record)
+        return StageView(record)
     name, image = (fact.name, fact.image) if fact else (names.build(item.folder), record.image)
     record = replace(
         record,
@@ -69,18 +69,18 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
         image=image,
     )
     if fact is None:
-        return View(record, (Create(manifests.build(context, item), item.name),))
+        return StageView(record, (Create(manifests.build(context, item), item.name),))
     return _judged(context, fact, record, now)
 
 
-def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: datetime) -> View:
+def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: datetime) -> StageView:
     if fact.state == "Running":
         return underway(record, fact, context.policy, now)
     if fact.state == "Succeeded":  # and yet there is nothing: somebody removed it before it was published
-        return View(record, _removal(fact))
+        return StageView(record, _removal(fact))
     cause = fact.cause or Cause("Unknown", f"Job {fact.name} failed, and its pod was gone before it could be read")
     if cause.reason != VOLUME_FULL:
-        return View(failed(record, cause, now))
+        return StageView(failed(record, cause, now))
     again = (times.moment(fact.finished) or now) + timedelta(seconds=FULL_PAUSE)
     view = waiting(record, "schedule", cause, context.policy, now)
     if view.record.state == "Failed" or now < again:

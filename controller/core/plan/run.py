@@ -12,10 +12,10 @@ from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record
 from controller.core.plan.build import Builds, builds_of
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
 from controller.core.plan.failure import handle
-from controller.core.plan.secrets import Missing, secrets_of
+from controller.core.plan.secrets import MissingSecret, secrets_of
 from controller.core.plan.services import hold, key_of
 from controller.core.plan.settle import settle, stale_jobs
-from controller.core.plan.stage import DONE, View, stopped, view_of, waiting
+from controller.core.plan.stage import DONE, StageView, stopped, view_of, waiting
 from controller.core.plan.trigger import remember
 from controller.core.text import fit
 
@@ -106,25 +106,29 @@ def _walk(context: RunContext, record: Record, observed: Observed, now: datetime
     return _Walk(record, builds.actions, builds.due, complete=not builds.actions)
 
 
-def _with_views(record: Record, views: Mapping[str, View]) -> Record:
+def _with_views(record: Record, views: Mapping[str, StageView]) -> Record:
     return replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
 
 
-def _first_due(builds: Builds, views: Mapping[str, View]) -> datetime | None:
+def _first_due(builds: Builds, views: Mapping[str, StageView]) -> datetime | None:
     return min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
 
 
-def _view(context: RunContext, name: str, record: Record, observed: Observed, now: datetime, builds: Builds) -> View:
+def _view(
+    context: RunContext, name: str, record: Record, observed: Observed, now: datetime, builds: Builds
+) -> StageView:
     """Return the view of a stage of the open step; one whose packages are not there yet waits."""
     stage = record.stages[name]
     if stage.state == "Waiting" and name in builds.missing:
-        return View(stage)
+        return StageView(stage)
     if stage.state == "Waiting":
         stage = StageRecord(state="Running", started=times.text(now), unknown=stage.unknown)
     return view_of(context, context.pipeline.stages[name], stage, observed, now)
 
 
-def _held_back(context: RunContext, record: Record, missing: Sequence[Missing], now: datetime, builds: Builds) -> _Walk:
+def _held_back(
+    context: RunContext, record: Record, missing: Sequence[MissingSecret], now: datetime, builds: Builds
+) -> _Walk:
     """Open no step while Secrets are missing: each stage that uses one names all of them at once.
 
     Where only the failure stage does, which is in no step, the first stage that would run names them.
@@ -132,7 +136,7 @@ def _held_back(context: RunContext, record: Record, missing: Sequence[Missing], 
     cause = Cause("SecretMissing", "; ".join(item.line for item in missing))
     held = [name for step in context.pipeline.steps for name in step if record.stages[name].state == "Waiting"]
     blocked = [name for name in held if any(name in item.stages for item in missing)] or held[:1]
-    views = {name: View(_unheld(record.stages[name])) for name in held if name not in blocked}  # theirs has come
+    views = {name: StageView(_unheld(record.stages[name])) for name in held if name not in blocked}  # theirs has come
     for name in blocked:  # what is missing by now, for as long as something has been
         stage = replace(record.stages[name], message=fit(cause.message))
         views[name] = waiting(stage, "start", cause, context.policy, now)

@@ -11,7 +11,7 @@ from controller.core.plan.needs import Live
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingSecret:
     """A Secret, or keys of one, that stages need and that are not there; the line has the remedy."""
 
     stages: tuple[str, ...]
@@ -22,7 +22,7 @@ class Missing:
 class Secrets:
     """What is missing, and the resourceVersion of each Secret that is there, by name."""
 
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingSecret, ...]
     versions: tuple[tuple[str, str], ...]
 
 
@@ -40,7 +40,7 @@ def secrets_of(context: RunContext, record: Record, observed: Observed) -> Secre
     return Secrets(tuple(filter(None, missing)), tuple(versions))
 
 
-def _missing(name: str, keys: Mapping[str, list[str]], secret: Object | None, namespace: str) -> Missing | None:
+def _missing(name: str, keys: Mapping[str, list[str]], secret: Object | None, namespace: str) -> MissingSecret | None:
     """Return what of a Secret is missing, with the command that mends it."""
     present = set((secret or {}).get("data") or {})
     lacks = {key: stages for key, stages in sorted(keys.items()) if stages and key not in present}
@@ -51,7 +51,7 @@ def _missing(name: str, keys: Mapping[str, list[str]], secret: Object | None, na
     if secret is None:
         literals = " ".join(f"--from-literal={key}=…" for key in lacks)
         remedy = f"kubectl -n {namespace} create secret generic {name} {literals}"
-        return Missing(stages, f"Secret {name} with {listed} not found {whose}: {remedy}")
+        return MissingSecret(stages, f"Secret {name} with {listed} not found {whose}: {remedy}")
     pairs = ", ".join(f'"{key}": "…"' for key in lacks)
     remedy = f"kubectl -n {namespace} patch secret {name} -p '{{\"stringData\": {{{pairs}}}}}'"
-    return Missing(stages, f"Secret {name} has no key {listed} {whose}: {remedy}")
+    return MissingSecret(stages, f"Secret {name} has no key {listed} {whose}: {remedy}")

@@ -18,7 +18,7 @@ REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StageView:
     """A stage as it is now: its record, what to do, and when time alone will change the answer."""
 
     record: StageRecord
@@ -26,10 +26,10 @@ class View:
     due: datetime | None = None
 
 
-def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> View:
+def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     """Return the view of one stage of an open step. What is recorded as done is not judged again."""
     if record.state in DONE:
-        return View(record)
+        return StageView(record)
     if refusal := refused(stage.name, record, observed, context.policy, now):
         return refusal
     if isinstance(stage.work, Batch):
@@ -37,63 +37,63 @@ def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Ob
     return _service(context, stage, stage.work, record, observed, now)
 
 
-def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, now: datetime) -> View | None:
+def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, now: datetime) -> StageView | None:
     """Return the view of a stage whose action the API server refused in this very pass, None where it refused none."""
     refusal = next((item for item in observed.refusals if item.stage == name), None)
     if refusal and refusal.final:
-        return View(failed(record, refusal.cause, now))
+        return StageView(failed(record, refusal.cause, now))
     return waiting(record, "schedule", refusal.cause, policy, now) if refusal else None
 
 
-def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> View:
+def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     name = context.job_name(stage.name)
     fact = observed.jobs.get(name)
     record = replace(record, objects=(f"Job/{name}",))
     if fact is None or fact.owner != context.uid:
         if stage.name in observed.ended:
             cause = observed.ended[stage.name]
-            return View(failed(record, cause, now) if cause else done(record, now))
-        return View(replace(record, attempts=1), (Create(manifests.job(context, stage), stage.name),))
+            return StageView(failed(record, cause, now) if cause else done(record, now))
+        return StageView(replace(record, attempts=1), (Create(manifests.job(context, stage), stage.name),))
     record = replace(record, attempts=fact.attempts, image=fact.image or record.image)
     if fact.state == "Succeeded":
-        return View(done(record, now))
+        return StageView(done(record, now))
     if fact.state == "Failed":
         lost = f"Job {name} failed, and its pod was gone before it could be read (see the stage's log)"
-        return View(failed(record, fact.cause or Cause("Unknown", lost), now))
+        return StageView(failed(record, fact.cause or Cause("Unknown", lost), now))
     return underway(record, fact, context.policy, now)
 
 
 def _service(
     context: RunContext, stage: Stage, work: Service, record: StageRecord, observed: Observed, now: datetime
-) -> View:
+) -> StageView:
     objects = of_stage(context, stage, observed)
     actions = converge(stage.name, objects, observed, context.uid)
     record = replace(record, objects=tuple(f"{item['kind']}/{item['metadata']['name']}" for item in objects))
     fact = observed.deployments.get(context.service_name(stage.name))
     if fact is None or fact.owner != context.uid or fact.digest != digest_of(objects[0]):
-        return View(record, actions)
+        return StageView(record, actions)
     record = replace(record, image=fact.image or record.image)
     if fact.available:
-        return View(record if actions else done(record, now, changed=fact.run == context.run), actions)
+        return StageView(record if actions else done(record, now, changed=fact.run == context.run), actions)
     if fact.failed:
-        return View(failed(record, fact.cause or Cause("NotReady", "its pods did not become ready"), now))
+        return StageView(failed(record, fact.cause or Cause("NotReady", "its pods did not become ready"), now))
     limit = times.after(fact.crash_started, work.max_startup_seconds)
     if limit and now >= limit:
-        return View(failed(record, fact.cause or Cause("StartupTimeout", "it did not stay up"), now))
+        return StageView(failed(record, fact.cause or Cause("StartupTimeout", "it did not stay up"), now))
     view = underway(record, fact, context.policy, now)
     return replace(view, actions=actions, due=min(filter(None, (view.due, limit)), default=None))
 
 
-def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy, now: datetime) -> View:
+def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy, now: datetime) -> StageView:
     """Return the view of a stage that is on its way: it waits for something, runs, or says nothing yet."""
     if fact.blocked and fact.cause:
         return waiting(record, fact.blocked, fact.cause, policy, now)
     if fact.running:
-        return View(replace(_with_cause(record, fact.cause or Cause("", "")), waiting_since="", waiting_for=""))
-    return View(record)
+        return StageView(replace(_with_cause(record, fact.cause or Cause("", "")), waiting_since="", waiting_for=""))
+    return StageView(record)
 
 
-def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> View:
+def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> StageView:
     """Return the view of a stage that can't start: it says why at once, and fails after the grace.
 
     The first cause stays: the later ones flap.
@@ -103,8 +103,8 @@ def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: 
     seconds = policy.start_grace if grace == "start" else policy.schedule_grace
     due = (times.moment(record.waiting_since) or now) + timedelta(seconds=seconds)
     if now >= due:
-        return View(failed(record, Cause(record.reason, record.message), now))
-    return View(record, due=due)
+        return StageView(failed(record, Cause(record.reason, record.message), now))
+    return StageView(record, due=due)
 
 
 def failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from controller.adapters.kube.examine import warning
 from controller.adapters.kube.kinds import RIGHTS, Method, permitted
-from controller.adapters.kube.translate import Missing, answer, failure
+from controller.adapters.kube.translate import ObjectGone, answer, failure
 from controller.core.errors import AlreadyExists, Conflict, Expired, NotYet, Refused, Transient
 from controller.core.model import Object
 
@@ -24,7 +24,7 @@ def said(code: int, status: Object | None = None, **headers: str) -> Exception:
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
     [
-        (400, {}, Refused), (401, {}, Transient), (403, {}, Refused), (404, {}, Missing), (409, {}, Conflict),
+        (400, {}, Refused), (401, {}, Transient), (403, {}, Refused), (404, {}, ObjectGone), (409, {}, Conflict),
         (404, {"details": {"kind": "namespaces"}}, NotYet), (410, {}, Expired), (413, None, Refused),
         (403, {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}, NotYet),
         (409, {"reason": "AlreadyExists"}, AlreadyExists), (409, {"reason": "Conflict"}, Conflict), (422, {}, Refused),

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.adapters.kube.watch import LONGEST_PAUSE, Store, pause
+from controller.adapters.kube.watch import LONGEST_PAUSE, WatchCache, pause
 from controller.core.model import Object
 
 calm = settings(deadline=None)  # a busy machine is no failure
@@ -16,10 +16,10 @@ def thing(name: str, version: int | str, **data: str) -> Object:
     return {"metadata": {"name": name, "resourceVersion": str(version)}, "data": data}
 
 
-def store() -> tuple[Store, list[Change]]:
+def store() -> tuple[WatchCache, list[Change]]:
     """Return a store and the list of what it reports."""
     changes: list[Change] = []
-    return Store("ConfigMap", lambda *change: changes.append(change), lambda item: item), changes
+    return WatchCache("ConfigMap", lambda *change: changes.append(change), lambda item: item), changes
 
 
 def test_our_own_write_is_read_at_once_and_reported_once() -> None:

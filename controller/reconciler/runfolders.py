@@ -17,7 +17,7 @@ Copy: TypeAlias = Callable[[str, str, int, str], PurePosixPath]  # request, uid,
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class RunFolders:
     """Writes and reads it. `version` is the controller's."""
 
     volume: Volume
