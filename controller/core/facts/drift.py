@@ -186,12 +186,11 @@ def _laid_over(wanted: Any, live: Any, key: str) -> Any:
 def _laid_items(wanted: Sequence[Object], live: Sequence[Object], key: str) -> Iterator[Object]:
     """Yield the items of a list. A port of another number is one more port, of a name that is taken: it goes."""
     foreign = [item for item in live if key != "ports" and _match(key, item, wanted) is None]
-    ours = {_identity(key, item): _laid_item(item, _match(key, item, live), key) for item in wanted}
+    ours = dict[tuple[str, ...], Object]()
+    for item in wanted:
+        before = _match(key, item, live)
+        ours[_identity(key, item)] = item if before is None or key in _REPLACED else _laid_over(item, before, "")
     for item in live if foreign else ():
         own = item if item in foreign else ours.pop(_identity(key, item), None)
         yield from [own] if own else []
     yield from ours.values()
-
-
-def _laid_item(wanted: Object, live: Object | None, key: str) -> Object:
-    return wanted if live is None or key in _REPLACED else dict(_laid_over(wanted, live, ""))

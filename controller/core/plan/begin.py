@@ -47,7 +47,12 @@ def prepared(
         _, pipeline = observed.ask(project)
         stages = select(request, pipeline, earlier, before)
         spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
-    spec = replace(spec, environments=_unbuilt(environments, observed))
+    observed.require(needs.Sources(environments), *(needs.BuildOf(item.folder) for item in environments))
+    observed.ask(needs.Sources(environments))
+    jobs = [(item, observed.ask(needs.BuildOf(item.folder)).job) for item in environments]
+    # an earlier failed build is over and done with
+    unbuilt = (replace(item, stale=job.uid if job and job.state == "Failed" else "") for item, job in jobs)
+    spec = replace(spec, environments=tuple(unbuilt))
     record = _started(known, request, pending, spec, stages, now)
     context = context_of(request, record, spec, pipeline, policy)
     context, lost = _with_free_names(request, context, observed)
@@ -134,14 +139,6 @@ def _made_of(
     question = needs.Environments(project, bases, settings, tree, pipeline, known.record)
     environments, notes = observed.ask(question)
     return spec, environments, (*choice.notes, *notes)
-
-
-def _unbuilt(environments: tuple[Environment, ...], observed: Observed) -> tuple[Environment, ...]:
-    """Return the environments for a new run: an earlier failed build of one is over and done with."""
-    observed.require(needs.Sources(environments), *(needs.BuildOf(item.folder) for item in environments))
-    observed.ask(needs.Sources(environments))
-    jobs = [(item, observed.ask(needs.BuildOf(item.folder)).job) for item in environments]
-    return tuple(replace(item, stale=job.uid if job and job.state == "Failed" else "") for item, job in jobs)
 
 
 def _started(

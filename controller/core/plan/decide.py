@@ -68,7 +68,14 @@ def _decided(known: Known, observed: Observed, policy: Policy, now: datetime) ->
     except Invalid as damaged:  # what we wrote ourselves was written over
         again = Transient(damaged.reason, damaged.problems[0])
         return replace(_stumbled(known, again, observed, now), poll=result)
-    return _to_retry(with_poll(known, decision, result, observed, now), observed)
+    decision = with_poll(known, decision, result, observed, now)
+    record = decision.record
+    if observed.refusals:
+        cause = observed.refusals[0].cause
+        return replace(decision, error=Transient(cause.reason, cause.message))
+    if record.active and record.reason == VOLUME_FULL:  # a build's: who sees it makes room
+        return replace(decision, error=Transient(VOLUME_FULL, record.message))
+    return decision
 
 
 def _stumbled(known: Known, error: NotYet | Transient, observed: Observed, now: datetime) -> Decision:
@@ -83,17 +90,6 @@ def _stumbled(known: Known, error: NotYet | Transient, observed: Observed, now: 
         error = Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
     record = stumble(known.record, "Running" if active else "Pending", error.reason, str(error), now)
     return Decision(record, error=error)
-
-
-def _to_retry(decision: Decision, observed: Observed) -> Decision:
-    """Return the decision with the error that ends its pass, if it has to be tried again."""
-    record = decision.record
-    if observed.refusals:
-        cause = observed.refusals[0].cause
-        return replace(decision, error=Transient(cause.reason, cause.message))
-    if record.active and record.reason == VOLUME_FULL:  # a build's: who sees it makes room
-        return replace(decision, error=Transient(VOLUME_FULL, record.message))
-    return decision
 
 
 def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:

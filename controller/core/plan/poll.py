@@ -29,27 +29,23 @@ def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
     about = (request.uid, f"{request.repository} {request.ref} {request.git_secret} {request.poll}")
     if last is None or last.about != about:  # after a restart, a change of the address: not all at once
         last = Poll(about, problem=known.record.poll_problem, due=_next(request, now))
-    return last if last.due and now < last.due else _polled(request, last, observed, now)
-
-
-def is_idle(known: Known) -> bool:
-    """Return whether `ref` is not polled now, since what moved would have to wait for the active run."""
-    return known.record.active and known.request.on_overlap == "queue"
-
-
-def _polled(request: Request, last: Poll, observed: Observed, now: datetime) -> Poll:
+    if last.due and now < last.due:
+        return last
     try:
-        return Poll(last.about, observed.ask(Commit()), due=_next(request, now))
+        return Poll(about, observed.ask(Commit()), due=_next(request, now))
     except NotYet:  # another pass is at the same repository: soon, and nothing is wrong
         return replace(last, due=_next(request, now))
     except Transient as error:
         problem = f"{error.reason}: {error}"
     except Invalid as invalid:
         problem = f"{invalid.reason}: {'; '.join(invalid.problems)}"
-    every = request.poll or 1
-    pause = min(every << min(last.failures, _DOUBLINGS), max(LONGEST_PAUSE, every))
-    due, failures = now + timedelta(seconds=pause), last.failures + 1
-    return replace(last, problem=fit(problem), due=due, failures=failures)
+    pause = min(request.poll << min(last.failures, _DOUBLINGS), max(LONGEST_PAUSE, request.poll))
+    return replace(last, problem=fit(problem), due=now + timedelta(seconds=pause), failures=last.failures + 1)
+
+
+def is_idle(known: Known) -> bool:
+    """Return whether `ref` is not polled now, since what moved would have to wait for the active run."""
+    return known.record.active and known.request.on_overlap == "queue"
 
 
 def _next(request: Request, now: datetime) -> datetime:

@@ -98,7 +98,15 @@ def _walk(context: RunContext, record: Record, observed: Observed, now: datetime
         record = replace(record, spec=replace(context.spec, secrets=secrets.versions), stages=stages)
     for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
         step = context.pipeline.steps[number - 1]
-        views = {name: _view(context, name, record, observed, now, builds) for name in step}
+        views = {}
+        for name in step:
+            stage = record.stages[name]
+            if stage.state == "Waiting" and name in builds.missing:
+                views[name] = StageView(stage)
+                continue
+            if stage.state == "Waiting":
+                stage = StageRecord(state="Running", started=times.text(now), unknown=stage.unknown)
+            views[name] = view_of(context, context.pipeline.stages[name], stage, observed, now)
         record = _with_views(replace(record, step=number), views)
         if not all(view.record.state in DONE and not view.actions for view in views.values()):
             actions = (*builds.actions, *(action for view in views.values() for action in view.actions))
@@ -112,18 +120,6 @@ def _with_views(record: Record, views: Mapping[str, StageView]) -> Record:
 
 def _first_due(builds: Builds, views: Mapping[str, StageView]) -> datetime | None:
     return min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
-
-
-def _view(
-    context: RunContext, name: str, record: Record, observed: Observed, now: datetime, builds: Builds
-) -> StageView:
-    """Return the view of a stage of the open step; one whose packages are not there yet waits."""
-    stage = record.stages[name]
-    if stage.state == "Waiting" and name in builds.missing:
-        return StageView(stage)
-    if stage.state == "Waiting":
-        stage = StageRecord(state="Running", started=times.text(now), unknown=stage.unknown)
-    return view_of(context, context.pipeline.stages[name], stage, observed, now)
 
 
 def _held_back(
@@ -197,21 +193,13 @@ def _handled(context: RunContext, request: Request, record: Record, observed: Ob
 
 
 def _release(context: RunContext, request: Request, record: Record, observed: Observed, now: datetime) -> Decision:
-    """All stages are done: write down what serves, then (in the next pass) that the run succeeded."""
+    """All stages are done: write down what serves, then (in the next pass) that the run succeeded.
+
+    Service objects are released as they were applied: by this run, or by the one whose service it left alone.
+    """
     before = manifests.release_objects(observed.release) if observed.release else ()
-    objects = _released_objects(context, record, before)
-    if not objects and not before:
-        return _end(request, record, observed, now, "Succeeded", None)
-    manifest = manifests.release(context, objects)
-    uid = observed.release["metadata"]["uid"] if observed.release else ""
-    action = Apply(with_uid(manifest, uid), NO_STAGE) if uid else Create(manifest, NO_STAGE)
-    return Decision(_in_words(record), (action,), requeue_after=0.0)
-
-
-def _released_objects(context: RunContext, record: Record, before: Sequence[Object]) -> list[Object]:
-    """Return the service objects as they were applied: by this run, or by the one whose service it left alone."""
     known = {key_of(item): item for item in before}
-    objects = []
+    objects = list[Object]()
     for name, stage in context.pipeline.stages.items():
         if not isinstance(stage.work, Service) or name not in record.stages:
             continue
@@ -220,7 +208,12 @@ def _released_objects(context: RunContext, record: Record, before: Sequence[Obje
             old = known.get(key_of(item))
             untouched = state == "Skipped" or (state == "Unchanged" and item["kind"] == "Deployment")
             objects += [old] if old and untouched else [] if state == "Skipped" else [item]
-    return objects
+    if not objects and not before:
+        return _end(request, record, observed, now, "Succeeded", None)
+    manifest = manifests.release(context, objects)
+    uid = observed.release["metadata"]["uid"] if observed.release else ""
+    action = Apply(with_uid(manifest, uid), NO_STAGE) if uid else Create(manifest, NO_STAGE)
+    return Decision(_in_words(record), (action,), requeue_after=0.0)
 
 
 def _end(

@@ -92,27 +92,25 @@ def _serving(
     if lines := disturbed((item for items in services.values() for item in items), observed, record.request_uid):
         return _with(record, "Degraded", "ServiceDrifted", "; ".join(lines))
     for stage, (deployment, *_) in services.items():
-        if problem := _not_up(deployment, observed, record.request_uid):
-            return _with(record, "Degraded", "ServiceDegraded", f"service {stage} {problem}")
+        fact = observed.deployments.get(deployment["metadata"]["name"])
+        if fact is None or fact.owner != record.request_uid:
+            problem = f"has 0 of {deployment['spec']['replicas']} pods ready"
+        elif fact.available and fact.digest == digest_of(deployment):
+            continue
+        else:
+            problem = (
+                f"has {fact.ready} of {fact.replicas} pods ready"
+                if fact.ready < fact.replicas
+                else "is being rolled over"
+            )
+            problem += f": {fact.cause.message}" if fact.cause else ""
+        return _with(record, "Degraded", "ServiceDegraded", f"service {stage} {problem}")
     return _with(record, "Ready", last.reason, last.message)
 
 
 def refusal(past: PastRun) -> str:
     """Return the sentence for a trigger that was refused."""
     return f"trigger {past.trigger} was refused: {past.message}" if past.trigger else past.message
-
-
-def _not_up(deployment: Object, observed: Observed, uid: str) -> str:
-    """Return what keeps a released service from being all up, "" where nothing does."""
-    fact = observed.deployments.get(deployment["metadata"]["name"])
-    if fact is None or fact.owner != uid:
-        return f"has 0 of {deployment['spec']['replicas']} pods ready"
-    if fact.available and fact.digest == digest_of(deployment):
-        return ""
-    cause = f": {fact.cause.message}" if fact.cause else ""
-    if fact.ready < fact.replicas:
-        return f"has {fact.ready} of {fact.replicas} pods ready{cause}"
-    return f"is being rolled over{cause}"
 
 
 def _with(record: Record, phase: Phase, reason: str, message: str) -> Record:
