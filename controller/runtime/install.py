@@ -38,7 +38,7 @@ _PRIVATE = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
 _USER = re.compile(r"(?:://|^)([^/\s]+)@")  # a proxy's address may begin with it
 
 
-class Order(NamedTuple):
+class BuildOrder(NamedTuple):
     """What to build. Paths are relative as named; times are seconds."""
 
     kind: str  # environment
@@ -55,10 +55,10 @@ class Order(NamedTuple):
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
 
 
-class Build(stage_attempt.Attempt):
+class BuildLauncher(stage_attempt.Launcher):
     """One attempt to build the environment."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: BuildOrder) -> None:
         """Take over output and signals of the process."""
         super().__init__(order.grace, order.paths["logs"], order.limit, secret_values(os.environ, order.secrets))
         self.order, self.name = order, "requirements"  # by which a user knows them, once they are read
@@ -66,7 +66,7 @@ class Build(stage_attempt.Attempt):
         self.failure = os.path.join(order.paths["scratch"], "failure.json")
 
     def work(self) -> None:
-        """Claim the attempt, check what there is, and build. Raises Refused, Stopped."""
+        """Claim the attempt, check what there is, and build. Raises Unable, Stopped."""
         order = self.order
         try:
             self.claim(order.log_cap, rotate=False)
@@ -80,19 +80,19 @@ class Build(stage_attempt.Attempt):
         self._build()
 
     def _check_room(self) -> None:
-        """Refuse to begin where the volume has too little room, which may pass. Raises Refused."""
+        """Refuse to begin where the volume has too little room, which may pass. Raises Unable."""
         build = self.order.paths["build"]
         try:
             os.makedirs(build, exist_ok=True)
             free = shutil.disk_usage(build).free
         except OSError as error:
-            raise stage_order.Refused(
+            raise stage_order.Unable(
                 stage_order.VOLUME_FULL, f"{build} can't be used: {error.strerror}", MAY_PASS
             ) from error
         if free < self.order.space:
             needs = f"{self.order.space // MIB} MiB must be free on the shared volume to build an environment"
             remedy = "delete old runs or enlarge the volume"
-            raise stage_order.Refused(stage_order.VOLUME_FULL, f"{needs}, and {free // MIB} are: {remedy}", MAY_PASS)
+            raise stage_order.Unable(stage_order.VOLUME_FULL, f"{needs}, and {free // MIB} are: {remedy}", MAY_PASS)
 
     def _build(self) -> None:
         self.outcome.script_started = self.outcome.first_start = stage_order.now()
@@ -165,9 +165,9 @@ def memory_limit() -> Optional[int]:
 
 
 def check_memory(name: str, needed: int, limit: Optional[int]) -> None:
-    """Refuse to begin with less memory (bytes) than is needed (MiB; 0: any will do). Raises Refused."""
+    """Refuse to begin with less memory (bytes) than is needed (MiB; 0: any will do). Raises Unable."""
     if needed and limit is not None and limit < needed * MIB:
-        raise stage_order.Refused(
+        raise stage_order.Unable(
             "OutOfMemory",
             f"{name}: environment builds need {needed} MiB of memory, and the container may use {limit // MIB}: "
             "raise its limit (a LimitRange of the namespace may set it)",
@@ -207,7 +207,7 @@ def _of_netrc(path: str) -> List[str]:
 
 def main() -> None:
     """Build the environment that the only argument describes."""
-    stage_attempt.main(Order, ("environment",), NEEDED, Build)
+    stage_attempt.main(BuildOrder, ("environment",), NEEDED, BuildLauncher)
 
 
 if __name__ == "__main__":

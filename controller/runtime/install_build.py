@@ -64,8 +64,8 @@ class Job(NamedTuple):
     only_locked: bool = False
 
 
-def build(job: Job, document: install_requirements.Document) -> None:
-    """Make the environment. Raises Refused, OSError."""
+def build(job: Job, document: install_requirements.RequirementsDocument) -> None:
+    """Make the environment. Raises Unable, OSError."""
     _remove_dead(job.target)
     shutil.rmtree(job.scratch, ignore_errors=True)
     os.makedirs(job.scratch)
@@ -82,11 +82,11 @@ def _build_in(partial: str, job: Job, prepared: install_requirements.Prepared) -
     try:
         _fill(job._replace(target=partial), prepared, held)
         _settle(partial, job)
-    except (OSError, stage_order.Refused) as error:
+    except (OSError, stage_order.Unable) as error:
         if _is_at(partial, held) or _is_at(job.target, held):
             raise
         taken = f"{prepared.name}: the build's folder was taken away while it was under way"
-        raise stage_order.Refused("InstallFailed", taken, install_cause.MAY_PASS) from error
+        raise stage_order.Unable("InstallFailed", taken, install_cause.MAY_PASS) from error
 
 
 def _locked_folder(path: str) -> int:
@@ -244,12 +244,12 @@ def main() -> None:
         document = install_requirements.read(job.requirements)
         name = document.file
         build(job, document)
-    except stage_order.Refused as error:
+    except stage_order.Unable as error:
         failure = error
     except OSError as error:
         full = error.errno in stage_order.FULL
         code = install_cause.MAY_PASS if full else stage_order.HOPELESS
-        failure = stage_order.Refused(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
+        failure = stage_order.Unable(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
     left = {"code": failure.code, "reason": failure.reason, "message": str(failure)}

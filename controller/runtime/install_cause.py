@@ -12,13 +12,13 @@ import sysconfig
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 if TYPE_CHECKING:
-    from controller.runtime.install_requirements import File, Item, Prepared, url
+    from controller.runtime.install_requirements import File, Prepared, RequirementLine, url
     from controller.runtime.install_uv import Done, canonical, without_credentials
-    from controller.runtime.stage_order import HOPELESS, VOLUME_FULL, Refused
+    from controller.runtime.stage_order import HOPELESS, VOLUME_FULL, Unable
 else:  # published side by side
     from install_requirements import url
     from install_uv import canonical, without_credentials
-    from stage_order import HOPELESS, VOLUME_FULL, Refused
+    from stage_order import HOPELESS, VOLUME_FULL, Unable
 
 MAY_PASS = 1  # exit code
 LIMIT = 600  # characters
@@ -43,7 +43,7 @@ _COMPILER = re.compile(
 )
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """A cause that was recognised: reason, exit code, words."""
 
     reason: str
@@ -51,7 +51,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def explain(done: Done, prepared: Prepared, remedy: str = "") -> Refused:
+def explain(done: Done, prepared: Prepared, remedy: str = "") -> Unable:
     """Return the failure of a call of uv, at the user's own file and line where it speaks of one.
 
     `remedy` is what helps where something had to be compiled.
@@ -60,19 +60,19 @@ def explain(done: Done, prepared: Prepared, remedy: str = "") -> Refused:
     output = _in_users_words(done.output, prepared)
     found = _machine(output) or _access(output) or _connection(output) or _requirement(output)
     if done.code < 0 and not found:
-        found = Finding("InstallFailed", HOPELESS, f"the installation was killed by signal {-done.code}")
+        found = Diagnosis("InstallFailed", HOPELESS, f"the installation was killed by signal {-done.code}")
     if prepared.as_of and UNDATED in output:
         why = "the index does not say when files were uploaded: write RESOLVE_AS_OF = now"
-        found = found or Finding(
+        found = found or Diagnosis(
             "InstallFailed", HOPELESS, f"no packages as of {prepared.as_of} can be chosen, since {why}"
         )
-    finding = found or Finding("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), prepared.as_of))
+    finding = found or Diagnosis("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), prepared.as_of))
     failed = _FAILED.search(output)
     if remedy and failed and " @ " not in failed[1] and finding.code == HOPELESS:
         finding = finding._replace(text=f"{finding.text[: LIMIT - len(remedy) - RESERVE]}; {remedy}")
     items = [item for file in prepared.files for item in file.items]
     place = direct or _named(finding.text, items) or _named(output, items) or prepared.name
-    return Refused(finding.reason, f"{place}: {finding.text}"[:LIMIT], finding.code)
+    return Unable(finding.reason, f"{place}: {finding.text}"[:LIMIT], finding.code)
 
 
 def _in_users_words(output: str, prepared: Prepared) -> str:
@@ -89,7 +89,7 @@ def _in_users_words(output: str, prepared: Prepared) -> str:
 # --- what is recognised ---------------------------------------------------------------------------
 
 
-def _access(output: str) -> Finding | None:
+def _access(output: str) -> Diagnosis | None:
     """Return what the index or the proxy before it refuses, or whose certificate is not trusted."""
     index = _address(output)
     certificate = re.search(
@@ -110,32 +110,32 @@ def _access(output: str) -> Finding | None:
     return None
 
 
-def _connection(output: str) -> Finding | None:
+def _connection(output: str) -> Diagnosis | None:
     """Return why the index could not be reached, which may pass."""
     index = _address(output)
     causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
     cause = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
     if re.search(r"tunnel error|socks", output):
-        return Finding("InstallFailed", MAY_PASS, f"the proxy on the way to {index} fails: {cause}")
+        return Diagnosis("InstallFailed", MAY_PASS, f"the proxy on the way to {index} fails: {cause}")
     busy = re.search(r"HTTP status (?:server|client) error \((5\d\d|408|429)( [^)]*)?\)", output)
     if busy:
-        return Finding("InstallFailed", MAY_PASS, f"{index} answers {busy[1]}{busy[2] or ''}")
+        return Diagnosis("InstallFailed", MAY_PASS, f"{index} answers {busy[1]}{busy[2] or ''}")
     if re.search(r"error sending request|dns error|tcp connect error|operation timed out|connection reset", output):
-        return Finding("InstallFailed", MAY_PASS, f"{index} can't be reached: {cause}")
+        return Diagnosis("InstallFailed", MAY_PASS, f"{index} can't be reached: {cause}")
     return None
 
 
-def _machine(output: str) -> Finding | None:
+def _machine(output: str) -> Diagnosis | None:
     """Return what the volume, the memory or the image lacks."""
     if re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", output):
-        return Finding(VOLUME_FULL, MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
+        return Diagnosis(VOLUME_FULL, MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
     if re.search(r"^\s*(MemoryError\b|.*Cannot allocate memory|.*fatal error: Killed signal)", output, re.MULTILINE):
         what = "the installation needs more memory than it may use: give environment builds more"
-        return Finding("OutOfMemory", HOPELESS, what)
+        return Diagnosis("OutOfMemory", HOPELESS, what)
     return None
 
 
-def _requirement(output: str) -> Finding | None:
+def _requirement(output: str) -> Diagnosis | None:
     """Return what is wrong with a requirement for this image."""
     found = re.search(r"Hash-checking is required, but no trusted hash was provided for: `([^`]+)`", output)
     if found:
@@ -150,7 +150,7 @@ def _requirement(output: str) -> Finding | None:
     return _build(output, package[1]) if package else None
 
 
-def _build(output: str, package: str) -> Finding | None:
+def _build(output: str, package: str) -> Diagnosis | None:
     """Return why a package could not be built."""
     has_address, compiler = " @ " in package, _COMPILER.search(output)
     if compiler:
@@ -172,8 +172,8 @@ def _build(output: str, package: str) -> Finding | None:
     return _settled(f"`{package}` has no wheel for {_PYTHON} here, and its build failed: {why}: {_WHEEL}")
 
 
-def _settled(text: str) -> Finding:
-    return Finding("InstallFailed", HOPELESS, text)
+def _settled(text: str) -> Diagnosis:
+    return Diagnosis("InstallFailed", HOPELESS, text)
 
 
 def _address(output: str) -> str:
@@ -242,7 +242,7 @@ def _wrapped(path: str) -> str:
     return r"\s+".join(map(re.escape, path.split(" ")))
 
 
-def _named(text: str, items: Sequence[Item]) -> str:
+def _named(text: str, items: Sequence[RequirementLine]) -> str:
     """Return the place of the first item whose package a text speaks of, "" if that can't be known."""
     said = canonical(text)
     for item in items:

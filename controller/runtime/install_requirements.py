@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Sequenc
 
 if TYPE_CHECKING:
     from controller.runtime import stage_copy
-    from controller.runtime.stage_order import Refused, read_text
+    from controller.runtime.stage_order import Unable, read_text
 else:  # published side by side
     import stage_copy
-    from stage_order import Refused, read_text
+    from stage_order import Unable, read_text
 
 FILE = "requirements.json"  # the controller writes it for the build; a complete environment keeps a copy
 LARGEST = 16 * 1024 * 1024  # characters of it
@@ -32,7 +32,7 @@ NO_LIMIT = "9000-01-01"
 MOST_PINS = 2000  # on the command line; so many leave nothing for a day to decide
 
 
-class Item(NamedTuple):
+class RequirementLine(NamedTuple):
     """A package or an option, in normal form, and where the user wrote it."""
 
     text: str
@@ -51,11 +51,11 @@ class Item(NamedTuple):
     after: str = ""
 
 
-class Document(NamedTuple):
+class RequirementsDocument(NamedTuple):
     """The document of requirements.json."""
 
     file: str  # what a user knows it by
-    items: List[Item]
+    items: List[RequirementLine]
     as_of: str = ""  # a day: packages as they were at its end
     as_of_by_default: bool = False  # nobody asked for it: an index that does not know days is no mistake
 
@@ -65,7 +65,7 @@ class File(NamedTuple):
 
     path: str
     texts: List[str]
-    items: List[Item]
+    items: List[RequirementLine]
 
 
 class Prepared(NamedTuple):
@@ -80,19 +80,21 @@ class Prepared(NamedTuple):
     newest: Sequence[str] = ()  # arguments to take instead where the index does not know days; (): there is no instead
 
 
-def read(path: str) -> Document:
-    """Return the document of requirements.json. Raises Refused where it can't be read."""
+def read(path: str) -> RequirementsDocument:
+    """Return the document of requirements.json. Raises Unable where it can't be read."""
     try:
         loaded = json.loads(read_text(path, LARGEST))
         found = loaded["items"] if "items" in loaded else _items_of_version_1(loaded)
-        items = [Item(**{name: item[name] for name in Item._fields if name in item}) for item in found]
-        return Document(loaded["file"], items, loaded.get("as_of", ""), loaded.get("as_of_by_default", False))
+        known = RequirementLine._fields
+        items = [RequirementLine(**{name: item[name] for name in known if name in item}) for item in found]
+        as_of, by_default = loaded.get("as_of", ""), loaded.get("as_of_by_default", False)
+        return RequirementsDocument(loaded["file"], items, as_of, by_default)
     except (ValueError, TypeError, LookupError) as error:
-        raise Refused("InstallFailed", f"{FILE} of the environment is gone or damaged: start a new run") from error
+        raise Unable("InstallFailed", f"{FILE} of the environment is gone or damaged: start a new run") from error
 
 
-def prepare(document: Document, project: str, sources: Dict[str, str], scratch: str) -> Prepared:
-    """Write the files, below `scratch`. `sources` are the checkouts of addresses. Raises Refused, OSError."""
+def prepare(document: RequirementsDocument, project: str, sources: Dict[str, str], scratch: str) -> Prepared:
+    """Write the files, below `scratch`. `sources` are the checkouts of addresses. Raises Unable, OSError."""
     options = [_limiting(item) for item in document.items if item.constraint and item.option]
     required = [item for item in document.items if not item.constraint] + options
     limits = [item for item in document.items if item.constraint and not item.option]
@@ -132,12 +134,12 @@ def url(path: str) -> str:
     return "file://" + urllib.parse.quote(path)
 
 
-def _limiting(item: Item) -> Item:
+def _limiting(item: RequirementLine) -> RequirementLine:
     """Return an option from a file of constraints as one from a file of requirements."""
     return item._replace(text=re.sub(r"^--requirement ", "--constraint ", item.text))
 
 
-def _options(item: Item) -> List[str]:
+def _options(item: RequirementLine) -> List[str]:
     """Return the options of uv's for one that it passes over in files, none for what it reads there."""
     if item.option == "--pre":
         return ["--prerelease", "allow"]
@@ -152,18 +154,18 @@ def _check_inside(path: str, folder: str, place: str) -> None:
     real, root = os.path.realpath(path), os.path.realpath(folder)
     if real != root and not real.startswith(root + os.sep):
         shown = os.path.relpath(path, folder)
-        raise Refused("InstallFailed", f"{place}: `{shown}` is outside the project: put it into the project's folder")
+        raise Unable("InstallFailed", f"{place}: `{shown}` is outside the project: put it into the project's folder")
 
 
-def _copied(items: Sequence[Item], sources: Dict[str, str], scratch: str) -> Dict[str, str]:
-    """Return a writable copy of the checkout of each address that is named. Raises Refused, OSError."""
+def _copied(items: Sequence[RequirementLine], sources: Dict[str, str], scratch: str) -> Dict[str, str]:
+    """Return a writable copy of the checkout of each address that is named. Raises Unable, OSError."""
     copies: Dict[str, str] = {}
     for item in items:
         if not item.address or item.address in copies:
             continue
         if not os.path.isdir(sources.get(item.address, "")):
             missing = f"the checkout of {item.address} is not there: start a new run"
-            raise Refused("InstallFailed", f"{item.place}: {missing}")
+            raise Unable("InstallFailed", f"{item.place}: {missing}")
         copies[item.address] = os.path.join(scratch, str(len(copies)))
         stage_copy.copy_tree(sources[item.address], copies[item.address])
     return copies
@@ -177,14 +179,14 @@ class _Targets(NamedTuple):
     links: str
     places: Dict[str, str]  # as in Prepared
 
-    def write(self, path: str, items: List[Item]) -> File:
-        """Write a file for uv. Raises Refused, OSError."""
+    def write(self, path: str, items: List[RequirementLine]) -> File:
+        """Write a file for uv. Raises Unable, OSError."""
         texts = ["" if item.option in NOT_IN_FILES else self._line(item) for item in items]
         with open(path, "w", encoding="utf-8") as file:
             file.writelines(f"{text}\n" for text in texts)
         return File(path, texts, items)
 
-    def _line(self, item: Item) -> str:
+    def _line(self, item: RequirementLine) -> str:
         """Return an item with a folder in the place of its path or address; extras, names and markers stay."""
         if item.path:
             target = os.path.normpath(os.path.join(self.project, item.path))

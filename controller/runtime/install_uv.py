@@ -15,9 +15,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple
 
 if TYPE_CHECKING:
-    from controller.runtime.stage_order import Refused
+    from controller.runtime.stage_order import Unable
 else:  # published side by side
-    from stage_order import Refused
+    from stage_order import Unable
 
 KEPT = 1 << 20  # characters of the output
 # What an image may set for pip, and how uv calls it (https://docs.astral.sh/uv/reference/environment/).
@@ -50,7 +50,7 @@ class Uv(NamedTuple):
     environment: Dict[str, str]
 
     def run(self, arguments: List[str], folder: str, say: bool = True) -> Done:
-        """Run uv and pass on, at once, what it says. Raises Refused if it can't run at all."""
+        """Run uv and pass on, at once, what it says. Raises Unable if it can't run at all."""
         try:
             process = subprocess.Popen(
                 [self.binary, *arguments],
@@ -65,7 +65,7 @@ class Uv(NamedTuple):
         except OSError as error:
             hint = ": is the image's C library another one than glibc (Alpine)?" if os.path.exists(self.binary) else ""
             cause = f"{self.name}: uv can't run: {error.strerror}{hint}"
-            raise Refused("InstallFailed", f"{cause} Use an image with glibc" if hint else cause) from error
+            raise Unable("InstallFailed", f"{cause} Use an image with glibc" if hint else cause) from error
         output = ""
         try:
             for line in process.stdout or ():

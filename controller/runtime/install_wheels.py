@@ -33,7 +33,7 @@ class Advice(NamedTuple):
     remedy: str = ""
 
 
-class _Question(NamedTuple):
+class _WheelSearch(NamedTuple):
     uv: Uv
     command: List[str]  # before what differs
     options: List[str]  # lines
@@ -73,7 +73,7 @@ def _remedy(fit: List[str], name: str) -> str:
     return f"everything asked for has wheels for Python {', '.join(fit)}: write {key}"
 
 
-def _question(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _Question:
+def _question(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _WheelSearch:
     items = prepared.files[0].items
     compiled = {item.value for item in items if item.option == "--no-binary"}
     named = {item.name: item.text for item in items if item.by_version}
@@ -84,10 +84,10 @@ def _question(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _Questio
     texts = prepared.files[0].texts
     options = [texts[number] for number, item in enumerate(items) if item.option in _OPTIONS]
     file = os.path.join(scratch, "wheels.txt")
-    return _Question(patient, command, options, lines, file, time.monotonic() + LIMIT)
+    return _WheelSearch(patient, command, options, lines, file, time.monotonic() + LIMIT)
 
 
-def _lacking(question: _Question, python: List[str]) -> Optional[FrozenSet[str]]:
+def _lacking(question: _WheelSearch, python: List[str]) -> Optional[FrozenSet[str]]:
     """Return the packages without a wheel; None where that can't be found out."""
     lines: Dict[str, str] = dict(question.lines)
     lacking: Set[str] = set()

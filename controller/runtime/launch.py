@@ -27,13 +27,13 @@ ENDED = "ended by itself with code 0: a service must run until it is stopped"
 LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
 
 
-class Launch(stage_attempt.Attempt):
+class StageLauncher(stage_attempt.Launcher):
     """One run of one stage's container.
 
     What only some launches need is imported by them: each module costs every stage's start.
     """
 
-    def __init__(self, order: stage_order.Order) -> None:
+    def __init__(self, order: stage_order.StageOrder) -> None:
         """Take over output and signals of the process."""
         secrets = [os.environ.get(name, "") for name in order.secrets]
         super().__init__(order.grace, order.paths["logs"], order.limit, secrets)
@@ -42,12 +42,12 @@ class Launch(stage_attempt.Attempt):
         address = os.environ.get("COACHWORK_POD_IP", "")
         self.local = address in ("", LOOPBACK)
         self.since = 0.0  # when the script began
-        self.service: Optional[stage_service.Service] = None
+        self.service: Optional[stage_service.PortWatch] = None
         if order.kind == "service":
-            self.service = importlib.import_module("stage_service").Service(order, address, self.output.say)
+            self.service = importlib.import_module("stage_service").PortWatch(order, address, self.output.say)
 
     def work(self) -> None:
-        """Make everything ready, claim the attempt, and run the script. Raises Refused, Stopped."""
+        """Make everything ready, claim the attempt, and run the script. Raises Unable, Stopped."""
         self._prepare()
         self._claim()
         self._script()
@@ -58,7 +58,7 @@ class Launch(stage_attempt.Attempt):
         if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
             try:
                 self._claim()
-            except stage_order.Refused as error:
+            except stage_order.Unable as error:
                 self.output.say(str(error))
 
     def _prepare(self) -> None:
@@ -66,19 +66,19 @@ class Launch(stage_attempt.Attempt):
         if service and service.first:
             self.outcome.first_start = service.first.moment
             if service.is_starting and service.left() <= 0:
-                raise stage_order.Refused("StartupTimeout", self._not_ready(service))
+                raise stage_order.Unable("StartupTimeout", self._not_ready(service))
         self.output.say(f"{order.kind} stage {self.places.script} at commit {order.commit}")
         limit = order.workspace_limit
         copied = stage_copy.copy_checkout(order.paths["checkout"], order.commit, self.places.checkout, limit)
         self.output.say(f"copied the repository: {copied}")
         if not os.path.isfile(os.path.join(self.places.project, self.places.script)):
-            raise stage_order.Refused("ScriptMissing", f"{self.places.script}: no such file at commit {order.commit}")
+            raise stage_order.Unable("ScriptMissing", f"{self.places.script}: no such file at commit {order.commit}")
         if order.paths.get("environment"):
             packages = importlib.import_module("stage_environment")
             self.environment = packages.prepare(order, self.output, self.outcome)
         self.keeper.commit()
 
-    def _not_ready(self, service: stage_service.Service) -> str:
+    def _not_ready(self, service: stage_service.PortWatch) -> str:
         limit = f"{self.order.limit:g} s (MAX_STARTUP_TIME_SECONDS)"
         return f"{self.places.script}: not ready within {limit}: {service.cause}"
 
@@ -89,13 +89,13 @@ class Launch(stage_attempt.Attempt):
             number = self.claim(order.log_cap, rotate=not batch)
         except OSError as error:
             if batch:
-                raise stage_order.Refused(
+                raise stage_order.Unable(
                     "LogUnavailable", f"no log can be created on the shared volume: {error}"
                 ) from error
             self.output.say(f"no log is kept on the shared volume: {error}")
             return
         if batch and number > order.attempts and not self.outcome.reason:
-            raise stage_order.Refused(
+            raise stage_order.Unable(
                 "DisruptedTooOften",
                 f"{self.places.script}: disrupted too often: {order.attempts} attempts began and none ended by itself",
             )
@@ -207,8 +207,9 @@ class Launch(stage_attempt.Attempt):
             folder = os.environ.get("COACHWORK_LOCAL_FOLDER", "")  # on a laptop: of which the commit was made
             try:
                 remedies: Any = importlib.import_module("stage_remedy")
-                scene = remedies.Scene(said, self.places, self.order.paths["checkout"], self.environment, folder)
-                reason, remedy, hopeless = remedies.find(scene)
+                published = self.order.paths["checkout"]
+                failed = remedies.FailedScript(said, self.places, published, self.environment, folder)
+                reason, remedy, hopeless = remedies.find(failed)
                 code = stage_order.HOPELESS if hopeless and status == 1 else code
             except Exception as error:  # noqa: BLE001 - a defect of ours must not hide the script's own cause
                 self.output.say(f"defect of the launcher: {type(error).__name__}: {error}")
@@ -218,7 +219,7 @@ class Launch(stage_attempt.Attempt):
 def main() -> None:
     """Run the stage that the only argument describes."""
     paths = ("checkout", "tools", "logs", "scratch")
-    stage_attempt.main(stage_order.Order, ("batch", "service"), paths, Launch)
+    stage_attempt.main(stage_order.StageOrder, ("batch", "service"), paths, StageLauncher)
 
 
 if __name__ == "__main__":

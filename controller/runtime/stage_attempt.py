@@ -38,7 +38,7 @@ class Ended(NamedTuple):
     seconds: float
 
 
-class Attempt:
+class Launcher:
     """One attempt at a stage or a build, from its first step to its exit code: its process, its log, its verdict."""
 
     def __init__(self, grace: float, folder: str, limit: float, secrets: Iterable[str]) -> None:
@@ -60,7 +60,7 @@ class Attempt:
         return number
 
     def work(self) -> None:
-        """Do it, and set the verdict. Raises Refused, Stopped."""
+        """Do it, and set the verdict. Raises Unable, Stopped."""
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -70,7 +70,7 @@ class Attempt:
         """Do the work, report a verdict whatever happens, and return the exit code."""
         try:
             self.work()
-        except stage_order.Refused as error:
+        except stage_order.Unable as error:
             self.outcome.set(error.code, error.reason, str(error))
         except stage_process.Stopped:
             self.outcome.set(128 + signal.SIGTERM, "Terminated", "stopped before anything was done")
@@ -130,7 +130,7 @@ class Attempt:
             stage_output.within(FLUSH, lambda: stage_order.write_atomically(path, result, durable=True))
 
 
-def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], prepare: Callable[[T], Attempt]) -> None:
+def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], prepare: Callable[[T], Launcher]) -> None:
     """Do what the only argument orders, and leave with the exit code: no thread that hangs on a volume may delay it.
 
     `form` is the order's, which has one of these kinds and these paths.

@@ -11,7 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime.stage_order import Places
+    from controller.runtime.stage_order import ScriptPlaces
     from controller.runtime.stage_text import SEQUENCE, clean
 else:  # published side by side: the script's folder is where Python looks first
     from stage_text import SEQUENCE, clean
@@ -51,7 +51,7 @@ class Said(NamedTuple):
     output: str = ""
 
 
-def read(output: bytes, places: Places, status: int) -> Said:
+def read(output: bytes, places: ScriptPlaces, status: int) -> Said:
     """Return what a script said last: its last traceback or syntax error, else its last line with a word in it."""
     text = SEQUENCE.sub("", output.decode("utf-8", "replace"))
     lines = text.splitlines()
@@ -72,7 +72,7 @@ def read(output: bytes, places: Places, status: int) -> Said:
 
 
 def explain(
-    status: int, said: Said, places: Places, out_of_memory: bool, reason: str = "ExitCode", remedy: str = ""
+    status: int, said: Said, places: ScriptPlaces, out_of_memory: bool, reason: str = "ExitCode", remedy: str = ""
 ) -> Tuple[str, str]:
     """Return reason and message for an exit code (negative: a signal) of a script that we did not end."""
     place = said.place or places.script
@@ -122,7 +122,7 @@ def _exception(lines: List[str], number: int) -> str:
     return f"{text} {next(more, '')}".strip() if text.endswith(":") else text
 
 
-def _frames(block: List[str], places: Places) -> List[Frame]:
+def _frames(block: List[str], places: ScriptPlaces) -> List[Frame]:
     """Return the levels of a traceback; a file of the checkout gets its place in the project, or else in the checkout.
 
     Compiled libraries name files relative to their own sources, which look as if they were in the stage's folder.

@@ -14,10 +14,10 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime.stage_order import FULL, Refused, read_text
+    from controller.runtime.stage_order import FULL, Unable, read_text
     from controller.runtime.stage_text import size
 else:  # published side by side
-    from stage_order import FULL, Refused, read_text
+    from stage_order import FULL, Unable, read_text
     from stage_text import size
 
 FICLONE = 0x40049409  # linux/fs.h
@@ -40,7 +40,7 @@ class Copied(NamedTuple):
 
 
 def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied:
-    """Copy the checkout of `commit` to the new folder `target`, replacing what is there. Raises Refused.
+    """Copy the checkout of `commit` to the new folder `target`, replacing what is there. Raises Unable.
 
     `limit` is the most that the copy may take (bytes; 0: no limit).
     """
@@ -50,14 +50,14 @@ def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied
         what = (
             f"holds commit {found} instead of {commit}" if found else f"of commit {commit} is not there or not complete"
         )
-        raise Refused("CheckoutMissing", f"the checkout {what}: start a new run")
+        raise Unable("CheckoutMissing", f"the checkout {what}: start a new run")
     try:
         _remove(target)
         tree = _Tree()
         tree.measure(checkout, target, limit, skip=COMPLETE)
         free = shutil.disk_usage(os.path.dirname(target)).free
         if tree.size > free:
-            raise Refused(
+            raise Unable(
                 "WorkspaceFull",
                 f"the private copy of the repository needs {size(tree.size)}, and the node has {size(free)} left for "
                 f"it: {REMEDY} free the node's disk",
@@ -65,17 +65,17 @@ def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied
         tree.copy()
     except OSError as error:
         if error.errno in FULL:
-            raise Refused(
+            raise Unable(
                 "WorkspaceFull",
                 f"no room for the private copy of the repository ({os.strerror(error.errno or 0)}): "
                 f"{REMEDY} give the pod more ephemeral storage",
             ) from error
-        raise Refused("WorkspaceFailed", f"the private copy of the repository failed: {error}") from error
+        raise Unable("WorkspaceFailed", f"the private copy of the repository failed: {error}") from error
     return Copied(len(tree.files), tree.size, time.monotonic() - started)
 
 
 def copy_tree(source: str, target: str) -> None:
-    """Copy a folder to the new folder `target`, writable. Raises OSError, Refused."""
+    """Copy a folder to the new folder `target`, writable. Raises OSError, Unable."""
     tree = _Tree()
     tree.measure(source, target, 0)
     tree.copy()
@@ -108,7 +108,7 @@ class _Tree:
         self._reflinks = True
 
     def measure(self, source: str, target: str, limit: int, skip: str = "") -> None:
-        """Add what there is to copy. Raises OSError, Refused."""
+        """Add what there is to copy. Raises OSError, Unable."""
         self._folders.append((target, stat.S_IMODE(os.stat(source).st_mode) | stat.S_IRWXU))
         with os.scandir(source) as entries:
             for entry in entries:
@@ -125,13 +125,13 @@ class _Tree:
                     self.size += found.st_size
                     self.files.append((entry.path, path, mode))
         if limit and self.size > limit:
-            raise Refused(
+            raise Unable(
                 "WorkspaceTooLarge",
                 f"the repository has more than {size(limit)}, the limit of a stage's private copy: "
                 f"{REMEDY} raise the limit",
             )
         if len(self.files) > MOST_FILES:
-            raise Refused("WorkspaceTooLarge", f"the repository has more than {MOST_FILES} files: keep data out of Git")
+            raise Unable("WorkspaceTooLarge", f"the repository has more than {MOST_FILES} files: keep data out of Git")
 
     def copy(self) -> None:
         """Copy it, one file after the other: on local disks more threads got in each other's way. Raises OSError."""

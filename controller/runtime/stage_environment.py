@@ -92,11 +92,11 @@ def _in_words(python: Dict[str, Any]) -> str:
 # --- the environment of a stage ----------------------------------------------------------------------------
 
 
-def prepare(order: stage_order.Order, output: stage_output.Output, outcome: stage_order.Outcome) -> str:
-    """Return the folder of the stage's packages. Raises Refused."""
+def prepare(order: stage_order.StageOrder, output: stage_output.Output, outcome: stage_order.Outcome) -> str:
+    """Return the folder of the stage's packages. Raises Unable."""
     folder = order.paths["environment"]
     if complete(folder) != order.environment:
-        raise stage_order.Refused(
+        raise stage_order.Unable(
             "EnvironmentMissing",
             f"the stage's environment {order.environment} is not there or not complete: start a new run",
         )
@@ -120,7 +120,7 @@ def prepare(order: stage_order.Order, output: stage_output.Output, outcome: stag
     return _private(order, output, pythons, reason="EnvironmentOutdated")
 
 
-def _private(order: stage_order.Order, output: stage_output.Output, why: str, reason: str) -> str:
+def _private(order: stage_order.StageOrder, output: stage_output.Output, why: str, reason: str) -> str:
     """Install the same versions for this pod; what a container before this one installed is taken as it is."""
     output.say(f"the environment {why}")
     target = os.path.join(order.scratch, "environment")
@@ -130,7 +130,7 @@ def _private(order: stage_order.Order, output: stage_output.Output, why: str, re
     sentence = f"the environment {why}: start a new run, which builds it again"
     lock = os.path.join(order.paths["environment"], LOCK)
     if not os.path.isfile(lock):
-        raise stage_order.Refused(reason, sentence)
+        raise stage_order.Unable(reason, sentence)
     job = {
         "uv": os.path.join(order.paths["tools"], "uv"),
         "project": order.places.project,
@@ -155,7 +155,7 @@ def _private(order: stage_order.Order, output: stage_output.Output, why: str, re
         cause = f"install_build.py exited with code {status}"
     if status is None:
         cause = f"not within {order.install_limit:g} s"
-    raise stage_order.Refused(reason, f"{sentence}. An installation of the same versions for this pod failed: {cause}")
+    raise stage_order.Unable(reason, f"{sentence}. An installation of the same versions for this pod failed: {cause}")
 
 
 def _run(command: List[str], limit: float, output: stage_output.Output) -> Optional[int]:

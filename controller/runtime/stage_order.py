@@ -17,7 +17,7 @@ VOLUME_FULL = "VolumeFull"  # the reason by which the controller knows that it h
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Refused(Exception):
+class Unable(Exception):
     """It can't be done: reason and message; as a rule another attempt would end in the same way."""
 
     def __init__(self, reason: str, message: str, code: int = HOPELESS) -> None:
@@ -26,7 +26,7 @@ class Refused(Exception):
         self.reason, self.code = reason, code
 
 
-class Places(NamedTuple):
+class ScriptPlaces(NamedTuple):
     """Where a script lives: absolute folders, and its own path relative to the project."""
 
     checkout: str
@@ -36,7 +36,7 @@ class Places(NamedTuple):
     requirements: str  # where a missing package would be named
 
 
-class Order(NamedTuple):
+class StageOrder(NamedTuple):
     """What to run. Paths are relative as named; times are seconds."""
 
     kind: str  # batch, service
@@ -64,7 +64,7 @@ class Order(NamedTuple):
         return os.path.realpath(self.paths["scratch"])
 
     @property
-    def places(self) -> Places:
+    def places(self) -> ScriptPlaces:
         """Return where everything is in the private copy.
 
         Next to a bodywork.yaml no stage's requirements.txt is read: packages are named in the former.
@@ -77,7 +77,7 @@ class Order(NamedTuple):
         yaml = os.path.join(self.paths["checkout"], self.project, "bodywork.yaml")
         if os.path.basename(requirements) == "requirements.txt" and os.path.isfile(yaml):
             requirements = "the stage's `requirements` in bodywork.yaml"
-        return Places(checkout, project, folder, script, requirements)
+        return ScriptPlaces(checkout, project, folder, script, requirements)
 
 
 class Outcome:

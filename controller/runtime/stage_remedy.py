@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Callable, Dict, Mapping, NamedTuple, Tuple, Un
 if TYPE_CHECKING:
     from controller.runtime import stage_versions
     from controller.runtime.stage_cause import MEMORY, Said
-    from controller.runtime.stage_order import HAND_OVER, Places, read_text
+    from controller.runtime.stage_order import HAND_OVER, ScriptPlaces, read_text
 else:  # published side by side: the script's folder is where Python looks first
     import stage_versions
     from stage_cause import MEMORY
@@ -37,11 +37,11 @@ _ADDRESS = re.compile(r"https?://(?:[^/@\s\"']*@)?([\w.-]+)")
 _LITERAL = re.compile(r"[\"']([\w.-]+)[\"']")
 
 
-class Scene(NamedTuple):
+class FailedScript(NamedTuple):
     """What is known of a script that failed."""
 
     said: Said
-    places: Places
+    places: ScriptPlaces
     published: str  # the checkout that the copy was made of
     environment: str = ""  # the folder of its packages
     folder: str = ""  # on a laptop: the user's own folder of which the commit was made
@@ -55,24 +55,24 @@ class Remedy(NamedTuple):
     hopeless: bool
 
 
-def find(scene: Scene) -> Remedy:
+def find(failed: FailedScript) -> Remedy:
     """Return the remedy of the first rule that matches the last words of a script and has one."""
-    text = scene.said.text
-    hopeless = scene.said.final and (_is_own_import(scene) or bool(re.search(stage_versions.ABI, text)))
+    text = failed.said.text
+    hopeless = failed.said.final and (_is_own_import(failed) or bool(re.search(stage_versions.ABI, text)))
     for pattern, reason, remedy in RULES:
         match = re.search(pattern, text)
         if not match:
             continue
-        names = {"requirements": scene.places.requirements, **match.groupdict()}
-        words = remedy.format(**names) if isinstance(remedy, str) else remedy(match, scene)
+        names = {"requirements": failed.places.requirements, **match.groupdict()}
+        words = remedy.format(**names) if isinstance(remedy, str) else remedy(match, failed)
         if words:
             return Remedy(reason, words, hopeless)
     return Remedy("ExitCode", "", hopeless)
 
 
-def _is_own_import(scene: Scene) -> bool:
+def _is_own_import(failed: FailedScript) -> bool:
     """Return whether an import or the compiler failed, and no `raise` of the script's own, or code that is its data."""
-    said = scene.said
+    said = failed.said
     if not said.trace:
         return False
     deepest = said.trace[-1]
@@ -84,17 +84,17 @@ def _is_own_import(scene: Scene) -> bool:
 # --- hosts -------------------------------------------------------------------------------------------------
 
 
-def _host(_match: "re.Match[str]", scene: Scene) -> str:
+def _host(_match: "re.Match[str]", failed: FailedScript) -> str:
     """Return the address of the service stage that a host name that nobody knows is meant for.
 
     Where the exception names no host, the files of its frames and the stage's variables may: in an address, or, in
     files, as a word that is a service's name exactly.
     """
     services = {name[len(URL) :]: url for name, url in os.environ.items() if name.startswith(URL)}
-    named = [host for groups in _HOST.findall(scene.said.text) for host in groups if host]
+    named = [host for groups in _HOST.findall(failed.said.text) for host in groups if host]
     hosts = [(host, False) for host in named]
     if not hosts:
-        sources = [read_text(frame.path, MOST_BYTES) for frame in reversed(scene.said.trace) if frame.place]
+        sources = [read_text(frame.path, MOST_BYTES) for frame in reversed(failed.said.trace) if frame.place]
         values = [value for name, value in os.environ.items() if not name.startswith("COACHWORK_")]
         hosts += [(host, False) for text in (*sources, *values) for host in _ADDRESS.findall(text)]
         hosts += [(word, True) for text in sources for word in _LITERAL.findall(text)]
@@ -122,12 +122,12 @@ def _service(host: str, services: Mapping[str, str], exactly: bool) -> str:
 # --- files and disks ---------------------------------------------------------------------------------------
 
 
-def _file(match: "re.Match[str]", scene: Scene) -> str:
+def _file(match: "re.Match[str]", failed: FailedScript) -> str:
     """Return why a file is not there although it may be there elsewhere."""
-    places = scene.places
+    places = failed.places
     path = os.path.normpath(os.path.join(places.folder, ast.literal_eval(match.group("path"))))
     if path.startswith(places.checkout + os.sep):
-        return _not_committed(os.path.relpath(path, places.checkout), scene)
+        return _not_committed(os.path.relpath(path, places.checkout), failed)
     if _is_below(path, "COACHWORK_ARTIFACTS", "COACHWORK_PREVIOUS", "COACHWORK_CACHE"):
         return ""
     if path.startswith(TEMPORARY):
@@ -137,12 +137,12 @@ def _file(match: "re.Match[str]", scene: Scene) -> str:
     return ""
 
 
-def _not_committed(path: str, scene: Scene) -> str:
+def _not_committed(path: str, failed: FailedScript) -> str:
     """Return why a path is not in the private copy of the commit; "" where the script itself removed it."""
-    if os.path.lexists(os.path.join(scene.published, path)):
+    if os.path.lexists(os.path.join(failed.published, path)):
         return ""
-    if scene.folder and os.path.lexists(os.path.join(scene.folder, path)):
-        command = ["git", "-C", scene.folder, "check-ignore", "--quiet", "--", path]
+    if failed.folder and os.path.lexists(os.path.join(failed.folder, path)):
+        command = ["git", "-C", failed.folder, "check-ignore", "--quiet", "--", path]
         try:
             answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False)
             ignored = answer.returncode == 0
@@ -153,7 +153,7 @@ def _not_committed(path: str, scene: Scene) -> str:
             return f"{path} is in your folder, but git ignores it, so that it is not part of the run: {how}"
         return f"{path} is in your folder, but not in the run's commit: it came later, or is of another repository"
     folder = os.path.dirname(path)
-    if folder and not os.path.isdir(os.path.join(scene.published, folder)):
+    if folder and not os.path.isdir(os.path.join(failed.published, folder)):
         return (
             f"the commit has no folder {folder}, and Git keeps no empty one: commit what is to be read, "
             f"make the folder with os.makedirs before writing, and {HAND_OVER}"
@@ -161,15 +161,15 @@ def _not_committed(path: str, scene: Scene) -> str:
     return f"the commit has no {path}: commit what is to be read, and {HAND_OVER}"
 
 
-def _disk(_match: "re.Match[str]", scene: Scene) -> str:
+def _disk(_match: "re.Match[str]", failed: FailedScript) -> str:
     """Return which disk is full, where a path says it, and what to do."""
-    found = re.search(r"'(/[^']*)'", scene.said.text)
-    path = os.path.normpath(os.path.join(scene.places.folder, found.group(1))) if found else ""
+    found = re.search(r"'(/[^']*)'", failed.said.text)
+    path = os.path.normpath(os.path.join(failed.places.folder, found.group(1))) if found else ""
     if _is_below(path, "COACHWORK_ARTIFACTS", "COACHWORK_CACHE"):
         return "the shared volume is full: delete old runs, lower keep-runs, or enlarge it"
     if path.startswith(SHARED_MEMORY):
         return f"{SHARED_MEMORY} is full; it counts as memory: {MEMORY}"
-    if path.startswith((os.path.dirname(scene.places.checkout) + os.sep, TEMPORARY)):
+    if path.startswith((os.path.dirname(failed.places.checkout) + os.sep, TEMPORARY)):
         return "the pod's own disk is full: write less, or to COACHWORK_CACHE"
     return "full is the shared volume, if it was written to COACHWORK_ARTIFACTS or COACHWORK_CACHE, else the pod's disk"
 
@@ -181,7 +181,7 @@ def _is_below(path: str, *variables: str) -> bool:
 
 # --- the rules ---------------------------------------------------------------------------------------------
 
-Find = Callable[["re.Match[str]", Scene], str]
+Find = Callable[["re.Match[str]", FailedScript], str]
 RULES: Tuple[Tuple[str, str, Union[str, Find]], ...] = (
     (f"{stage_versions.ABI}|{stage_versions.AFTER_1}", "ImportError", stage_versions.compiled),
     (

@@ -36,10 +36,10 @@ class First(NamedTuple):
     cause: str = ""  # of the end of the container before this one
 
 
-class Service:
+class PortWatch:
     """Asks the port again and again, in a thread, until it has answered once, and remembers the pod's first start."""
 
-    def __init__(self, order: stage_order.Order, address: str, say: Callable[[str], None]) -> None:
+    def __init__(self, order: stage_order.StageOrder, address: str, say: Callable[[str], None]) -> None:
         """Prepare to ask at the pod's address ("" on a laptop)."""
         self.answers = self.answered = False  # as the thread found it; as the launcher has noted it
         self._order, self._address, self._say = order, address, say

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, List, Sequence, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import files, read_text
-    from controller.runtime.stage_remedy import Scene
+    from controller.runtime.stage_remedy import FailedScript
 else:  # published side by side: the script's folder is where Python looks first
     from stage_order import files, read_text
 
@@ -25,13 +25,13 @@ _TOOLS = re.compile(r"\..*|node_modules")  # keep things of their own there
 _REQUIREMENTS = re.compile(r".*(requirement|constraint).*\.(txt|in)|bodywork\.ya?ml", re.IGNORECASE)
 
 
-def compiled(_match: "re.Match[str]", scene: Scene) -> str:
+def compiled(_match: "re.Match[str]", failed: FailedScript) -> str:
     """Return what to do where a package was compiled for another NumPy."""
-    text, module = scene.said.text, ""
-    for_1 = _FOR_1 in scene.said.output and bool(re.search(AFTER_1, text))
+    text, module = failed.said.text, ""
+    for_1 = _FOR_1 in failed.said.output and bool(re.search(AFTER_1, text))
     if not for_1 and not re.search(ABI, text):
         return ""
-    for frame in reversed(scene.said.trace):
+    for frame in reversed(failed.said.trace):
         if frame.place:
             found = re.match(r"(?:import|from) (\w+)", frame.code)
         else:  # Cython names a file relative to its sources, or alone
@@ -39,23 +39,23 @@ def compiled(_match: "re.Match[str]", scene: Scene) -> str:
         if found and found.group(1) != "numpy":
             module = found.group(1)
             break
-    packages = [name for name in (_package(module, scene)[0], "numpy") if name]
+    packages = [name for name in (_package(module, failed)[0], "numpy") if name]
     what = f"`{module}` was" if module else "a package was"
-    newest = _package("numpy", scene)[1].partition(".")[0]
+    newest = _package("numpy", failed)[1].partition(".")[0]
     too_new = for_1 or "_ARRAY_API" in text or (newest.isdigit() and int(newest) > 1)
     remedy = "pin `numpy<2`, or a newer version of it," if too_new else "pin versions that fit"
-    return f"{what} compiled for another NumPy: {remedy} in {scene.places.requirements}; {_pins(scene, packages)}"
+    return f"{what} compiled for another NumPy: {remedy} in {failed.places.requirements}; {_pins(failed, packages)}"
 
 
-def removed(match: "re.Match[str]", scene: Scene) -> str:
+def removed(match: "re.Match[str]", failed: FailedScript) -> str:
     """Return what to do where the script names what NumPy has no more."""
     end = "2" if match.group().endswith("release") else "1.24"
-    return f"NumPy {end} removed it: pin `numpy<{end}` in {scene.places.requirements}; {_pins(scene, ['numpy'])}"
+    return f"NumPy {end} removed it: pin `numpy<{end}` in {failed.places.requirements}; {_pins(failed, ['numpy'])}"
 
 
-def pickled(match: "re.Match[str]", scene: Scene) -> str:
+def pickled(match: "re.Match[str]", failed: FailedScript) -> str:
     """Return what to do about an object that other versions wrote; "" where nothing was being loaded."""
-    trace, names = scene.said.trace, match.groupdict()
+    trace, names = failed.said.trace, match.groupdict()
     if not any("pickle" in frame.named or re.search(r"\b(load|loads|read_pickle)\s*\(", frame.code) for frame in trace):
         return ""
     if match.group().startswith("AttributeError: module") and any(f".{names['name']}" in each.code for each in trace):
@@ -65,21 +65,21 @@ def pickled(match: "re.Match[str]", scene: Scene) -> str:
             f"the script that wrote it defined `{names['name']}` itself: "
             "move it into a module that both import, and write the file again"
         )
-    package, version = _package(names.get("module", "sklearn").split(".")[0], scene)
+    package, version = _package(names.get("module", "sklearn").split(".")[0], failed)
     if not package:
         return ""
-    said = re.search(r"Trying to unpickle estimator \w+ from version (\S+) when using version", scene.said.output)
+    said = re.search(r"Trying to unpickle estimator \w+ from version (\S+) when using version", failed.said.output)
     other = f"{package} {said.group(1)}" if said else f"another version of {package}"
     return (
         f"it was written with {other}, and here is {version}: "
-        f"pin one version for the stage that writes it and for this one; {_pins(scene, [package])}"
+        f"pin one version for the stage that writes it and for this one; {_pins(failed, [package])}"
     )
 
 
-def _package(module: str, scene: Scene) -> Tuple[str, str]:
+def _package(module: str, failed: FailedScript) -> Tuple[str, str]:
     """Return name and version of the package that a module is of, "" where none is installed."""
-    pattern = os.path.join(glob.escape(scene.environment), "lib", "python*", "site-packages")
-    folders = glob.glob(pattern) if scene.environment else []
+    pattern = os.path.join(glob.escape(failed.environment), "lib", "python*", "site-packages")
+    folders = glob.glob(pattern) if failed.environment else []
     folders += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     for folder in folders:
         for info in sorted(glob.glob(os.path.join(glob.escape(folder), "*.dist-info"))):
@@ -99,10 +99,10 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _pins(scene: Scene, packages: Sequence[str]) -> str:
+def _pins(failed: FailedScript, packages: Sequence[str]) -> str:
     """Return which versions of these packages are installed, and which the project's files ask for, and where."""
-    versions = [f"{name} {version}" for name, version in (_package(each, scene) for each in packages) if name]
-    pins = {package: _pinned(package, scene.places.project) for package in packages}
+    versions = [f"{name} {version}" for name, version in (_package(each, failed) for each in packages) if name]
+    pins = {package: _pinned(package, failed.places.project) for package in packages}
     written = [pin for found in pins.values() for pin in found]
     silent = [package for package, found in pins.items() if not found]
     parts = [

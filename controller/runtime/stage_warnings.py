@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, List
 
 if TYPE_CHECKING:
-    from controller.runtime.stage_order import HAND_OVER, Places, files, read_text
+    from controller.runtime.stage_order import HAND_OVER, ScriptPlaces, files, read_text
 else:  # published side by side: the script's folder is where Python looks first
     from stage_order import HAND_OVER, files, read_text
 
@@ -16,7 +16,7 @@ _BY_THE_WAY = re.compile(r"__pycache__|node_modules|catboost_info|\..*|.*\.(pyc|
 _TEMPORARY = re.compile(r"""["'](/tmp/[^"'\s{}*?]+)["']""")
 
 
-def discarded(places: Places, since: float) -> str:
+def discarded(places: ScriptPlaces, since: float) -> str:
     """Return a warning about files that the script has written into its copy of the project since then, "" for none."""
     written = [path for path in files(places.project, MOST_FILES, _BY_THE_WAY.fullmatch) if _is_newer(path, since)]
     if not written:
@@ -25,7 +25,7 @@ def discarded(places: Places, since: float) -> str:
     return f"written files are discarded with the stage's copy of the repository: {names}: {HAND_OVER}"
 
 
-def borrowed(places: Places, since: float) -> str:
+def borrowed(places: ScriptPlaces, since: float) -> str:
     """Return a warning about files in /tmp that the script names and has not written since then, "" for none.
 
     On a laptop they are there: another stage, or somebody else, has put them there.

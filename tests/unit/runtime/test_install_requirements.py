@@ -45,8 +45,8 @@ def test_a_later_document_is_read_as_far_as_it_is_known(tmp_path: Path, builder:
     item = {"text": "six", "place": "a.txt:1", "name": "six", "by_version": True, "colour": "red"}
     path = tmp_path / "requirements.json"
     path.write_text(json.dumps({"version": 3, "file": "a.txt", "items": [item], "shape": "round"}))
-    assert builder.read(str(path)) == builder.Document(
-        "a.txt", [builder.Item("six", "a.txt:1", name="six", by_version=True)]
+    assert builder.read(str(path)) == builder.RequirementsDocument(
+        "a.txt", [builder.RequirementLine("six", "a.txt:1", name="six", by_version=True)]
     )
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.runtime.stage_cause import Said, explain, read
-from controller.runtime.stage_order import Places
-from controller.runtime.stage_remedy import Scene, find
+from controller.runtime.stage_order import ScriptPlaces
+from controller.runtime.stage_remedy import FailedScript, find
 
-PLACES = Places("/s/work", "/s/work/project", "/s/work/project/train", "train/train.py", "train/requirements.txt")
+PLACES = ScriptPlaces("/s/work", "/s/work/project", "/s/work/project/train", "train/train.py", "train/requirements.txt")
 
 CHAINED = """Traceback (most recent call last):
   File "/s/work/project/train/train.py", line 3, in <module>
@@ -69,7 +69,7 @@ def test_last_words(tmp_path: Path, output: str, code: int, words: tuple[str, st
     for name in ("project/lib.py", "project/train/train.py", "other/a.py"):
         tmp_path.joinpath("work", name).parent.mkdir(parents=True, exist_ok=True)
         tmp_path.joinpath("work", name).touch()
-    places = Places(*(path.replace("/s/", f"{tmp_path}/") for path in PLACES))
+    places = ScriptPlaces(*(path.replace("/s/", f"{tmp_path}/") for path in PLACES))
     said = read(output.replace("/s/", f"{tmp_path}/").encode(), places, code)
     assert (said.text, said.place) == words
 
@@ -113,7 +113,7 @@ def test_known_last_words_come_with_their_remedy(
 ) -> None:
     monkeypatch.setenv("COACHWORK_ARTIFACTS", "/v/artifacts")
     said = Said(text, "train/train.py:3")
-    found = find(Scene(said, PLACES, "/published"))
+    found = find(FailedScript(said, PLACES, "/published"))
     _, message = explain(1, said, PLACES, out_of_memory=False, reason=found.reason, remedy=found.text)
     assert (found.reason, found.hopeless) == (reason, False)
     assert message.startswith(f"train/train.py:3: exited with code 1: {text} (")
@@ -138,5 +138,5 @@ def test_a_signal_is_named(number: int, words: str) -> None:
 @given(st.binary(max_size=400), st.integers(-64, 255))
 def test_any_output_gives_words_and_never_fails(output: bytes, code: int) -> None:
     said = read(output, PLACES, code)
-    remedy = find(Scene(said, PLACES, "/published")).text
+    remedy = find(FailedScript(said, PLACES, "/published")).text
     assert explain(code, said, PLACES, out_of_memory=False, remedy=remedy)[1]
