@@ -30,7 +30,7 @@ class WorkQueue:
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        """Give the number of keys that wait to be taken now."""
+        """Return the number of keys that wait to be taken now."""
         with self._changed:
             return len(self._ready)
 
@@ -50,7 +50,7 @@ class WorkQueue:
                 self._changed.notify()
 
     def retry(self, key: str, *, at_least: float = 0.0, at_most: float = BACKOFF_LIMIT) -> float:
-        """Have `key` worked on after an exponential back-off with jitter; give that delay in seconds."""
+        """Have `key` worked on after an exponential back-off with jitter; return that delay in seconds."""
         ceiling = min(BACKOFF_FIRST * self._growth(key), at_most)
         delay: float = max(ceiling * random.uniform(0.5, 1.0), at_least)  # noqa: S311 (jitter, no secret)
         self.add_after(key, delay)
@@ -59,7 +59,7 @@ class WorkQueue:
     def wait(self, key: str, delay: float) -> float:
         """Have `key` worked on in `delay` seconds, and later each time in a row that it is still not the time.
 
-        Gives the delay. What is waited for mostly comes with an event of its own; a short delay must not become a
+        Returns the delay. What is waited for mostly comes with an event of its own; a short delay must not become a
         steady load where it never comes.
         """
         longer = min(delay * self._growth(key), max(delay, PATIENCE))
@@ -67,7 +67,7 @@ class WorkQueue:
         return longer
 
     def failures(self, key: str) -> int:
-        """Give how often in a row `key` was retried."""
+        """Return how often in a row `key` was retried."""
         with self._changed:
             return self._failures.get(key, 0)
 
@@ -110,7 +110,7 @@ class WorkQueue:
             self._changed.notify_all()
 
     def _growth(self, key: str) -> float:
-        """Count one more pass in a row that came to no end; give the factor for its delay (1, 2, 4, 8).
+        """Count one more pass in a row that came to no end; return the factor for its delay (1, 2, 4, 8).
 
         One that news brought in the middle of a back-off, and that ended there, is not counted: a busy request would be
         punished for its news, with a minute for a few seconds without an API server.
@@ -130,7 +130,7 @@ class WorkQueue:
             self._ready.append(key)
 
     def _promote(self) -> float | None:
-        """Move what is due to the ready keys; give the seconds until the next is, None where there is none."""
+        """Move what is due to the ready keys; return the seconds until the next is due, None if nothing waits."""
         now = time.monotonic()
         while self._heap:
             due, key = self._heap[0]

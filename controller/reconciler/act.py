@@ -118,8 +118,12 @@ class Actor:
         except errors.Invalid as invalid:
             return Refusal(action.stage, Cause(invalid.reason, invalid.problems[0]), final=True, about=key)
         except errors.Transient as transient:
-            if transient.reason != "ServerError" or not self._is_rejected(name):
+            if transient.reason != "ServerError":
                 raise
+            self._rejected[name] = self._rejected.get(name, 0) + 1
+            if self._rejected[name] < REJECTIONS:
+                raise
+            del self._rejected[name]
             return Refusal(action.stage, Cause("RejectedByCluster", f"{name}: {transient}"), final=True, about=key)
         self._rejected.pop(name, None)
         return None
@@ -164,12 +168,6 @@ class Actor:
         labels = live["metadata"].get("labels") or {}
         if manifest["kind"] != "Job" and not manifest["metadata"]["labels"].items() <= labels.items():
             self.cluster.apply(manifests.with_uid(manifest, live["metadata"]["uid"]))
-
-    def _is_rejected(self, name: str) -> bool:
-        count = self._rejected.pop(name, 0) + 1
-        if count < REJECTIONS:
-            self._rejected[name] = count
-        return count >= REJECTIONS
 
     def _emit(self, request: Request, news: Emit) -> None:
         """Make an Event. It is a courtesy: what keeps it from being made keeps nothing else."""

@@ -1,6 +1,6 @@
 """Which environments a run needs: texts to keys, Git requirements to commits, keys to folders. Once, at its start."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -10,7 +10,7 @@ from controller.core.inputs import credentials, requirements
 from controller.core.inputs.project import asof
 from controller.core.inputs.project.asof import AsOf
 from controller.core.inputs.requirements import Requirements, Unknown
-from controller.core.model import AS_OF_COMMIT, Environment, GitCredentials, GitSource, Pipeline, Request
+from controller.core.model import AS_OF_COMMIT, Environment, GitCredentials, GitSource, Request
 from controller.core.plan.needs import Environments
 from controller.reconciler.ports import Source, Volume
 
@@ -57,7 +57,9 @@ class Builders:
         folders = {self.volume.environment(key): key for key in stages}
         for folder, key in folders.items():
             self._leave(folder, texts[key])
-        named = zip(_names(pipeline), folders.items(), strict=False)
+        names = ("environment" if number == 1 else f"environment-{number}" for number in count(1))
+        free = (name for name in names if name not in pipeline.stages)
+        named = zip(free, folders.items(), strict=False)
         decided = tuple(Environment(name, folder, tuple(stages[key]), sources[key]) for name, (folder, key) in named)
         return decided, tuple(asof.notes(pipeline, days))
 
@@ -127,9 +129,3 @@ def _requirements(question: Environments) -> Mapping[str, Requirements]:
     if problems:
         raise errors.Invalid("InvalidProject", problems)
     return found
-
-
-def _names(pipeline: Pipeline) -> Iterator[str]:
-    """Yield names for environments that no stage of the project has: environment, environment-2, ..."""
-    names = ("environment" if number == 1 else f"environment-{number}" for number in count(1))
-    return (name for name in names if name not in pipeline.stages)

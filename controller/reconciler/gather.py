@@ -51,22 +51,23 @@ class Gatherer:
 
     def gather(self, request: Request, open_: Needs) -> Mapping[Need, object]:
         """Return an answer to each question."""
-        return {question: self._answered(request, question) for question in open_.questions}
-
-    def _answered(self, request: Request, question: Need) -> object:
-        try:
-            return self._answer(request, question)
-        except (Invalid, NotYet, Transient) as error:
-            return error
-        except Refused as refused:  # a right that is missing, of a look-up: no stage's fault
-            return Transient("RejectedByCluster", str(refused))
+        answers: dict[Need, object] = {}
+        for question in open_.questions:
+            try:
+                answers[question] = self._answer(request, question)
+            except (Invalid, NotYet, Transient) as error:
+                answers[question] = error
+            except Refused as refused:  # a right that is missing, of a look-up: no stage's fault
+                answers[question] = Transient("RejectedByCluster", str(refused))
+        return answers
 
     def _answer(self, request: Request, question: Need) -> object:  # noqa: C901, PLR0911 (a case each)
         match question:
             case needs.Commit():
                 return self._source.resolve(request.repository, request.ref, self._credentials(request))
             case needs.Project():
-                return self._project(request, question)
+                self._publish(request, question.repository, question.commit)
+                return self._read(question.repository, question.commit, question.path, question.image)
             case needs.KeptSpec():
                 return self._folders.spec(request, question.run)
             case needs.KeptRun():
@@ -90,10 +91,6 @@ class Gatherer:
             case _:
                 assert_never(question)
         return None
-
-    def _project(self, request: Request, question: needs.Project) -> tuple[ProjectTree, Pipeline]:
-        self._publish(request, question.repository, question.commit)
-        return self._read(question.repository, question.commit, question.path, question.image)
 
     def _read_project(self, repository: str, commit: str, path: str, image: str) -> tuple[ProjectTree, Pipeline]:
         tree = read_project(self._source, repository, commit, path)

@@ -45,7 +45,9 @@ class Journal:
             request = requests.read(configmap)
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
-        status = self._status(request)
+        status = self.view.status(request.name)
+        if status and owner_uid(status) != request.uid:
+            status = None  # another request's: creating ours shows whether it is on its way out
         found = statuses.read((status or {}).get("data") or {}, request.uid)
         if not isinstance(found, Good | TooNew):
             found = statuses.restored(found, statuses.read_copy(self._copied(request), request.uid))
@@ -56,11 +58,6 @@ class Journal:
         left = (*children.jobs, *children.deployments, *([released] if released else []))
         last_run = max((run_of(item) for item in left if owner_uid(item) == request.uid), default=0)
         return JournalEntry(Known(request, found, problems, last_run), status)
-
-    def _status(self, request: Request) -> Object | None:
-        status = self.view.status(request.name)
-        # another request's: creating ours shows whether it is on its way out
-        return status if status and owner_uid(status) == request.uid else None
 
     def _copied(self, request: Request) -> str:
         return self.volume.read_document(layout.record(request.name, request.uid))
@@ -89,9 +86,6 @@ class Journal:
             manifest["data"] = statuses.blocked(remains, request.uid, record.message)
             labels = ((status or {}).get("metadata") or {}).get("labels") or manifest["metadata"]["labels"]
             manifest["metadata"]["labels"] = {**labels, names.PHASE: record.phase}
-        self._write(request, status, manifest)
-
-    def _write(self, request: Request, status: Object | None, manifest: Object) -> None:
         if status and status.get("data") == manifest["data"]:
             return
         try:

@@ -121,18 +121,11 @@ def holder(cluster: Cluster, uid: str, live: Object) -> str:
     """Return who holds a living object, "" where it is the request's own. Raises NotYet where it goes by itself."""
     if owner_uid(live) == uid:
         return ""
-    if _is_leaving(cluster, live):
+    reference, leaving = owner(live), "deletionTimestamp" in live["metadata"]
+    if not leaving and reference.get("kind") == "ConfigMap":  # the collector comes once the owner does not live
+        request = cluster.get("ConfigMap", reference["name"])
+        leaving = request is None or request["metadata"]["uid"] != reference["uid"]
+    if leaving:
         line = f"{live['kind']} {live['metadata']['name']} of a deleted request is still being removed"
         raise NotYet(FOREIGN_DELAY, line)
     return owner_name(live)
-
-
-def _is_leaving(cluster: Cluster, live: Object) -> bool:
-    """Return whether an object is being deleted, or its owning request no longer lives: the collector will come."""
-    reference = owner(live)
-    if "deletionTimestamp" in live["metadata"]:
-        return True
-    if reference.get("kind") != "ConfigMap":
-        return False
-    request = cluster.get("ConfigMap", reference["name"])
-    return request is None or request["metadata"]["uid"] != reference["uid"]
