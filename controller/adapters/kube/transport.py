@@ -79,7 +79,7 @@ class LineStream:
             self.close()
 
     def close(self) -> None:
-        """Return up the connection: a watch can't be used again."""
+        """Drop the connection: a watch can't be used again."""
         self._response.close()
 
     def abort(self) -> None:
@@ -101,7 +101,7 @@ class Body:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Return up the connection: it can't be used again."""
+        """Drop the connection: it can't be used again."""
         self._response.close()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -136,7 +136,13 @@ class Transport:
     def call_for_headers(self, call: Call) -> tuple[Object, urllib3.HTTPHeaderDict]:
         """Make one call and return the object answered with the answer's headers. Raises what `translate` says."""
         response = self._send(call, self._timeouts.read)
-        return _object(self._read(response)), response.headers
+        try:
+            value: Any = json.loads(self._read(response))
+        except (ValueError, RecursionError) as error:
+            raise Transient("ApiUnavailable", "API server: the answer is not JSON") from error
+        if not isinstance(value, dict):
+            raise Transient("ApiUnavailable", "API server: the answer is not an object")
+        return value, response.headers
 
     def lines(self, call: Call) -> LineStream:
         """Begin a watch. Raises what `translate` says."""
@@ -206,17 +212,6 @@ class Transport:
         return b"".join(body)
 
 
-def _object(body: bytes) -> Object:
-    """Parse an answer."""
-    try:
-        value: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Transient("ApiUnavailable", "API server: the answer is not JSON") from error
-    if not isinstance(value, dict):
-        raise Transient("ApiUnavailable", "API server: the answer is not an object")
-    return value
-
-
 def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
     """Return a client and the namespace that its configuration names ("" for none).
 
@@ -235,8 +230,9 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
             namespace = (SERVICE_ACCOUNT / "namespace").read_text().strip()
         else:
             config.load_kube_config(path, context or None, settings)  # type: ignore[no-untyped-call]
-            contexts = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
-            namespace = _namespace(contexts, context)
+            every, active = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+            chosen = next((item for item in every if item["name"] == context), active) if context else active
+            namespace = str(chosen["context"].get("namespace") or "")
     except Exception as error:  # ConfigException, but also KeyError, TypeError, YAMLError from a malformed file
         raise Invalid("BadKubeconfig", [_complaint(path, in_cluster, context, error)]) from error
     settings.retries = False  # neither retries nor redirects
@@ -245,13 +241,6 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
     api = client.ApiClient(settings)
     api.user_agent = "coachwork"
     return api, namespace
-
-
-def _namespace(contexts: Any, name: str) -> str:
-    """Return the namespace of the context that is used."""
-    every, active = contexts
-    chosen = next((context for context in every if context["name"] == name), active) if name else active
-    return str(chosen["context"].get("namespace") or "")
 
 
 def _complaint(path: str, in_cluster: bool, context: str, error: Exception) -> str:

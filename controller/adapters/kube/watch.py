@@ -38,7 +38,7 @@ class WatchStream(Protocol):
     """The lines of a watch as they come."""
 
     def close(self) -> None:
-        """Return up the connection."""
+        """Drop the connection."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Return each line; raises Transient where the stream breaks."""
@@ -181,11 +181,20 @@ class Watch:
         return self._synced.wait(timeout)
 
     def _run(self) -> None:
-        """Make rounds until stopped, with a pause after each: longer while nothing gets through."""
+        """Make rounds until stopped: list if needed, then watch to the end of the stream.
+
+        After each comes a pause: longer while nothing gets through.
+        """
         failures = 0
         while not self._stopping.is_set():
             self._progress = False
-            error = self._round()
+            error: Exception | None = None  # what ended the round; none for an ordinary end
+            try:
+                if not self._version:
+                    self._list()
+                self._watch()
+            except (Expired, Conflict, NotYet, Refused, Transient) as caught:
+                error = caught
             failures = 0 if self._progress else failures + 1
             if isinstance(error, Expired) or failures >= RELIST_AFTER:
                 self._version = ""
@@ -193,16 +202,6 @@ class Watch:
             if error is not None and not self._progress and not self._stopping.is_set():
                 _log.warning("watch interrupted", kind=self._feed.kind, error=str(error), failures=failures, wait=wait)
             self._stopping.wait(wait)
-
-    def _round(self) -> Exception | None:
-        """List if needed, then watch to the end of the stream; return what ended it, None for an ordinary end."""
-        try:
-            if not self._version:
-                self._list()
-            self._watch()
-        except (Expired, Conflict, NotYet, Refused, Transient) as error:
-            return error
-        return None
 
     def _list(self) -> None:
         """Read all pages, and only then change the store."""

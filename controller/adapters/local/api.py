@@ -104,7 +104,15 @@ class Api:
         if "uid" not in metadata and self._store.get(kind, metadata["name"]) is None:
             with suppress(AlreadyExists):
                 return self._store.create(_managed(manifest, "Apply"))
-        return self._store.edit(manifest, lambda live: _applied(live, manifest))
+
+        def applied(live: Object) -> Object:  # ours is as `manifest` has it, what the cluster notes stays
+            if kind == "Deployment" and manifest["spec"]["selector"] != live["spec"]["selector"]:
+                raise Refused(f"Deployment {metadata['name']}: spec.selector: field is immutable", forbidden=False)
+            noted = {key: value for key, value in annotations(live).items() if key == LOCAL_ADDRESS}
+            all_ = {**metadata, "annotations": {**annotations(manifest), **noted}}
+            return _rewritten(live, {**manifest, "metadata": all_}, "Apply")
+
+        return self._store.edit(manifest, applied)
 
     def replace(self, manifest: Object) -> Object:
         """Update, with metadata.resourceVersion as the precondition. Raises Conflict if that has moved on, Refused.
@@ -113,7 +121,13 @@ class Api:
         """
         self._admit(manifest)
         version = manifest["metadata"]["resourceVersion"]
-        return self._store.edit(manifest, lambda live: _replaced(live, manifest, version))
+
+        def replaced(live: Object) -> Object:
+            if live["metadata"]["resourceVersion"] != version:
+                raise Conflict(f"{live['kind']} {live['metadata']['name']} has been written since it was read")
+            return _rewritten(live, manifest, "Update")
+
+        return self._store.edit(manifest, replaced)
 
     def delete(self, kind: str, name: str, uid: str) -> None:
         """Delete it and its pods, in the background; nothing where this uid is gone."""
@@ -175,22 +189,6 @@ def _managed(manifest: Object, operation: str) -> Object:
 
 def _noted(manifest: Object, entry: Object) -> Object:
     return {**manifest, "metadata": {**manifest["metadata"], "managedFields": [entry]}}
-
-
-def _applied(live: Object, manifest: Object) -> Object:
-    """Return what an apply makes of an object: ours is as `manifest` has it, what the cluster notes stays."""
-    if manifest["kind"] == "Deployment" and manifest["spec"]["selector"] != live["spec"]["selector"]:
-        raise Refused(f"Deployment {live['metadata']['name']}: spec.selector: field is immutable", forbidden=False)
-    noted = {key: value for key, value in annotations(live).items() if key == LOCAL_ADDRESS}
-    metadata = {**manifest["metadata"], "annotations": {**annotations(manifest), **noted}}
-    return _rewritten(live, {**manifest, "metadata": metadata}, "Apply")
-
-
-def _replaced(live: Object, manifest: Object, version: str) -> Object:
-    """Return what an update makes of an object. Raises Conflict where it has been written since `version`."""
-    if live["metadata"]["resourceVersion"] != version:
-        raise Conflict(f"{live['kind']} {live['metadata']['name']} has been written since it was read")
-    return _rewritten(live, manifest, "Update")
 
 
 def _rewritten(live: Object, manifest: Object, operation: str) -> Object:

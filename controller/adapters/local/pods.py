@@ -216,6 +216,8 @@ class Pod:
         live = self._store.get("Pod", self._pod["metadata"]["name"], self._uid) or {}
         conditions = live.get("status", {}).get("conditions") or ()
         disruption = [item for item in conditions if item["type"] == "DisruptionTarget"]
+        reason = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, "" if ready else "ContainersNotReady")
+        readiness = {"status": str(ready), **({"reason": reason} if reason else {})}
         container = {
             "name": container_of(self._pod)["name"],
             "image": container_of(self._pod).get("image", ""),
@@ -228,7 +230,12 @@ class Pod:
         status = {
             "phase": phase,
             **(_TOO_LATE if self._reason and phase == "Failed" else {}),
-            "conditions": [*disruption, *_conditions(phase, ready)],
+            "conditions": [
+                *disruption,
+                {"type": "Ready", **readiness},
+                {"type": "ContainersReady", **readiness},
+                {"type": "PodScheduled", "status": "True"},
+            ],
             "podIP": ADDRESS,
             "startTime": self._pod["metadata"]["creationTimestamp"],
             "containerStatuses": [container],
@@ -241,13 +248,3 @@ class Pod:
     def _soon(self, call: Callable[..., None]) -> Callable[..., None]:
         """Return a function for other threads that makes `call` in the scheduler's."""
         return lambda *arguments: self._scheduler.soon(partial(call, *arguments))
-
-
-def _conditions(phase: str, ready: bool) -> list[Object]:
-    reason = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, "" if ready else "ContainersNotReady")
-    unready = {"reason": reason} if reason else {}
-    return [
-        {"type": "Ready", "status": str(ready), **unready},
-        {"type": "ContainersReady", "status": str(ready), **unready},
-        {"type": "PodScheduled", "status": "True"},
-    ]

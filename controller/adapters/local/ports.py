@@ -73,16 +73,13 @@ class Ports:
 
 def is_free(port: int) -> bool:
     """Return whether a server could listen on this port now, on all addresses and on the loopback's."""
-    return all(_binds(address, port) for address in ("0.0.0.0", ADDRESS))  # noqa: S104 - tried, not served
-
-
-def _binds(address: str, port: int) -> bool:
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has just been closed is free
-        try:
-            tried.bind((address, port))
-        except OSError:
-            return False
+    for address in ("0.0.0.0", ADDRESS):  # noqa: S104 - tried, not served
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has just been closed is free
+            try:
+                tried.bind((address, port))
+            except OSError:
+                return False
     return True
 
 
