@@ -213,11 +213,11 @@ PROJECTS = (
 
 REFUSED = {  # all that `validate` says
     "bad-ini": """\
-warning: load/config.ini: [batch]: unknown key "RETRY", not used: did you mean RETRIES?
+warning: load/config.ini: [batch] RETRY: unknown key, not used: did you mean RETRIES?
 warning: load/requirements.txt:2: `pickle` is a part of Python itself, not a package: remove the line
 warning: load/requirements.txt:3: `python-3-8` is Python itself, not a package: remove the line; PYTHON chooses the \
 version
-warning: serve/config.ini: [default]: unknown key "EXECUTABEL_SCRIPT", not used: did you mean EXECUTABLE_SCRIPT?
+warning: serve/config.ini: [default] EXECUTABEL_SCRIPT: unknown key, not used: did you mean EXECUTABLE_SCRIPT?
 load/requirements.txt:4: is a page for a browser, not a repository: write \
 git+https://github.com/ada/charts@main#subdirectory=lib
 serve/config.ini: [default] EXECUTABLE_SCRIPT: missing: write a Python file like train.py
@@ -225,8 +225,8 @@ serve/config.ini: [service] PORT: expected a port, a whole number from 1 to 6553
 load/load.py:2: IndentationError: expected an indented block after function definition on line 1: the script can't start
 4 problems""",
     "bad-yaml": """\
-warning: bodywork.yaml: stages.tidy.batch: unknown key "retry", not used: did you mean retries?
-warning: bodywork.yaml: stages.tidy: unknown key "executable_module", not used: did you mean executable_module_path?
+warning: bodywork.yaml: stages.tidy.batch.retry: unknown key, not used: did you mean retries?
+warning: bodywork.yaml: stages.tidy.executable_module: unknown key, not used: did you mean executable_module_path?
 warning: bodywork.yaml:15: stages.sweep.requirements: `pickle` is a part of Python itself, not a package: remove the \
 line
 warning: bodywork.yaml: stages.unused: is not in the DAG: it never runs

@@ -194,7 +194,7 @@ def _unknown(file: _IniFile, known: Iterable[Key], reading: Reading, kind: str =
         if section in KINDS and kind and section != kind and section in sections:
             reading.warning(f"{file.path}: [{section}]", f"not used: the stage is a {kind}")
         elif section not in sections:
-            reading.unknown(file.path, section, sections)
+            reading.unknown(f"{file.path}: [{clean(section, 60)}]", section, sections)
         elif section not in own:
             here = [key for name, key in known if name == section]
             elsewhere = {key: name for name, key in known if name != section}
@@ -202,4 +202,4 @@ def _unknown(file: _IniFile, known: Iterable[Key], reading: Reading, kind: str =
                 if key in elsewhere:
                     reading.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
                 elif key not in here:
-                    reading.unknown(f"{file.path}: [{section}]", key, here)
+                    reading.unknown(file.place((section, key)), key, here)

@@ -89,7 +89,7 @@ class _YamlFile:
             self.reading.problem(f"{self.path}: {section}", f"missing: schema {version} has it: {sentence}")
         for key in document:
             if key not in known and not (key == other and section not in document):
-                self.reading.unknown(self.path, key, known)
+                self.reading.unknown(self.placing()((key,)), key, known)
 
     def _stages(self, named: Mapping[str, str], group: str) -> dict[str, Stage]:
         """Return the stages that run, in their order (name, and what names it)."""

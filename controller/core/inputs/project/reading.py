@@ -15,7 +15,7 @@ from controller.core.inputs.project.forms import Section
 from controller.core.inputs.requirements import Findings
 from controller.core.inputs.requirements.text import utf8
 from controller.core.model import Module, ProjectTree, Unread
-from controller.core.text import clean, format_size, nearest, quoted
+from controller.core.text import clean, format_size, nearest
 
 F = TypeVar("F", bound=Section)
 Place: TypeAlias = Callable[[Location], str]
@@ -86,7 +86,7 @@ class Reading:
         found, faults = engine.check(form, document)
         for fault in faults:
             if fault.known:
-                self.unknown(place(fault.location[:-1]), str(fault.location[-1]), fault.known)
+                self.unknown(place(fault.location), str(fault.location[-1]), fault.known)
             else:
                 self.problem(place(fault.location), fault.sentence)
         return found
@@ -124,4 +124,4 @@ class Reading:
     def unknown(self, place: str, key: str, known: Iterable[str]) -> None:
         """Warn of an unknown key, with the nearest known one."""
         if len(self.warnings) < MOST:
-            self.warning(place, f"unknown key {quoted(key)}, not used: {nearest(key, known)}")
+            self.warning(place, f"unknown key, not used: {nearest(key, known)}")

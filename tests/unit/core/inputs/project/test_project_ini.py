@@ -278,14 +278,14 @@ def test_a_mistake_in_the_project_file_is_reported_with_its_place(main: str, pro
 @pytest.mark.parametrize(
     ("config", "warning"),
     [
-        (BATCH_INI + "STAGE_NAME = x", '[default]: unknown key "STAGE_NAME", not used: did you mean STAGE_TYPE?'),
-        (BATCH_INI + "[batch]\nRETRYS = 1", '[batch]: unknown key "RETRYS", not used: did you mean RETRIES?'),
+        (BATCH_INI + "STAGE_NAME = x", "[default] STAGE_NAME: unknown key, not used: did you mean STAGE_TYPE?"),
+        (BATCH_INI + "[batch]\nRETRYS = 1", "[batch] RETRYS: unknown key, not used: did you mean RETRIES?"),
         (BATCH_INI + "RETRIES = 1", "[default] RETRIES: not used here: write it in [batch]"),
         (SERVICE_INI + "[batch]\nRETRIES = x", "[batch]: not used: the stage is a service"),
         (BATCH_INI + "[service]\nPORT = x", "[service]: not used: the stage is a batch"),
         (
             BATCH_INI + "[Secrets]\nA = b",
-            'unknown key "Secrets", not used: did you mean secrets?',
+            "[Secrets]: unknown key, not used: did you mean secrets?",
         ),
     ],
 )

@@ -125,13 +125,13 @@ def test_requirements_with_nearly_the_right_name_are_reported(name: str) -> None
     [
         (BATCH_INI.replace("EXECUTABLE_SCRIPT", "EXECUTABEL_SCRIPT"),
          "[default] EXECUTABLE_SCRIPT: missing: write a Python file like train.py",
-         '[default]: unknown key "EXECUTABEL_SCRIPT", not used: did you mean EXECUTABLE_SCRIPT?'),
+         '[default] EXECUTABEL_SCRIPT: unknown key, not used: did you mean EXECUTABLE_SCRIPT?'),
         (BATCH_INI.replace("[default]", "[Default]"), "[default] STAGE_TYPE: missing: write batch or service",
-         'unknown key "Default", not used: did you mean default?'),
+         '[Default]: unknown key, not used: did you mean default?'),
         (BATCH_INI + "GPU = x\n[Batch]\nRETRIES = 1\n", '[default] GPU: expected a whole number, 0 or more, got "x"',
-         'unknown key "Batch", not used: did you mean batch?'),
+         '[Batch]: unknown key, not used: did you mean batch?'),
         (BATCH_INI + "GPU = x\n[batch]\nRETRY = 1\n", '[default] GPU: expected a whole number, 0 or more, got "x"',
-         '[batch]: unknown key "RETRY", not used: did you mean RETRIES?'),
+         '[batch] RETRY: unknown key, not used: did you mean RETRIES?'),
     ],
 )  # fmt: skip
 def test_a_near_miss_is_reported_with_the_problem_that_it_explains(config: str, problem: str, warning: str) -> None:
@@ -148,7 +148,7 @@ def test_a_near_miss_in_yaml_is_reported_with_the_problem_that_it_explains() -> 
     with pytest.raises(Invalid) as refused:
         load(tree({"bodywork.yaml": YAML.replace("executable_module_path", "executable_module")}, "main.py", "base.in"))
     assert refused.value.warnings == (
-        'bodywork.yaml: stages.train: unknown key "executable_module", not used: did you mean executable_module_path?',
+        "bodywork.yaml: stages.train.executable_module: unknown key, not used: did you mean executable_module_path?",
     )
 
 
