@@ -131,8 +131,16 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
     _unknown(file, (STAGE_TYPE, *COMMON, *BATCH, *SERVICE), reading, kind)
     form = reading.check(forms.StageForm, document, place)
     assembly.script(name, document, name, place, reading)
-    required = _requirements(name, reading)
-    return assembly.stage(name, name, form, "", required) if form else None
+    listed, lines = f"{name}/{REQUIREMENTS}", tuple[str, ...]()
+    if listed in reading.tree.files:
+        lines = requirements.lines(reading.text(listed, requirements.LIMIT, requirements.decoded) or "")
+        assembly.required(name, listed, name, reading)
+    else:
+        near = reading.misspelled(listed, *(f"{name}/{other}" for other in MISSPELLED))
+        if not reading.fault(listed) and near:
+            reading.warning(clean(near, 200), f"not read: rename it to {REQUIREMENTS}")
+        listed = ""
+    return assembly.stage(name, name, form, "", (listed, lines)) if form else None
 
 
 def _no_folder(name: str, reading: Reading) -> str:
@@ -159,19 +167,6 @@ def _kind(file: _IniFile, reading: Reading) -> str:
         return text.lower()
     looks_like = [kind for kind in KINDS if kind in file.sections]
     return looks_like[0] if len(looks_like) == 1 else ""
-
-
-def _requirements(folder: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
-    """Return the file and the lines of a stage's requirements, "" and none where there is no such file."""
-    path = f"{folder}/{REQUIREMENTS}"
-    if path not in reading.tree.files:
-        near = reading.misspelled(path, *(f"{folder}/{name}" for name in MISSPELLED))
-        if not reading.fault(path) and near:
-            reading.warning(clean(near, 200), f"not read: rename it to {REQUIREMENTS}")
-        return "", ()
-    lines = requirements.lines(reading.text(path, requirements.LIMIT, requirements.decoded) or "")
-    assembly.required(folder, path, folder, reading)
-    return path, lines
 
 
 def _typed(name: str, text: str) -> Any:

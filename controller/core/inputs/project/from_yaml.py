@@ -48,9 +48,7 @@ class _YamlFile:
     def read(self) -> Pipeline | None:
         """Return the pipeline; every stage of the file is checked, whether or not it runs."""
         document, reading = self.document, self.reading
-        version = self._version()
-        self._check_sections(version)
-        section = SECTIONS[version]
+        section = self._section()
         place = self.placing(section)
         head = assembly.head(document[section], place, reading) if section in document else assembly.Head()
         reading.check(forms.LoggingForm, document.get("logging") or {}, self.placing("logging"))
@@ -68,20 +66,19 @@ class _YamlFile:
 
         return place
 
-    def _version(self) -> str:
-        """Return the schema's version; where it is missing or unknown, the one that the document looks like."""
-        guess = "1.1" if "pipeline" in self.document else "1.0"
-        version = self.document.get("version")
-        known = str(version) in SECTIONS
+    def _section(self) -> str:
+        """Return the name of the project's own section; note sections that are missing, unknown or another schema's.
+
+        Where the version is missing or unknown, the document is of the one that it looks like.
+        """
+        document = self.document
+        version, guess = document.get("version"), "1.1" if "pipeline" in document else "1.0"
         if version is None:
             self.reading.problem(f"{self.path}: version", f'missing: write "{guess}"')
-        elif not known:
+        elif str(version) not in SECTIONS:
             self.reading.problem(f"{self.path}: version", f'expected "1.0" or "1.1", got {quoted(version)}')
-        return str(version) if known else guess
-
-    def _check_sections(self, version: str) -> None:
-        """Note sections that are missing, unknown, or another schema's."""
-        section, document = SECTIONS[version], self.document
+        version = str(version) if str(version) in SECTIONS else guess
+        section = SECTIONS[version]
         other = next(name for name in SECTIONS.values() if name != section)
         known = ("version", section, "stages", "logging")
         if section not in document:
@@ -90,6 +87,7 @@ class _YamlFile:
         for key in document:
             if key not in known and not (key == other and section not in document):
                 self.reading.unknown(self.placing()((key,)), key, known)
+        return section
 
     def _stages(self, named: Mapping[str, str], group: str) -> dict[str, Stage]:
         """Return the stages that run, in their order (name, and what names it)."""

@@ -50,23 +50,17 @@ def parse(text: str) -> tuple[Sections, tuple[str, ...]]:
         if reading.section is not None and reading.key and indent > reading.indent:
             reading.section[reading.key].append(bare)
         elif bare.startswith("["):
-            _open(reading, bare, number)
+            reading.close()
+            header = _HEADER.fullmatch(bare)
+            reading.section, reading.key, reading.name = {}, "", header[1] if header else bare
+            if not header:
+                reading.problems.append(f"line {number}: expected a section like [default], got {quoted(bare)}")
+            elif reading.name in reading.sections:
+                reading.problems.append(f"line {number}: section [{reading.name}] appears twice: put its keys together")
         else:
             _assign(reading, bare, indent, number)
     reading.close()
     return reading.sections, tuple(reading.problems)
-
-
-def _open(reading: _Reading, bare: str, number: int) -> None:
-    """Start a section."""
-    reading.close()
-    reading.section, reading.key = {}, ""
-    header = _HEADER.fullmatch(bare)
-    reading.name = header[1] if header else bare
-    if not header:
-        reading.problems.append(f"line {number}: expected a section like [default], got {quoted(bare)}")
-    elif reading.name in reading.sections:
-        reading.problems.append(f"line {number}: section [{reading.name}] appears twice: put its keys together")
 
 
 def _assign(reading: _Reading, bare: str, indent: int, number: int) -> None:

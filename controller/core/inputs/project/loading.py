@@ -8,7 +8,7 @@ from controller.core.errors import Invalid
 from controller.core.inputs import kinds
 from controller.core.inputs.project import from_ini, from_yaml, modules, pins
 from controller.core.inputs.project.reading import Reading
-from controller.core.model import Pipeline, ProjectTree, Stage, Unread
+from controller.core.model import Pipeline, ProjectTree, Unread
 
 INI, YAML = "bodywork.ini", "bodywork.yaml"
 DAYS = {INI: "RESOLVE_AS_OF = {} in [default] of bodywork.ini", YAML: "resolve_as_of: {} next to name in bodywork.yaml"}
@@ -32,8 +32,13 @@ def load(
     for path in reading.unread.texts:
         reading.problem(path, "could not be read")
     if pipeline and not pipeline.resolve_as_of:  # else the project has its day
-        needs = {name: _need(stage, pipeline, reading, python) for name, stage in pipeline.stages.items()}
-        old = pins.warnings({name: need for name, need in needs.items() if need}, DAYS[main], judge)
+        needs = {}
+        for stage in pipeline.stages.values():
+            if found := reading.required.get(stage.name):
+                script = str(PurePosixPath(stage.folder, stage.script))
+                scripts = {script: tree.texts[script]} if script in tree.texts else {}
+                needs[stage.name] = pins.Need(found.entries, python(pipeline, stage), scripts)
+        old = pins.warnings(needs, DAYS[main], judge)
         reading.warnings.extend(old[: kinds.PROBLEM_LIMIT])
     warnings = kinds.bounded(reading.warnings, f"{main}: {MORE_WARNINGS}")
     problems = [*reading.problems, *(reading.warnings if strict else [])]
@@ -59,15 +64,6 @@ def _read(tree: ProjectTree, python: images.PythonOf) -> tuple[str, Reading, Pip
     pipeline = (from_yaml if main == YAML else from_ini).read(main, reading)
     modules.check(reading, pipeline, python)
     return main, reading, pipeline
-
-
-def _need(stage: Stage, pipeline: Pipeline, reading: Reading, python: images.PythonOf) -> pins.Need | None:
-    """Return what a stage requires, None where it requires nothing."""
-    if stage.name not in reading.required:
-        return None
-    script = str(PurePosixPath(stage.folder, stage.script))
-    scripts = {script: reading.tree.texts[script]} if script in reading.tree.texts else {}
-    return pins.Need(reading.required[stage.name].entries, python(pipeline, stage), scripts)
 
 
 def _absent(tree: ProjectTree) -> str:

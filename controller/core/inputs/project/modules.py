@@ -34,7 +34,12 @@ def check(reading: Reading, pipeline: Pipeline | None, python: images.PythonOf) 
             if (path, version) not in judged:
                 judged.add((path, version))
                 _judge(path, script, reading, version)
-    _hiding(reading)
+    # A folder without `__init__.py` hides nothing: Python takes it only where nothing else has that name.
+    for folder in dict.fromkeys(["", *(posixpath.dirname(script) for _, script in reading.scripts)]):
+        for name in sorted(STANDARD):
+            if file := _file(posixpath.join(folder, name), reading):
+                who = f"scripts in {folder}" if folder else "all stages"
+                reading.warning(clean(file, 200), f"hides Python's own module {name} from {who}: rename it")
 
 
 def _judge(path: str, script: str, reading: Reading, version: Version | None) -> None:
@@ -93,16 +98,3 @@ def _file(path: str, reading: Reading) -> str:
     """Return the file of a module or package, "" where the project has none."""
     path = path.removeprefix("./")
     return next((file for file in (f"{path}/__init__.py", f"{path}.py") if file in reading.tree.files), "")
-
-
-def _hiding(reading: Reading) -> None:
-    """Warn of files that a stage imports in place of a module of Python's own.
-
-    A folder without `__init__.py` hides nothing: Python takes it only where nothing else has that name.
-    """
-    folders = dict.fromkeys(["", *(posixpath.dirname(script) for _, script in reading.scripts)])
-    for folder in folders:
-        for name in sorted(STANDARD):
-            if file := _file(posixpath.join(folder, name), reading):
-                who = f"scripts in {folder}" if folder else "all stages"
-                reading.warning(clean(file, 200), f"hides Python's own module {name} from {who}: rename it")

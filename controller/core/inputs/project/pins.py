@@ -68,8 +68,12 @@ def propose(needs: Mapping[str, Need]) -> Proposal:
         for pin in _pins(need.entries):
             if breaks := _breaks(pin, need):
                 broken[pin] = breaks
-    for need in needs.values():
-        broken |= _used(need)
+    for need in needs.values():  # and what its own scripts use that the newest version of a package no longer has
+        named = {one.item.name for one in need.entries if one.item.versions is not None} - _bounded(need.entries)
+        for path, text in need.scripts.items():
+            for pattern, one in USES:
+                if one.dependency in named and pattern.search(text):
+                    broken[Pin(path, one.package, "")] = (one,)
     day = min((one.last for breaks in broken.values() for one in breaks), default="")
     fits = all(_released(pin) <= day for need in needs.values() for pin in _pins(need.entries))
     return Proposal(broken, day, fits)
@@ -78,34 +82,18 @@ def propose(needs: Mapping[str, Need]) -> Proposal:
 def warnings(needs: Mapping[str, Need], line: str, judge: Judge = unasked) -> tuple[str, ...]:
     """Return a warning for each pin that no longer works. `line` is what to write, with `{}` for the day."""
     found = propose(needs)
-    gone = _without_distutils(needs)
-    if not found.broken:
-        return gone
-    judged = judge(found.day, needs) if found.fits else Judged("", "no day has versions for all pins of this project")
-    return (*gone, *(_sentence(pin, breaks, judged, line) for pin, breaks in found.broken.items()))
-
-
-def _used(need: Need) -> dict[Pin, tuple[Break, ...]]:
-    """Return what the stage's own scripts use that the newest version of a package which it requires no longer has."""
-    named = {one.item.name for one in need.entries if one.item.versions is not None} - _bounded(need.entries)
-    return {
-        Pin(path, one.package, ""): (one,)
-        for path, text in need.scripts.items()
-        for pattern, one in USES
-        if one.dependency in named and pattern.search(text)
-    }
-
-
-def _without_distutils(needs: Mapping[str, Need]) -> tuple[str, ...]:
-    """Return a warning for each pin that no day mends: its stage's Python has no distutils."""
     late = [need for need in needs.values() if need.python and _version(need.python) >= _version(WITHOUT_DISTUTILS)]
     pins = dict.fromkeys(pin for need in late for pin in _pins(need.entries))
-    return tuple(
+    gone = tuple(  # what no day mends
         f"{pin.place}: {pin.name}=={pin.version} imports distutils, which Python {WITHOUT_DISTUTILS} no longer has: "
         f"write PYTHON = 3.11, or a version from {DISTUTILS[pin.name]} on"
         for pin in pins
         if pin.name in DISTUTILS and _version(pin.version) < _version(DISTUTILS[pin.name])
     )
+    if not found.broken:
+        return gone
+    judged = judge(found.day, needs) if found.fits else Judged("", "no day has versions for all pins of this project")
+    return (*gone, *(_sentence(pin, breaks, judged, line) for pin, breaks in found.broken.items()))
 
 
 def _sentence(pin: Pin, breaks: Sequence[Break], judged: Judged, line: str) -> str:

@@ -22,11 +22,19 @@ def describe(error: yaml.YAMLError, text: str) -> str:
     if len(marked) > 1:
         return f"{_at(marked[0], 0)}: a conflict marker of Git: resolve the conflict"
     if not isinstance(error, yaml.MarkedYAMLError):
-        return _unprintable(error, text)
+        found = Reader.NON_PRINTABLE.search(text)  # a character that YAML does not take at all
+        if not found:
+            return f"not valid YAML: {getattr(error, 'reason', 'it cannot be read')}"
+        before = text[: found.start()]
+        at = _at(before.count("\n"), len(before) - before.rfind("\n") - 1)
+        return f"{at}: the control character U+{ord(found[0]):04X}: remove it"
     mark = error.problem_mark or error.context_mark
+    words = str(error.problem or error.context or "it cannot be read")
     if mark is None:
-        return f"not valid YAML: {error.problem or error.context or 'it cannot be read'}"
-    return _sharper(error, mark, lines) or f"{_at(mark.line, mark.column)}: not valid YAML: {_words(error)}"
+        return f"not valid YAML: {words}"
+    if "did not find expected" in words and "flow" not in str(error.context):
+        words += ": check the indentation"
+    return _sharper(error, mark, lines) or f"{_at(mark.line, mark.column)}: not valid YAML: {words}"
 
 
 def unspaced(text: str) -> str:
@@ -49,7 +57,15 @@ def _sharper(error: yaml.MarkedYAMLError, mark: Any, lines: list[str]) -> str:
             return found
         if "mapping values" in problem and re.search(r":\s.*:(?:\s|$)", line):
             return f"{_at(mark.line, mark.column)}: a second colon: put a value that holds one into quotes"
-    return _unclosed(error, lines) or _unquoted(error, mark, line)
+    start, context = error.context_mark, str(error.context)
+    opening = lines[start.line][start.column : start.column + 1] if start and start.line < len(lines) else ""
+    if start and opening in _OPENING and ("flow" in context or "quoted" in context) and "escape" not in problem:
+        at, closing = _at(start.line, start.column), _OPENING[opening]
+        return f"{at}: {opening} is opened and never closed: write {closing} at its end"
+    character = line[mark.column : mark.column + 1]
+    if "cannot start any token" in problem and character and character.isprintable():
+        return f"{_at(mark.line, mark.column)}: no value starts with {character}: put the value into quotes"
+    return ""
 
 
 def _unspaced_above(lines: list[str], at: int) -> str:
@@ -67,44 +83,6 @@ def _unspaced_above(lines: list[str], at: int) -> str:
     found = _UNSPACED.match(lines[number])
     column = found.end() if found else 0
     return f"{_at(number, column)}: no space after the colon: write {unspaced(lines[number])}: and then the value"
-
-
-def _unclosed(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
-    """Return the sentence for a bracket or quote that is never closed, at the place where it opens."""
-    start = error.context_mark
-    if start is None or start.line >= len(lines) or "escape" in str(error.problem):
-        return ""
-    opening = lines[start.line][start.column : start.column + 1]
-    inside = "flow" in str(error.context) or "quoted" in str(error.context)
-    if not inside or opening not in _OPENING:
-        return ""
-    return (
-        f"{_at(start.line, start.column)}: {opening} is opened and never closed: write {_OPENING[opening]} at its end"
-    )
-
-
-def _unquoted(error: yaml.MarkedYAMLError, mark: Any, line: str) -> str:
-    """Return the sentence for a value that begins with a character that only quotes make one."""
-    character = line[mark.column : mark.column + 1]
-    if "cannot start any token" not in str(error.problem) or not character.isprintable() or not character:
-        return ""
-    return f"{_at(mark.line, mark.column)}: no value starts with {character}: put the value into quotes"
-
-
-def _words(error: yaml.MarkedYAMLError) -> str:
-    words = str(error.problem or error.context or "it cannot be read")
-    indented = "did not find expected" in words and "flow" not in str(error.context)
-    return f"{words}: check the indentation" if indented else words
-
-
-def _unprintable(error: yaml.YAMLError, text: str) -> str:
-    """Return the sentence for a character that YAML does not take at all."""
-    found = Reader.NON_PRINTABLE.search(text)
-    if not found:
-        return f"not valid YAML: {getattr(error, 'reason', 'it cannot be read')}"
-    before = text[: found.start()]
-    at = _at(before.count("\n"), len(before) - before.rfind("\n") - 1)
-    return f"{at}: the control character U+{ord(found[0]):04X}: remove it"
 
 
 def _at(line: int, column: int) -> str:

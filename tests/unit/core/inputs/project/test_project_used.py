@@ -125,13 +125,13 @@ def test_requirements_with_nearly_the_right_name_are_reported(name: str) -> None
     [
         (BATCH_INI.replace("EXECUTABLE_SCRIPT", "EXECUTABEL_SCRIPT"),
          "[default] EXECUTABLE_SCRIPT: missing: write a Python file like train.py",
-         '[default] EXECUTABEL_SCRIPT: unknown key, not used: did you mean EXECUTABLE_SCRIPT?'),
+         "[default] EXECUTABEL_SCRIPT: unknown key, not used: did you mean EXECUTABLE_SCRIPT?"),
         (BATCH_INI.replace("[default]", "[Default]"), "[default] STAGE_TYPE: missing: write batch or service",
-         '[Default]: unknown key, not used: did you mean default?'),
+         "[Default]: unknown key, not used: did you mean default?"),
         (BATCH_INI + "GPU = x\n[Batch]\nRETRIES = 1\n", '[default] GPU: expected a whole number, 0 or more, got "x"',
-         '[Batch]: unknown key, not used: did you mean batch?'),
+         "[Batch]: unknown key, not used: did you mean batch?"),
         (BATCH_INI + "GPU = x\n[batch]\nRETRY = 1\n", '[default] GPU: expected a whole number, 0 or more, got "x"',
-         '[batch] RETRY: unknown key, not used: did you mean RETRIES?'),
+         "[batch] RETRY: unknown key, not used: did you mean RETRIES?"),
     ],
 )  # fmt: skip
 def test_a_near_miss_is_reported_with_the_problem_that_it_explains(config: str, problem: str, warning: str) -> None:
