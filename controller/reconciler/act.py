@@ -64,15 +64,17 @@ class Actor:
         """Carry out all actions in their order; return what the server refused. Raises NotYet, Transient."""
         refusals: list[Refusal | None] = []
         early: errors.NotYet | None = None
+        stopped = False
         for action in actions:
+            if stopped and not isinstance(action, Tidy):
+                continue
             match action:
                 case Write():
                     try:
                         refusals.append(self._put(request, action))
                     except errors.NotYet as later:
-                        if not isinstance(action, Restore):
-                            raise
-                        early = later  # what comes after it need not wait for it
+                        early = early or later
+                        stopped = not isinstance(action, Restore)  # what comes after that need not wait for it
                 case Delete():
                     refusals.append(self._delete(action))
                 case Publish(folder):

@@ -66,7 +66,7 @@ class Gatherer:
             case needs.Commit():
                 return self._source.resolve(request.repository, request.ref, self._credentials(request))
             case needs.Project():
-                self._publish(request, question.repository, question.commit)
+                self._publish(request, question.repository, question.commit, begins=question.begins)
                 return self._read(question.repository, question.commit, question.path, question.image)
             case needs.KeptSpec():
                 return self._folders.spec(request, question.run)
@@ -97,14 +97,19 @@ class Gatherer:
         return tree, project.load(tree, python=images.of_request(image, self._policy))
 
     def _sources(self, request: Request, question: needs.Sources) -> None:
+        self._folders.retire(request, question.record)
         for item in question.environments:
             for source in item.sources:
                 self._publish(request, source.repository, source.commit)
             self._folders.recall_build(request, item.folder)
 
-    def _publish(self, request: Request, repository: str, commit: str) -> None:
-        """Put a checkout on the volume; what opens the request's repository goes to no other server."""
-        if not self._source.published(repository, commit):
+    def _publish(self, request: Request, repository: str, commit: str, *, begins: bool = False) -> None:
+        """Put a checkout on the volume; what opens the request's repository goes to no other server.
+
+        For a run that `begins` it is marked as used, too, and the mirror is there then, whose history is read. An
+        active run needs neither, and goes on without the Secret.
+        """
+        if begins or not self._source.published(repository, commit):
             opened = credentials.fitting(self._credentials(request), request.repository, repository)
             self._source.publish(repository, commit, opened)
 

@@ -62,23 +62,22 @@ class Journal:
     def _copied(self, request: Request) -> str:
         return self.volume.read_document(layout.record(request.name, request.uid))
 
-    def copy(self, entry: JournalEntry, decision: Decision) -> None:
+    def copy(self, entry: JournalEntry, decision: Decision, manifest: Object) -> None:
         """Write on the volume what comes before the record: a run that ended, and the record's copy. Raises Transient.
 
-        The folders of the pods that follow are there then, too.
+        The folders of the pods that follow are there then, too. What only says why a pass ended early has no copy.
         """
-        request = entry.known.request
-        if decision.record.phase == "Blocked":
+        request, data = entry.known.request, manifest["data"]
+        if decision.record.phase == "Blocked" or (decision.error and not decision.actions):
             return
         self.actor.prepare(decision.actions)
         if decision.outcome:
             self.folders.end(request, decision.record)
-        data = statuses.write(decision.record)
         if not entry.status or entry.status.get("data") != data:
             self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(data))
 
-    def write(self, entry: JournalEntry, record: Record) -> None:
-        """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient."""
+    def manifest(self, entry: JournalEntry, record: Record) -> Object:
+        """Return NAME-status as it is to be. Raises Transient."""
         request, status = entry.known.request, entry.status
         manifest = statuses.manifest(request.name, request.uid, self.namespace, record)
         if record.phase == "Blocked":  # all that it holds stays as it is, but for the words
@@ -86,6 +85,11 @@ class Journal:
             manifest["data"] = statuses.blocked(remains, request.uid, record.message)
             labels = ((status or {}).get("metadata") or {}).get("labels") or manifest["metadata"]["labels"]
             manifest["metadata"]["labels"] = {**labels, names.PHASE: record.phase}
+        return manifest
+
+    def write(self, entry: JournalEntry, manifest: Object) -> None:
+        """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient."""
+        status = entry.status
         if status and status.get("data") == manifest["data"]:
             return
         try:
@@ -95,14 +99,18 @@ class Journal:
             else:
                 self.cluster.create(manifest)
         except (errors.Conflict, errors.AlreadyExists) as moved:
-            self._meet(request, manifest)
+            self._meet(entry.known, manifest)
             raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from moved
 
-    def _meet(self, request: Request, manifest: Object) -> None:
+    def _meet(self, known: Known, manifest: Object) -> None:
         """Undo what a stale view has written on the volume; label a record again that lost its labels."""
+        request = known.request
         try:
             live = self.actor.meet(request, manifest)
-            self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(live.get("data") or {}))
+            data = live.get("data") or {}
+            if not isinstance(statuses.read(data, request.uid), Good | TooNew):  # somebody edited it: as it was read
+                data = statuses.write(known.record)
+            self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(data))
             if (live["metadata"].get("labels") or {}).get(names.ROLE) != names.ROLE_STATUS:
                 labelled = {**live["metadata"], "labels": manifest["metadata"]["labels"]}
                 self.cluster.replace({**live, "metadata": labelled})

@@ -76,10 +76,12 @@ class Reconciler:
         try:
             decision = self._decision(known, observe(self._view, self._cluster, self._volume, known, refusals), now)
             self._polls[known.request.name] = decision.poll
-            self._journal.copy(entry, decision)
+            manifest = self._journal.manifest(entry, decision.record)
+            self._journal.copy(entry, decision, manifest)
         except (errors.NotYet, errors.Transient) as error:
             decision = self._decision(known, Observed(failed=error), now)
-        self._journal.write(entry, decision.record)
+            manifest = self._journal.manifest(entry, decision.record)
+        self._journal.write(entry, manifest)
         for outcome in filter(None, (decision.outcome, *decision.not_begun)):
             self._metrics.run_ended(outcome)
         return decision, self._actor.carry_out(known.request, decision.actions)

@@ -284,3 +284,17 @@ def test_a_failed_job_whose_pod_is_gone_is_explained_by_what_the_launcher_wrote(
     (logs / "1.json").write_text('{"exit_code": 143, "reason": "Terminated", "message": "a/run.py: told to end"}')
     kept = world.settle()
     assert (kept.phase, kept.reason, kept.message) == ("Failed", "Terminated", "stage a: a/run.py: told to end")
+
+
+def test_a_record_that_is_edited_while_the_view_lags_does_not_spoil_its_copy(tmp_path: Path) -> None:
+    world = World(tmp_path, lagging=True)
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
+    assert world.finish_all().phase == "Ready"
+    world.cluster.edit("ConfigMap", "iris-status", lambda item: item["data"].update(message="mine"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1", suspend="true")
+    world.cluster.sync(name="iris")
+    world.pass_()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
+    kept = world.settle()
+    assert (kept.phase, kept.run, len(kept.history)) == ("Ready", 1, 1)

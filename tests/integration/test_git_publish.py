@@ -17,7 +17,15 @@ import pytest
 
 from controller.adapters import removal
 from controller.adapters.git import Git
+from controller.adapters.volume import Volume
 from controller.core import layout
+from controller.core.model import Request
+from controller.core.plan import Needs
+from controller.core.plan.needs import Project
+from controller.reconciler import View
+from controller.reconciler.gather import Gatherer
+from controller.reconciler.runfolders import RunFolders
+from tests.support.byhand import ByHand
 from tests.support.gitserver import (
     CLEAN,
     INI,
@@ -28,6 +36,7 @@ from tests.support.gitserver import (
     published,
     refusal,
 )
+from tests.support.world import POLICY
 
 POINTER = (
     "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa\nsize 9\n"
@@ -421,3 +430,24 @@ def test_submodules_that_hold_each_other_end(server: GitServer, iris: Repository
     reason, line = refusal(lambda: published(git, volume, server.url("iris")))
     assert reason == "RefNotFound"
     assert "2222222" in line
+
+
+# --- for a new run -----------------------------------------------------------------------------------
+
+
+def test_a_new_run_marks_its_checkout_as_used_and_has_its_mirror(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    checkout = published(git, volume, url)
+    os.utime(checkout, (1e9, 1e9))
+    shutil.rmtree(volume / layout.mirror(url))
+    shared = Volume(volume)
+    gatherer = Gatherer(View(lambda _: None), ByHand(), Git(volume, SETTINGS), shared, RunFolders(shared, ""), POLICY)
+    request = Request(name="iris", uid="u", repository=url)
+    active, begun = (Project(url, commit, ".", POLICY.image, begins=begins) for begins in (False, True))
+    gatherer.gather(request, Needs((active,)))
+    assert checkout.stat().st_mtime == 1e9  # what an active run uses is marked by its record
+    gatherer.gather(request, Needs((begun,)))
+    assert checkout.stat().st_mtime > 1e9
+    assert (volume / layout.mirror(url)).is_dir()

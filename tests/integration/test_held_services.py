@@ -203,3 +203,13 @@ def test_a_change_that_the_role_does_not_let_it_put_back_is_said_and_put_back_la
     assert kept.message.endswith("it can't be put back (Deployment/iris--web: deployments is forbidden)")
     world.cluster.refuse.clear()
     assert up(world).phase == "Ready"
+
+
+def test_what_can_not_be_put_back_is_recorded_once_and_not_in_each_pass(world: World) -> None:
+    world.cluster.refuse["replace", "iris--web"] = Refused("deployments is forbidden", forbidden=True)
+    world.cluster.edit("Deployment", "iris--web", lambda item: item["spec"].update(replicas=0))
+    one_pass(world)
+    recorded, writes = world.data(), len(world.cluster.writes)
+    world.pass_()
+    assert world.data() == recorded
+    assert not [write for write in world.cluster.writes[writes:] if "iris-status" in write]

@@ -122,12 +122,15 @@ class ByHand(Api):
         self._to = on_change
         super().start(report)
 
-    def sync(self, *kinds: str) -> None:
-        """Let the caches learn of everything, or of these kinds only: each kind has a watch of its own."""
-        news, self._news = self._news, [one for one in self._news if kinds and one[0] not in kinds]
-        for one in news:
-            if not kinds or one[0] in kinds:
-                self._to(*one)
+    def sync(self, *kinds: str, name: str = "") -> None:
+        """Let the caches learn of everything, or of these kinds only (each has a watch of its own), or of one name."""
+        news, self._news = self._news, []
+        for kind, old, new in news:
+            about = (new or old or {})["metadata"]["name"]
+            if (kinds and kind not in kinds) or (name and about != name):
+                self._news.append((kind, old, new))
+            else:
+                self._to(kind, old, new)
 
     # --- the controller's writes -------------------------------------------------------------------
 

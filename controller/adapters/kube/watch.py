@@ -120,7 +120,9 @@ class WatchCache:
                 keep = dict[str, Object]()  # the server's history was set back (restored from a backup)
             else:
                 keep = {n: old for n, old in self._objects.items() if _later(_version(old), version, unsure=False)}
-            before, self._objects, self._version = self._objects, {**fresh, **keep}, version
+            before = self._objects
+            same = {name: before[name] for name, new in fresh.items() if before.get(name) == new}  # the view holds it
+            self._objects, self._version = {**fresh, **same, **keep}, version
             for name in sorted({*before, *self._objects}):
                 self._report(before.get(name), self._objects.get(name))
 

@@ -43,12 +43,13 @@ def prepared(
         started = set(to_run(pipeline, stages))
         environments = tuple(item for item in spec.environments if started.intersection(item.stages))
     else:
-        project = Project(request.repository, commit, request.path, request.image or policy.image)
+        project = Project(request.repository, commit, request.path, request.image or policy.image, begins=True)
         _, pipeline = observed.ask(project)
         stages = select(request, pipeline, earlier, before)
         spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
-    observed.require(needs.Sources(environments), *(needs.BuildOf(item.folder) for item in environments))
-    observed.ask(needs.Sources(environments))
+    sources = needs.Sources(environments, known.record)
+    observed.require(sources, *(needs.BuildOf(item.folder) for item in environments))
+    observed.ask(sources)
     jobs = [(item, observed.ask(needs.BuildOf(item.folder)).job) for item in environments]
     # an earlier failed build is over and done with
     unbuilt = (replace(item, stale=job.uid if job and job.state == "Failed" else "") for item, job in jobs)

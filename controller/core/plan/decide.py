@@ -106,10 +106,8 @@ def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime,
     decision = keep_schedule(request, decision, observed, policy)
     if not decision.outcome:
         return decision
-    news = tuple(action for action in decision.actions if isinstance(action, Emit))
-    others = (action for action in decision.actions if not isinstance(action, Emit))
-    tidy = Tidy(retained(decision.record, request.keep_runs, observed))
-    return replace(decision, actions=(*news, tidy, *others))
+    tidy = Tidy(retained(decision.record, request.keep_runs, observed))  # last: it may take long
+    return replace(decision, actions=(*decision.actions, tidy))
 
 
 def _of_run(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:

@@ -37,6 +37,7 @@ class Project(Question[tuple[ProjectTree, Pipeline]]):
     commit: str
     path: str
     image: str  # the default image, whose Python the project is judged by
+    begins: bool = False  # for a new run: nothing that it needs of the repository may be swept, or be missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class Sources(Question[None]):
     """Nothing, once the volume has the sources of these environments, and what builds them as they were once built."""
 
     environments: tuple[Environment, ...]
+    record: Record = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

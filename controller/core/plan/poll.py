@@ -57,6 +57,8 @@ def _next(request: Request, now: datetime) -> datetime:
 
 def with_poll(known: Known, decision: Decision, result: Poll | None, observed: Observed, now: datetime) -> Decision:
     """Return the decision with why the last poll failed, and with the next poll as its latest next pass."""
+    if known.problems:  # an invalid request does not say what it polls
+        return replace(decision, poll=known.poll)
     commit = observed.answers.get(Commit())
     if result and isinstance(commit, str):  # polled now, or resolved for a run
         result = Poll(result.about, commit, due=_next(known.request, now))

@@ -16,6 +16,7 @@ from controller.core.plan.decision import Action, Apply, Create, Emit, Observed,
 from controller.core.plan.needs import Key, Live
 
 _UNOPENED = ("Waiting", "Skipped")
+CANT_PUT_BACK = "it can't be put back"
 
 
 def key_of(manifest: Object) -> Key:
@@ -119,25 +120,25 @@ def converge(stage: str, objects: Sequence[Object], observed: Observed, uid: str
     return tuple(actions)
 
 
-def disturbed(objects: Iterable[Object], observed: Observed, uid: str) -> list[str]:
-    """Return a line for each of these objects that somebody has changed or taken away, and that is put back."""
+def disturbed(objects: Iterable[Object], observed: Observed, uid: str) -> list[tuple[str, str]]:
+    """Return what somebody did to each of these objects that were changed or taken away, and what is done about it."""
     refused = {item.about: item.cause.message for item in observed.refusals}
     lines = []
     for item in objects:
         (kind, name), live = key_of(item), observed.serving.get(key_of(item))
         change = observed.drift.get(key_of(item))
         cause = refused.get(key_of(item))
-        remedy = f"it can't be put back ({cause})" if cause else "it is put back"
+        remedy = f"{CANT_PUT_BACK} ({cause})" if cause else "it is put back"
         if live is None:
-            lines.append(f"{kind} {name} was deleted, or its labels were removed: {remedy}")
+            lines.append((f"{kind} {name} was deleted, or its labels were removed", remedy))
         elif owner_uid(live) == uid and "deletionTimestamp" in live["metadata"]:
-            lines.append(f"{kind} {name} is being deleted: it is made again")
+            lines.append((f"{kind} {name} is being deleted", "it is made again"))
         elif change:
-            lines.append(f"{kind} {name}: {change.by} changed {change.fields}: {remedy}")
+            lines.append((f"{kind} {name}: {change.by} changed {change.fields}", remedy))
     return lines
 
 
 def news(objects: Iterable[Object], observed: Observed, uid: str, now: datetime) -> tuple[Emit, ...]:
     """Return an Event for each thing that somebody did to these objects; the same within a minute is the same news."""
-    lines = disturbed(objects, observed, uid)
+    lines = map(": ".join, disturbed(objects, observed, uid))
     return tuple(Emit(f"{now:%Y-%m-%dT%H:%M}-{line}", "Warning", "ServiceDrifted", line) for line in lines)

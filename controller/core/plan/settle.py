@@ -13,7 +13,7 @@ from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import digest_of
 from controller.core.model import Object, PastRun, Phase, Record, Request
 from controller.core.plan.decision import Action, Decision, Delete, Observed
-from controller.core.plan.services import converge, disturbed, key_of, news, released
+from controller.core.plan.services import CANT_PUT_BACK, converge, disturbed, key_of, news, released
 from controller.core.text import fit
 
 INVALID_REQUEST = "InvalidRequest"
@@ -38,11 +38,10 @@ def settle(request: Request, record: Record, observed: Observed, now: datetime) 
             and "deletionTimestamp" not in item["metadata"]
             and (kind, name) not in wanted
         )
-    settled = _phase(request, record, services, observed)
     last = next(iter(record.history), PastRun())
-    if last.outcome == REFUSED:  # said until something else comes
-        settled = replace(settled, message=fit(f"{settled.message} ({refusal(last)})"))
-    return Decision(settled, tuple(actions))
+    more = f" ({refusal(last)})" if last.outcome == REFUSED else ""  # said until something else comes
+    settled = _phase(request, replace(record, message=record.message.removesuffix(more)), services, observed)
+    return Decision(replace(settled, message=fit(f"{settled.message}{more}")), tuple(actions))
 
 
 def stale_jobs(record: Record, observed: Observed) -> tuple[Action, ...]:
@@ -89,8 +88,13 @@ def _serving(
     """Return Ready, or Degraded where somebody changed what was released, or where it is not all up."""
     if _is_lost(record, observed):
         return _with(record, "Degraded", "ReleaseMissing", f"ConfigMap {names.release_of(request.name)} {_GONE}")
-    if lines := disturbed((item for items in services.values() for item in items), observed, record.request_uid):
-        return _with(record, "Degraded", "ServiceDrifted", "; ".join(lines))
+    if changes := disturbed((item for items in services.values() for item in items), observed, record.request_uid):
+        message = "; ".join(map(": ".join, changes))
+        # A pass learns of refusals only after its record: what the last one wrote of them holds until there is news.
+        known = record.reason == "ServiceDrifted" and CANT_PUT_BACK in record.message
+        if known and not observed.refusals and all(what in record.message for what, _ in changes):
+            message = record.message
+        return _with(record, "Degraded", "ServiceDrifted", message)
     for stage, (deployment, *_) in services.items():
         fact = observed.deployments.get(deployment["metadata"]["name"])
         if fact is None or fact.owner != record.request_uid:

@@ -49,3 +49,8 @@ def test_whatever_a_stage_leaves_there_is_read(left: dict[str, object]) -> None:
 )
 def test_only_the_name_of_an_environment_can_be_called_outdated(text: str, folder: str) -> None:
     assert attempt.read_outdated(text) == folder
+
+
+def test_words_of_a_script_that_are_not_utf_8_hide_nothing() -> None:
+    text = json.dumps({"exit_code": 1, "reason": "ExitCode", "message": "ValueError: caf\ufffd"}, ensure_ascii=False)
+    assert attempt.of_log(1, text).message == "ValueError: caf\ufffd"
