@@ -50,21 +50,18 @@ class Trial:
         """Return the day, or an earlier one on which the requirements last changed; the first that is possible."""
         deadline = time.monotonic() + SECONDS
         refused = ""
-        for candidate in dict.fromkeys((min(day, self._changed(needs) or day), day)):
+        changes = [
+            self.last_change(tuple(dict.fromkeys(one.file for one in need.entries)), asof.Meaning(stage))
+            for stage, need in needs.items()
+            if need.entries
+        ]
+        changed = max(changes, default=day) if all(changes) else day  # some may not be committed
+        for candidate in dict.fromkeys((min(day, changed), day)):
             judged = _judged(candidate, needs, deadline)
             if judged.day:
                 return judged
             refused = refused or judged.remark
         return Judged("", f"no day has versions for all pins of this project: {refused}")
-
-    def _changed(self, needs: Mapping[str, Need]) -> str:
-        """Return the last day on which requirements of these stages changed, "" where some are not committed."""
-        days = [
-            self.last_change(tuple(dict.fromkeys(one.file for one in need.entries)), asof.Meaning(stage))
-            for stage, need in needs.items()
-            if need.entries
-        ]
-        return max(days, default="") if all(days) else ""
 
 
 def _judged(day: str, needs: Mapping[str, Need], deadline: float) -> Judged:
@@ -99,6 +96,10 @@ def _question(need: Need) -> _Question:
 
 def _resolved(day: str, question: _Question, deadline: float) -> Judged:
     """Resolve as of a day."""
+    environment = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1", **os.environ, "NO_COLOR": "1"}
+    for theirs, ours in PIP_SETTINGS.items():
+        if not environment.get(ours) and environment.get(theirs):
+            environment[ours] = environment[theirs]
     command = [
         find_uv_bin(), "pip", "compile", "--no-header", "--no-annotate", "--only-binary", ":all:",
         "--no-python-downloads", "--python", sys.executable, "--python-version", question.python or DEFAULT_PYTHON,
@@ -111,7 +112,7 @@ def _resolved(day: str, question: _Question, deadline: float) -> Judged:
             Path(folder, name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         try:
             done = subprocess.run(
-                command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 errors="replace", timeout=max(deadline - time.monotonic(), 0.1), check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
@@ -119,14 +120,6 @@ def _resolved(day: str, question: _Question, deadline: float) -> Judged:
         except OSError as error:
             return Judged(day, f" (not verified: uv can't run: {error.strerror})")
     return _explained(day, done.stderr) if done.returncode else Judged(day)
-
-
-def _environment() -> dict[str, str]:
-    environment = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1", **os.environ, "NO_COLOR": "1"}
-    for theirs, ours in PIP_SETTINGS.items():
-        if not environment.get(ours) and environment.get(theirs):
-            environment[ours] = environment[theirs]
-    return environment
 
 
 def _explained(day: str, output: str) -> Judged:

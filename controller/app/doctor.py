@@ -95,15 +95,14 @@ class Doctor:
         return {item["metadata"]["name"]: bool((item.get("data") or {}).get("schedule")) for item in self._configmaps()}
 
     def _requests(self) -> list[Finding]:
-        every = self._configmaps()
-        return doctor.requests(len(every), [finding for item in every[:MOST_REQUESTS] for finding in self._one(item)])
-
-    def _one(self, configmap: Object) -> list[Finding]:
-        parsed = _parsed(configmap)
-        named = (parsed.git_secret, parsed.index_secret) if parsed else ()
-        secrets = {name: self._cluster.get("Secret", name) for name in named if name}
-        template = self._cluster.get("ConfigMap", parsed.pod_template) if parsed and parsed.pod_template else None
-        return doctor.one_request(configmap, secrets, template, self._policy.claim)
+        every, found = self._configmaps(), list[Finding]()
+        for configmap in every[:MOST_REQUESTS]:
+            parsed = _parsed(configmap)
+            named = (parsed.git_secret, parsed.index_secret) if parsed else ()
+            secrets = {name: self._cluster.get("Secret", name) for name in named if name}
+            template = self._cluster.get("ConfigMap", parsed.pod_template) if parsed and parsed.pod_template else None
+            found += doctor.one_request(configmap, secrets, template, self._policy.claim)
+        return doctor.requests(len(every), found)
 
     def _git(self) -> list[Finding]:
         every = [parsed for configmap in self._configmaps()[:MOST_REQUESTS] if (parsed := _parsed(configmap))]

@@ -48,7 +48,11 @@ def artifacts(
         str(entry.get("path", "")): entry for entry in person.entries("api", "artifacts", name, run=run_number)
     }
     if not path and not to:
-        _list(output, entries, f"run {run_number} of {name} saved nothing")
+        rows = ((text.size(item.get("size")), str(item.get("modified", "")), place) for place, item in entries.items())
+        if entries or output == "json":
+            text.write(output, list(entries.values()), text.columns(("size", "modified", "path"), rows))
+        else:
+            typer.echo(f"run {run_number} of {name} saved nothing", err=True)
         return
     folder = to or Path()
     if path in entries:
@@ -66,14 +70,6 @@ def artifacts(
             raise Transient("ControllerBusy", problem)
     files = [str(file) for file in fetched]
     text.write(output, {"run": int(run_number), "files": files}, [clean(file, 4096) for file in files])
-
-
-def _list(output: str, entries: Mapping[str, Entry], empty: str) -> None:
-    if not entries and output == "text":
-        typer.echo(empty, err=True)
-        return
-    rows = ((text.size(item.get("size")), str(item.get("modified", "")), path) for path, item in entries.items())
-    text.write(output, list(entries.values()), text.columns(("size", "modified", "path"), rows))
 
 
 def _below(path: str, entries: Mapping[str, Entry], name: str, run: str) -> dict[PurePosixPath, Entry]:
@@ -141,19 +137,13 @@ def unpack(stream: Readable, folder: Path) -> None:
     root = folder.resolve()
     with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # it only reads
         for item in archive:
-            target = _target(item, root)
+            parts = item.name.split("/")
+            plain = item.isreg() and not item.issparse() and "\0" not in item.name and not {"", ".", ".."} & {*parts}
+            target = root.joinpath(*parts) if plain else root
+            if not (plain and target.resolve().is_relative_to(root)):  # links that were there before are followed
+                raise tarfile.ReadError(f"{clean(item.name)} is not a plain file below the folder")
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 shutil.copyfileobj(archive.extractfile(item), file)
             modified = min(max(0.0, item.mtime), LATEST)
             os.utime(target, (modified, modified))
-
-
-def _target(item: tarfile.TarInfo, root: Path) -> Path:
-    """Return where a file goes; links that were there before are followed, and may not lead out."""
-    parts = item.name.split("/")
-    plain = item.isreg() and not item.issparse() and "\0" not in item.name and not {"", ".", ".."} & {*parts}
-    target = root.joinpath(*parts) if plain else root
-    if not (plain and target.resolve().is_relative_to(root)):
-        raise tarfile.ReadError(f"{clean(item.name)} is not a plain file below the folder")
-    return target

@@ -8,7 +8,7 @@ import typer
 from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
-from controller.cli.requests import Requests, Standing
+from controller.cli.requests import Requests
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
 from controller.core.text import clean
@@ -26,7 +26,14 @@ def delete(
     Runs, services, the schedule, logs and artifacts go with it.
     """
     standing = requests.one(name)
-    if output == "text" and (owned := _owned(standing)):
+    record, schedule = standing.record, standing.data.get("schedule")
+    runs = sum(1 for past in record.history if past.run) + record.active
+    objects = sorted({item for stage in record.stages.values() for item in stage.objects if item[:4] != "Job/"})
+    owned = [f"  run {record.run}, which is active"] if record.active else []
+    owned += [f"  {item}, which may be in use" for item in objects]
+    owned += [f"  schedule {clean(schedule)}"] if schedule else []
+    owned += [f"  the history of {runs} run{'' if runs == 1 else 's'}, with logs, artifacts and cache"] if runs else []
+    if owned and output == "text":
         typer.echo("\n".join([f"request {name} is deleted with:", *owned]), err=not yes)
     if not yes and not sys.stdin.isatty():
         raise Invalid("WrongUse", ["delete asks for confirmation, and there is no terminal to answer on: add --yes"])
@@ -35,15 +42,3 @@ def delete(
         raise typer.Exit(Exit.CANCELLED)
     requests.delete(standing)
     text.write(output, {"request": name, "deleted": True}, [f"{name}: deleted"])
-
-
-def _owned(standing: Standing) -> list[str]:
-    """Return a line for each thing that is deleted with the request."""
-    record = standing.record
-    objects = sorted({item for stage in record.stages.values() for item in stage.objects if item[:4] != "Job/"})
-    runs = sum(1 for past in record.history if past.run) + record.active
-    lines = [f"  run {record.run}, which is active"] if record.active else []
-    lines += [f"  {item}, which may be in use" for item in objects]
-    lines += [f"  schedule {clean(standing.data['schedule'])}"] if standing.data.get("schedule") else []
-    lines += [f"  the history of {runs} run{'' if runs == 1 else 's'}, with logs, artifacts and cache"] if runs else []
-    return lines

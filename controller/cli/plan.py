@@ -1,7 +1,6 @@
 """`coachwork plan`: the objects that a cluster would be given."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from controller.core import images, manifests, names
 from controller.core.errors import Invalid
 from controller.core.inputs import kinds
 from controller.core.inputs.index import Index
-from controller.core.model import Batch, Environment, Object, Policy, Record, Request, RunSpec
+from controller.core.model import Batch, Object, Policy, Record, Request, RunSpec
 from controller.core.plan.needs import Base, Environments, Project
 from controller.reconciler.environments import Builders
 
@@ -57,7 +56,10 @@ def plan(
 
 
 def _objects(place: Place, name: str, policy: Policy) -> list[Object]:
-    """Return the objects of the project's first run. The owner's uid and the tools' digest are a cluster's to give."""
+    """Return the objects of the project's first run. The owner's uid and the tools' digest are a cluster's to give.
+
+    Raises Invalid, Transient.
+    """
     chosen = images.choose(place.pipeline, tuple(place.pipeline.stages), "", policy)
     spec = RunSpec(
         repository=place.repository,
@@ -68,25 +70,21 @@ def _objects(place: Place, name: str, policy: Policy) -> list[Object]:
         cause="Created",
         images=chosen.images,
     )
-    spec = replace(spec, environments=_environments(place, spec, chosen.pythons))
-    request = name or names.request(place.pipeline.name)
-    context = manifests.RunContext(request, OWNER, 1, spec, place.pipeline, policy)
+    bases = tuple(
+        (stage, Base(f"{images.of_stage(spec, place.pipeline, stage)}\n", chosen.pythons[stage]))
+        for stage in place.pipeline.stages
+    )
+    project = Project(place.repository, place.commit, place.path, spec.image)
+    question = Environments(project, bases, Index(), place.tree, place.pipeline, Record(""))
+    root = state_folder()
+    builders = Builders(Git(root, GitSettings(allow_file=True)), Volume(root))
+    request = Request(place.pipeline.name, "", place.repository, path=place.path)
+    spec = replace(spec, environments=builders.decide(request, question, None)[0])
+    shown = name or names.request(place.pipeline.name)
+    context = manifests.RunContext(shown, OWNER, 1, spec, place.pipeline, policy)
     steps = (*place.pipeline.steps, tuple(filter(None, [place.pipeline.run_on_failure])))
     objects = [manifests.build(context, item) for item in spec.environments]
     for stage in (place.pipeline.stages[name] for step in steps for name in step):
         batch = isinstance(stage.work, Batch)
         objects += [manifests.job(context, stage)] if batch else manifests.service_objects(context, stage)
     return objects
-
-
-def _environments(place: Place, spec: RunSpec, pythons: Mapping[str, str]) -> tuple[Environment, ...]:
-    """Return the environments that the project's stages would be given in this run. Raises Invalid, Transient."""
-    root = state_folder()
-    request = Request(place.pipeline.name, "", place.repository, path=place.path)
-    bases = tuple(
-        (stage, Base(f"{images.of_stage(spec, place.pipeline, stage)}\n", pythons[stage]))
-        for stage in place.pipeline.stages
-    )
-    project = Project(place.repository, place.commit, place.path, spec.image)
-    question = Environments(project, bases, Index(), place.tree, place.pipeline, Record(""))
-    return Builders(Git(root, GitSettings(allow_file=True)), Volume(root)).decide(request, question, None)[0]

@@ -66,19 +66,15 @@ class Requests:
     def one(self, name: str) -> Standing:
         """Return one request. Raises NotFound with the nearest name."""
         found = self.person.get(name) if name else None
-        if found is None or not _is_request(found):
-            raise NotFound(self._unknown(name))
-        return _standing(found, self.person.get(names.status_of(name)))
-
-    def _unknown(self, name: str) -> str:
-        """Return the sentence for an unknown request. The nearest name is a courtesy: it needs another right."""
+        if found is not None and _is_request(found):
+            return _standing(found, self.person.get(names.status_of(name)))
         known: list[str] = []
-        with suppress(Transient):
+        with suppress(Transient):  # the nearest name is a courtesy: it needs another right
             known = [standing.name for standing in self.all()]
         if not known:
             self.person.ready()  # raises what is wrong, if it is more than the absence of requests
         remedy = nearest(name, known) if known else "make it with coachwork deploy, or name another namespace with -n"
-        return f"no request {quoted(name)} in namespace {self.namespace}: {remedy}"
+        raise NotFound(f"no request {quoted(name)} in namespace {self.namespace}: {remedy}")
 
     def deploy(self, name: str, data: Mapping[str, str], trigger: str) -> Standing:
         """Create or update a request, and run it under this trigger ("": only if the change starts a run).

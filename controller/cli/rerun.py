@@ -1,5 +1,6 @@
 """`coachwork rerun`: repeat an earlier run, all of it or from a stage on."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -33,21 +34,12 @@ def rerun(
         requests.person.ready()
     standing, trigger_id = requests.one(name), new_trigger()
     run_number = number(standing, run)
-    _check_run(requests, name, run_number, resume)
+    known: set[str] = set()
+    with suppress(Transient):  # for a person who may not ask the controller, or reaches none: it refuses the run then
+        found = run_file(requests.person, name, run_number, patience=0)
+        known = found.stages.keys() - {item.name for item in found.environments}
+    if resume and known and resume not in known:
+        line = f"--from: run {run_number} has no stage {quoted(resume)}: {nearest(resume, known)}"
+        raise Invalid("UnknownStage", [line])
     requests.trigger(standing, trigger_id, rerun=run_number, resume=resume)
     go_on(requests, standing, trigger_id, output, timeout if wait else None, f"run {run_number} will be repeated")
-
-
-def _check_run(requests: Requests, name: str, run: int, resume: str) -> None:
-    """Raise NotFound for a run that is no longer kept, Invalid for a stage that it does not have ("": all).
-
-    A person who may not ask the controller, or reaches none, goes on: the controller refuses it then.
-    """
-    try:
-        found = run_file(requests.person, name, run, patience=0)
-    except Transient:
-        return
-    known = found.stages.keys() - {item.name for item in found.environments}
-    if resume and known and resume not in known:
-        line = f"--from: run {run} has no stage {quoted(resume)}: {nearest(resume, known)}"
-        raise Invalid("UnknownStage", [line])

@@ -18,7 +18,7 @@ from controller.cli.report import all_of
 from controller.cli.show import LAST_LINES, Scene, last_words, screen
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
-from controller.core.model import Pipeline, Record, Service
+from controller.core.model import Record, Service
 
 INTERVAL = 0.1  # seconds between two readings of the record
 EXITS = {"Ready": Exit.DONE, "Degraded": Exit.DONE, "Invalid": Exit.INVALID, "Cancelled": Exit.CANCELLED}
@@ -107,7 +107,7 @@ def _follow(current: LaptopRun, stopping: threading.Event, output: str, shown: s
 
     Warnings that a run adds to the `shown` ones, and what it waits for, are shown as they come.
     """
-    view = screen(output)
+    view, steps, stages = screen(output), current.place.pipeline.steps, current.place.pipeline.stages
     try:
         while True:
             record = current.record()
@@ -121,18 +121,14 @@ def _follow(current: LaptopRun, stopping: threading.Event, output: str, shown: s
                     shown.add(line)
             running = [name for name, stage in record.stages.items() if stage.state == "Running"]
             tails = {name: text.plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
-            steps = current.place.pipeline.steps
             view.show(Scene(record, current.place.shown, steps, over, tails, current.addresses()))
             for warning in current.warnings(record):
                 typer.echo(f"warning: {text.plain(warning)}", err=True)
-            serves = record.phase in ("Ready", "Degraded") and _serves(current.place.pipeline, record)
-            if (over and not (stay and serves)) or stopping.wait(INTERVAL):
+            # What an earlier run has brought up ended with that run.
+            up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}
+            serves = any(isinstance(stages[name].work, Service) for name in up & stages.keys())
+            stays = stay and serves and record.phase in ("Ready", "Degraded")
+            if (over and not stays) or stopping.wait(INTERVAL):
                 return record
     finally:
         view.close()
-
-
-def _serves(pipeline: Pipeline, record: Record) -> bool:
-    """Return whether this run has brought up a service. Those of an earlier run ended with that run."""
-    up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}
-    return any(isinstance(stage.work, Service) and name in up for name, stage in pipeline.stages.items())

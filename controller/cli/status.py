@@ -12,7 +12,6 @@ from controller.cli.options import Output
 from controller.cli.requests import Requests, Standing
 from controller.core import slots, times
 from controller.core.documents.codec import plain
-from controller.core.model import Record
 from controller.core.text import format_duration
 
 TITLES = ("name", "phase", "run", "commit", "changed", "message")
@@ -56,13 +55,16 @@ def status(
 def details(standing: Standing, now: datetime) -> list[str]:
     """Return all lines about one request."""
     record, data = standing.record, standing.data
+    commit = f", commit {record.spec.commit[:7]}" if record.spec else ""
+    active = f"active for {text.took(record.started, '', now)}"
+    state = active if record.active else f"ended {text.ago(record.finished, now)}"
     facts = {
         "request": standing.name,
         "repository": data.get("repository", ""),
         **{key: data.get(key, "") for key in PLAIN_KEYS},
         "phase": f"{record.phase} ({record.reason})" if record.reason else record.phase,
         "message": record.message if standing.recorded else UNRECORDED,
-        "run": _run(record, now),
+        "run": f"{record.run}{commit}, {state}" if record.run else "",
         "release": f"run {record.release_run}, commit {record.release_commit[:7]}" if record.release_run else "",
         "queued": f"trigger {record.queued}" if record.queued else "",
         "next": shown_slot(data, now),
@@ -80,15 +82,6 @@ def details(standing: Standing, now: datetime) -> list[str]:
         heading = "problems:" if record.phase == "Invalid" else "warnings:"
         lines += ["", heading, *(f"  {line}" for line in record.problems)]
     return lines
-
-
-def _run(record: Record, now: datetime) -> str:
-    if not record.run:
-        return ""
-    commit = f", commit {record.spec.commit[:7]}" if record.spec else ""
-    if record.active:
-        return f"{record.run}{commit}, active for {text.took(record.started, '', now)}"
-    return f"{record.run}{commit}, ended {text.ago(record.finished, now)}"
 
 
 def next_slot(data: Mapping[str, str], now: datetime) -> datetime | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controller.core import times
-from controller.core.documents.run import RunFile, StageEntry
+from controller.core.documents.run import RunFile
 
 PLAIN = ("repository", "ref", "path", "commit", "image", "controller")
 
@@ -94,13 +94,12 @@ def _packages(run: RunFile) -> dict[str, Mapping[str, str]]:
 
 def _stages(run: RunFile) -> dict[str, StageRun]:
     """Return the stages in the order in which they began; those that did not are last."""
-    order = sorted(run.stages, key=lambda name: run.stages[name].started or "~")
-    return {name: _stage(run.stages[name]) for name in order}
-
-
-def _stage(stage: StageEntry) -> StageRun:
-    attempts = stage.attempts if isinstance(stage.attempts, int) else len(stage.attempts)
-    return StageRun(stage.state, stage.reason, stage.message, attempts, seconds(stage.started, stage.finished))
+    found = {}
+    for name, stage in sorted(run.stages.items(), key=lambda item: item[1].started or "~"):
+        attempts = stage.attempts if isinstance(stage.attempts, int) else len(stage.attempts)
+        took = seconds(stage.started, stage.finished)
+        found[name] = StageRun(stage.state, stage.reason, stage.message, attempts, took)
+    return found
 
 
 def seconds(started: str, finished: str) -> float | None:

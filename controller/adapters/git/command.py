@@ -47,6 +47,17 @@ CONFIG = {
     "transfer.fsckObjects": "false",
 }
 
+ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_LFS_SKIP_SMUDGE": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LANGUAGE": "C",
+    "LC_ALL": "C",
+}
+
 POLL = 0.2  # seconds between two checks of the clock and the watched folder
 STDOUT_LIMIT = 64 * 1024 * 1024  # bytes: the refs of a very large repository, or 100,000 long paths
 STDERR_LIMIT = 64 * 1024
@@ -147,7 +158,12 @@ class Runner:
             if env and "GIT_SSH_COMMAND" in env:  # else ssh would use whatever keys the surroundings have
                 config["protocol.ssh.allow"] = "always"
             settings = [part for key, value in config.items() for part in ("-c", f"{key}={value}")]
-            environment = self._environment() | dict(env or {})
+            home = {name: str(self.home) for name in ("HOME", "XDG_CONFIG_HOME")}
+            environment = {**ENVIRONMENT, **home, "GIT_CEILING_DIRECTORIES": str(self.home.parent)}
+            # A git whose curl is built on GnuTLS (Debian's) knows nothing of SSL_CERT_FILE.
+            if "SSL_CERT_FILE" in os.environ and "GIT_SSL_CAINFO" not in os.environ:
+                environment["GIT_SSL_CAINFO"] = os.environ["SSL_CERT_FILE"]
+            environment |= env or {}
             # GitPython always adds to os.environ and never removes; `env -u` does, and shows names only in argv.
             unset = [part for name in sorted(set(os.environ) - PASSED - set(environment)) for part in ("-u", name)]
             command = ["env", *unset, *("git", "--no-pager", *settings), *arguments]
@@ -174,25 +190,6 @@ class Runner:
         finally:
             if self.on_call:
                 self.on_call(operation, outcome)
-
-    def _environment(self) -> dict[str, str]:
-        env = {
-            "HOME": str(self.home),
-            "XDG_CONFIG_HOME": str(self.home),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_CEILING_DIRECTORIES": str(self.home.parent),
-            "LANGUAGE": "C",
-            "LC_ALL": "C",
-        }
-        # A git whose curl is built on GnuTLS (Debian's) knows nothing of SSL_CERT_FILE.
-        if "SSL_CERT_FILE" in os.environ and "GIT_SSL_CAINFO" not in os.environ:
-            env["GIT_SSL_CAINFO"] = os.environ["SSL_CERT_FILE"]
-        return env
 
 
 @contextmanager

@@ -105,7 +105,14 @@ class Git:
         Raises Invalid (PathNotFound, RepositoryTooLarge), Transient (NotPublished).
         """
         with self._open(repository, commit, path) as reading:
-            digest = self._digest(repository, commit, reading, path)
+            self._mirrors.have(Remote(repository), commit)  # it may have been removed since
+            inner = reading.project.relative_to(reading.root).as_posix()
+            name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
+            try:
+                digest = self._mirrors.local(repository, ["rev-parse", "--verify", "--end-of-options", name])
+            except Failed:
+                line = f'path: "{clean(path)}" is inside a submodule: give that repository itself'
+                raise Invalid("PathNotFound", [line]) from None
             found = read(reading)
             empty = [
                 f"{clean(module.path)}: is a submodule that .gitmodules gives no address for: its folder is empty"
@@ -113,7 +120,7 @@ class Git:
                 if not module.url
             ]
         warnings = (*found.warnings(), *empty)
-        return ProjectTree(digest, frozenset(found.files), {}, found.faults, warnings, path)
+        return ProjectTree(digest.decode().strip(), frozenset(found.files), {}, found.faults, warnings, path)
 
     def extend(self, repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
         """Return the tree with what else is wanted of its files; each is there then, or its fault is.
@@ -199,18 +206,6 @@ class Git:
             line = f"{place(remote.url)}: {prefix} is the start of {' and '.join(found)}: give more digits"
             raise Invalid("RefAmbiguous", [line])
         return found[0] if found else ""
-
-    def _digest(self, repository: str, commit: str, reading: ProjectFiles, path: str) -> str:
-        """Return the id of the project's tree, from the mirror, which is fetched again if it was removed."""
-        self._mirrors.have(Remote(repository), commit)
-        inner = reading.project.relative_to(reading.root).as_posix()
-        name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
-        try:
-            out = self._mirrors.local(repository, ["rev-parse", "--verify", "--end-of-options", name])
-        except Failed:
-            line = f'path: "{clean(path)}" is inside a submodule: give that repository itself'
-            raise Invalid("PathNotFound", [line]) from None
-        return out.decode().strip()
 
 
 def _check_commit(commit: str) -> None:

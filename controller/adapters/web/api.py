@@ -85,8 +85,12 @@ def parse(target: str, accept: str) -> Query:
     """Return a request's target as a query. Raises NoAnswer where it could lead elsewhere, or to no page."""
     path, _, text = target.removeprefix(PREFIX).partition("?")
     first, *names = (_component(part) for part in path.removesuffix("/").split("/"))
-    route = next((route for route in ROUTES if _leads(route.split("/"), first, len(names))), "")
-    if not route:
+    for route in ROUTES:
+        start, *places = route.split("/")
+        fits = len(names) >= len(places) if places[-1:] == ["PATH"] else len(names) == len(places)
+        if start == first and fits:
+            break
+    else:
         raise NoAnswer("absent", f"no such page; there are {', '.join(PREFIX + route for route in ROUTES)}")
     known = ROUTES[route].parameters
     try:
@@ -97,11 +101,6 @@ def parse(target: str, accept: str) -> Query:
         if name not in known:
             raise NoAnswer("wrong", f"unknown parameter {quoted(name)}; {nearest(name, known)}")
     return Query(route, tuple(names), dict(pairs), accept)
-
-
-def _leads(route: Sequence[str], first: str, names: int) -> bool:
-    fits = names >= len(route) - 1 if route[-1] == "PATH" else names == len(route) - 1
-    return first == route[0] and fits
 
 
 def _component(part: str) -> str:

@@ -171,17 +171,14 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if self.path.startswith(PREFIX):
                 self.api.serve(self.path, accept, lambda reply: self._send(reply, with_body=with_body))
+            elif page := self.pages.get(self.path.partition("?")[0]):
+                self._send(page(accept), with_body=with_body)
             else:
-                self._send(self._page(accept), with_body=with_body)
+                line = f"not found; there are {', '.join(self.pages)} and {PREFIX}\n"
+                self._send(Reply(404, line.encode()), with_body=with_body)
         except Exception:  # noqa: BLE001 - a page's defect must not look like a dead controller
             _log.exception("page failed", path=self.path)
             self._send(Reply(500, b"failed; the controller's log says why\n"), with_body=with_body)
-
-    def _page(self, accept: str) -> Reply:
-        page = self.pages.get(self.path.partition("?")[0])
-        if page is None:
-            return Reply(404, f"not found; there are {', '.join(self.pages)} and {PREFIX}\n".encode())
-        return page(accept)
 
     def _send(self, reply: Reply | Stream, *, with_body: bool) -> None:
         """Write the reply; a client that has gone away is not an error."""
@@ -208,12 +205,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, stream: Stream) -> None:
         """Write the pieces as they come, until the last one or until the client goes away."""
-        self._be_patient()
+        # A reader may pause; that its machine is gone is noticed within a minute.
+        self.connection.settimeout(WRITE_TIMEOUT)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, seconds in KEEPALIVE:
+            self.connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
         while (chunk := self._piece(stream)) is not None:
             if chunk:
                 self.wfile.write(chunk)
-            elif self._client_left():
-                return
+            elif select.select([self.connection], [], [], 0)[0] and not self.connection.recv(1 << 16):
+                return  # the other side has closed; anything that it sends is ignored
             else:
                 self.stopping.wait(PAUSE)
             if self.stopping.is_set() and stream.size is None:  # its end would pass for the log's
@@ -231,18 +232,6 @@ class _Handler(BaseHTTPRequestHandler):
                 _log.exception("stream failed", path=self.path)
             self._reset()  # the head is sent: there is no other way to say it
             raise ConnectionAbortedError from error
-
-    def _be_patient(self) -> None:
-        """Let a reader pause, and notice within a minute that its machine is gone."""
-        self.connection.settimeout(WRITE_TIMEOUT)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, seconds in KEEPALIVE:
-            self.connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
-
-    def _client_left(self) -> bool:
-        """Return whether the other side has closed; anything that it sends is ignored."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and not self.connection.recv(1 << 16)
 
     def _reset(self) -> None:
         """Close so that the other side gets an error, not an end."""

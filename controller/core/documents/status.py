@@ -126,7 +126,9 @@ def write(record: Record) -> dict[str, str]:
     texts = {_KEYS[name]: text for name, text in _texts(record)}
     texts["run-commit"] = record.spec.commit if record.spec else ""
     texts["handled-trigger"] = record.handled[-1] if record.handled else ""
-    texts |= {_stage_key(name): stage.state for name, stage in record.stages.items()}
+    for name, stage in record.stages.items():
+        plain = name if re.fullmatch(r"[-._a-zA-Z0-9]{1,200}", name) else names.kubernetes_name(name)
+        texts[f"stage.{plain}"] = stage.state
     return _sealed({**{key: text for key, text in texts.items() if text}, **record.unknown})
 
 
@@ -170,10 +172,6 @@ def _yaml(value: Any) -> str:
     if not value:
         return ""
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000))
-
-
-def _stage_key(stage: str) -> str:
-    return f"stage.{stage if re.fullmatch(r'[-._a-zA-Z0-9]{1,200}', stage) else names.kubernetes_name(stage)}"
 
 
 def _sealed(data: Mapping[str, str]) -> dict[str, str]:
