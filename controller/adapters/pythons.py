@@ -75,7 +75,14 @@ def choose(pipeline: Pipeline, given: Interpreter | None = None, only: str = "")
     lines = [f"warning: {_missing(item)}; its stages run on {OWN.version}" for version, item in required.items()
              if version not in found]  # fmt: skip
     lines += [f"warning: {item.note}" for version, item in required.items() if item.note and version in found]
-    return Pythons(default, found, (*lines, *_taken(wishes, found)), notes)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for stage, item in wishes.items():
+        if item and item.python in found:
+            reasons.setdefault((item.python, item.why), []).append(stage)
+    for (version, why), of in reasons.items():
+        there = found[version]
+        lines.append(f"python of {', '.join(of)}: {there.version} ({there.path}), since {why}")
+    return Pythons(default, found, tuple(lines), notes)
 
 
 def named(python: str) -> Interpreter:
@@ -146,14 +153,3 @@ def _missing(item: Wish) -> str:
         return f"{item.why}, and stages need Python 3.{images.OLDEST_MINOR} or later"
     install = f"`uv python install {item.python}` installs one, --python names another"
     return f"{item.why}, and Python {item.python} was not found here: {install}"
-
-
-def _taken(wishes: Mapping[str, Wish | None], found: Mapping[str, Interpreter]) -> Iterator[str]:
-    """Yield a line for each Python that a project requires, with the stages that get it and why."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for stage, item in wishes.items():
-        if item and item.python in found:
-            reasons.setdefault((item.python, item.why), []).append(stage)
-    for (version, why), stages in reasons.items():
-        there = found[version]
-        yield f"python of {', '.join(stages)}: {there.version} ({there.path}), since {why}"

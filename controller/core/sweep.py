@@ -5,7 +5,7 @@ found, and still when it is removed: docs/adr/0012 has the argument. Refuses to 
 read needs all that it has.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
@@ -96,7 +96,14 @@ def references(objects: Iterable[Object]) -> frozenset[PurePosixPath]:
     """Return what requests, records, releases, Deployments, Jobs and Pods need: all of a namespace, as they are now."""
     listed = list(objects)
     config_maps = [item for item in listed if item["kind"] == "ConfigMap"]
-    return frozenset(_requested(config_maps)).union(*map(mounted, listed))
+    living = {item["metadata"]["uid"]: item for item in config_maps if _label(item, names.ROLE) == names.ROLE_REQUEST}
+    statuses_of = {owner_uid(item): item for item in config_maps if _label(item, names.ROLE) == names.ROLE_STATUS}
+    needed = {path for uid, item in living.items() for path in _of_request(item, statuses_of.get(uid))}
+    for item in config_maps:  # its request may have lost its label, and lives
+        if _label(item, names.ROLE) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in living:
+            needed.add(layout.request(_label(item, names.REQUEST), uid))
+            needed |= {*_of_run(codec.good(statuses.read(item.get("data") or {}, uid)))}
+    return frozenset(needed).union(*map(mounted, listed))
 
 
 def mounted(item: Object) -> frozenset[PurePosixPath]:
@@ -141,18 +148,6 @@ def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:
                 yield from (layout.build(build), layout.BUILD_CACHE)
             elif path.parts:
                 yield path
-
-
-def _requested(config_maps: Sequence[Object]) -> Iterator[PurePosixPath]:
-    """Yield what requests and their records need."""
-    living = {item["metadata"]["uid"]: item for item in config_maps if _label(item, names.ROLE) == names.ROLE_REQUEST}
-    statuses_of = {owner_uid(item): item for item in config_maps if _label(item, names.ROLE) == names.ROLE_STATUS}
-    for uid, item in living.items():
-        yield from _of_request(item, statuses_of.get(uid))
-    for item in config_maps:  # its request may have lost its label, and lives
-        if _label(item, names.ROLE) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in living:
-            yield layout.request(_label(item, names.REQUEST), uid)
-            yield from _of_run(codec.good(statuses.read(item.get("data") or {}, uid)))
 
 
 def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:

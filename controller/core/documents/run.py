@@ -104,7 +104,7 @@ def of_record(
 ) -> RunFile:
     """Return what is said of a record's run. `attempts` by stage, `locks` by environment folder."""
     past = next((past for past in record.history if past.run == record.run), PastRun())
-    return RunFile(
+    run = RunFile(
         request=request,
         run=record.run,
         outcome=past.outcome,
@@ -116,8 +116,21 @@ def of_record(
         controller=version,
         image_digests={name: stage.image for name, stage in record.stages.items() if stage.image},
         stages={name: _stage(stage, tuple(attempts.get(name, ()))) for name, stage in record.stages.items()},
-        **(_spec(record.spec, locks) if record.spec else {}),
     )
+    if (spec := record.spec) is None:
+        return run
+    same = {item.name for item in fields(spec)} & {item.name for item in fields(run)}
+    values: dict[str, Any] = {name: getattr(spec, name) for name in same}
+    values |= {"env": dict(spec.env), "images": dict(spec.images)}
+    values["secrets"] = tuple(SecretVersion(name, version) for name, version in spec.secrets)
+    values["environments"] = tuple(
+        Installed(
+            **{item.name: getattr(each, item.name) for item in fields(each)},
+            packages=packages(locks.get(each.folder, "")),
+        )
+        for each in spec.environments
+    )
+    return replace(run, **values)
 
 
 def of_active(request: str, record: Record) -> RunFile:
@@ -130,23 +143,6 @@ def of_active(request: str, record: Record) -> RunFile:
 def _stage(stage: StageRecord, attempts: tuple[Attempt, ...] | int) -> StageEntry:
     values = {item.name: getattr(stage, item.name) for item in fields(stage)}
     return StageEntry(**{**values, "attempts": attempts})
-
-
-def _spec(spec: RunSpec, locks: Mapping[str, str]) -> dict[str, Any]:
-    same = {item.name for item in fields(spec)} & {item.name for item in fields(RunFile)}
-    return {
-        **{name: getattr(spec, name) for name in same},
-        "env": dict(spec.env),
-        "images": dict(spec.images),
-        "secrets": tuple(SecretVersion(name, version) for name, version in spec.secrets),
-        "environments": tuple(
-            Installed(
-                **{item.name: getattr(each, item.name) for item in fields(each)},
-                packages=packages(locks.get(each.folder, "")),
-            )
-            for each in spec.environments
-        ),
-    }
 
 
 def packages(lock: str) -> Mapping[str, str]:

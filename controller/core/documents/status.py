@@ -134,25 +134,7 @@ def write(record: Record) -> dict[str, str]:
 
 def _texts(record: Record) -> Iterable[tuple[str, str]]:
     """Yield each field with its text, within its bounds; "" where there is none."""
-    bounded = _bounded(record)
-    for name in _KEYS.keys() - {"unknown"}:
-        value = getattr(bounded, name)
-        match name:
-            case "problems":
-                yield name, "\n".join(value)
-            case "stages":
-                yield name, _yaml({stage: codec.sparse(item, EMPTY) for stage, item in value.items()})
-            case "history":
-                yield name, _yaml([codec.sparse(past, EMPTY) for past in value])
-            case "spec" | "handled" | "failure":
-                yield name, _yaml(codec.plain(value))
-            case _:
-                yield name, str(value) if value or name == "run" else ""
-
-
-def _bounded(record: Record) -> Record:
-    """Return the record within what a ConfigMap holds: a stage's container could have said anything of itself."""
-    return replace(
+    bounded = replace(  # to what a ConfigMap holds: a stage's container could have said anything of itself
         record,
         reason=fit(record.reason, REASON_LIMIT),
         message=fit(record.message),
@@ -166,6 +148,19 @@ def _bounded(record: Record) -> Record:
             for name, stage in record.stages.items()
         },
     )
+    for name in _KEYS.keys() - {"unknown"}:
+        value = getattr(bounded, name)
+        match name:
+            case "problems":
+                yield name, "\n".join(value)
+            case "stages":
+                yield name, _yaml({stage: codec.sparse(item, EMPTY) for stage, item in value.items()})
+            case "history":
+                yield name, _yaml([codec.sparse(past, EMPTY) for past in value])
+            case "spec" | "handled" | "failure":
+                yield name, _yaml(codec.plain(value))
+            case _:
+                yield name, str(value) if value or name == "run" else ""
 
 
 def _yaml(value: Any) -> str:
