@@ -9,6 +9,7 @@ that may be killed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import netrc
 import os
@@ -16,7 +17,7 @@ import re
 import shutil
 import sys
 import urllib.parse
-from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 if TYPE_CHECKING:
     from controller.runtime import (
@@ -74,14 +75,13 @@ class BuildLauncher(stage_attempt.Launcher):
             self.output.say(f"no log is kept on the shared volume: {error}")
         self.name = install_requirements.read(self.requirements).file
         self.output.say(f"environment {order.environment} of {self.name} at commit {order.commit}")
-        self._check_room()
-        check_memory(self.name, order.memory, memory_limit())
+        self._check_room_and_memory()
         self.keeper.commit()
         self._build()
 
-    def _check_room(self) -> None:
-        """Refuse to begin where the volume has too little room, which may pass. Raises Unable."""
-        build = self.order.paths["build"]
+    def _check_room_and_memory(self) -> None:
+        """Refuse to begin where the volume has too little room, which may pass, or with too little memory."""
+        build, needed, limit = self.order.paths["build"], self.order.memory, memory_limit()
         try:
             os.makedirs(build, exist_ok=True)
             free = shutil.disk_usage(build).free
@@ -93,19 +93,17 @@ class BuildLauncher(stage_attempt.Launcher):
             needs = f"{self.order.space // MIB} MiB must be free on the shared volume to build an environment"
             remedy = "delete old runs or enlarge the volume"
             raise stage_order.Unable(stage_order.VOLUME_FULL, f"{needs}, and {free // MIB} are: {remedy}", MAY_PASS)
+        if needed and limit is not None and limit < needed * MIB:
+            raise stage_order.Unable(
+                "OutOfMemory",
+                f"{self.name}: environment builds need {needed} MiB of memory, and the container may use "
+                f"{limit // MIB}: raise its limit (a LimitRange of the namespace may set it)",
+            )
 
     def _build(self) -> None:
         self.outcome.script_started = self.outcome.first_start = stage_order.now()
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in stage_attempt.OWN_VARIABLES and name != "PYTHONPATH"
-        }
-        folder = self.order.paths["build"]
-        command = [sys.executable, *self._arguments()]
-        self._judge(self.execute("the installation", command, folder, environment, self._time_left))
-
-    def _arguments(self) -> List[str]:
+        not_passed_on = (*stage_attempt.OWN_VARIABLES, "PYTHONPATH")
+        variables = {name: value for name, value in os.environ.items() if name not in not_passed_on}
         order, paths = self.order, self.order.paths
         lock = os.path.join(paths["build"], "lock.txt")
         job = {
@@ -120,7 +118,8 @@ class BuildLauncher(stage_attempt.Launcher):
             "sources": order.sources,
             "lock": lock if os.path.exists(lock) else "",
         }
-        return [os.path.join(paths["tools"], "install_build.py"), json.dumps(job)]
+        command = [sys.executable, os.path.join(paths["tools"], "install_build.py"), json.dumps(job)]
+        self._judge(self.execute("the installation", command, paths["build"], variables, self._time_left))
 
     def _time_left(self, seconds: float) -> float:
         """Act on the limit; return for how long nothing will change by itself (seconds)."""
@@ -141,18 +140,14 @@ class BuildLauncher(stage_attempt.Launcher):
             message = f"{name}: the installation used more memory than it may: give environment builds more"
             set_verdict(stage_order.HOPELESS, "OutOfMemory", message)
         elif status:
-            set_verdict(*self._failure(status))
+            try:
+                left = json.loads(stage_order.read_text(self.failure))
+                set_verdict(int(left["code"]), str(left["reason"]), str(left["message"]))
+            except (ValueError, TypeError, KeyError):
+                how = f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
+                set_verdict(stage_order.HOPELESS, "InstallFailed", f"{name}: the installation {how}")
         else:
             set_verdict(0, "Completed", f"{name}: installed in {ended.seconds:.1f} s")
-
-    def _failure(self, status: int) -> Tuple[int, str, str]:
-        """Return the exit code, the reason and the message that install_build.py left."""
-        try:
-            left = json.loads(stage_order.read_text(self.failure))
-            return int(left["code"]), str(left["reason"]), str(left["message"])
-        except (ValueError, TypeError, KeyError):
-            ended = f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
-            return stage_order.HOPELESS, "InstallFailed", f"{self.name}: the installation {ended}"
 
 
 def memory_limit() -> Optional[int]:
@@ -164,45 +159,22 @@ def memory_limit() -> Optional[int]:
     return None
 
 
-def check_memory(name: str, needed: int, limit: Optional[int]) -> None:
-    """Refuse to begin with less memory (bytes) than is needed (MiB; 0: any will do). Raises Unable."""
-    if needed and limit is not None and limit < needed * MIB:
-        raise stage_order.Unable(
-            "OutOfMemory",
-            f"{name}: environment builds need {needed} MiB of memory, and the container may use {limit // MIB}: "
-            "raise its limit (a LimitRange of the namespace may set it)",
-        )
-
-
 def secret_values(environment: Mapping[str, str], names: Sequence[str]) -> List[str]:
     """Return the values of these variables and every password that they or the .netrc of NETRC hold."""
-    found = [environment.get(name, "") for name in names if not _is_choice(name, environment.get(name, ""))]
-    for text in list(found):
-        for user in _USER.findall(text):
-            found += _passwords(user)
-    return found + _of_netrc(environment.get("NETRC", ""))
-
-
-def _is_choice(name: str, value: str) -> bool:
-    """Return whether a value is a setting such as `true`, `3` or `first-index`: to blank it would garble the log."""
-    return name.upper() == "NO_PROXY" or (not _PRIVATE.search(name) and bool(_CHOICE.match(value)))
-
-
-def _passwords(user: str) -> List[str]:
-    """Return the password of `user:password`, or a token that stands alone, as written and decoded."""
-    name, colon, password = user.partition(":")
-    secret = password if colon else name
-    return [secret, urllib.parse.unquote(secret)]
-
-
-def _of_netrc(path: str) -> List[str]:
-    if not path:
-        return []
-    try:
-        hosts = netrc.netrc(path).hosts.values()
-    except (OSError, netrc.NetrcParseError):  # uv will say what is wrong with it
-        return []
-    return [password for _, _, password in hosts if password]
+    found = []
+    for name in names:
+        value = environment.get(name, "")
+        if name.upper() == "NO_PROXY" or (not _PRIVATE.search(name) and _CHOICE.match(value)):
+            continue  # a setting such as `true`, `3` or `first-index`: to blank it would garble the log
+        found.append(value)
+        for user in _USER.findall(value):  # user:password, or a token that stands alone
+            alone, colon, password = user.partition(":")
+            secret = password if colon else alone
+            found += [secret, urllib.parse.unquote(secret)]
+    with contextlib.suppress(OSError, netrc.NetrcParseError):  # uv will say what is wrong with it
+        hosts = netrc.netrc(environment.get("NETRC", "")).hosts  # "" is no file
+        found += [password for _, _, password in hosts.values() if password]
+    return found
 
 
 def main() -> None:

@@ -48,20 +48,6 @@ class StageLauncher(stage_attempt.Launcher):
 
     def work(self) -> None:
         """Make everything ready, claim the attempt, and run the script. Raises Unable, Stopped."""
-        self._prepare()
-        self._claim()
-        self._script()
-
-    def finish(self) -> None:
-        """Give what failed before the script a log, too."""
-        outcome = self.outcome
-        if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
-            try:
-                self._claim()
-            except stage_order.Unable as error:
-                self.output.say(str(error))
-
-    def _prepare(self) -> None:
         order, service = self.order, self.service
         if service and service.first:
             self.outcome.first_start = service.first.moment
@@ -77,6 +63,17 @@ class StageLauncher(stage_attempt.Launcher):
             packages = importlib.import_module("stage_environment")
             self.environment = packages.prepare(order, self.output, self.outcome)
         self.keeper.commit()
+        self._claim()
+        self._script()
+
+    def finish(self) -> None:
+        """Give what failed before the script a log, too."""
+        outcome = self.outcome
+        if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
+            try:
+                self._claim()
+            except stage_order.Unable as error:
+                self.output.say(str(error))
 
     def _not_ready(self, service: stage_service.PortWatch) -> str:
         limit = f"{self.order.limit:g} s (MAX_STARTUP_TIME_SECONDS)"
@@ -127,7 +124,15 @@ class StageLauncher(stage_attempt.Launcher):
         before = variables.get("PYTHONPATH")
         variables["PYTHONPATH"] = os.pathsep.join([self.places.project] + ([before] if before else []))
         variables["COACHWORK_ATTEMPT"] = str(self.outcome.attempt)
-        variables["HOME"] = self._home(variables.get("HOME", ""))
+        scratch = self.order.scratch
+        for home in (variables.get("HOME", ""), os.path.join(scratch, "home"), scratch):  # the first that is writable
+            try:
+                os.makedirs(home, exist_ok=True)
+            except OSError:
+                continue
+            if os.access(home, os.W_OK):
+                break
+        variables["HOME"] = home
         variables.setdefault("USER", "coachwork")
         variables.setdefault("PYTHONUNBUFFERED", "1")
         if self.environment:
@@ -135,18 +140,6 @@ class StageLauncher(stage_attempt.Launcher):
             binaries = os.path.join(self.environment, "bin")
             variables["PATH"] = os.pathsep.join([binaries, variables.get("PATH", os.defpath)])
         return variables
-
-    def _home(self, given: str) -> str:
-        """Return a HOME that can be written to: the given one, else one on the pod's private disk."""
-        for folder in (given, os.path.join(self.order.scratch, "home")):
-            if folder:
-                try:
-                    os.makedirs(folder, exist_ok=True)
-                except OSError:
-                    continue
-                if os.access(folder, os.W_OK):
-                    return folder
-        return self.order.scratch
 
     def _check(self, seconds: float) -> float:
         """Act on a limit or on readiness; return for how long nothing will change by itself (seconds)."""

@@ -68,7 +68,13 @@ def read(output: bytes, places: ScriptPlaces, status: int) -> Said:
     if status != 1 and last != spoken[-1]:
         return Said(lines[spoken[-1]].strip(), "", trace, final, text)
     place = next((frame.place for frame in reversed(trace) if frame.place), "")
-    return Said(_exception(lines, last), place, trace, final, text)
+    exception = lines[last].strip()
+    cut = None if _EXCEPTION.match(exception) else _CUT.search(exception)
+    exception = cut.group() if cut else exception
+    if exception.endswith(":"):
+        more = (line.strip() for line in lines[last + 1 :] if re.search(r"\w", line))
+        exception = f"{exception} {next(more, '')}".strip()
+    return Said(exception, place, trace, final, text)
 
 
 def explain(
@@ -111,15 +117,6 @@ def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
         if lines[first].endswith(_HEADER):
             break
     return first, words
-
-
-def _exception(lines: List[str], number: int) -> str:
-    """Return the line of an exception, with the next one that has a word where the exception's words go on there."""
-    text = lines[number].strip()
-    cut = None if _EXCEPTION.match(text) else _CUT.search(text)
-    text = cut.group() if cut else text
-    more = (line.strip() for line in lines[number + 1 :] if re.search(r"\w", line))
-    return f"{text} {next(more, '')}".strip() if text.endswith(":") else text
 
 
 def _frames(block: List[str], places: ScriptPlaces) -> List[Frame]:

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import time
-from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Tuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import FULL, Unable, read_text
@@ -27,22 +27,10 @@ MOST_FILES = 1_000_000
 REMEDY = "keep data out of Git (in the request's cache or a bucket), or"
 
 
-class Copied(NamedTuple):
-    """What was copied."""
-
-    files: int
-    size: int  # bytes
-    seconds: float
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return f"{self.files} files, {size(self.size)} in {self.seconds:.2f} s"
-
-
-def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied:
+def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> str:
     """Copy the checkout of `commit` to the new folder `target`, replacing what is there. Raises Unable.
 
-    `limit` is the most that the copy may take (bytes; 0: no limit).
+    Returns how much that was, in words. `limit` is the most that the copy may take (bytes; 0: no limit).
     """
     started = time.monotonic()
     found = read_text(os.path.join(checkout, COMPLETE), 200).strip()
@@ -71,7 +59,7 @@ def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> Copied
                 f"{REMEDY} give the pod more ephemeral storage",
             ) from error
         raise Unable("WorkspaceFailed", f"the private copy of the repository failed: {error}") from error
-    return Copied(len(tree.files), tree.size, time.monotonic() - started)
+    return f"{len(tree.files)} files, {size(tree.size)} in {time.monotonic() - started:.2f} s"
 
 
 def copy_tree(source: str, target: str) -> None:
@@ -105,7 +93,6 @@ class _Tree:
         self.files: List[Tuple[str, str, int]] = []  # source, target, mode
         self._folders: List[Tuple[str, int]] = []  # target, mode; a folder after the one that it is in
         self._links: List[Tuple[str, str]] = []  # target, what it points to
-        self._reflinks = True
 
     def measure(self, source: str, target: str, limit: int, skip: str = "") -> None:
         """Add what there is to copy. Raises OSError, Unable."""
@@ -139,23 +126,25 @@ class _Tree:
             os.makedirs(folder, exist_ok=True)
         for target, points_to in self._links:
             os.symlink(points_to, target)
+        reflinks = True
         for source, target, mode in self.files:
-            if not (self._reflinks and self._reflink(source, target)):
+            reflinks = reflinks and _reflink(source, target)
+            if not reflinks:
                 shutil.copyfile(source, target, follow_symlinks=False)
             os.chmod(target, mode)
         for folder, mode in reversed(self._folders):
             os.chmod(folder, mode)
 
-    def _reflink(self, source: str, target: str) -> bool:
-        """Share the blocks of `source`; False, and from then on, where the file system has no such thing."""
-        import fcntl  # noqa: PLC0415 - absent on systems without reflinks, where only this fails
 
-        try:
-            with open(source, "rb") as origin, open(target, "wb") as copy:
-                fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
-        except OSError as error:
-            if error.errno not in NO_REFLINK:
-                raise
-            self._reflinks = False
-            return False
-        return True
+def _reflink(source: str, target: str) -> bool:
+    """Share the blocks of `source`; return False where the file system has no such thing. Raises OSError."""
+    import fcntl  # noqa: PLC0415 - absent on systems without reflinks, where only this fails
+
+    try:
+        with open(source, "rb") as origin, open(target, "wb") as copy:
+            fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
+    except OSError as error:
+        if error.errno not in NO_REFLINK:
+            raise
+        return False
+    return True

@@ -24,17 +24,22 @@ class LogFile:
         return self._hash.hexdigest()
 
     def write(self, chunk: bytes) -> None:
-        """Append within the cap. Raises OSError."""
+        """Append within the cap; a file is filled to the end of a line before the next one begins. Raises OSError."""
         if self.capped:
             return
-        if self.size + len(chunk) <= self._cap:
-            self._append(chunk)
-        elif self._rotate:
-            self._write_in_turns(chunk)
-        else:
-            self.capped = True
-            self._append(chunk[: max(0, self._cap - self.size)])
-            self._append(f"\ncoachwork: this log was capped at {self._cap} bytes; the rest was not kept\n".encode())
+        while self.size + len(chunk) > self._cap:
+            room = max(0, self._cap - self.size)
+            if not self._rotate:
+                self.capped = True
+                self._append(chunk[:room])
+                self._append(f"\ncoachwork: this log was capped at {self._cap} bytes; the rest was not kept\n".encode())
+                return
+            cut = chunk.rfind(b"\n", 0, room) + 1 or (0 if self.size else max(1, room))
+            self._append(chunk[:cut])
+            self._append(f"coachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
+            self._turn()
+            chunk = chunk[cut:]
+        self._append(chunk)
 
     def sync(self) -> None:
         """Flush it to the disk: some storage reports its failures only now. Raises OSError."""
@@ -48,17 +53,6 @@ class LogFile:
             line = line[os.write(self._descriptor, line) :]
         self.sync()
         os.close(self._descriptor)
-
-    def _write_in_turns(self, chunk: bytes) -> None:
-        """Fill files up to the cap, each to the end of a line where it has one."""
-        while self.size + len(chunk) > self._cap:
-            room = max(0, self._cap - self.size)
-            cut = chunk.rfind(b"\n", 0, room) + 1 or (0 if self.size else max(1, room))
-            self._append(chunk[:cut])
-            self._append(f"coachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
-            self._turn()
-            chunk = chunk[cut:]
-        self._append(chunk)
 
     def _append(self, chunk: bytes) -> None:
         while chunk:

@@ -67,7 +67,7 @@ class Keeper:
         )
         self._pid = process.pid
         process.returncode = 0  # it is reaped here, with all orphans, and not by subprocess
-        if self._is_ending():  # a signal that came while there was no process yet
+        if self._kill_at:  # a signal came while there was no process yet
             self._signal(signal.SIGTERM)
 
     def end(self, why: str, number: int = signal.SIGTERM) -> None:
@@ -150,9 +150,6 @@ class Keeper:
         with contextlib.suppress(BlockingIOError):
             os.read(self._pipe[0], 4096)
         self._reap()
-
-    def _is_ending(self) -> bool:  # for the type checker: a signal changes it
-        return bool(self.why)
 
     def _handle(self, number: int, _frame: object) -> None:
         if self._preparing:

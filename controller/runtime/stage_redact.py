@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import os
+import re
 from typing import Iterable, List, Set, Tuple
 
 SHORTEST = 4  # characters of a value
@@ -32,36 +33,32 @@ class Redactor:
         """Return a whole text without the values; the stream is not touched."""
         if not self._forms:
             return text
-        shown, _, _ = self._replace(text.encode("utf-8", "surrogateescape"), 0, None)
+        data = text.encode("utf-8", "surrogateescape")
+        shown, _, _ = self._replace(data, 0, len(data))
         return shown.decode("utf-8", "surrogateescape")
 
     def feed(self, chunk: bytes) -> bytes:
-        """Add a part of the stream; return what can be passed on now."""
+        """Add a part of the stream; return what comes before anything that could be the beginning of a form."""
         if not self._forms:
             return chunk
         data = self._held + chunk
-        passed, self._held, self._masked = self._replace(data, self._masked, self._open(data))
+        end = len(data)
+        for form in self._forms:
+            at = data.find(form[:1], max(0, len(data) - len(form) + 1))
+            while 0 <= at < end:
+                if form.startswith(data[at:]):
+                    end = at
+                at = data.find(form[:1], at + 1)
+        passed, self._held, self._masked = self._replace(data, self._masked, end)
         return passed
 
     def flush(self) -> bytes:
         """Return what is held back: the stream pauses or has ended."""
-        passed, self._held, self._masked = self._replace(self._held, self._masked, None)
+        passed, self._held, self._masked = self._replace(self._held, self._masked, len(self._held))
         return passed
 
-    def _open(self, data: bytes) -> int:
-        """Return the first position from which on the data could be the beginning of a form."""
-        first = len(data)
-        for form in self._forms:
-            at = data.find(form[:1], max(0, len(data) - len(form) + 1))
-            while 0 <= at < first:
-                if form.startswith(data[at:]):
-                    first = at
-                at = data.find(form[:1], at + 1)
-        return first
-
-    def _replace(self, data: bytes, masked: int, hold: int | None) -> Tuple[bytes, bytes, int]:
-        """Return what to pass on of the data before `hold`, the rest, and how much of the rest has been replaced."""
-        end = len(data) if hold is None else hold
+    def _replace(self, data: bytes, masked: int, end: int) -> Tuple[bytes, bytes, int]:
+        """Return what to pass on of the data before `end`, the rest, and how much of the rest has been replaced."""
         passed, at = [], masked
         for start, stop in self._found(data):
             if start < masked:  # goes on with what was replaced before
@@ -93,7 +90,7 @@ class Redactor:
 def forms(value: bytes) -> Set[bytes]:
     """Return how a value may be written: raw, URL-encoded, and in base64, alone or inside of something longer."""
     found = {value, _percent(value, b""), _percent(value, b"/"), _percent(value, b"").replace(b"%20", b"+")}
-    found |= {_lower(form) for form in list(found)}
+    found |= {re.sub(rb"%[^%]{0,2}", lambda escape: escape[0].lower(), form) for form in list(found)}
     encoded = {binascii.b2a_base64(value, newline=False)}
     for before in range(3):  # bytes in front of it, modulo three
         text = binascii.b2a_base64(b"\0" * before + value, newline=False)
@@ -103,8 +100,3 @@ def forms(value: bytes) -> Set[bytes]:
 
 def _percent(value: bytes, safe: bytes) -> bytes:
     return b"".join(bytes([c]) if c in _UNRESERVED or c in safe else b"%%%02X" % c for c in value)
-
-
-def _lower(form: bytes) -> bytes:
-    parts = form.split(b"%")
-    return b"%".join([parts[0], *(part[:2].lower() + part[2:] for part in parts[1:])])

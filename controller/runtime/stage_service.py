@@ -113,11 +113,17 @@ class PortWatch:
 
 def why_not_ready(host: str, port: int, path: str) -> str:
     """Return "" if the port answers (with a path: a GET, by 2xx or 3xx), else why not and what to change."""
-    try:
-        with socket.create_connection((host or "127.0.0.1", port), CONNECT) as connection:
-            return _answer(connection, host or "127.0.0.1", port, path) if path else ""
-    except OSError:
-        return _nobody(host, port)
+    with contextlib.suppress(OSError), socket.create_connection((host or "127.0.0.1", port), CONNECT) as connection:
+        return _answer(connection, host or "127.0.0.1", port, path) if path else ""
+    if host:  # on a pod: what does the script listen on instead?
+        for loopback, written in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+            with contextlib.suppress(OSError), socket.create_connection((loopback, port), CONNECT):
+                return f"the script listens on {written}:{port} only: {BIND}"
+        others = sorted({other for _, other in _listening() if other != port})
+        if others:
+            ports = ", ".join(map(str, others[:5]))
+            return f"nothing listens on port {port}, but on {ports}: PORT and the script must name the same port"
+    return f"nothing listens on port {port}"
 
 
 def _answer(connection: socket.socket, host: str, port: int, path: str) -> str:
@@ -141,19 +147,6 @@ def _answer(connection: socket.socket, host: str, port: int, path: str) -> str:
     if len(words) < 2 or not words[0].startswith("HTTP/"):  # noqa: PLR2004 - a status line is version and code
         return f"the answer to GET {path} on port {port} is not HTTP"
     return "" if words[1][:1] in ("2", "3") else f"GET {path} on port {port} answers HTTP {words[1][:3]}"
-
-
-def _nobody(host: str, port: int) -> str:
-    """Return why nobody answers: on a pod, what the script listens on instead."""
-    if host:
-        for loopback, written in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
-            with contextlib.suppress(OSError), socket.create_connection((loopback, port), CONNECT):
-                return f"the script listens on {written}:{port} only: {BIND}"
-        others = sorted({other for _, other in _listening() if other != port})
-        if others:
-            ports = ", ".join(map(str, others[:5]))
-            return f"nothing listens on port {port}, but on {ports}: PORT and the script must name the same port"
-    return f"nothing listens on port {port}"
 
 
 def only_here(port: int) -> str:
