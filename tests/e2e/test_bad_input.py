@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,20 +63,9 @@ def test_an_unreachable_host_is_told_and_tried_with_patience(ground: Ground) -> 
     assert "nowhere.invalid" in record["message"]
 
 
-def test_a_closed_port_is_told(ground: Ground) -> None:
-    name = ground.coachwork.name("closed")
-    record = ground.tell(name, repository="http://127.0.0.1:9/acme/iris")
-    assert (record["phase"], record["reason"]) == ("Pending", "GitUnreachable"), told(record)
-
-
-def test_a_missing_repository(ground: Ground) -> None:
-    record = ground.tell(ground.coachwork.name("missing"))
-    ground.invalid(record, "RepositoryNotFound", "check the URL")
-
-
 def test_a_repository_that_comes_later_runs_with_the_next_trigger(ground: Ground) -> None:
     name = ground.coachwork.name("late")
-    ground.invalid(ground.tell(name), "RepositoryNotFound")
+    ground.invalid(ground.tell(name), "RepositoryNotFound", "check the URL")
     ground.coachwork.git.push(name, project(name, "one", batch("one", "")))
     assert ground.coachwork.trigger(name, "now")["phase"] == "Ready"
 
@@ -88,37 +76,10 @@ def test_an_unknown_ref(ground: Ground) -> None:
     ground.invalid(record, "RefNotFound", "no-such-branch")
 
 
-def test_an_unknown_commit(ground: Ground) -> None:
-    name = ground.coachwork.name("commit")
-    record = ground.tell(name, project(name, "one", batch("one", "")), ref="0123456789abcdef0123456789abcdef01234567")
-    ground.invalid(record, "RefNotFound")
-
-
-def test_an_empty_repository(ground: Ground) -> None:
-    name = ground.coachwork.name("empty")
-    ground.coachwork.git.create(name)
-    record = ground.tell(name)
-    assert record["phase"] == "Invalid", told(record)
-    assert "empty" in record["message"] or "no commit" in record["message"]
-
-
 def test_a_repository_without_a_project_file(ground: Ground) -> None:
     name = ground.coachwork.name("no-project")
     record = ground.tell(name, {"README.md": "hello", "models/iris/bodywork.ini": ""})
     ground.invalid(record, "NoProject", "bodywork.ini", "models/iris")
-
-
-@pytest.mark.parametrize("path", ["../..", "/etc", "a/../../b", ".git/hooks"])
-def test_a_path_outside_the_repository(ground: Ground, path: str) -> None:
-    record = ground.tell(ground.coachwork.name("path"), {"README.md": ""}, path=path)
-    ground.invalid(record, "InvalidRequest", "path:")
-
-
-def test_a_path_that_is_not_there(ground: Ground) -> None:
-    name = ground.coachwork.name("no-path")
-    record = ground.tell(name, project(name, "one", batch("one", "")), path="models/iris")
-    assert record["phase"] == "Invalid", told(record)
-    assert "models/iris" in record["message"]
 
 
 def test_credentials_in_the_address_are_refused_and_never_shown(ground: Ground) -> None:
@@ -134,47 +95,11 @@ def test_credentials_in_the_address_are_refused_and_never_shown(ground: Ground) 
     assert not [text for text in told if "pa55-w0rd" in text]
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "ext::sh -c 'touch /tmp/owned'",
-        "--upload-pack=touch /tmp/owned",
-        "-uhttps://example.invalid/x",
-        "file:///var/lib/coachwork/mirrors",
-        "/var/lib/coachwork/mirrors",
-        "ssh://git@example.invalid/x",
-        "http://example.invalid/x?--upload-pack=y",
-        "https://example.invalid/a\nb",
-    ],
-)
-def test_an_address_that_is_none(ground: Ground, address: str) -> None:
+@pytest.mark.parametrize("address", ["ext::sh -c 'touch /tmp/owned'", "--upload-pack=touch /tmp/owned", "file:///var"])
+def test_an_address_that_git_must_not_be_given_is_refused(ground: Ground, address: str) -> None:
     record = ground.tell(ground.coachwork.name("address"), repository=address)
     assert (record["phase"], record.get("run", "0")) == ("Invalid", "0"), told(record)
     assert "owned" not in ground.coachwork.shell("ls", "/tmp")  # noqa: S108 - in the pod
-
-
-@pytest.mark.parametrize("ref", ["--upload-pack=touch /tmp/owned", "-x", "main..other", "a b", "@{upstream}", "x\ny"])
-def test_a_ref_that_is_none(ground: Ground, ref: str) -> None:
-    name = ground.coachwork.name("option")
-    record = ground.tell(name, {"README.md": ""}, ref=ref)
-    ground.invalid(record, "InvalidRequest", "ref:")
-
-
-def test_an_ini_of_900_kilobytes(ground: Ground) -> None:
-    name = ground.coachwork.name("huge")
-    files = project(name, "one", batch("one", "print()"))
-    huge = str(files["bodywork.ini"]) + "".join(f"; a comment that says nothing, {n}\n" for n in range(26_000))
-    assert len(huge) > 900_000
-    record = ground.tell(name, {**files, "bodywork.ini": huge})
-    ground.invalid(record, "InvalidProject", "bodywork.ini", "make it smaller")
-
-
-@pytest.mark.parametrize("file", ["bodywork.ini", "bodywork.yaml", "one/config.ini", "one/requirements.txt"])
-def test_binary_garbage_in_a_file_is_told_with_the_file(ground: Ground, file: str) -> None:
-    name = ground.coachwork.name("garbage")
-    garbage = bytes(range(256)) * 40
-    record = ground.tell(name, {**project(name, "one", batch("one", "")), file: garbage})
-    ground.invalid(record, "InvalidProject", file)
 
 
 @pytest.mark.parametrize("script", [bytes(range(1, 256)) * 40, b"import os\nif os:\nprint(1)\n"])
@@ -194,37 +119,3 @@ def test_a_yaml_bomb(ground: Ground) -> None:
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 10))
     record = ground.tell(name, {"bodywork.yaml": f"l0: &l0 [lol, lol]\n{levels}version: '1.1'\n"})
     ground.invalid(record, "InvalidProject", "bodywork.yaml")
-
-
-def test_a_deeply_nested_yaml(ground: Ground) -> None:
-    name = ground.coachwork.name("deep")
-    record = ground.tell(name, {"bodywork.yaml": "[" * 20_000})
-    ground.invalid(record, "InvalidProject", "bodywork.yaml")
-
-
-def test_symlinks_that_leave_the_checkout(ground: Ground, tmp_path: Path) -> None:
-    name = ground.coachwork.name("links")
-    for path, content in project(name, "one", batch("one", "")).items():
-        target = tmp_path / path
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(str(content))
-    (tmp_path / "one/config.ini").unlink()
-    (tmp_path / "one/config.ini").symlink_to("/etc/passwd")
-    (tmp_path / "one/requirements.txt").unlink()
-    (tmp_path / "one/requirements.txt").symlink_to("../../../../record.yaml")
-    ground.coachwork.git.push(name, tmp_path)
-    record = ground.tell(name)
-    ground.invalid(record, "InvalidProject", "one/config.ini")
-    assert "root:" not in str(record)
-
-
-def test_stage_names_that_become_one_are_told(ground: Ground) -> None:
-    name = ground.coachwork.name("collide")
-    record = ground.tell(name, project(name, "a_b >> a-b", batch("a_b", ""), batch("a-b", "")))
-    ground.invalid(record, "InvalidProject", "a_b", "a-b")
-
-
-def test_a_stage_name_that_is_too_long_is_told(ground: Ground) -> None:
-    name, stage = ground.coachwork.name("wide"), "x" * 64
-    record = ground.tell(name, project(name, stage, batch(stage, "")))
-    ground.invalid(record, "InvalidProject", "63")

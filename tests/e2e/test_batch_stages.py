@@ -43,22 +43,6 @@ def test_a_failing_stage_shows_exit_code_last_words_and_file(coachwork: Coachwor
     assert not coachwork.objects(name, "deployments,services")
 
 
-def test_a_users_own_exit_code_and_words_are_passed_on(coachwork: Coachwork) -> None:
-    name = coachwork.name("exits")
-    script = "import sys\nprint('no data for today', file=sys.stderr)\nsys.exit(37)\n"
-    record = coachwork.start(name, project(name, "load", batch("load", script)))
-    assert record["phase"] == "Failed"
-    assert "load/main.py: exited with code 37: no data for today" in record["message"]
-
-
-def test_a_missing_package_is_told_with_the_file_to_name_it_in(coachwork: Coachwork) -> None:
-    name = coachwork.name("imports")
-    record = coachwork.start(name, project(name, "load", batch("load", "import a_package_that_is_not_there\n")))
-    assert record["phase"] == "Failed"
-    assert "a_package_that_is_not_there" in record["message"]
-    assert "load/requirements.txt" in record["message"]
-
-
 def test_stages_of_a_step_overlap_and_steps_never_do(coachwork: Coachwork) -> None:
     name = coachwork.name("steps")
     stages = [batch(stage, SPAN.format(seconds=5)) for stage in ("first", "left", "right", "last")]
@@ -83,23 +67,6 @@ def test_retries_run_a_stage_again_until_it_succeeds(coachwork: Coachwork) -> No
     assert '"exit_code": 4' in coachwork.run_file(name, 1, "logs/flaky/2.json")
 
 
-def test_retries_end_after_as_many_attempts_as_were_asked_for(coachwork: Coachwork) -> None:
-    name = coachwork.name("gives-up")
-    record = coachwork.start(name, project(name, "bad", batch("bad", f"{COUNT}\nraise SystemExit(9)", retries=1)))
-    assert record["phase"] == "Failed"
-    assert "exited with code 9" in record["message"]
-    assert coachwork.run_file(name, ".", "cache/starts").split() == ["1", "2"]
-
-
-def test_a_stage_beyond_its_time_is_ended_and_told(coachwork: Coachwork) -> None:
-    name = coachwork.name("slow")
-    script = "import time\nprint('waiting for the moon')\ntime.sleep(600)\n"
-    record = coachwork.start(name, project(name, "wait", batch("wait", script, seconds=3)))
-    assert (record["phase"], record["reason"]) == ("Failed", "TimedOut"), told(record)
-    assert "MAX_COMPLETION_TIME_SECONDS" in record["message"]
-    assert "3 s" in record["message"]
-
-
 def test_a_stage_that_prints_a_gigabyte_ends_and_its_log_is_capped(coachwork: Coachwork) -> None:
     name = coachwork.name("shouts")
     script = "import sys\nfor _ in range(1 << 14):\n    sys.stdout.write(('x' * 1023 + chr(10)) * 64)\nprint('done')\n"
@@ -110,20 +77,3 @@ def test_a_stage_that_prints_a_gigabyte_ends_and_its_log_is_capped(coachwork: Co
     logs = f"/var/lib/coachwork/runs/{name}-{coachwork.uid(name)}/1/logs/shout/1.log"
     assert int(coachwork.shell("stat", "-c", "%s", logs)) < 70 << 20
     assert "cap" in coachwork.shell("tail", "-c", "500", logs)
-
-
-def test_a_stage_that_leaves_a_daemon_behind_ends_with_its_script(coachwork: Coachwork) -> None:
-    name = coachwork.name("forks")
-    script = (
-        "import os, time\n"
-        "if os.fork() == 0:\n"
-        "    os.setsid()\n"
-        "    if os.fork() == 0:\n"
-        "        while True:\n"
-        "            print('still here', flush=True)\n"
-        "            time.sleep(0.2)\n"
-        "    os._exit(0)\n"
-        "print('the script has ended')\n"
-    )
-    record = coachwork.start(name, project(name, "fork", batch("fork", script, seconds=100)))
-    assert (record["phase"], record["stage.fork"]) == ("Ready", "Done"), told(record)

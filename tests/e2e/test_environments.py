@@ -1,36 +1,19 @@
 """Packages: built once for all who ask for the same, from public and private places; a failure is told plainly."""
 
 import base64
-import io
 import json
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.support.e2e import NAMESPACE, VOLUME, Coachwork, eventually, kubectl, told
 from tests.support.e2e_projects import batch, project
 from tests.support.incluster_index import InClusterIndex
+from tests.support.launching import wheel
 
-SIX_HASH = "8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254"  # of the wheel of six 1.16.0
 SHOWS = "import six\nprint('six is', six.__version__)\n"
-
-
-def wheel(name: str, version: str) -> bytes:
-    """Give the smallest wheel: one module that knows its version."""
-    info = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": f"__version__ = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-    return content.getvalue()
 
 
 def run(coachwork: Coachwork, name: str, number: int = 1) -> dict[str, object]:
@@ -59,15 +42,6 @@ def test_two_projects_that_ask_for_the_same_share_one_environment(coachwork: Coa
     assert coachwork.shell("ls", f"{VOLUME}/builds/{folder}/logs").split() == ["1.json", "1.log"]
 
 
-def test_a_second_run_finds_its_environment_there(coachwork: Coachwork) -> None:
-    name = coachwork.name("warm")
-    record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements="six==1.17.0\n")))
-    assert record["phase"] == "Ready", told(record)
-    record = coachwork.trigger(name, "again")
-    assert record["phase"] == "Ready", told(record)
-    assert record["stage.environment"] == "Reused"
-
-
 def test_a_damaged_environment_is_built_anew(coachwork: Coachwork) -> None:
     name = coachwork.name("damaged")
     record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements="six==1.15.0\n")))
@@ -87,53 +61,11 @@ def test_a_damaged_environment_is_built_anew(coachwork: Coachwork) -> None:
     assert folders(coachwork, name, 4) == [f"{folder}-2"]
 
 
-def test_a_requirement_that_does_not_exist_is_told_with_its_line(coachwork: Coachwork) -> None:
-    name = coachwork.name("no-package")
-    stage = batch("one", "", requirements="six==1.17.0\nno-such-package-of-anybody==1.0\n")
-    record = coachwork.start(name, project(name, "one", stage))
-    assert (record["phase"], record["reason"]) == ("Failed", "InstallFailed"), told(record)
-    assert "one/requirements.txt:2" in record["message"]
-    assert "no-such-package-of-anybody" in record["message"]
-    assert record["stage.one"] == "Skipped"
-    assert not coachwork.pods(name, "one")
-
-
-def test_a_requirement_of_an_included_file_is_told_with_its_own_line(coachwork: Coachwork) -> None:
-    name = coachwork.name("included")
-    files = project(name, "one", batch("one", "", requirements="six==1.17.0\n-r../common.txt\n"))
-    files |= {"common.txt": "# for all\n\nno-such-package-of-anybody \\\n  ==1.0\n"}
-    record = coachwork.start(name, files)
-    assert (record["phase"], record["reason"]) == ("Failed", "InstallFailed"), told(record)
-    assert "common.txt:3: Because no-such-package-of-anybody was not found" in record["message"]
-
-
-def test_a_lock_with_hashes_that_no_command_line_could_hold_is_installed(coachwork: Coachwork) -> None:
-    name = coachwork.name("lock")
-    hashes = "".join(f" \\\n    --hash=sha256:{number:064x}" for number in range(40))
-    others = "".join(f"other-{number}==1.0 ; python_version < '3'{hashes}\n" for number in range(60))
-    text = f"--require-hashes\n{others}six==1.16.0{hashes} \\\n    --hash=sha256:{SIX_HASH}\n"
-    assert len(text) > 128 * 1024
-    record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements=text)))
-    assert record["phase"] == "Ready", told(record)
-    assert "six is 1.16.0" in coachwork.run_file(name, 1, "logs/one/1.log")
-
-
-def test_a_wheel_in_the_repository_is_installed(coachwork: Coachwork) -> None:
-    name = coachwork.name("wheel")
-    script = "import own\nprint('own is', own.__version__)\n"
-    stage = batch("one", script, requirements="./wheels/own-3.2.1-py3-none-any.whl\n")
-    files = project(name, "one", stage) | {"one/wheels/own-3.2.1-py3-none-any.whl": wheel("own", "3.2.1")}
-    record = coachwork.start(name, files)
-    assert record["phase"] == "Ready", told(record)
-    assert "own is 3.2.1" in coachwork.run_file(name, 1, "logs/one/1.log")
-
-
 @pytest.fixture
-def index(coachwork: Coachwork) -> Iterator[InClusterIndex]:
+def index(coachwork: Coachwork, tmp_path: Path) -> Iterator[InClusterIndex]:
     """A package index that wants a password."""
-    it = InClusterIndex(
-        f"{NAMESPACE}-e2e-git", coachwork.name("index"), {"hidden-1.0-py3-none-any.whl": wheel("hidden", "1.0")}
-    )
+    hidden = wheel(tmp_path, "hidden", "1.0", "__version__ = '1.0'\n")
+    it = InClusterIndex(f"{NAMESPACE}-e2e-git", coachwork.name("index"), {hidden.name: hidden.read_bytes()})
     it.start()
     yield it
     it.stop()
@@ -168,17 +100,6 @@ def test_packages_come_from_a_private_index_and_its_password_is_nowhere(
         found = coachwork.shell("sh", "-c", f"grep -rl {index.password} {VOLUME} || true")
         assert found == ""
         assert index.password not in coachwork.log()
-
-
-def test_a_wrong_password_of_a_private_index_is_told(coachwork: Coachwork, index: InClusterIndex) -> None:
-    name = coachwork.name("wrong-password")
-    coachwork.git.push(name, project(name, "one", batch("one", "", requirements="hidden==1.0\n")))
-    with secret(name, UV_DEFAULT_INDEX=index.address(with_password=True).replace(index.password, "not-the-password")):
-        coachwork.request(name, index_secret=name)
-        record = coachwork.ended(name)
-    assert (record["phase"], record["reason"]) == ("Failed", "InstallFailed"), told(record)
-    assert "401" in record["message"]
-    assert "not-the-password" not in told(record)
 
 
 def test_a_stage_that_is_killed_for_memory_says_so_and_its_log_is_whole(coachwork: Coachwork) -> None:

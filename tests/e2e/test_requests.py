@@ -2,9 +2,6 @@
 
 import json
 
-import pytest
-import yaml
-
 from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl, told
 from tests.support.e2e_projects import batch, project, server, service
 
@@ -74,24 +71,6 @@ def test_an_invalid_request_shows_all_its_problems_and_is_mended_by_an_edit(coac
         assert part in problems
     coachwork.request(name)
     assert coachwork.ended(name, run="1")["phase"] == "Ready"
-
-
-@pytest.mark.parametrize("kind", ["tag", "commit", "abbreviation"])
-def test_a_ref_is_a_tag_or_a_commit_as_well(coachwork: Coachwork, kind: str) -> None:
-    name = coachwork.name("ref")
-    commit = coachwork.git.push(name, project(name, "one", batch("one", "")), tag="v1.0")
-    coachwork.git.push(name, project(name, "one", batch("one", "raise SystemExit('the newest')")))
-    coachwork.request(name, ref={"tag": "v1.0", "commit": commit, "abbreviation": commit[:10]}[kind])
-    record = coachwork.ended(name)
-    assert (record["phase"], record["run-commit"]) == ("Ready", commit), told(record)
-
-
-def test_a_request_without_a_repository_says_so(coachwork: Coachwork) -> None:
-    name = coachwork.name("nothing")
-    coachwork.request(name, repository="")
-    record = coachwork.ended(name)
-    assert record["phase"] == "Invalid"
-    assert "repository: missing" in record["message"]
 
 
 def test_records_are_shown_in_columns(coachwork: Coachwork) -> None:
@@ -170,28 +149,6 @@ def test_a_run_beyond_its_deadline_fails(coachwork: Coachwork) -> None:
     eventually(lambda: not coachwork.objects(name, "jobs,pods"), "end of the stage")
 
 
-def test_a_suspended_request_starts_nothing_until_it_changes(coachwork: Coachwork) -> None:
-    name = coachwork.name("suspend")
-    coachwork.git.push(name, project(name, "one", batch("one", "")))
-    coachwork.request(name, suspend="true")
-    coachwork.wait_for(name, lambda data: data.get("phase") == "Suspended", "suspension")
-    coachwork.annotate(name, trigger="while-suspended")
-    record = coachwork.wait_for(name, lambda data: data.get("finished-trigger") == "while-suspended", "skipped trigger")
-    assert (record["phase"], record["run"]) == ("Suspended", "0")
-    coachwork.request(name, suspend="false")
-    assert coachwork.trigger(name, "afterwards")["run"] == "1"
-
-
-def test_a_request_that_does_not_run_on_create_waits_for_a_trigger(coachwork: Coachwork) -> None:
-    name = coachwork.name("waits")
-    coachwork.git.push(name, project(name, "one", batch("one", "")))
-    coachwork.request(name, run_on_create="false")
-    record = coachwork.wait_for(name, lambda data: data.get("phase") == "Pending", "pending record")
-    assert (record["reason"], record["run"]) == ("WaitingForTrigger", "0")
-    record = coachwork.trigger(name, "go")
-    assert (record["phase"], record["run"], record["handled-trigger"]) == ("Ready", "1", "go")
-
-
 def test_of_two_triggers_during_a_run_the_newest_waits_and_the_other_is_superseded(coachwork: Coachwork) -> None:
     name = coachwork.name("queue")
     gated(coachwork, name)
@@ -205,18 +162,6 @@ def test_of_two_triggers_during_a_run_the_newest_waits_and_the_other_is_supersed
     past = [(item.get("run", 0), item["outcome"], item.get("trigger", "")) for item in coachwork.history(record)]
     assert past == [(2, "Succeeded", "second"), (1, "Succeeded", ""), (0, "Superseded", "first")]
     assert coachwork.run_file(name, ".", "cache/starts").split() == ["created", "second"]
-
-
-def test_a_handled_trigger_starts_nothing_again(coachwork: Coachwork) -> None:
-    name = coachwork.name("handled")
-    coachwork.git.push(name, project(name, "one", batch("one", "")))
-    coachwork.request(name, run_on_create="false")
-    coachwork.trigger(name, "a")
-    coachwork.trigger(name, "b")
-    coachwork.annotate(name, trigger="a")
-    record = coachwork.trigger(name, "c")
-    assert record["run"] == "3"
-    assert yaml.safe_load(record["handled-triggers"]) == ["a", "b", "c"]
 
 
 def test_only_as_many_runs_as_asked_for_stay_on_the_volume(coachwork: Coachwork) -> None:
@@ -236,14 +181,6 @@ def test_only_as_many_runs_as_asked_for_stay_on_the_volume(coachwork: Coachwork)
     assert json.loads(coachwork.run_file(name, 3, "run.json"))["outcome"] == "Succeeded"
 
 
-def test_an_edit_that_changes_nothing_that_runs_starts_nothing(coachwork: Coachwork) -> None:
-    name = coachwork.name("edit")
-    assert coachwork.start(name, project(name, "one", batch("one", "")))["run"] == "1"
-    coachwork.request(name, keep_runs="7")
-    record = coachwork.trigger(name, "next")
-    assert record["run"] == "2"
-
-
 def test_two_requests_of_one_project_are_told_apart(coachwork: Coachwork) -> None:
     name = coachwork.name("owner")
     files = project(name, "web", service("web", server("mine")))
@@ -257,15 +194,6 @@ def test_two_requests_of_one_project_are_told_apart(coachwork: Coachwork) -> Non
     coachwork.request(other, repository=coachwork.git.url(name), project_name=other)
     assert coachwork.ended(other, run="1")["phase"] == "Ready"
     coachwork.answer(f"{other}--web", "mine")
-
-
-def test_a_name_that_is_too_long_is_refused(coachwork: Coachwork) -> None:
-    name = coachwork.name("long" * 13)
-    coachwork.git.push("long-names", project("x", "one", batch("one", "")))
-    coachwork.request(name, repository=coachwork.git.url("long-names"))
-    record = coachwork.ended(name)
-    assert (record["phase"], record["reason"]) == ("Invalid", "InvalidRequest")
-    assert "52" in record["message"]
 
 
 def test_the_longest_names_run(coachwork: Coachwork) -> None:

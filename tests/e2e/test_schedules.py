@@ -223,19 +223,6 @@ def test_replace_ends_the_active_run_puts_its_service_back_and_runs_the_new_one(
     coachwork.answer(f"{name}--web", "good")
 
 
-def test_skip_passes_over_what_comes_during_a_run(coachwork: Coachwork) -> None:
-    name = coachwork.name("skip")
-    coachwork.git.push(name, project(name, "one", batch("one", GATE, seconds=300)))
-    coachwork.request(name, on_overlap="skip")
-    coachwork.running(name, "one")
-    coachwork.annotate(name, trigger="passed-over")
-    coachwork.wait_for(name, lambda data: data.get("finished-trigger") == "passed-over", "trigger that is passed over")
-    open_gate(coachwork, name)
-    record = coachwork.ended(name)
-    assert [item["outcome"] for item in coachwork.history(record)] == ["Succeeded", "Skipped"]
-    assert starts(coachwork, name) == ["created -"]
-
-
 # --- parameters and repeated runs ------------------------------------------------------------------
 
 

@@ -146,13 +146,6 @@ def test_a_failing_batch_stage_after_a_rollout_puts_the_service_back(coachwork: 
     assert pods(coachwork, name).isdisjoint(before)
 
 
-def test_a_first_release_that_fails_is_removed(coachwork: Coachwork) -> None:
-    name = coachwork.name("first")
-    record = coachwork.start(name, project(name, "web", service("web", BROKEN, seconds=3)))
-    assert record["phase"] == "Failed", told(record)
-    eventually(lambda: not coachwork.objects(name, "deployments,services,pods"), "end of the failed service")
-
-
 def test_what_a_new_version_leaves_out_is_gone(coachwork: Coachwork) -> None:
     name = coachwork.name("dropped")
     old = service("web", server("old"), more="[env]\nOLD = 1", replicas=2)
@@ -210,14 +203,6 @@ def test_a_stage_that_is_gone_is_removed_after_a_good_run(coachwork: Coachwork) 
     assert left == {f"{name}--web"}
 
 
-def test_a_service_that_nothing_answers_on_fails_after_its_start_up_time(coachwork: Coachwork) -> None:
-    name = coachwork.name("deaf")
-    script = "import time\nprint('loading')\ntime.sleep(600)\n"
-    record = coachwork.start(name, project(name, "web", service("web", script, seconds=4)))
-    assert record["phase"] == "Failed", told(record)
-    assert "MAX_STARTUP_TIME_SECONDS" in record["message"]
-
-
 def test_a_service_stage_finds_the_address_of_another(coachwork: Coachwork) -> None:
     name = coachwork.name("talks")
     script = (
@@ -260,15 +245,6 @@ def test_what_somebody_does_to_a_service_is_told_and_put_back(coachwork: Coachwo
 
 def _is_told(name: str, said: str) -> bool:
     return said in drifts(name)
-
-
-def test_an_outage_is_degraded_until_it_is_over(coachwork: Coachwork) -> None:
-    name = coachwork.name("outage")
-    served(coachwork, name, "ok")
-    kubectl("-n", NAMESPACE, "scale", f"deployment/{name}--web", "--replicas=0")
-    coachwork.wait_for(name, lambda data: data["phase"] == "Degraded", "outage", seconds=10)
-    coachwork.wait_for(name, lambda data: data["phase"] == "Ready", "repair")
-    assert coachwork.http(f"{name}--web").body == "ok"
 
 
 def test_a_restart_by_hand_rolls_the_pods_and_is_left_alone(coachwork: Coachwork) -> None:

@@ -1,6 +1,5 @@
 """What a stage finds: user, folders, environment, secrets."""
 
-import base64
 import json
 
 from tests.support.e2e import NAMESPACE, Coachwork, kubectl, told
@@ -65,23 +64,6 @@ def test_the_namespace_admits_only_restricted_pods_and_stages_are_admitted(coach
     assert coachwork.start(name, files)["phase"] == "Ready"
 
 
-def test_packages_of_requirements_are_there(coachwork: Coachwork) -> None:
-    name = coachwork.name("packages")
-    script = "import six, subprocess\nprint(six.__version__)\n"
-    record = coachwork.start(name, project(name, "look", batch("look", script, requirements="six==1.17.0\n")))
-    assert record["phase"] == "Ready", told(record)
-    assert "1.17.0" in coachwork.run_file(name, 1, "logs/look/1.log")
-
-
-def test_a_requirement_that_does_not_exist_is_told_with_its_file(coachwork: Coachwork) -> None:
-    name = coachwork.name("no-package")
-    stage = batch("look", "print()", requirements="six==99.99.99\n")
-    record = coachwork.start(name, project(name, "look", stage))
-    assert record["phase"] == "Failed", told(record)
-    assert "look/requirements.txt" in record["message"]
-    assert "six==99.99.99" in record["message"]
-
-
 def test_artifacts_cache_and_previous_are_what_the_contract_says(coachwork: Coachwork) -> None:
     name = coachwork.name("folders")
     script = """
@@ -112,33 +94,6 @@ if os.environ["COACHWORK_TRIGGER"] == "bad":
     assert "handed over: 3" in coachwork.run_file(name, 3, "logs/read/1.log")
 
 
-def test_secrets_reach_the_stage_and_nothing_else(coachwork: Coachwork) -> None:
-    name, value = coachwork.name("secrets"), "Tr0ub4dor-and-3"
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"DB_PASSWORD": value}}
-    coachwork.apply(secret)
-    try:
-        script = (
-            "import os, hashlib\n"
-            "print(hashlib.sha256(os.environ['DB_PASSWORD'].encode()).hexdigest()[:8])\n"
-            "raise RuntimeError('login failed: ' + os.environ['DB_PASSWORD'])\n"
-        )
-        stage = batch("login", script, more=f"[secrets]\nDB_PASSWORD = {name}")
-        record = coachwork.start(name, project(name, "login", stage))
-        assert "login failed" in record["message"]
-        told = [
-            json.dumps(coachwork.get("configmap", f"{name}-status")),
-            json.dumps(coachwork.objects(name, "jobs,pods,configmaps")),
-            json.dumps(coachwork.events(name)),
-            coachwork.log(),
-            coachwork.run_file(name, 1, "run.json"),
-            coachwork.run_file(name, 1, "logs/login/1.json"),
-        ]
-        for hidden in (value, base64.b64encode(value.encode()).decode()):
-            assert not [text for text in told if hidden in text]
-    finally:
-        kubectl("-n", NAMESPACE, "delete", "secret", name, "--ignore-not-found")
-
-
 def test_values_are_literal_and_later_kinds_win(coachwork: Coachwork) -> None:
     name = coachwork.name("env")
     script = (
@@ -154,19 +109,3 @@ def test_values_are_literal_and_later_kinds_win(coachwork: Coachwork) -> None:
     assert found["ONLY_HERE"] == "yes"
     assert found["PRICE"] == "$(HOME) $$ 5"
     assert found["DOLLARS"] == "$(HOME) $$(USER) ${PATH} $"
-
-
-def test_reserved_variables_are_refused_with_their_names(coachwork: Coachwork) -> None:
-    name = coachwork.name("reserved")
-    coachwork.git.push(
-        name, project(name, "look", batch("look", "", more="[env]\nPYTHONPATH = /tmp\nCOACHWORK_RUN = 7"))
-    )
-    coachwork.request(name)
-    record = coachwork.ended(name)
-    assert (record["phase"], record["reason"]) == ("Invalid", "InvalidProject"), told(record)
-    problems = record["problems"].splitlines()
-    assert any("look/config.ini" in line and "PYTHONPATH" in line for line in problems)
-    assert any("look/config.ini" in line and "COACHWORK_RUN" in line for line in problems)
-    coachwork.request(name, env={"HOME": "/root"})
-    record = coachwork.ended(name, reason="InvalidRequest")
-    assert "env.HOME" in record["message"]
