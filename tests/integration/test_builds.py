@@ -3,7 +3,6 @@
 import json
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,6 @@ from controller.core.model import Object, Record
 from tests.support.world import POLICY, REPOSITORY, World, project
 
 FLASK = {"a": "flask==3.0.0\n", "b": "Flask == 3.0.0  # the same\n"}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def begin(world: World, files: dict[str, str], **data: str) -> Record:

@@ -29,11 +29,6 @@ http.server.HTTPServer(("0.0.0.0", {port}), Handler).serve_forever()
 """
 
 
-@pytest.fixture
-def coachwork(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path / "state")
-
-
 def ask(address: str) -> str:
     with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 (an address of ours)
         text: str = answer.read().decode()

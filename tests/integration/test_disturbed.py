@@ -12,11 +12,6 @@ from tests.support.world import REPOSITORY, World, project
 WEB = project("web", services={"web": 5000})
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
 def released(world: World, files: dict[str, str] = WEB, **data: str) -> World:
     """Return the world after a good run."""
     world.source.push(files)

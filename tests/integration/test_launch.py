@@ -15,11 +15,6 @@ import pytest
 from tests.support.launching import COMMIT, DEADLINE, PYTHON_38, Stage, wait_for
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -20,13 +20,6 @@ from tests.support.launching import PYTHON_38, Stage, wait_for, wheel
 REQUIREMENTS = "train/requirements.txt"
 
 
-@pytest.fixture
-def builder(tmp_path: Path) -> Builder:
-    builder = Builder(Stage(tmp_path))
-    wheel(builder.index, "plume", "1.0", "VALUE = 42")
-    return builder
-
-
 def package(folder: Path, name: str, version: str = "1.0", value: int = 1) -> None:
     """Make a package from source that its own folder is all it needs to be built: no setuptools to fetch."""
     folder.mkdir(parents=True, exist_ok=True)

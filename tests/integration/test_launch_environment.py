@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.building import KEY, Builder
-from tests.support.launching import Stage, wheel
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Builder:
-    builder = Builder(Stage(tmp_path))
-    wheel(builder.index, "plume", "1.0", "VALUE = 42")
-    return builder
+from tests.support.launching import wheel
 
 
 def published(builder: Builder) -> Path:

@@ -10,11 +10,6 @@ import pytest
 from tests.support.launching import PYTHON_38, Stage
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
-
-
 def packages(stage: Stage, **versions: str) -> None:
     """Pretend that these packages are installed in the stage's environment."""
     site = stage.root / "environment/lib/python3.9/site-packages"

@@ -12,11 +12,6 @@ from tests.support.launching import PYTHON_38, Stage, wait_for
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
-
-
-@pytest.fixture
 def temporary() -> Iterator[Path]:
     path = Path(f"/tmp/coachwork-test-{uuid.uuid4().hex}.pkl")  # noqa: S108 - what the test is about
     yield path

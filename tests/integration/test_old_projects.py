@@ -21,11 +21,6 @@ def case(old: OldProject) -> object:
     return pytest.param(old, id=old.folder, marks=[pytest.mark.long] if old.long else [])
 
 
-@pytest.fixture
-def coachwork(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path / "state")
-
-
 def test_every_project_of_the_folder_is_tried() -> None:
     assert {*REFUSED, *(old.folder for old in PROJECTS)} == {path.name for path in FOLDER.iterdir() if path.is_dir()}
 

@@ -4,8 +4,6 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.support.cli import CommandLine, write
 
 PROJECT = {
@@ -14,11 +12,6 @@ PROJECT = {
     "train/run.py": "import helper\n",
     "train/helper.py": "",
 }
-
-
-@pytest.fixture
-def coachwork(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path / "state")
 
 
 def link(folder: Path, name: str, target: str) -> None:

@@ -2,17 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-
 from controller.core import names
 from controller.core.errors import Invalid, Transient
 from controller.core.model import Record
 from tests.support.world import REPOSITORY, World, project
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def test_a_request_becomes_ready_step_by_step(world: World) -> None:

@@ -14,14 +14,7 @@ from controller.core import layout
 from tests.support.building import Builder
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually
-from tests.support.launching import Stage, wait_for, wheel
-
-
-@pytest.fixture
-def builder(tmp_path: Path) -> Builder:
-    builder = Builder(Stage(tmp_path))
-    wheel(builder.index, "plume", "1.0", "VALUE = 42")
-    return builder
+from tests.support.launching import wait_for, wheel
 
 
 def held(builder: Builder) -> Path:

@@ -1,7 +1,5 @@
 """Runs the builder of environments as a real process, on wheels made here: no network."""
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +11,7 @@ from typing import Any
 from controller.core import layout, model
 from controller.core.documents import requirements as documents
 from controller.core.inputs import requirements
-from tests.support.launching import COMMIT, DEADLINE, Ended, Stage
+from tests.support.launching import COMMIT, Ended, Stage
 
 KEY = "key-1"
 FILE = "train/requirements.txt"
@@ -90,32 +88,15 @@ class Builder:
         paths |= {"build": str(self.build), "logs": str(self.logs), "scratch": str(self.scratch)}
         told = {"kind": "environment", "commit": COMMIT, "environment": KEY, "limit": 60}
         told |= {"paths": paths, "grace": 5} | order
-        env = {
-            k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "VIRTUAL_ENV", "UV_", "PIP_"))
-        }
-        env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | self.env
-        return subprocess.Popen(
-            [self.stage.python, str(self.stage.tools / "install.py"), json.dumps(told)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        return self.stage.spawn("install.py", told, self.env)
 
     def end(self, process: subprocess.Popen[bytes]) -> Ended:
         """Wait for the builder's end."""
-        try:
-            output, _ = process.communicate(timeout=DEADLINE)
-        finally:
-            process.kill()
-        return Ended(process.returncode, output, self.stage.message(), self.results())
+        return self.stage.end(process, self.logs)
 
     def run(self, text: str | None = None, **order: Any) -> Ended:
         """Start it and wait for its end."""
         return self.end(self.start(text, **order))
-
-    def results(self) -> dict[int, dict[str, Any]]:
-        return {int(path.stem): json.loads(path.read_text()) for path in self.logs.glob("[0-9]*.json")}
 
     def log(self, attempt: int = 1) -> str:
         path = self.logs / f"{attempt}.log"

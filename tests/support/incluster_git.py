@@ -22,33 +22,33 @@ Ports = Mapping[int, int]  # of the Service, and of the pod
 WEB = MappingProxyType({80: PORT})
 
 # git http-backend is a CGI program (git-http-backend(1)); http.server's own CGI support is gone since Python 3.13.
-SERVER = f"""
+BACKEND = f"""
 import http.server, os, subprocess, zlib
 
+def serve(handler):
+    path, _, query = handler.path.partition("?")
+    body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+    if handler.headers.get("Content-Encoding") == "gzip":
+        body = zlib.decompress(body, 31)
+    environ = dict(
+        os.environ, GIT_PROJECT_ROOT="{ROOT}", GIT_HTTP_EXPORT_ALL="1", REQUEST_METHOD=handler.command, PATH_INFO=path,
+        QUERY_STRING=query, CONTENT_TYPE=handler.headers.get("Content-Type", ""), CONTENT_LENGTH=str(len(body)),
+        GIT_PROTOCOL=handler.headers.get("Git-Protocol", ""), REMOTE_ADDR=handler.client_address[0],
+    )
+    done = subprocess.run(["git", "http-backend"], input=body, env=environ, stdout=subprocess.PIPE, timeout=60)
+    head, _, content = done.stdout.partition(b"\\r\\n\\r\\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+    handler.send_response(int(headers.pop("Status", "200 OK").split()[0]))
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content)
+"""
+SERVER = f"""{BACKEND}
 class Handler(http.server.BaseHTTPRequestHandler):
     timeout = 60
-
-    def do_GET(self):
-        path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = zlib.decompress(body, 31)
-        environ = dict(
-            os.environ, GIT_PROJECT_ROOT="{ROOT}", GIT_HTTP_EXPORT_ALL="1", REQUEST_METHOD=self.command, PATH_INFO=path,
-            QUERY_STRING=query, CONTENT_TYPE=self.headers.get("Content-Type", ""), CONTENT_LENGTH=str(len(body)),
-            GIT_PROTOCOL=self.headers.get("Git-Protocol", ""), REMOTE_ADDR=self.client_address[0],
-        )
-        done = subprocess.run(["git", "http-backend"], input=body, env=environ, stdout=subprocess.PIPE, timeout=60)
-        head, _, content = done.stdout.partition(b"\\r\\n\\r\\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
-        self.send_response(int(headers.pop("Status", "200 OK").split()[0]))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET
+    do_GET = do_POST = serve
 
 http.server.ThreadingHTTPServer(("", {PORT}), Handler).serve_forever()
 """

@@ -11,7 +11,7 @@ from typing import Any
 import asyncssh
 import trustme
 
-from tests.support.incluster_git import ROOT, InClusterGit, manifests
+from tests.support.incluster_git import BACKEND, ROOT, InClusterGit, manifests
 from tests.support.sshserver import private_text, public_text
 
 USERNAME = "ada"
@@ -23,7 +23,8 @@ import subprocess, sys
 subprocess.run(["uv", "pip", "install", "--quiet", "--python", sys.executable, "--target", "/tmp/packages", "asyncssh"],
                check=True, timeout=300)
 sys.path.insert(0, "/tmp/packages")
-import asyncio, asyncssh, base64, http.server, os, pathlib, shlex, ssl, threading, time, zlib
+import asyncio, asyncssh, base64, pathlib, shlex, ssl, threading, time
+{BACKEND}
 
 ROOT, FILES, STATE = "{ROOT}", pathlib.Path("/server"), pathlib.Path("{STATE}")
 STATE.mkdir(exist_ok=True)
@@ -35,8 +36,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self):
-        path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         given = base64.b64decode((self.headers.get("Authorization") or "").removeprefix("Basic ")).decode()
         while given and (STATE / "hang").exists():
             time.sleep(0.05)
@@ -45,22 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = zlib.decompress(body, 31)
-        environ = dict(
-            os.environ, GIT_PROJECT_ROOT=ROOT, GIT_HTTP_EXPORT_ALL="1", REQUEST_METHOD=self.command, PATH_INFO=path,
-            QUERY_STRING=query, CONTENT_TYPE=self.headers.get("Content-Type", ""), CONTENT_LENGTH=str(len(body)),
-            GIT_PROTOCOL=self.headers.get("Git-Protocol", ""), REMOTE_ADDR=self.client_address[0],
-        )
-        done = subprocess.run(["git", "http-backend"], input=body, env=environ, stdout=subprocess.PIPE, timeout=60)
-        head, _, content = done.stdout.partition(b"\\r\\n\\r\\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
-        self.send_response(int(headers.pop("Status", "200 OK").split()[0]))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        serve(self)
 
     do_POST = do_GET
 

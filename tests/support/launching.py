@@ -94,34 +94,38 @@ class Stage:
         paths = {name: str(self.root / name) for name in ("checkout", "tools", "logs", "scratch")} | self.mounts
         told = {"kind": "batch", "commit": COMMIT, "folder": "train", "script": "train.py", "limit": 60, "paths": paths}
         told |= {"grace": 5, "requirements": "train/requirements.txt"} | self.order | order
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "VIRTUAL_ENV"))}
-        env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | self.env
+        return self.spawn("launch.py", told, self.env)
+
+    def spawn(self, script: str, order: dict[str, Any], own: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start a script of the runtime; `own` are variables beside those of the machine."""
+        foreign = ("PYTHON", "COV_", "VIRTUAL_ENV", "UV_", "PIP_")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+        env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | own
         return subprocess.Popen(
-            [self.python, str(self.tools / "launch.py"), json.dumps(told)],
+            [self.python, str(self.tools / script), json.dumps(order)],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
 
-    def end(self, process: subprocess.Popen[bytes]) -> Ended:
-        """Wait for the launcher's end."""
+    def end(self, process: subprocess.Popen[bytes], logs: Path | None = None) -> Ended:
+        """Wait for the end of a process; return what it left, also in its folder of logs."""
         try:
             output, _ = process.communicate(timeout=DEADLINE)
         finally:
             process.kill()
-        return Ended(process.returncode, output, self.message(), self.results())
+        path = self.root / "termination"
+        message = json.loads(path.read_text()) if path.exists() else {}
+        return Ended(process.returncode, output, message, self.results(logs))
 
     def run(self, script: str | None = None, **order: Any) -> Ended:
         """Start it and wait for its end."""
         return self.end(self.start(script, **order))
 
-    def message(self) -> dict[str, Any]:
-        path = self.root / "termination"
-        return json.loads(path.read_text()) if path.exists() else {}
-
-    def results(self) -> dict[int, dict[str, Any]]:
-        return {int(path.stem): json.loads(path.read_text()) for path in self.logs.glob("[0-9]*.json")}
+    def results(self, logs: Path | None = None) -> dict[int, dict[str, Any]]:
+        paths = (logs or self.logs).glob("[0-9]*.json")
+        return {int(path.stem): json.loads(path.read_text()) for path in paths}
 
     def log(self, attempt: int = 1) -> bytes:
         path = self.logs / f"{attempt}.log"
