@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from controller.core import names
-from controller.core.errors import Invalid, Refused, Transient
+from controller.core.errors import Refused, Transient
 from tests.support.world import REPOSITORY, World, project
 
 WEB = project("web", services={"web": 5000})
@@ -49,12 +49,14 @@ def test_a_release_that_the_server_refuses_fails_the_run_with_the_cause(world: W
     assert "1048576" in kept.message
 
 
-def test_a_release_name_that_another_holds_makes_the_request_invalid(world: World) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("ConfigMap", "iris-release"), ("Service", "iris--web")])
+def test_a_name_that_another_holds_makes_the_request_invalid(world: World, kind: str, name: str) -> None:
     world.source.push(WEB)
-    world.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "iris-release"}})
+    world.cluster.create({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}})
     world.cluster.ask("iris", repository=REPOSITORY)
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Invalid", "NameTaken")
+    assert f"{kind} {name}" in kept.message
 
 
 # --- the record --------------------------------------------------------------------------------------
@@ -123,16 +125,6 @@ def test_a_write_on_a_stale_view_leaves_no_stale_copy_on_the_volume(tmp_path: Pa
 
 
 # --- a run that can't go on --------------------------------------------------------------------------
-
-
-def test_a_commit_that_is_gone_for_good_fails_the_run(world: World) -> None:
-    world.source.push(project("a"))
-    world.cluster.ask("iris", repository=REPOSITORY)
-    world.settle()
-    world.source.fault = Invalid("RefNotFound", ["git.example/iris: the repository does not have this commit"])
-    kept = world.settle()
-    assert (kept.phase, kept.reason) == ("Failed", "RefNotFound")
-    assert not world.jobs()
 
 
 def test_a_look_up_that_the_server_refuses_is_recorded_and_the_run_starts_once_it_is_allowed(world: World) -> None:
@@ -273,8 +265,7 @@ def test_a_failed_job_whose_pod_is_gone_is_explained_by_what_the_launcher_wrote(
     world.settle()
     world.cluster.end_job(world.jobs()["iris-a-1"], 143)
     world.cluster.remove("Pod", "iris-a-1-p")
-    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
-    logs = world.root / "runs" / f"iris-{uid}" / "1" / "logs" / "a"
+    logs = logs_of(world, "a")
     (logs / "1.log").write_text("hello")
     (logs / "1.json").write_text('{"exit_code": 143, "reason": "Terminated", "message": "a/run.py: told to end"}')
     kept = world.settle()

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -54,16 +53,6 @@ def blocked(world: World) -> dict[str, str]:
     return data
 
 
-def test_new_fields_are_gone_on_with_and_nothing_runs_again(world: World) -> None:
-    spec: Any = yaml.safe_load(world.data()["run-spec"])
-    rewrite(world, {"run-metrics": "a: 1", "run-spec": yaml.safe_dump({**spec, "gate": {"minimum": 0.9}})})
-    world.restart()
-    assert (world.settle().phase, world.settle().run) == ("Ready", 1)
-    world.cluster.ask("iris", repository=REPOSITORY, trigger="second")
-    assert world.finish_all().run == 2
-    assert world.data()["run-metrics"] == "a: 1"
-
-
 @pytest.mark.parametrize("copy", ["", "{", "request-uid: other"])
 def test_a_record_that_is_damaged_in_both_places_counts_on_and_repeats_no_trigger(world: World, copy: str) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, trigger="first", run_on_create="false")
@@ -105,12 +94,6 @@ def test_the_newer_version_goes_on_where_it_was(world: World) -> None:
 def test_a_newer_record_with_another_kind_of_digest_is_not_taken_for_damaged(world: World) -> None:
     rewrite(world, {"version": "2"}, digest="blake3:abc")
     assert blocked(world)["digest"] == "blake3:abc"
-
-
-def test_a_version_that_somebody_wrote_into_the_record_is_undone_from_the_copy(world: World) -> None:
-    world.cluster.write_over("iris-status", {"version": "2"})
-    assert world.settle().phase == "Ready"
-    assert "version" not in world.data()
 
 
 def test_a_newer_copy_on_the_volume_counts_when_the_record_was_deleted(world: World) -> None:

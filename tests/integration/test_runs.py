@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from controller.core import names
-from controller.core.errors import Invalid, Transient
+from controller.core.errors import Invalid
 from controller.core.model import Record
 from tests.support.world import REPOSITORY, World, project
 
@@ -101,24 +101,6 @@ def test_a_deleted_job_that_had_begun_fails_and_is_not_run_twice(world: World) -
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Failed", "JobDeleted")
     assert not world.jobs()
-
-
-def test_git_out_of_reach_is_reported_and_the_run_starts_once_it_answers(world: World) -> None:
-    world.source.push(project("a"))
-    world.source.fault = Transient("GitUnreachable", "git.example: no answer")
-    world.cluster.ask("iris", repository=REPOSITORY)
-    assert (world.settle().phase, world.record().reason) == ("Pending", "GitUnreachable")
-    world.source.fault = None
-    assert world.finish_all().phase == "Ready"
-
-
-def test_a_name_that_another_holds_makes_the_request_invalid(world: World) -> None:
-    world.source.push(project("web", services={"web": 5000}))
-    world.cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "iris--web"}})
-    world.cluster.ask("iris", repository=REPOSITORY)
-    kept = world.settle()
-    assert (kept.phase, kept.reason) == ("Invalid", "NameTaken")
-    assert "Service iris--web" in kept.message
 
 
 def test_a_request_made_again_waits_for_the_old_ones_objects_to_be_collected(world: World) -> None:

@@ -25,11 +25,6 @@ def variables(job: Object) -> dict[str, str]:
     return {item["name"]: item["value"] for item in env if "value" in item}
 
 
-def outcomes(kept: Record) -> list[tuple[int, str, str]]:
-    """Return run, outcome and trigger of the history, newest first."""
-    return [(past.run, past.outcome, past.trigger) for past in kept.history]
-
-
 # --- on-overlap ------------------------------------------------------------------------------------
 
 
@@ -89,9 +84,6 @@ def test_a_look_that_fails_is_reported_next_to_what_serves_and_disturbs_nothing(
     assert told == [kept.poll_problem]
     world.source.fault = None
     assert world.passes(4, 61).poll_problem == ""
-
-
-# --- parameters ------------------------------------------------------------------------------------
 
 
 # --- rerun -----------------------------------------------------------------------------------------
@@ -209,33 +201,3 @@ def test_a_run_of_a_part_is_repeated_as_that_part_with_its_packages(world: World
     kept = world.settle()
     assert (kept.run, kept.phase, kept.history[0].reason) == (5, "Ready", "NothingToReuse")
     assert kept.history[0].message.startswith("run 2 was a run of c, web alone, and stage b was not part of it")
-
-
-# --- what is refused -------------------------------------------------------------------------------
-
-
-def test_a_trigger_that_is_refused_changes_nothing_else_and_is_reported(
-    world: World,
-) -> None:
-    world.source.push(project("a >> web", services={"web": 5000}))
-    world.cluster.ask("iris", repository=REPOSITORY)
-    before = world.finish_all()
-    deployment = world.cluster.of_kind("Deployment")
-    world.cluster.ask("iris", repository=REPOSITORY, trigger="x", at_from="x nope")
-    kept = world.settle()
-    for field in ("phase", "reason", "run", "stages", "spec", "release_run", "release_commit", "problems", "finished"):
-        assert getattr(kept, field) == getattr(before, field), field
-    assert world.cluster.of_kind("Deployment") == deployment
-    refused = kept.history[0]
-    assert (refused.outcome, refused.trigger, refused.reason, refused.run) == ("Refused", "x", "UnknownStage", 0)
-    assert kept.message == f"run 1 succeeded (trigger x was refused: {refused.message})"
-    assert (kept.finished_trigger, kept.handled) == ("x", ("x",))
-    told = [item["message"] for item in world.cluster.of_kind("Event") if item["reason"] == "RunRefused"]
-    assert told == [f"trigger x was refused: {refused.message}"]
-    assert world.metrics.outcomes == ["Succeeded", "Refused"]
-    writes = len(world.cluster.writes)
-    world.passes(3)
-    assert len(world.cluster.writes) == writes
-    world.cluster.ask("iris", repository=REPOSITORY, trigger="y")
-    kept = world.finish_all()
-    assert (kept.run, kept.phase, kept.message) == (2, "Ready", "run 2 succeeded")
