@@ -161,11 +161,6 @@ def test_all_problems_come_at_once_with_their_paths() -> None:
     ]
 
 
-def test_an_unknown_field_is_refused_with_the_nearest_known_one() -> None:
-    assert problems({"spec": {"tolerationz": []}}) == ["spec.tolerationz: unknown key: did you mean tolerations?"]
-    assert problems({"Spec": {}}) == ["Spec: unknown key: did you mean spec?"]
-
-
 # --- what can't be said -------------------------------------------------------------------------------------
 
 REFUSED_OF_POD = sorted(SPEC.refused)

@@ -144,7 +144,6 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
             SERVICE_INI.replace("5000", "70000"),
             "[service] PORT: expected a port, a whole number from 1 to 65535, got 70000",
         ),
-        (SERVICE_INI + "INGRESS = maybe", '[service] INGRESS: expected true or false, got "maybe"'),
         (
             SERVICE_INI + "READINESS_PATH = ready",
             '[service] READINESS_PATH: expected a path that starts with /, got "ready"',
@@ -164,25 +163,12 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
             '[default] EXECUTABLE_SCRIPT: expected a path below the folder, with / and without .., got "../x/main.py"',
         ),
         (
-            BATCH_INI.replace("main.py", "/bin/x.py"),
-            '[default] EXECUTABLE_SCRIPT: expected a path below the folder, with / and without .., got "/bin/x.py"',
-        ),
-        (
             BATCH_INI.replace("main.py", "run.sh"),
             '[default] EXECUTABLE_SCRIPT: expected a Python file like train.py, got "run.sh"',
         ),
         (
             BATCH_INI.replace("main.py", "a.ipynb"),
             '[default] EXECUTABLE_SCRIPT: "a.ipynb" is a notebook, not supported yet: save it as a .py file',
-        ),
-        (BATCH_INI + "[env]\nPATH = s", "[env] PATH: is set by Coachwork itself: choose another name"),
-        (
-            BATCH_INI + "[env]\nA-B = s",
-            "[env] A-B: can't name a variable: use letters, digits and _, and begin with no digit",
-        ),
-        (
-            BATCH_INI + "[secrets]\nCOACHWORK_RUN = s",
-            "[secrets] COACHWORK_RUN: is set by Coachwork itself: choose another name",
         ),
         (
             BATCH_INI + "[secrets]\nTOKEN = s3cret/+",
@@ -233,13 +219,6 @@ def test_a_bad_value_is_reported_with_file_section_and_key(config: str, problem:
             '[workflow] RUN_ON_FAILURE: expected the name of one stage, got "a, b"',
         ),
         (
-            MAIN_INI + "RUN_ON_FAILURE = empty",
-            (
-                "[workflow] RUN_ON_FAILURE: the folder empty has no config.ini:"
-                " write one with STAGE_TYPE and EXECUTABLE_SCRIPT"
-            ),
-        ),
-        (
             MAIN_INI + "RUN_ON_FAILURE = Train",
             "[workflow] RUN_ON_FAILURE: stages train and Train both become train: rename one",
         ),
@@ -248,20 +227,12 @@ def test_a_bad_value_is_reported_with_file_section_and_key(config: str, problem:
             '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, or commit or now, got "2021-02-30"',
         ),
         (
-            as_of("20210305"),
-            '[default] RESOLVE_AS_OF: expected a day like 2021-03-05, or commit or now, got "20210305"',
-        ),
-        (
             as_of("1999-12-31"),
             "[default] RESOLVE_AS_OF: is before 2005-01-01: package indexes do not say what there was then",
         ),
         (
             MAIN_INI + "[logging]\nLOG_LEVEL = LOUD",
             '[logging] LOG_LEVEL: expected DEBUG, INFO, WARNING, ERROR or CRITICAL, got "LOUD"',
-        ),
-        (
-            "[default]\nDOCKER_IMAGE = a:b:c\n" + MAIN_INI.removeprefix("[default]\n"),
-            '[default] DOCKER_IMAGE: expected an image like python:3.12-slim, got "a:b:c"',
         ),
         (MAIN_INI + "DAG = train", "line 5: [workflow] DAG appears twice: remove one"),
         (MAIN_INI + "dag = train", "line 5: [workflow] DAG appears twice: remove one"),
