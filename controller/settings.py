@@ -4,7 +4,7 @@ Refuses to start half-right: every problem comes at once, each with its place an
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeAlias
@@ -23,12 +23,6 @@ VOLUME = PurePosixPath("/var/lib/coachwork")
 
 
 # --- what a text means ----------------------------------------------------------------------------
-
-
-def _namespace(text: str) -> str:
-    if problem := names.namespace_problem(text):
-        raise ValueError(problem)
-    return text
 
 
 def _seconds(low: int, high: int) -> Any:
@@ -82,7 +76,7 @@ class Settings:
     """What a controller runs with. Each field is the flag --a-field and the variable COACHWORK_A_FIELD."""
 
     namespace: Annotated[
-        str, reading(_namespace), Expected("the namespace of requests and workloads")
+        str, reading(kinds.without(names.namespace_problem)), Expected("the namespace of requests and workloads")
     ]  # requests, workloads, Secrets and the claim are in this one
     image: Image  # of stages whose project and request name none
     images: Annotated[tuple[tuple[str, str], ...], reading(_images)] = OFFICIAL  # of stages that ask for a Python
@@ -143,23 +137,18 @@ def load(environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
         if text or flag is not None:
             texts[option.name] = (text if flag is None else str(flag)).strip()
     found, faults = engine.check(Settings, texts)
-    problems = [*_misspelt(environ), *(f"{places[str(fault.location[0])]}: {fault.sentence}" for fault in faults)]
+    known = [PREFIX + option.name.upper() for option in fields(Settings)]
+    problems = [  # what is almost a setting: the variables of stages and of service links begin with COACHWORK_ too
+        f"{clean(variable)}: {engine.unknown(variable, known)}"
+        for variable in sorted(environ)
+        if variable.startswith(PREFIX) and variable not in known and near(variable, known, cutoff=0.9)
+    ]
+    problems += [f"{places[str(fault.location[0])]}: {fault.sentence}" for fault in faults]
     if "context" in texts and "kubeconfig" not in texts:
         problems.append(f"{places['context']}: names a context, but no kubeconfig is set: set {PREFIX}KUBECONFIG too")
     if problems or not found:
         raise Invalid("InvalidSettings", problems)
     return found
-
-
-def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a problem for each COACHWORK_ variable that is almost a setting.
-
-    The others are left alone: what a stage finds and the variables of service links begin with COACHWORK_ too.
-    """
-    known = [PREFIX + option.name.upper() for option in fields(Settings)]
-    for variable in sorted(environ):
-        if variable.startswith(PREFIX) and variable not in known and near(variable, known, cutoff=0.9):
-            yield f"{clean(variable)}: {engine.unknown(variable, known)}"
 
 
 def policy(settings: Settings, tools_digest: str) -> Policy:

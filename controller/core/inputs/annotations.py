@@ -75,28 +75,24 @@ class _Annotations(Form):
 
 def read(annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the fields of `Request` that annotations state, and what is wrong with the others."""
-    document = _document(annotations)
+    stated = {"trigger": annotations.get(names.TRIGGER), "cancel": annotations.get(names.CANCEL)}
+    trigger = stated["trigger"]
+    for key in _WISHES:
+        value = annotations.get(f"{_DOMAIN}{key}")
+        if isinstance(trigger, str) and isinstance(value, str) and value.startswith(f"{trigger} "):
+            wish = value.removeprefix(f"{trigger} ")
+            stated[key] = wish if key == "set" or " " not in wish else ""
+    # A blank one is as if it were not there.
+    document = {key: value for key, value in stated.items() if value is not None and str(value).strip()}
     found, faults = engine.check(_Annotations, document)
     if not found:
         wrong = {fault.location[0] for fault in faults}
         sound = {key: value for key, value in document.items() if key not in wrong}
         found = engine.check(_Annotations, sound)[0] or _Annotations.model_construct()
-    stated = found.model_dump(exclude_unset=True)
+    fields = found.model_dump(exclude_unset=True)
     if found.parameters:
-        stated["parameters"] = tuple(sorted(found.parameters.items()))
-    return stated, [_line(fault) for fault in faults]
-
-
-def _document(annotations: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the annotations say to the present trigger. A blank one is as if it were not there."""
-    trigger, cancel = annotations.get(names.TRIGGER), annotations.get(names.CANCEL)
-    document = {"trigger": trigger, "cancel": cancel}
-    for key in _WISHES:
-        value = annotations.get(f"{_DOMAIN}{key}")
-        if isinstance(trigger, str) and isinstance(value, str) and value.startswith(f"{trigger} "):
-            wish = value.removeprefix(f"{trigger} ")
-            document[key] = wish if key == "set" or " " not in wish else ""
-    return {key: value for key, value in document.items() if value is not None and str(value).strip()}
+        fields["parameters"] = tuple(sorted(found.parameters.items()))
+    return fields, [_line(fault) for fault in faults]
 
 
 def _line(fault: engine.Fault) -> str:

@@ -86,30 +86,31 @@ def time_zone(text: str) -> str:
 
 
 def _values(item: _Field, text: str) -> frozenset[int]:
-    """Return the numbers that one field means. Raises ValueError."""
-    return frozenset(number for part in text.split(",") for number in _range(item, part))
+    """Return the numbers that one field means. Raises ValueError.
+
+    Its parts are `*`, `?`, `N`, `N-M`, each with `/STEP`; `N/STEP` goes on to the field's end.
+    """
+    numbers: set[int] = set()
+    for part in text.split(","):
+        span, slash, step = part.partition("/")
+        low, hyphen, high = span.partition("-")
+        if low in ("*", "?") and not hyphen:
+            first, last = item.low, item.high
+        else:
+            first = _number(item, low)
+            last = _number(item, high) if hyphen else item.high if slash else first
+        if first > last:
+            raise ValueError(f"{item.name}: {quoted(span)} ends before it begins")
+        by = _whole(step) if slash else 1
+        if not by:
+            raise ValueError(f"{item.name}: expected a step of 1 or more after the /, got {quoted(part)}")
+        numbers.update(range(first, last + 1, by))
+    return frozenset(numbers)
 
 
 def _takes_all(text: str) -> bool:
     """Return whether a field has a `*` or `?`; one with a step (`*/2`) is a choice, as any other."""
     return any(part in ("*", "?", "*/1", "?/1") for part in text.split(","))
-
-
-def _range(item: _Field, text: str) -> range:
-    """Return the numbers of `*`, `?`, `N`, `N-M`, each with `/STEP`; `N/STEP` goes on to the field's end."""
-    span, slash, step = text.partition("/")
-    low, hyphen, high = span.partition("-")
-    if low in ("*", "?") and not hyphen:
-        first, last = item.low, item.high
-    else:
-        first = _number(item, low)
-        last = _number(item, high) if hyphen else item.high if slash else first
-    if first > last:
-        raise ValueError(f"{item.name}: {quoted(span)} ends before it begins")
-    by = _whole(step) if slash else 1
-    if not by:
-        raise ValueError(f"{item.name}: expected a step of 1 or more after the /, got {quoted(text)}")
-    return range(first, last + 1, by)
 
 
 def _number(item: _Field, text: str) -> int:

@@ -45,6 +45,17 @@ def matching(pattern: str, what: str) -> Callable[[str], str]:
     return read
 
 
+def without(problem: Callable[[str], str]) -> Callable[[str], str]:
+    """Return the reader of a text with which `problem` finds nothing wrong."""
+
+    def read(text: str) -> str:
+        if sentence := problem(text):
+            raise ValueError(sentence)
+        return text
+
+    return read
+
+
 # --- numbers ----------------------------------------------------------------------------------------
 
 
@@ -134,20 +145,16 @@ def qualified_name(text: str) -> str:
     return text
 
 
-def image(text: str) -> str:
-    """Check a reference of an image, by the grammar of distribution/reference."""
-    if problem := image_problem(text):
-        raise ValueError(problem)
-    return text
-
-
 def image_problem(text: str) -> str:
-    """Return what is wrong with a reference of an image, and one that can be; "" if nothing is."""
+    """Return what is wrong with an image by the grammar of distribution/reference, and one that can be; "": nothing."""
     if is_image(text):
         return ""
     plain = re.sub(r"[^a-z0-9._/:@-]+", "-", text.strip().lower())
     instead = f": write {plain}" if plain != text and is_image(plain) else ""
     return f"expected an image like python:3.12-slim, got {quoted(text)}{instead}"
+
+
+image = without(image_problem)
 
 
 def is_image(text: str) -> bool:

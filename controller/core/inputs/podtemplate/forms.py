@@ -9,7 +9,6 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
@@ -70,21 +69,21 @@ def part(
 
 def each(item: Any, key: str = "", least: int = 0) -> Any:
     """Return the type of a list of such items; `key` is the field by which an item is known, each only once."""
-    return Annotated[list.__class_getitem__(item), Field(min_length=least), together(partial(_repeated, key))]
+
+    def once(items: Iterable[Any]) -> Iterable[Broken]:
+        before: set[str] = set()
+        for number, entry in enumerate(items):
+            value = entry.get(key) if isinstance(entry, dict) else None
+            if isinstance(value, str) and value in before:
+                yield (number, key), f"{quoted(value)} is there twice: remove one"
+            before |= {value} if isinstance(value, str) else set()
+
+    return Annotated[list.__class_getitem__(item), Field(min_length=least), together(once)]
 
 
 def mapping(key: Any, value: Any) -> Any:
     """Return the type of a mapping of names to values, such as labels."""
     return dict.__class_getitem__((key, value))
-
-
-def _repeated(key: str, items: Iterable[Any]) -> Iterable[Broken]:
-    before: set[str] = set()
-    for number, item in enumerate(items):
-        value = item.get(key) if isinstance(item, dict) else None
-        if isinstance(value, str) and value in before:
-            yield (number, key), f"{quoted(value)} is there twice: remove one"
-        before |= {value} if isinstance(value, str) else set()
 
 
 def _one_of(*fields: str) -> Callable[[Mapping[str, Any]], Iterable[Broken]]:

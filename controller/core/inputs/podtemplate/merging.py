@@ -55,7 +55,12 @@ def _under(template: Object, pod: Object) -> Object:
     theirs: Object = next(iter(spec.get("containers", ())), {})
     merged = _merged(_without(spec, "containers", "affinity"), pod["spec"])
     merged["containers"] = [_merged(_without(theirs, "resources"), container)]
-    if resources := _resources(theirs.get("resources", {}), container.get("resources", {})):
+    # Of a resource that the project names, by request or limit, the project's amounts alone: else a request of the
+    # project could be above a limit of the template, which no API server takes.
+    under, over = theirs.get("resources", {}), container.get("resources", {})
+    named = {name for amounts in over.values() for name in amounts}
+    found = {part: {**_without(under.get(part, {}), *named), **over.get(part, {})} for part in ("requests", "limits")}
+    if resources := {part: amounts for part, amounts in found.items() if amounts}:
         merged["containers"][0]["resources"] = resources
     if affinity := _affinity(spec.get("affinity", {}), pod["spec"].get("affinity", {})):
         merged["affinity"] = affinity
@@ -78,16 +83,6 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Object:
             known = {item[by] for item in over[key]}
             found[key] = [*over[key], *(item for item in value if item[by] not in known)]
     return found
-
-
-def _resources(under: Object, over: Object) -> Object:
-    """Return amounts: of a resource that the project names, by request or limit, the project's alone.
-
-    Else a request of the project could be above a limit of the template, which no API server takes.
-    """
-    named = {name for amounts in over.values() for name in amounts}
-    found = {part: {**_without(under.get(part, {}), *named), **over.get(part, {})} for part in ("requests", "limits")}
-    return {part: amounts for part, amounts in found.items() if amounts}
 
 
 def _affinity(under: Object, over: Object) -> Object:

@@ -14,6 +14,7 @@ from controller.core.text import invisible, quoted
 STAGE_LIMIT = 100
 NAME_LIMIT = 63
 
+STAGE_NAME = rf"(?=.{{1,{NAME_LIMIT}}}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*"
 Steps = tuple[tuple[str, ...], ...]
 
 
@@ -45,7 +46,7 @@ def parse(text: str) -> tuple[Steps, tuple[str, ...]]:
 
 def is_stage_name(name: str) -> bool:
     """Return whether a stage can have this name: it is also a folder, a status key and part of object names."""
-    return len(name) <= NAME_LIMIT and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name) is not None
+    return re.fullmatch(STAGE_NAME, name) is not None
 
 
 def failure_problems(name: str, steps: Steps) -> list[str]:

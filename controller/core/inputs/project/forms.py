@@ -5,7 +5,7 @@ published JSON Schema is generated from here. A field's `Expected` is what its s
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -32,17 +32,6 @@ SCRIPT_LIMIT = 1024
 AS_OF = (AS_OF_COMMIT, "now")
 OLDEST_DAY = "2005-01-01"  # indexes know no times of upload from before
 OPTIONAL = "?"  # after a Secret's name: the variable may be absent
-
-
-def _refusing(problem: Callable[[str], str]) -> AfterValidator:
-    """Return a validator that refuses a text with the sentence that `problem` gives for it."""
-
-    def check(text: str) -> str:
-        if sentence := problem(text):
-            raise ValueError(sentence)
-        return text
-
-    return AfterValidator(check)
 
 
 def script_problem(path: str) -> str:
@@ -91,16 +80,12 @@ def _day_problem(text: str) -> str:
     return f"is before {OLDEST_DAY}: package indexes do not say what there was then" if text < OLDEST_DAY else ""
 
 
-def _stage_problem(text: str) -> str:
-    return "" if dag.is_stage_name(text) else f"expected the name of one stage, got {quoted(text)}"
-
-
 Value = Annotated[str, AfterValidator(variables.value)]
 Variable = Annotated[str, AfterValidator(variables.name)]
 SecretName = Annotated[
     str,
     BeforeValidator(_secret_name),
-    _refusing(lambda text: _secret_problem(text.removesuffix(OPTIONAL))),
+    AfterValidator(kinds.without(lambda text: _secret_problem(text.removesuffix(OPTIONAL)))),
     WithJsonSchema(
         {
             "anyOf": [
@@ -122,7 +107,7 @@ Requirement = Annotated[
 
 Python = Annotated[
     str,
-    _refusing(images.python_problem),
+    AfterValidator(kinds.without(images.python_problem)),
     Field(json_schema_extra={"pattern": r"^3\.[1-9][0-9]?$"}),
     Expected("a Python like 3.9"),
 ]
@@ -166,7 +151,9 @@ class StageForm(Section):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["batch"]}, {"required": ["service"]}]})
 
-    executable_module_path: Annotated[str, _refusing(script_problem), Expected("a Python file like train.py")]
+    executable_module_path: Annotated[
+        str, AfterValidator(kinds.without(script_problem)), Expected("a Python file like train.py")
+    ]
     args: Annotated[list[Value], Field(max_length=1000), Expected("a list of texts", quiet=True)] = []
     requirements: Annotated[
         list[Requirement], Field(max_length=1000), Expected('a list of texts like "pandas==2.2.3"')
@@ -201,11 +188,15 @@ class ProjectForm(Section):
     DAG: Annotated[str, Expected("stages and their order, like prepare >> train >> serve")]
     docker_image: Annotated[str, AfterValidator(kinds.image), Expected("an image like python:3.12-slim")] = ""
     python: Python = ""
-    secrets_group: Annotated[str, _refusing(_secret_problem), Expected("the beginning of Secrets' names")] = ""
-    run_on_failure: Annotated[str, _refusing(_stage_problem), Expected("the name of one stage")] = ""
+    secrets_group: Annotated[
+        str, AfterValidator(kinds.without(_secret_problem)), Expected("the beginning of Secrets' names")
+    ] = ""
+    run_on_failure: Annotated[
+        str, AfterValidator(kinds.matching(dag.STAGE_NAME, "the name of one stage")), Expected("the name of one stage")
+    ] = ""
     resolve_as_of: Annotated[
         str,
-        _refusing(_day_problem),
+        AfterValidator(kinds.without(_day_problem)),
         Field(json_schema_extra={"pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{'|'.join(AS_OF)})$"}),
         Expected("a day like 2021-03-05, or commit or now"),
     ] = ""

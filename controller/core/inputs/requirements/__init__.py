@@ -115,7 +115,11 @@ def find(project: Files, file: str, folder: str, inline: Iterable[tuple[str, str
     settled = settle(closure, (folder, "."))
     if not closure.missing:  # else what has the hashes may be among it
         closure.problems += hashes.problems(settled, project)
-    return Findings(tuple(closure.problems), _each_once(settled), tuple(closure.missing))
+    once: dict[tuple[bool, str], RequirementLine] = {}  # each text with the place where it is first
+    for entry in settled:
+        once.setdefault((entry.constraint, entry.text), entry)
+    entries = sorted(once.values(), key=lambda entry: entry.constraint)
+    return Findings(tuple(closure.problems), tuple(entries), tuple(closure.missing))
 
 
 def of_stage(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -> Requirements | Unknown | None:
@@ -154,14 +158,6 @@ def remark(item: Directive) -> str:
     if name.replace("-", "_") in sys.stdlib_module_names and name not in _BACKPORTS:
         return f"`{name}` is a part of Python itself, not a package: remove the line"
     return ""
-
-
-def _each_once(entries: Iterable[RequirementLine]) -> tuple[RequirementLine, ...]:
-    """Return requirements, then constraints, each text once, with the place where it is first."""
-    found: dict[tuple[bool, str], RequirementLine] = {}
-    for entry in entries:
-        found.setdefault((entry.constraint, entry.text), entry)
-    return tuple(sorted(found.values(), key=lambda entry: entry.constraint))
 
 
 def _folders(files: Collection[str]) -> frozenset[str]:

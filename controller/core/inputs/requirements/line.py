@@ -88,7 +88,11 @@ def parse(line: str) -> tuple[Part, ...]:
     if line.endswith("\\"):  # what reads the normal form would join it with the next
         raise ValueError("ends in a backslash that continues nothing: remove it")
     if editable := re.match(r"(?:-e|--editable)(?:\s*=\s*|\s+)(?=\S)", line):
-        return (_requirement(_editable(re.sub(r"^(['\"])(.+)\1$", r"\2", line[editable.end() :]))),)
+        text = re.sub(r"^(['\"])(.+)\1$", r"\2", line[editable.end() :])
+        named = _NAME.fullmatch(text)
+        if named and not (named["rest"].startswith("@") or address.is_git(text) or address.is_url(text)):
+            text = text if _is_path(text) else f"./{text}"  # a bare word is a folder here, not a package
+        return (_requirement(text),)
     return _options(line) if line.startswith("-") else (_requirement(line),)
 
 
@@ -100,7 +104,12 @@ def _options(line: str) -> tuple[Part, ...]:
     words = _words(line)
     parts: list[Part] = []
     while words:
-        name, value = _named(words.pop(0))
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, _, value = word.partition("=")  # no value: it is the next word
+            name = "--index-url" if name == "--pypi-url" else name
+        else:  # -rvalue, or -r=value
+            name, value = SHORT.get(word[:2], word), word[2:].removeprefix("=")
         if name not in OPTIONS or name == "--editable":
             raise ValueError(f"unknown option {quoted(name)}: {nearest(name, OPTIONS)}")
         if name in FLAGS:
@@ -117,14 +126,6 @@ def _words(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError:
         raise ValueError("has a quote that is not closed: close it, or remove it") from None
-
-
-def _named(word: str) -> tuple[str, str]:
-    """Return the long name and the value ("": in the next word) of `--name=value`, `-rvalue` and `-r=value`."""
-    if word.startswith("--"):
-        name, _, value = word.partition("=")
-        return ("--index-url" if name == "--pypi-url" else name), value
-    return SHORT.get(word[:2], word), word[2:].removeprefix("=")
 
 
 def _option(name: str, value: str) -> tuple[Part, ...]:
@@ -165,14 +166,6 @@ def _requirement(text: str) -> Directive:
     if named and named["rest"].startswith("@"):
         return _direct(named["name"], named["extras"] or "", named["rest"][1:].strip(), hashes)
     return _direct("", "", bare, hashes) if _is_path(bare) else _by_name(bare, named, hashes)
-
-
-def _editable(text: str) -> str:
-    """Return what follows `-e` as a requirement that stands alone: a bare word is a folder there, not a package."""
-    named = _NAME.fullmatch(text)
-    if named and not named["rest"].startswith("@") and not address.is_git(text) and not address.is_url(text):
-        return text if _is_path(text) else f"./{text}"
-    return text
 
 
 def _hashes(options: str) -> str:
