@@ -57,21 +57,16 @@ class Trial:
         ]
         changed = max(changes, default=day) if all(changes) else day  # some may not be committed
         for candidate in dict.fromkeys((min(day, changed), day)):
-            judged = _judged(candidate, needs, deadline)
-            if judged.day:
-                return judged
-            refused = refused or judged.remark
+            unsure = ""
+            for question in dict.fromkeys(map(_question, needs.values())):
+                found = _resolved(candidate, question, deadline)
+                if not found.day:
+                    refused = refused or found.remark
+                    break
+                unsure = unsure or found.remark
+            else:
+                return Judged(candidate, unsure)
         return Judged("", f"no day has versions for all pins of this project: {refused}")
-
-
-def _judged(day: str, needs: Mapping[str, Need], deadline: float) -> Judged:
-    unsure = ""
-    for question in dict.fromkeys(map(_question, needs.values())):
-        found = _resolved(day, question, deadline)
-        if not found.day:
-            return found
-        unsure = unsure or found.remark
-    return Judged(day, unsure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,11 @@ def _follow(
         if fate.course == "running" or (past and past.run and past.run == record.run):
             run = record
         if past:
-            run = _ended(run if past.run else record, past)
+            if not past.run:  # it came to no run: nothing of an earlier one belongs to it
+                problems = record.problems if past.outcome == "Invalid" else ()
+                run = replace(record, spec=None, stages={}, problems=problems)
+            phase = cast("Phase", PHASES.get(past.outcome, past.outcome) or run.phase)
+            run = replace(run, phase=phase, reason=past.reason, message=past.message, run=past.run)
             shown.show(_scene(run, over=True))
             return run, past
         shown.show(_scene(record) if fate.course == "running" else _waiting(record, queued=fate.course == "waiting"))
@@ -130,14 +134,6 @@ def _waiting(record: Record, *, queued: bool) -> Scene:
         note = "waits for the controller"
     phase: Phase = "Queued" if queued or record.active else "Pending"
     return Scene(Record(record.request_uid, phase, record.reason, note), "", (), numbered=False, note=note)
-
-
-def _ended(run: Record, past: PastRun) -> Record:
-    """Return the record of a run as it ended; of a trigger that came to no run, without what belongs to one."""
-    phase = cast("Phase", PHASES.get(past.outcome, past.outcome) or run.phase)
-    ended = replace(run, phase=phase, reason=past.reason, message=past.message, run=past.run)
-    problems = run.problems if past.outcome == "Invalid" else ()
-    return ended if past.run else replace(ended, spec=None, stages={}, problems=problems)
 
 
 def _tail(requests: Requests, name: str, stage: str, run: int) -> list[str]:

@@ -160,22 +160,21 @@ class _Following:
 
     def _one(self, number: int, lines: int | None) -> Iterator[bytes]:
         """Yield one attempt's log to its end."""
-        with closing(Growing(self._tree, self._logs.folder / f"{number}.log", lines)) as log:
+        folder = self._logs.folder
+        with closing(Growing(self._tree, folder / f"{number}.log", lines)) as log:
             while True:
-                last = self._has_ended(number, log)  # before the last read
+                # To be asked before the last read: whether the attempt has ended, or was killed, and another writes.
+                last = (
+                    self._tree.modified(folder / f"{number}.json") != 0
+                    or self._is_over(AFTERWARDS)
+                    or (attempts(self._tree, folder)[-1:] > [number] and time.time() - log.modified > SILENCE)
+                )
                 for chunk in log.fresh():
                     self._line_open = not chunk.endswith(b"\n")
                     yield chunk
                 if last:
                     return
                 yield b""
-
-    def _has_ended(self, number: int, log: Growing) -> bool:
-        """Return whether an attempt writes no more: it says so, its run is over, or a later one took its place."""
-        if self._tree.modified(self._logs.folder / f"{number}.json") or self._is_over(AFTERWARDS):
-            return True
-        later = attempts(self._tree, self._logs.folder)[-1:]
-        return later > [number] and time.time() - log.modified > SILENCE
 
     def _next(self, number: int) -> Generator[bytes, None, int]:
         """Wait for the attempt after `number`; return its number, 0 where none can come."""

@@ -64,11 +64,12 @@ class Query:
         """The parameter `run`, "" if it is not given."""
         return self.parameters.get("run", "")
 
-    def flag(self, name: str) -> bool:
-        """Return a parameter that says yes or no. Raises NoAnswer."""
-        text = self.parameters.get(name, "").lower()
+    @property
+    def follow(self) -> bool:
+        """Whether a log is to be followed. Raises NoAnswer."""
+        text = self.parameters.get("follow", "").lower()
         if text not in ("", "0", "1", "false", "true"):
-            raise NoAnswer("wrong", f"{name}: expected 1 or 0, got {quoted(text)}")
+            raise NoAnswer("wrong", f"follow: expected 1 or 0, got {quoted(text)}")
         return text in ("1", "true")
 
     def number(self, name: str, low: int, high: int) -> int | None:
@@ -121,26 +122,25 @@ class ReadApi:
 
     def serve(self, target: str, accept: str, send: Callable[[Reply | Stream], None]) -> None:
         """Answer with `send`, which returns when all is sent; its places are held until then."""
+        reply: Reply | Stream
         with ExitStack() as held:
-            send(self._answer(target, accept, held))
-
-    def _answer(self, target: str, accept: str, held: ExitStack) -> Reply | Stream:
-        try:
-            query = parse(target, accept)
-            if query.flag("follow") and not _take(self._followers, held):
-                line = f"{FOLLOWERS} logs are being followed already: try again later, or read without follow"
-                return error(429, line)
-            if not _take(self._room, held):
-                line = f"{API_ROOM} requests are being answered already: try again later (or the volume hangs)"
-                return error(429, line)
-            reply = ROUTES[query.route].answer(self, query)
-        except NoAnswer as none:
-            return error(STATUS[none.kind], str(none))
-        except Transient as failed:
-            return error(503, f"{failed}; try again later")
-        if isinstance(reply, Stream):
-            held.callback(reply.close)
-        return reply
+            try:
+                query = parse(target, accept)
+                if query.follow and not _take(self._followers, held):
+                    line = f"{FOLLOWERS} logs are being followed already: try again later, or read without follow"
+                    reply = error(429, line)
+                elif not _take(self._room, held):
+                    line = f"{API_ROOM} requests are being answered already: try again later (or the volume hangs)"
+                    reply = error(429, line)
+                else:
+                    reply = ROUTES[query.route].answer(self, query)
+            except NoAnswer as none:
+                reply = error(STATUS[none.kind], str(none))
+            except Transient as failed:
+                reply = error(503, f"{failed}; try again later")
+            if isinstance(reply, Stream):
+                held.callback(reply.close)
+            send(reply)
 
 
 def _take(places: threading.Semaphore, held: ExitStack) -> bool:
@@ -156,7 +156,7 @@ def _log(api: ReadApi, query: Query) -> Stream:
         run=query.run,
         attempt=query.number("attempt", 1, 999_999_999) or 0,
         lines=query.number("tail", 0, LINES_LIMIT),
-        follow=query.flag("follow"),
+        follow=query.follow,
     )
     return _stream(content, TEXT, {})
 
