@@ -167,8 +167,8 @@ class Actor:
         if names.environment_of(manifest):  # another request's run has begun the same build
             return
         live = self.meet(request, manifest)
-        labels = live["metadata"].get("labels") or {}
-        if manifest["kind"] != "Job" and not manifest["metadata"]["labels"].items() <= labels.items():
+        labels = names.labels_of(live).items()
+        if manifest["kind"] != "Job" and not names.labels_of(manifest).items() <= labels:
             self.cluster.apply(manifests.with_uid(manifest, live["metadata"]["uid"]))
 
     def _emit(self, request: Request, news: Emit) -> None:

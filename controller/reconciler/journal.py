@@ -83,7 +83,7 @@ class Journal:
         if record.phase == "Blocked":  # all that it holds stays as it is, but for the words
             remains = (status or {}).get("data") or statuses.copied(self._copied(request))
             manifest["data"] = statuses.blocked(remains, request.uid, record.message)
-            labels = ((status or {}).get("metadata") or {}).get("labels") or manifest["metadata"]["labels"]
+            labels = names.labels_of(status or {}) or manifest["metadata"]["labels"]
             manifest["metadata"]["labels"] = {**labels, names.PHASE: record.phase}
         return manifest
 
@@ -111,7 +111,7 @@ class Journal:
             if not isinstance(statuses.read(data, request.uid), Good | TooNew):  # somebody edited it: as it was read
                 data = statuses.write(known.record)
             self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(data))
-            if (live["metadata"].get("labels") or {}).get(names.ROLE) != names.ROLE_STATUS:
+            if names.labels_of(live).get(names.ROLE) != names.ROLE_STATUS:
                 labelled = {**live["metadata"], "labels": manifest["metadata"]["labels"]}
                 self.cluster.replace({**live, "metadata": labelled})
         except errors.Conflict:

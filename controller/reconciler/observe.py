@@ -99,9 +99,8 @@ def _stage_jobs(record: Record) -> Mapping[str, str]:
 
 def _is_of(pod: Object, request: Request, record: Record, stage: str) -> bool:
     """Return whether a pod is of this stage and run: while it lives nothing may run next to it."""
-    labels = pod["metadata"].get("labels") or {}
     own = {names.REQUEST_UID: request.uid, names.RUN: str(record.run), names.STAGE: names.label_value(stage)}
-    return own.items() <= labels.items()
+    return own.items() <= names.labels_of(pod).items()
 
 
 def _has_ended(pod: Object) -> bool:

@@ -73,9 +73,8 @@ class Examiner:
 
     def claim(self, name: str) -> Object | None:
         """Return a PersistentVolumeClaim, None if it does not exist. Raises Refused, Transient."""
-        return Resource(self._transport, permitted("PersistentVolumeClaim", "get"), self._namespace, names.MANAGER).get(
-            name
-        )
+        claims = Resource(self._transport, permitted("PersistentVolumeClaim", "get"), self._namespace, names.MANAGER)
+        return claims.get(name)
 
     def cronjobs(self) -> list[Object]:
         """Return all CronJobs of the namespace, MOST at most. Raises Refused, Transient."""

@@ -55,7 +55,7 @@ class Kind:
         """Return whether this object is one that the watch selects."""
         if self.field:
             return manifest.get(self.field[0]) == self.field[1]
-        return (manifest["metadata"].get("labels") or {}).get(self.label) in self.values
+        return names.labels_of(manifest).get(self.label) in self.values
 
     def path(self, namespace: str, name: str = "") -> str:
         """Return the URL path of the collection, or of one object."""

@@ -12,7 +12,7 @@ from controller.core.errors import Refused
 from controller.core.model import Object
 
 Check = Callable[[Any], str]
-"""Gives what is wrong with a value, "" if nothing."""
+"""Returns what is wrong with a value, "" if nothing."""
 
 NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 

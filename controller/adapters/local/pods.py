@@ -24,7 +24,7 @@ from controller.adapters.local.ports import ADDRESS, Ports
 from controller.adapters.local.probes import Prober
 from controller.adapters.local.processes import Process
 from controller.adapters.local.schedule import Scheduler, Timer
-from controller.adapters.local.store import LOCAL_ADDRESS, Store, annotated, now
+from controller.adapters.local.store import LOCAL_ADDRESS, Store, annotated, annotations, now
 from controller.core.model import Object
 
 MESSAGE_LIMIT = 4096  # bytes of a termination message
@@ -93,7 +93,7 @@ class Pod:
     def _address(self, service: str, port: int) -> str:
         """Return where a service is: where its Service says, else where its first pod will be."""
         known = self._store.get("Service", service)
-        address = (known["metadata"].get("annotations") or {}).get(LOCAL_ADDRESS) if known else None
+        address = annotations(known).get(LOCAL_ADDRESS) if known else None
         return address or f"http://{ADDRESS}:{self._ports.promise(service, port)}"
 
     def _aliases(self, service: str) -> list[str]:

@@ -53,7 +53,7 @@ class DeploymentFact:
 
 def run_of(thing: Object) -> int:
     """Return the run that an object's label names, 0 where it names none."""
-    label = ((thing.get("metadata") or {}).get("labels") or {}).get(names.RUN, "")
+    label = names.labels_of(thing).get(names.RUN, "")
     return int(label) if label.isascii() and label.isdigit() else 0
 
 
@@ -123,8 +123,7 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
     facts = [
         read_pod(pod, events)
         for pod in pods
-        if selector <= ((pod.get("metadata") or {}).get("labels") or {}).items()
-        and digest_of(pod) == digest_of(deployment)
+        if selector <= names.labels_of(pod).items() and digest_of(pod) == digest_of(deployment)
     ]
     down = [pod for pod in facts if not pod.ready and not pod.deleting]
     counts = ("updatedReplicas", "replicas", "availableReplicas")

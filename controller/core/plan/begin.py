@@ -24,6 +24,7 @@ from controller.core.parts import going_on_from, select, states_before, to_run
 from controller.core.plan import needs
 from controller.core.plan.decision import Known, Observed
 from controller.core.plan.needs import Key, Live, Project
+from controller.core.plan.services import key_of
 from controller.core.plan.settle import retained
 from controller.core.plan.trigger import Pending, absorb
 
@@ -204,4 +205,4 @@ def _names(request: Request, context: RunContext) -> Iterator[Key]:
             yield "Job", context.job_name(stage.name)
         else:
             for item in manifests.service_objects(context, stage):
-                yield item["kind"], item["metadata"]["name"]
+                yield key_of(item)

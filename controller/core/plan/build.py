@@ -29,8 +29,12 @@ class Builds:
 def builds_of(context: RunContext, record: Record, observed: Observed, now: datetime) -> Builds:
     """Return how the builds stand, and what they need."""
     environments = record.spec.environments if record.spec else ()
-    observed.require(*(BuildOf(item.folder) for item in environments if record.stages[item.name].state not in OVER))
-    views = {item: _view(context, item, record.stages[item.name], observed, now) for item in environments}
+    views = {item: StageView(record.stages[item.name]) for item in environments}
+    standing = {item: view.record for item, view in views.items() if view.record.state not in OVER}
+    observed.require(*(BuildOf(item.folder) for item in standing))
+    for item, stage in standing.items():
+        refusal = refused(item.name, stage, observed, context.policy, now)
+        views[item] = refusal or _standing(context, item, stage, observed.ask(BuildOf(item.folder)), now)
     unready = (item for item, view in views.items() if view.record.state not in DONE)
     return Builds(
         record=replace(record, stages={**record.stages, **{item.name: view.record for item, view in views.items()}}),
@@ -38,13 +42,6 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
         due=min(filter(None, (view.due for view in views.values())), default=None),
         missing=frozenset(stage for item in unready for stage in item.stages),
     )
-
-
-def _view(context: RunContext, item: Environment, record: StageRecord, observed: Observed, now: datetime) -> StageView:
-    if record.state in OVER:
-        return StageView(record)
-    refusal = refused(item.name, record, observed, context.policy, now)
-    return refusal or _standing(context, item, record, observed.ask(BuildOf(item.folder)), now)
 
 
 def _standing(context: RunContext, item: Environment, record: StageRecord, build: Build, now: datetime) -> StageView:

@@ -14,7 +14,7 @@ from controller.core.plan.services import converge, of_stage
 from controller.core.text import fit
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
-REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
+STAGE_REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def stopped(record: StageRecord) -> StageRecord:
 
 
 def _with_cause(record: StageRecord, cause: Cause) -> StageRecord:
-    return replace(record, reason=fit(cause.reason, REASON_LIMIT), message=fit(cause.message))
+    return replace(record, reason=fit(cause.reason, STAGE_REASON_LIMIT), message=fit(cause.message))
 
 
 def _over(record: StageRecord, now: datetime) -> StageRecord:
