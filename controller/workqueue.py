@@ -18,7 +18,6 @@ class WorkQueue:
     """A thread-safe queue of keys, each there at most once."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._ready: deque[str] = deque()
         self._dirty: set[str] = set()  # has to be worked on; in `_ready` unless it is active
         self._active: set[str] = set()

@@ -25,7 +25,6 @@ class Sent:
     """The Events that are there, as far as this process knows: the cluster keeps each for an hour."""
 
     def __init__(self) -> None:
-        """Start with none."""
         self._until: OrderedDict[str, datetime] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -43,7 +43,6 @@ class Gatherer:
     def __init__(
         self, view: View, cluster: Cluster, source: Source, volume: Volume, folders: RunFolders, policy: Policy
     ) -> None:
-        """Build it on these."""
         self._view, self._cluster, self._source, self._volume = view, cluster, source, volume
         self._folders, self._policy = folders, policy
         self._builders = Builders(source, volume)

@@ -31,7 +31,6 @@ class Reconciler:
         clock: Clock,
         policy: Policy,
     ) -> None:
-        """Build it on these."""
         self._view, self._cluster, self._volume = view, cluster, volume
         self._metrics, self._clock, self._policy = metrics, clock, policy
         folders = RunFolders(volume, policy.version)

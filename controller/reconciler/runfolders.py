@@ -1,9 +1,6 @@
 """What a run leaves on the volume next to its logs and artifacts: what it uses, ran with, and installed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import TypeAlias
 
 from controller.core import layout
 from controller.core.documents import attempt, codec
@@ -12,8 +9,6 @@ from controller.core.documents.run import RunFile
 from controller.core.model import Record, Request, RunSpec
 from controller.core.plan.needs import RunFolder
 from controller.reconciler.ports import Volume
-
-Copy: TypeAlias = Callable[[str, str, int, str], PurePosixPath]  # request, uid, run, folder -> the run's copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +65,19 @@ class RunFolders:
 
     def recall_build(self, request: Request, folder: str) -> None:
         """Put back what builds a swept environment as it was: its requirements and versions, from a kept run."""
-        if not self.volume.has_environment(folder):
-            self._recall(request, folder, layout.lock, layout.build_lock(folder))
-            self._recall(request, folder, layout.requirements, layout.build_requirements(folder))
-
-    def _recall(self, request: Request, folder: str, copy: Copy, path: PurePosixPath) -> None:
-        if self.volume.recall_text(path):
+        if self.volume.has_environment(folder):
             return
-        for run in self.volume.runs(request.name, request.uid):
-            if text := self.volume.recall_text(copy(request.name, request.uid, run, folder)):
+        copies = {
+            layout.build_lock(folder): layout.lock,
+            layout.build_requirements(folder): layout.requirements,
+        }
+        for path, copy_in in copies.items():
+            if self.volume.recall_text(path):
+                continue
+            runs = self.volume.runs(request.name, request.uid)
+            texts = (self.volume.recall_text(copy_in(request.name, request.uid, run, folder)) for run in runs)
+            if text := next(filter(None, texts), ""):
                 self.volume.keep_text(path, text)
-                return
 
     def retire(self, request: Request, record: Record) -> None:
         """Retire environments whose Python is no longer the image's: stages of earlier runs have met that."""

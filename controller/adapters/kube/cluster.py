@@ -30,7 +30,7 @@ class Kube:
     def __init__(self, transport: Transport, namespace: str) -> None:
         self.namespace = namespace
         self._transport = transport
-        self._stores: Mapping[str, WatchCache] = {}  # by kind; none before `start`
+        self._caches: Mapping[str, WatchCache] = {}  # by kind; none before `start`
         self._watches: tuple[Watch, ...] = ()
 
     # --- the watches -----------------------------------------------------------------------------
@@ -38,8 +38,8 @@ class Kube:
     def start(self, on_change: OnChange) -> None:
         """Begin to watch; `on_change` is called for each change, from many threads, in order for each object."""
         watched = [self._resource(row.name, "watch") for row in WATCHED]
-        self._stores = {one.kind: WatchCache(one.kind, on_change, one.trim) for one in watched}
-        self._watches = tuple(Watch(one, self._stores[one.kind]) for one in watched)
+        self._caches = {one.kind: WatchCache(one.kind, on_change, one.trim) for one in watched}
+        self._watches = tuple(Watch(one, self._caches[one.kind]) for one in watched)
         for watch in self._watches:
             watch.start()
 
@@ -98,9 +98,9 @@ class Kube:
     def apply(self, manifest: Object) -> Object:
         """Server-side apply, forced. Raises Conflict where metadata.uid is not that object's."""
         resource, name = self._resource(manifest["kind"], "apply"), manifest["metadata"]["name"]
-        store = self._stores.get(resource.kind)
-        cached = store.get(name) if store else None
-        if cached is None or fields.created(cached):
+        cache = self._caches.get(resource.kind)
+        known = cache.get(name) if cache else None
+        if known is None or fields.created(known):
             self._hand_over(resource, name, manifest["metadata"].get("uid"))
         return self._written(resource, resource.apply(manifest))
 
@@ -140,16 +140,16 @@ class Kube:
         resource = self._resource(kind, "delete")
         with suppress(Conflict):  # no such name, or another object has it by now
             resource.delete(name, uid)
-            if store := self._stores.get(kind):
-                store.leaving(name, uid, times.text(datetime.now(UTC)))
+            if cache := self._caches.get(kind):
+                cache.leaving(name, uid, times.text(datetime.now(UTC)))
 
     def _resource(self, kind: str, method: Method) -> Resource:
         return Resource(self._transport, permitted(kind, method), self.namespace, names.MANAGER)
 
     def _written(self, resource: Resource, answer: Object) -> Object:
         """Let the cache know what came of a write."""
-        if resource.row.watches(answer) and (store := self._stores.get(resource.kind)):
-            store.put(answer)
+        if resource.row.watches(answer) and (cache := self._caches.get(resource.kind)):
+            cache.put(answer)
         return answer
 
 

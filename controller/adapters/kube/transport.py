@@ -97,7 +97,6 @@ class Body:
         self._response = response
 
     def __enter__(self) -> Self:
-        """Return itself."""
         return self
 
     def __exit__(self, *_error: object) -> None:

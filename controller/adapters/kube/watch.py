@@ -20,7 +20,7 @@ from controller.core.model import Object
 OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
 """Called once for each change: kind, the object before (None: new), the object after (None: gone).
 
-It is called under the store's lock, so that it learns of an object's changes in their order: it is quick, and does not
+It is called under the cache's lock, so that it learns of an object's changes in their order: it is quick, and does not
 call back.
 """
 
@@ -141,11 +141,11 @@ class WatchCache:
 
 
 class Watch:
-    """The thread that keeps one store up to date. Only a defect ends it; `alive` says whether it runs."""
+    """The thread that keeps one cache up to date. Only a defect ends it; `alive` says whether it runs."""
 
-    def __init__(self, feed: Feed, store: WatchCache) -> None:
+    def __init__(self, feed: Feed, cache: WatchCache) -> None:
         self._feed = feed
-        self._store = store
+        self._cache = cache
         self._version = ""  # "": list first
         self._progress = False
         self._lines: WatchStream | None = None
@@ -175,7 +175,7 @@ class Watch:
 
     @property
     def synced(self) -> bool:
-        """Return whether the first list is in the store."""
+        """Return whether the first list is in the cache."""
         return self._synced.is_set()
 
     def wait_synced(self, timeout: float) -> bool:
@@ -206,7 +206,7 @@ class Watch:
             self._stopping.wait(wait)
 
     def _list(self) -> None:
-        """Read all pages, and only then change the store."""
+        """Read all pages, and only then change the cache."""
         objects, token = list[Object](), ""
         while not self._stopping.is_set():
             page = self._feed.page(token)
@@ -214,7 +214,7 @@ class Watch:
             objects += (_checked(item) for item in page.get("items") or ())
             token = metadata.get("continue") or ""
             if not token:
-                self._store.replace(objects, _version(page))
+                self._cache.replace(objects, _version(page))
                 self._version = _version(page)
                 self._synced.set()
                 return
@@ -250,9 +250,9 @@ class Watch:
                 raise Expired("the version is too old")
             raise Transient("ApiUnavailable", f"watch: the server reports an error {subject.get('code')}")
         if event == "BOOKMARK":
-            self._store.passed(_version(subject))
+            self._cache.passed(_version(subject))
         elif event in {"ADDED", "MODIFIED", "DELETED"}:
-            self._store.note(event, _checked(subject))
+            self._cache.note(event, _checked(subject))
         else:
             raise Transient("ApiUnavailable", "watch: an event of an unknown type")
         self._version = _version(subject)

@@ -109,8 +109,8 @@ class Api:
             if kind == "Deployment" and manifest["spec"]["selector"] != live["spec"]["selector"]:
                 raise Refused(f"Deployment {metadata['name']}: spec.selector: field is immutable", forbidden=False)
             noted = {key: value for key, value in annotations(live).items() if key == LOCAL_ADDRESS}
-            all_ = {**metadata, "annotations": {**annotations(manifest), **noted}}
-            return _rewritten(live, {**manifest, "metadata": all_}, "Apply")
+            merged = {**metadata, "annotations": {**annotations(manifest), **noted}}
+            return _rewritten(live, {**manifest, "metadata": merged}, "Apply")
 
         return self._store.edit(manifest, applied)
 

@@ -72,7 +72,6 @@ class Unanswered(Exception):
     """A decision depends on what nobody has looked up yet: no error, it carries the questions up to `decide`."""
 
     def __init__(self, *questions: Need) -> None:
-        """Carry the questions."""
         self.needs = Needs(questions)
         super().__init__(repr(questions))
 

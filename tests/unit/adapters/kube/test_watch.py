@@ -16,14 +16,14 @@ def thing(name: str, version: int | str, **data: str) -> Object:
     return {"metadata": {"name": name, "resourceVersion": str(version)}, "data": data}
 
 
-def store() -> tuple[WatchCache, list[Change]]:
-    """Return a store and the list of what it reports."""
+def empty_cache() -> tuple[WatchCache, list[Change]]:
+    """Return a cache and the list of what it reports."""
     changes: list[Change] = []
     return WatchCache("ConfigMap", lambda *change: changes.append(change), lambda item: item), changes
 
 
 def test_our_own_write_is_read_at_once_and_reported_once() -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.replace([], "5")
     cache.put(thing("iris", 7))
     cache.note("ADDED", thing("iris", 7))
@@ -32,7 +32,7 @@ def test_our_own_write_is_read_at_once_and_reported_once() -> None:
 
 
 def test_an_older_event_does_not_overwrite_our_newer_write() -> None:
-    cache, _ = store()
+    cache, _ = empty_cache()
     cache.replace([thing("iris", 5)], "5")
     cache.put(thing("iris", 10))
     cache.note("MODIFIED", thing("iris", 9))
@@ -40,14 +40,14 @@ def test_an_older_event_does_not_overwrite_our_newer_write() -> None:
 
 
 def test_versions_are_compared_as_numbers() -> None:
-    cache, _ = store()
+    cache, _ = empty_cache()
     cache.put(thing("iris", 10))
     cache.put(thing("iris", 9))
     assert cache.get("iris") == thing("iris", 10)
 
 
 def test_a_late_answer_does_not_bring_back_what_is_deleted() -> None:
-    cache, _ = store()
+    cache, _ = empty_cache()
     cache.replace([], "5")
     cache.note("ADDED", thing("iris", 6))
     cache.note("DELETED", thing("iris", 8))
@@ -56,7 +56,7 @@ def test_a_late_answer_does_not_bring_back_what_is_deleted() -> None:
 
 
 def test_the_deletion_of_its_predecessor_does_not_remove_what_we_created_again() -> None:
-    cache, _ = store()
+    cache, _ = empty_cache()
     cache.replace([thing("iris", 5)], "5")
     cache.put(thing("iris", 9))
     cache.note("DELETED", thing("iris", 8))
@@ -64,7 +64,7 @@ def test_the_deletion_of_its_predecessor_does_not_remove_what_we_created_again()
 
 
 def test_a_new_list_keeps_what_we_wrote_after_it_was_made() -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.replace([thing("old", 4)], "5")
     cache.put(thing("iris", 9))
     changes.clear()
@@ -74,7 +74,7 @@ def test_a_new_list_keeps_what_we_wrote_after_it_was_made() -> None:
 
 
 def test_a_list_that_says_nothing_new_reports_nothing() -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.replace([thing("iris", 4)], "5")
     changes.clear()
     cache.replace([thing("iris", 4)], "9")
@@ -82,7 +82,7 @@ def test_a_list_that_says_nothing_new_reports_nothing() -> None:
 
 
 def test_a_history_that_was_set_back_is_believed() -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.replace([thing("lost", 90)], "95")
     cache.passed("99")
     cache.replace([thing("iris", 4)], "10")
@@ -90,7 +90,7 @@ def test_a_history_that_was_set_back_is_believed() -> None:
 
 
 def test_versions_that_are_not_numbers_are_taken_as_they_come() -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.replace([thing("gone", "x")], "a")
     cache.note("ADDED", thing("iris", "c"))
     cache.note("MODIFIED", thing("iris", "b"))
@@ -100,7 +100,7 @@ def test_versions_that_are_not_numbers_are_taken_as_they_come() -> None:
 
 
 def test_what_we_had_deleted_is_marked_until_the_server_says_otherwise() -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.replace([thing("iris", 4)], "5")
     cache.leaving("iris", "another's", "now")
     cache.leaving("iris", "", "now")
@@ -114,7 +114,7 @@ def test_what_we_had_deleted_is_marked_until_the_server_says_otherwise() -> None
 
 
 def test_a_deletion_of_something_unknown_reports_nothing() -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.note("DELETED", thing("iris", 8))
     assert changes == []
 
@@ -127,7 +127,7 @@ history = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans(
 def test_the_cache_converges_however_late_the_watch_or_our_answers_are(
     steps: list[tuple[str, bool, bool]], data: st.DataObject
 ) -> None:
-    cache, changes = store()
+    cache, changes = empty_cache()
     cache.replace([], "1")
     truth: dict[str, Object] = {}
     news: list[tuple[str, Object]] = []
