@@ -44,7 +44,7 @@ else:  # published side by side: the script's folder is where Python looks first
 
 PARTIAL = ".partial-"  # environment.partial-MACHINE-RANDOM: a build under way, or what is left of one
 BOOT = "/proc/sys/kernel/random/boot_id"  # what all containers of a machine share, and only as long as it runs
-TESTS = re.compile(r"/tests?/")
+TESTS = re.compile(r"/tests?/")  # of packages, often most of their files: not compiled
 MOST_WORKERS = 4  # each is a process; the container's limits may be far below the node's processors
 
 
@@ -72,21 +72,17 @@ def build(job: Job, document: install_requirements.RequirementsDocument) -> None
     prepared = install_requirements.prepare(document, job.project, job.sources, job.scratch)
     partial = f"{job.target}{PARTIAL}{_machine()}-{os.urandom(4).hex()}"
     try:
-        _build_in(partial, job, prepared)
+        held = _locked_folder(partial)
+        try:
+            _fill(job._replace(target=partial), prepared, held)
+            _settle(partial, job)
+        except (OSError, stage_order.Unable) as error:
+            if _is_at(partial, held) or _is_at(job.target, held):
+                raise
+            taken = f"{prepared.name}: the build's folder was taken away while it was under way"
+            raise stage_order.Unable("InstallFailed", taken, install_cause.MAY_PASS) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _build_in(partial: str, job: Job, prepared: install_requirements.Prepared) -> None:
-    held = _locked_folder(partial)
-    try:
-        _fill(job._replace(target=partial), prepared, held)
-        _settle(partial, job)
-    except (OSError, stage_order.Unable) as error:
-        if _is_at(partial, held) or _is_at(job.target, held):
-            raise
-        taken = f"{prepared.name}: the build's folder was taken away while it was under way"
-        raise stage_order.Unable("InstallFailed", taken, install_cause.MAY_PASS) from error
 
 
 def _locked_folder(path: str) -> int:
@@ -151,8 +147,11 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int) -> None:
         raise install_cause.explain(made, prepared)
     install_uv.show_image(job.target)
     _install(job, uv, prepared)
-    if not job.only_locked:  # a private environment is writable: Python compiles what is imported
-        _compile(job.target)
+    if not job.only_locked:  # stages can't write what Python compiles; a private environment is writable
+        started = time.monotonic()
+        workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+        compileall.compile_dir(install_uv.packages_folder(job.target), quiet=2, rx=TESTS, workers=workers)
+        print(f"coachwork: compiled in {time.monotonic() - started:.1f} s", flush=True)
     _write(held, stage_environment.LOCK, "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
     shutil.copyfile(job.requirements, os.path.join(job.target, install_requirements.FILE))
     _write(held, stage_environment.PYTHON, json.dumps(stage_environment.identity()))
@@ -193,15 +192,6 @@ def _try(job: Job, uv: install_uv.Uv, install: List[str], folder: str) -> instal
         if not done.code:
             return done
     return uv.run(install, folder)
-
-
-def _compile(target: str) -> None:
-    """Compile what stages may import, since they can't: without the packages' own tests, often most of their files."""
-    started = time.monotonic()
-    folder = install_uv.packages_folder(target)
-    workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-    compileall.compile_dir(folder, quiet=2, rx=TESTS, workers=workers)
-    print(f"coachwork: compiled in {time.monotonic() - started:.1f} s", flush=True)
 
 
 def lock(target: str, places: Dict[str, str]) -> List[str]:

@@ -58,15 +58,13 @@ def explain(done: Done, prepared: Prepared, remedy: str = "") -> Unable:
     """
     direct = next(filter(None, (_direct(done.output, file) for file in prepared.files)), "")
     output = _in_users_words(done.output, prepared)
-    found = _machine(output) or _access(output) or _connection(output) or _requirement(output)
+    found = _recognised(output) or _build(output)
     if done.code < 0 and not found:
-        found = Diagnosis("InstallFailed", HOPELESS, f"the installation was killed by signal {-done.code}")
+        found = _settled(f"the installation was killed by signal {-done.code}")
     if prepared.as_of and UNDATED in output:
         why = "the index does not say when files were uploaded: write RESOLVE_AS_OF = now"
-        found = found or Diagnosis(
-            "InstallFailed", HOPELESS, f"no packages as of {prepared.as_of} can be chosen, since {why}"
-        )
-    finding = found or Diagnosis("InstallFailed", HOPELESS, _remedied(cause_of(output, done.code), prepared.as_of))
+        found = found or _settled(f"no packages as of {prepared.as_of} can be chosen, since {why}")
+    finding = found or _settled(_remedied(cause_of(output, done.code), prepared.as_of))
     failed = _FAILED.search(output)
     if remedy and failed and " @ " not in failed[1] and finding.code == HOPELESS:
         finding = finding._replace(text=f"{finding.text[: LIMIT - len(remedy) - RESERVE]}; {remedy}")
@@ -89,70 +87,90 @@ def _in_users_words(output: str, prepared: Prepared) -> str:
 # --- what is recognised ---------------------------------------------------------------------------
 
 
-def _access(output: str) -> Diagnosis | None:
-    """Return what the index or the proxy before it refuses, or whose certificate is not trusted."""
-    index = _address(output)
-    certificate = re.search(
-        r"invalid peer certificate(?:: (?P<why>\S+))?|certificate verify failed|UnknownIssuer|self.signed cert", output
-    )
-    if certificate:
-        why = f" ({certificate['why']})" if certificate["why"] else ""
-        remedy = "put its authority into `ca.crt` of the request's `index-secret`"
-        return _settled(f"the certificate of {index} is not trusted{why}: {remedy}")
-    refused = re.search(r"\b(401 Unauthorized|403 Forbidden)", output)
-    if refused:
-        return _settled(f"{index} answers {refused[1]}: check the credentials in the request's `index-secret`")
-    if re.search(r"proxy authorization required|407 Proxy Authentication Required", output):
-        return _settled(
-            f"the proxy on the way to {index} refuses its user and password (407): check HTTPS_PROXY and "
+def _settled(text: str) -> Diagnosis:
+    return Diagnosis("InstallFailed", HOPELESS, text)
+
+
+def _passing(text: str) -> Diagnosis:
+    return Diagnosis("InstallFailed", MAY_PASS, text)
+
+
+# The first that matches is the cause: of the machine, the index or the proxy before it, the connection, the request.
+RULES = (
+    (
+        r"No space left on device|Disk quota exceeded|os error (28|122)\b",
+        Diagnosis(VOLUME_FULL, MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it"),
+    ),
+    (
+        r"(?m)^\s*(MemoryError\b|.*Cannot allocate memory|.*fatal error: Killed signal)",
+        Diagnosis(
+            "OutOfMemory", HOPELESS, "the installation needs more memory than it may use: give environment builds more"
+        ),
+    ),
+    (
+        r"invalid peer certificate(?:: (?P<why>\S+))?|certificate verify failed|UnknownIssuer|self.signed cert",
+        _settled(
+            "the certificate of {index} is not trusted{why}: "
+            "put its authority into `ca.crt` of the request's `index-secret`"
+        ),
+    ),
+    (
+        r"\b(?P<said>401 Unauthorized|403 Forbidden)",
+        _settled("{index} answers {said}: check the credentials in the request's `index-secret`"),
+    ),
+    (
+        r"proxy authorization required|407 Proxy Authentication Required",
+        _settled(
+            "the proxy on the way to {index} refuses its user and password (407): check HTTPS_PROXY and "
             "HTTP_PROXY in the request's `index-secret`; on a laptop, in the shell"
-        )
-    return None
-
-
-def _connection(output: str) -> Diagnosis | None:
-    """Return why the index could not be reached, which may pass."""
-    index = _address(output)
-    causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
-    cause = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
-    if re.search(r"tunnel error|socks", output):
-        return Diagnosis("InstallFailed", MAY_PASS, f"the proxy on the way to {index} fails: {cause}")
-    busy = re.search(r"HTTP status (?:server|client) error \((5\d\d|408|429)( [^)]*)?\)", output)
-    if busy:
-        return Diagnosis("InstallFailed", MAY_PASS, f"{index} answers {busy[1]}{busy[2] or ''}")
-    if re.search(r"error sending request|dns error|tcp connect error|operation timed out|connection reset", output):
-        return Diagnosis("InstallFailed", MAY_PASS, f"{index} can't be reached: {cause}")
-    return None
-
-
-def _machine(output: str) -> Diagnosis | None:
-    """Return what the volume, the memory or the image lacks."""
-    if re.search(r"No space left on device|Disk quota exceeded|os error (28|122)\b", output):
-        return Diagnosis(VOLUME_FULL, MAY_PASS, "no room is left on the shared volume: delete old runs or enlarge it")
-    if re.search(r"^\s*(MemoryError\b|.*Cannot allocate memory|.*fatal error: Killed signal)", output, re.MULTILINE):
-        what = "the installation needs more memory than it may use: give environment builds more"
-        return Diagnosis("OutOfMemory", HOPELESS, what)
-    return None
-
-
-def _requirement(output: str) -> Diagnosis | None:
-    """Return what is wrong with a requirement for this image."""
-    found = re.search(r"Hash-checking is required, but no trusted hash was provided for: `([^`]+)`", output)
-    if found:
-        return _settled(
-            f"`{found[1]}` is needed by what is asked for, and no line has its hash: one makes them required of all, "
+        ),
+    ),
+    (r"tunnel error|socks", _passing("the proxy on the way to {index} fails: {cause}")),
+    (
+        r"HTTP status (?:server|client) error \((?P<said>(?:5\d\d|408|429)(?: [^)]*)?)\)",
+        _passing("{index} answers {said}"),
+    ),
+    (
+        r"error sending request|dns error|tcp connect error|operation timed out|connection reset",
+        _passing("{index} can't be reached: {cause}"),
+    ),
+    (
+        r"Hash-checking is required, but no trusted hash was provided for: `(?P<said>[^`]+)`",
+        _settled(
+            "`{said}` is needed by what is asked for, and no line has its hash: one makes them required of all, "
             "as in pip: `pip-compile --generate-hashes` writes them all"
-        )
-    if re.search(r"Git executable not found|git.*: No such file or directory", output):
-        remedy = "use an image with git, or name a release"
-        return _settled(f"a `git+` requirement needs git, which the image does not have: {remedy}")
-    package = _FAILED.search(output)
-    return _build(output, package[1]) if package else None
+        ),
+    ),
+    (
+        r"Git executable not found|git.*: No such file or directory",
+        _settled(
+            "a `git+` requirement needs git, which the image does not have: use an image with git, or name a release"
+        ),
+    ),
+)
 
 
-def _build(output: str, package: str) -> Diagnosis | None:
+def _recognised(output: str) -> Diagnosis | None:
+    """Return the diagnosis of the first rule that matches."""
+    for pattern, diagnosis in RULES:
+        match = re.search(pattern, output)
+        if match:
+            named = {"said": "", "why": "", **match.groupdict("")}
+            asked = _ADDRESS.search(output)  # without the package's own part where it is the last
+            named["index"] = f"the package index {asked[1]}" if asked else "the package index"
+            causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
+            named["cause"] = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
+            named["why"] = f" ({named['why']})" if named["why"] else ""
+            return diagnosis._replace(text=diagnosis.text.format(**named))
+    return None
+
+
+def _build(output: str) -> Diagnosis | None:
     """Return why a package could not be built."""
-    has_address, compiler = " @ " in package, _COMPILER.search(output)
+    failed, compiler = _FAILED.search(output), _COMPILER.search(output)
+    if not failed:
+        return None
+    package, has_address = failed[1], " @ " in failed[1]
     if compiler:
         tool = next(filter(None, compiler.groups()))
         without = f"must be compiled, and the image has no `{tool}`"
@@ -170,16 +188,6 @@ def _build(output: str, package: str) -> Diagnosis | None:
     if has_address:
         return _settled(f"`{package}` can't be built: {why}: correct it there")
     return _settled(f"`{package}` has no wheel for {_PYTHON} here, and its build failed: {why}: {_WHEEL}")
-
-
-def _settled(text: str) -> Diagnosis:
-    return Diagnosis("InstallFailed", HOPELESS, text)
-
-
-def _address(output: str) -> str:
-    """Return the index that was asked, without the package's own part where it is the last."""
-    found = _ADDRESS.search(output)
-    return f"the package index {found[1]}" if found else "the package index"
 
 
 # --- uv's own words -------------------------------------------------------------------------------

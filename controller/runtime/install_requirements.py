@@ -95,7 +95,11 @@ def read(path: str) -> RequirementsDocument:
 
 def prepare(document: RequirementsDocument, project: str, sources: Dict[str, str], scratch: str) -> Prepared:
     """Write the files, below `scratch`. `sources` are the checkouts of addresses. Raises Unable, OSError."""
-    options = [_limiting(item) for item in document.items if item.constraint and item.option]
+    options = [  # from a file of constraints: as from one of requirements
+        item._replace(text=re.sub(r"^--requirement ", "--constraint ", item.text))
+        for item in document.items
+        if item.constraint and item.option
+    ]
     required = [item for item in document.items if not item.constraint] + options
     limits = [item for item in document.items if item.constraint and not item.option]
     for item in document.items:
@@ -132,11 +136,6 @@ def prepare(document: RequirementsDocument, project: str, sources: Dict[str, str
 def url(path: str) -> str:
     """Return the address of a path, as uv writes it too."""
     return "file://" + urllib.parse.quote(path)
-
-
-def _limiting(item: RequirementLine) -> RequirementLine:
-    """Return an option from a file of constraints as one from a file of requirements."""
-    return item._replace(text=re.sub(r"^--requirement ", "--constraint ", item.text))
 
 
 def _options(item: RequirementLine) -> List[str]:

@@ -60,17 +60,13 @@ def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
     lacking = [f"`{items[name].text.split(' ')[0]}` ({items[name].place})" for name in sorted(here - sources)]
     more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
     fit = [other for other, names in known.items() if names <= sources]
-    remedy = _remedy(fit, prepared.name)
+    remedy = "no Python has wheels for everything asked for: choose other versions"
+    if fit:
+        key = f'python: "{fit[-1]}"' if prepared.name.startswith("bodywork.yaml") else f"PYTHON = {fit[-1]}"
+        remedy = f"everything asked for has wheels for Python {', '.join(fit)}: write {key}"
     return Advice(
         f"no wheel for Python {own}: {', '.join(lacking[:SHOWN])}{more}: compiling takes long; {remedy}", remedy
     )
-
-
-def _remedy(fit: List[str], name: str) -> str:
-    if not fit:
-        return "no Python has wheels for everything asked for: choose other versions"
-    key = f'python: "{fit[-1]}"' if name.startswith("bodywork.yaml") else f"PYTHON = {fit[-1]}"
-    return f"everything asked for has wheels for Python {', '.join(fit)}: write {key}"
 
 
 def _question(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _WheelSearch:
