@@ -30,7 +30,6 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_attempt
     import stage_order
 
-MAY_PASS = 1  # exit code
 NEEDED = ("checkout", "tools", "scratch", "logs", "build", "cache")
 MIB = 1024 * 1024
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
@@ -87,12 +86,13 @@ class BuildLauncher(stage_attempt.Launcher):
             free = shutil.disk_usage(build).free
         except OSError as error:
             raise stage_order.Unable(
-                stage_order.VOLUME_FULL, f"{build} can't be used: {error.strerror}", MAY_PASS
+                stage_order.VOLUME_FULL, f"{build} can't be used: {error.strerror}", stage_order.MAY_PASS
             ) from error
         if free < self.order.space:
             needs = f"{self.order.space // MIB} MiB must be free on the shared volume to build an environment"
             remedy = "delete old runs or enlarge the volume"
-            raise stage_order.Unable(stage_order.VOLUME_FULL, f"{needs}, and {free // MIB} are: {remedy}", MAY_PASS)
+            message = f"{needs}, and {free // MIB} are: {remedy}"
+            raise stage_order.Unable(stage_order.VOLUME_FULL, message, stage_order.MAY_PASS)
         if needed and limit is not None and limit < needed * MIB:
             raise stage_order.Unable(
                 "OutOfMemory",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         install_wheels,
         stage_environment,
         stage_order,
+        stage_text,
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_cause
@@ -41,6 +42,7 @@ else:  # published side by side: the script's folder is where Python looks first
     import install_wheels
     import stage_environment
     import stage_order
+    import stage_text
 
 PARTIAL = ".partial-"  # environment.partial-MACHINE-RANDOM: a build under way, or what is left of one
 BOOT = "/proc/sys/kernel/random/boot_id"  # what all containers of a machine share, and only as long as it runs
@@ -80,7 +82,7 @@ def build(job: Job, document: install_requirements.RequirementsDocument) -> None
             if _is_at(partial, held) or _is_at(job.target, held):
                 raise
             taken = f"{prepared.name}: the build's folder was taken away while it was under way"
-            raise stage_order.Unable("InstallFailed", taken, install_cause.MAY_PASS) from error
+            raise stage_order.Unable("InstallFailed", taken, stage_order.MAY_PASS) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -202,19 +204,15 @@ def lock(target: str, places: Dict[str, str]) -> List[str]:
     for distribution in found:
         direct = distribution.read_text("direct_url.json")
         if direct:
-            name = install_uv.canonical(distribution.metadata["Name"])
-            origins.append(f"# {name} is from {_origin(str(json.loads(direct).get('url')), places)}")
+            name = stage_text.canonical(distribution.metadata["Name"])
+            url = str(json.loads(direct).get("url"))
+            for folder in sorted(places, key=len, reverse=True):
+                beginning = install_requirements.url(folder)
+                if url == beginning or url.startswith(f"{beginning}/"):  # as the user wrote it
+                    url = places[folder] + urllib.parse.unquote(url[len(beginning) :])
+                    break
+            origins.append(f"# {name} is from {install_uv.without_credentials(url)}")
     return versions + sorted(origins)
-
-
-def _origin(url: str, places: Dict[str, str]) -> str:
-    """Return an address as the user wrote it, without credentials."""
-    for folder in sorted(places, key=len, reverse=True):
-        beginning = install_requirements.url(folder)
-        if url == beginning or url.startswith(f"{beginning}/"):
-            url = places[folder] + urllib.parse.unquote(url[len(beginning) :])
-            break
-    return install_uv.without_credentials(url)
 
 
 def _write(folder: int, name: str, text: str) -> None:
@@ -238,7 +236,7 @@ def main() -> None:
         failure = error
     except OSError as error:
         full = error.errno in stage_order.FULL
-        code = install_cause.MAY_PASS if full else stage_order.HOPELESS
+        code = stage_order.MAY_PASS if full else stage_order.HOPELESS
         failure = stage_order.Unable(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return

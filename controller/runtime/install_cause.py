@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 if TYPE_CHECKING:
     from controller.runtime.install_requirements import File, Prepared, RequirementLine, url
-    from controller.runtime.install_uv import Done, canonical, without_credentials
-    from controller.runtime.stage_order import HOPELESS, VOLUME_FULL, Unable
+    from controller.runtime.install_uv import Done, without_credentials
+    from controller.runtime.stage_order import HOPELESS, MAY_PASS, VOLUME_FULL, Unable
+    from controller.runtime.stage_text import canonical
 else:  # published side by side
     from install_requirements import url
-    from install_uv import canonical, without_credentials
-    from stage_order import HOPELESS, VOLUME_FULL, Unable
+    from install_uv import without_credentials
+    from stage_order import HOPELESS, MAY_PASS, VOLUME_FULL, Unable
+    from stage_text import canonical
 
-MAY_PASS = 1  # exit code
 LIMIT = 600  # characters
 RESERVE = 100  # of them for a place
 UNDATED = "missing an upload date"

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple
 
 if TYPE_CHECKING:
     from controller.runtime.stage_order import Unable
+    from controller.runtime.stage_text import canonical
 else:  # published side by side
     from stage_order import Unable
+    from stage_text import canonical
 
 KEPT = 1 << 20  # characters of the output
 # What an image may set for pip, and how uv calls it (https://docs.astral.sh/uv/reference/environment/).
@@ -158,11 +160,6 @@ def versions(distributions: Iterable[metadata.Distribution]) -> Dict[str, str]:
         if name and version:
             packages.setdefault(canonical(name), version)
     return packages
-
-
-def canonical(name: str) -> str:
-    """Return the normalised name (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _write_lines(path: str, lines: List[str]) -> None:

@@ -10,13 +10,14 @@ import os
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, NamedTuple, Optional, Set
+from typing import TYPE_CHECKING, FrozenSet, NamedTuple, Optional, Sequence, Set
 
 if TYPE_CHECKING:
     from controller.runtime.install_requirements import Prepared
-    from controller.runtime.install_uv import Uv, canonical
+    from controller.runtime.install_uv import Uv
+    from controller.runtime.stage_text import canonical
 else:  # published side by side
-    from install_uv import canonical
+    from stage_text import canonical
 
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
 LIMIT = 20.0  # seconds for all questions
@@ -33,23 +34,14 @@ class Advice(NamedTuple):
     remedy: str = ""
 
 
-class _WheelSearch(NamedTuple):
-    uv: Uv
-    command: List[str]  # before what differs
-    options: List[str]  # lines
-    lines: Dict[str, str]  # what is asked for by name
-    file: str
-    until: float
-
-
 def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
     """Return what is to be known of the requirements that are named without an address."""
-    question = _question(uv, python, prepared, scratch)
+    search = _WheelSearch(uv, python, prepared, scratch)
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    here = _lacking(question, [])
+    here = search.lacking()
     if not here:
         return Advice()
-    there = {other: _lacking(question, ["--python-version", other]) for other in PYTHONS if other != own}
+    there = {other: search.lacking(["--python-version", other]) for other in PYTHONS if other != own}
     known = {other: names for other, names in there.items() if names is not None}
     sources = here.intersection(*known.values())
     if sources:
@@ -69,36 +61,45 @@ def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
     )
 
 
-def _question(uv: Uv, python: str, prepared: Prepared, scratch: str) -> _WheelSearch:
-    items = prepared.files[0].items
-    compiled = {item.value for item in items if item.option == "--no-binary"}
-    named = {item.name: item.text for item in items if item.by_version}
-    lines = {name: text for name, text in named.items() if name not in compiled and ":all:" not in compiled}
-    rest = [argument for argument in prepared.arguments[2:] if argument != "--require-hashes"]
-    command = ["pip", "install", "--dry-run", "--no-deps", "--only-binary", ":all:", "--python", python, *rest]
-    patient = uv._replace(environment={**uv.environment, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10"})
-    texts = prepared.files[0].texts
-    options = [texts[number] for number, item in enumerate(items) if item.option in _OPTIONS]
-    file = os.path.join(scratch, "wheels.txt")
-    return _WheelSearch(patient, command, options, lines, file, time.monotonic() + LIMIT)
+class _WheelSearch:
+    """Asks uv which of the packages that are named without an address have no wheel, for `LIMIT` seconds in all."""
 
+    def __init__(self, uv: Uv, python: str, prepared: Prepared, scratch: str) -> None:
+        items, texts = prepared.files[0].items, prepared.files[0].texts
+        compiled = {item.value for item in items if item.option == "--no-binary"}
+        named = {item.name: item.text for item in items if item.by_version}
+        rest = [argument for argument in prepared.arguments[2:] if argument != "--require-hashes"]
+        self._lines = {name: text for name, text in named.items() if name not in compiled and ":all:" not in compiled}
+        self._options = [texts[number] for number, item in enumerate(items) if item.option in _OPTIONS]
+        self._command = [
+            "pip",
+            "install",
+            "--dry-run",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--python",
+            python,
+            *rest,
+        ]
+        self._uv = uv._replace(environment={**uv.environment, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10"})
+        self._folder, self._file = scratch, os.path.join(scratch, "wheels.txt")
+        self._until = time.monotonic() + LIMIT
 
-def _lacking(question: _WheelSearch, python: List[str]) -> Optional[FrozenSet[str]]:
-    """Return the packages without a wheel; None where that can't be found out."""
-    lines: Dict[str, str] = dict(question.lines)
-    lacking: Set[str] = set()
-    while lines and len(lacking) < MOST and time.monotonic() < question.until:
-        with open(question.file, "w", encoding="utf-8") as file:
-            file.writelines(f"{text}\n" for text in [*question.options, *lines.values()])
-        done = question.uv.run(
-            [*question.command, *python, "--requirements", question.file], os.path.dirname(question.file), say=False
-        )
-        if not done.code:
-            return frozenset(lacking)
-        lacks = _LACKING.search(done.output)
-        name = canonical(lacks[1]) if lacks else ""
-        if name not in lines:
-            return None
-        lacking.add(name)
-        del lines[name]
-    return None if lines else frozenset(lacking)
+    def lacking(self, python: Sequence[str] = ()) -> Optional[FrozenSet[str]]:
+        """Return the packages without a wheel; None where that can't be found out."""
+        lines = dict(self._lines)
+        lacking: Set[str] = set()
+        while lines and len(lacking) < MOST and time.monotonic() < self._until:
+            with open(self._file, "w", encoding="utf-8") as file:
+                file.writelines(f"{text}\n" for text in [*self._options, *lines.values()])
+            done = self._uv.run([*self._command, *python, "--requirements", self._file], self._folder, say=False)
+            if not done.code:
+                return frozenset(lacking)
+            lacks = _LACKING.search(done.output)
+            name = canonical(lacks[1]) if lacks else ""
+            if name not in lines:
+                return None
+            lacking.add(name)
+            del lines[name]
+        return None if lines else frozenset(lacking)

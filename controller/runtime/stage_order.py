@@ -12,7 +12,8 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
-HOPELESS = 121  # the exit code of what another attempt would not mend
+MAY_PASS = 1  # the exit code of what another attempt may mend
+HOPELESS = 121  # of what it would not
 VOLUME_FULL = "VolumeFull"  # the reason by which the controller knows that it has to make room
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -1,4 +1,4 @@
-"""Text that others wrote, and sizes, as messages show them. The core's text.py does the same; one table holds both."""
+"""Text that others wrote, sizes, and packages' names. The core's text.py cleans alike; one table holds both."""
 
 import re
 
@@ -25,3 +25,8 @@ def size(count: float) -> str:
     while count >= 1024 and len(units) > 1:  # noqa: PLR2004 - the step of the units
         count, units = count / 1024, units[1:]
     return re.sub(r"\.0$", "", f"{count:.1f}") + f" {units[0]}"
+
+
+def canonical(name: str) -> str:
+    """Return the normalised name of a package (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()

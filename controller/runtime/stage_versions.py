@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, List, Sequence, Tuple
 if TYPE_CHECKING:
     from controller.runtime.stage_order import files, read_text
     from controller.runtime.stage_remedy import FailedScript
+    from controller.runtime.stage_text import canonical
 else:  # published side by side: the script's folder is where Python looks first
     from stage_order import files, read_text
+    from stage_text import canonical
 
 MOST_FILES, MOST_BYTES, MOST_PINS = 2000, 256 * 1024, 4
 ABI = (
@@ -84,8 +86,8 @@ def _package(module: str, failed: FailedScript) -> Tuple[str, str]:
     for folder in folders:
         for info in sorted(glob.glob(os.path.join(glob.escape(folder), "*.dist-info"))):
             name, _, version = os.path.basename(info)[: -len(".dist-info")].partition("-")
-            if module and (_plain(name) == _plain(module) or module in _modules(info)):
-                return _plain(name), version
+            if module and (canonical(name) == canonical(module) or module in _modules(info)):
+                return canonical(name), version
     return "", ""
 
 
@@ -93,10 +95,6 @@ def _modules(info: str) -> List[str]:
     return read_text(os.path.join(info, "top_level.txt"), MOST_BYTES).split() or re.findall(
         r"^(\w+)(?:/__init__)?\.py,", read_text(os.path.join(info, "RECORD"), MOST_BYTES), re.MULTILINE
     )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _pins(failed: FailedScript, packages: Sequence[str]) -> str:
