@@ -76,7 +76,7 @@ def service_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
 
 
 def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
-    manifest = {
+    return stamped({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(context, name, stage, run=False),
@@ -86,8 +86,7 @@ def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
             # A named target lets old and new pods differ in their port while a rollout lasts.
             "ports": [{"name": pod.PORT_NAME, "port": work.port, "targetPort": pod.PORT_NAME, "protocol": "TCP"}],
         },
-    }
-    return stamped(manifest, digest_of(manifest))
+    })  # fmt: skip
 
 
 def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
@@ -100,15 +99,13 @@ def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
         spec["ingressClassName"] = policy.class_name
     if policy.tls_secret:
         spec["tls"] = [{"secretName": policy.tls_secret, **({"hosts": [policy.host]} if policy.host else {})}]
-    manifest: Object = {
+    annotations = {"nginx.ingress.kubernetes.io/rewrite-target": "/$2", **dict(policy.annotations)}
+    return stamped({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": metadata(context, name, stage, run=False),
+        "metadata": {**metadata(context, name, stage, run=False), "annotations": annotations},
         "spec": spec,
-    }
-    annotations = {"nginx.ingress.kubernetes.io/rewrite-target": "/$2", **dict(policy.annotations)}
-    manifest["metadata"]["annotations"] = annotations
-    return stamped(manifest, digest_of(manifest))
+    })  # fmt: skip
 
 
 def stamped(manifest: Object, digest: str = "") -> Object:
