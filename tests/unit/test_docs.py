@@ -80,13 +80,15 @@ GIVEN = {
     "Invalid": 0,
     "Transient": 0,
     "Refused": 0,
-    "Finding": 0,
+    "Unable": 0,
+    "Diagnosis": 0,
     "Row": 2,
     "Emit": 2,
     "_with": 2,
     "stumble": 2,
     "refuse": 3,
     "set": 1,
+    "set_verdict": 1,
 }
 TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE", "MISSING", "UNUSABLE", "RULES", "REASONS"}
 NO_REASON = {  # texts of that shape at those places that are none
