@@ -141,35 +141,28 @@ def choose(pipeline: Pipeline, stages: Collection[str], requested: str, policy: 
 
     Raises Invalid with a line for each Python that a running stage needs and no image has.
     """
-    default, known = pipeline.image or requested or policy.image, dict(policy.images)
+    named, known = pipeline.image or requested, dict(policy.images)
+    default = named or policy.image
     images: dict[str, str] = {}
     pythons: dict[str, str] = {}
     notes: dict[str, None] = {}
     problems: dict[str, None] = {}
     for stage in pipeline.stages.values():
-        wish = _decisive(pipeline, stage, requested)
-        pythons[stage.name] = wish.python if wish else visible(default)
-        notes |= dict.fromkeys(_notes(pipeline, stage, requested, wish))
-        if wish and wish.python in known:
-            images |= {stage.name: known[wish.python]} if known[wish.python] != default else {}
-        elif wish and stage.name in stages:
+        # An image that is named decides, unless the stage itself names a Python that is not the image's.
+        decides = named and (not stage.python or visible(named) == stage.python)
+        own = None if decides else wish(pipeline, stage)
+        pythons[stage.name] = own.python if own else visible(default)
+        notes |= dict.fromkeys(_notes(pipeline, stage, requested, own))
+        if own and own.python in known:
+            images |= {stage.name: known[own.python]} if known[own.python] != default else {}
+        elif own and stage.name in stages:
             has = f"it has {', '.join(known)}" if known else "it has none"
-            problem = (
-                f"needs Python {wish.python}, since {wish.why}, and {SETTING} of the controller has no image of it"
-            )
-            remedy = f"write PYTHON with one of these, or add {wish.python}=IMAGE to {SETTING}"
+            problem = f"needs Python {own.python}, since {own.why}, and {SETTING} of the controller has no image of it"
+            remedy = f"write PYTHON with one of these, or add {own.python}=IMAGE to {SETTING}"
             problems[f"stage {stage.name}: {problem} ({has}): {remedy}"] = None
     if problems:
         raise Invalid("InvalidProject", tuple(problems))
     return Choice(tuple(images.items()), pythons, tuple(notes))
-
-
-def _decisive(pipeline: Pipeline, stage: Stage, requested: str) -> Wish | None:
-    """Return the wish that decides on a stage's image, None where an image is named, or nothing is."""
-    named = pipeline.image or requested
-    if stage.python:
-        return wish(pipeline, stage) if visible(named) != stage.python else None
-    return None if named else wish(pipeline, stage)
 
 
 def _notes(pipeline: Pipeline, stage: Stage, requested: str, wish: Wish | None) -> Iterator[str]:

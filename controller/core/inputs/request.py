@@ -83,7 +83,10 @@ def read(configmap: Object) -> Request:
     document, problems = _document(configmap)
     found, faults = engine.check(_Keys, document)
     problems += [f"metadata.name: {problem}"] if problem else []
-    problems += [_line(fault) for fault in faults]
+    for fault in faults:
+        key, *inner = map(str, fault.location)
+        at = f"{ENV}{inner[0] if inner else '*'}" if key == ENV_NAME else key  # as it stands in `data`
+        problems.append(f"{clean(at, QUOTE_LIMIT)}: {fault.sentence}")
     stated, wrong = annotations.read(_mapping(metadata.get("annotations")))
     if problems or not found:
         raise Invalid("InvalidRequest", kinds.bounded(problems + wrong))
@@ -137,10 +140,3 @@ def _document(configmap: Object) -> tuple[dict[str, Any], list[str]]:
         elif not (isinstance(value, str) and not value.strip()):
             document[key] = value
     return document, problems
-
-
-def _line(fault: engine.Fault) -> str:
-    """Return a problem with its place as it stands in `data`."""
-    key, *name = map(str, fault.location)
-    place = f"{ENV}{name[0] if name else '*'}" if key == ENV_NAME else key
-    return f"{clean(place, QUOTE_LIMIT)}: {fault.sentence}"

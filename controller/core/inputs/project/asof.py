@@ -1,6 +1,7 @@
 """As of which day a stage's packages are taken, what a run says about it, and when requirements last changed."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from controller.core.inputs import requirements
@@ -25,20 +26,18 @@ class Meaning:
     stage: str
 
     def __call__(self, texts: Mapping[str, bytes]) -> Hashable:
-        """Return what these files require."""
-        return tuple((path, self._lines(path, content)) for path, content in sorted(texts.items()))
-
-    def _lines(self, path: str, content: bytes) -> Hashable:
-        try:
-            text = decoded(content)
-            if path != YAML:
-                return requirements.lines(text)
-            found = yamltext.parse(text)[0]
-        except (ValueError, yamltext.Unreadable):
-            return content
-        for key in ("stages", self.stage, "requirements"):
-            found = found.get(key) if isinstance(found, dict) else None
-        return requirements.lines("\n".join(map(str, found if isinstance(found, list) else ())))
+        """Return what these files require; of one that can't be read, its content."""
+        found: dict[str, Hashable] = dict(sorted(texts.items()))
+        for path, content in texts.items():
+            with suppress(ValueError, yamltext.Unreadable):
+                text = decoded(content)
+                if path == YAML:
+                    part = yamltext.parse(text)[0]
+                    for key in ("stages", self.stage, "requirements"):
+                        part = part.get(key) if isinstance(part, dict) else None
+                    text = "\n".join(map(str, part if isinstance(part, list) else ()))
+                found[path] = requirements.lines(text)
+        return tuple(found.items())
 
 
 def decide(changed: str, entries: Sequence[RequirementLine], python: str) -> AsOf:
