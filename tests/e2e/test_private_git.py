@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncssh
 import pytest
 
 from tests.support.e2e import NAMESPACE, Coachwork, Record, told
@@ -14,7 +13,6 @@ from tests.support.e2e_projects import batch, project
 from tests.support.incluster_git import InClusterGit
 from tests.support.incluster_private_git import PrivateGit
 from tests.support.kubectl import eventually, kubectl
-from tests.support.sshserver import private_text
 
 BASIC, SSH = "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth"
 
@@ -83,50 +81,6 @@ def test_a_key_and_known_hosts_open_a_repository(ground: Ground, form: str) -> N
     assert record["phase"] == "Ready", told(record)
 
 
-def test_each_secret_that_can_not_be_used_is_told_before_git_is_asked(ground: Ground) -> None:
-    https, ssh = ground.servers.url("any"), ground.servers.ssh_url("any")
-    login, key = ground.servers.login(), ground.servers.key()
-    expected = {
-        "GitSecretType": (https, "Opaque", login),
-        "GitSecretUnfit": (ssh, BASIC, login),
-        "GitSecretKeyMissing": (ssh, SSH, {"ssh-privatekey": key["ssh-privatekey"]}),
-        "GitKeyUnusable": (ssh, SSH, {**key, "ssh-privatekey": "no key"}),
-        "GitKnownHostsMalformed": (ssh, SSH, {**key, "known_hosts": "no host"}),
-        "GitAuthorityMalformed": (https, BASIC, {**login, "ca.crt": "no certificate"}),
-    }
-    for reason, (address, kind, values) in expected.items():
-        name = ground.coachwork.name("secret")
-        record = ground.tell(name, repository=address, git_secret=ground.secret(name, kind, values))
-        assert record["reason"] == reason, told(record)
-        assert f"git-secret {name}" in record["message"], told(record)
-    name = ground.coachwork.name("missing")
-    record = ground.tell(name, repository=ssh, git_secret=name)
-    assert record["reason"] == "GitSecretMissing", told(record)
-    assert f"kubectl create secret generic {name} --type={SSH}" in record["message"]
-    record = ground.tell(ground.coachwork.name("none"), repository=ssh)
-    assert record["reason"] == "GitSecretRequired", told(record)
-
-
-def test_each_refusal_of_a_server_is_told_apart(ground: Ground) -> None:
-    servers, other = ground.servers, asyncssh.generate_private_key("ssh-ed25519")
-    https, ssh, key = servers.url("any"), servers.ssh_url("any"), servers.key()
-    expected = [
-        ("GitRefused", https, BASIC, servers.login("wrong")),
-        ("GitRefused", ssh, SSH, {**key, "ssh-privatekey": private_text(other)}),
-        ("GitHostKeyChanged", ssh, SSH, {**key, "known_hosts": servers.known_hosts(other)}),
-        ("GitHostKeyUnknown", ssh, SSH, {**key, "known_hosts": servers.known_hosts(other).replace(servers.host, "h")}),
-        ("GitUnreachable", ssh.replace(":2222", ":2299"), SSH, key),
-        ("GitCertificate", https, BASIC, {**servers.login(), "ca.crt": ""}),
-        ("RepositoryNotFound", servers.url("nothing"), BASIC, servers.login()),
-        ("RepositoryNotFound", servers.ssh_url("nothing"), SSH, key),
-    ]
-    servers.create("any")
-    for reason, address, kind, values in expected:
-        name = ground.coachwork.name("refused")
-        record = ground.tell(name, repository=address, git_secret=ground.secret(name, kind, values))
-        assert record["reason"] == reason, told(record)
-
-
 def test_a_rotated_secret_is_used_without_a_restart(ground: Ground) -> None:
     name = ground.pushed("rotated")
     pod = ground.coachwork.shell("cat", "/etc/hostname")
@@ -137,17 +91,6 @@ def test_a_rotated_secret_is_used_without_a_restart(ground: Ground) -> None:
     record = ground.coachwork.trigger(name, "again")
     assert record["phase"] == "Ready", told(record)
     assert ground.coachwork.shell("cat", "/etc/hostname") == pod
-
-
-def test_a_submodule_of_the_same_server_is_opened_too(ground: Ground) -> None:
-    name, library = ground.coachwork.name("parent"), ground.coachwork.name("library")
-    commit = ground.servers.push(library, {"words.txt": "of the library"})
-    files = project(name, "one", batch("one", "print(open('../lib/words.txt').read())"))
-    ground.servers.push(name, files, submodules={"lib": (f"../{library}.git", commit)})
-    secret = ground.secret(name, SSH, ground.servers.key())
-    ground.coachwork.request(name, repository=ground.servers.ssh_url(name), git_secret=secret)
-    record = ground.coachwork.ended(name)
-    assert record["phase"] == "Ready", told(record)
 
 
 def test_the_password_is_seen_nowhere_while_git_runs_and_afterwards(ground: Ground) -> None:

@@ -52,20 +52,6 @@ def get(address: str) -> str:
         return str(answer.read().decode())
 
 
-def test_the_steps_of_a_project_run_one_after_the_other_and_share_artifacts(machine: Laptop) -> None:
-    machine.repository.commit(project("save >> load", save=batch(SAVE), load=batch(LOAD)))
-    machine.ask()
-    machine.wait("Ready")
-    assert machine.artifact("report") == "trained and read 1"
-
-
-def test_a_failing_stage_fails_the_run_with_its_own_words(machine: Laptop) -> None:
-    machine.repository.commit(project("train", train=batch("raise ValueError('no data')\n")))
-    machine.ask()
-    status = machine.wait("Failed")
-    assert status["message"] == "stage train: train/run.py:1: exited with code 1: ValueError: no data"
-
-
 def test_a_stage_that_fails_once_is_tried_again(machine: Laptop) -> None:
     script = "import os, sys\nsys.exit(os.environ['COACHWORK_ATTEMPT'] == '1')\n"
     files = batch(script) | {"config.ini": batch("")["config.ini"].replace("RETRIES = 0", "RETRIES = 1")}
@@ -74,21 +60,6 @@ def test_a_stage_that_fails_once_is_tried_again(machine: Laptop) -> None:
     machine.wait("Ready")
     (job,) = machine.cluster.objects("Job")
     assert (job["status"]["failed"], job["status"]["succeeded"]) == (1, 1)
-
-
-def test_a_stage_gets_its_secrets_and_no_others(machine: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHELL_SECRET", "leak")
-    script = "import os, sys\nsys.exit(os.environ['KEY'] != 'hush' or 'SHELL_SECRET' in os.environ)\n"
-    machine.repository.commit(project("train", train=batch(script, more="[secrets]\nKEY = aws\n")))
-    machine.ask()
-    machine.wait("Ready")
-
-
-def test_a_missing_secret_is_reported_before_the_first_step(machine: Laptop) -> None:
-    machine.repository.commit(project("train", train=batch("", more="[secrets]\nKEY = gcp\n")))
-    machine.ask()
-    eventually(lambda: "create secret generic gcp --from-literal=KEY=" in machine.status().get("message", ""))
-    assert (machine.status()["phase"], machine.status()["reason"]) == ("Running", "SecretMissing")
 
 
 def test_each_event_is_sent_once_however_many_passes_a_run_waits(
@@ -164,17 +135,6 @@ class answering:  # noqa: N801 - reads as what it holds
         assert self.answers
 
 
-def test_two_services_on_one_port_both_run_and_know_each_other(machine: Laptop) -> None:
-    asking = ANSWER.replace('b"VERSION"', 'os.environ["COACHWORK_URL_OTHER"].encode()')
-    web, other = service(asking, 5000), service(ANSWER.replace("VERSION", "other"), 5000)
-    machine.repository.commit(project("web, other", web=web, other=other))
-    machine.ask()
-    machine.wait("Ready")
-    addresses = machine.cluster.addresses()
-    assert addresses["demo--web"] != addresses["demo--other"]
-    assert get(get(addresses["demo--web"])) == "other"
-
-
 def test_deleting_the_request_removes_everything(machine: Laptop) -> None:
     files = project("train >> web", train=batch(SAVE), web=service(ANSWER, 5000))
     machine.repository.commit(files)
@@ -212,16 +172,6 @@ def test_a_stage_that_ended_while_no_controller_ran_is_found_done(machine: Lapto
     machine.begin()
     machine.wait("Ready")
     assert machine.artifact("starts") == "x"
-
-
-def test_a_deleted_record_is_restored_and_starts_nothing(machine: Laptop) -> None:
-    machine.repository.commit(project("save", save=batch(SAVE)))
-    machine.ask()
-    before = machine.wait("Ready")
-    (job,) = machine.cluster.objects("Job")
-    machine.cluster.remove("ConfigMap", "demo-status")
-    eventually(lambda: machine.status() == before)
-    assert machine.cluster.objects("Job") == [job]
 
 
 def test_twenty_requests_at_once_all_end_well_and_each_stage_runs_once(machine: Laptop) -> None:

@@ -180,32 +180,19 @@ def test_services_on_one_port_both_run_until_ctrl_c(coachwork: CommandLine, tmp_
     assert list((coachwork.home / "scratch").iterdir()) == []
 
 
-def test_a_later_stage_calls_a_service_by_its_cluster_name(coachwork: CommandLine, tmp_path: Path) -> None:
-    files = project("serve >> check", services={"serve": 5000})
-    files["serve/run.py"] = SERVER.format(words="'hello'", port=5000)
-    files["check/run.py"] = (
-        "import urllib.request\nassert urllib.request.urlopen('http://iris--serve:5000/').read() == b'hello'"
-    )
-    ended = coachwork.run("run", str(write(tmp_path / "iris", files)), "--exit-when-ready")
-    assert ended.code == 0, ended.out + ended.err
-
-
-@pytest.mark.parametrize(("version", "section"), [("1.0", "project"), ("1.1", "pipeline")])
-def test_a_later_stage_calls_a_service_by_its_short_name(
-    coachwork: CommandLine, tmp_path: Path, version: str, section: str
+def test_a_later_stage_calls_a_service_by_its_cluster_name_and_by_its_short_one(
+    coachwork: CommandLine, tmp_path: Path
 ) -> None:
     stages = {
         "scoring-service": {"executable_module_path": "serve.py", "service": {"port": 5000}},
         "check": {"executable_module_path": "check.py", "batch": {}},
     }
+    pipeline = {"name": "iris", "DAG": "scoring-service >> check"}
     files = {
-        "bodywork.yaml": json.dumps(
-            {"version": version, section: {"name": "iris", "DAG": "scoring-service >> check"}, "stages": stages}
-        ),
+        "bodywork.yaml": json.dumps({"version": "1.1", "pipeline": pipeline, "stages": stages}),
         "serve.py": SERVER.format(words="'hello'", port=5000),
-        "check.py": (
-            "import urllib.request\nassert urllib.request.urlopen('http://scoring-service:5000/').read() == b'hello'"
-        ),
+        "check.py": "import urllib.request\nfor host in ('scoring-service', 'iris--scoring-service'):\n"
+        "    assert urllib.request.urlopen(f'http://{host}:5000/').read() == b'hello'\n",
     }
     ended = coachwork.run("run", str(write(tmp_path / "iris", files)), "--exit-when-ready")
     assert ended.code == 0, ended.out + ended.err

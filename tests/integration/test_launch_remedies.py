@@ -39,7 +39,6 @@ numpy: Error importing numpy: you should not try to import numpy from its source
 # --- what another attempt would not mend ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["batch", "service"])
 @pytest.mark.parametrize(
     "script",
     [
@@ -55,7 +54,7 @@ numpy: Error importing numpy: you should not try to import numpy from its source
         "import wordy",
     ],
 )
-def test_what_can_not_be_imported_or_compiled_is_not_tried_again(stage: Stage, script: str, kind: str) -> None:
+def test_what_can_not_be_imported_or_compiled_is_not_tried_again(stage: Stage, script: str) -> None:
     stage.file("train/lib.py", "from json import nothing_of_this_name")
     stage.file("train/broken.py", "x = (")
     stage.file(
@@ -63,7 +62,7 @@ def test_what_can_not_be_imported_or_compiled_is_not_tried_again(stage: Stage, s
         f"import sys\nsys.stderr.write({WORDY!r} % __file__)\nsys.stderr.flush()\nimport os\nos._exit(1)",
     )
     stage.file("train/bent.py", "def f():\nreturn 1")
-    ended = stage.run(script, kind=kind, port=1)
+    ended = stage.run(script, kind="service" if "lib" in script else "batch", port=1)
     assert ended.code == 121
     assert ended.results[1]["exit_code"] == 121
     assert "exited with code 1: " in ended.message["message"]
@@ -211,32 +210,21 @@ SERVICES = {
 }
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "scoring-service",
-        "scoring_service",
-        "scoring-servce",
-        "bodywork-iris--scoring-service.ml-prod",
-        "iris--scoring-service.ml.svc.cluster.local",
-        "scoring-service.ml.svc.cluster.local",
-    ],
-)
-@pytest.mark.parametrize(
-    "words",
-    [
-        (
-            "requests.exceptions.ConnectionError: HTTPConnectionPool(host='{}', port=5000): Max retries exceeded with "
-            "url: / (Caused by NameResolutionError(\"Failed to resolve '{}' ([Errno -2] Name or service not known)\"))"
-        ),
-        "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>",
-        "socket.gaierror: [Errno -3] Temporary failure in name resolution",
-        (
-            "aiohttp.client_exceptions.ClientConnectorDNSError: Cannot connect to host {}:5000 ssl:default "
-            "[Name or service not known]"
-        ),
-    ],
-)
+UNKNOWN = "[Errno -2] Name or service not known"
+URLLIB = f"urllib.error.URLError: <urlopen error {UNKNOWN}>"
+WORDS = {
+    "scoring-service": "requests.exceptions.ConnectionError: HTTPConnectionPool(host='{}', port=5000): Max retries "
+    f"exceeded with url: / (Caused by NameResolutionError(\"Failed to resolve '{{}}' ({UNKNOWN})\"))",
+    "scoring_service": URLLIB,
+    "scoring-servce": "socket.gaierror: [Errno -3] Temporary failure in name resolution",
+    "bodywork-iris--scoring-service.ml-prod": "aiohttp.client_exceptions.ClientConnectorDNSError: Cannot connect to "
+    "host {}:5000 ssl:default [Name or service not known]",
+    "iris--scoring-service.ml.svc.cluster.local": URLLIB,
+    "scoring-service.ml.svc.cluster.local": URLLIB,
+}
+
+
+@pytest.mark.parametrize(("host", "words"), WORDS.items(), ids=WORDS)
 def test_a_host_name_that_means_another_stage_leads_to_its_address(stage: Stage, host: str, words: str) -> None:
     stage.env = SERVICES
     script = f"""

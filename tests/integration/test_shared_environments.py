@@ -211,7 +211,7 @@ def test_a_build_killed_outright_leaves_no_environment_and_the_next_run_makes_it
     assert partials(coachwork.home / layout.BUILDS / environment.name) == []
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [no_interpreter, half_of_the_packages])
 def test_a_run_makes_a_damaged_environment_again(
     coachwork: CommandLine, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
