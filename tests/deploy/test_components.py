@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
 def added(folder: Path, overlay: str, component: str, kind: str) -> list[dict[str, Any]]:
-    """Give the objects of a kind that are there with the component, in the namespace of another team."""
+    """Return the objects of a kind that are there with the component, in the namespace of another team."""
     found = [item for item in composed(folder, overlay, component, namespace="team-b") if item["kind"] == kind]
     assert {item["metadata"]["namespace"] for item in found} == {"team-b"}
     return found

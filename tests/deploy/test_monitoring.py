@@ -38,7 +38,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Give where each query stands, and the query, with Grafana's variables filled in."""
+    """Yield where each query stands, and the query, with Grafana's variables filled in."""
     for rule in alerts():
         yield rule["alert"], rule["expr"]
     for panel in dashboard()["panels"]:
@@ -48,7 +48,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 @cache
 def exposed() -> dict[str, set[str]]:
-    """Give each sample that a scrape can show, with its labels."""
+    """Return each sample that a scrape can show, with its labels."""
     metrics = PrometheusMetrics("1")
     metrics.show_requests(lambda: {"Ready": 1})
     metrics.api_call("get", "configmaps", 200)
@@ -63,7 +63,7 @@ def exposed() -> dict[str, set[str]]:
 
 
 def selectors(query: str) -> list[promql_parser.VectorSelector]:
-    """Give what a query selects. Raises ValueError where it is no PromQL."""
+    """Return what a query selects. Raises ValueError where it is no PromQL."""
     found: list[promql_parser.VectorSelector] = []
 
     def visit(item: promql_parser.Expr) -> None:

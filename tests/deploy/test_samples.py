@@ -14,7 +14,7 @@ POLICY = Policy(namespace="coachwork", image="coachwork:dev", claim="coachwork",
 
 
 def sample(name: str) -> dict[str, Any]:
-    """Give the one object of a sample."""
+    """Return the one object of a sample."""
     (item,) = yaml.safe_load_all(Path(DEPLOY / "samples" / name).read_text(encoding="utf-8"))
     assert isinstance(item, dict)
     return item

@@ -44,7 +44,7 @@ def check(item: dict[str, Any], version: str) -> None:
 
 
 def requests() -> Iterator[dict[str, Any]]:
-    """Give the requests that the pages and the examples show."""
+    """Yield the requests that the pages and the examples show."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     texts = [
         text
@@ -58,7 +58,7 @@ def requests() -> Iterator[dict[str, Any]]:
 
 
 def made_by_the_controller() -> list[dict[str, Any]]:
-    """Give one of each object that the controller makes, with all that a project can ask for."""
+    """Return one of each object that the controller makes, with all that a project can ask for."""
     resources = Resources(0.5, 250, 1.0, 500, 1)
     train = Stage("train", "train", "train.py", Batch(), env=(("A", "1"),), secrets=(Secret("KEY", "aws", "KEY"),))
     stages = {

@@ -12,7 +12,7 @@ OF_KUBECTL = {"watch", "update"}  # kubectl wait, edit and replace
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """Give the rules by their one resource."""
+    """Return the rules by their one resource."""
     role = yaml.safe_load(ROLE.read_text(encoding="utf-8"))
     assert (role["kind"], role["metadata"]["name"]) == ("Role", "coachwork-user")
     assert all(rule["apiGroups"] == [""] and len(rule["resources"]) == 1 for rule in role["rules"])

@@ -73,7 +73,7 @@ class _Visitors:
 
 @contextmanager
 def _visitors(folder: Path) -> Iterator[_Visitors]:
-    """Give the count, with all other workers kept out meanwhile."""
+    """Yield the count, with all other workers kept out meanwhile."""
     with (folder / "installation").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
@@ -84,7 +84,7 @@ def _visitors(folder: Path) -> Iterator[_Visitors]:
 
 
 def _install() -> bool:
-    """Install the controller and the Git server; give whether a controller was there already.
+    """Install the controller and the Git server; return whether a controller was there already.
 
     One that was there is restarted: the image under its tag may be a new one.
     """

@@ -21,7 +21,7 @@ class Ground:
     coachwork: Coachwork
 
     def tell(self, name: str, files: Files | None = None, **keys: Any) -> Record:
-        """Give the record of a request with these files and keys."""
+        """Return the record of a request with these files and keys."""
         if files is not None:
             self.coachwork.git.push(name, files)
         self.coachwork.request(name, **keys)
@@ -56,7 +56,7 @@ def ground(coachwork: Coachwork) -> Iterator[Ground]:
         assert "defect in a pass" not in {line["event"] for line in passes}
 
 
-def test_an_unreachable_host_is_told_and_tried_with_patience(ground: Ground) -> None:
+def test_an_unreachable_host_is_reported_and_tried_with_patience(ground: Ground) -> None:
     name = ground.coachwork.name("unreachable")
     record = ground.tell(name, repository="http://nowhere.invalid/acme/iris")
     assert (record["phase"], record["reason"]) == ("Pending", "GitUnreachable"), told(record)
@@ -103,7 +103,7 @@ def test_an_address_that_git_must_not_be_given_is_refused(ground: Ground, addres
 
 
 @pytest.mark.parametrize("script", [bytes(range(1, 256)) * 40, b"import os\nif os:\nprint(1)\n"])
-def test_a_script_that_does_not_compile_is_told_with_its_line_before_anything_runs(
+def test_a_script_that_does_not_compile_is_reported_with_its_line_before_anything_runs(
     ground: Ground, script: bytes
 ) -> None:
     name = ground.coachwork.name("gibberish")

@@ -17,7 +17,7 @@ def test_a_stage_that_fails_says_why_where_and_what_helps(coachwork: Coachwork, 
     assert [part for part in way.told if part not in record["message"]] == [], told(record)
 
 
-def test_a_quota_that_forbids_a_stage_is_told_at_once(coachwork: Coachwork) -> None:
+def test_a_quota_that_forbids_a_stage_is_reported_at_once(coachwork: Coachwork) -> None:
     """The quota is of what no other test asks for: they go on."""
     name = coachwork.name("quota")
     stage = batch("one", "")

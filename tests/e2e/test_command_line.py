@@ -62,7 +62,7 @@ def person(coachwork: Coachwork, tmp_path: Path) -> Iterator[Person]:
 
 
 def kubeconfig(account: str, path: Path) -> Path:
-    """Write the kubeconfig of a ServiceAccount; give its path."""
+    """Write the kubeconfig of a ServiceAccount; return its path."""
     config = json.loads(kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
     token = kubectl("-n", NAMESPACE, "create", "token", account)
     config["users"] = [{"name": account, "user": {"token": token}}]

@@ -17,12 +17,12 @@ SHOWS = "import six\nprint('six is', six.__version__)\n"
 
 
 def run(coachwork: Coachwork, name: str, number: int = 1) -> dict[str, object]:
-    """Give what is kept of a run."""
+    """Return what is kept of a run."""
     return dict(json.loads(coachwork.run_file(name, number, "run.json")))
 
 
 def folders(coachwork: Coachwork, name: str, number: int = 1) -> list[str]:
-    """Give the environments of a run, by their folders on the volume."""
+    """Return the environments of a run, by their folders on the volume."""
     return [item["folder"] for item in run(coachwork, name, number)["environments"]]  # type: ignore[attr-defined]
 
 
@@ -42,7 +42,7 @@ def test_two_projects_that_ask_for_the_same_share_one_environment(coachwork: Coa
     assert coachwork.shell("ls", f"{VOLUME}/builds/{folder}/logs").split() == ["1.json", "1.log"]
 
 
-def test_a_damaged_environment_is_built_anew(coachwork: Coachwork) -> None:
+def test_a_damaged_environment_is_built_again(coachwork: Coachwork) -> None:
     name = coachwork.name("damaged")
     record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements="six==1.15.0\n")))
     assert record["phase"] == "Ready", told(record)
@@ -113,7 +113,7 @@ def test_a_stage_that_is_killed_for_memory_says_so_and_its_log_is_whole(coachwor
     assert "before" in coachwork.run_file(name, 1, "logs/one/1.log")
 
 
-def test_a_volume_whose_files_belong_to_another_group_is_no_obstacle(coachwork: Coachwork) -> None:
+def test_a_volume_whose_files_belong_to_another_group_works(coachwork: Coachwork) -> None:
     name = coachwork.name("other-group")
     stage = batch("one", SHOWS, requirements="six==1.15.0\n")
     assert coachwork.start(name, project(name, "one", stage))["phase"] == "Ready"

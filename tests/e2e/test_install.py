@@ -24,14 +24,14 @@ RUN_SECONDS = "--timeout=180s"
 
 @cache
 def usable() -> tuple[str, ...]:
-    """Give the components whose kinds the cluster knows."""
+    """Return the components whose kinds the cluster knows."""
     there = kubectl("get", "customresourcedefinitions", "-o", "name")
     return tuple(name for name in COMPONENTS if OF_OPERATORS.get(name, "") in there)
 
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    """Give the name of a namespace that does not exist yet; it is gone at the end."""
+    """Yield the name of a namespace that does not exist yet; it is gone at the end."""
     name = f"{NAMESPACE}-e2e-{uuid.uuid4().hex[:6]}"
     yield name
     kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
@@ -44,7 +44,7 @@ def create(namespace: str) -> None:
 
 
 def applied(*arguments: str, text: str = "") -> str:
-    """Give what `kubectl apply` says; it has nothing to complain about."""
+    """Return what `kubectl apply` says; it has nothing to complain about."""
     command = ["kubectl", "apply", *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

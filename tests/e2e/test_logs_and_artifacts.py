@@ -53,7 +53,7 @@ def let_go(coachwork: Coachwork, name: str) -> None:
 
 
 def start(coachwork: Coachwork, word: str) -> str:
-    """Start a project with a patient stage; give its name."""
+    """Start a project with a patient stage; return its name."""
     name = coachwork.name(word)
     coachwork.git.push(name, project(name, "wait", batch("wait", PATIENT)))
     coachwork.request(name)

@@ -36,7 +36,7 @@ class Ground:
     made: list[str] = field(default_factory=list)
 
     def secret(self, name: str, kind: str, values: Mapping[str, str]) -> str:
-        """Make the Secret, or another one in its place, and give its name."""
+        """Make the Secret, or another one in its place, and return its name."""
         kubectl("-n", NAMESPACE, "delete", "secret", name, "--ignore-not-found")
         item = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": {"name": name, "namespace": NAMESPACE}}
         kubectl("create", "-f", "-", text=json.dumps({**item, "stringData": dict(values)}))
@@ -44,13 +44,13 @@ class Ground:
         return name
 
     def pushed(self, word: str) -> str:
-        """Give the name of a new request, whose project is on the private servers."""
+        """Return the name of a new request, whose project is on the private servers."""
         name = self.coachwork.name(word)
         self.servers.push(name, project(name, "one", batch("one", "print('as ever')")))
         return name
 
     def tell(self, name: str, **keys: Any) -> Record:
-        """Give the record once it says why the request does not run."""
+        """Return the record once it says why the request does not run."""
         self.coachwork.request(name, **keys)
         return self.coachwork.wait_for(name, lambda data: data.get("reason", "NotYet") != "NotYet", "a reason")
 

@@ -181,7 +181,7 @@ def test_only_as_many_runs_as_asked_for_stay_on_the_volume(coachwork: Coachwork)
     assert json.loads(coachwork.run_file(name, 3, "run.json"))["outcome"] == "Succeeded"
 
 
-def test_two_requests_of_one_project_are_told_apart(coachwork: Coachwork) -> None:
+def test_two_requests_of_one_project_are_distinguished(coachwork: Coachwork) -> None:
     name = coachwork.name("owner")
     files = project(name, "web", service("web", server("mine")))
     assert coachwork.start(name, files)["phase"] == "Ready"

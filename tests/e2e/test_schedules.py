@@ -26,7 +26,7 @@ GATE = f"{NOTED}while not (cache / 'open').exists():\n    time.sleep(0.1)\n"
 
 
 def starts(coachwork: Coachwork, name: str) -> list[str]:
-    """Give trigger and ALPHA of all runs that began, oldest first."""
+    """Return trigger and ALPHA of all runs that began, oldest first."""
     return coachwork.run_file(name, ".", "cache/starts").splitlines()
 
 
@@ -35,13 +35,13 @@ def open_gate(coachwork: Coachwork, name: str) -> None:
 
 
 def slots(name: str) -> dict[str, Object]:
-    """Give the Jobs of a request's slots, by name."""
+    """Return the Jobs of a request's slots, by name."""
     found = listed(NAMESPACE, "jobs", f"coachwork.io/request={name},app.kubernetes.io/component=trigger")
     return {job["metadata"]["name"]: job for job in found}
 
 
 def over(name: str, slot: str, kind: str) -> Object:
-    """Wait until a slot's Job is Complete or Failed, and give it."""
+    """Wait until a slot's Job is Complete or Failed, and return it."""
 
     def ended() -> Object | None:
         job = slots(name).get(slot, {})
@@ -53,7 +53,7 @@ def over(name: str, slot: str, kind: str) -> Object:
 
 
 def slot_pods(slot: str) -> list[str]:
-    """Give the names of a slot's pods."""
+    """Return the names of a slot's pods."""
     return [pod["metadata"]["name"] for pod in listed(NAMESPACE, "pods", f"batch.kubernetes.io/job-name={slot}")]
 
 
@@ -85,7 +85,7 @@ def away(coachwork: Coachwork) -> Iterator[None]:
 # --- schedules -------------------------------------------------------------------------------------
 
 
-def test_every_slot_is_one_run_and_its_job_tells_the_outcome(coachwork: Coachwork) -> None:
+def test_every_slot_is_one_run_and_its_job_shows_the_outcome(coachwork: Coachwork) -> None:
     name = coachwork.name("minutely")
     scheduled(coachwork, name, NOTED, "* * * * *", time_zone="Europe/Paris")
     first = coachwork.ended(name, seconds=SLOT_SECONDS, run="1")
@@ -151,7 +151,7 @@ def test_a_suspended_request_has_a_suspended_schedule_and_without_one_none(coach
     assert starts(coachwork, name) == []
 
 
-def test_a_cronjob_of_somebody_else_is_left_alone_and_told(coachwork: Coachwork) -> None:
+def test_a_cronjob_of_somebody_else_is_left_alone_and_reported(coachwork: Coachwork) -> None:
     name = coachwork.name("taken")
     assert coachwork.start(name, project(name, "one", batch("one", "")))["phase"] == "Ready"
     (theirs,) = yaml.safe_load_all((DEPLOY / "samples" / "cronjob.yaml").read_text(encoding="utf-8"))

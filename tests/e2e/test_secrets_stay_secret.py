@@ -26,7 +26,7 @@ raise ValueError("refused: " + value)
 
 @pytest.fixture
 def canary(coachwork: Coachwork) -> Iterator[tuple[str, str]]:
-    """Give a Secret's name and the value of its key CANARY."""
+    """Yield a Secret's name and the value of its key CANARY."""
     name, value = coachwork.name("canary"), f"canary/{uuid.uuid4().hex}+?"
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"CANARY": value}}
     kubectl("-n", NAMESPACE, "create", "-f", "-", text=json.dumps(secret))
@@ -35,12 +35,12 @@ def canary(coachwork: Coachwork) -> Iterator[tuple[str, str]]:
 
 
 def forms(value: str) -> list[str]:
-    """Give the ways to write the value that anybody would look for."""
+    """Return the ways to write the value that anybody would look for."""
     return [value, base64.b64encode(value.encode()).decode(), urllib.parse.quote(value, safe="")]
 
 
 def heard(value: str, text: str) -> list[str]:
-    """Give the forms of the value that a text holds."""
+    """Return the forms of the value that a text holds."""
     return [form for form in forms(value) if form in text]
 
 

@@ -20,7 +20,7 @@ def pods(coachwork: Coachwork, name: str) -> set[str]:
 
 
 def environment_of(coachwork: Coachwork, name: str) -> set[str]:
-    """Give the names of the variables that the service's pods get."""
+    """Return the names of the variables that the service's pods get."""
     (container,) = coachwork.get("deployment", f"{name}--web")["spec"]["template"]["spec"]["containers"]
     return {variable["name"] for variable in container["env"]}
 
@@ -233,17 +233,17 @@ def drifts(name: str) -> str:
     return kubectl("-n", NAMESPACE, "get", "events", "--field-selector", query, "-o", "jsonpath={.items[*].message}")
 
 
-def test_what_somebody_does_to_a_service_is_told_and_put_back(coachwork: Coachwork) -> None:
+def test_what_somebody_does_to_a_service_is_reported_and_put_back(coachwork: Coachwork) -> None:
     name = coachwork.name("held")
     served(coachwork, name, "ok")
     for said, command in CHANGES:
         kubectl("-n", NAMESPACE, *[part.format(f"{name}--web") for part in command])
-        eventually(partial(_is_told, name, said.format(f"{name}--web")), said, seconds=20)
+        eventually(partial(_is_reported, name, said.format(f"{name}--web")), said, seconds=20)
         coachwork.wait_for(name, lambda data: data["phase"] == "Ready", f"repair of {said}")
         coachwork.answer(f"{name}--web", "ok")
 
 
-def _is_told(name: str, said: str) -> bool:
+def _is_reported(name: str, said: str) -> bool:
     return said in drifts(name)
 
 
@@ -264,7 +264,7 @@ def _is_gone(thing: str) -> bool:
 
 
 def shared(name: str, version: str, section: str, says: str) -> dict[str, str]:
-    """Give a project whose one service has the name that other projects' services have too."""
+    """Return a project whose one service has the name that other projects' services have too."""
     stage = {
         "executable_module_path": "serve.py",
         "service": {"port": 5000, "ingress": True},

@@ -12,7 +12,7 @@ def answers(coachwork: Coachwork, page: str, status: int) -> None:
     eventually(lambda: coachwork.http("coachwork", page).status == status, f"{status} of {page}")
 
 
-def test_health_and_readiness_are_told_over_http(coachwork: Coachwork) -> None:
+def test_health_and_readiness_are_served_over_http(coachwork: Coachwork) -> None:
     for page, status in (("/healthz", 200), ("/readyz", 200), ("/nothing", 404)):
         answers(coachwork, page, status)
 
@@ -22,7 +22,7 @@ def test_metrics_tell_runs_passes_calls_and_the_build(coachwork: Coachwork) -> N
     assert coachwork.start(name, project(name, "one", batch("one", "")))["phase"] == "Ready"
 
     def counted() -> dict[str, float]:
-        """Give the metrics if they tell of a run: another test may kill the controller, which forgets its counts."""
+        """Return the metrics if they tell of a run: another test may kill the controller, which forgets its counts."""
         coachwork.trigger(name, uuid.uuid4().hex)
         metrics = coachwork.metrics()
         return metrics if metrics['coachwork_runs_total{outcome="Succeeded"}'] else {}

@@ -45,7 +45,7 @@ def reader(coachwork: Coachwork, tmp_path: Path) -> Reader:
 
 
 def made(section: Section) -> dict[str, str]:
-    """Give the data of the request that a section shows."""
+    """Return the data of the request that a section shows."""
     (item,) = yaml.safe_load_all(section.yaml[0])
     return dict(item["data"])
 

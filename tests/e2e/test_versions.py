@@ -52,7 +52,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    """Give the name of a namespace that does not exist yet; it is gone at the end."""
+    """Yield the name of a namespace that does not exist yet; it is gone at the end."""
     name = f"{NAMESPACE}-e2e-{uuid.uuid4().hex[:6]}"
     yield name
     kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
@@ -106,7 +106,7 @@ def shell(namespace: str, command: str) -> str:
 
 
 def has_passed(namespace: str) -> bool:
-    """Tell whether the controller that is there now has made a pass over each request."""
+    """Return whether the controller that is there now has made a pass over each request."""
     log = kubectl("-n", namespace, "logs", "deployment/coachwork", "--tail=-1")
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return {*STATES} <= {line.get("request") for line in lines}

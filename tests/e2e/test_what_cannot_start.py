@@ -10,7 +10,7 @@ def waits(record: Record) -> bool:
     return record.get("phase") == "Running" and record.get("reason") not in ("Started", "StepRunning")
 
 
-def test_a_missing_secret_is_told_with_the_command_that_makes_it(coachwork: Coachwork) -> None:
+def test_a_missing_secret_is_reported_with_the_command_that_makes_it(coachwork: Coachwork) -> None:
     name = coachwork.name("no-secret")
     stage = batch("one", "", more="[secrets]\nKEY = the-vault")
     coachwork.git.push(name, project(name, "one", stage))
@@ -49,7 +49,7 @@ def test_an_image_that_is_not_there_fails_with_its_name(coachwork: Coachwork, ki
     assert "image" in record["message"]
 
 
-def test_what_no_node_has_room_for_is_told_at_once(coachwork: Coachwork) -> None:
+def test_what_no_node_has_room_for_is_reported_at_once(coachwork: Coachwork) -> None:
     name = coachwork.name("no-room")
     stage = batch("one", "")
     stage["one/config.ini"] = stage["one/config.ini"].replace("[batch]", "CPU_REQUEST = 1000\n[batch]")
@@ -70,7 +70,7 @@ def test_another_image_needs_only_a_python(coachwork: Coachwork) -> None:
     assert "(3, 10)" in coachwork.run_file(name, 1, "logs/one/1.log")
 
 
-def test_an_image_without_python_is_told(coachwork: Coachwork) -> None:
+def test_an_image_without_python_is_reported(coachwork: Coachwork) -> None:
     name = coachwork.name("no-python")
     coachwork.git.push(name, project(name, "one", batch("one", "")))
     coachwork.request(name, image="busybox:1.36")

@@ -254,7 +254,7 @@ def test_an_environment_of_another_python_is_built_again_by_the_next_run(world: 
     assert states(world.settle())["environment"] == "Reused"
 
 
-def test_a_pipe_where_a_stage_tells_of_another_python_holds_up_no_later_run(world: World) -> None:
+def test_a_pipe_in_place_of_a_note_about_another_python_holds_up_no_later_run(world: World) -> None:
     kept = begin(world, project("a"))
     world.finish_all()
     place = world.root / layout.outdated("iris", kept.request_uid, 1, "a")
@@ -414,7 +414,7 @@ def test_a_cancelled_run_has_no_failure_stage(world: World) -> None:
     assert not world.jobs()
 
 
-def test_a_run_cancelled_during_its_failure_stage_still_tells_what_failed(world: World) -> None:
+def test_a_run_cancelled_during_its_failure_stage_still_says_what_failed(world: World) -> None:
     begin(world, project("a", on_failure="tell"))
     world.cluster.end_job(world.jobs()["iris-a-1"], 1, "no data")
     world.settle()

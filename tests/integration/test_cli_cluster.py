@@ -386,7 +386,7 @@ def test_errors_are_written_for_programs_too(person: Person) -> None:
     assert (ended.code, json.loads(ended.out)["reason"]) == (3, "NotFound")
 
 
-def test_an_output_that_nobody_reads_to_its_end_is_no_error(person: Person) -> None:
+def test_an_output_that_nobody_reads_to_its_end_is_not_an_error(person: Person) -> None:
     for number in range(3):
         data = {"repository": "https://example.com/x", "run-on-create": "false"}
         metadata = {"name": f"r{number}", "labels": {names.ROLE: names.ROLE_REQUEST}}

@@ -130,7 +130,7 @@ def test_missing_secrets_are_all_listed_before_step_1(coachwork: CommandLine, tm
     ]
 
 
-def test_an_optional_secret_is_no_variable_where_nobody_gives_it(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_an_optional_secret_that_nobody_gives_sets_no_variable(coachwork: CommandLine, tmp_path: Path) -> None:
     words = "import os\nassert os.environ.get('TOKEN') == os.environ.get('WANTED'), os.environ.get('TOKEN')"
     files = project("a") | {"a/run.py": words}
     files["a/config.ini"] += "[secrets]\nTOKEN = aws?\n"
@@ -245,7 +245,9 @@ def test_a_file_that_git_ignores_is_named_with_the_remedy(coachwork: CommandLine
     assert coachwork.run("run", str(folder)).code == 0
 
 
-def test_a_second_run_counts_on_and_finds_the_last_good_artifacts(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_a_second_run_has_the_next_number_and_finds_the_last_good_artifacts(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
     files = project("a")
     files["a/run.py"] = (
         "import os, pathlib\n"
@@ -344,7 +346,7 @@ def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: Comm
     assert "  \\x07gone" in ended.err
 
 
-def test_ctrl_c_while_the_command_still_loads_is_no_traceback(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_ctrl_c_while_the_command_still_loads_prints_no_traceback(coachwork: CommandLine, tmp_path: Path) -> None:
     coachwork.fresh = True
     write(tmp_path / "late", {"typer.py": "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"})
     ended = coachwork.run("validate", str(tmp_path), PYTHONPATH=str(tmp_path / "late"))

@@ -31,7 +31,7 @@ def test_a_release_written_over_in_any_place_is_reported_and_changes_nothing(wor
     assert {name for kind, name in world.cluster.stored if kind == "Deployment"} == {"iris--web"}
 
 
-def test_an_invalid_request_next_to_an_unreadable_release_is_no_hot_loop(world: World) -> None:
+def test_an_invalid_request_next_to_an_unreadable_release_makes_no_hot_loop(world: World) -> None:
     released(world)
     world.cluster.write_over("iris-release", {"objects": "]["})
     world.cluster.ask("iris", repository="ext::sh")
@@ -149,7 +149,7 @@ def test_a_refused_record_is_kept_apart_from_a_defect(world: World) -> None:
     assert world.finish_all().phase == "Ready"
 
 
-def test_a_refused_deletion_is_no_defect_and_holds_up_no_run(world: World) -> None:
+def test_a_refused_deletion_is_not_a_defect_and_holds_up_no_run(world: World) -> None:
     released(world, project("a"))
     world.cluster.refuse["delete", "iris-a-1"] = Refused("a webhook says no", forbidden=True)
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")

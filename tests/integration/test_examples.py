@@ -24,7 +24,7 @@ def coachwork(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
 
 @contextmanager
 def serving(coachwork: CommandLine, example: str) -> Iterator[dict[str, str]]:
-    """Give the addresses of an example's services while they are up."""
+    """Yield the addresses of an example's services while they are up."""
     running = coachwork.start("run", str(EXAMPLES / example), "--output", "json")
     scene = json.loads(running.line(lambda line: json.loads(line)["over"]))
     assert scene["phase"] == "Ready", scene

@@ -285,7 +285,7 @@ def test_files_changed_on_the_day_of_the_last_commit_that_touched_them(git: Git,
     assert last_change(git, url, head, "r.txt", path="b") == "2021-03-05"
 
 
-def test_a_commit_that_changes_nothing_that_counts_is_passed_over(git: Git, server: GitServer) -> None:
+def test_a_commit_that_changes_no_requirement_is_passed_over(git: Git, server: GitServer) -> None:
     repository = server.repository("layout")
     commit_on(repository, "2021-03-04", r_txt="flask")
     commit_on(repository, "2021-05-04", r_txt="six")

@@ -50,7 +50,7 @@ def spec(world: World, kind: str) -> Object:
 
 
 def up(world: World) -> Record:
-    """Let what is to serve come up; give the record."""
+    """Let what is to serve come up; return the record."""
     world.settle()
     for deployment in world.cluster.of_kind("Deployment"):
         world.cluster.roll_out(deployment)

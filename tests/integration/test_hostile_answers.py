@@ -65,7 +65,7 @@ def test_a_declared_length_is_never_allocated(server: ApiServer, person: Person,
     [declare(HUGE), declare(HUGE, b"[" * 100_000), cut(b"[]"), cut(b'{"findings": 1, "version"')],
     ids=["declares more", "nests too deep", "breaks off", "breaks off inside"],
 )
-def test_another_program_on_the_controllers_port_is_no_examination(server: ApiServer, fault: Fault) -> None:
+def test_an_answer_of_another_program_is_not_taken_for_an_examination(server: ApiServer, fault: Fault) -> None:
     server.script("list", fault, resource="doctor")
     with pytest.raises(Transient, match="controller"):
         doctor.own(server.port)

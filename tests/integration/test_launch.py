@@ -350,7 +350,7 @@ def test_a_full_log_is_noted_and_the_script_goes_on(stage: Stage) -> None:
     assert ended.results[1]["complete"] is False
 
 
-def test_a_closed_standard_output_is_no_matter(stage: Stage) -> None:
+def test_a_closed_standard_output_stops_no_script(stage: Stage) -> None:
     process = stage.start("for _ in range(100): print('x' * 10000)\nprint('done')")
     assert process.stdout
     process.stdout.close()

@@ -437,7 +437,7 @@ def test_no_python_is_named_where_none_has_wheels_of_all(builder: Builder) -> No
 
 
 @pytest.mark.parametrize("line", ["feather", "quill\n--no-binary quill", "quill\n--no-binary :all:"])
-def test_what_is_always_made_from_source_is_no_reason_for_a_warning(builder: Builder, line: str) -> None:
+def test_what_is_always_built_from_source_causes_no_warning(builder: Builder, line: str) -> None:
     source(builder, "feather")
     only_for(builder, "quill", "cp38")
     ended = builder.run(f"{line}\n")

@@ -107,7 +107,7 @@ class TestMovedTag:
         assert ended.message["message"].endswith("not within 0.5 s")
 
 
-def test_another_patch_release_is_no_moved_tag(builder: Builder) -> None:
+def test_another_patch_release_does_not_make_an_environment_outdated(builder: Builder) -> None:
     path = published(builder) / "python.json"
     python = json.loads(path.read_text())
     python["version"] = python["version"].rpartition(".")[0] + ".999"

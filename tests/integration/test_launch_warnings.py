@@ -38,7 +38,7 @@ for n in range(3): open(f"../plots/{n}.png", "w").close()
     assert f"coachwork: warning: {expected}\n" in ended.text
 
 
-def test_what_tools_leave_by_the_way_is_no_loss(stage: Stage) -> None:
+def test_what_tools_leave_behind_causes_no_warning(stage: Stage) -> None:
     stage.file("train/lib.py", "x = 1")
     ended = stage.run("""
 import os, lib

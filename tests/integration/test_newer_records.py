@@ -54,7 +54,9 @@ def blocked(world: World) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("copy", ["", "{", "request-uid: other"])
-def test_a_record_that_is_damaged_in_both_places_counts_on_and_repeats_no_trigger(world: World, copy: str) -> None:
+def test_a_record_that_is_damaged_in_both_places_keeps_its_numbers_and_repeats_no_trigger(
+    world: World, copy: str
+) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, trigger="first", run_on_create="false")
     world.settle()
     world.cluster.write_over("iris-status", {"run": "7", "history": "[", "message": "mine"})
@@ -96,7 +98,7 @@ def test_a_newer_record_with_another_kind_of_digest_is_not_taken_for_damaged(wor
     assert blocked(world)["digest"] == "blake3:abc"
 
 
-def test_a_newer_copy_on_the_volume_counts_when_the_record_was_deleted(world: World) -> None:
+def test_a_newer_copy_on_the_volume_is_honoured_when_the_record_was_deleted(world: World) -> None:
     before = rewrite(world, {"version": "2"})
     world.cluster.remove("ConfigMap", "iris-status")
     assert blocked(world)["handled-triggers"] == before["handled-triggers"]

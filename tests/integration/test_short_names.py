@@ -19,7 +19,7 @@ def files(version: str = "1.1") -> dict[str, str]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """Give a world in which the request `iris` has the short name."""
+    """Return a world in which the request `iris` has the short name."""
     world = World(tmp_path)
     world.source.push(files())
     world.cluster.ask("iris", repository=REPOSITORY)
@@ -28,7 +28,7 @@ def world(tmp_path: Path) -> World:
 
 
 def second(world: World, **more: str) -> dict[str, str]:
-    """Give the record of another request that wants the same short name, at its end."""
+    """Return the record of another request that wants the same short name, at its end."""
     world.cluster.ask("other", repository=REPOSITORY, project_name="other", **more)
     for _ in range(10):
         world.settle("other")

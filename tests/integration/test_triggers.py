@@ -153,7 +153,7 @@ def failed_at(world: World, stage: str, run: int, **asked: str) -> None:
     assert world.settle().phase == "Failed"
 
 
-def test_what_a_kept_run_says_it_reused_counts_as_it_was_where_it_ran(world: World) -> None:
+def test_what_a_kept_run_reused_is_judged_by_the_run_that_made_it(world: World) -> None:
     world.source.push(project("a >> b >> c"))
     failed_at(world, "a", 1)
     world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")

@@ -274,7 +274,7 @@ def test_a_namespace_that_goes_away_is_waited_for(server: ApiServer, join: Calla
 
 
 @pytest.mark.parametrize("text", ["", "{", "apiVersion: v1\nclusters: 7\n", "[]", "\0"])
-def test_a_kubeconfig_that_is_none_is_a_user_s_mistake(tmp_path: Path, text: str) -> None:
+def test_a_malformed_kubeconfig_is_a_user_s_mistake(tmp_path: Path, text: str) -> None:
     (tmp_path / "config").write_text(text)
     with pytest.raises(Invalid) as caught:
         connect(kubeconfig=str(tmp_path / "config"))

@@ -189,7 +189,7 @@ class ApiServer:
             self._change.notify_all()
 
     def kubeconfig(self, path: Path) -> str:
-        """Write a kubeconfig that leads here; give its path."""
+        """Write a kubeconfig that leads here; return its path."""
         config = {
             "apiVersion": "v1", "kind": "Config", "current-context": "it",
             "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],

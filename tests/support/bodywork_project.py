@@ -173,7 +173,7 @@ SAYS = "a house of 100 square metres costs 200"  # the last stage, when all is w
 
 
 def files(name: str = NAME) -> dict[str, str | bytes]:
-    """Give the project's files; a test on a shared cluster gives it a name of its own."""
+    """Return the project's files; a test on a shared cluster gives it a name of its own."""
     store, train = "stage_1_model_store", "stage_2_train_model"
     score, call = "stage_3_scoring_service", "stage_4_test_scoring_service"
     return {

@@ -21,7 +21,7 @@ class Way:
     only_on_a_cluster: bool = False
 
     def files(self, project: str) -> Mapping[str, str]:
-        """Give the project."""
+        """Return the project."""
         return {
             "bodywork.ini": f"[default]\nPROJECT_NAME = {project}\n[workflow]\nDAG = one\n",
             "one/config.ini": self.config,

@@ -152,11 +152,11 @@ class Running:
             self._changed.notify_all()
 
     def line(self, wanted: Callable[[str], bool]) -> str:
-        """Wait for a line of the output; give it."""
+        """Wait for a line of the output; return it."""
         return self._found(self.lines, wanted)
 
     def error(self, wanted: Callable[[str], bool]) -> str:
-        """Wait for a line on standard error; give it."""
+        """Wait for a line on standard error; return it."""
         return self._found(self._errors, wanted)
 
     def _found(self, lines: list[str], wanted: Callable[[str], bool]) -> str:
@@ -188,7 +188,7 @@ class Running:
 
 
 def write(folder: Path, files: Mapping[str, str]) -> Path:
-    """Write a project's files; give its folder."""
+    """Write a project's files; return its folder."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ class Reply:
     body: str
 
     def json(self) -> Any:
-        """Give the body as JSON."""
+        """Return the body as JSON."""
         return json.loads(self.body)
 
 
@@ -49,7 +49,7 @@ class Coachwork:
     # --- requests ------------------------------------------------------------------------------------
 
     def name(self, word: str) -> str:
-        """Give a name that no other test uses; a request of it is removed at the test's end."""
+        """Return a name that no other test uses; a request of it is removed at the test's end."""
         name = f"{word}-{uuid.uuid4().hex[:6]}"
         self._made.append(name)
         return name
@@ -101,7 +101,7 @@ class Coachwork:
         return self.ended(name, seconds=seconds, finished_trigger=identity)
 
     def uid(self, name: str) -> str:
-        """Give the uid of the request."""
+        """Return the uid of the request."""
         return kubectl("-n", NAMESPACE, "get", "configmap", name, "-o", "jsonpath={.metadata.uid}")
 
     def delete(self, name: str) -> None:
@@ -116,13 +116,13 @@ class Coachwork:
     # --- records -------------------------------------------------------------------------------------
 
     def status(self, name: str) -> Record:
-        """Give the data of NAME-status now. Raises Failed where there is none."""
+        """Return the data of NAME-status now. Raises Failed where there is none."""
         return dict(json.loads(self._get("configmap", f"{name}-status")).get("data") or {})
 
     def wait_for(
         self, name: str, wanted: Callable[[Record], bool], what: str = "wanted record", *, seconds: float = RUN_SECONDS
     ) -> Record:
-        """Follow NAME-status until it is as wanted, and give it."""
+        """Follow NAME-status until it is as wanted, and return it."""
         last: Record = {}
         for item in watched(NAMESPACE, "configmap", f"{name}-status", seconds=seconds):
             last = dict((item or {}).get("data") or {})
@@ -131,7 +131,7 @@ class Coachwork:
         raise AssertionError(f"no {what} of {name} within {seconds:g} s: \n{told(last)}\n{self._why(name)}")
 
     def ended(self, name: str, *, seconds: float = RUN_SECONDS, **wanted: str) -> Record:
-        """Follow the record until its run has ended (and its keys are as wanted; `_` for `-`), and give it."""
+        """Follow the record until its run has ended (and its keys are as wanted; `_` for `-`), and return it."""
         keys = {key.replace("_", "-"): value for key, value in wanted.items()}
         return self.wait_for(
             name,
@@ -149,11 +149,11 @@ class Coachwork:
         return self.status(name)
 
     def stages(self, record: Record) -> dict[str, dict[str, Any]]:
-        """Give what the record tells about each stage."""
+        """Return what the record tells about each stage."""
         return dict(yaml.safe_load(record.get("stages", "{}")))
 
     def history(self, record: Record) -> list[dict[str, Any]]:
-        """Give the past runs, newest first."""
+        """Return the past runs, newest first."""
         return list(yaml.safe_load(record.get("history", "[]")))
 
     def _why(self, name: str) -> str:
@@ -166,15 +166,15 @@ class Coachwork:
         return kubectl("-n", NAMESPACE, "get", kind, name, "-o", output)
 
     def get(self, kind: str, name: str) -> Object:
-        """Give one object. Raises Failed where there is none."""
+        """Return one object. Raises Failed where there is none."""
         return dict(json.loads(self._get(kind, name)))
 
     def objects(self, name: str, kinds: str) -> list[Object]:
-        """Give the request's objects of these kinds."""
+        """Return the request's objects of these kinds."""
         return listed(NAMESPACE, kinds, f"coachwork.io/request={name}")
 
     def pods(self, name: str, stage: str = "") -> list[Object]:
-        """Give the pods of the request's stages (of one stage) that are not on their way out."""
+        """Return the pods of the request's stages (of one stage) that are not on their way out."""
         found = self.objects(name, "pods")
         return [
             pod
@@ -185,7 +185,7 @@ class Coachwork:
         ]
 
     def events(self, name: str) -> list[Object]:
-        """Give the Events on the request."""
+        """Return the Events on the request."""
         selector = f"involvedObject.name={name}"
         found = json.loads(kubectl("-n", NAMESPACE, "get", "events", f"--field-selector={selector}", "-o", "json"))
         return list(found["items"])
@@ -193,22 +193,22 @@ class Coachwork:
     # --- the volume and the controller ------------------------------------------------------------------
 
     def shell(self, *command: str) -> str:
-        """Give what a command prints in the controller's pod; tried again while that pod is being replaced."""
+        """Return what a command prints in the controller's pod; tried again while that pod is being replaced."""
         call = ("-n", NAMESPACE, "exec", "deployment/coachwork", "--", *command)
         return eventually(lambda: (kubectl(*call),), f"answer of {command}", seconds=60)[0]
 
     def run_file(self, name: str, run: int | str, path: str) -> str:
-        """Give a file of the run's folder on the volume, like artifacts/facts.json; "" if there is none."""
+        """Return a file of the run's folder on the volume, like artifacts/facts.json; "" if there is none."""
         place = f"{VOLUME}/runs/{name}-{self.uid(name)}/{run}/{path}"
         return self.shell("sh", "-c", 'test ! -e "$0" || cat "$0"', place)
 
     def folders(self, name: str) -> Sequence[str]:
-        """Give the folders that requests of this name have on the volume."""
+        """Return the folders that requests of this name have on the volume."""
         found = self.shell("ls", f"{VOLUME}/runs").split()
         return [folder for folder in found if folder.startswith(f"{name}-") and len(folder) == len(name) + 37]
 
     def controller(self) -> str:
-        """Give the name of the controller's pod, ready and not on its way out."""
+        """Return the name of the controller's pod, ready and not on its way out."""
 
         def ready() -> str:
             pods = listed(NAMESPACE, "pods", "app.kubernetes.io/component=controller")
@@ -218,17 +218,17 @@ class Coachwork:
         return eventually(ready, "ready controller")
 
     def log(self) -> str:
-        """Give the controller's log."""
+        """Return the controller's log."""
         call = ("-n", NAMESPACE, "logs", "deployment/coachwork", "--tail=-1")
         return eventually(lambda: (kubectl(*call),), "controller's log", seconds=60)[0]
 
     def passes(self, name: str) -> list[Object]:
-        """Give the controller's log lines of its passes over the request."""
+        """Return the controller's log lines of its passes over the request."""
         lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("request") == name]
 
     def metrics(self) -> dict[str, float]:
-        """Give the controller's samples by name and labels."""
+        """Return the controller's samples by name and labels."""
 
         def page() -> str:
             reply = self.http("coachwork", "/metrics")
@@ -241,12 +241,12 @@ class Coachwork:
     # --- HTTP ------------------------------------------------------------------------------------------
 
     def address(self, service: str) -> str:
-        """Give the base URL of a Service, by its cluster address: http://IP:PORT."""
+        """Return the base URL of a Service, by its cluster address: http://IP:PORT."""
         spec = self.get("service", service)["spec"]
         return f"http://{spec['clusterIP']}:{spec['ports'][0]['port']}"
 
     def http(self, service: str, path: str = "/", body: Any = None) -> Reply:
-        """Give a Service's answer (POST of JSON where there is a body)."""
+        """Return a Service's answer (POST of JSON where there is a body)."""
         return ask(self.address(service) + path, body)
 
     def answer(self, service: str, wanted: str, *, seconds: float = 60) -> None:
@@ -255,7 +255,7 @@ class Coachwork:
 
 
 def told(record: Record) -> str:
-    """Give a record as an assertion's message, whole."""
+    """Return a record as an assertion's message, whole."""
     return "\n".join(f"{key}: {value}" for key, value in record.items())
 
 
@@ -265,7 +265,7 @@ def _is_ready(pod: Object) -> bool:
 
 
 def ask(url: str, body: Any = None) -> Reply:
-    """Give the answer of one HTTP request."""
+    """Return the answer of one HTTP request."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})  # noqa: S310 - http
     try:

@@ -22,12 +22,12 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_fo
 
 
 def server(says: str) -> str:
-    """Give the script of a service that answers every GET with this text."""
+    """Return the script of a service that answers every GET with this text."""
     return f"SAYS = {says!r}\n{SERVER}"
 
 
 def project(name: str, dag: str, *stages: Mapping[str, str]) -> dict[str, str | bytes]:
-    """Give a project's files."""
+    """Return a project's files."""
     files: dict[str, str | bytes] = {"bodywork.ini": f"[default]\nPROJECT_NAME = {name}\n[workflow]\nDAG = {dag}\n"}
     for stage in stages:
         files |= stage
@@ -37,7 +37,7 @@ def project(name: str, dag: str, *stages: Mapping[str, str]) -> dict[str, str | 
 def batch(
     name: str, script: str, *, more: str = "", requirements: str = "", seconds: int = 120, retries: int = 0
 ) -> dict[str, str]:
-    """Give the files of a batch stage; `more` are further lines of its config.ini, section headers included."""
+    """Return the files of a batch stage; `more` are further lines of its config.ini, section headers included."""
     config = (
         "[default]\nSTAGE_TYPE = batch\nEXECUTABLE_SCRIPT = main.py\n"
         f"[batch]\nMAX_COMPLETION_TIME_SECONDS = {seconds}\nRETRIES = {retries}\n{more}\n"
@@ -48,7 +48,7 @@ def batch(
 def service(
     name: str, script: str, *, more: str = "", port: int = 5000, replicas: int = 1, seconds: int = 60
 ) -> dict[str, str]:
-    """Give the files of a service stage."""
+    """Return the files of a service stage."""
     config = (
         "[default]\nSTAGE_TYPE = service\nEXECUTABLE_SCRIPT = main.py\n"
         f"[service]\nMAX_STARTUP_TIME_SECONDS = {seconds}\nREPLICAS = {replicas}\nPORT = {port}\n"

@@ -4,5 +4,5 @@ from hypothesis import settings
 
 
 def share(part: float) -> int:
-    """Give this part of the profile's examples."""
+    """Return this part of the profile's examples."""
     return max(round(settings().max_examples * part), 1)

@@ -57,7 +57,7 @@ http.server.ThreadingHTTPServer(("", {PORT}), Handler).serve_forever()
 def manifests(
     namespace: str, image: str, *, name: str = NAME, files: Mapping[str, str] | None = None, ports: Ports = WEB
 ) -> list[dict[str, Any]]:
-    """Give the server's Secret with its files (server.py among them), its Deployment and its Service."""
+    """Return the server's Secret with its files (server.py among them), its Deployment and its Service."""
     meta = {"name": name, "namespace": namespace, "labels": {"app": name}}
     return [
         {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": dict(files or {"server.py": SERVER})},
@@ -83,7 +83,7 @@ def manifests(
 
 
 def _pod(name: str, image: str, ready: int) -> dict[str, Any]:
-    """Give the pod's spec; it is ready when the port `ready` is open."""
+    """Return the pod's spec; it is ready when the port `ready` is open."""
     container = {
         "name": NAME,
         "image": image,
@@ -126,15 +126,15 @@ class InClusterGit:
         self._kubectl("rollout", "status", f"deployment/{self.name}", f"--timeout={TIMEOUT}s")
 
     def manifests(self) -> list[dict[str, Any]]:
-        """Give what `start` applies."""
+        """Return what `start` applies."""
         return manifests(self.namespace, self._image)
 
     def shell(self, *command: str) -> str:
-        """Give what a command prints in the server's pod."""
+        """Return what a command prints in the server's pod."""
         return self._kubectl("exec", f"deployment/{self.name}", "--", *command)
 
     def url(self, repository: str) -> str:
-        """Give the address that pods clone from."""
+        """Return the address that pods clone from."""
         return f"http://{NAME}.{self.namespace}.svc.cluster.local/{repository}.git"
 
     def push(
@@ -175,7 +175,7 @@ class InClusterGit:
         shutil.rmtree(self._work / repository, ignore_errors=True)
 
     def _clone(self, repository: str, ids: str) -> Path:
-        """Give this side's clone, made with its counterpart when first asked for."""
+        """Return this side's clone, made with its counterpart when first asked for."""
         clone = self._work / repository
         if not clone.exists():
             self.create(repository, ids)

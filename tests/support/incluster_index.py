@@ -55,7 +55,7 @@ class InClusterIndex:
         self._namespace, self._name, self._files = namespace, name, files
 
     def address(self, *, with_password: bool) -> str:
-        """Give the address of the index for a package installer."""
+        """Return the address of the index for a package installer."""
         who = f"{USER}:{self.password}@" if with_password else ""
         return f"http://{who}{self._name}.{self._namespace}.svc.cluster.local/simple/"
 

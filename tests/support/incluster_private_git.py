@@ -93,7 +93,7 @@ class PrivateGit(InClusterGit):
         self._key = asyncssh.generate_private_key("ssh-ed25519")
 
     def manifests(self) -> list[dict[str, Any]]:
-        """Give what `start` applies."""
+        """Return what `start` applies."""
         certificate = self._authority.issue_cert(self.host)
         files = {
             "server.py": SERVER,
@@ -108,27 +108,27 @@ class PrivateGit(InClusterGit):
     # --- where and with what it is reached --------------------------------------------------------------
 
     def url(self, repository: str) -> str:
-        """Give the https address."""
+        """Return the https address."""
         return f"https://{self.host}/{repository}.git"
 
     def ssh_url(self, repository: str) -> str:
-        """Give the ssh address with a port."""
+        """Return the ssh address with a port."""
         return f"ssh://git@{self.host}:2222/{repository}.git"
 
     def short_url(self, repository: str) -> str:
-        """Give the ssh address in its short form."""
+        """Return the ssh address in its short form."""
         return f"git@{self.host}:{repository}.git"
 
     def login(self, password: str = "") -> dict[str, str]:
-        """Give the values of a Secret for https; for a wrong password, name it."""
+        """Return the values of a Secret for https; for a wrong password, name it."""
         return {"username": USERNAME, "password": password or self.password, "ca.crt": self.authority}
 
     def key(self) -> dict[str, str]:
-        """Give the values of a Secret for ssh."""
+        """Return the values of a Secret for ssh."""
         return {"ssh-privatekey": private_text(self._key), "known_hosts": self.known_hosts(self._host_key)}
 
     def known_hosts(self, key: asyncssh.SSHKey) -> str:
-        """Give the lines that say that the server has this host key."""
+        """Return the lines that say that the server has this host key."""
         return "".join(f"{host} {public_text(key)}\n" for host in (self.host, f"[{self.host}]:2222"))
 
     @property

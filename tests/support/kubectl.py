@@ -24,7 +24,7 @@ class Failed(AssertionError):
 
 
 def kubectl(*arguments: str, text: str = "", seconds: float = CALL_SECONDS) -> str:
-    """Give what a call printed. Raises Failed with its complaint."""
+    """Return what a call printed. Raises Failed with its complaint."""
     done = subprocess.run(
         ["kubectl", *arguments], input=text, capture_output=True, text=True, timeout=seconds, check=False
     )
@@ -34,13 +34,13 @@ def kubectl(*arguments: str, text: str = "", seconds: float = CALL_SECONDS) -> s
 
 
 def listed(namespace: str, kinds: str, selector: str) -> list[Object]:
-    """Give the objects of these kinds (separated by commas) that a label selector takes."""
+    """Return the objects of these kinds (separated by commas) that a label selector takes."""
     found = json.loads(kubectl("-n", namespace, "get", kinds, "-l", selector, "-o", "json"))
     return list(found["items"])
 
 
 def eventually(look: Callable[[], T], what: str, *, seconds: float = 120) -> T:
-    """Look until that gives something true, and give it. A look that fails counts as nothing seen.
+    """Look until that returns something true, and return it. A look that fails counts as nothing seen.
 
     Raises AssertionError, with `what` was waited for and the last failure, after so many seconds.
     """
@@ -56,7 +56,7 @@ def eventually(look: Callable[[], T], what: str, *, seconds: float = 120) -> T:
 
 
 def watched(namespace: str, kind: str, name: str, *, seconds: float) -> Iterator[Object | None]:
-    """Give the object as it is, then at each change, None once it is deleted; ends after so many seconds."""
+    """Yield the object as it is, then at each change, None once it is deleted; ends after so many seconds."""
     command = ["kubectl", "-n", namespace, "get", kind, f"--field-selector=metadata.name={name}"]
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -66,7 +66,7 @@ def watched(namespace: str, kind: str, name: str, *, seconds: float) -> Iterator
 
 
 def _stream(command: list[str], deadline: float) -> Generator[Object]:
-    """Give the JSON documents that a command prints, one after the other, until it ends or the deadline passes."""
+    """Yield the JSON documents that a command prints, one after the other, until it ends or the deadline passes."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         timer = threading.Timer(max(deadline - time.monotonic(), 0.0), process.kill)
         timer.start()

@@ -17,12 +17,12 @@ COMPONENTS = tuple(sorted(path.name for path in (DEPLOY / "components").iterdir(
 
 @cache
 def objects(overlay: str) -> tuple[dict[str, Any], ...]:
-    """Give the overlay's objects; skips the test where there is no kubectl."""
+    """Return the overlay's objects; skips the test where there is no kubectl."""
     return built(DEPLOY / "overlays" / overlay)
 
 
 def built(folder: Path) -> tuple[dict[str, Any], ...]:
-    """Give the objects of a kustomization; skips the test where there is no kubectl."""
+    """Return the objects of a kustomization; skips the test where there is no kubectl."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not on PATH, and only it can build deploy/")
     done = subprocess.run(
@@ -38,7 +38,7 @@ def built(folder: Path) -> tuple[dict[str, Any], ...]:
 
 
 def composed(folder: Path, overlay: str, *components: str, namespace: str) -> tuple[dict[str, Any], ...]:
-    """Give the objects of an overlay of one's own, written into an empty `folder` as docs/how-to/install.md says."""
+    """Return the objects of an overlay of one's own, written into an empty `folder` as docs/how-to/install.md says."""
     write_overlay(folder, overlay, *components, namespace=namespace)
     return built(folder)
 
@@ -61,13 +61,13 @@ def write_overlay(
 
 
 def one(overlay: str, kind: str, name: str = "coachwork") -> dict[str, Any]:
-    """Give the one object of this kind and name."""
+    """Return the one object of this kind and name."""
     (found,) = (item for item in objects(overlay) if (item["kind"], item["metadata"]["name"]) == (kind, name))
     return found
 
 
 def settings(overlay: str) -> dict[str, str]:
-    """Give the environment of the controller's container; what the downward API fills in as "x"."""
+    """Return the environment of the controller's container; what the downward API fills in as "x"."""
     (container,) = one(overlay, "Deployment")["spec"]["template"]["spec"]["containers"]
     environ: dict[str, str] = {}
     for source in container["envFrom"]:

@@ -114,7 +114,7 @@ class Laptop:
         return item["data"] if item else {}
 
     def wait(self, phase: str, run: int = 1) -> Mapping[str, str]:
-        """Wait until that run has ended in that phase; give the record."""
+        """Wait until that run has ended in that phase; return the record."""
 
         def there() -> bool:
             status = self.status()

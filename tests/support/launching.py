@@ -22,7 +22,7 @@ PYTHON_38 = next(iter(_PYENV), shutil.which("python3.8"))
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until `condition` gives something true, and give it."""
+    """Wait until `condition` gives something true, and return it."""
     until = time.monotonic() + DEADLINE
     while time.monotonic() < until:
         found = condition()

@@ -16,7 +16,7 @@ APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def violations(template: Object) -> list[str]:
-    """Give what `restricted` refuses of a pod template (metadata, spec)."""
+    """Return what `restricted` refuses of a pod template (metadata, spec)."""
     spec = template["spec"]
     found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     annotations = template["metadata"].get("annotations", {})

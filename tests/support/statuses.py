@@ -11,25 +11,25 @@ STARTED = "2026-11-23T14:54:34Z"
 
 
 def said(reason: str, message: str, **more: Any) -> str:
-    """Give a termination message of the launcher."""
+    """Return a termination message of the launcher."""
     return json.dumps({"reason": reason, "message": message, **more})
 
 
 def terminated(code: int, reason: str = "Error", message: str = "") -> Object:
-    """Give the state of a container that ended."""
+    """Return the state of a container that ended."""
     ended = {"exitCode": code, "reason": reason, "startedAt": STARTED, "finishedAt": STARTED}
     return {"terminated": {**ended, "message": message} if message else ended}
 
 
 def waiting(reason: str, message: str = "") -> Object:
-    """Give the state of a container that waits."""
+    """Return the state of a container that waits."""
     return {"waiting": {"reason": reason, "message": message} if message else {"reason": reason}}
 
 
 def pod(
     state: Object | None = None, *, phase: str = "Pending", owner: str = "job-uid", name: str = "p", **more: Any
 ) -> Object:
-    """Give a pod; `more` is further status, but for last (the last state), created, labels, digest and deleting."""
+    """Return a pod; `more` is further status, but for last (the last state), created, labels, digest and deleting."""
     containers = []
     if state is not None:
         containers = [
@@ -57,12 +57,12 @@ def pod(
 
 
 def condition(kind: str, reason: str = "", status: str = "True", message: str = "", **more: Any) -> Object:
-    """Give one condition."""
+    """Return one condition."""
     return {"type": kind, "status": status, "reason": reason, "message": message, **more}
 
 
 def job(*conditions: Object, **status: Any) -> Object:
-    """Give a Job of run 7."""
+    """Return a Job of run 7."""
     metadata = {
         "name": "iris-train-7",
         "uid": "job-uid",
@@ -73,7 +73,7 @@ def job(*conditions: Object, **status: Any) -> Object:
 
 
 def deployment(*conditions: Object, wanted: int = 1, generation: int = 3, applied: str = "", **status: Any) -> Object:
-    """Give a Deployment whose template has the digest "new"; `applied`: when we last did."""
+    """Return a Deployment whose template has the digest "new"; `applied`: when we last did."""
     fields = [
         {"manager": "kube-controller-manager", "subresource": "status", "time": "2026-11-24T00:00:00Z"},
         {"manager": "kubectl", "operation": "Update", "time": "2026-11-24T00:00:00Z"},
@@ -93,12 +93,12 @@ def deployment(*conditions: Object, wanted: int = 1, generation: int = 3, applie
 
 
 def service_pod(state: Object, *, phase: str = "Running", **more: Any) -> Object:
-    """Give a pod of that Deployment."""
+    """Return a pod of that Deployment."""
     return pod(state, phase=phase, labels=more.pop("labels", {names.STAGE: "web"}), **more)
 
 
 def event(reason: str, message: str, uid: str, kind: str = "Pod") -> Object:
-    """Give a Warning event about an object."""
+    """Return a Warning event about an object."""
     return {
         "kind": "Event",
         "type": "Warning",

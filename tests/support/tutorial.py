@@ -43,7 +43,7 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """Give the page's sections, in order."""
+    """Return the page's sections, in order."""
     text = PAGE.read_text(encoding="utf-8")
     found: list[Section] = []
     for part in _PART.finditer(text):
@@ -106,7 +106,7 @@ class Reader:
         assert in_order(block.shown.splitlines(), done.stdout), said
 
     def _script(self, commands: str) -> str:
-        """Give the script: what is remembered, the commands, and a note of what is to be remembered."""
+        """Return the script: what is remembered, the commands, and a note of what is to be remembered."""
         for old, new in self.instead.items():
             commands = commands.replace(old, new)
         note = f"""trap 'export -p > {self._memory}; printf "cd %q\\n" "$PWD" >> {self._memory}' EXIT"""
@@ -151,11 +151,11 @@ class Reader:
 
 
 def in_order(wanted: Sequence[str], text: str) -> bool:
-    """Tell whether the lines are parts of the text's lines, in this order."""
+    """Return whether the lines are parts of the text's lines, in this order."""
     lines = iter(text.splitlines())
     return all(any(plain(part) in plain(line) for line in lines) for part in wanted)
 
 
 def plain(line: str) -> str:
-    """Give a line without what differs each time: its white space, and the digits of commits."""
+    """Return a line without what differs each time: its white space, and the digits of commits."""
     return re.sub(r"\b[0-9a-f]{7}\b", "COMMIT", " ".join(line.split()))

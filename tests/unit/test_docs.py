@@ -60,7 +60,7 @@ def page(name: str) -> str:
 
 
 def rows(name: str, heading: str = "") -> set[str]:
-    """Give every `code` of the first cells of a page's tables; with a heading, of the tables below that one only."""
+    """Return every `code` of the first cells of a page's tables; with a heading, of the tables below that one only."""
     text = page(name)
     if heading:
         found = re.search(rf"^##+ {re.escape(heading)}\n", text, re.MULTILINE)
@@ -101,7 +101,7 @@ NO_REASON = {  # texts of that shape at those places that are none
 
 
 def texts(node: ast.AST) -> Iterator[str]:
-    """Give the texts below a node that look like a reason; a part of a longer one is none."""
+    """Yield the texts below a node that look like a reason; a part of a longer one is none."""
     if isinstance(node, ast.JoinedStr):
         return
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and REASON.fullmatch(node.value):
@@ -111,7 +111,7 @@ def texts(node: ast.AST) -> Iterator[str]:
 
 
 def parts(node: ast.AST) -> Iterator[ast.AST]:
-    """Give the parts of one node of a module that hold a reason."""
+    """Yield the parts of one node of a module that hold a reason."""
     match node:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=args, keywords=keywords):
             position = GIVEN.get(name)
@@ -133,7 +133,7 @@ def parts(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def emitted() -> dict[str, set[str]]:
-    """Give every reason that the code can emit, with the files that do."""
+    """Return every reason that the code can emit, with the files that do."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "controller").rglob("*.py")):
         if "local" in path.parts:  # it plays the API server and the kubelet: their words, not ours
@@ -186,7 +186,7 @@ def test_every_key_of_a_request_is_explained_and_none_is_invented() -> None:
 
 
 def sections(heading: str) -> set[tuple[str, str]]:
-    """Give section and key of the rows `| KEY | [section] | ...`."""
+    """Return section and key of the rows `| KEY | [section] | ...`."""
     below = page("project").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     return {(section, key) for key, section in re.findall(r"^\| `(\w+)` \| `\[(\w+)\]` \|", below, re.MULTILINE)}
 
@@ -227,7 +227,7 @@ def test_the_defaults_of_the_ini_form_are_those_of_the_yaml_form() -> None:
 
 
 def default(text: str, key: str) -> str:
-    """Give the last cell of the row of `key`."""
+    """Return the last cell of the row of `key`."""
     (row,) = re.findall(rf"^\| `{re.escape(key)}` \|.*\| `?([^|`]*)`? \|$", text, re.MULTILINE)
     return str(row)
 
@@ -342,7 +342,7 @@ CONTEXT = RunContext(
 
 
 def variables_of_the_launcher() -> set[str]:
-    """Give the names that the launcher sets in the script's environment."""
+    """Return the names that the launcher sets in the script's environment."""
     text = (ROOT / "controller" / "runtime" / "launch.py").read_text(encoding="utf-8")
     return set(re.findall(r'variables(?:\[|\.setdefault\()"([A-Z_]+)"(?:\] =|,)', text))
 
@@ -399,7 +399,7 @@ def blocks(language: str) -> Iterator[tuple[Path, str]]:
 
 
 def samples() -> Iterator[tuple[str, Any]]:
-    """Give every YAML document that the pages and the examples show, with the file it is in."""
+    """Yield every YAML document that the pages and the examples show, with the file it is in."""
     for path, text in blocks("yaml"):
         yield from ((path.name, item) for item in yaml.safe_load_all(text))
     for path in sorted((ROOT / "examples").rglob("*.yaml")):
@@ -454,7 +454,7 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
 
 @cache
 def anchors(path: Path) -> frozenset[str]:
-    """Give the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)

@@ -170,6 +170,6 @@ def test_a_path_of_ingresses_tells_services_apart(path: str) -> None:
     ["/", "/models", "/{stage}", "{project}/{stage}", "/{project}/{stage}/", "/{project}{x}/{stage}", "/{service}(.*)",
      "/{service.name}", "/{service", "/{project!r}/{stage}", "//{service}", "/{0}/{service}"],
 )  # fmt: skip
-def test_a_path_on_which_services_would_meet_or_that_is_none_is_refused(path: str) -> None:
+def test_a_malformed_path_or_one_on_which_services_would_meet_is_refused(path: str) -> None:
     with pytest.raises(Invalid, match="COACHWORK_INGRESS_PATH: expected a path like"):
         load({**NEEDED, "COACHWORK_INGRESS_PATH": path}, {})

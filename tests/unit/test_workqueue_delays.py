@@ -4,7 +4,7 @@ from controller.workqueue import BACKOFF_FIRST, WorkQueue
 from tests.support.eventually import eventually
 
 
-def test_a_wait_that_does_not_end_grows_to_half_a_minute_and_begins_anew_after_a_good_pass() -> None:
+def test_a_wait_that_does_not_end_grows_to_half_a_minute_and_begins_again_after_a_good_pass() -> None:
     queue = WorkQueue()
     delays = [queue.wait("iris", 0.5) for _ in range(10)]
     assert delays[:3] == [0.5, 1.0, 2.0]
@@ -28,7 +28,7 @@ def test_news_during_a_back_off_is_looked_at_and_does_not_lengthen_it() -> None:
         queue.done("iris")
 
 
-def test_a_pass_that_outlasts_its_back_off_counts_whatever_brought_it() -> None:
+def test_a_pass_that_outlasts_its_back_off_resets_it_whatever_caused_it() -> None:
     queue = WorkQueue()
     queue.retry("iris")
     queue.add("iris")

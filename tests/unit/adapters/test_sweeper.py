@@ -39,7 +39,7 @@ class Place:
         return folder
 
     def sweep(self, *needed: PurePosixPath, graces: sweep.Graces = sweep.CALM) -> dict[str, int]:
-        """Sweep with these needs; give how many things of each kind went."""
+        """Sweep with these needs; return how many things of each kind went."""
         return dict(self.sweeper.sweep(lambda: set(needed), graces, NOW).things)
 
     def left(self) -> set[str]:

@@ -360,7 +360,7 @@ def test_a_stopping_server_breaks_followers_off_so_that_they_know(controller: Co
             response.read()
 
 
-def test_a_file_that_shrinks_while_it_is_sent_is_no_whole_download(port: int, kept: KeptRuns) -> None:
+def test_a_file_that_shrinks_while_it_is_sent_breaks_the_download_off(port: int, kept: KeptRuns) -> None:
     size = 64 << 20  # more than sockets hold, and no more than a client may allocate at once
     path = kept.artifact(1, "huge")
     os.truncate(path, size)

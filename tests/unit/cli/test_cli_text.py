@@ -33,7 +33,7 @@ def test_columns_are_as_wide_as_they_need_and_end_at_the_terminal() -> None:
     assert text.columns(("name", "phase", "message"), rows, 30)[2] == "long-name   Failed   stage tr…"
 
 
-def test_how_long_something_took_counts_until_now_while_it_goes_on() -> None:
+def test_how_long_something_takes_is_measured_until_now_while_it_goes_on() -> None:
     now = datetime(2026, 11, 23, 6, 1, tzinfo=UTC)
     assert text.took("2026-11-23T06:00:00Z", "", now) == "1 min 0 s"
     assert text.took("2026-11-23T06:00:00Z", "2026-11-23T06:00:05Z", now) == "5 s"

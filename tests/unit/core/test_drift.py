@@ -60,7 +60,7 @@ def stage(item: Object) -> Object:
     return dict(item["spec"]["template"]["spec"]["containers"][0])
 
 
-def test_what_the_server_writes_in_other_words_or_leaves_out_is_no_difference() -> None:
+def test_what_the_server_writes_in_other_words_or_leaves_out_is_not_a_difference() -> None:
     live = applied()
     container = live["spec"]["template"]["spec"]["containers"][0]
     container["resources"] = {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}

@@ -58,7 +58,7 @@ def test_attempts_of_an_ended_job() -> None:
     assert read_job(job(condition("Complete"), failed=2, succeeded=1), []).attempts == 3
 
 
-def test_a_job_without_a_status_runs_and_tells_whose_it_is() -> None:
+def test_a_job_without_a_status_runs_and_names_its_owner() -> None:
     bare = job()
     del bare["status"]
     assert read_job(bare, []) == JobFact("iris-train-7", "job-uid", "request-uid", 7, attempts=1)
@@ -164,7 +164,7 @@ def test_a_quotas_denial_of_a_job_is_found_in_its_event_and_does_not_name_the_po
     assert (fact.blocked, fact.cause) == ("schedule", Cause("QuotaExceeded", words))
 
 
-def test_a_refusal_that_is_no_quota_is_reported_as_one() -> None:
+def test_a_refusal_that_is_not_a_quotas_is_reported_as_a_refusal() -> None:
     words = 'Error creating: pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
     fact = read_job(job(), [], [event("FailedCreate", words, "job-uid", "Job")])
     assert fact.cause == Cause("PodRefused", 'violates PodSecurity "restricted:latest": runAsNonRoot != true')
@@ -246,11 +246,11 @@ ENDINGS: list[tuple[str, Object, Cause]] = [
 
 
 @pytest.mark.parametrize(("ended", "cause"), [item[1:] for item in ENDINGS], ids=[item[0] for item in ENDINGS])
-def test_a_failed_job_tells_why_its_pod_ended(ended: Object, cause: Cause) -> None:
+def test_a_failed_job_says_why_its_pod_ended(ended: Object, cause: Cause) -> None:
     assert read_job(job(condition("Failed", "BackoffLimitExceeded"), failed=1), [ended]).cause == cause
 
 
-def test_of_several_attempts_the_last_one_tells() -> None:
+def test_of_several_attempts_the_last_one_gives_the_cause() -> None:
     first = pod(terminated(1, message=said("ExitCode", "first")), phase="Failed", created="2026-11-23T14:00:00Z")
     last = pod(terminated(1, message=said("ExitCode", "last")), phase="Failed", created="2026-11-23T15:00:00Z")
     for pods in ([first, last], [last, first]):
@@ -301,7 +301,7 @@ def test_a_rollout_is_done_when_all_counts_agree_at_the_new_generation(status: O
         ("", "2026-11-23T14:10:00Z", 3, True),
     ],
 )
-def test_a_passed_progress_deadline_counts_only_for_our_last_apply(
+def test_a_passed_progress_deadline_concerns_only_our_last_apply(
     applied: str, said_at: str, generation: int, failed: bool
 ) -> None:
     late = condition("Progressing", "ProgressDeadlineExceeded", "False", lastUpdateTime=said_at)
@@ -320,7 +320,7 @@ def test_a_launcher_that_gave_up_fails_its_service_at_once() -> None:
     assert (fact.failed, fact.cause) == (True, Cause("StartupTimeout", "web/run.py: not ready within 60 s"))
 
 
-def test_a_crash_loop_tells_when_its_script_first_started_and_is_not_failed_yet() -> None:
+def test_a_crash_loop_says_when_its_script_first_started_and_is_not_failed_yet() -> None:
     words = said("ExitCode", "web/run.py: exited with code 1", first_start="2026-11-23T14:00:00Z")
     fact = read_deployment(deployment(observedGeneration=3), [crash(1, words)])
     assert (fact.failed, fact.crash_started) == (False, "2026-11-23T14:00:00Z")
@@ -450,12 +450,12 @@ FIELDS = some(half(manager=st.just("coachwork"), time=TEXT, subresource=TEXT))
 
 
 @given(half(status=STATUS), OWN, some(POD), some(EVENT))
-def test_a_half_filled_job_is_no_error(job: Object, metadata: Object, pods: list[Object], news: list[Object]) -> None:
+def test_a_half_filled_job_is_read(job: Object, metadata: Object, pods: list[Object], news: list[Object]) -> None:
     read_job({**job, "metadata": metadata}, pods, news)
 
 
 @given(half(status=STATUS, spec=SPEC), OWN, FIELDS, some(POD), some(EVENT))
-def test_a_half_filled_deployment_is_no_error(
+def test_a_half_filled_deployment_is_read(
     thing: Object, metadata: Object, fields: list[Object], pods: list[Object], news: list[Object]
 ) -> None:
     read_deployment({**thing, "metadata": {**metadata, "managedFields": fields}}, pods, news)

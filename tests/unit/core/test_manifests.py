@@ -408,7 +408,7 @@ VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(l
 
 
 @given(st.lists(st.tuples(st.sampled_from(["A", "yes", "NULL", "_1"]), VALUES), max_size=4), VALUES)
-def test_a_release_gives_back_the_objects_as_they_were_applied(env: list[tuple[str, str]], argument: str) -> None:
+def test_a_release_returns_the_objects_as_they_were_applied(env: list[tuple[str, str]], argument: str) -> None:
     stage = service("web", env=tuple(env), args=(argument,), ingress=True)
     objects = manifests.service_objects(context([stage]), stage)
     assert manifests.release_objects(manifests.release(BOTH, objects)) == objects

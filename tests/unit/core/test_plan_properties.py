@@ -176,7 +176,7 @@ class Story(RuleBasedStateMachine):
         self.world.cluster.remove("ConfigMap", names.release_of(name))
 
     @rule(name=REQUEST)
-    def delete_and_make_anew(self, name: str) -> None:
+    def delete_and_make_again(self, name: str) -> None:
         self.world.cluster.remove("ConfigMap", name)
         self._ask(name)
 

@@ -45,7 +45,7 @@ def test_the_next_time_is_the_first_after_now_in_the_schedule_s_own_zone(
 @pytest.mark.parametrize(
     ("schedule", "zone"), [("0 0 31 2 *", ""), ("now", ""), ("@daily", "Mars/Base"), ("@daily", "../x")]
 )
-def test_what_never_comes_or_is_no_schedule_has_no_next_time(schedule: str, zone: str) -> None:
+def test_a_malformed_schedule_or_one_that_never_comes_has_no_next_time(schedule: str, zone: str) -> None:
     assert following(schedule, zone, datetime(2026, 11, 23, tzinfo=UTC)) is None
 
 

@@ -16,7 +16,7 @@ calm = settings(deadline=None)  # a busy machine is no failure
 
 
 def said(code: int, status: Object | None = None, **headers: str) -> Exception:
-    """Give the error for an answer."""
+    """Return the error for an answer."""
     body = json.dumps(status).encode() if status is not None else b"<html>"
     return failure(answer(code, {key.replace("_", "-"): value for key, value in headers.items()}, body))
 

@@ -26,7 +26,7 @@ def test_what_the_launchers_of_0_1_0_left_is_read_whole() -> None:
         }
 
 
-def test_what_a_later_launcher_adds_is_no_obstacle() -> None:
+def test_what_a_later_launcher_adds_is_ignored() -> None:
     later = json.dumps({"exit_code": 3, "reason": "ExitCode", "metrics": {"rmse": 1}, "version": 2})
     assert attempt.of_log(2, later) == Attempt(2, ended=True, exit_code=3, reason="ExitCode")
 

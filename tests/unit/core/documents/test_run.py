@@ -32,5 +32,5 @@ def test_what_a_run_uses_is_read_as_it_was_written(paths: frozenset[PurePosixPat
         ('{"paths": [], "version": 2}', TooNew),
     ],
 )
-def test_what_is_not_a_list_of_uses_is_no_list(text: str, kind: type) -> None:
+def test_what_is_not_a_list_of_uses_is_corrupt_or_newer(text: str, kind: type) -> None:
     assert isinstance(run.read_uses(text), kind)

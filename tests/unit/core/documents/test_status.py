@@ -154,7 +154,7 @@ def test_what_release_0_1_0_wrote_is_read_and_nothing_of_it_is_lost(path: Path) 
 
 
 def holds(new: Any, old: Any) -> bool:
-    """Tell whether all of `old` is in `new`, text that is YAML by what it says."""
+    """Return whether all of `old` is in `new`, text that is YAML by what it says."""
     if isinstance(old, dict):
         return all(key in new and holds(new[key], value) for key, value in old.items())
     if isinstance(old, list):
@@ -248,7 +248,7 @@ def test_a_bomb_of_aliases_in_a_record_is_never_unfolded() -> None:
     assert isinstance(status.read(sealed(data), "u"), TooNew)
 
 
-def test_the_record_of_another_request_is_no_record() -> None:
+def test_the_record_of_another_request_is_absent() -> None:
     assert status.read(status.write(Record(request_uid="old")), "new") == Absent()
 
 

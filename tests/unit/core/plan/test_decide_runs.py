@@ -178,7 +178,7 @@ def test_a_near_miss_is_in_the_record_of_an_invalid_project_and_of_a_run(desk: D
     assert (kept.phase, kept.problems) == ("Running", warnings[1:])
 
 
-def test_an_invalid_request_tells_all_its_problems_and_runs_once_it_is_mended(desk: Desk) -> None:
+def test_an_invalid_request_lists_all_its_problems_and_runs_once_it_is_mended(desk: Desk) -> None:
     desk.push(project("a"))
     desk.ask(repository="ext::sh -c id", deadline="soon")
     kept = desk.settle()

@@ -203,7 +203,7 @@ def test_without_a_run_the_first_look_only_takes_note(desk: Desk) -> None:
     assert desk.passes(2, 31).run == 1
 
 
-def test_what_is_pushed_while_suspended_counts_as_handled(desk: Desk) -> None:
+def test_what_is_pushed_while_suspended_is_handled(desk: Desk) -> None:
     polled(desk)
     desk.ask(poll="30s", suspend="true")
     desk.push(project("a >> b"))
@@ -287,7 +287,7 @@ def test_a_repeated_run_takes_parameters_of_its_own_over_the_old_ones(desk: Desk
     assert kept.spec.parameters == (("A", "1"), ("B", "2"))
 
 
-def test_a_repeated_run_is_no_move_of_the_branch(desk: Desk) -> None:
+def test_a_repeated_run_does_not_move_the_branch(desk: Desk) -> None:
     polled(desk)
     desk.push(project("a >> b"))
     desk.passes(2, 31)
