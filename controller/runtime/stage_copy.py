@@ -7,6 +7,7 @@ like are left out. It refuses a checkout that was not published completely, and 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -128,23 +129,16 @@ class _Tree:
             os.symlink(points_to, target)
         reflinks = True
         for source, target, mode in self.files:
-            reflinks = reflinks and _reflink(source, target)
+            if reflinks:
+                try:
+                    with open(source, "rb") as origin, open(target, "wb") as copy:
+                        fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
+                except OSError as error:
+                    if error.errno not in NO_REFLINK:
+                        raise
+                    reflinks = False
             if not reflinks:
                 shutil.copyfile(source, target, follow_symlinks=False)
             os.chmod(target, mode)
         for folder, mode in reversed(self._folders):
             os.chmod(folder, mode)
-
-
-def _reflink(source: str, target: str) -> bool:
-    """Share the blocks of `source`; return False where the file system has no such thing. Raises OSError."""
-    import fcntl  # noqa: PLC0415 - absent on systems without reflinks, where only this fails
-
-    try:
-        with open(source, "rb") as origin, open(target, "wb") as copy:
-            fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
-    except OSError as error:
-        if error.errno not in NO_REFLINK:
-            raise
-        return False
-    return True

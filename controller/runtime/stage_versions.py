@@ -80,21 +80,21 @@ def pickled(match: "re.Match[str]", failed: FailedScript) -> str:
 
 def _package(module: str, failed: FailedScript) -> Tuple[str, str]:
     """Return name and version of the package that a module is of, "" where none is installed."""
+    if not module:
+        return "", ""
     pattern = os.path.join(glob.escape(failed.environment), "lib", "python*", "site-packages")
     folders = glob.glob(pattern) if failed.environment else []
     folders += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     for folder in folders:
         for info in sorted(glob.glob(os.path.join(glob.escape(folder), "*.dist-info"))):
             name, _, version = os.path.basename(info)[: -len(".dist-info")].partition("-")
-            if module and (canonical(name) == canonical(module) or module in _modules(info)):
+            modules = read_text(os.path.join(info, "top_level.txt"), MOST_BYTES).split()
+            if not modules:
+                record = read_text(os.path.join(info, "RECORD"), MOST_BYTES)
+                modules = re.findall(r"^(\w+)(?:/__init__)?\.py,", record, re.MULTILINE)
+            if canonical(name) == canonical(module) or module in modules:
                 return canonical(name), version
     return "", ""
-
-
-def _modules(info: str) -> List[str]:
-    return read_text(os.path.join(info, "top_level.txt"), MOST_BYTES).split() or re.findall(
-        r"^(\w+)(?:/__init__)?\.py,", read_text(os.path.join(info, "RECORD"), MOST_BYTES), re.MULTILINE
-    )
 
 
 def _pins(failed: FailedScript, packages: Sequence[str]) -> str:
