@@ -97,17 +97,15 @@ def _serving(
         return _with(record, "Degraded", "ServiceDrifted", message)
     for stage, (deployment, *_) in services.items():
         fact = observed.deployments.get(deployment["metadata"]["name"])
+        cause = f": {fact.cause.message}" if fact and fact.cause else ""
         if fact is None or fact.owner != record.request_uid:
             problem = f"has 0 of {deployment['spec']['replicas']} pods ready"
         elif fact.available and fact.digest == digest_of(deployment):
             continue
+        elif fact.ready < fact.replicas:
+            problem = f"has {fact.ready} of {fact.replicas} pods ready{cause}"
         else:
-            problem = (
-                f"has {fact.ready} of {fact.replicas} pods ready"
-                if fact.ready < fact.replicas
-                else "is being rolled over"
-            )
-            problem += f": {fact.cause.message}" if fact.cause else ""
+            problem = f"is being rolled over{cause}"
         return _with(record, "Degraded", "ServiceDegraded", f"service {stage} {problem}")
     return _with(record, "Ready", last.reason, last.message)
 
