@@ -36,30 +36,6 @@ def test_a_repository_with_sha256_ids_runs(coachwork: Coachwork) -> None:
     assert (record["phase"], record["run-commit"], len(commit)) == ("Ready", commit, 64), told(record)
 
 
-def test_an_invalid_project_shows_all_its_problems(coachwork: Coachwork) -> None:
-    name = coachwork.name("invalid")
-    good = batch("prepare", "")
-    bad = {"train/config.ini": "[default]\nSTAGE_TYPE = bath\nEXECUTABLE_SCRIPT = train.py\n"}
-    worse = batch("score", "", more="REPLICAS = 2\n[secrets]\nKEY = No Name")
-    worse["score/config.ini"] = worse["score/config.ini"].replace("RETRIES = 0", "RETRIES = two")
-    coachwork.git.push(name, project(name, "prepare >> train, score >> serve, prepare", good, bad, worse))
-    coachwork.request(name)
-    record = coachwork.ended(name)
-    assert (record["phase"], record["reason"]) == ("Invalid", "InvalidProject"), told(record)
-    problems = record["problems"].splitlines()
-    for parts in (
-        ("train/config.ini", "STAGE_TYPE", "bath"),
-        ("train/config.ini", "EXECUTABLE_SCRIPT", "train.py"),
-        ("score/config.ini", "RETRIES", "two"),
-        ("score/config.ini", "[secrets] KEY"),
-        ("bodywork.ini", "DAG", "prepare"),
-        ("serve",),
-    ):
-        assert [line for line in problems if all(part in line for part in parts)], (parts, problems)
-    assert not coachwork.objects(name, "jobs,deployments,services")
-    assert "InvalidProject" in {event["reason"] for event in coachwork.events(name)}
-
-
 def test_an_invalid_request_shows_all_its_problems_and_is_mended_by_an_edit(coachwork: Coachwork) -> None:
     name = coachwork.name("wrong")
     coachwork.git.push(name, project(name, "one", batch("one", "")))
@@ -124,19 +100,6 @@ def test_a_request_made_again_under_its_name_starts_from_run_one(coachwork: Coac
 
 
 COUNT_STARTS = "import os\nprint('one', file=open(os.environ['COACHWORK_CACHE'] + '/starts', 'a'))\n"
-
-
-def test_a_run_is_cancelled_by_its_number(coachwork: Coachwork) -> None:
-    name = coachwork.name("cancel")
-    gated(coachwork, name)
-    coachwork.annotate(name, cancel="1")
-    record = coachwork.ended(name)
-    assert (record["phase"], record["reason"], record["stage.wait"]) == ("Cancelled", "Cancelled", "Stopped"), told(
-        record
-    )
-    eventually(lambda: not coachwork.objects(name, "jobs,pods"), "end of the cancelled stage")
-    open_gate(coachwork, name)
-    assert coachwork.trigger(name, "after")["run"] == "2"
 
 
 def test_a_run_beyond_its_deadline_fails(coachwork: Coachwork) -> None:

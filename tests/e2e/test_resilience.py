@@ -62,26 +62,6 @@ def test_a_deleted_status_comes_back_and_starts_nothing(coachwork: Coachwork) ->
     assert {pod["metadata"]["uid"] for pod in coachwork.pods(name)} == uids
 
 
-def test_a_status_that_is_deleted_within_a_run_comes_back(coachwork: Coachwork) -> None:
-    name = coachwork.name("status-run")
-    coachwork.git.push(name, project(name, "one", batch("one", SLOW)))
-    coachwork.request(name)
-    coachwork.running(name, "one")
-    kubectl("-n", NAMESPACE, "delete", "configmap", f"{name}-status")
-    record = coachwork.ended(name)
-    assert (record["phase"], record["run"]) == ("Ready", "1"), told(record)
-    assert coachwork.run_file(name, ".", "cache/starts").split() == ["one"]
-
-
-def test_a_service_that_is_deleted_by_hand_comes_back(coachwork: Coachwork) -> None:
-    name = coachwork.name("by-hand")
-    assert coachwork.start(name, project(name, "web", service("web", server("up"))))["phase"] == "Ready"
-    kubectl("-n", NAMESPACE, "delete", "deployment,service", f"{name}--web")
-    coachwork.answer(f"{name}--web", "up", seconds=120)
-    coachwork.wait_for(name, lambda data: data["phase"] == "Ready", "Ready again")
-    assert coachwork.status(name)["run"] == "1"
-
-
 def test_a_job_that_is_deleted_by_hand_is_not_run_twice(coachwork: Coachwork) -> None:
     name = coachwork.name("job")
     coachwork.git.push(name, project(name, "one", batch("one", SLOW)))

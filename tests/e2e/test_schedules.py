@@ -221,24 +221,3 @@ def test_replace_ends_the_active_run_puts_its_service_back_and_runs_the_new_one(
     past = [(item["run"], item["outcome"], item["reason"]) for item in coachwork.history(record)[:2]]
     assert past == [(3, "Failed", "ExitCode"), (2, "Cancelled", "Replaced")], told(record)
     coachwork.answer(f"{name}--web", "good")
-
-
-# --- parameters and repeated runs ------------------------------------------------------------------
-
-
-def test_a_run_is_repeated_as_it_was_with_its_parameters(coachwork: Coachwork) -> None:
-    name = coachwork.name("again")
-    coachwork.git.push(name, project(name, "one", batch("one", NOTED)))
-    coachwork.request(name, run_on_create="false", env={"ALPHA": "1"})
-    coachwork.annotate(name, trigger="a", set='a {"ALPHA": "0.1"}')
-    first = coachwork.ended(name, finished_trigger="a")
-    coachwork.git.push(name, project(name, "one", batch("one", f"{NOTED}raise SystemExit('worse')")))
-    assert coachwork.trigger(name, "b")["phase"] == "Failed"
-    coachwork.annotate(name, trigger="c", rerun="c 1")
-    third = coachwork.ended(name, finished_trigger="c")
-    assert (third["phase"], third["run"], third["run-commit"]) == ("Ready", "3", first["run-commit"]), told(third)
-    assert starts(coachwork, name) == ["a 0.1", "b 1", "c 0.1"]
-    coachwork.annotate(name, trigger="d", rerun="d 9")
-    record = coachwork.ended(name, finished_trigger="d")
-    assert (record["phase"], record["run"], record["stages"]) == ("Ready", "3", third["stages"]), told(record)
-    assert "kept are 1, 2, 3" in record["message"]

@@ -65,12 +65,3 @@ def test_the_value_of_a_secret_is_nowhere_to_be_found(coachwork: Coachwork, cana
     assert heard(value, coachwork.http("coachwork", "/metrics").body) == []
     for form in forms(value):
         assert coachwork.shell("sh", "-c", f"grep -rlF -- '{form}' {VOLUME} || true") == ""
-
-
-def test_how_often_a_value_was_blanked_is_counted(coachwork: Coachwork, canary: tuple[str, str]) -> None:
-    name, _ = canary
-    stage = batch("one", "import os\nprint(os.environ['CANARY'])\n", more=f"[secrets]\nCANARY = {name}")
-    record = coachwork.start(name, project(name, "one", stage))
-    assert record["phase"] == "Ready", told(record)
-    assert json.loads(coachwork.run_file(name, 1, "logs/one/1.json"))["redacted"] == 1
-    assert "***" in coachwork.run_file(name, 1, "logs/one/1.log")

@@ -146,18 +146,6 @@ def test_a_failing_batch_stage_after_a_rollout_puts_the_service_back(coachwork: 
     assert pods(coachwork, name).isdisjoint(before)
 
 
-def test_what_a_new_version_leaves_out_is_gone(coachwork: Coachwork) -> None:
-    name = coachwork.name("dropped")
-    old = service("web", server("old"), more="[env]\nOLD = 1", replicas=2)
-    assert coachwork.start(name, project(name, "web", old))["phase"] == "Ready"
-    assert "OLD" in environment_of(coachwork, name)
-    coachwork.git.push(name, project(name, "web", service("web", server("old"), more="[env]\nNEW = 1")))
-    record = coachwork.trigger(name, "new")
-    assert (record["phase"], record["stage.web"]) == ("Ready", "Done"), told(record)
-    assert environment_of(coachwork, name) & {"OLD", "NEW"} == {"NEW"}
-    eventually(lambda: len(coachwork.pods(name)) == 1, "single replica")
-
-
 def test_a_service_below_its_replicas_is_degraded_until_it_is_back(coachwork: Coachwork) -> None:
     name = coachwork.name("degraded")
     script = server("up").replace("body = SAYS", "self.path == '/die' and os._exit(3)\n        body = SAYS")
@@ -201,17 +189,6 @@ def test_a_stage_that_is_gone_is_removed_after_a_good_run(coachwork: Coachwork) 
     eventually(lambda: not coachwork.pods(name, "old"), "end of the old stage's pods")
     left = {item["metadata"]["name"] for item in coachwork.objects(name, "deployments,services")}
     assert left == {f"{name}--web"}
-
-
-def test_a_service_stage_finds_the_address_of_another(coachwork: Coachwork) -> None:
-    name = coachwork.name("talks")
-    script = (
-        "import os, urllib.request as u\nprint(u.urlopen(os.environ['COACHWORK_URL_WEB_ONE'], timeout=30).read())\n"
-    )
-    files = project(name, "web-one >> ask", service("web-one", server("hello")), batch("ask", script))
-    record = coachwork.start(name, files)
-    assert record["phase"] == "Ready", told(record)
-    assert "b'hello'" in coachwork.run_file(name, 1, "logs/ask/1.log")
 
 
 CHANGES = [

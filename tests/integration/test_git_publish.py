@@ -391,9 +391,7 @@ def test_submodules_in_submodules_are_checked_out(
     assert "lib/one/inner/deep.txt" in git.read(server.url("iris"), checkout.name, ".").files
 
 
-@pytest.mark.parametrize(
-    "url", ["ext::sh -c touch", "ext::x", "-oProxyCommand=x", "/etc", "file:///etc", "../../../../x", "host:x", "."]
-)
+@pytest.mark.parametrize("url", ["ext::sh -c touch", "-oProxyCommand=x", "file:///etc", "../../../../x"])
 def test_a_submodule_of_a_hostile_address_is_refused_clearly(
     server: GitServer, iris: Repository, git: Git, volume: Path, url: str
 ) -> None:

@@ -50,14 +50,9 @@ def test_a_project_is_read_with_its_texts_its_files_and_its_tree(
         ("train/nothing", "train has no folders"),
         ("train/train.py", "is a file"),
         ("../..", "expected a folder inside"),
-        ("/etc", "expected a folder inside"),
-        ("train/../..", "expected a folder inside"),
-        (".git", "is inside .git"),
         ("out", "leaves the repository"),
         ("hidden", "leaves the repository"),
-        ("a\x1bb", "expected a folder inside"),
         ("-x", "no folder"),
-        ("x" * 5000, "expected a folder inside"),
     ],
 )
 def test_a_path_that_is_not_a_folder_of_the_repository_is_refused(

@@ -83,16 +83,6 @@ def test_every_problem_comes_at_once_each_with_what_would_be_right() -> None:
     )
 
 
-def test_the_variable_that_service_links_would_set_is_refused_for_what_it_is() -> None:
-    (problem,) = problems(NEEDED | {"COACHWORK_PORT": "tcp://10.0.0.7:80"})
-    assert problem == 'COACHWORK_PORT: expected a whole number from 0 to 65535, got "tcp://10.0.0.7:80"'
-
-
-def test_a_misspelt_variable_is_refused_with_the_nearest_setting() -> None:
-    (problem,) = problems(NEEDED | {"COACHWORK_WORKRES": "8"})
-    assert problem == "COACHWORK_WORKRES: unknown key: did you mean COACHWORK_WORKERS?"
-
-
 @pytest.mark.parametrize(
     "name", ["RUN", "STAGE", "URL_SERVE", "PATH_SERVE", "SERVICE_HOST", "PORT_80_TCP", "ARTIFACTS", "PREVIOUS"]
 )
