@@ -76,9 +76,24 @@ def wish(pipeline: Pipeline, stage: Stage | None = None) -> Wish | None:
         return Wish(stage.python, f"its PYTHON is {stage.python}", firm=True)
     if pipeline.python:
         return Wish(pipeline.python, f"PYTHON of the project is {pipeline.python}", firm=True)
-    if version := visible(pipeline.image):
-        return Wish(version, f"DOCKER_IMAGE is {pipeline.image}", firm=False)
-    return _of_bodywork(pipeline.bodywork_image) if pipeline.bodywork_image else None
+    if python := visible(pipeline.image):
+        return Wish(python, f"DOCKER_IMAGE is {pipeline.image}", firm=False)
+    image = pipeline.bodywork_image
+    if not image:
+        return None
+    found = _BODYWORK.fullmatch(image)
+    tag, digest = (found["tag"] or "", found["digest"] or "") if found else ("", "")
+    version = re.fullmatch(r"v?([0-9]+)(?:[.+_-].*)?", tag)
+    why, note = f"DOCKER_IMAGE is {image}", ""
+    python = _OF_BODYWORK.get(version[1], "") if version else ""
+    if python == "3.7":
+        python, note = "3.8", f"{why}, which had Python 3.7: its stages get 3.8, the oldest that Coachwork runs on"
+    elif not python:  # its tag does not name its version: it is taken for the last one
+        python = _LAST
+        if tag not in ("", "latest") or (digest and not tag):
+            gets = f"its stages get Python {_LAST}, the last one's; PYTHON names another"
+            note = f"{why}, which does not name its version: {gets}"
+    return Wish(python, why, firm=False, note=note)
 
 
 PythonOf: TypeAlias = Callable[[Pipeline | None, Stage | None], str]
@@ -110,25 +125,6 @@ def of_request(image: str, policy: Policy) -> PythonOf:
         return others(pipeline, stage) if decides else visible(image)
 
     return python_of
-
-
-def _of_bodywork(image: str) -> Wish:
-    """Return the Python of Bodywork's image; one whose tag does not name its version is the last one."""
-    found = _BODYWORK.fullmatch(image)
-    tag, digest = (found["tag"] or "", found["digest"] or "") if found else ("", "")
-    why = f"DOCKER_IMAGE is {image}"
-    version = re.fullmatch(r"v?([0-9]+)(?:[.+_-].*)?", tag)
-    python = _OF_BODYWORK.get(version[1]) if version else None
-    if python == "3.7":
-        note = f"{why}, which had Python 3.7: its stages get 3.8, the oldest that Coachwork runs on"
-        return Wish("3.8", why, firm=False, note=note)
-    if python:
-        return Wish(python, why, firm=False)
-    is_last = tag == "latest" or not (tag or digest)
-    note = (
-        f"{why}, which does not name its version: its stages get Python {_LAST}, the last one's; PYTHON names another"
-    )
-    return Wish(_LAST, why, firm=False, note="" if is_last else note)
 
 
 def of_stage(spec: RunSpec, pipeline: Pipeline, stage: str) -> str:
