@@ -44,9 +44,8 @@ def artifacts(
     By default those of the last good run.
     """
     person, run_number = requests.person, str(number(requests.one(name), run))
-    entries: dict[str, Entry] = {
-        str(entry.get("path", "")): entry for entry in person.entries("api", "artifacts", name, run=run_number)
-    }
+    saved = person.entries("api", "artifacts", name, run=run_number)
+    entries: dict[str, Entry] = {str(entry.get("path", "")): entry for entry in saved}
     if not path and not to:
         rows = ((text.size(item.get("size")), str(item.get("modified", "")), place) for place, item in entries.items())
         if entries or output == "json":
@@ -60,8 +59,7 @@ def artifacts(
         fetch(person, name, run_number, path, file)
         fetched = {file: entries[path]}
     else:
-        below = _below(path, entries, name, run_number)
-        fetched = {folder / place: entry for place, entry in below.items()}
+        fetched = {folder / place: entry for place, entry in _below(path, entries, name, run_number).items()}
         fetch_all(person, name, run_number, path, folder)
     for file, entry in fetched.items():
         size = entry.get("size")
