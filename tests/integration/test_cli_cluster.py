@@ -79,13 +79,8 @@ def test_a_deploy_makes_the_request_and_follows_its_run_to_the_end(person: Perso
     request = person.machine.cluster.get("ConfigMap", "demo")
     assert request
     assert (request["data"]["keep-runs"], request["data"]["env.ALPHA"]) == ("3", "0.1")
-
-
-def test_a_deploy_of_the_same_again_runs_the_newest_commit(person: Person) -> None:
-    person.machine.repository.commit(project("save", save=batch(SAVE)))
-    assert person.deploy().code == 0
     commit = person.machine.repository.commit(project("save", save=batch(SAVE + "print('again')")))
-    ended = person.deploy()
+    ended = person.deploy()  # the same again runs the newest commit
     assert ended.out.splitlines()[-1] == f"Ready: run 2 at {commit[:7]}"
 
 
@@ -311,23 +306,19 @@ def test_a_delete_says_what_goes_and_takes_no_silence_for_a_yes(person: Person) 
     assert person.run("status", "demo").code == 3
 
 
+COMMANDS = ("status", "runs", "logs", "artifacts", "diff", "trigger", "rerun", "cancel", "unschedule", "delete")
+
+
 def test_a_mistyped_name_is_answered_with_the_nearest(person: Person) -> None:
     person.machine.repository.commit(project("save", save=batch(SAVE)))
     assert person.deploy().code == 0
-    for command in (
-        "status",
-        "runs",
-        "logs",
-        "artifacts",
-        "diff",
-        "trigger",
-        "rerun",
-        "cancel",
-        "unschedule",
-        "delete",
-    ):
+    words = 'no request "demmo" in namespace laptop: did you mean demo?'
+    for command in COMMANDS:
         ended = person.run(command, "demmo")
-        assert (ended.code, ended.err) == (3, 'no request "demmo" in namespace laptop: did you mean demo?'), command
+        assert (ended.code, ended.err) == (3, words), command
+    ended = person.run("status", "demmo", "--output", "json")
+    answer = json.loads(ended.out)
+    assert (ended.code, answer["reason"], answer["problems"]) == (3, "NotFound", [words])
 
 
 def forbidden(user: str = "alice") -> tuple[int, dict[str, object]]:
@@ -363,6 +354,8 @@ def test_where_no_controller_is_installed_it_is_said(person: Person) -> None:
         assert (ended.code, "no controller in namespace laptop" in ended.err) == (4, True), command
     assert person.deploy().code == 4
     assert person.machine.cluster.get("ConfigMap", "demo") is None, "nobody would run it"
+    ended = person.run("doctor")
+    assert (ended.code, "wrong controller: no controller in namespace" in ended.out) == (1, True)
 
 
 def test_a_cluster_that_can_t_be_found_is_one_line_with_the_remedy(tmp_path: Path) -> None:
@@ -379,11 +372,6 @@ def test_a_cluster_that_can_t_be_found_is_one_line_with_the_remedy(tmp_path: Pat
         assert ended.code == 4, ended
         assert words in ended.err
         assert len(ended.err.splitlines()) == 1
-
-
-def test_errors_are_written_for_programs_too(person: Person) -> None:
-    ended = person.run("status", "demo", "--output", "json")
-    assert (ended.code, json.loads(ended.out)["reason"]) == (3, "NotFound")
 
 
 def test_an_output_that_nobody_reads_to_its_end_is_not_an_error(person: Person) -> None:
@@ -425,13 +413,6 @@ def test_the_doctor_ends_with_1_where_something_is_wrong(person: Person) -> None
     assert "note  version: the controller is 0.0.1" in ended.out
     output = json.loads(person.run("doctor", "--output", "json").out)
     assert (output["healthy"], len(output["findings"])) == (False, 5)
-
-
-def test_the_doctor_says_that_no_controller_runs(person: Person) -> None:
-    person.there.installed = False
-    ended = person.run("doctor")
-    assert ended.code == 1
-    assert "wrong controller: no controller in namespace" in ended.out
 
 
 def test_the_doctor_can_not_help_without_a_cluster(person: Person) -> None:
