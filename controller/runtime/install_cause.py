@@ -12,7 +12,7 @@ import sysconfig
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 if TYPE_CHECKING:
-    from controller.runtime.install_requirements import File, Prepared, RequirementLine, url
+    from controller.runtime.install_requirements import File, ListedItem, Prepared, url
     from controller.runtime.install_uv import Done, without_credentials
     from controller.runtime.stage_order import HOPELESS, MAY_PASS, VOLUME_FULL, Unable
     from controller.runtime.stage_text import canonical
@@ -251,7 +251,7 @@ def _wrapped(path: str) -> str:
     return r"\s+".join(map(re.escape, path.split(" ")))
 
 
-def _named(text: str, items: Sequence[RequirementLine]) -> str:
+def _named(text: str, items: Sequence[ListedItem]) -> str:
     """Return the place of the first item whose package a text speaks of, "" if that can't be known."""
     said = canonical(text)
     for item in items:

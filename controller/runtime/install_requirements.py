@@ -32,7 +32,7 @@ NO_LIMIT = "9000-01-01"
 MOST_PINS = 2000  # on the command line; so many leave nothing for a day to decide
 
 
-class RequirementLine(NamedTuple):
+class ListedItem(NamedTuple):
     """A package or an option, in normal form, and where the user wrote it."""
 
     text: str
@@ -55,7 +55,7 @@ class RequirementsDocument(NamedTuple):
     """The document of requirements.json."""
 
     file: str  # what a user knows it by
-    items: List[RequirementLine]
+    items: List[ListedItem]
     as_of: str = ""  # a day: packages as they were at its end
     as_of_by_default: bool = False  # nobody asked for it: an index that does not know days is no mistake
 
@@ -65,7 +65,7 @@ class File(NamedTuple):
 
     path: str
     texts: List[str]
-    items: List[RequirementLine]
+    items: List[ListedItem]
 
 
 class Prepared(NamedTuple):
@@ -85,8 +85,8 @@ def read(path: str) -> RequirementsDocument:
     try:
         loaded = json.loads(read_text(path, LARGEST))
         found = loaded["items"] if "items" in loaded else _items_of_version_1(loaded)
-        known = RequirementLine._fields
-        items = [RequirementLine(**{name: item[name] for name in known if name in item}) for item in found]
+        known = ListedItem._fields
+        items = [ListedItem(**{name: item[name] for name in known if name in item}) for item in found]
         as_of, by_default = loaded.get("as_of", ""), loaded.get("as_of_by_default", False)
         return RequirementsDocument(loaded["file"], items, as_of, by_default)
     except (ValueError, TypeError, LookupError) as error:
@@ -138,7 +138,7 @@ def url(path: str) -> str:
     return "file://" + urllib.parse.quote(path)
 
 
-def _options(item: RequirementLine) -> List[str]:
+def _options(item: ListedItem) -> List[str]:
     """Return the options of uv's for one that it passes over in files, none for what it reads there."""
     if item.option == "--pre":
         return ["--prerelease", "allow"]
@@ -156,7 +156,7 @@ def _check_inside(path: str, folder: str, place: str) -> None:
         raise Unable("InstallFailed", f"{place}: `{shown}` is outside the project: put it into the project's folder")
 
 
-def _copied(items: Sequence[RequirementLine], sources: Dict[str, str], scratch: str) -> Dict[str, str]:
+def _copied(items: Sequence[ListedItem], sources: Dict[str, str], scratch: str) -> Dict[str, str]:
     """Return a writable copy of the checkout of each address that is named. Raises Unable, OSError."""
     copies: Dict[str, str] = {}
     for item in items:
@@ -178,14 +178,14 @@ class _Targets(NamedTuple):
     links: str
     places: Dict[str, str]  # as in Prepared
 
-    def write(self, path: str, items: List[RequirementLine]) -> File:
+    def write(self, path: str, items: List[ListedItem]) -> File:
         """Write a file for uv. Raises Unable, OSError."""
         texts = ["" if item.option in NOT_IN_FILES else self._line(item) for item in items]
         with open(path, "w", encoding="utf-8") as file:
             file.writelines(f"{text}\n" for text in texts)
         return File(path, texts, items)
 
-    def _line(self, item: RequirementLine) -> str:
+    def _line(self, item: ListedItem) -> str:
         """Return an item with a folder in the place of its path or address; extras, names and markers stay."""
         if item.path:
             target = os.path.normpath(os.path.join(self.project, item.path))

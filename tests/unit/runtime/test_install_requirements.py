@@ -46,7 +46,7 @@ def test_a_later_document_is_read_as_far_as_it_is_known(tmp_path: Path, builder:
     path = tmp_path / "requirements.json"
     path.write_text(json.dumps({"version": 3, "file": "a.txt", "items": [item], "shape": "round"}))
     assert builder.read(str(path)) == builder.RequirementsDocument(
-        "a.txt", [builder.RequirementLine("six", "a.txt:1", name="six", by_version=True)]
+        "a.txt", [builder.ListedItem("six", "a.txt:1", name="six", by_version=True)]
     )
 
 
