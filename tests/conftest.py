@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let addresses of this machine be asked through a proxy too: the one that the test names."""
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """Yield an empty folder in memory, where there is such a place: no disk has to be waited for."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a folder of its own there)
+    with tempfile.TemporaryDirectory(prefix="coachwork-", dir=place) as folder:
+        yield Path(folder)
 
 
 def pytest_unconfigure() -> None:

@@ -39,8 +39,8 @@ def iris(server: GitServer) -> Repository:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(memory: Path) -> World:
+    return World(memory)
 
 
 @pytest.fixture

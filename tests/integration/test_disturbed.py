@@ -108,8 +108,8 @@ def test_a_full_volume_is_reported_in_the_status(world: World) -> None:
     assert world.finish_all().run == 2
 
 
-def test_a_write_on_a_stale_view_leaves_no_stale_copy_on_the_volume(tmp_path: Path) -> None:
-    world = World(tmp_path, lagging=True)
+def test_a_write_on_a_stale_view_leaves_no_stale_copy_on_the_volume(memory: Path) -> None:
+    world = World(memory, lagging=True)
     released(world, project("a"))
     stale = world.view.status("iris")
     assert stale
@@ -272,8 +272,8 @@ def test_a_failed_job_whose_pod_is_gone_is_explained_by_what_the_launcher_wrote(
     assert (kept.phase, kept.reason, kept.message) == ("Failed", "Terminated", "stage a: a/run.py: told to end")
 
 
-def test_a_record_that_is_edited_while_the_view_lags_does_not_spoil_its_copy(tmp_path: Path) -> None:
-    world = World(tmp_path, lagging=True)
+def test_a_record_that_is_edited_while_the_view_lags_does_not_spoil_its_copy(memory: Path) -> None:
+    world = World(memory, lagging=True)
     world.source.push(project("a"))
     world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
     assert world.finish_all().phase == "Ready"

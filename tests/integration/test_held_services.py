@@ -29,8 +29,8 @@ CHANGES: list[tuple[str, Change, str]] = [
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return released(World(tmp_path), WEB)
+def world(memory: Path) -> World:
+    return released(World(memory), WEB)
 
 
 def released(world: World, files: dict[str, str]) -> World:
@@ -124,8 +124,8 @@ def test_a_restart_and_a_sidecar_are_left_alone(world: World) -> None:
     assert world.settle().phase == "Ready"
 
 
-def test_what_serves_is_put_back_while_a_long_run_is_active(tmp_path: Path) -> None:
-    world = released(World(tmp_path), project("train >> web", services={"web": 5000}))
+def test_what_serves_is_put_back_while_a_long_run_is_active(memory: Path) -> None:
+    world = released(World(memory), project("train >> web", services={"web": 5000}))
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     assert world.settle().phase == "Running"
     world.cluster.edit("Deployment", "iris--web", lambda item: item["spec"].update(replicas=0))
@@ -138,8 +138,8 @@ def test_what_serves_is_put_back_while_a_long_run_is_active(tmp_path: Path) -> N
     assert world.finish_all().phase == "Ready"
 
 
-def test_a_service_that_is_done_is_put_back_while_later_stages_run(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_a_service_that_is_done_is_put_back_while_later_stages_run(memory: Path) -> None:
+    world = World(memory)
     world.source.push(project("web >> a", services={"web": 5000}))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
@@ -150,8 +150,8 @@ def test_a_service_that_is_done_is_put_back_while_later_stages_run(tmp_path: Pat
     assert spec(world, "Service")["spec"]["ports"][0]["port"] == 5000
 
 
-def test_an_unchanged_service_that_was_scaled_to_nothing_is_not_done(tmp_path: Path) -> None:
-    world = released(World(tmp_path), project("web >> a", services={"web": 5000}))
+def test_an_unchanged_service_that_was_scaled_to_nothing_is_not_done(memory: Path) -> None:
+    world = released(World(memory), project("web >> a", services={"web": 5000}))
     world.cluster.edit("Deployment", "iris--web", lambda item: item["spec"].update(replicas=0))
     world.cluster.roll_out(world.cluster.stored["Deployment", "iris--web"])
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
@@ -163,8 +163,8 @@ def test_an_unchanged_service_that_was_scaled_to_nothing_is_not_done(tmp_path: P
     assert world.cluster.stored["Deployment", "iris--web"]["metadata"]["labels"]["coachwork.io/run"] == "1"
 
 
-def test_after_a_failed_run_what_serves_is_put_back_and_reported_as_well(tmp_path: Path) -> None:
-    world = released(World(tmp_path), project("train >> web", services={"web": 5000}))
+def test_after_a_failed_run_what_serves_is_put_back_and_reported_as_well(memory: Path) -> None:
+    world = released(World(memory), project("train >> web", services={"web": 5000}))
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
     world.settle()
     world.cluster.end_job(world.jobs()["iris-train-2"], 3)

@@ -77,9 +77,9 @@ def assert_clean(world: World) -> None:
     assert world.cluster.stored["ConfigMap", "iris-release"]["data"]["run"] == "2"
 
 
-def test_killed_before_and_after_every_write_to_the_cluster(tmp_path: Path) -> None:
-    for moment in range(1, moments(tmp_path / "count") + 1):
-        world = begin(tmp_path / str(moment), Fuse(moment))
+def test_killed_before_and_after_every_write_to_the_cluster(memory: Path) -> None:
+    for moment in range(1, moments(memory / "count") + 1):
+        world = begin(memory / str(moment), Fuse(moment))
         live_through(world)
         assert_clean(world)
 
@@ -104,22 +104,22 @@ def renames(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Fuse]]:
     fuses.clear()
 
 
-def test_killed_before_and_after_every_rename_on_the_volume(tmp_path: Path, renames: list[Fuse]) -> None:
+def test_killed_before_and_after_every_rename_on_the_volume(memory: Path, renames: list[Fuse]) -> None:
     counting = Fuse(0)
     renames.append(counting)
-    live_through(begin(tmp_path / "count", Fuse(0)))
+    live_through(begin(memory / "count", Fuse(0)))
     for moment in range(1, counting.count + 1):
         renames[:] = [Fuse(moment)]
-        world = begin(tmp_path / str(moment), Fuse(0))
+        world = begin(memory / str(moment), Fuse(0))
         live_through(world)
         assert_clean(world)
 
 
-def test_a_lost_record_and_a_lost_copy_do_not_make_run_numbers_come_twice(tmp_path: Path) -> None:
-    world = begin(tmp_path / "w", Fuse(0))
+def test_a_lost_record_and_a_lost_copy_do_not_make_run_numbers_come_twice(memory: Path) -> None:
+    world = begin(memory / "w", Fuse(0))
     _finish(world, phase="Ready", run=1)
     world.cluster.remove("ConfigMap", "iris-status")
-    for copy in (tmp_path / "w").rglob("record.yaml"):
+    for copy in (memory / "w").rglob("record.yaml"):
         copy.unlink()
     world.finish_all()
     assert world.record().run == 2

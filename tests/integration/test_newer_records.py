@@ -14,9 +14,9 @@ WEB = project("train >> web", services={"web": 5000})
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(memory: Path) -> World:
     """Return a world in which one trigger has been handled and a service serves."""
-    world = World(tmp_path)
+    world = World(memory)
     world.source.push(WEB)
     world.cluster.ask("iris", repository=REPOSITORY, trigger="first")
     assert world.finish_all().phase == "Ready"

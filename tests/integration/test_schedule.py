@@ -14,8 +14,8 @@ from tests.support.world import POLICY, REPOSITORY, World, project
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
+def world(memory: Path) -> World:
+    world = World(memory)
     world.source.push(project("a"))
     return world
 

@@ -18,9 +18,9 @@ def files(version: str = "1.1") -> dict[str, str]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(memory: Path) -> World:
     """Return a world in which the request `iris` has the short name."""
-    world = World(tmp_path)
+    world = World(memory)
     world.source.push(files())
     world.cluster.ask("iris", repository=REPOSITORY)
     assert world.finish_all().phase == "Ready"
@@ -43,8 +43,8 @@ def holder(world: World) -> str:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_service_answers_to_its_stages_name(tmp_path: Path, version: str) -> None:
-    world = World(tmp_path)
+def test_a_service_answers_to_its_stages_name(memory: Path, version: str) -> None:
+    world = World(memory)
     world.source.push(files(version))
     world.cluster.ask("iris", repository=REPOSITORY)
     kept = world.finish_all()
@@ -62,8 +62,8 @@ def test_a_name_that_another_request_holds_is_gone_without_and_said(world: World
     assert ("Service", "other--scoring-service") in world.cluster.stored
 
 
-def test_a_strangers_service_is_gone_without_as_well_and_not_touched(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_a_strangers_service_is_gone_without_as_well_and_not_touched(memory: Path) -> None:
+    world = World(memory)
     world.source.push(files())
     metadata = {"name": "scoring-service"}
     world.cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"a": "b"}})

@@ -13,8 +13,8 @@ DOWN = Transient("GitUnreachable", "git.example: no answer")
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
+def world(memory: Path) -> World:
+    world = World(memory)
     world.source.push(project("a"))
     return world
 

@@ -10,8 +10,8 @@ from tests.support.recorded_scenarios import DOCUMENTED, SCENARIOS
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_manifests_and_documents_are_those_of_0_1_0_byte_by_byte(name: str, tmp_path: Path) -> None:
-    for file, text in run(name, tmp_path).items():
+def test_manifests_and_documents_are_those_of_0_1_0_byte_by_byte(name: str, memory: Path) -> None:
+    for file, text in run(name, memory).items():
         assert text == recorded(file), file
 
 
@@ -29,10 +29,10 @@ BEGUN = [path for path in RECORDS if "/uses.json" in path.read_text(encoding="ut
 
 
 @pytest.mark.parametrize("path", BEGUN, ids=lambda path: path.stem)
-def test_runs_that_0_1_0_left_on_a_volume_are_shown_with_their_attempts(path: Path, tmp_path: Path) -> None:
+def test_runs_that_0_1_0_left_on_a_volume_are_shown_with_their_attempts(path: Path, memory: Path) -> None:
     record = json.loads(path.read_text(encoding="utf-8"))
     files = record["files"]
-    runs, attempts = shown(record, tmp_path)
+    runs, attempts = shown(record, memory)
     assert runs == {
         name.partition("/")[0]: json.loads(files.get(name.replace("uses", "run"), '{"outcome": ""}'))["outcome"]
         for name in files
@@ -45,9 +45,9 @@ def test_runs_that_0_1_0_left_on_a_volume_are_shown_with_their_attempts(path: Pa
             assert attempts[run, stage, int(number)] == json.loads(text)["exit_code"]
 
 
-def test_attempts_of_every_kind_are_among_what_0_1_0_left(tmp_path: Path) -> None:
+def test_attempts_of_every_kind_are_among_what_0_1_0_left(memory: Path) -> None:
     (laptop,) = (path for path in RECORDS if path.stem == "laptop")
-    _, attempts = shown(json.loads(laptop.read_text(encoding="utf-8")), tmp_path)
+    _, attempts = shown(json.loads(laptop.read_text(encoding="utf-8")), memory)
     ends = {
         stage: [code for (run, name, _), code in attempts.items() if (run, name) == ("2", stage)]
         for _, stage, _ in attempts
