@@ -60,12 +60,12 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> dict[str, tuple[Any, list[turns.Step]]]:
+def begun(memory: Path) -> dict[str, tuple[Any, list[turns.Step]]]:
     """Return, for each state, a world in which nothing has begun, and the steps into the state."""
     worlds: dict[str, tuple[Any, list[turns.Step]]] = {}
     for name, steps in STATES.items():
-        (tmp_path / name).mkdir()
-        empty = {"root": str(tmp_path / name), "commits": [FILES], "now": "2026-01-01T00:00:00+00:00", "objects": []}
+        (memory / name).mkdir()
+        empty = {"root": str(memory / name), "commits": [FILES], "now": "2026-01-01T00:00:00+00:00", "objects": []}
         worlds[name] = (empty, [*BEGUN, *steps])
     return worlds
 
