@@ -198,30 +198,6 @@ def test_a_later_stage_calls_a_service_by_its_cluster_name_and_by_its_short_one(
     assert ended.code == 0, ended.out + ended.err
 
 
-@pytest.mark.parametrize("then", ["pass", "urllib.request.urlopen(ADDRESS, timeout=1).close(); time.sleep(1)"])
-def test_a_service_that_leaves_its_server_behind_is_never_released(
-    coachwork: CommandLine, tmp_path: Path, then: str
-) -> None:
-    files = project("serve", services={"serve": 5000})
-    files["serve/run.py"] = f"""
-import os, subprocess, sys, time, urllib.request
-ADDRESS = "http://127.0.0.1:" + os.environ["PORT"]
-subprocess.Popen([sys.executable, "server.py"], start_new_session=True)
-while True:
-    try:
-        {then}
-        break
-    except OSError:
-        time.sleep(0.1)
-"""
-    files["serve/server.py"] = SERVER.format(words="'hello'", port="int(os.environ['PORT'])")
-    ended = coachwork.run("run", str(write(tmp_path / "iris", files)), "--output", "json")
-    assert ended.code == 1, ended.out + ended.err
-    scene = json.loads(ended.out.splitlines()[-1])
-    assert (scene["phase"], scene["reason"]) == ("Failed", "ServiceEnded")
-    assert "serve/run.py: ended by itself" in ended.out
-
-
 def test_a_warning_about_what_only_works_here_or_is_lost_is_shown_once(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("train >> serve", services={"serve": 5000})
     files["train/run.py"] = "open('model.pkl', 'w').close()"
