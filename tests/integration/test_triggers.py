@@ -141,21 +141,12 @@ def test_a_failed_run_goes_on_from_a_stage_with_its_artifacts(world: World) -> N
     assert (artifacts.parents[1] / "3/artifacts/model").read_text() == "of run 1"
 
 
-def failed_at(world: World, stage: str, run: int, **asked: str) -> None:
-    """Let a run begin, and all its stages end well until `stage`, which fails."""
-    world.cluster.ask("iris", repository=REPOSITORY, **asked)
-    while f"iris-{stage}-{run}" not in world.jobs():
-        world.settle()
-        for name, job in world.jobs().items():
-            if name.endswith(f"-{run}") and name != f"iris-{stage}-{run}" and "status" not in job:
-                world.cluster.end_job(job)
-    world.cluster.end_job(world.jobs()[f"iris-{stage}-{run}"], 3)
-    assert world.settle().phase == "Failed"
-
-
 def test_what_a_kept_run_reused_is_judged_by_the_run_that_made_it(world: World) -> None:
     world.source.push(project("a >> b >> c"))
-    failed_at(world, "a", 1)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-1"], 3)
+    assert world.settle().phase == "Failed"
     world.cluster.ask("iris", repository=REPOSITORY, trigger="t1")
     world.finish_all()
     told = world.root / f"runs/iris-{world.record().request_uid}/2/run.json"
