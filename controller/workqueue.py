@@ -34,13 +34,13 @@ class WorkQueue:
             return len(self._ready)
 
     def add(self, key: str) -> None:
-        """Have `key` worked on as soon as a worker is free."""
+        """Add `key`: it is processed as soon as a worker is free."""
         with self._changed:
             self._add(key)
             self._changed.notify()
 
     def add_after(self, key: str, delay: float) -> None:
-        """Have `key` worked on in `delay` seconds, or earlier if something else asks for that."""
+        """Add `key` in `delay` seconds, or earlier if something else adds it."""
         due = time.monotonic() + max(delay, 0.0)
         with self._changed:
             if due < self._delayed.get(key, float("inf")):
@@ -49,14 +49,14 @@ class WorkQueue:
                 self._changed.notify()
 
     def retry(self, key: str, *, at_least: float = 0.0, at_most: float = BACKOFF_LIMIT) -> float:
-        """Have `key` worked on after an exponential back-off with jitter; return that delay in seconds."""
+        """Add `key` after an exponential back-off with jitter; return that delay in seconds."""
         ceiling = min(BACKOFF_FIRST * self._growth(key), at_most)
         delay: float = max(ceiling * random.uniform(0.5, 1.0), at_least)  # noqa: S311 (jitter, no secret)
         self.add_after(key, delay)
         return delay
 
     def wait(self, key: str, delay: float) -> float:
-        """Have `key` worked on in `delay` seconds, and later each time in a row that it is still not the time.
+        """Add `key` in `delay` seconds, and later each time in a row that it is still too early.
 
         Returns the delay. What is waited for mostly comes with an event of its own; a short delay must not become a
         steady load where it never comes.

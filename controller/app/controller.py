@@ -56,11 +56,11 @@ class WatchedCluster(Cluster, Protocol):
 
     @property
     def synced(self) -> bool:
-        """Whether the first lists of all kinds have come."""
+        """Return whether all kinds have been listed once."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the watches are running."""
+        """Return whether the watches are running."""
 
 
 class App:
@@ -118,7 +118,7 @@ class App:
         return True
 
     def stop(self) -> None:
-        """Take no more work, let what is under way end, then stop watching."""
+        """Stop taking work, let active passes end, then stop watching."""
         self._queue.close()
         if self._sweeping:
             self._sweeping.stop()

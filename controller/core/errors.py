@@ -58,7 +58,7 @@ class Expired(Exception):
 
 
 class Refused(Exception):
-    """The API server refused this very object (4xx that is no conflict): a fact about the stage that wants it."""
+    """The API server refused this very object (a 4xx other than a conflict): a fact about the stage that needs it."""
 
     def __init__(self, message: str, *, forbidden: bool) -> None:
         """Take the server's sentence, and whether it was a 403 (a quota or a right, which can change)."""

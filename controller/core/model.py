@@ -50,7 +50,7 @@ class GitCredentials:
     password: str = ""
     private_key: str = ""
     known_hosts: str = ""
-    authority: str = ""  # PEM: certificates that HTTPS servers may be signed by, beside the system's
+    authority: str = ""  # PEM: certificates that HTTPS servers may be signed by, in addition to the system's
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Pipeline:
     stages: Mapping[str, Stage]
     image: str = ""  # "": the request's or the controller's
     python: str = ""  # like 3.9; "": that of the image
-    bodywork_image: str = ""  # Bodywork's own image, as the project names it; its Python is what counts
+    bodywork_image: str = ""  # Bodywork's own image, as the project names it; it only decides on the Python
     service_aliases: bool = False  # bodywork.yaml: services answer to http://STAGE:PORT too, where the name is free
     resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; AS_OF_COMMIT; "": now
     run_on_failure: str = ""  # the stage that runs when a run has failed; in no step
@@ -199,7 +199,7 @@ class Cause:
 
 
 Unknown: TypeAlias = Mapping[str, Any]
-"""What a newer version has written beside what is known: kept, and written back."""
+"""What a newer version has added to what is known: kept, and written back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ class Environment:
     folder: str  # below environments/ and builds/: its key, and a number where an earlier one went out of date
     stages: tuple[str, ...]  # that use it
     sources: tuple[GitSource, ...] = ()
-    stale: str = ""  # uid of a failed build's Job that was there before the run: it counts no more
+    stale: str = ""  # uid of a failed build's Job from before the run, which is to be ignored
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 
@@ -326,13 +326,13 @@ class Record:
 
     @property
     def active(self) -> bool:
-        """Whether a run is under way."""
+        """Return whether a run is active."""
         return self.spec is not None and not self.finished
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a stage as its log folder tells it."""
+    """One attempt of a stage, as its log folder shows it."""
 
     number: int
     ended: bool
@@ -358,7 +358,7 @@ class IngressPolicy:
     host: str = ""
     tls_secret: str = ""
     annotations: tuple[tuple[str, str], ...] = ()
-    path: str = INGRESS_PATH  # "": there are none to be told of
+    path: str = INGRESS_PATH  # "": stages are given none
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +380,7 @@ class Policy:
     install_memory_mb: int = 512  # that a build asks for
     scratch_limit: int = 10 * 1024 * 1024 * 1024  # bytes of a stage's private disk: its copy of the project, its HOME
     version: str = ""  # of the controller
-    platform: str = ""  # what decides on the Python beside the image; on a laptop, the interpreter
+    platform: str = ""  # what the Python depends on besides the image; on a laptop, the interpreter
     log_cap: int = 64 * 1024 * 1024  # bytes of one attempt's log
     grace_period: int = 30
     service_account: str = "coachwork-stage"

@@ -118,7 +118,7 @@ class Volume(Protocol):
 
 
 class Metrics(Protocol):
-    """What the reconciler counts."""
+    """The counters of the reconciler."""
 
     def run_ended(self, outcome: str) -> None:
         """Count a run by its outcome: Succeeded, Failed, Cancelled; Invalid or Refused where none came of it."""

@@ -172,7 +172,7 @@ def secret_values(environment: Mapping[str, str], names: Sequence[str]) -> List[
             secret = password if colon else alone
             found += [secret, urllib.parse.unquote(secret)]
     with contextlib.suppress(OSError, netrc.NetrcParseError):  # uv will say what is wrong with it
-        hosts = netrc.netrc(environment.get("NETRC", "")).hosts  # "" is no file
+        hosts = netrc.netrc(environment.get("NETRC", "")).hosts  # "" means none
         found += [password for _, _, password in hosts.values() if password]
     return found
 

@@ -57,7 +57,7 @@ class RequirementsDocument(NamedTuple):
     file: str  # what a user knows it by
     items: List[ListedItem]
     as_of: str = ""  # a day: packages as they were at its end
-    as_of_by_default: bool = False  # nobody asked for it: an index that does not know days is no mistake
+    as_of_by_default: bool = False  # only the default: an index without upload times is not an error
 
 
 class File(NamedTuple):

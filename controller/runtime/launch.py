@@ -67,7 +67,7 @@ class StageLauncher(stage_attempt.Launcher):
         self._script()
 
     def finish(self) -> None:
-        """Give what failed before the script a log, too."""
+        """Write a log for what failed before the script, too."""
         outcome = self.outcome
         if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
             try:

@@ -26,7 +26,7 @@ _SIGNALS: Dict[int, str] = {
     signal.SIGSEGV: "a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
     signal.SIGABRT: "a native library gave up; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
     signal.SIGILL: "a native library was made for another processor",
-    signal.SIGBUS: "a native library, or no room in /dev/shm, which counts as memory",
+    signal.SIGBUS: "a native library, or no room in /dev/shm, which is memory",
     signal.SIGKILL: "not for its memory limit: the node may have run out, or somebody did it",
 }
 

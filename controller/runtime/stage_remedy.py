@@ -168,7 +168,7 @@ def _disk(_match: "re.Match[str]", failed: FailedScript) -> str:
     if _is_below(path, "COACHWORK_ARTIFACTS", "COACHWORK_CACHE"):
         return "the shared volume is full: delete old runs, lower keep-runs, or enlarge it"
     if path.startswith(SHARED_MEMORY):
-        return f"{SHARED_MEMORY} is full; it counts as memory: {MEMORY}"
+        return f"{SHARED_MEMORY} is full; it is part of the memory: {MEMORY}"
     if path.startswith((os.path.dirname(failed.places.checkout) + os.sep, TEMPORARY)):
         return "the pod's own disk is full: write less, or to COACHWORK_CACHE"
     return "full is the shared volume, if it was written to COACHWORK_ARTIFACTS or COACHWORK_CACHE, else the pod's disk"

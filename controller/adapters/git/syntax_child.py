@@ -1,4 +1,4 @@
-"""Compiles Python texts in a process of its own, and tells what it found: a hostile text may end it, and nothing else.
+"""Compiles Python texts in a process of its own and reports on them: a hostile text may end it, and nothing else.
 
 Reads one JSON object from standard input, {NAME: text as Latin-1}, and writes a JSON line for each file as it goes.
 """

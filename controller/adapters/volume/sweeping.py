@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 
 
 class VolumeMetrics(Protocol):
-    """What counts the results."""
+    """The counters of its results."""
 
     def room(self, size: int, free: int) -> None:
         """Record the volume's size and what of it is free, in bytes."""

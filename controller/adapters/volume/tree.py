@@ -1,4 +1,4 @@
-"""Files below one folder, opened so that whoever writes there can't lead a reader elsewhere or hold it up.
+"""Files below one folder, opened so that a writer there can't lead a reader elsewhere or block it.
 
 Refuses links at every component, whatever is not a plain file (a pipe would be waited for), and names like `..`. Only
 the top folders may be links: an operator can give them another disk, and no stage can write where they are.

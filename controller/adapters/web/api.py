@@ -66,7 +66,7 @@ class Query:
 
     @property
     def follow(self) -> bool:
-        """Whether a log is to be followed. Raises NoAnswer."""
+        """Return whether a log is to be followed. Raises NoAnswer."""
         text = self.parameters.get("follow", "").lower()
         if text not in ("", "0", "1", "false", "true"):
             raise NoAnswer("wrong", f"follow: expected 1 or 0, got {quoted(text)}")

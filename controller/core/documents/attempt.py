@@ -1,4 +1,4 @@
-"""What the launcher leaves of an attempt: NUMBER.json beside its log, the termination message, what it finds outdated.
+"""What the launcher leaves of an attempt: NUMBER.json next to its log, the termination message, what it finds outdated.
 
 `controller/runtime` writes them, which imports nothing of ours: a test holds both to the same keys. A stage can write
 there, too, and the launcher may be another version's: nothing is believed but what has the right shape.
@@ -55,7 +55,7 @@ def read(text: str) -> Ending:
 
 
 def of_log(number: int, text: str) -> Attempt:
-    """Return the attempt of this number, from what stands beside its log."""
+    """Return the attempt of this number, from what is next to its log."""
     end = read(text)
     if end.exit_code is None:
         return Attempt(number, ended=False)

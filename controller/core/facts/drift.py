@@ -1,7 +1,7 @@
 """What somebody has changed of an object that we applied, and the object as it has to be again.
 
 A value that differs is not enough: an admission webhook may have changed it on the way in, and would do so again. So
-it counts only where the field is no longer ours: the API server notes in `managedFields` who set a field last, and it
+it is drift only if the field is no longer ours: the API server notes in `managedFields` who set a field last, and it
 notes a webhook's change as its caller's. What others add (containers, variables, annotations) is theirs and stays, and
 so does what Kubernetes' own controllers set, such as an autoscaler's number of replicas.
 """

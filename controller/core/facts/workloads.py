@@ -48,7 +48,7 @@ class DeploymentFact:
     blocked: Blocked = ""
     image: str = ""  # of its pods, with its digest
     cause: Cause | None = None
-    crash_started: str = ""  # first start of a script that is down now: its start-up limit counts from here
+    crash_started: str = ""  # first start of a script that is down now: its start-up limit runs from here
 
 
 def run_of(thing: Object) -> int:

@@ -85,7 +85,7 @@ class Observed:
     serving: Mapping[Key, Object] = field(default_factory=dict)
     """Deployments, Services and Ingresses."""
     release: Object | None = None
-    cronjob: Object | None = None  # of the request's name, whoever owns it
+    cronjob: Object | None = None  # with the request's name, no matter who owns it
     ended: Mapping[str, Cause | None] = field(default_factory=dict)
     """Stages of the open step whose Job is really gone, by what their log folder says: None: ended well; a cause: ran
     and did not end well, or nobody knows. A stage that is not here and has no Job never started."""

@@ -101,7 +101,7 @@ def test_running_out_of_memory_comes_with_its_remedy() -> None:
         ("OSError: [Errno 28] No space left on device: '/v/artifacts/m'", "DiskFull", "the shared volume is full"),
         ("OSError: [Errno 28] No space left on device: '/v/artifacts2/m'", "DiskFull", "else the pod's disk"),
         ("OSError: [Errno 28] No space left on device: '/s/work/m'", "DiskFull", "the pod's own disk is full"),
-        ("OSError: [Errno 28] No space left on device: '/dev/shm/m'", "DiskFull", "it counts as memory"),
+        ("OSError: [Errno 28] No space left on device: '/dev/shm/m'", "DiskFull", "it is part of the memory"),
         ("OSError: [Errno 122] Disk quota exceeded", "DiskFull", "COACHWORK_ARTIFACTS or COACHWORK_CACHE"),
         ("sqlite3.OperationalError: database or disk is full", "DiskFull", "the shared volume"),
         ("OSError: [Errno 30] Read-only file system: '/x'", "ExitCode", "write to the stage's own folder"),
