@@ -53,5 +53,5 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Give half again as many workers as there are cores: tests wait for processes as much as they compute."""
+    """Return half again as many workers as there are cores: tests wait for processes as much as they compute."""
     return (os.cpu_count() or 1) * 3 // 2
