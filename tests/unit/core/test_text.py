@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from controller.core import text
@@ -51,9 +51,10 @@ def test_clean_text_is_one_printable_bounded_line_and_stays_as_it_is(given: str,
 
 @given(st.from_regex(r"[A-Za-z0-9!$+=;:@-]{12,60}", fullmatch=True), HOSTILE, st.integers(min_value=4, max_value=400))
 def test_no_credentials_of_an_address_survive_any_cut(secret: str, around: str, limit: int) -> None:
+    assume(secret[:8] not in f"{around} {text.visible(around)}")  # else it is there twice, once as no credential
     foreign = f"{around} https://user:{secret}@example.com {around}"
     for line in (text.clean(foreign, limit), text.fit(foreign, limit), text.quoted(foreign), text.masked(foreign)):
-        assert secret[:8] not in line.replace(around, "")
+        assert secret[:8] not in line
 
 
 def test_what_is_cut_shows_it() -> None:
