@@ -110,7 +110,9 @@ def test_a_script_that_does_not_compile_is_reported_with_its_line_before_anythin
     files = {**project(name, "one", batch("one", "")), "one/main.py": script}
     near = str(files["one/config.ini"]).replace("EXECUTABLE_SCRIPT", "GPUS = 1\nEXECUTABLE_SCRIPT")
     record = ground.tell(name, {**files, "one/config.ini": near, "notebooks/config.ini": b"\xff" * 3_000_000})
-    ground.invalid(record, "InvalidProject", "one/main.py:", "Error: ", "warning: one/config.ini: ", '"GPUS"')
+    ground.invalid(
+        record, "InvalidProject", "one/main.py:", "Error: ", "warning: one/config.ini: ", "[default] GPUS: unknown key"
+    )
     assert record.get("run", "0") == "0"
 
 

@@ -147,6 +147,6 @@ def test_requests_go_on_through_an_upgrade_a_downgrade_and_another_upgrade(
 
 
 def _over(namespace: str, state: str) -> str:
-    """Return the phase of a request whose last trigger is over."""
-    data = status(namespace, state)
-    return data["phase"] if data.get("finished-trigger") == data["handled-trigger"] and "finished" in data else ""
+    """Return the phase of a request whose last trigger is over, "" before that."""
+    data, last = status(namespace, state), "second" if state == "queued" else "first"
+    return data["phase"] if data.get("finished-trigger") == last and "finished" in data else ""
