@@ -23,6 +23,7 @@ ONLY = f"{DOMAIN}/only"
 SET = f"{DOMAIN}/set"
 RERUN = f"{DOMAIN}/rerun"
 ENVIRONMENT = f"{DOMAIN}/environment"
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"  # Kubernetes' own, of a Job's pods
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "coachwork"
 

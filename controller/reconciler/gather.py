@@ -96,7 +96,8 @@ class Gatherer:
         return tree, project.load(tree, python=images.of_request(image, self._policy))
 
     def _sources(self, request: Request, question: needs.Sources) -> None:
-        self._folders.retire(request, question.record)
+        if question.record:
+            self._folders.retire(request, question.record)
         for item in question.environments:
             for source in item.sources:
                 self._publish(request, source.repository, source.commit)

@@ -51,10 +51,12 @@ class Journal:
         found = statuses.read((status or {}).get("data") or {}, request.uid)
         if not isinstance(found, Good | TooNew):
             found = statuses.restored(found, statuses.read_copy(self._copied(request), request.uid))
-        children, released = self.view.children(request.name), self.view.release(request.name)
-        if released:
+        if released := self.view.release(request.name):
             answer = release.read(released.get("data") or {}, released["metadata"]["name"])
             found = TooNew(Record(request.uid), answer.problem) if isinstance(answer, TooNew) else found
+        if isinstance(found, Good | TooNew):
+            return JournalEntry(Known(request, found, problems), status)
+        children = self.view.children(request.name)  # without a record to go by, their labels name the last run
         left = (*children.jobs, *children.deployments, *([released] if released else []))
         last_run = max((run_of(item) for item in left if owner_uid(item) == request.uid), default=0)
         return JournalEntry(Known(request, found, problems, last_run), status)

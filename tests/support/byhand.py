@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from controller.adapters.local.api import Api, OnChange
+from controller.adapters.local.api import Api
 from controller.adapters.local.store import Change, Store
-from controller.adapters.local.workloads import CONTROLLER_UID, collect
+from controller.adapters.local.workloads import collect
 from controller.core import names
-from controller.core.model import Object
+from controller.core.model import Object, OnChange
 
 KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
 
@@ -268,7 +268,7 @@ class ByHand(Api):
         if (live := self._store.get("Pod", name)) is None:
             reference = {"kind": owner["kind"], "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
             template = copy.deepcopy(owner["spec"]["template"]["metadata"])
-            template["labels"] = {**(template.get("labels") or {}), CONTROLLER_UID: reference["uid"]}
+            template["labels"] = {**(template.get("labels") or {}), names.CONTROLLER_UID: reference["uid"]}
             metadata = {**template, "name": name, "ownerReferences": [{**reference, "controller": True}]}
             live = self._store.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
         self._store.note(live, status)

@@ -12,13 +12,12 @@ from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Method, permitted
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import OnCall, Timeouts, Transport, login
-from controller.adapters.kube.watch import OnChange, Watch, WatchCache
+from controller.adapters.kube.watch import Watch, WatchCache
 from controller.core import names, sweep, times
 from controller.core.errors import Conflict
-from controller.core.model import Object
+from controller.core.model import Object, OnChange
 
 TRIES = 5  # at a write whose precondition others move
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 
 
 class Kube:
@@ -79,7 +78,7 @@ class Kube:
     def pods_of_job(self, uid: str) -> Sequence[Object]:
         """List the pods of one Job from the API server itself."""
         pods = self._resource("Pod", "list")
-        return [pods.trim(item) for item in pods.listed(("labelSelector", f"{CONTROLLER_UID}={uid}"))]
+        return [pods.trim(item) for item in pods.listed(("labelSelector", f"{names.CONTROLLER_UID}={uid}"))]
 
     def references(self) -> frozenset[PurePosixPath]:
         """Return what living objects and records need of the shared volume, by the API server itself.

@@ -10,19 +10,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import structlog
 
 from controller.core.errors import Conflict, Expired, NotYet, Refused, Transient
-from controller.core.model import Object
-
-OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
-"""Called once for each change: kind, the object before (None: new), the object after (None: gone).
-
-It is called under the cache's lock, so that it learns of an object's changes in their order: it is quick, and does not
-call back.
-"""
+from controller.core.model import Object, OnChange
 
 SERVER_SECONDS = (270, 310)  # the server ends a watch after so long; drawn, so that watches don't end all at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between rounds

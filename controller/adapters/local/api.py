@@ -8,17 +8,13 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import TypeAlias
 
 from controller.adapters.local.admission import duplicates
 from controller.adapters.local.store import LOCAL_ADDRESS, Change, Store, annotations, now
-from controller.adapters.local.workloads import CONTROLLER_UID, delete
+from controller.adapters.local.workloads import delete
 from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict, Refused, Transient
-from controller.core.model import Object
-
-OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
-"""Called for each change: kind, the object before (None: new), the object after (None: gone)."""
+from controller.core.model import Object, OnChange
 
 DELETABLE = ("Job", "CronJob", "Deployment", "Service", "Ingress")  # by the controller; a person may delete others too
 
@@ -81,7 +77,7 @@ class Api:
 
     def pods_of_job(self, uid: str) -> Sequence[Object]:
         """Return the pods of one Job as they are stored."""
-        return [pod for pod in self._store.of_kind("Pod") if names.labels_of(pod).get(CONTROLLER_UID) == uid]
+        return [pod for pod in self._store.of_kind("Pod") if names.labels_of(pod).get(names.CONTROLLER_UID) == uid]
 
     def references(self) -> frozenset[PurePosixPath]:
         """Return what living objects and records need of the shared volume."""

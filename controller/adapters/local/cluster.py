@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from controller.adapters.local.admission import admit
-from controller.adapters.local.api import Api, OnChange
+from controller.adapters.local.api import Api
 from controller.adapters.local.deployments import Deployments
 from controller.adapters.local.jobs import Jobs
 from controller.adapters.local.machine import Machine
@@ -15,7 +15,7 @@ from controller.adapters.local.schedule import Scheduler
 from controller.adapters.local.services import Services
 from controller.adapters.local.store import LOCAL_ADDRESS, Change, Store, annotations
 from controller.adapters.local.workloads import collect
-from controller.core.model import Object
+from controller.core.model import Object, OnChange
 
 
 class LocalCluster(Api):

@@ -5,7 +5,6 @@ import secrets
 from controller.adapters.local.store import Change, Store, now, owners
 from controller.core.model import Object
 
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"  # label of a Job's pods
 POD_NAME_LIMIT = 63  # a pod's name becomes its host name
 
 

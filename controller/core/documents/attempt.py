@@ -4,7 +4,6 @@
 there, too, and the launcher may be another version's: nothing is believed but what has the right shape.
 """
 
-import json
 from dataclasses import dataclass, field
 
 from controller.core import layout
@@ -45,13 +44,8 @@ class _Outdated:
 
 def read(text: str) -> Ending:
     """Return how an attempt ended, as far as it is said."""
-    try:
-        document = json.loads(
-            text
-        )  # U+FFFD is no damage here: the launcher writes it where a script's words are not UTF-8
-    except (ValueError, RecursionError):
-        document = None
-    return codec.view(codec.from_plain(Ending, document, "what the launcher left")) or Ending()
+    # U+FFFD is no damage here: the launcher writes it where a script's words are not UTF-8
+    return codec.view(codec.from_plain(Ending, codec.parsed(text), "what the launcher left")) or Ending()
 
 
 def of_log(number: int, text: str) -> Attempt:

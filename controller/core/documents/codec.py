@@ -144,13 +144,15 @@ def printable(value: T) -> T:
 
 def from_json(form: type[T], text: str, what: str) -> Answer[T]:
     """Return the document of this form that a file holds; `what` it is called in messages."""
-    if not text:
-        return Absent()
+    return from_plain(form, None if UNREADABLE in text else parsed(text), what) if text else Absent()
+
+
+def parsed(text: str) -> object:
+    """Return what a text of JSON says, None where it is none."""
     try:
-        document = None if UNREADABLE in text else json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        document = None
-    return from_plain(form, document, what)
+        return None
 
 
 def from_plain(form: type[T], document: object, what: str) -> Answer[T]:

@@ -48,7 +48,7 @@ def prepared(
         _, pipeline = observed.ask(project)
         stages = select(request, pipeline, earlier, before)
         spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
-    sources = needs.Sources(environments, known.record)
+    sources = needs.Sources(environments, known.record if request.rerun else None)  # else retired by `Environments`
     observed.require(sources, *(needs.BuildOf(item.folder) for item in environments))
     observed.ask(sources)
     jobs = [(item, observed.ask(needs.BuildOf(item.folder)).job) for item in environments]

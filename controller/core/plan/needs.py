@@ -107,7 +107,7 @@ class Sources(Question[None]):
     """Nothing, once the volume has the sources of these environments, and what builds them as they were once built."""
 
     environments: tuple[Environment, ...]
-    record: Record = field(compare=False, repr=False)
+    record: Record | None = field(compare=False, repr=False)  # whose runs may have met an outdated environment
 
 
 @dataclass(frozen=True, slots=True)
