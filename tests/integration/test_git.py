@@ -83,12 +83,22 @@ def test_a_commit_that_no_branch_holds_any_more_can_still_be_run(
     assert (volume / layout.checkout(server.url("iris"), lost) / "a").read_text() == "lost"
 
 
-def test_an_unknown_ref_names_the_nearest_ones(server: GitServer, iris: Repository, git: Git) -> None:
+@pytest.mark.parametrize(
+    ("ref", "choice"),
+    [
+        ("prodution", "production, main (the default branch)"),
+        ("mian", "main (the default branch)"),
+        ("zzz", "main (the default branch), production, v1"),
+    ],
+)
+def test_an_unknown_ref_names_the_nearest_ones_then_the_default_branch(
+    server: GitServer, iris: Repository, git: Git, ref: str, choice: str
+) -> None:
     iris.git("branch", "production")
-    reason, line = refusal(lambda: git.resolve(server.url("iris"), "prodution"))
+    iris.git("tag", "v1")
+    reason, line = refusal(lambda: git.resolve(server.url("iris"), ref))
     assert reason == "RefNotFound"
-    assert '"prodution"' in line
-    assert "production" in line
+    assert line.endswith(f'it has no branch, tag or commit "{ref}"; choose from {choice}')
 
 
 def test_an_empty_repository_says_so(server: GitServer, git: Git) -> None:

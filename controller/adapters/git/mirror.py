@@ -12,7 +12,7 @@ from controller.adapters import storage
 from controller.adapters.git import faults, private
 from controller.adapters.git.command import Failed, GitSettings, Limits, Runner, TooLarge
 from controller.adapters.git.places import Places
-from controller.adapters.git.remote import Remote, place
+from controller.adapters.git.remote import Refs, Remote, place
 from controller.adapters.locks import Locks
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
@@ -41,12 +41,14 @@ class Mirrors:
         self._locks = Locks(settings.wait)
         self._places = Places(settings.concurrency, settings.wait, settings.pause)
 
-    def advertised(self, remote: Remote) -> dict[str, str]:
+    def advertised(self, remote: Remote) -> Refs:
         """Ask the remote, once, for its refs, annotated tags also peeled as `NAME^{}`. Raises Invalid, Transient."""
-        out = self._remote(remote, ["ls-remote", "--", remote.url], Limits(self._settings.resolve_timeout))
+        question = ["ls-remote", "--symref", "--", remote.url]
+        out = self._remote(remote, question, Limits(self._settings.resolve_timeout))
         lines = out.decode(errors="replace").split("\n")
         found = (re.fullmatch(rf"({COMMIT})\t(.+)", line) for line in lines)
-        return {line[2]: line[1] for line in found if line}
+        default = next(filter(None, (re.fullmatch(r"ref: refs/heads/(.+)\tHEAD", line) for line in lines)), None)
+        return Refs({line[2]: line[1] for line in found if line}, default[1] if default else "")
 
     def check_access(self, remote: Remote) -> None:
         """Ask the remote about the credentials before a mirror that others' credentials filled gives anything away.

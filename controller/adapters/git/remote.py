@@ -1,6 +1,6 @@
 """A repository that git is about to be given: the last look at its address, and which commit a ref of it names."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,6 +24,14 @@ class Remote:
     def at(self, url: str) -> "Remote":
         """Return the repository at another address, with these credentials if they may be sent there."""
         return Remote(url, fitting(self.credentials, self.url, url))
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """What a remote advertises: the commits of its refs by their full names, and its default branch, "" for none."""
+
+    commits: Mapping[str, str]
+    default: str = ""
 
 
 def place(url: str) -> str:
@@ -72,11 +80,15 @@ def pick(refs: Mapping[str, str], ref: str) -> str:
     return ""
 
 
-def unknown_ref(url: str, refs: Iterable[str], ref: str) -> Invalid:
-    """Return the error for a ref that the remote does not have, with the nearest ones that it has."""
-    short = sorted({name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in refs if "^" not in name})
+def unknown_ref(url: str, refs: Refs, ref: str) -> Invalid:
+    """Return the error for a ref that the remote does not have: the nearest ones that it has, the default branch."""
+    full = (name for name in refs.commits if "^" not in name)
+    short = sorted({name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in full})
     names = [name for name in short if name != "HEAD" and not name.startswith("refs/")]
-    there = near(ref, names, SHOWN) or names[:SHOWN]
-    choice = f"; choose from {', '.join(clean(name, 60) for name in there)}" if there else ""
+    default = [name for name in names if name == refs.default]  # HEAD may name a branch that does not exist
+    close = near(ref, names, SHOWN)
+    there = dict.fromkeys([*close, *default, *([] if close else names[:SHOWN])])
+    marked = (f"{clean(name, 60)}{' (the default branch)' if name in default else ''}" for name in there)
+    choice = f"; choose from {', '.join(marked)}" if there else ""
     what = f'no branch, tag or commit "{clean(ref, 100)}"' if ref else "no commit that HEAD names: give a `ref`"
     return Invalid("RefNotFound", [f"{place(url)}: it has {what}{choice}"])

@@ -71,11 +71,11 @@ class Git:
                 self._mirrors.check_access(remote)
                 return commit
             refs = self._mirrors.advertised(remote)
-            if not refs:
+            if not refs.commits:
                 raise Invalid("RepositoryEmpty", [f"{place(repository)}: it is empty: push a commit"])
-            commit = pick(refs, ref or "HEAD")
+            commit = pick(refs.commits, ref or "HEAD")
             if not commit and grammar.ABBREVIATED.fullmatch(ref.lower()):
-                commit = self._abbreviated(remote, ref.lower(), next(iter(refs.values())))
+                commit = self._abbreviated(remote, ref.lower(), next(iter(refs.commits.values())))
             if not commit:
                 raise unknown_ref(repository, refs, ref)
             return commit

@@ -14,7 +14,7 @@ from controller.core.text import clean
 
 @dataclass(frozen=True, slots=True)
 class JobFact:
-    """A batch stage's Job. `attempts` counts those that failed, and the one that runs or succeeded."""
+    """A batch stage's Job. `attempts` counts those that failed, and the one that got past its pod's start."""
 
     name: str
     uid: str
@@ -74,6 +74,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     done = "Complete" in over or any(pod.phase == "Succeeded" for pod in facts)
     failed = "Failed" in over and not done
     current = newest(facts)
+    running = bool(current and current.phase != "Pending")
     fact = JobFact(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -81,14 +82,14 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         run=run_of(job),
         state="Succeeded" if done else "Failed" if failed else "Running",
         deleting=bool(metadata.get("deletionTimestamp")),
-        attempts=max((status.get("failed") or 0) + (0 if failed else 1), 1),
-        running=bool(current and current.phase != "Pending"),
+        attempts=(status.get("failed") or 0) + (not failed and (done or running)),
+        running=running,
         image=current.image if current else "",
         finished=str(over["Failed"].get("lastTransitionTime") or "") if failed else "",
     )
     if failed:
         return replace(fact, cause=_failure(over["Failed"], facts))
-    if done or (current and current.phase != "Pending"):
+    if done or running:
         return fact
     if current:
         return replace(fact, blocked=current.blocked, cause=current.cause)

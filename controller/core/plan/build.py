@@ -47,7 +47,8 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
 def _standing(context: RunContext, item: Environment, record: StageRecord, build: Build, now: datetime) -> StageView:
     fact = build.job
     if build.ready:  # nobody needs what a Job still makes, and one that ended well has nothing more to say
-        over = replace(done(record, now), state="Reused" if record.state == "Waiting" else "Done")
+        began = {"state": "Reused"} if record.state == "Waiting" else {"attempts": max(record.attempts, 1)}
+        over = replace(done(record, now), **began)
         spare = (Publish(item.folder),) if build.made else ()
         return StageView(over, (*spare, *(_removal(fact) if fact and fact.state != "Failed" else ())))
     if fact and fact.uid == item.stale:
@@ -61,7 +62,7 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
         record,
         state="Running",
         started=record.started or times.text(now),
-        attempts=fact.attempts if fact else 1,
+        attempts=fact.attempts if fact else 0,
         objects=(f"Job/{name}",),
         image=image,
     )

@@ -51,9 +51,9 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
     record = replace(record, objects=(f"Job/{name}",))
     if fact is None or fact.owner != context.uid:
         if stage.name in observed.ended:
-            cause = observed.ended[stage.name]
+            cause, record = observed.ended[stage.name], replace(record, attempts=max(record.attempts, 1))
             return StageView(failed(record, cause, now) if cause else done(record, now))
-        return StageView(replace(record, attempts=1), (Create(manifests.job(context, stage), stage.name),))
+        return StageView(record, (Create(manifests.job(context, stage), stage.name),))
     record = replace(record, attempts=fact.attempts, image=fact.image or record.image)
     if fact.state == "Succeeded":
         return StageView(done(record, now))

@@ -46,11 +46,25 @@ def test_a_succeeded_pod_outweighs_a_failed_condition() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "attempts"),
-    [({}, 1), ({"active": 1}, 1), ({"failed": 2, "active": 1}, 3), ({"failed": None}, 1)],
+    ("status", "phases", "attempts"),
+    [
+        ({}, (), 0),  # no pod was ever made
+        ({"active": 1}, ("Pending",), 0),
+        ({"active": 1}, ("Running",), 1),
+        ({"active": 1}, ("Failed",), 1),  # the Job controller has not counted it yet
+        ({"failed": 1, "active": 1}, ("Failed", "Pending"), 1),
+        ({"failed": 2, "active": 1}, ("Failed", "Failed", "Running"), 3),
+        ({"failed": None}, ("Running",), 1),
+        ({}, ("Succeeded",), 1),
+    ],
 )
-def test_attempts_count_what_failed_and_what_runs(status: Object, attempts: int) -> None:
-    assert read_job(job(**status), []).attempts == attempts
+def test_attempts_count_what_failed_and_what_runs_but_not_what_waits(
+    status: Object, phases: tuple[str, ...], attempts: int
+) -> None:
+    pods = [pod(phase=phase) for phase in phases]
+    for second, item in enumerate(pods):
+        item["metadata"]["creationTimestamp"] = f"2026-11-23T14:54:3{second}Z"
+    assert read_job(job(**status), pods).attempts == attempts
 
 
 def test_attempts_of_an_ended_job() -> None:
@@ -61,7 +75,7 @@ def test_attempts_of_an_ended_job() -> None:
 def test_a_job_without_a_status_runs_and_names_its_owner() -> None:
     bare = job()
     del bare["status"]
-    assert read_job(bare, []) == JobFact("iris-train-7", "job-uid", "request-uid", 7, attempts=1)
+    assert read_job(bare, []) == JobFact("iris-train-7", "job-uid", "request-uid", 7)
 
 
 def test_a_job_that_is_being_deleted_says_so() -> None:

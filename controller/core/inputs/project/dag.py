@@ -16,6 +16,7 @@ NAME_LIMIT = 63
 
 STAGE_NAME = rf"(?=.{{1,{NAME_LIMIT}}}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*"
 Steps = tuple[tuple[str, ...], ...]
+_ARROW = re.compile(r"[-=]*>|→|\|")  # what others write between steps
 
 
 def parse(text: str) -> tuple[Steps, tuple[str, ...]]:
@@ -72,6 +73,8 @@ def _colliding(stages: list[str]) -> list[str]:
 
 def _name_problem(name: str) -> str:
     """Return what is wrong with a stage's name, "" if nothing is."""
+    if arrow := _ARROW.search(name):
+        return f"{quoted(name)}: write >> between steps, not {arrow[0]}"
     if re.search(r"[ \t\r\n\f\v]", name):
         return f"{quoted(name)} has white space inside: steps are separated by >>, stages by a comma"
     if hidden := invisible(name):

@@ -31,6 +31,10 @@ def test_steps_are_in_order_and_stages_of_a_step_together(text: str, steps: tupl
         ("a_b, a-b", "stages a_b and a-b both become a-b: rename one"),
         ("A >> a", "stages A and a both become a: rename one"),
         ("train model", '"train model" has white space inside: steps are separated by >>, stages by a comma'),
+        ("a -> b", '"a -> b": write >> between steps, not ->'),
+        ("a=>b", '"a=>b": write >> between steps, not =>'),
+        ("a > b", '"a > b": write >> between steps, not >'),
+        ("a → b", '"a → b": write >> between steps, not →'),
         (",".join(f"s{n}" for n in range(101)), "names 101 stages: 100 at most"),
     ],
 )
