@@ -6,26 +6,31 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from controller.cli.options import WHERE, Context, Kubeconfig, Namespace
 from controller.cli.report import reported
 
-COMMANDS: Final = {  # with the first sentence of each one's help, which `coachwork --help` shows without its module
-    "run": "Run a project on this machine, without a cluster.",
-    "validate": "Show every problem of a project.",
-    "plan": "Show the objects that a cluster would be given.",
-    "deploy": "Create or update a request, run it and follow the run.",
-    "status": "Show all requests, or one with its stages and problems.",
-    "runs": "Show the runs of a request.",
-    "logs": "Show what stages printed.",
-    "artifacts": "List or fetch the files that a run saved.",
-    "diff": "Show what changed between two runs.",
-    "trigger": "Start a run of a request.",
-    "rerun": "Repeat exactly what an earlier run ran.",
-    "cancel": "Cancel the active run.",
-    "schedule": "Run a request on a schedule.",
-    "unschedule": "Remove the schedule of a request.",
-    "delete": "Delete a request with everything that it owns.",
-    "doctor": "Find what is wrong with the installation.",
-    "controller": "Run the controller, as its pod does.",
+COMMANDS: Final = {  # its help's first sentence, shown by `coachwork --help` without its module, and its example
+    "run": ("Run a project on this machine, without a cluster.", "run . --env ALPHA=0.1"),
+    "validate": ("Show every problem of a project.", "validate . --strict"),
+    "plan": ("Show the objects that a cluster would be given.", "plan . --name iris"),
+    "deploy": (
+        "Create or update a request, run it and follow the run.",
+        "deploy https://github.com/acme/iris --name iris --ref main",
+    ),
+    "status": ("Show all requests, or one with its stages and problems.", "status iris"),
+    "runs": ("Show the runs of a request.", "runs iris"),
+    "logs": ("Show what stages printed.", "logs iris train --tail 50"),
+    "artifacts": ("List or fetch the files that a run saved.", "artifacts iris models --to fetched"),
+    "diff": ("Show what changed between two runs.", "diff iris good latest"),
+    "trigger": ("Start a run of a request.", "trigger iris --set ALPHA=0.1 --wait"),
+    "rerun": ("Repeat exactly what an earlier run ran.", "rerun iris --run good --wait"),
+    "cancel": ("Cancel the active run.", "cancel iris"),
+    "schedule": ("Run a request on a schedule.", 'schedule iris "0 6 * * 1-5" --time-zone Europe/Paris'),
+    "unschedule": ("Remove the schedule of a request.", "unschedule iris"),
+    "delete": ("Delete a request with everything that it owns.", "delete iris"),
+    "doctor": ("Find what is wrong with the installation.", "doctor -n ml"),
+    "version": ("Show the versions of this command and of the controller.", "version"),
+    "controller": ("Run the controller, as its pod does.", "controller --namespace ml --port 8080"),
 }
 MODULES: Final = {"unschedule": "schedule"}  # of commands that share one
 
@@ -34,7 +39,7 @@ def load(name: str) -> Any:
     """Return a command, as click has it; imports its module."""
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     function = getattr(import_module(f"controller.cli.{MODULES.get(name, name)}"), name)
-    single.command(name)(reported(function))
+    single.command(name, epilog=f"Example: coachwork {COMMANDS[name][1]}")(reported(function))
     return typer.main.get_command(single)
 
 
@@ -43,12 +48,13 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
+        self.commands = {name: TyperCommand(name, help=line) for name, (line, _) in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the command that the arguments name, and the rest of them."""
+        """Return the command that the arguments name, and the rest of them, after what was given before its name."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name else command, rest
+        before = [f"--{option}={value}" for option in WHERE if (value := ctx.params[option])]
+        return name, load(name) if name else command, [*before, *rest]
 
 
 app = typer.Typer(
@@ -58,6 +64,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -70,6 +77,9 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _options(
+    namespace: Namespace = "",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,

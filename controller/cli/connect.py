@@ -2,8 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 from controller.adapters.kube.person import join
@@ -37,14 +37,21 @@ def connected(
         def connecting(*, namespace: str, context: str, kubeconfig: str, **options: Any) -> Any:
             name = "" if checks_name else options.get("name", "")
             all_of(lambda: _check_names(namespace, name), lambda: check(**options))
-            with closing(join(namespace, context=context, kubeconfig=kubeconfig)) as person:
-                return command(Requests(person), **options)
+            with opened(namespace, context, kubeconfig) as requests:
+                return command(requests, **options)
 
         connecting.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]  # what typer reads
         connecting.__annotations__ = {item.name: item.annotation for item in listed}
         return connecting  # type: ignore[return-value]  # functools.wraps keeps what else there is
 
     return decorate
+
+
+@contextmanager
+def opened(namespace: str, context: str, kubeconfig: str) -> Iterator[Requests]:
+    """Yield the requests of the namespace that these options lead to, "" for one that is not given."""
+    with closing(join(namespace, context=context, kubeconfig=kubeconfig)) as person:
+        yield Requests(person)
 
 
 def _texts(options: Mapping[str, Any]) -> list[inspect.Parameter]:

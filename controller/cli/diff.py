@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli import text
+from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, number, run_file
@@ -24,11 +24,20 @@ def diff(
     before: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="The earlier run: a number, latest or good; by default good.", show_default=False
+            metavar="RUN",
+            help="The earlier run: a number, latest or good; by default good.",
+            show_default=False,
+            autocompletion=complete.runs,
         ),
     ] = "good",
     after: Annotated[
-        str, typer.Argument(metavar="RUN", help="The later run; by default latest.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="The later run; by default latest.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ] = "latest",
     output: Output = "text",
 ) -> None:

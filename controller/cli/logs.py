@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controller.cli import text
+from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, Standing, number
@@ -24,10 +24,20 @@ _printing = threading.Lock()
 def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     requests: Requests,
     name: Name,
-    stage: Annotated[str, typer.Argument(metavar="STAGE", help="The stage; by default all.", show_default=False)] = "",
+    stage: Annotated[
+        str,
+        typer.Argument(
+            metavar="STAGE", help="The stage; by default all.", show_default=False, autocompletion=complete.stages
+        ),
+    ] = "",
     run: Annotated[
         str,
-        typer.Option("--run", metavar="RUN", help="A number, latest or good; by default the newest with such a log."),
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="A number, latest or good; by default the newest with such a log.",
+            autocompletion=complete.runs,
+        ),
     ] = "",
     attempt: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="The attempt; 0 is the newest.")] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the logs end.")] = False,

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from controller.cli import complete
+
 Output = Annotated[
     Literal["text", "json"], typer.Option("--output", "-o", help="Write text for people, or JSON for programs.")
 ]
@@ -17,23 +19,25 @@ Variables = Annotated[
 ]
 
 # of a request on a cluster
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The request's name.", show_default=False)]
-Run = Annotated[str, typer.Option("--run", metavar="RUN", help="A number, latest or good.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The request's name.", show_default=False, autocompletion=complete.requests),
+]
+Run = Annotated[
+    str, typer.Option("--run", metavar="RUN", help="A number, latest or good.", autocompletion=complete.runs)
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code is its outcome.")]
 Timeout = Annotated[
     str, typer.Option(metavar="DURATION", help="Stop following after this long, like 30s, 5m or 1h30m.")
 ]
-WHERE: Final[dict[str, Any]] = {
-    "namespace": Annotated[
-        str,
-        typer.Option(
-            "--namespace", "-n", metavar="NAME", help="The namespace; by default the context's, else coachwork."
-        ),
-    ],
-    "context": Annotated[
-        str, typer.Option(metavar="NAME", help="The kubeconfig's context; by default its current one.")
-    ],
-    "kubeconfig": Annotated[
-        str, typer.Option(metavar="FILE", help="By default $KUBECONFIG, ~/.kube/config, or the pod's own account.")
-    ],
-}
+
+# which cluster, and which of its namespaces
+Namespace = Annotated[
+    str,
+    typer.Option("--namespace", "-n", metavar="NAME", help="The namespace; by default the context's, else coachwork."),
+]
+Context = Annotated[str, typer.Option(metavar="NAME", help="The kubeconfig's context; by default its current one.")]
+Kubeconfig = Annotated[
+    str, typer.Option(metavar="FILE", help="By default $KUBECONFIG, ~/.kube/config, or the pod's own account.")
+]
+WHERE: Final[dict[str, Any]] = {"namespace": Namespace, "context": Context, "kubeconfig": Kubeconfig}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from controller.cli import text
+from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.follow import go_on
 from controller.cli.options import Name, Output, Run, Timeout, Wait
@@ -20,7 +20,13 @@ def rerun(
     name: Name,
     run: Run = "latest",
     resume: Annotated[
-        str, typer.Option("--from", metavar="STAGE", help="Begin with this stage, with the artifacts of that run.")
+        str,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Begin with this stage, with the artifacts of that run.",
+            autocompletion=complete.stages,
+        ),
     ] = "",
     wait: Wait = False,
     timeout: Timeout = "",

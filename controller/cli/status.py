@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controller.cli import text
+from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.options import Output
 from controller.cli.requests import Requests, Standing
@@ -22,7 +22,15 @@ UNRECORDED = "the controller has not noticed it yet"
 @connected()
 def status(
     requests: Requests,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The request; by default all.", show_default=False)] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="The request; by default all.",
+            show_default=False,
+            autocompletion=complete.requests,
+        ),
+    ] = "",
     output: Output = "text",
 ) -> None:
     """Show all requests, or one with its stages and problems."""

@@ -52,6 +52,14 @@ class Person:
     def deploy(self, *arguments: str) -> Ended:
         return self.run("deploy", f"file://{self.machine.repository.folder}", "--name", "demo", *arguments)
 
+    def complete(self, words: str, **variables: str) -> list[str]:
+        """Return how bash would complete the last of the words."""
+        count = str(len(words.split(" ")))
+        asked = {"_COACHWORK_COMPLETE": "complete_bash", "COMP_WORDS": f"coachwork {words}", "COMP_CWORD": count}
+        ended = self.shell.run(**{"KUBECONFIG": str(self.there.kubeconfig), **asked, **variables})
+        assert (ended.code, ended.err) == (0, ""), ended
+        return ended.out.split()
+
     def json(self, command: str, *arguments: str) -> Any:
         ended = self.run(command, *arguments, "--output", "json")
         assert ended.code == 0, ended
@@ -319,6 +327,50 @@ def test_a_mistyped_name_is_answered_with_the_nearest(person: Person) -> None:
     ended = person.run("status", "demmo", "--output", "json")
     answer = json.loads(ended.out)
     assert (ended.code, answer["reason"], answer["problems"]) == (3, "NotFound", [words])
+
+
+def test_options_that_say_where_come_before_or_after_the_command_and_the_later_one_counts(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    where = ["--kubeconfig", str(person.there.kubeconfig)]
+    for arguments in (
+        [*where, "-n", "laptop", "status", "demo"],
+        ["-n", "elsewhere", "status", "demo", "-n", "laptop", *where],
+    ):
+        ended = person.shell.run(*arguments)
+        assert (ended.code, ended.out.split()[:2]) == (0, ["request:", "demo"]), ended
+    assert "No such option: --namespace" in person.shell.run("-n", "laptop", "validate", ".").err
+
+
+def test_the_shell_completes_names_of_requests_stages_and_runs(person: Person) -> None:
+    person.machine.repository.commit(project("save >> more", save=batch(SAVE), more=batch("")))
+    assert person.deploy().code == 0
+    for words, completed in (
+        ("status d", ["demo"]),
+        ("logs demo ", ["more", "save"]),
+        ("logs demo sa", ["save"]),
+        ("rerun demo --from m", ["more"]),
+        ("artifacts demo --run ", ["1", "good", "latest"]),
+        ("diff demo latest g", ["good"]),
+        ("-n laptop delete de", ["demo"]),
+        ("-n laptop status x", []),
+    ):
+        assert sorted(person.complete(words)) == completed, words
+
+
+def test_a_completion_says_nothing_where_no_cluster_answers(person: Person) -> None:
+    person.there.refusing = forbidden()
+    assert person.complete("status d") == []
+    assert person.complete("status d", KUBECONFIG="/nowhere") == []
+
+
+def test_the_versions_of_the_command_and_of_the_controller_are_shown_where_it_answers(person: Person) -> None:
+    ours = metadata.version("coachwork")
+    assert person.json("version") == {"command": ours, "controller": ours}
+    person.there.installed = False
+    ended = person.run("version")
+    assert (ended.code, ended.out.split()) == (0, ["command", ours, "controller", "unknown"])
+    assert "no controller in namespace laptop" in ended.err
 
 
 def forbidden(user: str = "alice") -> tuple[int, dict[str, object]]:

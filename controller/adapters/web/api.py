@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -198,4 +199,5 @@ ROUTES: Final[Mapping[str, Route]] = {
     "artifacts/NAME/RUN": Route(_artifact),
     "artifacts/NAME/RUN/PATH": Route(_artifact),
     "doctor": Route(lambda api, _query: as_json(api.examine())),
+    "version": Route(lambda _api, _query: as_json({"version": metadata.version("coachwork")})),
 }

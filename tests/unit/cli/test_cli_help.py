@@ -1,12 +1,15 @@
 """`coachwork --help` is quick because of what it does not load; and what it says of commands and options."""
 
+import io
 import os
+import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout, suppress
 
 import pytest
 
-from controller.cli import COMMANDS, load
+from controller.cli import COMMANDS, app, load
 
 HEAVY = {"git", "kubernetes", "prometheus_client", "pydantic", "rich.live", "structlog", "urllib3", "uv", "yaml"}
 CONTROLLERS = {
@@ -16,7 +19,7 @@ CONTROLLERS = {
     "controller.core.manifests",
     "controller.core.inputs.project",
 }
-TARGETS = {"run", "validate", "plan"}  # commands on a project, not on a cluster
+ON_A_CLUSTER = COMMANDS.keys() - {"controller", "run", "validate", "plan"}
 
 
 def loaded(program: str) -> set[str]:
@@ -48,16 +51,29 @@ def test_a_command_on_a_cluster_loads_nothing_that_only_the_controller_needs() -
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_says_of_itself_what_the_list_says_of_it(name: str) -> None:
-    assert load(name).help.splitlines()[0] == COMMANDS[name]
+    assert load(name).help.splitlines()[0] == COMMANDS[name][0]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_shows_an_example_that_it_takes(name: str) -> None:
+    command, shown = load(name), io.StringIO()
+    with suppress(SystemExit), redirect_stdout(shown):
+        app(["-n", "ml", name, "-h"] if name in ON_A_CLUSTER else [name, "-h"])
+    example = shown.getvalue().split("Example: coachwork ")[1].split("\n\n")[0]
+    first, *arguments = shlex.split(example)
+    assert first == name
+    assert command.make_context(name, arguments).params  # raises what would be wrong with them
 
 
 def test_every_command_on_a_cluster_says_which_one_in_the_same_way() -> None:
-    for name in COMMANDS.keys() - {"controller", *TARGETS}:
+    for name in ON_A_CLUSTER:
         options = {option for item in load(name).params for option in item.opts}
         assert {"--namespace", "-n", "--context", "--kubeconfig", "--output", "-o"} <= options, name
 
 
-@pytest.mark.parametrize(("words", "completed"), [("coachwork st", "status"), ("coachwork status --na", "--namespace")])
+@pytest.mark.parametrize(
+    ("words", "completed"), [("coachwork -n ml statu", "status"), ("coachwork status --na", "--namespace")]
+)
 def test_commands_and_options_are_completed(words: str, completed: str) -> None:
     program = "import sys; sys.argv[:] = ['coachwork']; from controller.__main__ import main; main()"
     variables = {"_COACHWORK_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
