@@ -21,9 +21,8 @@ from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.options import Output
 from controller.cli.requests import Requests
-from controller.core.doctor import Finding, from_json, healthy, rights, version
+from controller.core.doctor import Finding, exit_code, from_json, healthy, rights, version
 from controller.core.errors import NotYet, Refused, Transient
-from controller.core.exits import Exit
 from controller.core.text import clean
 
 PORT: Final = "COACHWORK_PORT"  # set in the controller's own pod, where no service proxy is needed
@@ -56,8 +55,7 @@ def doctor(requests: Requests, output: Output = "text") -> None:
     findings = [asdict(finding) for finding in found]
     answer = {"namespace": requests.namespace, "healthy": healthy(found), "findings": findings}
     text.write(output, answer, lines)
-    if not healthy(found):
-        raise typer.Exit(Exit.FAILED)
+    raise typer.Exit(exit_code(found))
 
 
 def _examine(person: Person) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from controller.core import names
 from controller.core.errors import Invalid
+from controller.core.exits import Exit
 from controller.core.inputs import credentials, index, podtemplate, request
 from controller.core.manifests.pod import spec as pod_spec
 from controller.core.model import Object, Policy
@@ -40,11 +41,12 @@ class Finding:
     state: State
     message: str
     remedy: str = ""
+    request: str = ""  # at whose request the fault lies; "": the installation
 
 
 def from_json(items: Iterable[Any]) -> list[Finding]:
     """Return the findings of another process; what is malformed is left out."""
-    fields = ("check", "state", "message", "remedy")
+    fields = ("check", "state", "message", "remedy", "request")
     return [
         Finding(*(str(item.get(key, "")) for key in fields))  # type: ignore[arg-type]  # its state is one of ours
         for item in items
@@ -55,6 +57,14 @@ def from_json(items: Iterable[Any]) -> list[Finding]:
 def healthy(findings: Iterable[Finding]) -> bool:
     """Return whether nothing is wrong."""
     return all(finding.state != "wrong" for finding in findings)
+
+
+def exit_code(findings: Iterable[Finding]) -> Exit:
+    """Return how `coachwork doctor` ends: a fault of the installation counts more than one of a request."""
+    wrong = [finding for finding in findings if finding.state == "wrong"]
+    if any(not finding.request for finding in wrong):
+        return Exit.FAILED
+    return Exit.INVALID if wrong else Exit.DONE
 
 
 # --- the cluster ---------------------------------------------------------------------------------------
@@ -137,10 +147,10 @@ def cronjobs(items: Iterable[Object], scheduled: Mapping[str, bool]) -> list[Fin
         remove = f"kubectl delete cronjob {name}"
         if target and target not in scheduled:
             line = f"{name} triggers request {quoted(target)}, which does not exist"
-            found.append(Finding("cronjobs", "wrong", line, f"create the request, or {remove}"))
+            found.append(Finding("cronjobs", "wrong", line, f"create the request, or {remove}", clean(target)))
         elif target and owned and not scheduled[target]:
             line = f"{name} belongs to request {target}, which no longer has a schedule"
-            found.append(Finding("cronjobs", "wrong", line, remove))
+            found.append(Finding("cronjobs", "wrong", line, remove, target))
     return found or [Finding("cronjobs", "ok", f"{count} CronJobs, each triggers a request that exists")]
 
 
@@ -228,13 +238,16 @@ def images(policy: Policy, pods: Iterable[Object]) -> list[Finding]:
     """Return what can be known of images: what nodes can't pull now, and whether the default one's tag can move."""
     unpulled = {}
     for pod in pods:
+        request_name = names.labels_of(pod).get(names.REQUEST, "")
         for status in (pod.get("status") or {}).get("containerStatuses") or ():
             waiting = (status.get("state") or {}).get("waiting") or {}
             if (reason := waiting.get("reason")) in WAITING_IMAGE:
                 cause = clean(str(waiting.get("message") or ""), 200)
-                unpulled[str(status.get("image", ""))] = f"{reason}{cause and f': {cause}'}"
+                image = str(status.get("image", ""))
+                line = f"{image}: {reason}{cause and f': {cause}'}"
+                unpulled[image] = (line, "" if image == policy.image else request_name)
     remedy = "correct the image, or give stages a pull secret"
-    found = [Finding("images", "wrong", f"{image}: {cause}", remedy) for image, cause in unpulled.items()]
+    found = [Finding("images", "wrong", line, remedy, whose) for line, whose in unpulled.values()]
     last = policy.image.rpartition("/")[2]
     if "@" not in last and last.partition(":")[2] in ("", "latest") and policy.image_pull_policy != "Always":
         line = f"{policy.image} has no fixed tag, and the pull policy is {policy.image_pull_policy}: nodes may differ"
@@ -254,7 +267,7 @@ def one_request(
             check()
         except Invalid as invalid:
             remedy = f"see {invalid.reason} in the docs"
-            return [Finding("requests", "wrong", f"{name}: {line}", remedy) for line in invalid.problems]
+            return [Finding("requests", "wrong", f"{name}: {line}", remedy, name) for line in invalid.problems]
         return []
 
     if found := problems(partial(request.parse, configmap)):
@@ -284,7 +297,11 @@ class Reached:
 def git(reached: Iterable[Reached]) -> list[Finding]:
     """Return which requests' repositories do not answer with their credentials, or that all do."""
     every = list(reached)
-    found = [Finding("git", "wrong", f"{item.request}: {line}") for item in every for line in item.problems]
+    found = [
+        Finding("git", "wrong", f"{item.request}: {line}", request=item.request)
+        for item in every
+        for line in item.problems
+    ]
     if slow := [item.request for item in every if not item.commit and not item.problems]:
         remedy = "try again, or check whether that host answers from inside the cluster"
         found.append(Finding("git", "note", f"no answer in time: {', '.join(slow[:10])}", remedy))

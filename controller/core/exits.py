@@ -17,8 +17,14 @@ class Exit(IntEnum):
         return member
 
     DONE = 0, "done; of a trigger: its run succeeded, or nothing had to be started (`skip`, `suspend`)"
-    FAILED = 1, "the run failed; `doctor` found something wrong"
-    INVALID = 2, "wrong use, an invalid request or project, a refused trigger, or invalid settings"
+    FAILED = 1, "the run failed; `doctor`: something is wrong with the installation"
+    INVALID = (
+        2,
+        (
+            "wrong use, an invalid request or project, a refused trigger, or invalid settings; `doctor`: something is"
+            " wrong with requests only"
+        ),
+    )
     NOT_FOUND = 3, "not found: the request, the run (or it is no longer kept), the log, the artifact, the namespace"
     UNREACHABLE = (
         4,

@@ -455,7 +455,7 @@ def test_the_doctor_shows_what_the_controller_found_and_what_the_person_may_do(p
     ]  # fmt: skip
 
 
-def test_the_doctor_ends_with_1_where_something_is_wrong(person: Person) -> None:
+def test_the_doctor_ends_with_1_for_the_installation_and_2_where_only_a_request_is_wrong(person: Person) -> None:
     person.there.examination = {"version": "0.0.1", "findings": [WELL, ILL]}
     person.there.forbidden = frozenset({"delete"})
     ended = person.run("doctor")
@@ -465,6 +465,9 @@ def test_the_doctor_ends_with_1_where_something_is_wrong(person: Person) -> None
     assert "note  version: the controller is 0.0.1" in ended.out
     output = json.loads(person.run("doctor", "--output", "json").out)
     assert (output["healthy"], len(output["findings"])) == (False, 5)
+    only_a_request = {"check": "git", "state": "wrong", "message": "iris: refused", "remedy": "", "request": "iris"}
+    person.there.examination = {"version": "0.0.1", "findings": [WELL, only_a_request]}
+    assert person.run("doctor").code == 2
 
 
 def test_the_doctor_can_not_help_without_a_cluster(person: Person) -> None:

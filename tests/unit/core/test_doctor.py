@@ -78,7 +78,8 @@ def test_a_missing_claim_is_wrong() -> None:
 
 def pod(image: str, reason: str, message: str = "") -> Object:
     waiting = {"reason": reason, "message": message}
-    return {"status": {"containerStatuses": [{"image": image, "state": {"waiting": waiting}}]}}
+    status = {"containerStatuses": [{"image": image, "state": {"waiting": waiting}}]}
+    return {"metadata": {"labels": {names.REQUEST: "iris"}}, "status": status}
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,8 @@ def test_a_default_image_that_can_change_under_its_name_is_noted(image: str, pul
 
 
 def test_an_image_that_nodes_can_not_pull_is_found_once() -> None:
-    pods = [pod("nosuch:1", "ImagePullBackOff", "not found"), pod("nosuch:1", "ErrImagePull"), {"status": {}}]
-    pods += [pod("fine:1", "ContainerCreating")]
+    pods = [pod("nosuch:1", "ImagePullBackOff", "not found"), pod("nosuch:1", "ErrImagePull")]
+    pods += [pod("fine:1", "ContainerCreating"), {"metadata": {}, "status": {}}]
     (found,) = doctor.images(POLICY, pods)
     assert (found.state, "nosuch:1" in found.message) == ("wrong", True)
 
@@ -202,13 +203,32 @@ def test_cronjobs_whose_request_is_gone_or_has_no_schedule_are_found() -> None:
     assert all("which does not exist" in finding.message for finding in found)
 
 
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ([], 0),
+        ([doctor.clock(20)], 0),
+        ([doctor.clock(90)], 1),
+        (doctor.one_request(configmap_of(keep_runs="none"), {}, None, "c"), 2),
+        (doctor.git([Reached("iris", problems=("refused",))]), 2),
+        (doctor.cronjobs([cronjob("nightly", "coachwork", "trigger", "iris")], {}), 2),
+        (doctor.images(POLICY, [pod("of-a-project:1", "ErrImagePull")]), 2),
+        (doctor.images(POLICY, [pod(POLICY.image, "ErrImagePull")]), 1),
+        ([*doctor.git([Reached("iris", problems=("refused",))]), doctor.clock(90)], 1),
+    ],
+)
+def test_the_exit_code_tells_a_broken_installation_from_a_broken_request(found: list[Finding], code: int) -> None:
+    assert doctor.exit_code(found) == code
+    assert doctor.exit_code(doctor.from_json(map(asdict, found))) == code
+
+
 def test_versions_that_differ_are_noted() -> None:
     assert states(doctor.version("1", "1")) == ["ok"]
     assert states(doctor.version("1", "2")) == states(doctor.version("", "2")) == ["note"]
 
 
 def test_findings_come_through_json_and_what_is_malformed_is_left_out() -> None:
-    found = [Finding("volume", "wrong", "full", "empty it"), Finding("clock", "ok", "fine")]
+    found = [Finding("volume", "wrong", "full", "empty it"), Finding("git", "ok", "fine", request="iris")]
     assert doctor.from_json([*map(asdict, found), None, {"state": "evil"}, 7]) == found
     assert not healthy(found)
     assert healthy(found[1:])
