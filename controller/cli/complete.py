@@ -46,7 +46,7 @@ def _soon(ctx: Any, incomplete: str, read: Callable[[Any], Iterable[str]]) -> li
     def look() -> None:
         from controller.cli.connect import opened  # noqa: PLC0415 (what no help needs)
 
-        with suppress(Exception), opened(**where) as there:
+        with suppress(Exception), opened(**where, notice=lambda _line: None) as there:
             found.extend(read(there))
 
     looking = threading.Thread(target=look, daemon=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
+import typer
+
 from controller.adapters.kube.person import join
 from controller.cli.options import WHERE
 from controller.cli.report import all_of
@@ -47,10 +49,18 @@ def connected(
     return decorate
 
 
+def say(line: str) -> None:
+    """Say what a call waits for."""
+    typer.echo(line, err=True)
+
+
 @contextmanager
-def opened(namespace: str, context: str, kubeconfig: str) -> Iterator[Requests]:
-    """Yield the requests of the namespace that these options lead to, "" for one that is not given."""
-    with closing(join(namespace, context=context, kubeconfig=kubeconfig)) as person:
+def opened(namespace: str, context: str, kubeconfig: str, notice: Callable[[str], None] = say) -> Iterator[Requests]:
+    """Yield the requests of the namespace that these options lead to, "" for one that is not given.
+
+    `notice` gets lines about what calls wait for.
+    """
+    with closing(join(namespace, context=context, kubeconfig=kubeconfig, notice=notice)) as person:
         yield Requests(person)
 
 

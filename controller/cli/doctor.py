@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import typer
 
-from controller.adapters.kube.person import SERVICE, USED, Person
+from controller.adapters.kube.person import ONLY, USED, Person
 from controller.adapters.kube.transport import SERVICE_ACCOUNT
 from controller.cli import text
 from controller.cli.connect import connected
@@ -63,9 +63,9 @@ def _examine(person: Person) -> list[Finding]:
 
     Raises Transient where the cluster is out of reach, NotFound where the namespace does not exist.
     """
-    used = {("", resource): frozenset(map(str, verbs)) for resource, verbs in USED.items()}
+    used = {place: frozenset(map(str, verbs)) for place, verbs in USED.items()}
     try:
-        lacking = person.examiner().lacking(used, {"services/proxy": SERVICE})
+        lacking = person.examiner().lacking(used, ONLY)
     except (Refused, NotYet) as error:
         raise Transient("Forbidden", str(error)) from error
     own_rights = rights("your rights", used, lacking, BINDING, "note")

@@ -26,6 +26,7 @@ class Standing:
     configmap: Object
     record: Record
     recorded: bool
+    written: str = ""  # when the controller last wrote the record, in RFC 3339
 
     @property
     def name(self) -> str:
@@ -174,7 +175,9 @@ def check_trigger(trigger: str) -> None:
 def _standing(configmap: Object, status: Object | None) -> Standing:
     uid = str(configmap["metadata"].get("uid", ""))
     record = codec.view(statuses.read((status or {}).get("data") or {}, uid))
-    return Standing(configmap, codec.printable(record or Record(uid)), recorded=record is not None)
+    writes = ((status or {}).get("metadata") or {}).get("managedFields") or ()
+    written = max((str(entry.get("time") or "") for entry in writes), default="")
+    return Standing(configmap, codec.printable(record or Record(uid)), record is not None, written)
 
 
 def _parsed(name: str, data: Mapping[str, str], annotations: Mapping[str, str]) -> Request:

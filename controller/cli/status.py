@@ -12,6 +12,7 @@ from controller.cli.options import Output
 from controller.cli.requests import Requests, Standing
 from controller.core import slots, times
 from controller.core.documents.codec import plain
+from controller.core.errors import Transient
 from controller.core.text import format_duration
 
 TITLES = ("name", "phase", "run", "commit", "changed", "message")
@@ -37,11 +38,11 @@ def status(
     now = datetime.now(UTC)
     if name:
         standing = requests.one(name)
+        _warn(requests, [standing])
         text.write(output, as_json(standing, now), details(standing, now))
         return
     every = requests.all()
-    if not every:
-        requests.person.ready()
+    _warn(requests, every)
     if not every and output == "text":
         typer.echo(f"no requests in namespace {requests.namespace}", err=True)
         return
@@ -58,6 +59,18 @@ def status(
         for record in [standing.record]
     )
     text.write(output, [as_json(standing, now) for standing in every], text.columns(TITLES, rows, text.width()))
+
+
+def _warn(requests: Requests, shown: list[Standing]) -> None:
+    """Say before anything is shown that no controller keeps it up to date. Raises Transient where nothing is."""
+    try:
+        requests.person.ready(patience=0)
+    except Transient as error:
+        if not shown:
+            raise
+        written = max(standing.written for standing in shown)
+        age = f", last written {text.ago(written, datetime.now(UTC))}" if written else ""
+        typer.echo(f"warning: {error}; what follows is the record{age}", err=True)
 
 
 def details(standing: Standing, now: datetime) -> list[str]:

@@ -2,16 +2,18 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.core import names
+from controller.core import names, times
 from tests.support.cli import CommandLine, Ended, Running
 from tests.support.eventually import eventually
 from tests.support.front import Front, config, front, status
@@ -408,6 +410,62 @@ def test_where_no_controller_is_installed_it_is_said(person: Person) -> None:
     assert person.machine.cluster.get("ConfigMap", "demo") is None, "nobody would run it"
     ended = person.run("doctor")
     assert (ended.code, "wrong controller: no controller in namespace" in ended.out) == (1, True)
+
+
+def deployment(replicas: int, ready: int, since: str) -> dict[str, Any]:
+    condition = {"type": "Available", "status": "False", "lastTransitionTime": since}
+    return {"spec": {"replicas": replicas}, "status": {"readyReplicas": ready, "conditions": [condition]}}
+
+
+LONG_AGO = "2020-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("stands", "words"),
+    [
+        (
+            deployment(0, 0, LONG_AGO),
+            "has 0 of 0 pods ready): kubectl -n laptop scale deployment/coachwork --replicas=1",
+        ),
+        (deployment(1, 0, LONG_AGO), "has 0 of 1 pods ready): kubectl -n laptop describe pods -l app.kubernetes.io"),
+    ],
+)
+def test_a_controller_that_does_not_run_is_said_at_once(person: Person, stands: dict[str, Any], words: str) -> None:
+    data = {"repository": "https://example.com/x"}
+    metadata = {"name": "demo", "labels": {names.ROLE: names.ROLE_REQUEST}}
+    person.machine.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    person.there.deployment = stands
+    for command in (["logs", "demo"], ["diff", "demo", "1", "1"], ["trigger", "demo", "--wait"], ["artifacts", "demo"]):
+        ended = person.run(*command)
+        assert (ended.code in {3, 4}, "waiting" in ended.err) == (True, False), ended
+    ended = person.run("logs", "demo")
+    assert (ended.code, words in ended.err, len(ended.err.splitlines())) == (4, True, 1), ended
+    for command in (["status"], ["status", "demo"]):
+        shown = person.run(*command)
+        assert (shown.code, "demo" in shown.out) == (0, True)
+        assert shown.err.startswith("warning: the controller in namespace laptop is not running (Deployment coachwork ")
+        assert "; what follows is the record, last written " in shown.err
+
+
+def test_a_controller_that_is_being_replaced_is_waited_for_in_plain_words(person: Person) -> None:
+    person.machine.repository.commit(project("save", save=batch(SAVE)))
+    assert person.deploy().code == 0
+    person.there.deployment = deployment(1, 0, times.text(datetime.now(UTC)))
+    reading = person.start("logs", "demo", "save")
+    reading.error(lambda line: line.endswith("; waiting for it, 20 s at most"))
+    person.there.deployment = {}
+    assert "trained" in reading.end().out.splitlines()
+
+
+def test_a_cluster_that_swallows_calls_is_named_while_it_is_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (tmp_path / "silent").write_text(json.dumps(config(address)))
+        asking = CommandLine(tmp_path / "home").start("status", "--kubeconfig", str(tmp_path / "silent"))
+        asking.error(lambda line: line == f"waiting for an answer from {address}, 30 s at most")
+    ended = asking.end()
+    assert (ended.code, len(ended.err.splitlines())) == (4, 2), ended
+    assert f"{address}: API server: " in ended.err.splitlines()[1]
 
 
 def test_a_cluster_that_can_t_be_found_is_one_line_with_the_remedy(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.support.laptop import NAMESPACE, Laptop
 
 SPACE = f"/api/v1/namespaces/{NAMESPACE}"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/coachwork"
 PAGES = f"{SPACE}/services/http:coachwork:http/proxy"
 
 
@@ -39,6 +40,7 @@ class Front:
     calls: list[tuple[str, str]] = field(default_factory=list)
     refusing: tuple[int, Object] | None = None
     installed: bool = True
+    deployment: Object = field(default_factory=dict)  # the controller's, where it does not answer
     examination: dict[str, object] = field(default_factory=dict)  # what the controller's own doctor finds
     forbidden: frozenset[str] = frozenset()  # verbs that the person may not use
 
@@ -46,7 +48,11 @@ class Front:
         return 201, {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
 
     def request(self, method: str, target: str, body: Object | None) -> tuple[int, Object]:
-        """Return code and object that answer a call on ConfigMaps, or a question about rights."""
+        """Return code and object that answer a call on ConfigMaps, on a page that is away, or about rights."""
+        if target == DEPLOYMENT:
+            return 200, self.deployment
+        if target.startswith(PAGES):
+            return 503, status(503, "ServiceUnavailable", "no endpoints available for service")
         return self._configmap(method, urlsplit(target), body) if target != REVIEWS else self._review(body or {})
 
     def _configmap(self, method: str, url: SplitResult, body: Object | None) -> tuple[int, Object]:
@@ -125,7 +131,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
             body = _body(self)
             if front.refusing:
                 self.answer(*front.refusing)
-            elif not self.path.startswith(PAGES):
+            elif not self.path.startswith(PAGES) or front.deployment:
                 self.answer(*front.request(self.command, self.path, body))
             elif not front.installed:
                 self.answer(404, status(404, "NotFound", 'services "coachwork" not found', kind="services"))

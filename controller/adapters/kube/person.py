@@ -6,9 +6,11 @@ to do.
 """
 
 import json
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote
@@ -18,22 +20,26 @@ from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
-from controller.core import names
+from controller.core import names, times
 from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.model import Object
 from controller.core.text import clean, quoted
 
 Verb: TypeAlias = Literal["get", "list", "create", "patch", "delete"]  # create: an apply of what is not there yet
 
-USED: Final[Mapping[str, frozenset[Verb]]] = MappingProxyType({
-    "configmaps": frozenset[Verb]({"get", "list", "create", "patch", "delete"}),
-    "services/proxy": frozenset[Verb]({"get"}),
+USED: Final[Mapping[tuple[str, str], frozenset[Verb]]] = MappingProxyType({
+    ("", "configmaps"): frozenset[Verb]({"get", "list", "create", "patch", "delete"}),
+    ("", "services/proxy"): frozenset[Verb]({"get"}),
+    ("apps", "deployments"): frozenset[Verb]({"get"}),
 })  # fmt: skip
-"""Resource of the core group -> RBAC verbs: all that commands ask for."""
+"""API group and resource -> RBAC verbs: all that commands ask for."""
 
 SERVICE: Final = "http:coachwork:http"  # of the controller, as the API server's service proxy names it
+DEPLOYMENT: Final = "coachwork"  # of the controller
+ONLY: Final = MappingProxyType({"services/proxy": SERVICE, "deployments": DEPLOYMENT})  # objects that commands ask for
 MANAGER: Final = f"{names.MANAGER}-cli"  # of the fields that a command states; the controller has others
-TIMEOUTS: Final = Timeouts(connect=10.0, read=30.0)
+TIMEOUTS: Final = Timeouts(connect=4.0, read=30.0)
+UNSAID: Final = 2.0  # seconds of a call after which a person learns what it waits for
 SILENCE: Final = 3600.0  # seconds that a log which is followed may say nothing
 INSTALL: Final = "kubectl apply -k deploy/overlays/dev, or name its namespace with -n"
 RESTART_SECONDS: Final = 20.0  # that a controller's pod may take to be replaced
@@ -44,9 +50,11 @@ ANSWER_LIMIT: Final = 64 << 20  # bytes of JSON
 class Person:
     """The ConfigMaps and the controller's pages of one namespace. Every method raises Transient."""
 
-    def __init__(self, transport: Transport, namespace: str, server: str) -> None:
-        self.namespace, self._server = namespace, server
+    def __init__(self, transport: Transport, namespace: str, server: str, notice: Callable[[str], None]) -> None:
+        """Call by `transport`; a `notice` is a line about what a call waits for."""
+        self.namespace, self._server, self._notice = namespace, server, notice
         self._transport = transport
+        self._slow = False  # whether a notice has said so
         self._config_maps = Resource(transport, KINDS["ConfigMap"], namespace, MANAGER)
 
     def close(self) -> None:
@@ -93,20 +101,42 @@ class Person:
         """Return a page of the controller's HTTP port, through the API server; `parts` are the components of its path.
 
         A controller that does not answer gets `patience` seconds to be replaced by another pod. Raises NotFound,
-        Invalid and Transient in the controller's own words, or because no controller runs.
+        Invalid and Transient in the controller's own words, or because no controller runs. What can't come in time is
+        not waited for.
         """
         path = "".join(f"/{quote(part, safe='')}" for part in parts)
         base = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/services/{SERVICE}/proxy"
         given = tuple((key, value) for key, value in query.items() if value)
         call = Call("get", "services/proxy", "GET", base + path, given, accept=accept)
-        until = time.monotonic() + patience
+        until, down = time.monotonic() + patience, ""
         while True:
             try:
-                return self._transport.body(call, self._failure, SILENCE if query.get("follow") else TIMEOUTS.read)
+                with self._noticing():
+                    return self._transport.body(call, self._failure, SILENCE if query.get("follow") else TIMEOUTS.read)
             except (Refused, NotYet, Transient) as error:
-                if getattr(error, "reason", "") != "ControllerDown" or time.monotonic() >= until:
+                if getattr(error, "reason", "") != "ControllerDown":
                     raise self._explained(error, "get", "services/proxy") from error
+                if not down:
+                    down, comes = self._down()
+                    until = until if comes else 0.0
+                    if until > time.monotonic():
+                        self._notice(f"{down}; waiting for it, {patience:.0f} s at most")
+                if time.monotonic() >= until:
+                    raise Transient("ControllerDown", down) from error
             time.sleep(RESTART_PAUSE)
+
+    def _down(self) -> tuple[str, bool]:
+        """Return in one line how the controller that does not answer stands, and whether it may be back in a moment."""
+        pods = f"kubectl -n {self.namespace} describe pods -l app.kubernetes.io/component=controller"
+        try:
+            found = Resource(self._transport, KINDS["Deployment"], self.namespace, MANAGER).get(DEPLOYMENT)
+        except (Refused, NotYet, Transient):
+            return f"the controller in namespace {self.namespace} does not answer: ask who runs it, or {pods}", True
+        wanted, ready, since = _replicas(found or {})
+        counts = f"Deployment {DEPLOYMENT} has {ready} of {wanted} pods ready" if found else f"no {DEPLOYMENT}"
+        what = f"the controller in namespace {self.namespace} {'does not answer' if ready else 'is not running'}"
+        remedy = pods if wanted else f"kubectl -n {self.namespace} scale deployment/{DEPLOYMENT} --replicas=1"
+        return f"{what} ({counts}): {remedy}", wanted > 0 and since < RESTART_SECONDS
 
     def answer(self, *parts: str, run: str = "", patience: float = RESTART_SECONDS) -> Any:
         """Return the JSON of a page. Raises as `page`, and Transient for what is not JSON, or longer than the limit."""
@@ -126,13 +156,13 @@ class Person:
         answer = self.answer(*parts, run=run)
         return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
 
-    def ready(self) -> None:
+    def ready(self, patience: float = RESTART_SECONDS) -> None:
         """Check that a controller runs. Raises Transient where none does, NotFound where the namespace does not exist.
 
         A caller without the right to know (a CronJob's pod) passes.
         """
         try:
-            with self.page("readyz"):
+            with self.page("readyz", patience=patience):
                 return
         except Transient as error:
             if error.reason == "ControllerMissing" and not self._namespace_exists():
@@ -161,11 +191,7 @@ class Person:
             case 404 if not said.status:
                 return Transient("ControllerTooOld", "the controller is older than this command: update it")
             case 502 | 503 | 504 if said.status.get("kind") == "Status":
-                return Transient(
-                    "ControllerDown",
-                    f"the controller in namespace {self.namespace} does not answer: "
-                    f"kubectl -n {self.namespace} get pods -l app.kubernetes.io/component=controller",
-                )
+                return Transient("ControllerDown", "the controller does not answer")
         return translate.failure(said)
 
     def examiner(self) -> Examiner:
@@ -178,13 +204,31 @@ class Person:
     def _explaining(self, verb: str, resource: str, name: str = "") -> Iterator[None]:
         """Raise errors of the API server as `_explained` has them; a Conflict about `name` says that it is gone."""
         try:
-            yield
+            with self._noticing():
+                yield
         except Conflict:
             if not name:
                 raise
             raise NotFound(f"{name} was deleted meanwhile") from None
         except (Refused, NotYet, AlreadyExists, Transient) as error:
             raise self._explained(error, verb, resource) from error
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Say once, if a call takes longer than people wait in silence, what it waits for."""
+
+        def say() -> None:
+            if not self._slow:
+                self._slow = True
+                self._notice(f"waiting for an answer from {self._server}, {TIMEOUTS.read:.0f} s at most")
+
+        timer = threading.Timer(UNSAID, say)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _explained(self, error: Exception, verb: str, resource: str) -> Exception:
         """Return an error of the API server as a person needs it: one line, with what to do."""
@@ -212,17 +256,29 @@ _OUT_OF_REACH: Final[Mapping[str, str]] = {
 }
 
 
-def join(namespace: str = "", *, context: str = "", kubeconfig: str = "") -> Person:
+def _replicas(deployment: Object) -> tuple[int, int, float]:
+    """Return how many pods are wanted, how many are ready, and for how many seconds too few have been available."""
+    spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
+    available: Object = next((one for one in status.get("conditions") or () if one.get("type") == "Available"), {})
+    since = times.moment(str(available.get("lastTransitionTime"))) if available.get("status") == "False" else None
+    age = (datetime.now(UTC) - since).total_seconds() if since else 0.0
+    return int(spec.get("replicas") or 0), int(status.get("readyReplicas") or 0), age
+
+
+def join(
+    namespace: str = "", *, context: str = "", kubeconfig: str = "", notice: Callable[[str], None] = lambda _line: None
+) -> Person:
     """Return the namespace of a cluster that a kubeconfig, or a pod's own account, leads to. Does not call it yet.
 
-    Without `namespace`: the context's or the pod's, else `coachwork`. Raises Transient("BadKubeconfig").
+    Without `namespace`: the context's or the pod's, else `coachwork`. `notice` gets lines about what calls wait for.
+    Raises Transient("BadKubeconfig").
     """
     try:
         client, own = login(kubeconfig, context)
     except Invalid as invalid:
         raise Transient(invalid.reason, invalid.problems[0]) from invalid
     transport = Transport(client, lambda _verb, _resource, _code: None, TIMEOUTS)
-    return Person(transport, namespace or own or names.MANAGER, clean(str(client.configuration.host)))
+    return Person(transport, namespace or own or names.MANAGER, clean(str(client.configuration.host)), notice)
 
 
 def _own(code: int, sentence: str) -> Exception:
