@@ -12,7 +12,7 @@ from datetime import datetime
 from controller.core.documents.codec import Corrupt, TooNew
 from controller.core.errors import VOLUME_FULL, Invalid, NotYet, Transient
 from controller.core.manifests import RunContext
-from controller.core.model import Cause, Policy, Record, Request, RunSpec
+from controller.core.model import Cause, Policy, Record, Request
 from controller.core.plan import begin
 from controller.core.plan.decision import Decision, Emit, Known, Observed, Tidy, Unanswered
 from controller.core.plan.needs import Needs, Room
@@ -22,6 +22,7 @@ from controller.core.plan.schedule import keep_schedule
 from controller.core.plan.services import held, released, with_drift
 from controller.core.plan.settle import INVALID_REQUEST, retained, settle
 from controller.core.plan.trigger import (
+    MAY_COME,
     Pending,
     as_pending,
     decline,
@@ -37,8 +38,10 @@ from controller.core.plan.trigger import (
     skip,
     stumble,
 )
+from controller.core.text import fit
 
 DAMAGED = "record and copy on the volume were written over or lost: the history is gone, and a run may start"
+REPLACE_PAUSE = 30.0  # seconds between two looks at whether what is to replace the active run can start by now
 ROOM = "enlarge the claim, lower keep-runs or delete requests; it goes on by itself"
 
 
@@ -113,20 +116,20 @@ def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime,
 def _of_run(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:
     request, record = known.request, known.record
     reason = pending(request, record, known.digest, commit)
-    if refused := _refusal(known, reason, observed, policy, now):
-        return _declined(known, refused, observed, policy, now)
-    if record.active and record.spec:
-        if cause := replacement(request, record, reason):
-            return fail(request, record, cause, observed, now, "Cancelled")
+    if refused := _refusal(known, reason, observed):
+        return _passed_over(known, decline(request, record, refused, now), observed, policy, now)
+    if record.active:
+        if reason and (cause := replacement(request, record, reason)):
+            return _replaced(known, reason, cause, observed, policy, now)
         waiting = overlap(request, record, reason, now, known.digest)
-        return _advanced(request, waiting, record.spec, observed, policy, now)
+        return _advanced(request, waiting, observed, policy, now)
     if reason and not request.suspend:
         return _new_run(known, reason, observed, policy, now)
     return _settled(request, skip(request, record, known.digest, commit), observed, now)
 
 
-def _refusal(known: Known, reason: Pending | None, observed: Observed, policy: Policy, now: datetime) -> Invalid | None:
-    """Return why the request's trigger is refused at once: nothing waits, or makes way, for what can't start."""
+def _refusal(known: Known, reason: Pending | None, observed: Observed) -> Invalid | None:
+    """Return why the request's trigger is refused at once: nothing waits for what can't start."""
     request, record = known.request, known.record
     if request.suspend or not record.request_digest:
         return None
@@ -137,8 +140,6 @@ def _refusal(known: Known, reason: Pending | None, observed: Observed, policy: P
     try:
         if request.rerun and not (record.active and request.rerun == record.run):
             begin.recalled(known, request, observed)
-        if replacement(request, record, reason) and (request.rerun or request.only or request.resume):
-            begin.prepared(known, request, reason, observed, policy, now)
     except Invalid as invalid:
         return invalid if is_refusal(request, record, invalid.reason) else None
     except (NotYet, Transient):  # nobody knows now
@@ -146,12 +147,43 @@ def _refusal(known: Known, reason: Pending | None, observed: Observed, policy: P
     return None
 
 
-def _declined(known: Known, refused: Invalid, observed: Observed, policy: Policy, now: datetime) -> Decision:
-    """Refuse the request's trigger; all else goes on as if it had not come."""
-    declined = decline(known.request, known.record, refused, now)
+def _replaced(
+    known: Known, reason: Pending, cause: Cause, observed: Observed, policy: Policy, now: datetime
+) -> Decision:
+    """End the active run for what is pending, once that could begin: nothing makes way for what can't start."""
+    request, record, commit = as_pending(known.request, reason), known.record, ""
+    try:
+        commit = begin.commit_of(known, request, reason, observed)
+        begin.prepared(known, request, reason, observed, policy, now)
+    except (Invalid, NotYet, Transient) as found:
+        if isinstance(found, Invalid) and found.reason not in MAY_COME:
+            return _unbegun(known, request, found, commit, observed, policy, now)
+        waiting = overlap(known.request, record, reason, now, known.digest)
+        decision = _advanced(known.request, waiting, observed, policy, now)
+        if not decision.record.active:
+            return decision
+        why = "; ".join(found.problems) if isinstance(found, Invalid) else str(found)
+        words = fit(f"{decision.record.message} (what is to replace it can't start yet: {why})")
+        again = REPLACE_PAUSE if decision.requeue_after is None else min(decision.requeue_after, REPLACE_PAUSE)
+        return replace(decision, record=replace(decision.record, message=words), requeue_after=again)
+    return fail(known.request, record, cause, observed, now, "Cancelled")
+
+
+def _unbegun(
+    known: Known, request: Request, found: Invalid, commit: str, observed: Observed, policy: Policy, now: datetime
+) -> Decision:
+    """Record why what is pending can't begin; an active run goes on."""
+    if is_refusal(request, known.record, found.reason):
+        return _passed_over(known, decline(known.request, known.record, found, now), observed, policy, now)
+    refused = refuse(request, known.record, found, now, digest=known.digest, commit=commit)
+    return _passed_over(known, refused, observed, policy, now) if known.record.active else refused
+
+
+def _passed_over(known: Known, declined: Decision, observed: Observed, policy: Policy, now: datetime) -> Decision:
+    """Carry on after what is pending came to nothing, as if it had not come."""
     record = declined.record
-    if record.active and record.spec:
-        rest = _advanced(known.request, record, record.spec, observed, policy, now)
+    if record.active:
+        rest = _advanced(known.request, record, observed, policy, now)
     else:
         rest = _settled(known.request, record, observed, now)
     return replace(rest, actions=(*declined.actions, *rest.actions), requeue_after=0.0, not_begun=declined.not_begun)
@@ -167,17 +199,16 @@ def _new_run(known: Known, reason: Pending, observed: Observed, policy: Policy, 
     except Invalid as found:
         if may_come(known.record, found.reason, now, policy.start_grace):
             raise Transient(found.reason, "; ".join(found.problems)) from found
-        if is_refusal(request, known.record, found.reason):
-            return _declined(known, found, observed, policy, now)
-        return refuse(request, known.record, found, now, digest=known.digest, commit=commit)
+        return _unbegun(known, request, found, commit, observed, policy, now)
     announced = Emit(f"{record.run}-started", "Normal", "RunStarted", record.message)
     decision = _gone_on(context, request, record, observed, now)
     return replace(decision, actions=(announced, *decision.actions))
 
 
-def _advanced(
-    request: Request, record: Record, spec: RunSpec, observed: Observed, policy: Policy, now: datetime
-) -> Decision:
+def _advanced(request: Request, record: Record, observed: Observed, policy: Policy, now: datetime) -> Decision:
+    spec = record.spec
+    if spec is None:
+        raise ValueError("no run is active")
     try:
         _, pipeline = observed.ask(begin.project_of(spec))
     except Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now

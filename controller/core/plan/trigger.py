@@ -61,10 +61,10 @@ def absorb(request: Request, record: Record, digest: str, commit: str) -> Record
 
     `commit` is what `ref` is now, "" where nobody knows.
     """
-    trigger = _unhandled(request, record)
+    triggers = dict.fromkeys(filter(None, (record.queued, _unhandled(request, record))))
     return replace(
         record,
-        handled=(*record.handled, trigger)[-HANDLED_LIMIT:] if trigger else record.handled,
+        handled=(*record.handled, *triggers)[-HANDLED_LIMIT:],
         queued="",
         pending_since="",
         request_digest=digest or record.request_digest,
@@ -150,15 +150,18 @@ def refuse(
 ) -> Decision:
     """Record that nothing can start: the request or its project is invalid. What was pending is handled by that.
 
+    An active run goes on, and what is shown stays its own.
+
     An invalid request has no digest (""): mending it is a change, or its creation. A `ref` that is nothing yet moves
     when it gets to be something; what a repeated run ran says nothing about `ref`.
     """
     trigger = _unhandled(request, record)
     met = commit or (NO_COMMIT if digest and not record.poll_commit else "")
     described = invalid(record, found.lines, found.reason)
+    words = record if record.active else described
     past = PastRun(0, "Invalid", commit, trigger, found.reason, described.message, finished=times.text(now))
     refused = replace(
-        absorb(request, described, digest, "" if request.rerun else met),
+        absorb(request, words, digest, "" if request.rerun else met),
         finished_trigger=trigger or record.finished_trigger,
         history=remember(record, past),
     )

@@ -159,11 +159,22 @@ def test_a_run_whose_project_is_lost_waits_for_it_or_fails(error: Exception, exp
     assert bool(decision.error) == decision.record.active
 
 
-def test_a_trigger_that_nobody_can_judge_now_replaces_the_run_as_any_other() -> None:
+@pytest.mark.parametrize(
+    "error", [DOWN, UNREADY, Invalid("GitSecretMissing", ["no Secret git"])], ids=["down", "busy", "a Secret to come"]
+)
+def test_nothing_is_replaced_before_what_replaces_it_can_begin(error: Exception) -> None:
     desk = begun(Desk(), on_overlap="replace")
-    desk.ask(on_overlap="replace", trigger="t1", at_from="t1 web")
-    desk.faults[needs.Commit] = DOWN
-    assert desk.pass_().outcome == "Cancelled"  # nobody can say that it would be refused
+    jobs = desk.jobs()
+    for trigger in ("t1", "t2"):
+        desk.ask(on_overlap="replace", trigger=trigger)
+        desk.faults[needs.Commit] = error
+        decision = desk.pass_()
+        assert (decision.record.active, decision.record.queued, decision.requeue_after) == (True, trigger, 30.0)
+        assert "(what is to replace it can't start yet: " in decision.record.message
+    assert (desk.jobs(), desk.record.history[0].outcome) == (jobs, "Superseded")
+    desk.faults.clear()
+    assert desk.pass_().outcome == "Cancelled"
+    assert (desk.settle().run, desk.record.handled[-2:]) == (2, ("t1", "t2"))
 
 
 # --- the pass itself fails -------------------------------------------------------------------------

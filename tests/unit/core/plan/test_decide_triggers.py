@@ -317,6 +317,24 @@ def test_no_run_is_replaced_by_what_can_not_start(desk: Desk, wish: dict[str, st
     assert desk.finish_all().phase == "Ready"
 
 
+@pytest.mark.parametrize("how", ["trigger", "change", "commit"])
+def test_no_run_is_replaced_by_an_invalid_project(desk: Desk, how: str) -> None:
+    asked = {"on_overlap": "replace", "poll": "30s"}
+    desk.ask(**asked)
+    desk.settle()
+    desk.push({"bodywork.ini": "nonsense"})
+    if how != "commit":
+        desk.ask(**asked, **({"trigger": "x"} if how == "trigger" else {"env": "2"}))
+    desk.passes(2, 31)
+    kept = desk.record
+    assert (kept.run, kept.phase, kept.problems, set(desk.jobs())) == (1, "Running", (), {"iris-a-1"})
+    assert [past.outcome for past in kept.history] == ["Invalid"]
+    assert "bodywork.ini" in kept.history[0].message
+    assert kept.finished_trigger == ("x" if how == "trigger" else "")
+    assert desk.finish_all().phase == "Ready"
+    assert desk.outcomes == ["Invalid", "Succeeded"]
+
+
 @pytest.mark.parametrize("wish", [{"at_rerun": "x 9"}, {"at_set": "x nonsense"}])
 def test_no_trigger_that_waits_makes_way_for_what_can_not_start(desk: Desk, wish: dict[str, str]) -> None:
     desk.ask()
