@@ -23,6 +23,7 @@ COMMANDS: Final = {  # its help's first sentence, shown by `coachwork --help` wi
     "artifacts": ("List or fetch the files that a run saved.", "artifacts iris models --to fetched"),
     "diff": ("Show what changed between two runs.", "diff iris good latest"),
     "trigger": ("Start a run of a request.", "trigger iris --set ALPHA=0.1 --wait"),
+    "watch": ("Follow a run to its end.", "watch iris --timeout 30m"),
     "rerun": ("Repeat exactly what an earlier run ran.", "rerun iris --run good --wait"),
     "cancel": ("Cancel the active run.", "cancel iris"),
     "schedule": ("Run a request on a schedule.", 'schedule iris "0 6 * * 1-5" --time-zone Europe/Paris'),

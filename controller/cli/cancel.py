@@ -30,4 +30,7 @@ def cancel(
     if run_number != record.run:
         raise NotFound(f"run {run_number} of {name} is not active: run {record.run} is")
     requests.cancel(standing, run_number)
-    text.write(output, {"request": name, "run": run_number}, [f"{name}: run {run_number} is being cancelled"])
+    lines = [f"run {run_number} of {name} is being cancelled; services go back to the last good release"]
+    lines += [f"trigger {record.queued}, which is queued behind it, runs next"] if record.queued else []
+    lines.append(f"see it end: {requests.command('watch', name)}")
+    text.write(output, {"request": name, "run": run_number}, lines)

@@ -17,7 +17,7 @@ from controller.core.text import clean, format_duration
 HEAD = ("outcome", "reason", "message", "started", "finished")
 
 
-@connected(local=True)
+@connected()
 def diff(
     requests: Requests,
     name: Name,

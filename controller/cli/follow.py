@@ -1,21 +1,22 @@
-"""Follow a trigger on a cluster to its end, as `coachwork run` follows a run here; the exit code is its outcome."""
+"""Follow a trigger, or a run, on a cluster to its end; the exit code is its outcome."""
 
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 import typer
 
 from controller.cli import text
+from controller.cli.addresses import addresses
 from controller.cli.requests import Requests, Standing
 from controller.cli.show import LAST_LINES, Scene, Screen, last_words, screen
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.exits import Exit
-from controller.core.fate import fate_of
+from controller.core.fate import Fate, fate_of, fate_of_run
 from controller.core.model import PastRun, Phase, Record
 
 OUTCOMES: Final = {
@@ -31,116 +32,224 @@ OUTCOMES: Final = {
 PHASES: Final = {"Succeeded": "Ready", "Superseded": "Cancelled", "Skipped": "Suspended", "Refused": "Invalid"}
 PASSING: Final = ("ApiUnavailable", "ApiOverloaded")
 PATIENCE: Final = 120.0  # seconds that the API server may be away
+SLOW: Final = 15.0  # seconds after which a controller that has not seen a request may be ill
 LOST: Final = 60.0  # seconds after which a trigger that another replaced unnoticed is lost: Git may take half of that
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two reads
 GROWTH: Final = 20  # a pause is this part of what has been waited for
+TAILS: Final = 4  # stages at once whose last lines are read
 
 
 class WaitedTooLong(Exception):
     """The time limit has passed, and the run goes on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is followed: a trigger, or a run; `before`: the newest line of the history that it comes after."""
+
+    trigger: str = ""
+    run: int = 0
+    before: tuple[PastRun, ...] = ()
+
+    def fate(self, record: Record) -> Fate:
+        """Return what the record says of it. A run may come to nothing: its project is invalid."""
+        if self.trigger:
+            return fate_of(record, self.trigger)
+        newest = record.history[:1]
+        if record.run < self.run and newest != self.before and newest[0].outcome == "Invalid":
+            return Fate("over", newest[0])
+        return fate_of_run(record, self.run)
+
+
 def go_on(requests: Requests, standing: Standing, trigger: str, output: str, timeout: str | None, done: str) -> None:
-    """Follow the trigger for at most `timeout` ("": without limit); None: only say what was done."""
+    """Follow the trigger for at most `timeout` ("": without limit); None: only say what was done, and what follows."""
     if timeout is not None:
-        raise typer.Exit(follow(requests, standing, trigger, output, text.seconds("--timeout", timeout)))
-    name = standing.name
-    line = f"{name}: {done}{f', trigger {trigger}' if trigger else ''}; coachwork status {name} shows it"
-    text.write(output, {"request": name, "namespace": requests.namespace, "trigger": trigger}, [line])
+        raise typer.Exit(follow(requests, standing, Goal(trigger), output, text.seconds("--timeout", timeout)))
+    name, record = standing.name, standing.record
+    notes = [*record.problems] if record.phase != "Invalid" else []
+    notes = [f"run {record.run}: {line}" for line in notes]
+    if standing.data.get("suspend") == "true":
+        patch = """-p '{"data":{"suspend":null}}'"""
+        remedy = f"{requests.kubectl()} patch configmap {name} --type merge {patch} ends that"
+        notes.append(f"request {name} is suspended, and nothing new starts: {remedy}")
+    if output == "text":
+        typer.echo("".join(f"warning: {line}\n" for line in notes), err=True, nl=False)
+    following = f"follow it: {requests.command('watch', name)}"
+    starting = f"start a run: {requests.command('trigger', name, '--wait')}"
+    text.write(
+        output,
+        {"request": name, "namespace": requests.namespace, "trigger": trigger},
+        [done, following if trigger else starting],
+    )
 
 
-def follow(requests: Requests, standing: Standing, trigger: str, output: str, timeout: float | None) -> Exit:
-    """Show what becomes of a trigger until it is over, or `timeout` seconds have passed; return the exit code."""
+def follow(requests: Requests, standing: Standing, goal: Goal, output: str, timeout: float | None) -> Exit:
+    """Show what becomes of the goal until it is over, or `timeout` seconds have passed; return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the end of a CronJob's pod
+    name = standing.name
     try:
         with closing(screen(output)) as shown:
-            record, past = _follow(requests, standing, trigger, shown, timeout)
+            following = _Following(requests, standing, goal, output, shown)
+            record, past = following.to_the_end(timeout)
     except (WaitedTooLong, KeyboardInterrupt) as end:
         timed_out = isinstance(end, WaitedTooLong)
-        why = "timed out" if timed_out else "interrupted"
-        typer.echo(f"{why}: the run goes on; coachwork status {standing.name} shows it, cancel ends it", err=True)
+        typer.echo(f"{'timed out' if timed_out else 'interrupted'}: the run goes on", err=True)
+        typer.echo(f"follow it again: {requests.command('watch', name)}", err=True)
+        typer.echo(f"end it: {requests.command('cancel', name)}", err=True)
         return Exit.TIMED_OUT if timed_out else Exit.INTERRUPTED
     if output == "text":
-        if past.outcome != "Invalid":
-            typer.echo("".join(f"warning: {line}\n" for line in record.problems), err=True, nl=False)
-        last_words(record, lambda stage: _tail(requests, standing.name, stage, past.run))
+        run = ("--run", str(past.run))
+        last_words(
+            record,
+            lambda stage: _last_lines(requests, name, stage, past.run, record.stages[stage].message),
+            lambda stage: requests.command("logs", name, stage, *run),
+        )
+        for line in _next_steps(requests, name, record, past):
+            typer.echo(line, err=True)
     return OUTCOMES.get(past.outcome, Exit.FAILED)
 
 
-def _follow(
-    requests: Requests, standing: Standing, trigger: str, shown: Screen, timeout: float | None
-) -> tuple[Record, PastRun]:
-    """Show scenes until the trigger is over; return the last record of its run, and how it ended."""
-    run, replaced = Record(request_uid=""), 0.0
-    for now, at in _readings(requests, standing, timeout):
-        record = at.record
-        fate = fate_of(record, trigger)
-        past = fate.past
-        if fate.course == "over" and past is None:
-            past = PastRun(message=f"nothing was started for it: {record.message or 'it was handled before'}")
-        replaced = (replaced or now) if fate.course == "unseen" and at.trigger != trigger else 0.0
-        if replaced and now - replaced > LOST:
-            past = PastRun(outcome="Superseded", message="another trigger took its place before it was noticed")
-        if fate.course == "running" or (past and past.run and past.run == record.run):
-            run = record
-        if past:
-            if not past.run:  # it came to no run: nothing of an earlier one belongs to it
-                problems = record.problems if past.outcome == "Invalid" else ()
-                run = replace(record, spec=None, stages={}, problems=problems)
-            phase = cast("Phase", PHASES.get(past.outcome, past.outcome) or run.phase)
-            run = replace(run, phase=phase, reason=past.reason, message=past.message, run=past.run)
-            shown.show(_scene(run, over=True))
-            return run, past
-        shown.show(_scene(record) if fate.course == "running" else _waiting(record, queued=fate.course == "waiting"))
-    raise WaitedTooLong
+def _next_steps(requests: Requests, name: str, record: Record, past: PastRun) -> Iterator[str]:
+    """Yield where services answer after a run, and the command that a person most likely needs next."""
+    if past.outcome == "Succeeded":
+        found = addresses(requests, name)
+        for stage, address in found.items():
+            public = f", and at {address.ingress}" if address.ingress else ""
+            yield f"service {stage}: {address.url} in the cluster{public}"
+            yield f"  from this machine: {address.forward}"
+        if not found:
+            yield f"what it saved: {requests.command('artifacts', name)}"
+        yield f"what it printed: {requests.command('logs', name)}"
+    elif past.outcome == "Failed" and record.release_run:
+        yield f"what has changed since run {record.release_run}, which still serves: {requests.command('diff', name)}"
 
 
-def _readings(requests: Requests, standing: Standing, timeout: float | None) -> Iterator[tuple[float, Standing]]:
-    """Yield the request as it stands, again and again, with the time of the reading; end when the time is over.
+@dataclass
+class _Following:
+    """Following one goal: what has been shown so far."""
 
-    Raises NotFound where the request is gone, Transient where the cluster is out of reach for too long.
-    """
-    started = reached = now = time.monotonic()
-    pause = threading.Event()
-    while timeout is None or now - started <= timeout:
-        try:
-            at = requests.one(standing.name)
-        except Transient as error:
-            if error.reason not in PASSING or time.monotonic() - reached > PATIENCE:
-                raise
-        else:
-            if at.uid != standing.uid:
-                raise NotFound(f"request {standing.name} was deleted meanwhile, and created again")
-            reached = time.monotonic()
-            yield reached, at
-        left = LONGEST_PAUSE if timeout is None else max(started + timeout - time.monotonic(), 0.01)
-        pause.wait(min(left, LONGEST_PAUSE, max((now - started) / GROWTH, FIRST_PAUSE)))
-        now = time.monotonic()
+    requests: Requests
+    standing: Standing
+    goal: Goal
+    output: str
+    screen: Screen
+    warned: set[str] = field(default_factory=set)
+
+    def to_the_end(self, timeout: float | None) -> tuple[Record, PastRun]:
+        """Show scenes until the goal is over; return the last record of its run, and how it ended."""
+        run, replaced, last = Record(request_uid=""), 0.0, Scene(Record(request_uid=""), "", (), numbered=False)
+        for now, at in self._readings(timeout):
+            if isinstance(at, Transient):
+                self.screen.show(replace(last, note=f"waiting for the API server: {at}", elapsed=now))
+                continue
+            record = at.record
+            fate = self.goal.fate(record)
+            past = fate.past
+            if fate.course == "over" and past is None:
+                past = PastRun(message=f"nothing was started for it: {record.message or 'it was handled before'}")
+            unnoticed = fate.course == "unseen" and self.goal.trigger not in ("", at.trigger)
+            replaced = (replaced or now) if unnoticed else 0.0
+            if unnoticed and now - replaced > LOST:
+                past = PastRun(outcome="Superseded", message="another trigger took its place before it was noticed")
+            if fate.course == "running" or (past and past.run and past.run == record.run):
+                run = record
+                self._warn(run)
+            if past:
+                run = _ended(run, record, past)
+                self.screen.show(self._scene(run, now, over=True))
+                return run, past
+            waiting = _waiting(record, fate, self._unseen(now))
+            last = self._scene(record, now) if fate.course == "running" else replace(waiting, elapsed=now)
+            self.screen.show(last)
+        raise WaitedTooLong
+
+    def _readings(self, timeout: float | None) -> Iterator[tuple[float, Standing | Transient]]:
+        """Yield the request as it stands, again and again, after so many seconds; end when the time is over.
+
+        An API server that is away for a moment is yielded as the error. Raises NotFound where the request is gone,
+        Transient where the cluster is out of reach for too long.
+        """
+        started = time.monotonic()
+        reached = now = 0.0
+        pause = threading.Event()
+        while timeout is None or now <= timeout:
+            try:
+                at = self.requests.one(self.standing.name)
+            except Transient as error:
+                now = time.monotonic() - started
+                if error.reason not in PASSING or now - reached > PATIENCE:
+                    raise
+                yield now, error
+            else:
+                if at.uid != self.standing.uid:
+                    raise NotFound(f"request {self.standing.name} was deleted meanwhile, and created again")
+                reached = now = time.monotonic() - started
+                yield now, at
+            left = LONGEST_PAUSE if timeout is None else max(timeout - now, 0.01)
+            pause.wait(min(left, LONGEST_PAUSE, max(now / GROWTH, FIRST_PAUSE)))
+            now = time.monotonic() - started
+
+    def _warn(self, record: Record) -> None:
+        """Show the run's warnings, each once, as they come; an invalid project's are among its problems."""
+        for line in record.problems if self.output == "text" and record.phase != "Invalid" else ():
+            if line not in self.warned:
+                self.warned.add(line)
+                typer.echo(f"warning: {line}", err=True)
+
+    def _scene(self, record: Record, elapsed: float, *, over: bool = False) -> Scene:
+        name, commit = self.standing.name, record.spec.commit[:7] if record.spec else ""
+        tails, found = {}, {}
+        if over and self.output == "json":
+            found = {stage: address.url for stage, address in addresses(self.requests, name).items()}
+        elif not over and self.output == "text":
+            running = [stage for stage, item in record.stages.items() if item.state == "Running" and not item.message]
+            tails = {stage: _tail(self.requests, name, stage, record.run, 1) for stage in running[:TAILS]}
+        lasts = {stage: text.plain(lines[-1]) for stage, lines in tails.items() if lines}
+        note = "" if record.stages else record.message
+        steps = (tuple(record.stages),)
+        return Scene(record, commit, steps, over, lasts, found, numbered=False, note=note, elapsed=elapsed)
+
+    def _unseen(self, elapsed: float) -> str:
+        remedy = f"; {self.requests.command('doctor')} finds out what keeps it" if elapsed > SLOW else ""
+        return f"waiting for the controller to see the request{remedy}"
 
 
-def _scene(record: Record, *, over: bool = False) -> Scene:
-    commit = record.spec.commit[:7] if record.spec else ""
-    note = "" if record.stages else record.message
-    return Scene(record, commit, (tuple(record.stages),), over, numbered=False, note=note)
+def _ended(run: Record, record: Record, past: PastRun) -> Record:
+    """Return the last record of a run as it ended."""
+    if not past.run:  # it came to no run: nothing of an earlier one belongs to it
+        run = replace(record, spec=None, stages={}, problems=record.problems if past.outcome == "Invalid" else ())
+    phase = cast("Phase", PHASES.get(past.outcome, past.outcome) or run.phase)
+    return replace(run, phase=phase, reason=past.reason, message=past.message, run=past.run)
 
 
-def _waiting(record: Record, *, queued: bool) -> Scene:
+def _waiting(record: Record, fate: Fate, unseen: str) -> Scene:
     """Return the scene before the run has begun: what it waits for."""
     if record.active and record.phase != "Blocked":
-        note = f"waits: run {record.run} is active"
-    elif record.phase in ("Blocked", "Pending", "Queued") and record.message:
-        note = f"waits: {record.message}"
+        note = f"queued behind run {record.run}: {record.message}"
+    elif record.phase in ("Blocked", "Pending", "Queued") and record.reason != "WaitingForTrigger" and record.message:
+        note = f"waiting: {record.message}"
     else:
-        note = "waits for the controller"
-    phase: Phase = "Queued" if queued or record.active else "Pending"
+        note = unseen
+    phase: Phase = "Queued" if fate.course == "waiting" or record.active else "Pending"
     return Scene(Record(record.request_uid, phase, record.reason, note), "", (), numbered=False, note=note)
 
 
-def _tail(requests: Requests, name: str, stage: str, run: int) -> list[str]:
+def _last_lines(requests: Requests, name: str, stage: str, run: int, cause: str) -> list[str]:
+    """Return what a failed stage printed last: in the attempt that had this cause, else in the last one that ended."""
+    with suppress(Transient, NotFound, Invalid):
+        every = requests.person.entries("api", "logs", name, run=str(run))
+        ended = [entry for entry in every if entry.get("stage") == stage and entry.get("ended")]
+        fits = [entry for entry in ended if entry.get("message") == cause]
+        attempt = max((int(entry.get("attempt") or 0) for entry in fits or ended), default=0)
+        return _tail(requests, name, stage, run, LAST_LINES, attempt)
+    return []
+
+
+def _tail(requests: Requests, name: str, stage: str, run: int, lines: int, attempt: int = 0) -> list[str]:
     """Return the last lines of a stage's log, none where it can't be read: they are a courtesy."""
     try:
-        query = {"run": str(run), "tail": str(LAST_LINES)}
-        with requests.person.page("api", "logs", name, stage, query=query) as body:
-            return body.read(64 * 1024).decode(errors="replace").splitlines()[-LAST_LINES:]
+        query = {"run": str(run), "tail": str(lines), "attempt": str(attempt or "")}
+        with requests.person.page("api", "logs", name, stage, query=query, patience=0) as body:
+            return body.read(64 * 1024).decode(errors="replace").splitlines()[-lines:]
     except (Transient, NotFound, Invalid):
         return []

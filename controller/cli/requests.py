@@ -1,13 +1,14 @@
 """The requests of one namespace, as commands read and change them, with the rights of the person who calls."""
 
 import json
+import shlex
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from controller.adapters.kube.person import Person
-from controller.adapters.pages import RESTART_SECONDS, Reader
+from controller.adapters.kube.person import RESTART_SECONDS, Person
 from controller.core import fate, names
 from controller.core.documents import codec
 from controller.core.documents import status as statuses
@@ -51,20 +52,22 @@ class Standing:
 
 
 class Requests:
-    """The requests of one namespace of a cluster, or of this machine, which only `coachwork run` makes and changes.
+    """The requests of one namespace of a cluster. Every method raises Transient where the cluster can't be used."""
 
-    Every method raises Transient where the cluster can't be used. `elsewhere` says where else a name is known.
-    """
-
-    def __init__(self, person: Reader, elsewhere: Callable[[str], str] = lambda _name: "") -> None:
-        self.person, self._elsewhere = person, elsewhere
+    def __init__(self, person: Person, where: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Make them of what a person may reach; `where` are the options that led there, by name."""
+        self.person = person
         self.namespace = person.namespace
+        self._where = {option: value for option, value in where.items() if value}
 
-    @property
-    def cluster(self) -> Person:
-        """The cluster, to change something on it."""
-        assert isinstance(self.person, Person), "a command that changes something is never given this machine"  # noqa: S101
-        return self.person
+    def command(self, *words: str) -> str:
+        """Return a command of ours as it can be typed to reach the same cluster and namespace."""
+        return shlex.join(["coachwork", *words, *(word for option in self._where.items() for word in option)])
+
+    def kubectl(self) -> str:
+        """Return the beginning of a command of kubectl for the same cluster and namespace."""
+        others = (word for option in self._where.items() if option[0] != "-n" for word in option)
+        return shlex.join(["kubectl", "-n", self.namespace, *others])
 
     def all(self) -> list[Standing]:
         """Return all requests, by name. Raises NotFound where the namespace does not exist."""
@@ -84,8 +87,8 @@ class Requests:
             known = [standing.name for standing in self.all()]
         if not known:
             self.person.ready()  # raises what is wrong, if it is more than the absence of requests
-        remedy = nearest(name, known) if known else self.person.remedy
-        raise NotFound(f"no request {quoted(name)} {self.person.place}: {remedy}{self._elsewhere(name)}")
+        remedy = nearest(name, known) if known else "make it with coachwork deploy, or name another namespace with -n"
+        raise NotFound(f"no request {quoted(name)} in namespace {self.namespace}: {remedy}")
 
     def deploy(self, name: str, data: Mapping[str, str], trigger: str) -> Standing:
         """Create or update a request, and run it under this trigger ("": only if the change starts a run).
@@ -105,7 +108,7 @@ class Requests:
                 problem = f"ConfigMap {name} of namespace {self.namespace} is not a request: choose another --name"
                 raise Invalid("NameTaken", [problem])
             metadata["uid"] = there["metadata"]["uid"]
-        return _standing(self.cluster.apply(manifest), None)
+        return _standing(self.person.apply(manifest), None)
 
     def trigger(
         self,
@@ -138,16 +141,16 @@ class Requests:
         self._annotate(standing, {names.CANCEL: str(run)})
 
     def _annotate(self, standing: Standing, annotations: Mapping[str, str]) -> None:
-        self.cluster.patch(standing.name, standing.uid, {"metadata": {"annotations": dict(annotations)}})
+        self.person.patch(standing.name, standing.uid, {"metadata": {"annotations": dict(annotations)}})
 
     def set_keys(self, standing: Standing, keys: Mapping[str, str | None]) -> None:
         """Set keys of the request, or remove them (None). Raises Invalid for a wrong value, NotFound."""
         _parsed(standing.name, {key: value for key, value in keys.items() if value is not None}, {})
-        self.cluster.patch(standing.name, standing.uid, {"data": dict(keys)})
+        self.person.patch(standing.name, standing.uid, {"data": dict(keys)})
 
     def delete(self, standing: Standing) -> None:
         """Delete the request, and with it all that it owns. Raises NotFound where it is gone."""
-        self.cluster.delete(standing.name, standing.uid)
+        self.person.delete(standing.name, standing.uid)
 
 
 def number(standing: Standing, run: str) -> int:
@@ -165,7 +168,7 @@ def number(standing: Standing, run: str) -> int:
     return found
 
 
-def run_file(person: Reader, name: str, run: int, patience: float = RESTART_SECONDS) -> RunFile:
+def run_file(person: Person, name: str, run: int, patience: float = RESTART_SECONDS) -> RunFile:
     """Return what a run left, or what is known of it while it is active. Raises NotFound, Transient."""
     answer = person.answer("api", "runs", name, str(run), patience=patience)
     return codec.printable(codec.view(codec.from_plain(RunFile, answer, "what the run left")) or RunFile())

@@ -48,4 +48,6 @@ def rerun(
         line = f"--from: run {run_number} has no stage {quoted(resume)}: {nearest(resume, known)}"
         raise Invalid("UnknownStage", [line])
     requests.trigger(standing, trigger_id, rerun=run_number, resume=resume)
-    go_on(requests, standing, trigger_id, output, timeout if wait else None, f"run {run_number} will be repeated")
+    part = f" from stage {resume} on" if resume else ""
+    done = f"run {run_number} of {name} will be repeated{part} as a new run ({trigger_id})"
+    go_on(requests, standing, trigger_id, output, timeout if wait else None, done)

@@ -27,13 +27,14 @@ def schedule(
     CRON has five fields: minute, hour, day of the month, month, day of the week.
     """
     if not cron.strip():
-        raise Invalid("WrongUse", [f"CRON: it is blank: coachwork unschedule {name} removes a schedule"])
+        raise Invalid("WrongUse", [f"CRON: blank: {requests.command('unschedule', name)} removes a schedule"])
     standing = requests.one(name)
     requests.set_keys(standing, {"schedule": cron, "time-zone": time_zone.strip() or None})
-    where = f" ({time_zone})" if time_zone else ""
     slot = shown_slot({**standing.data, "schedule": cron, "time-zone": time_zone}, datetime.now(UTC))
-    line = f"{name}: runs at {cron}{where}{f', next {slot}' if slot else ''}"
-    text.write(output, {"request": name, "schedule": cron, "time_zone": time_zone}, [line])
+    comes = {"": "which never comes", "suspended": "but is suspended: nothing starts"}.get(slot, f"next {slot}")
+    lines = [f"{name} runs at {clean(cron)} ({time_zone or 'UTC'}), {comes}"]
+    lines.append(f"end that: {requests.command('unschedule', name)}")
+    text.write(output, {"request": name, "schedule": cron, "time_zone": time_zone}, lines)
 
 
 @connected()
@@ -42,5 +43,5 @@ def unschedule(requests: Requests, name: Name, output: Output = "text") -> None:
     standing = requests.one(name)
     requests.set_keys(standing, {"schedule": None, "time-zone": None})
     before = standing.data.get("schedule", "")
-    line = f"{name}: no longer runs at {clean(before)}" if before else f"{name}: it has no schedule"
+    line = f"{name} no longer runs at {clean(before)}" if before else f"{name} had no schedule: nothing has changed"
     text.write(output, {"request": name, "schedule": "", "time_zone": ""}, [line])

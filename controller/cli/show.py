@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import typer
-from rich.console import Console, ConsoleDimensions, Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from controller.cli import text
-from controller.core.model import Record, StageRecord
+from controller.core.model import Record, StageRecord, StageState
+from controller.core.text import format_duration, shorten
 
 COLOURS = {
     "Running": "cyan",
@@ -33,13 +34,16 @@ REFRESH = 4  # a second
 LAST_LINES = 20  # that are shown of a stage that failed
 FRAME = 2  # lines of a terminal that are not the table's rows: its title, and the cursor's
 NARROW = 60  # columns of a terminal that has no room for what matters least
+BEAT = 30.0  # seconds after which lines say again what is waited for
+TAIL_LIMIT = 120  # characters of a stage's last line where lines say that
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What can be shown now. `steps` are stage names in their order, `tails` the last line that each printed.
 
-    A record alone has no steps: it is not `numbered`, and has all stages in one. `note`: what the run waits for.
+    A record alone has no steps: it is not `numbered`, and has all stages in one. `note`: what the run waits for, other
+    than its stages; `elapsed`: for how many seconds it has been followed.
     """
 
     record: Record
@@ -50,6 +54,34 @@ class Scene:
     addresses: Mapping[str, str] = field(default_factory=dict)
     numbered: bool = True
     note: str = ""
+    elapsed: float = 0.0
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """What the run waits for, a line for each cause."""
+        return () if self.over else (*([self.note] if self.note else []), *self._causes("Waiting", "Running"))
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why stages failed, a line for each cause; not what the record itself says of the run."""
+        return tuple(line for line in self._causes("Failed") if not (self.over and self.record.message.endswith(line)))
+
+    def _causes(self, *states: StageState) -> list[str]:
+        found: dict[str, list[str]] = {}
+        for name, stage in self.record.stages.items():
+            if stage.message and stage.state in states:
+                found.setdefault(stage.message, []).append(name)
+        return [f"{', '.join(names)}: {message}" for message, names in found.items()]
+
+    @property
+    def busy(self) -> tuple[str, ...]:
+        """The stages that run and wait for nothing, each with the last line that it printed."""
+        running = [
+            (name, _doing(stage), shorten(self.tails.get(name, ""), TAIL_LIMIT))
+            for name, stage in self.record.stages.items()
+            if stage.state == "Running" and not stage.message
+        ]
+        return tuple(": ".join(filter(None, words)) for words in running)
 
     @property
     def groups(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
@@ -94,47 +126,72 @@ class LiveTable(Screen):
     """A table on a terminal that changes in place; the last one stays."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self._console, self._left, self._verdict = console, Group(), Text()
         self._live = Live(console=console, refresh_per_second=REFRESH, transient=False)
         self._live.start()
 
     def show(self, scene: Scene) -> None:
-        """Draw the scene."""
-        good = scene.record.phase in ("Ready", "Degraded")
-        verdict = Text(_verdict(scene), style="green" if good else "bold red")
-        footer = [verdict] if scene.over else [Text(scene.note, style="dim")] if scene.note else []
-        self._live.update(Group(_table(scene, self._console.size), *footer))
+        """Draw the scene. Causes are wrapped below the table: as many as there is room for, but one at least."""
+        size, good = self._console.size, scene.record.phase in ("Ready", "Degraded")
+        self._verdict = Text(_verdict(scene) if scene.over else "", style="green" if good else "bold red")
+        notes = [*(Text(line, "yellow") for line in scene.waits), *(Text(line, "red") for line in scene.failures)]
+        room, below = size.height - FRAME - 1 - self._lines(self._verdict), list[Text]()
+        for at, note in enumerate(notes):
+            room -= self._lines(note)
+            if below and room < 1:
+                below.append(Text(f"and {len(notes) - at} more", "dim"))
+                break
+            below.append(note)
+        self._left = Group(_table(scene, size.width, max(room, 1)), *below)
+        self._live.update(Group(self._left, self._verdict) if scene.over else self._left)
+
+    def _lines(self, words: Text) -> int:
+        return len(words.wrap(self._console, self._console.width)) if words else 0
 
     def close(self) -> None:
-        """Leave the last table on the terminal."""
+        """Leave the last table, and the verdict in a line that the terminal wraps: what is in it can be copied."""
+        self._live.update(self._left)
         self._live.stop()
+        if self._verdict:
+            self._console.print(self._verdict, soft_wrap=True)
 
 
 class PlainLines(Screen):
-    """One plain line for each change of a stage, for logs and pipes."""
+    """One plain line for each change of a stage, for logs and pipes; and now and then one where nothing changes."""
 
     def __init__(self) -> None:
         self._printed: dict[str, str] = {}
+        self._causes: list[str] = []  # that were printed
+        self._last, self._elapsed = 0.0, 0.0  # when a line was printed, and what time it is
 
     def show(self, scene: Scene) -> None:
-        """Print what has changed since the last scene."""
-        if scene.note:
+        """Print what has changed since the last scene. A cause is printed once: by its stage, or in the verdict."""
+        self._elapsed = scene.elapsed
+        if scene.note and not scene.over:
             self._print("note", scene.note, scene.note)
         for number, name, stage in scene.changes:
-            if stage.state != "Waiting":
+            if stage.state != "Waiting" or stage.message:
+                last = scene.over and stage.message and scene.record.message.endswith(stage.message)
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
-                words = " ".join(filter(None, (stage.state, took, stage.message)))
+                words = " ".join(filter(None, (_state(stage), took, "" if last else stage.message or _doing(stage))))
                 place = f"step {number}  " if scene.numbered and number else ""
-                self._print(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}")
+                if self._print(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}") and not last:
+                    self._causes += filter(None, [stage.message])
         for name, address in scene.addresses.items():
             self._print(f"{name} address", address, f"service {name}: {address}")
         if scene.over:
-            self._print("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene))
+            known = next((cause for cause in self._causes if scene.record.message.endswith(cause)), "")
+            self._print("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene, known))
+        elif scene.elapsed - self._last >= BEAT and (still := "; ".join((*scene.waits, *scene.busy))):
+            self._print("beat", str(scene.elapsed), f"after {format_duration(scene.elapsed)}: {still}")
 
-    def _print(self, key: str, state: str, line: str) -> None:
-        if self._printed.get(key) != state:
-            self._printed[key] = state
-            print(line, flush=True)  # noqa: T201 (this is the command's output)
+    def _print(self, key: str, state: str, line: str) -> bool:
+        """Print a line if its state is new; return whether it is."""
+        if self._printed.get(key) == state:
+            return False
+        self._printed[key], self._last = state, self._elapsed
+        print(line, flush=True)  # noqa: T201 (this is the command's output)
+        return True
 
 
 class JsonLines(PlainLines):
@@ -175,22 +232,34 @@ def as_json(scene: Scene) -> dict[str, object]:
     }
 
 
-def _table(scene: Scene, size: ConsoleDimensions) -> Table:
+def _state(stage: StageRecord) -> str:
+    """Return the state as a person sees it: what can't start yet waits."""
+    return "Waiting" if stage.state == "Running" and stage.waiting_for else stage.state
+
+
+def _doing(stage: StageRecord) -> str:
+    serves = stage.state == "Running" and any(item.startswith("Deployment/") for item in stage.objects)
+    return "until it is ready" if serves else ""
+
+
+def _table(scene: Scene, width: int, height: int) -> Table:
+    """Return the table of the stages, in at most so many rows until the run is over; causes are not in it."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    titles = ["stage", "state", "time", *(["attempt"] if size.width >= NARROW else [])]
+    titles = ["stage", "state", "time", *(["attempt"] if width >= NARROW else [])]
     if scene.numbered:
         titles.insert(0, "step")
     for title in titles:
         table.add_column(title, no_wrap=True)
     # This one may be squeezed, so that the others are not; its texts are cut.
     table.add_column(Text("last words", no_wrap=True, overflow="ellipsis"), ratio=1)
-    for number, place, name in _rows(scene, size.height - FRAME):
+    for number, place, name in _rows(scene, height):
         stage = scene.record.stages.get(name, StageRecord())
-        words = stage.message or scene.addresses.get(name) or scene.tails.get(name, "")
+        said = "" if stage.state in ("Waiting", "Running", "Failed") else stage.message  # theirs is below the table
+        words = said or scene.addresses.get(name) or scene.tails.get(name) or _doing(stage)
         cells: list[str | Text] = [
             *([str(number or "") if place == 0 else ""] if scene.numbered else []),
             Text(name),
-            Text(stage.state, style=COLOURS.get(stage.state, "dim")),
+            Text(_state(stage), style=COLOURS.get(_state(stage), "dim")),
             text.took(stage.started, stage.finished),
             str(stage.attempts or ""),
         ]
@@ -210,18 +279,26 @@ def _rows(scene: Scene, room: int) -> list[tuple[int, int, str]]:
     return rows[first : first + max(room, 1)]
 
 
-def _verdict(scene: Scene) -> str:
+def _verdict(scene: Scene, known: str = "") -> str:
+    """Return how the run ended, and why but for the cause that is known already."""
     record = scene.record
     what = f"run {record.run} at {scene.shown_commit}" if record.run else ""  # "": it did not come to a run
-    why = record.message if record.phase != "Ready" else ""
+    why = record.message.removesuffix(known).rstrip(": ") if record.phase != "Ready" else ""
     return ": ".join(filter(None, (record.phase, what, why)))
 
 
-def last_words(record: Record, tail: Callable[[str], Iterable[str]]) -> None:
-    """Show on standard error all problems of an invalid project, or what failed stages printed last."""
+def last_words(
+    record: Record, tail: Callable[[str], Iterable[str]], command: Callable[[str], str] = lambda _stage: ""
+) -> None:
+    """Show on standard error all problems of an invalid project, or what failed stages printed last.
+
+    `tail` returns a stage's last lines, `command` what shows all of them.
+    """
     if record.phase == "Invalid" and len(record.problems) > 1:
         typer.echo("\n".join(record.problems), err=True)
     failed = (name for name, stage in record.stages.items() if stage.state == "Failed")
     for name in failed if record.phase == "Failed" else ():
-        if lines := [f"  {text.plain(line)}" for line in tail(name)]:
-            typer.echo("\n".join([f"\nthe last lines of stage {name}:", *lines]), err=True)
+        # Coachwork's own lines repeat the cause.
+        if lines := [f"  {text.plain(line)}" for line in tail(name) if not line.startswith("coachwork: ")]:
+            whole = [f"all of them: {shown}"] if (shown := command(name)) else []
+            typer.echo("\n".join(["", f"the last lines of stage {name}:", *lines, *whole]), err=True)

@@ -46,5 +46,6 @@ def trigger(
     fresh = fate_of(standing.record, trigger_id).course == "unseen" and standing.trigger != trigger_id
     if fresh:
         requests.trigger(standing, trigger_id, parameters=text.pairs("--set", parameters or []))
-    done = "triggered" if fresh else "was triggered before"
+    again = "was given before, and starts nothing again"
+    done = f"a run of {name} is triggered ({trigger_id})" if fresh else f"trigger {trigger_id} of {name} {again}"
     go_on(requests, standing, trigger_id, output, timeout if wait else None, done)

@@ -30,6 +30,14 @@ def fate_of(record: Record, trigger: str) -> Fate:
     return Fate("unseen")
 
 
+def fate_of_run(record: Record, run: int) -> Fate:
+    """Return what the record says of a run."""
+    if record.active and record.run == run:
+        return Fate("running")
+    past = next((past for past in record.history if past.run == run), None)
+    return Fate("over", past) if past or record.run >= run else Fate("unseen")
+
+
 def good_run(record: Record) -> int:
     """Return the number of the newest run that succeeded, 0 if none is known."""
     found = next((past.run for past in record.history if past.run and past.outcome == "Succeeded"), 0)

@@ -17,7 +17,7 @@ from controller.core import names, times
 from tests.support.cli import CommandLine, Ended, Running
 from tests.support.eventually import eventually
 from tests.support.front import Front, config, front, status
-from tests.support.laptop import batch, laptop, project
+from tests.support.laptop import batch, laptop, project, service
 
 SAVE = """
 import os, pathlib
@@ -31,6 +31,10 @@ import os, pathlib, time
 while not pathlib.Path(os.environ["COACHWORK_CACHE"], "go-on").exists():
     time.sleep(0.02)
 print("waited")
+"""
+SERVE = """
+import http.server, os
+http.server.HTTPServer(("", int(os.environ["PORT"])), http.server.SimpleHTTPRequestHandler).serve_forever()
 """
 EVIL = """
 print("\\x1b]0;owned\\x07\\x1b[31mred")
@@ -144,7 +148,7 @@ def test_a_trigger_runs_once_however_often_its_id_is_given(person: Person) -> No
     for _ in range(2):
         ended = person.run("trigger", "demo", "--id", "slot-7", "--wait")
         assert (ended.code, ended.out.splitlines()[-1][:12]) == (0, "Ready: run 2")
-    assert person.run("trigger", "demo", "--id", "slot-7").out.startswith("demo: was triggered before")
+    assert person.run("trigger", "demo", "--id", "slot-7").out.startswith("trigger slot-7 of demo was given before")
     assert person.machine.status()["run"] == "2"
 
 
@@ -172,16 +176,82 @@ def test_a_wait_that_times_out_says_so_and_the_run_goes_on_until_it_is_cancelled
     ended = person.deploy("--timeout", "1s")
     assert (ended.code, "timed out" in ended.err) == (124, True)
     following = person.start("trigger", "demo", "--id", "next", "--wait")
-    following.line(lambda line: "waits" in line)
+    following.line(lambda line: line.startswith("queued behind run 1: run 1, step 1: wait"))
     following.interrupt()
     stopped = following.end()
-    assert (stopped.code, "Traceback" in stopped.err) == (130, False)
+    where = f"--kubeconfig {person.there.kubeconfig}"
+    assert (stopped.code, stopped.err.splitlines()) == (
+        130,
+        [
+            "interrupted: the run goes on",
+            f"follow it again: coachwork watch demo {where}",
+            f"end it: coachwork cancel demo {where}",
+        ],
+    )
     assert person.run("cancel", "demo", "--run", "7").code == 3
-    assert person.run("cancel", "demo").code == 0
+    cancelled = person.run("cancel", "demo")
+    assert (cancelled.code, cancelled.out.splitlines()) == (
+        0,
+        [
+            "run 1 of demo is being cancelled; services go back to the last good release",
+            "trigger next, which is queued behind it, runs next",
+            f"see it end: coachwork watch demo {where}",
+        ],
+    )
     eventually(lambda: person.machine.status()["run"] == "2", 30)
     assert person.run("cancel", "demo").code == 0
     assert person.run("trigger", "demo", "--id", "next", "--wait").code == 5
     assert person.run("cancel", "demo").code == 3, "nothing runs"
+
+
+def test_a_run_is_watched_to_its_end_whoever_started_it(person: Person) -> None:
+    metadata = {"name": "demo", "labels": {names.ROLE: names.ROLE_REQUEST}}
+    keys = {"repository": f"file://{person.machine.repository.folder}", "run-on-create": "false"}
+    person.machine.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": keys})
+    eventually(lambda: person.machine.status().get("reason") == "WaitingForTrigger")
+    nothing = person.run("watch", "demo")
+    assert (nothing.code, "trigger demo --kubeconfig" in nothing.err.replace(" --wait", "")) == (3, True)
+    person.machine.repository.commit(project("wait", wait=batch(WAIT)))
+    coming = person.start("watch", "demo", "--next")
+    person.machine.trigger("somebody")
+    coming.line(lambda line: line == "wait: Running")
+    active = person.start("watch", "demo", "--output", "json")
+    active.line(lambda line: '"Running"' in line)
+    assert person.run("watch", "demo", "--timeout", "1s").code == 124
+    person.go_on()
+    ended = coming.end()
+    assert (ended.code, ended.out.splitlines()[-1][:12]) == (0, "Ready: run 1")
+    assert [scene["run"] for scene in active.end().scenes() if scene["over"]] == [1]
+    person.machine.repository.commit(project("wait", wait=batch("raise ValueError('no rows')")))
+    person.machine.trigger("again")
+    for _ in range(2):  # while it runs, or when it is over
+        ended = person.run("watch", "demo")
+        assert (ended.code, (ended.out + ended.err).count("exited with code 1: ValueError: no rows")) == (1, 1)
+    person.machine.repository.commit({"bodywork.ini": "[default]\n"})
+    person.machine.trigger("wrong")
+    assert person.run("watch", "demo").code == 2
+    assert person.run("watch", "demo").code == 2
+
+
+def test_a_run_that_serves_ends_with_its_addresses_and_the_next_command(person: Person) -> None:
+    person.machine.repository.commit(project("web", web=service(SERVE, 5000)))
+    ended = person.deploy()
+    where = f"--kubeconfig {person.there.kubeconfig}"
+    assert ended.out.splitlines()[-2:][0].startswith("web: Done")
+    assert ended.err.splitlines() == [
+        "service web: http://demo--web.laptop:5000 in the cluster",
+        f"  from this machine: kubectl -n laptop {where} port-forward service/demo--web 5000",
+        f"what it printed: coachwork logs demo {where}",
+    ]
+    assert person.run("watch", "demo", "--output", "json").scenes()[-1]["services"] == {
+        "web": "http://demo--web.laptop:5000"
+    }
+    person.machine.repository.commit(project("web", web=batch("raise ValueError")))
+    failed = person.run("trigger", "demo", "--wait")
+    assert failed.err.splitlines()[-2:] == [
+        f"all of them: coachwork logs demo web --run 2 {where}",
+        f"what has changed since run 1, which still serves: coachwork diff demo {where}",
+    ]
 
 
 def test_a_rerun_runs_what_that_run_ran(person: Person) -> None:
@@ -293,7 +363,7 @@ def test_a_schedule_is_set_shown_and_taken_away(person: Person) -> None:
     assert person.deploy().code == 0
     said = person.run("schedule", "demo", "0 6 * * 1-5", "--time-zone", "Europe/Paris")
     assert said.code == 0
-    assert re.search(r"^demo: runs at .*, next \d{4}-\d\d-\d\d 06:00 CES?T \(in ", said.out)
+    assert re.search(r"^demo runs at .*, next \d{4}-\d\d-\d\d 06:00 CES?T \(in ", said.out)
     assert re.search(r"^next: +\d{4}-\d\d-\d\d 06:00 CES?T \(in ", person.run("status", "demo").out, re.MULTILINE)
     wrong = person.run("schedule", "demo", "0 25 * * *", "--time-zone", "Europe/Pari")
     assert wrong.code == 2

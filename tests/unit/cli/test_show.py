@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -63,6 +64,57 @@ def test_a_run_on_a_cluster_shows_no_steps_and_what_it_waits_for(
     for scene in (ahead, ahead, running):
         lines.show(scene)
     assert capsys.readouterr().out.splitlines() == ["waits: run 3 is active", "train: Running"]
+
+
+COMMAND = "kubectl -n coachwork create secret generic database --from-literal=PASSWORD=... "
+MISSING = f"Secret database is missing: create it: {COMMAND * 3}".strip()
+
+
+def blocked(**more: StageRecord) -> Scene:
+    """Return the scene of a run whose two stages wait for the same, at some second."""
+    stages = dict.fromkeys(("train", "score"), StageRecord("Running", "Missing", MISSING, waiting_for="start"))
+    return Scene(Record("u", run=1, stages={**stages, **more}), "abc", (("train", "score"),), numbered=False)
+
+
+@pytest.mark.parametrize("width", [30, 120])
+def test_what_a_run_waits_for_is_wrapped_and_never_cut(width: int) -> None:
+    drawn = picture(blocked(), width)
+    assert MISSING.replace(" ", "") in "".join(drawn.split())
+    assert drawn.count("is missing") == 1, "one cause, two stages"
+
+
+def test_a_verdict_stays_in_one_line_that_can_be_copied() -> None:
+    record = Record("u", "Failed", message=f"stage train: {MISSING}", run=1, stages={"train": StageRecord("Failed")})
+    assert f"Failed: run 1 at abc: stage train: {MISSING}\n" in picture(
+        Scene(record, "abc", (("train",),), over=True), 40
+    )
+
+
+def test_lines_say_again_and_again_what_runs_and_what_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, scene = PlainLines(), replace(blocked(fit=StageRecord("Running")), tails={"fit": "epoch 3"})
+    for second in (0.0, 1.0, 29.0, 31.0, 60.0, 62.0):
+        lines.show(replace(scene, elapsed=second))
+    waits = f"train, score: {MISSING}; fit: epoch 3"
+    assert capsys.readouterr().out.splitlines() == [
+        f"train: Waiting {MISSING}",
+        f"score: Waiting {MISSING}",
+        "fit: Running",
+        f"after 31 s: {waits}",
+        f"after 1 min 2 s: {waits}",
+    ]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_cause_is_printed_once(capsys: pytest.CaptureFixture[str], early: bool) -> None:
+    stages = {"train": StageRecord("Failed", "ExitCode", "no rows", started=at(1), finished=at(2))}
+    record, lines = Record("u", "Failed", message="stage train: no rows", run=1, stages=stages), PlainLines()
+    for over in [False, True] if early else [True]:
+        lines.show(Scene(record, "abc", (("train",),), over, numbered=False))
+    assert capsys.readouterr().out.splitlines() == (
+        ["train: Failed 1 s no rows", "Failed: run 1 at abc: stage train"]
+        if early
+        else ["train: Failed 1 s", "Failed: run 1 at abc: stage train: no rows"]
+    )
 
 
 def test_a_name_is_never_taken_for_a_style() -> None:
