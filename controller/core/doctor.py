@@ -16,7 +16,7 @@ from controller.core.exits import Exit
 from controller.core.inputs import credentials, index, podtemplate, request
 from controller.core.manifests.pod import spec as pod_spec
 from controller.core.model import Object, Policy
-from controller.core.text import clean, format_size, quoted
+from controller.core.text import OR_ASK, clean, format_size, quoted
 
 CHECKS: Final = (
     "controller", "version", "rights", "your rights", "volume", "claim", "images", "requests", "git", "clock",
@@ -144,7 +144,7 @@ def cronjobs(items: Iterable[Object], scheduled: Mapping[str, bool]) -> list[Fin
         name, target = str(item["metadata"]["name"]), _triggered(item)
         owned = (item["metadata"].get("labels") or {}).get(names.MANAGED_BY) == names.MANAGER
         count += bool(target)
-        remove = f"kubectl delete cronjob {name}"
+        remove = f"kubectl delete cronjob {name}{OR_ASK}"
         if target and target not in scheduled:
             line = f"{name} triggers request {quoted(target)}, which does not exist"
             found.append(Finding("cronjobs", "wrong", line, f"create the request, or {remove}", clean(target)))

@@ -17,6 +17,7 @@ QUOTE_LIMIT: Final = 60  # characters of a value in a sentence
 READ_LIMIT: Final = 64 * 1024  # characters that are read of a text
 COMPARED: Final = 1000  # known words that an unknown one is compared with
 LISTED: Final = 30  # known words in a remedy
+OR_ASK: Final = " (or ask whoever administers the namespace)"  # behind a command that not everybody may give
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 SEQUENCE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")  # ECMA-48: colours

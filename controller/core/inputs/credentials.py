@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from controller.core.errors import Invalid
 from controller.core.inputs import keyfiles, kinds, repository
 from controller.core.model import Cause, GitCredentials, Object
-from controller.core.text import clean, quoted
+from controller.core.text import OR_ASK, clean, quoted
 
 BASIC, SSH = "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth"
 FITS = {"https": BASIC, "http": BASIC, "ssh": SSH}  # by the scheme of the repository's address
@@ -78,7 +78,7 @@ def fitting(credentials: GitCredentials | None, own: str, other: str) -> GitCred
 
 def make(name: str, kind: str) -> str:
     """Return the command that makes a Secret of type `kind`."""
-    return f"kubectl create secret generic {clean(name, 253) or 'NAME'} --type={kind} {COMMAND[kind]}"
+    return f"kubectl create secret generic {clean(name, 253) or 'NAME'} --type={kind} {COMMAND[kind]}{OR_ASK}"
 
 
 def _misfit(kind: str, needed: str, name: str) -> Cause | None:

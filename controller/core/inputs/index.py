@@ -13,7 +13,7 @@ from controller.core import names
 from controller.core.errors import Invalid
 from controller.core.inputs import kinds
 from controller.core.model import Object
-from controller.core.text import clean
+from controller.core.text import OR_ASK, clean
 
 FILES: Mapping[str, str] = {"netrc": "NETRC", "ca.crt": "SSL_CERT_FILE"}
 """Keys that become files, and the variable that names each to uv."""
@@ -35,7 +35,7 @@ def settings(secret: Object | None, name: str) -> Index:
     """Return what the Secret `name` says. Raises Invalid with all its problems."""
     place = f"index-secret {name}"
     if secret is None:
-        remedy = f"kubectl create secret generic {name} --from-literal=UV_INDEX=…"
+        remedy = f"kubectl create secret generic {name} --from-literal=UV_INDEX=…{OR_ASK}"
         raise Invalid("SecretMissing", [f"{place}: not found in the controller's namespace: {remedy}"])
     data = secret.get("data") or {}
     problems = [] if data else [f"{place}: is empty: {_KNOWN}"]

@@ -7,6 +7,7 @@ from controller.core.manifests import RunContext
 from controller.core.model import Record
 from controller.core.plan.decision import Observed
 from controller.core.plan.needs import Live
+from controller.core.text import OR_ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,6 @@ def secrets_of(context: RunContext, record: Record, observed: Observed) -> Secre
             pairs = ", ".join(f'"{key}": "…"' for key in lacks)
             remedy = f"{on} patch secret {name} -p '{{\"stringData\": {{{pairs}}}}}'"
             line = f"Secret {name} has no key {listed} {whose}: {remedy}"
-        missing.append(MissingSecret(stages, line))
+        missing.append(MissingSecret(stages, line + OR_ASK))
     versions = ((name, secret["metadata"].get("resourceVersion", "")) for name, secret in there.items() if secret)
     return Secrets(tuple(missing), tuple(versions))
