@@ -13,13 +13,14 @@ from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import digest_of
 from controller.core.model import Object, PastRun, Phase, Record, Request
 from controller.core.plan.decision import Action, Decision, Delete, Observed
+from controller.core.plan.needs import KeptRun
 from controller.core.plan.services import CANT_PUT_BACK, converge, disturbed, key_of, news, released
 from controller.core.text import fit
 
 INVALID_REQUEST = "InvalidRequest"
 REFUSED = "Refused"
 NOTHING = ("Superseded", "Skipped", REFUSED)  # outcomes of what changed nothing
-_GONE = "is gone: services stay as they are, but can't be repaired; start a run to write it again"
+_GONE = "is gone: services stay as they are, but can't be repaired or rolled back; start a run to write it again"
 
 
 def settle(request: Request, record: Record, observed: Observed, now: datetime) -> Decision:
@@ -56,13 +57,28 @@ def stale_jobs(record: Record, observed: Observed) -> tuple[Action, ...]:
 
 
 def _is_lost(record: Record, observed: Observed) -> bool:
-    """Return whether somebody took the release away: there is none, yet a service is not of a run known as bad.
+    """Return whether somebody took the release away: there is none, yet services are not of bad runs alone.
 
-    Then what runs may well be what was released, and stays.
+    Then what runs may well be what was released, and stays: even as a bad run has left it, if the last good run had
+    services, or may have left some alone. What that run was is unknown where its file is lost.
     """
-    bad = {past.run for past in record.history if past.run and past.outcome != "Succeeded"}
     mine = [fact for fact in observed.deployments.values() if fact.owner == record.request_uid]
-    return observed.release is None and any(fact.run not in bad for fact in mine)
+    if observed.release is not None or not mine:
+        return False
+    bad = {past.run for past in record.history if past.run and past.outcome != "Succeeded"}
+    if any(fact.run not in bad for fact in mine):
+        return True
+    if not record.release_run:
+        return False
+    stages = observed.ask(KeptRun(record.release_run)).stages.values()
+    served = (
+        stage.state == "Skipped" or any(item.startswith("Deployment/") for item in stage.objects) for stage in stages
+    )
+    return not stages or any(served)
+
+
+def _gone(request: Request) -> str:
+    return f"ConfigMap {names.release_of(request.name)} {_GONE}"
 
 
 def _phase(request: Request, record: Record, services: Mapping[str, Sequence[Object]], observed: Observed) -> Record:
@@ -78,7 +94,9 @@ def _phase(request: Request, record: Record, services: Mapping[str, Sequence[Obj
     if last.outcome == "Invalid":
         return _with(record, "Invalid", last.reason, last.message)
     if last.outcome != "Succeeded":
-        return _with(record, "Cancelled" if last.outcome == "Cancelled" else "Failed", last.reason, last.message)
+        gone = f" ({_gone(request)})" if _is_lost(record, observed) else ""
+        phase: Phase = "Cancelled" if last.outcome == "Cancelled" else "Failed"
+        return _with(record, phase, last.reason, f"{last.message}{gone}")
     return _serving(request, record, last, services, observed)
 
 
@@ -87,7 +105,7 @@ def _serving(
 ) -> Record:
     """Return Ready, or Degraded where somebody changed what was released, or where it is not all up."""
     if _is_lost(record, observed):
-        return _with(record, "Degraded", "ReleaseMissing", f"ConfigMap {names.release_of(request.name)} {_GONE}")
+        return _with(record, "Degraded", "ReleaseMissing", _gone(request))
     if changes := disturbed((item for items in services.values() for item in items), observed, record.request_uid):
         message = "; ".join(map(": ".join, changes))
         # A pass learns of refusals only after its record: what the last one wrote of them holds until there is news.

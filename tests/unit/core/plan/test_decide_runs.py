@@ -253,6 +253,39 @@ def test_deleting_the_release_takes_no_service_down_and_the_next_run_writes_it_a
     assert desk.objects["Deployment", "iris--web"]["metadata"]["labels"][names.RUN] == "2"
 
 
+def test_a_run_that_fails_without_a_release_takes_no_service_down_that_may_have_been_released(desk: Desk) -> None:
+    desk.push(project("web >> a", services={"web": 5000}))
+    desk.ask()
+    desk.finish_all()
+    del desk.objects["ConfigMap", "iris-release"]
+    desk.ask(trigger="again", env="2")  # the run makes the service its own, and fails after that
+    desk.settle()
+    desk.roll_out()
+    desk.settle()
+    desk.end_job("iris-a-2", 1, "no rows")
+    kept = desk.settle()
+    assert (kept.phase, kept.message.startswith("stage a: no rows (ConfigMap iris-release is gone")) == ("Failed", True)
+    assert desk.objects["Deployment", "iris--web"]["metadata"]["labels"][names.RUN] == "2"
+    assert ("Service", "iris--web") in desk.objects
+    desk.ask(trigger="mended", env="2")
+    assert desk.finish_all().phase == "Ready"
+    assert desk.objects["ConfigMap", "iris-release"]["data"]["run"] == "3"
+
+
+def test_a_service_that_no_good_run_had_is_removed_though_there_is_no_release(desk: Desk) -> None:
+    desk.push(project("a"))
+    desk.ask()
+    desk.finish_all()
+    desk.push(project("web >> a", services={"web": 5000}))
+    desk.ask(trigger="again")
+    desk.settle()
+    desk.roll_out()
+    desk.settle()
+    desk.end_job("iris-a-2", 1, "no rows")
+    assert desk.settle().message == "stage a: no rows"
+    assert ("Deployment", "iris--web") not in desk.objects
+
+
 def test_a_run_of_one_stage_only_runs_that_one_and_leaves_services_alone(desk: Desk) -> None:
     desk.push(project("a >> b >> web", services={"web": 5000}))
     desk.ask()
