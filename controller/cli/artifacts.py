@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from controller.adapters.kube.person import Person
+from controller.adapters.pages import Reader
 from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output, Run
@@ -28,7 +28,7 @@ LATEST = 253402300799.0  # the last second of the year 9999
 Entry = Mapping[str, Any]
 
 
-@connected()
+@connected(local=True)
 def artifacts(
     requests: Requests,
     name: Name,
@@ -90,7 +90,7 @@ def _below(path: str, entries: Mapping[str, Entry], name: str, run: str) -> dict
     return found
 
 
-def fetch(person: Person, name: str, run: str, path: str, target: Path) -> None:
+def fetch(person: Reader, name: str, run: str, path: str, target: Path) -> None:
     """Write one artifact to a file, whole or not at all. Raises NotFound, Transient, Invalid (the file here)."""
     part = target.with_name(f".{target.name}.part")
     with person.page("api", "artifacts", name, run, *path.split("/")) as body, _writing(target):
@@ -104,7 +104,7 @@ def fetch(person: Person, name: str, run: str, path: str, target: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def fetch_all(person: Person, name: str, run: str, path: str, folder: Path) -> None:
+def fetch_all(person: Reader, name: str, run: str, path: str, folder: Path) -> None:
     """Unpack a run's artifacts below `path` ("": all) into a folder. Raises as `fetch`."""
     parts = path.split("/") if path else ()
     with person.page("api", "artifacts", name, run, *parts, accept="application/x-tar") as body, _writing(folder):

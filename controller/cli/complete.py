@@ -41,7 +41,7 @@ def _numbers(record: Any) -> Iterable[str]:
 def _soon(ctx: Any, incomplete: str, read: Callable[[Any], Iterable[str]]) -> list[str]:
     """Return what is read from the cluster that the words before lead to, in time; nothing where anything fails."""
     found: list[str] = []
-    where = {option: ctx.params.get(option) or "" for option in ("namespace", "context", "kubeconfig")}
+    where: dict[str, Any] = {option: ctx.params.get(option) or "" for option in ("namespace", "context", "kubeconfig")}
 
     def look() -> None:
         from controller.cli.connect import opened  # noqa: PLC0415 (what no help needs)

@@ -1,45 +1,66 @@
-"""What all commands on a cluster have in common: options that say which one, and access to its requests."""
+"""What all commands on requests have in common: options that say where these are, and access to them.
+
+They are on a cluster. Commands that only show something show runs of this machine just as well: where --local says so,
+where a folder is named in place of a request, as for `coachwork run`, or where no cluster is configured at all. That
+this machine answers is said on standard error, so that nobody takes it for a cluster.
+"""
 
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from controller.adapters.kube.person import join
-from controller.cli.options import WHERE
+from controller.adapters.kube.transport import configured
+from controller.cli.options import WHERE, Local
 from controller.cli.report import all_of
 from controller.cli.requests import Requests
 from controller.core import names
-from controller.core.errors import Invalid
+from controller.core.errors import Invalid, Transient
 from controller.core.inputs import kinds
+from controller.core.text import clean
+
+if TYPE_CHECKING:
+    from controller.app.kept import Kept
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def connected(
-    check: Callable[..., object] = lambda **_: None, *, more: Mapping[str, Any] | None = None
+    check: Callable[..., object] = lambda **_: None, *, more: Mapping[str, Any] | None = None, local: bool = False
 ) -> Callable[[Command], Command]:
     """Return a decorator that gives a command the options that say where, and Requests as its first argument.
 
     `check` gets the command's own options first, and raises Invalid before a cluster is called. `more` are further
-    text options, by name, that the command takes as `**keys`.
+    text options, by name, that the command takes as `**keys`. `local`: the command shows runs of this machine, too.
     """
 
     def decorate(command: Command) -> Command:
         parameters = list(inspect.signature(command).parameters.values())[1:]
         own = [item for item in parameters if item.kind is not item.VAR_KEYWORD]
         required = [item for item in own if item.default is item.empty]
-        listed = [*required, *_texts(more or {}), *own[len(required) :], *_texts(WHERE)]
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        here = [inspect.Parameter("local", keyword, default=None, annotation=Local)] if local else []
+        listed = [*required, *_texts(more or {}), *own[len(required) :], *here, *_texts(WHERE)]
         checks_name = "name" in inspect.signature(check).parameters
 
         @functools.wraps(command)
-        def connecting(*, namespace: str, context: str, kubeconfig: str, **options: Any) -> Any:
-            name = "" if checks_name else options.get("name", "")
-            all_of(lambda: _check_names(namespace, name), lambda: check(**options))
-            with opened(namespace, context, kubeconfig) as requests:
+        def connecting(
+            *, namespace: str, context: str, kubeconfig: str, local: bool | None = None, **options: Any
+        ) -> Any:
+            name = options.get("name", "")
+            where = bool(namespace or context or kubeconfig)
+            if here and _is_local(name, local, where=where):
+                with closing(_kept()) as kept:
+                    options |= {"name": _announced(kept, name)} if "name" in options else {}
+                    return command(Requests(kept), **options)
+            all_of(lambda: _check_names(namespace, "" if checks_name else name), lambda: check(**options))
+            hint = _hint if here and local is None else lambda _name: ""
+            with _hinting(hint, name), opened(namespace, context, kubeconfig, elsewhere=hint) as requests:
                 return command(requests, **options)
 
         connecting.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]  # what typer reads
@@ -55,13 +76,67 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def opened(namespace: str, context: str, kubeconfig: str, notice: Callable[[str], None] = say) -> Iterator[Requests]:
+def opened(
+    namespace: str,
+    context: str,
+    kubeconfig: str,
+    notice: Callable[[str], None] = say,
+    elsewhere: Callable[[str], str] = lambda _name: "",
+) -> Iterator[Requests]:
     """Yield the requests of the namespace that these options lead to, "" for one that is not given.
 
-    `notice` gets lines about what calls wait for.
+    `notice` gets lines about what calls wait for, `elsewhere` says where else a name is known.
     """
     with closing(join(namespace, context=context, kubeconfig=kubeconfig, notice=notice)) as person:
-        yield Requests(person, {"-n": namespace, "--context": context, "--kubeconfig": kubeconfig})
+        where = {"-n": namespace, "--context": context, "--kubeconfig": kubeconfig}
+        yield Requests(person, where, elsewhere)
+
+
+def _is_folder(name: str) -> bool:
+    return name in {".", ".."} or "/" in name
+
+
+def _is_local(name: str, local: bool | None, *, where: bool) -> bool:
+    """Return whether the runs of this machine are meant. Raises Invalid where it is said both ways."""
+    folder = _is_folder(name)
+    if (local or folder) and (where or local is False):
+        said = f"NAME: {clean(name)} is a folder of this machine" if folder else "--local: the runs of this machine"
+        raise Invalid("WrongUse", [f"{said}: leave out what names a cluster"])
+    if local is None and not folder and not where and not configured():
+        return bool(_kept().all()) or not name
+    return bool(local or folder)
+
+
+def _kept() -> "Kept":
+    """Return the runs of this machine. Raises Invalid where the state folder can't be made."""
+    from controller.app.kept import Kept  # noqa: PLC0415 (loads what only the controller needs)
+    from controller.app.state import state_folder  # noqa: PLC0415 (as above)
+
+    return Kept(state_folder())
+
+
+def _announced(kept: "Kept", name: str) -> str:
+    """Return the name by which `kept` has what a person names, after saying what it is. Raises NotFound."""
+    known = kept.choose(Path(name).expanduser()) if _is_folder(name) else name
+    source = kept.source(known)
+    if source or not known:
+        typer.echo(f"{known} on this machine, from {clean(source, 4096)}" if known else "on this machine:", err=True)
+    return known
+
+
+def _hint(name: str) -> str:
+    """Return where else than on the cluster that was asked a name is known."""
+    source = _kept().source(name) if name else ""
+    return f"; it has run on this machine, from {clean(source, 4096)}: see it with --local" if source else ""
+
+
+@contextmanager
+def _hinting(hint: Callable[[str], str], name: str) -> Iterator[None]:
+    """Say where else a name is known, too, where the cluster can't be used."""
+    try:
+        yield
+    except Transient as error:
+        raise Transient(error.reason, f"{error}{hint(name)}", retry_after=error.retry_after) from error
 
 
 def _texts(options: Mapping[str, Any]) -> list[inspect.Parameter]:

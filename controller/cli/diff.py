@@ -17,7 +17,7 @@ from controller.core.text import clean, format_duration
 HEAD = ("outcome", "reason", "message", "started", "finished")
 
 
-@connected()
+@connected(local=True)
 def diff(
     requests: Requests,
     name: Name,

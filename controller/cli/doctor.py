@@ -46,7 +46,7 @@ def doctor(requests: Requests, output: Output = "text") -> None:
     if port.isascii() and port.isdigit() and Path(SERVICE_ACCOUNT).exists():
         found = own(int(port))
     else:
-        found = _examine(requests.person)
+        found = _examine(requests.cluster)
     lines = []
     for finding in found:
         state = typer.style(f"{finding.state:<5}", fg=COLOURS[finding.state])

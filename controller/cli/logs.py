@@ -20,7 +20,7 @@ Entry = dict[str, Any]
 _printing = threading.Lock()
 
 
-@connected()
+@connected(local=True)
 def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     requests: Requests,
     name: Name,

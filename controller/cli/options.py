@@ -30,6 +30,14 @@ Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end; t
 Timeout = Annotated[
     str, typer.Option(metavar="DURATION", help="Stop following after this long, like 30s, 5m or 1h30m.")
 ]
+Local = Annotated[
+    bool | None,
+    typer.Option(
+        "--local/--cluster",
+        help="Runs of this machine, or a cluster's; by default a cluster's, if one is configured.",
+        show_default=False,
+    ),
+]
 
 # which cluster, and which of its namespaces
 Namespace = Annotated[

@@ -3,12 +3,13 @@
 import json
 import shlex
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from controller.adapters.kube.person import RESTART_SECONDS, Person
+from controller.adapters.kube.person import Person
+from controller.adapters.pages import RESTART_SECONDS, Reader
 from controller.core import fate, names
 from controller.core.documents import codec
 from controller.core.documents import status as statuses
@@ -52,11 +53,19 @@ class Standing:
 
 
 class Requests:
-    """The requests of one namespace of a cluster. Every method raises Transient where the cluster can't be used."""
+    """The requests of one namespace of a cluster, or of this machine, which only `coachwork run` makes and changes.
 
-    def __init__(self, person: Person, where: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Make them of what a person may reach; `where` are the options that led there, by name."""
-        self.person = person
+    Every method raises Transient where the cluster can't be used.
+    """
+
+    def __init__(
+        self,
+        person: Reader,
+        where: Mapping[str, str] = MappingProxyType({}),
+        elsewhere: Callable[[str], str] = lambda _name: "",
+    ) -> None:
+        """Take what answers, the options that led there, by name, and what says where else a name is known."""
+        self.person, self._elsewhere = person, elsewhere
         self.namespace = person.namespace
         self._where = {option: value for option, value in where.items() if value}
 
@@ -68,6 +77,12 @@ class Requests:
         """Return the beginning of a command of kubectl for the same cluster and namespace."""
         others = (word for option in self._where.items() if option[0] != "-n" for word in option)
         return shlex.join(["kubectl", "-n", self.namespace, *others])
+
+    @property
+    def cluster(self) -> Person:
+        """The cluster, to change something on it."""
+        assert isinstance(self.person, Person), "a command that changes something is never given this machine"  # noqa: S101
+        return self.person
 
     def all(self) -> list[Standing]:
         """Return all requests, by name. Raises NotFound where the namespace does not exist."""
@@ -87,8 +102,8 @@ class Requests:
             known = [standing.name for standing in self.all()]
         if not known:
             self.person.ready()  # raises what is wrong, if it is more than the absence of requests
-        remedy = nearest(name, known) if known else "make it with coachwork deploy, or name another namespace with -n"
-        raise NotFound(f"no request {quoted(name)} in namespace {self.namespace}: {remedy}")
+        remedy = nearest(name, known) if known else self.person.remedy
+        raise NotFound(f"no request {quoted(name)} {self.person.place}: {remedy}{self._elsewhere(name)}")
 
     def deploy(self, name: str, data: Mapping[str, str], trigger: str) -> Standing:
         """Create or update a request, and run it under this trigger ("": only if the change starts a run).
@@ -108,7 +123,7 @@ class Requests:
                 problem = f"ConfigMap {name} of namespace {self.namespace} is not a request: choose another --name"
                 raise Invalid("NameTaken", [problem])
             metadata["uid"] = there["metadata"]["uid"]
-        return _standing(self.person.apply(manifest), None)
+        return _standing(self.cluster.apply(manifest), None)
 
     def trigger(
         self,
@@ -141,16 +156,16 @@ class Requests:
         self._annotate(standing, {names.CANCEL: str(run)})
 
     def _annotate(self, standing: Standing, annotations: Mapping[str, str]) -> None:
-        self.person.patch(standing.name, standing.uid, {"metadata": {"annotations": dict(annotations)}})
+        self.cluster.patch(standing.name, standing.uid, {"metadata": {"annotations": dict(annotations)}})
 
     def set_keys(self, standing: Standing, keys: Mapping[str, str | None]) -> None:
         """Set keys of the request, or remove them (None). Raises Invalid for a wrong value, NotFound."""
         _parsed(standing.name, {key: value for key, value in keys.items() if value is not None}, {})
-        self.person.patch(standing.name, standing.uid, {"data": dict(keys)})
+        self.cluster.patch(standing.name, standing.uid, {"data": dict(keys)})
 
     def delete(self, standing: Standing) -> None:
         """Delete the request, and with it all that it owns. Raises NotFound where it is gone."""
-        self.person.delete(standing.name, standing.uid)
+        self.cluster.delete(standing.name, standing.uid)
 
 
 def number(standing: Standing, run: str) -> int:
@@ -168,7 +183,7 @@ def number(standing: Standing, run: str) -> int:
     return found
 
 
-def run_file(person: Person, name: str, run: int, patience: float = RESTART_SECONDS) -> RunFile:
+def run_file(person: Reader, name: str, run: int, patience: float = RESTART_SECONDS) -> RunFile:
     """Return what a run left, or what is known of it while it is active. Raises NotFound, Transient."""
     answer = person.answer("api", "runs", name, str(run), patience=patience)
     return codec.printable(codec.view(codec.from_plain(RunFile, answer, "what the run left")) or RunFile())

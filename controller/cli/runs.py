@@ -14,7 +14,7 @@ from controller.core.model import PastRun
 TITLES = ("run", "outcome", "commit", "started", "took", "trigger", "message")
 
 
-@connected()
+@connected(local=True)
 def runs(requests: Requests, name: Name, output: Output = "text") -> None:
     """Show the runs of a request.
 

@@ -20,7 +20,7 @@ PLAIN_KEYS = ("ref", "path", "schedule", "time-zone", "poll", "suspend")
 UNRECORDED = "the controller has not noticed it yet"
 
 
-@connected()
+@connected(local=True)
 def status(
     requests: Requests,
     name: Annotated[
@@ -44,7 +44,7 @@ def status(
     every = requests.all()
     _warn(requests, every)
     if not every and output == "text":
-        typer.echo(f"no requests in namespace {requests.namespace}", err=True)
+        typer.echo(f"no requests {requests.person.place}", err=True)
         return
     rows = (
         (

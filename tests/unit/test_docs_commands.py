@@ -43,7 +43,7 @@ def missing(line: str) -> list[str]:
         return []
     if words[0] not in COMMANDS:
         return words[:1]
-    known = {option for item in load(words[0]).params for option in item.opts} | ANYWHERE
+    known = {option for item in load(words[0]).params for option in (*item.opts, *item.secondary_opts)} | ANYWHERE
     asked = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)]
     return [option for option in asked if option not in known]
 

@@ -5,14 +5,13 @@ the person who calls it (`deploy/components/user-role`), and must never widen th
 to do.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from controller.adapters.kube import translate
@@ -20,6 +19,7 @@ from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
+from controller.adapters.pages import RESTART_SECONDS, Reader
 from controller.core import names, times
 from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.model import Object
@@ -42,17 +42,17 @@ TIMEOUTS: Final = Timeouts(connect=4.0, read=30.0)
 UNSAID: Final = 2.0  # seconds of a call after which a person learns what it waits for
 SILENCE: Final = 3600.0  # seconds that a log which is followed may say nothing
 INSTALL: Final = "kubectl apply -k deploy/overlays/dev, or name its namespace with -n"
-RESTART_SECONDS: Final = 20.0  # that a controller's pod may take to be replaced
 RESTART_PAUSE: Final = 1.0  # seconds between two calls meanwhile
-ANSWER_LIMIT: Final = 64 << 20  # bytes of JSON
 
 
-class Person:
+class Person(Reader):
     """The ConfigMaps and the controller's pages of one namespace. Every method raises Transient."""
 
     def __init__(self, transport: Transport, namespace: str, server: str, notice: Callable[[str], None]) -> None:
         """Call by `transport`; a `notice` is a line about what a call waits for."""
         self.namespace, self._server, self._notice = namespace, server, notice
+        self.place = f"in namespace {namespace}"
+        self.remedy = "make it with coachwork deploy, or name another namespace with -n"
         self._transport = transport
         self._slow = False  # whether a notice has said so
         self._config_maps = Resource(transport, KINDS["ConfigMap"], namespace, MANAGER)
@@ -137,24 +137,6 @@ class Person:
         what = f"the controller in namespace {self.namespace} {'does not answer' if ready else 'is not running'}"
         remedy = pods if wanted else f"kubectl -n {self.namespace} scale deployment/{DEPLOYMENT} --replicas=1"
         return f"{what} ({counts}): {remedy}", wanted > 0 and since < RESTART_SECONDS
-
-    def answer(self, *parts: str, run: str = "", patience: float = RESTART_SECONDS) -> Any:
-        """Return the JSON of a page. Raises as `page`, and Transient for what is not JSON, or longer than the limit."""
-        with self.page(*parts, query={"run": run}, patience=patience) as body:
-            text = b""
-            while chunk := body.read(64 * 1024):
-                text += chunk
-                if len(text) > ANSWER_LIMIT:
-                    raise Transient("ControllerBusy", "the controller's answer is too large")
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise Transient("ControllerBusy", "the controller's answer is not JSON") from error
-
-    def entries(self, *parts: str, run: str = "") -> list[dict[str, Any]]:
-        """Return the objects of a page that is a list. Raises as `answer`."""
-        answer = self.answer(*parts, run=run)
-        return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
 
     def ready(self, patience: float = RESTART_SECONDS) -> None:
         """Check that a controller runs. Raises Transient where none does, NotFound where the namespace does not exist.

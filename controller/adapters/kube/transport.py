@@ -221,7 +221,7 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
 
     settings = client.Configuration()
     named = kubeconfig or os.environ.get("KUBECONFIG", "")
-    path = named or str(Path(os.environ.get("HOME", "/"), ".kube", "config"))
+    path = named or str(_default())
     in_cluster = not named and not context and not Path(path).exists() and SERVICE_ACCOUNT.exists()
     try:
         if in_cluster:
@@ -240,6 +240,15 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
     api = client.ApiClient(settings)
     api.user_agent = "coachwork"
     return api, namespace
+
+
+def _default() -> Path:
+    return Path(os.environ.get("HOME", "/"), ".kube", "config")
+
+
+def configured() -> bool:
+    """Return whether anything here says which cluster is meant."""
+    return bool(os.environ.get("KUBECONFIG")) or _default().exists() or SERVICE_ACCOUNT.exists()
 
 
 def _complaint(path: str, in_cluster: bool, context: str, error: Exception) -> str:

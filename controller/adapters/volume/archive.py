@@ -10,7 +10,7 @@ from controller.adapters.volume.artifacts import Artifacts
 from controller.adapters.volume.logs import Logs
 from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import NOT_THERE, Tree
-from controller.core.archive import GOOD, LATEST, Content, Listing, NoAnswer
+from controller.core.archive import GOOD, LATEST, Archived, Content, Listing, NoAnswer
 from controller.core.documents.run import page
 
 
@@ -22,6 +22,11 @@ class Archive:
         tree = Tree(root)
         self._runs = Runs(tree, living)
         self._logs, self._artifacts = Logs(tree, self._runs), Artifacts(tree)
+
+    def requests(self) -> Sequence[Archived]:
+        """Return every request that has left a folder, the one whose record was written last at the end."""
+        with _translated("list requests"):
+            return self._runs.requests()
 
     def runs(self, name: str) -> Sequence[Mapping[str, object]]:
         """Return what each kept run of a request left, newest first, the active one included."""

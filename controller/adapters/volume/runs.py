@@ -47,6 +47,11 @@ class Runs:
         self._tree, self._living = tree, living
         self._records: dict[str, tuple[tuple[int, ...], Record | None]] = {}  # by uid, with the file's version
 
+    def requests(self) -> list[Archived]:
+        """Return every request that has left a folder, the one whose record was written last at the end."""
+        found = sorted(owners(self._tree), key=lambda owner: self._tree.modified(layout.record(*owner)))
+        return [Archived(*owner, self.record(*owner), runs(self._tree, *owner)) for owner in found]
+
     def request(self, name: str) -> Archived:
         """Return the living request of this name; where none is known, the newest one that has left a folder."""
         found = owners(self._tree)

@@ -1,0 +1,160 @@
+"""What runs of this machine have left, as the commands that show runs read it: they need no cluster for it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from controller.adapters import storage
+from controller.adapters.pages import Page, Reader
+from controller.adapters.volume import Archive
+from controller.adapters.web.api import ROUTES, ReadApi, parse
+from controller.adapters.web.replies import Stream
+from controller.app.lock import lock
+from controller.core import layout, names, times
+from controller.core.archive import Archived, NoAnswer
+from controller.core.documents import status as statuses
+from controller.core.errors import Invalid, NotFound
+from controller.core.model import Object, PastRun, Record
+
+NAMESPACE = "local"
+PAUSE = 0.2  # seconds between two looks at a log that is followed
+
+
+class Kept(Reader):
+    """The projects that ran on this machine, each a request. Of those of one name, the one that ran last."""
+
+    namespace = NAMESPACE
+    place = "on this machine"
+    remedy = "coachwork run makes one"
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._uids = root, dict[str, str]()
+        self._archive = Archive(root, lambda name: self._uids.get(name, ""))
+        self._api = ReadApi(self._archive, dict)
+
+    def choose(self, folder: Path) -> str:
+        """Return the name of the project in this folder, and mean it by that name from now on. Raises NotFound."""
+        for item in reversed(self._archive.requests()):
+            if item.record and _folder(item.record) == folder.resolve():
+                self._uids[item.name] = item.uid
+                return item.name
+        raise NotFound(f"{folder}: the project in this folder has not run here: coachwork run {folder}")
+
+    def source(self, name: str) -> str:
+        """Return what ran under this name, as a person writes it: a folder or a repository's address, "" if nothing."""
+        record = found.record if (found := self.all().get(name)) else None
+        if record is None or record.spec is None:
+            return ""
+        return str(_folder(record) or record.spec.repository)
+
+    def all(self) -> Mapping[str, Archived]:
+        """Return the requests by name."""
+        found = self._archive.requests()
+        return {item.name: item for item in found if self._uids.get(item.name, item.uid) == item.uid}
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+    def ready(self, patience: float = 0.0) -> None:
+        """Do nothing: no controller has to run."""
+
+    def get(self, name: str) -> Object | None:
+        """Return a ConfigMap as a cluster would have it, None if nothing has run under the name."""
+        pairs = (pair for item in self.all().values() for pair in self._config_maps(item))
+        return next((pair for pair in pairs if pair["metadata"]["name"] == name), None)
+
+    def labelled(self, label: str, values: Sequence[str]) -> list[Object]:
+        """Return the ConfigMaps with one of these values of a label."""
+        pairs = (pair for item in self.all().values() for pair in self._config_maps(item))
+        return [pair for pair in pairs if names.labels_of(pair).get(label) in values]
+
+    def _config_maps(self, item: Archived) -> list[Object]:
+        """Return the request and its record. A run that nobody carries on any more is shown as it was left."""
+        record = item.record or Record(item.uid)
+        folder = self._root / layout.request(item.name, item.uid)
+        if record.active and (held := lock(folder)):
+            held.close()
+            record = _interrupted(record, (self._root / layout.record(item.name, item.uid)).stat().st_mtime)
+        data = {"repository": record.spec.repository, "path": record.spec.path} if record.spec else {}
+        metadata = {"name": item.name, "uid": item.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
+        request = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        return [request, statuses.manifest(item.name, item.uid, NAMESPACE, record)]
+
+    def page(
+        self,
+        *parts: str,
+        query: Mapping[str, str] = MappingProxyType({}),
+        accept: str = "*/*",
+        patience: float = 0.0,  # noqa: ARG002 (nothing has to be waited for)
+    ) -> Page:
+        """Return a page as the controller's port has it. Raises NotFound, Invalid, Transient."""
+        given = {key: value for key, value in query.items() if value}
+        target = "".join(f"/{quote(part, safe='')}" for part in parts) + f"?{urlencode(given)}"
+        try:
+            asked = parse(target, accept)
+            reply = ROUTES[asked.route].answer(self._api, asked)
+        except NoAnswer as none:
+            raise Invalid("WrongUse", [str(none)]) if none.kind == "wrong" else NotFound(str(none)) from none
+        if isinstance(reply, Stream):
+            return _Read(reply.chunks, reply.close)
+        return _Read(iter([reply.body]), lambda: None)
+
+
+class _Read:
+    """A page that is read from this machine's own files."""
+
+    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
+        self._chunks, self._close, self._rest = chunks, close, b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with storage.translated("read what a run left"):
+            for chunk in self._chunks:
+                if chunk:
+                    yield chunk
+                else:  # nothing yet
+                    time.sleep(PAUSE)
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        piece = self._rest or next(iter(self), b"")
+        self._rest = piece[size:]
+        return piece[:size]
+
+
+def _folder(record: Record) -> Path | None:
+    """Return the folder that a record's run was made of, None for one of a repository's address."""
+    if record.spec is None or (address := urlsplit(record.spec.repository)).scheme != "file":
+        return None
+    return Path(unquote(address.path), record.spec.path)
+
+
+def _interrupted(record: Record, at: float) -> Record:
+    """Return the record of a run whose `coachwork run` has ended before it: the next one will say the same."""
+    stages = {
+        name: replace(stage, state="Stopped") if stage.state == "Running" else stage
+        for name, stage in record.stages.items()
+    }
+    end = PastRun(
+        run=record.run,
+        outcome="Cancelled",
+        commit=record.spec.commit if record.spec else "",
+        reason="Cancelled",
+        message="interrupted: nothing of it runs any more",
+        started=record.started,
+        finished=times.text(datetime.fromtimestamp(at, UTC)),
+    )
+    return replace(
+        record, phase="Cancelled", reason=end.reason, message=end.message, finished=end.finished, stages=stages,
+        history=(end, *record.history),
+    )  # fmt: skip
