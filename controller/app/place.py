@@ -1,6 +1,7 @@
 """The project that a command is about: a folder of this machine as it stands, or a repository."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -44,18 +45,31 @@ def find(
     name none, None for a cluster's default. Raises Invalid with all problems, Transient where a remote is out of reach.
     """
     git = Git(state_folder(), GitSettings(allow_file=True))
+    folder, warnings = None, tuple[str, ...]()
     if repository.resembles_address(target):
         commit = git.resolve(target, ref)
         address, shown = target, commit[:7]
     else:
         if ref:
             raise Invalid("WrongUse", ["--ref goes with a repository's address; a folder is taken as it stands"])
-        snapshot = git.snapshot(_project(target, path))
+        folder = _project(target, path)
+        snapshot = git.snapshot(folder)
         address, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
+        warnings = snapshot.warnings
     git.publish(address, commit)
-    tree = read_project(git, address, commit, path)
     judge = Trial(partial(git.last_change, address, commit, path)).judge if tried else pins.unasked
-    pipeline = project.load(tree, strict=strict, judge=judge, python=python or images.by_default())
+
+    def load(left_out: Mapping[str, str]) -> tuple[ProjectTree, Pipeline]:
+        tree = read_project(git, address, commit, path, left_out)
+        tree = replace(tree, warnings=(*warnings, *tree.warnings))
+        return tree, project.load(tree, strict=strict, judge=judge, python=python or images.by_default())
+
+    try:
+        tree, pipeline = load({})
+    except Invalid:  # what it misses may lie in the folder
+        if not folder or not (left_out := git.left_out(folder)):
+            raise
+        tree, pipeline = load(left_out)
     return Place(address, commit, path, shown, tree, pipeline)
 
 

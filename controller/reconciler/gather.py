@@ -5,7 +5,9 @@ a sweep takes what no run will use.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import assert_never
 
 from controller.core import images
@@ -24,12 +26,16 @@ REMEMBERED_PROJECTS = 256
 FILE_ROUNDS = 40  # of files that name files (twice as many as requirements may have), and of modules that import others
 
 
-def read_project(source: Source, repository: str, commit: str, path: str) -> ProjectTree:
+def read_project(
+    source: Source, repository: str, commit: str, path: str, left_out: Mapping[str, str] = MappingProxyType({})
+) -> ProjectTree:
     """Return all that the core has to know of a published project. Raises Invalid, Transient.
 
-    Other files may be as they like: too large, unreadable, links out of the repository.
+    Other files may be as they like: too large, unreadable, links out of the repository. `left_out` says why some of
+    them are not there.
     """
     tree = source.read(repository, commit, path)
+    tree = replace(tree, faults={**left_out, **tree.faults})
     for _ in range(FILE_ROUNDS):
         if not (unread := project.unread(tree)):
             break

@@ -142,16 +142,11 @@ def _not_committed(path: str, failed: FailedScript) -> str:
     if os.path.lexists(os.path.join(failed.published, path)):
         return ""
     if failed.folder and os.path.lexists(os.path.join(failed.folder, path)):
-        command = ["git", "-C", failed.folder, "check-ignore", "--quiet", "--", path]
-        try:
-            answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False)
-            ignored = answer.returncode == 0
-        except (OSError, subprocess.TimeoutExpired):
-            ignored = False
-        if ignored:
+        rule = _ignored_by(os.path.join(failed.folder, path))
+        if rule:
             how = f"`git add -f {path}` takes it in, or keep data in COACHWORK_CACHE or a bucket"
-            return f"{path} is in your folder, but git ignores it, so that it is not part of the run: {how}"
-        return f"{path} is in your folder, but not in the run's commit: it came later, or is of another repository"
+            return f"{path} is in your folder, but git ignores it ({rule}), so that it is not part of the run: {how}"
+        return f"{path} is in your folder, but not in the run's commit: it came later"
     folder = os.path.dirname(path)
     if folder and not os.path.isdir(os.path.join(failed.published, folder)):
         return (
@@ -159,6 +154,21 @@ def _not_committed(path: str, failed: FailedScript) -> str:
             f"make the folder with os.makedirs before writing, and {HAND_OVER}"
         )
     return f"the commit has no {path}: commit what is to be read, and {HAND_OVER}"
+
+
+def _ignored_by(path: str) -> str:
+    """Return the rule by which git, as the user has it, ignores a file, "" for none."""
+    folder, name = os.path.split(path)
+    command = ["git", "-C", folder, "check-ignore", "--verbose", "-z", "--stdin"]
+    own = {**os.environ, "HOME": os.path.expanduser("~")}  # where its settings are; our variables have no home
+    try:
+        answer = subprocess.run(
+            command, input=os.fsencode(name), env=own, capture_output=True, timeout=LIMIT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    source, line, rule = [*os.fsdecode(answer.stdout).split("\0"), "", ""][:3]
+    return f"{rule} in line {line} of {source}" if answer.returncode == 0 else ""
 
 
 def _disk(_match: "re.Match[str]", failed: FailedScript) -> str:

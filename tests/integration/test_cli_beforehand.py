@@ -1,5 +1,7 @@
 """What commands refuse before they call anything: names that no cluster accepts, and all that is wrong at once."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,62 @@ def test_plan_shows_the_warnings_of_the_project(coachwork: CommandLine, tmp_path
     ended = coachwork.run("plan", str(write(tmp_path / "iris", PROJECT)))
     assert (ended.code, "NICE" in ended.err) == (0, True)
     assert "NICE" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("file", "rule", "missing"),
+    [
+        ("train/.gitignore", "run.*", "train/run.py"),
+        (".gitignore", "tra*/", "train/config.ini"),
+        (".git/info/exclude", "*work.ini", "bodywork.ini"),
+    ],
+)
+def test_a_file_that_is_missing_since_git_ignores_it_is_named_with_the_rule_and_the_remedy(
+    coachwork: CommandLine, tmp_path: Path, file: str, rule: str, missing: str
+) -> None:
+    folder = write(tmp_path / "iris", PROJECT)
+    Repository(folder).git("init", "--quiet")
+    write(folder, {file: f"# data\n{rule}\n"})
+    for command in ("validate", "plan", "run"):
+        line = refused(coachwork, command, str(folder))[-1]
+        assert line == (
+            f"{missing}: is ignored by git ({rule} in line 2 of {file}): change that, or"
+            f" git -C {folder} add -f -- {missing}"
+        )
+    for part in ("bodywork.ini", "train"):
+        Repository(folder).git("add", "--force", part)
+    assert coachwork.run("validate", str(folder)).code == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder another user's")
+@pytest.mark.parametrize("ids", ["sha1", "sha256"])
+def test_a_repository_of_another_user_is_refused_with_gits_own_remedy_which_works(
+    coachwork: CommandLine, tmp_path: Path, ids: str
+) -> None:
+    iris = Repository(write(tmp_path / "iris", PROJECT))
+    iris.git("init", "--quiet", f"--object-format={ids}")
+    head = iris.commit()
+    subprocess.run(["chown", "-R", "1234", iris.folder], check=True)
+    for command in ("validate", "plan", "run"):
+        (line,) = refused(coachwork, command, str(iris.folder))
+        assert "dubious ownership" in line
+    subprocess.run(line.rpartition("trust it, ")[2].split(), env=os.environ | coachwork.env, check=True)
+    assert head[:7] in coachwork.run("validate", str(iris.folder)).out
+
+
+def test_a_submodule_that_is_not_checked_out_is_a_warning_and_the_cause_of_what_is_missing(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    iris = Repository(write(tmp_path / "iris", PROJECT))
+    iris.git("init", "--quiet")
+    iris.commit()
+    iris.submodule("lib", "git@git.example:acme/lib", "1" * 40)
+    cause = f"lib: is a submodule that is not checked out: git -C {iris.folder} submodule update --init -- lib"
+    for command in ("validate", "plan", "run"):
+        ended = coachwork.run(command, str(iris.folder))
+        assert (ended.code, ended.err.splitlines().count(f"warning: {cause}")) == (0, 1), ended.err
+    write(iris.folder, {"bodywork.ini": PROJECT["bodywork.ini"].replace("train", "lib")})
+    assert cause in refused(coachwork, "validate", str(iris.folder))
 
 
 def test_deploy_shows_all_that_is_wrong_before_it_calls_a_cluster(coachwork: CommandLine) -> None:

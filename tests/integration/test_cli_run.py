@@ -216,7 +216,10 @@ def test_a_file_that_git_ignores_is_named_with_the_remedy(coachwork: CommandLine
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     ended = coachwork.run("run", str(folder))
     assert ended.code == 1
-    assert "train/rows.csv is in your folder, but git ignores it, so that it is not part of the run" in ended.out
+    words = (
+        "train/rows.csv is in your folder, but git ignores it (*.csv in line 1 of .gitignore), so that it is not part"
+    )
+    assert words in ended.out
     subprocess.run(["git", "add", "-f", "train/rows.csv"], cwd=folder, check=True)
     assert coachwork.run("run", str(folder)).code == 0
 

@@ -271,8 +271,8 @@ def git(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("../data/rows.csv", ("data/rows.csv is in your folder, but git ignores it, so that it is not part of the run: "
-         "`git add -f data/rows.csv` takes it in")),
+        ("../data/rows.csv", ("data/rows.csv is in your folder, but git ignores it (*.csv in line 1 of .gitignore),"
+         " so that it is not part of the run: `git add -f data/rows.csv` takes it in")),
         ("../data/late.txt", "data/late.txt is in your folder, but not in the run's commit"),
         ("../nowhere/rows.csv", "the commit has no folder nowhere, and Git keeps no empty one"),
         ("nothing.csv", "the commit has no train/nothing.csv"),

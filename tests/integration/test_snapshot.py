@@ -1,6 +1,7 @@
 """A folder of this machine as it stands: which of its files belong to the run."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from controller.adapters.git import Git, GitSettings
 from controller.core import layout
 from controller.core.errors import Invalid
-from tests.support.cli import CommandLine, write
+from tests.support.cli import CommandLine
 from tests.support.gitserver import Repository
 
 IGNORE = {".gitignore": "*.csv\n/private/\n"}
@@ -67,16 +68,60 @@ def test_a_file_that_is_no_longer_tracked_and_ignored_does_not_belong_to_the_run
     assert taken(volume, iris.folder) == IGNORE | {"kept.py": "2"}
 
 
-def test_what_a_clone_ignores_by_itself_stays_out_in_a_linked_work_tree_too(
-    iris: Repository, volume: Path, tmp_path: Path
+WORDS = """
+git config --global user.name a; git config --global user.email a@example.com
+git config --global protocol.file.allow always
+one() { git add -A; git commit -qm one; }
+library() { mkdir library; cd library; git init -q; echo 1 > a.py; one; cd ..; }
+iris() { mkdir iris; cd iris; git init -q $*; echo 1 > x.py; one; }
+added() { git submodule --quiet add ../$1 lib 2>&1; one; }
+updated() { git -C lib submodule --quiet update --init 2>&1; }
+submodule() { library; iris; added library; }
+linked() { cd ..; mv iris main; git -C main worktree add -q ../iris; cd iris; }
+"""
+CLEAN, CHANGED, NONE = "as committed", "+changes", "uncommitted"
+LIES_THERE = [  # what a shell does in an empty folder; what runs then besides x.py; how its commit is shown
+    ("a submodule", "submodule", "lib/a.py", CLEAN),
+    ("a submodule whose address leads nowhere", "submodule; rm -rf ../library", "lib/a.py", CLEAN),
+    ("a submodule over ssh", "submodule; git config -f .gitmodules submodule.lib.url a@b:c; one", "lib/a.py", CLEAN),
+    ("a commit not pushed", "submodule; cd lib; touch b.py; one; cd ..; one", "lib/a.py lib/b.py", CLEAN),
+    ("changes inside", "submodule; touch lib/b.py; git -C lib rm -q a.py", "lib/b.py", CHANGED),
+    ("no repository any more", "submodule; rm lib/.git", "lib/a.py", CLEAN),
+    ("a folder now", "submodule; rm lib/.git; git rm -q --cached lib; touch lib/b", "lib/a.py lib/b", CHANGED),
+    ("a removed submodule", "submodule; rm -r lib", "", CHANGED),
+    ("a submodule in a submodule", "submodule; cd ..; mv iris outer; iris; added outer; updated",
+     "lib/.gitmodules lib/x.py lib/lib/a.py", CLEAN),
+    ("a clone inside", "library; iris; git clone -q ../library lib", "lib/a.py", CHANGED),
+    ("an ignored clone", "library; iris; cp -r ../library lib; echo lib > .git/info/exclude", "", CLEAN),
+    ("a repository without a commit", "iris; git init -q lib; touch lib/a lib/b; echo b > lib/.git/info/exclude",
+     "lib/a", CHANGED),
+    ("a repository in one without a commit", "iris; rm -rf .git; git init -q; git init -q lib; touch lib/a",
+     "lib/a", NONE),
+    ("a repository in a folder without", "iris; rm -rf .git; git init -q lib; touch lib/a", "lib/a", NONE),
+    ("a repository with other ids", "library; iris --object-format=sha256; cp -r ../library lib", "lib/a.py", CHANGED),
+    ("a link in place of a folder", "iris; mkdir d; touch d/x.py; one; rm -r d; ln -s x.py d", "d", CHANGED),
+    ("a folder in place of a file", "iris; touch d; one; rm d; mkdir d; touch d/e", "d/e", CHANGED),
+    ("what a clone ignores, in a linked work tree", "iris; echo a > .git/info/exclude; linked; touch a", "", CLEAN),
+    ("what a person ignores", "iris; git config --global core.excludesFile ~/a; echo a > ~/a; touch a", "", CLEAN),
+    ("what a person ignores by git's own file", "iris; mkdir -p ~/.config/git; echo a > ~/.config/git/ignore; touch a",
+     "", CLEAN),
+    ("what a folder ignores", "iris; mkdir d; echo b > d/.gitignore; touch b d/b", "b d/.gitignore", CHANGED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "files", "shown"), [pytest.param(*row, id=name) for name, *row in LIES_THERE])
+def test_a_folder_runs_as_git_status_shows_it_and_repositories_inside_as_they_lie_there(
+    volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, files: str, shown: str
 ) -> None:
-    iris.write({"a.py": "1"})
-    iris.git("add", "--all")
-    iris.git("commit", "--quiet", "--message", "one")
-    (iris.folder / ".git" / "info" / "exclude").write_text("*.log\n")
-    iris.git("worktree", "add", "--quiet", str(tmp_path / "linked"))
-    write(tmp_path / "linked", {"b.py": "2", "run.log": "3"})
-    assert taken(volume, tmp_path / "linked") == {"a.py": "1", "b.py": "2"}
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    subprocess.run(["sh", "-ec", WORDS + script], cwd=tmp_path, check=True, timeout=60)
+    folder = tmp_path / "iris"
+    for _ in range(2):  # the mirror's own index, which is kept, says the same
+        assert set(taken(volume, folder)) - {".gitmodules"} == {"x.py", *files.split()}
+    snapshot = Git(volume, GitSettings(allow_file=True)).snapshot(folder)
+    head = "" if shown == NONE else Repository(folder).git("rev-parse", "HEAD")[:7]
+    assert (snapshot.shown, snapshot.warnings) == ({CLEAN: head, CHANGED: f"{head}+changes"}.get(shown, shown), ())
 
 
 def test_a_folder_with_sha256_ids_is_taken_as_any_other(iris: Repository, volume: Path) -> None:

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 from git.cmd import Git
@@ -47,9 +48,8 @@ CONFIG = {
     "transfer.fsckObjects": "false",
 }
 
+CLEAN = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_LFS_SKIP_SMUDGE": "1",
@@ -143,14 +143,19 @@ def size_of(folder: Path, enough: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs git. `home` is an empty folder; `on_call` receives each operation and its outcome."""
+    """Runs git. `home` is an empty folder, None: the person's own settings count; `on_call` receives each outcome."""
 
-    home: Path
-    allow_file: bool
+    home: Path | None
+    allow_file: bool = False
     on_call: Callable[[str, str], None] | None = None
 
-    def run(self, arguments: Sequence[str], limits: Limits, env: Mapping[str, str] | None = None) -> bytes:
-        """Return git's standard output. `arguments` start with the subcommand. Raises Failed, TimedOut, TooLarge."""
+    def run(
+        self, arguments: Sequence[str], limits: Limits, env: Mapping[str, str] | None = None, given: str = ""
+    ) -> bytes:
+        """Return git's standard output. `arguments` start with the subcommand, `given` is its standard input.
+
+        Raises Failed, TimedOut, TooLarge.
+        """
         with self._counted(arguments[0]):
             config = dict(CONFIG)
             if self.allow_file:
@@ -158,8 +163,7 @@ class Runner:
             if env and "GIT_SSH_COMMAND" in env:  # else ssh would use whatever keys the surroundings have
                 config["protocol.ssh.allow"] = "always"
             settings = [part for key, value in config.items() for part in ("-c", f"{key}={value}")]
-            home = {name: str(self.home) for name in ("HOME", "XDG_CONFIG_HOME")}
-            environment = {**ENVIRONMENT, **home, "GIT_CEILING_DIRECTORIES": str(self.home.parent)}
+            environment = {**ENVIRONMENT, **self._home()}
             # A git whose curl is built on GnuTLS (Debian's) knows nothing of SSL_CERT_FILE.
             if "SSL_CERT_FILE" in os.environ and "GIT_SSL_CAINFO" not in os.environ:
                 environment["GIT_SSL_CAINFO"] = os.environ["SSL_CERT_FILE"]
@@ -167,13 +171,21 @@ class Runner:
             # GitPython always adds to os.environ and never removes; `env -u` does, and shows names only in argv.
             unset = [part for name in sorted(set(os.environ) - PASSED - set(environment)) for part in ("-u", name)]
             command = ["env", *unset, *("git", "--no-pager", *settings), *arguments]
-            with _started(command, environment) as process:
+            with _started(command, environment, given) as process:
                 out, err = _drain(process, limits)
                 status = process.wait(limits.left())
             if status:
                 raise Failed(status, err.decode(errors="replace"))
             limits.check(now=True)
             return out
+
+    def _home(self) -> dict[str, str]:
+        """Return what says where git reads its settings."""
+        if self.home:
+            home = {name: str(self.home) for name in ("HOME", "XDG_CONFIG_HOME")}
+            return {**CLEAN, **home, "GIT_CEILING_DIRECTORIES": str(self.home.parent)}
+        own = ("GIT_CONFIG", "HOME", "XDG_CONFIG_HOME", "SUDO_UID")  # the last: git trusts also whoever called sudo
+        return {name: value for name, value in os.environ.items() if name.startswith(own)}
 
     @contextmanager
     def _counted(self, operation: str) -> Iterator[None]:
@@ -193,14 +205,18 @@ class Runner:
 
 
 @contextmanager
-def _started(command: list[str], env: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+def _started(command: list[str], env: Mapping[str, str], given: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Start git in a session of its own, and leave nothing of it running.
 
     GitPython's own kill_after_timeout finds children through `pgrep` or `ps`, which small images lack, and lists them
     once: a git-remote-https may live on and hold the connection. A process group needs neither.
     """
     # In a new session git has no terminal to ask on either; the umask lets the group write on the shared volume.
-    handle = Git().execute(command, as_process=True, env=env, start_new_session=True, umask=0o002)
+    with TemporaryFile() if given else nullcontext() as file:  # not a pipe: one that is full has to be waited for
+        if file:
+            file.write(os.fsencode(given))
+            file.seek(0)
+        handle = Git().execute(command, file, as_process=True, env=env, start_new_session=True, umask=0o002)
     process = handle.proc
     if process is None:
         raise AssertionError("GitPython gave no process")

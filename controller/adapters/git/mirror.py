@@ -73,10 +73,12 @@ class Mirrors:
             return []
         return sorted(name for name in objects[:CANDIDATES] if self.commit(url, name) == name)
 
-    def local(self, url: str, arguments: Sequence[str], limits: Limits | None = None, **env: str) -> bytes:
-        """Run git in the mirror, without the remote. Raises Failed, TimedOut, TooLarge."""
+    def local(
+        self, url: str, arguments: Sequence[str], limits: Limits | None = None, given: str = "", /, **env: str
+    ) -> bytes:
+        """Run git in the mirror, without the remote, and `given` some input. Raises Failed, TimedOut, TooLarge."""
         environment = {"GIT_DIR": str(self.folder(url)), **env}
-        return self._runner.run(arguments, limits or Limits(self._settings.fetch_timeout), environment)
+        return self._runner.run(arguments, limits or Limits(self._settings.fetch_timeout), environment, given)
 
     def have(self, remote: Remote, name: str) -> str:
         """Return the commit that the object `name` (all digits) is or points to, fetched if the mirror lacks it.

@@ -1,7 +1,7 @@
 """The reconciler's Source, on git: resolve, publish, read."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -23,7 +23,7 @@ from controller.adapters.git.remote import (
     place,
     unknown_ref,
 )
-from controller.adapters.git.snapshot import Snapshot, find, origin, take
+from controller.adapters.git.snapshot import Snapshot, find, left_out, origin, take
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import ProjectFiles, fingerprint, inside, read, sources, texts
 from controller.core import layout
@@ -164,10 +164,16 @@ class Git:
 
         Raises Invalid (FolderUnreadable, and as `resolve`), Transient, NotYet.
         """
-        found = find(self._runner, folder)
+        found = find(folder)
         self._check(found.url)
         with _translated(found.url):
             return take(self._mirrors, found)
+
+    def left_out(self, folder: Path) -> Mapping[str, str]:
+        """Return why files that lie in a folder are not in its snapshot, by name. Raises as `snapshot`."""
+        found = find(folder)
+        with _translated(found.url):
+            return left_out(self._mirrors, found)
 
     def origin(self, folder: Path) -> str:
         """Return the address that a folder of this machine was cloned from, as git has it, "" for none."""
