@@ -1,20 +1,25 @@
 """`coachwork logs`: what stages printed, while they run and long after their pods are gone."""
 
 import codecs
+import json
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
 
+from controller.adapters.pages import Page
 from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, Standing, number
 from controller.core.errors import Invalid, NotFound, Transient
+from controller.core.model import Record
 from controller.core.text import clean
 
+Query = dict[str, str]
+Form = Callable[[str], str]
 INTERVAL = 1.0  # seconds between two checks for logs that have begun
 Entry = dict[str, Any]
 _printing = threading.Lock()
@@ -42,7 +47,7 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     attempt: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="The attempt; 0 is the newest.")] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the logs end.")] = False,
     tail: Annotated[
-        int, typer.Option(min=0, metavar="NUMBER", help="Show only this many of the last lines; 0 shows all.")
+        int, typer.Option(min=0, metavar="NUMBER", help="Show only the stage's last lines; 0 shows all.")
     ] = 0,
     output: Output = "text",
 ) -> None:
@@ -52,71 +57,107 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     """
     standing = requests.one(name)
     run_number = str(number(standing, run)) if run else ""
-    if output == "json":
-        found = requests.person.entries("api", "logs", name, run=run_number)
-        text.write(output, [entry for entry in found if stage in ("", entry.get("stage"))], ())
-        return
     query = {"run": run_number, "attempt": str(attempt or ""), "tail": str(tail or ""), "follow": "1" if follow else ""}
-    if stage:
-        with requests.person.page("api", "logs", name, stage, query=query) as body:
-            _show(body)
-        _notes([] if follow else requests.person.entries("api", "logs", name, run=run_number), stage, attempt)
-    elif follow:
-        _follow(requests, standing, str(number(standing, run or "latest")), query)
-    else:
-        _show_all(requests, name, query)
-
-
-def _show_all(requests: Requests, name: str, query: dict[str, str]) -> None:
-    """Show one log of each stage, one after the other."""
-    entries = newest(requests.person.entries("api", "logs", name, run=query["run"]), int(query["attempt"] or 0))
-    entries.sort(key=lambda entry: str(entry.get("started") or ""))
-    if not entries:
+    if follow and not stage:
+        _follow(requests, standing, str(number(standing, run or "latest")), query, output)
+        return
+    found = requests.person.entries("api", "logs", name, run=run_number)
+    found = [entry for entry in found if stage in ("", entry.get("stage"))]
+    chosen = newest(found, attempt)
+    if not chosen and not stage:
         raise NotFound(f"{name} has no such logs: nothing has begun, or nothing is kept: coachwork runs {name}")
+    for entry in chosen if not run else ():
+        _say_older(entry, standing.record)
+    if follow:
+        _stream(requests, name, stage, query, _as_json(stage) if output == "json" else None)
+    elif output == "json":
+        every = [entry for entry in found if attempt in (0, entry.get("attempt"))]
+        text.write(output, [{**entry, "text": _text(requests, name, entry, query)} for entry in every], ())
+    else:
+        _show_all(requests, name, chosen or [{"stage": stage}], query, titled=not stage)
+
+
+def _show_all(requests: Requests, name: str, entries: list[Entry], query: Query, *, titled: bool) -> None:
+    """Show one log of each stage, one after the other, and what each lacks on standard error."""
     for at, entry in enumerate(entries):
-        typer.echo(("\n" if at else "") + f"==> {_title(entry)} <==")
-        one = {**query, "attempt": str(entry["attempt"])}
-        with requests.person.page("api", "logs", name, str(entry["stage"]), query=one) as body:
+        if titled:
+            typer.echo(("\n" if at else "") + f"==> {_title(entry)} <==")
+        with _opened(requests, name, entry, query) as body:
             _show(body)
-        _notes([entry], str(entry["stage"]), 0)
+        notes = entry.get("notes") or ()
+        for note in [notes] if isinstance(notes, str) else notes:
+            typer.echo(f"note: {_title(entry)}: {clean(str(note))}", err=True)
 
 
-def _follow(requests: Requests, standing: Standing, run: str, query: dict[str, str]) -> None:
+def _opened(requests: Requests, name: str, entry: Entry, query: Query) -> Page:
+    """Return the log of an attempt, or what an incomplete entry leads to."""
+    exact: Query = {key: str(entry[key]) for key in ("run", "attempt") if key in entry}
+    return requests.person.page("api", "logs", name, str(entry["stage"]), query={**query, **exact})
+
+
+def _text(requests: Requests, name: str, entry: Entry, query: Query) -> str:
+    with _opened(requests, name, entry, query) as body:
+        return b"".join(body).decode(errors="replace")
+
+
+def _say_older(entry: Entry, record: Record) -> None:
+    """Say on standard error where the newest run passed a stage over, so that an older one has its log."""
+    stage, run = str(entry.get("stage", "")), entry.get("run", record.run)
+    if run != record.run and (there := record.stages.get(stage)):
+        words = (
+            f"{clean(stage)} did not run in run {record.run} ({there.state}): this is its log of run {clean(str(run))}"
+        )
+        typer.echo(f"note: {words}", err=True)
+
+
+def _follow(requests: Requests, standing: Standing, run: str, query: Query, output: str) -> None:
     """Show the logs of a run as they grow, each in a thread of its own, until all have ended and the run is over."""
     followed: dict[str, threading.Thread] = {}
     pause = threading.Event()
+
+    def stream(stage: str) -> None:
+        form = _as_json(stage) if output == "json" else lambda line: f"{clean(stage)}: {_plain(line)}"
+        try:
+            _stream(requests, standing.name, stage, {**query, "run": run}, form)
+        except (Transient, NotFound, Invalid) as error:
+            typer.echo(f"{clean(stage)}: {error}", err=True)
+
     while True:
         record = requests.one(standing.name).record
         over = not (record.active and str(record.run) == run)
         entries = requests.person.entries("api", "logs", standing.name, run=run)
-        for stage in sorted({str(entry.get("stage", "")) for entry in entries} - {*followed}):
-            arguments = (requests, standing.name, stage, {**query, "run": run})
-            followed[stage] = threading.Thread(target=_stream, args=arguments, daemon=True)
-            followed[stage].start()
+        for stage in dict.fromkeys(str(entry.get("stage", "")) for entry in entries):
+            if stage not in followed:
+                followed[stage] = threading.Thread(target=stream, args=(stage,), daemon=True)
+                followed[stage].start()
         if over and not any(thread.is_alive() for thread in followed.values()):
             return
         pause.wait(INTERVAL)
 
 
-def _stream(requests: Requests, name: str, stage: str, query: dict[str, str]) -> None:
-    prefix = f"{clean(stage)}: "
-    try:
-        with requests.person.page("api", "logs", name, stage, query=query) as body:
-            _show(body, prefix)
-    except (Transient, NotFound, Invalid) as error:
-        typer.echo(f"{prefix}{error}", err=True)
+def _stream(requests: Requests, name: str, stage: str, query: Query, form: Form | None) -> None:
+    with requests.person.page("api", "logs", name, stage, query=query) as body:
+        _show(body, form)
 
 
-def _show(chunks: Iterable[bytes], prefix: str = "") -> None:
-    """Write a log: harmless lines to a terminal or under a prefix, the very bytes anywhere else."""
-    if not prefix and not sys.stdout.isatty():
+def _as_json(stage: str) -> Form:
+    return lambda line: json.dumps({"stage": stage, "line": line})
+
+
+def _plain(line: str) -> str:
+    return text.plain(line.rstrip("\r").rpartition("\r")[2])  # of a progress bar, its last state
+
+
+def _show(chunks: Iterable[bytes], form: Form | None = None) -> None:
+    """Write a log: harmless lines to a terminal, lines in this form, the very bytes anywhere else."""
+    if not form and not sys.stdout.isatty():
         for chunk in chunks:
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
         return
     for line in _lines(chunks):
         with _printing:
-            typer.echo(prefix + text.plain(line.rstrip("\r").rpartition("\r")[2]))  # of a progress bar, its last state
+            typer.echo((form or _plain)(line))
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
@@ -142,11 +183,3 @@ def newest(entries: Iterable[Entry], attempt: int = 0) -> list[Entry]:
 
 def _title(entry: Entry) -> str:
     return clean(f"{entry.get('stage', '')}, attempt {entry.get('attempt', '')}")
-
-
-def _notes(entries: list[Entry], stage: str, attempt: int) -> None:
-    """Say on standard error what a log lacks."""
-    for entry in newest((entry for entry in entries if entry.get("stage") == stage), attempt):
-        notes = entry.get("notes") or ()
-        for note in [notes] if isinstance(notes, str) else notes:
-            typer.echo(f"note: {_title(entry)}: {clean(str(note))}", err=True)

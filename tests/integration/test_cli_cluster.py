@@ -323,10 +323,30 @@ def test_logs_are_followed_while_they_grow_and_read_when_all_is_over(person: Per
     assert "trained" in person.run("logs", "demo", "save").out.splitlines()
     both = [line for line in person.run("logs", "demo").out.splitlines() if not line.startswith("coachwork: ")]
     assert both == ["==> save, attempt 1 <==", "trained", "", "==> wait, attempt 1 <==", "waited"]
-    entries = person.json("logs", "demo", "wait")
-    assert [(entry["stage"], entry["attempt"]) for entry in entries] == [("wait", 1)]
+    (entry,) = person.json("logs", "demo", "wait", "--tail", "1")
+    assert (entry["stage"], entry["attempt"], entry["text"].splitlines()[0]) == ("wait", 1, "waited")
+    lines = person.run("logs", "demo", "--follow", "--output", "json").scenes()
+    assert {"stage": "save", "line": "trained"} in lines
+    assert {"stage": "wait", "line": "waited"} in lines
     ended = person.run("logs", "demo", "sav")
     assert (ended.code, "save" in ended.err) == (3, True)
+
+
+def test_the_log_of_a_stage_that_the_newest_run_passed_over_is_that_of_the_run_that_ran_it(person: Person) -> None:
+    person.machine.repository.commit(project("save >> more", save=batch(SAVE), more=batch("print('more')")))
+    assert person.deploy().code == 0
+    assert person.run("rerun", "demo", "--from", "more", "--wait").code == 0
+    ended = person.run("logs", "demo", "save", "--tail", "1")
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "trained")
+    assert ended.err == "note: save did not run in run 2 (Reused): this is its log of run 1"
+    every = person.run("logs", "demo")
+    assert [line for line in every.out.splitlines() if line.startswith("==>")] == [
+        "==> save, attempt 1 <==", "==> more, attempt 1 <==",
+    ]  # fmt: skip
+    assert "of run 1" in every.err
+    missing = person.run("logs", "demo", "save", "--run", "2")
+    assert missing.code == 3
+    assert missing.err.startswith('stage "save" has not started in run 2: it is Reused')
 
 
 def test_artifacts_are_listed_and_fetched_one_or_all(person: Person, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from controller.adapters.volume.artifacts import Artifacts
 from controller.adapters.volume.logs import Logs
 from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import NOT_THERE, Tree
-from controller.core.archive import GOOD, LATEST, Archived, Content, Listing, NoAnswer
+from controller.core.archive import GOOD, Archived, Content, Listing, NoAnswer
 from controller.core.documents.run import page
 
 
@@ -46,10 +46,10 @@ class Archive:
         return page(left)
 
     def logs(self, name: str, run: str = "") -> Sequence[Mapping[str, object]]:
-        """Return all attempts of all stages and environments of a run, the latest if none is named."""
+        """Return all attempts of all stages and environments of a run; "": of the latest, or where a stage last ran."""
         with _translated("list logs"):
             archived = self._runs.request(name)
-            return self._logs.listed(archived, self._runs.choose(archived, run or LATEST))
+            return self._logs.listed(archived, run)
 
     def log(self, name: str, stage: str, *, run: str, attempt: int, lines: int | None, follow: bool) -> Content:
         """Return one log; run "": the newest that has it, attempt 0: the newest, lines None: all."""

@@ -23,6 +23,7 @@ from controller.core.text import fit, nearest, quoted
 
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was asked to end (30 s of grace) still writes
 SILENCE = 30.0  # seconds after which a later attempt means that this one was killed with its launcher
+PASSED = ("Unchanged", "Reused", "Skipped", "Stopped")  # states in which a stage need not have run
 LISTED = 2000  # attempts in one answer
 NOTES_LIMIT = 20
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -37,6 +38,7 @@ class StageLogs:
     folder: PurePosixPath
     state: str
     message: str
+    started: str  # in RFC 3339, for the order; of what did not start, before or behind them
 
 
 class Logs:
@@ -45,13 +47,27 @@ class Logs:
     def __init__(self, tree: Tree, runs: Runs) -> None:
         self._tree, self._runs = tree, runs
 
-    def listed(self, archived: Archived, run: int) -> list[dict[str, object]]:
-        """Return all attempts of all stages of a run, by stage; the newest LISTED ones of each."""
+    def listed(self, archived: Archived, which: str) -> list[dict[str, object]]:
+        """Return all attempts of all stages of a run, in the order in which they ran; the newest LISTED ones of each.
+
+        `which` run: "" for the latest, where stages that it passed over have those of the newest run that ran them.
+        """
+        run = self._runs.choose(archived, which or LATEST)
+        found = self._of(archived, run)
+        passed = set() if which else {stage for stage, logs in found.items() if self._passed(logs)}
+        for older in (number for number in archived.runs if passed and number < run):
+            ran = {stage: logs for stage, logs in self._of(archived, older).items() if not self._passed(logs)}
+            found |= {stage: ran[stage] for stage in passed & ran.keys()}
+            passed -= ran.keys()
         return [
             self._described(logs, number)
-            for logs in self._of(archived, run).values()
+            for logs in sorted(found.values(), key=lambda logs: logs.started)
             for number in attempts(self._tree, logs.folder)[-LISTED:]
         ]
+
+    def _passed(self, logs: StageLogs) -> bool:
+        """Return whether the run passed the stage over, so that the run before has its log."""
+        return logs.state in PASSED and not attempts(self._tree, logs.folder)
 
     def _described(self, logs: StageLogs, number: int) -> dict[str, object]:
         """Return all that is known of an attempt."""
@@ -62,6 +78,7 @@ class Logs:
                 length = size(file)
         return {
             "stage": logs.stage,
+            "run": logs.run,
             "attempt": number,
             "ended": end.exit_code is not None,
             "bytes": length,
@@ -82,7 +99,8 @@ class Logs:
         if not number:
             state = f": it is {logs.state}" if logs.state else ""
             why = f" ({logs.message})" if logs.message else ""
-            line = f"stage {quoted(logs.stage)} has not started in run {logs.run}{state}{why}; follow=1 waits for it"
+            remedy = "" if logs.state in PASSED else "; follow its log to wait for it"
+            line = f"stage {quoted(logs.stage)} has not started in run {logs.run}{state}{why}{remedy}"
             raise NoAnswer("absent", line)
         log = Whole(self._tree, logs.folder / f"{number}.log", lines)
         return Content(logs.run, log.size, log.chunks(), log.close)
@@ -107,8 +125,8 @@ class Logs:
         return named or (there[-1] if there else 0)
 
     def _find(self, archived: Archived, stage: str, which: str) -> StageLogs:
-        """Return where the logs that are meant are; a stage that was left as it was has them in an older run."""
-        known: set[str] = set()
+        """Return where the logs that are meant are; a stage that was passed over has them in an older run."""
+        known, newest = set[str](), None
         name = names.kubernetes_name(stage)
         for run in [self._runs.choose(archived, which)] if which else archived.runs:
             found = self._of(archived, run)
@@ -116,8 +134,11 @@ class Logs:
             logs = found.get(stage) or next(
                 (it for it in found.values() if names.kubernetes_name(it.stage) == name), None
             )
-            if logs and (which or logs.state not in ("Unchanged", "Reused") or attempts(self._tree, logs.folder)):
+            newest = newest or logs
+            if logs and (which or not self._passed(logs)):
                 return logs
+        if newest:
+            return newest
         self._runs.choose(archived, which or LATEST)
         raise NoAnswer("absent", f"{archived.name} has no log of a stage {quoted(stage)}; {nearest(stage, known)}")
 
@@ -127,13 +148,15 @@ class Logs:
         left = self._runs.left(archived, run) or RunFile()
         folders = {stage: layout.logs(*owner, stage) for stage in left.stages}
         folders |= {item.name: layout.build_logs(item.folder) for item in left.environments if item.folder}
+        built = {item.name for item in left.environments}
         above = layout.run(*owner) / "logs"
         named = set(folders.values())
         folders |= {name: above / name for name in self._tree.names(above, _NAME) if above / name not in named}
         return {
-            stage: StageLogs(run, stage, folder, fit(entry.state), fit(entry.message))
+            stage: StageLogs(run, stage, folder, fit(entry.state), fit(entry.message), entry.started or last)
             for stage, folder in sorted(folders.items())
             for entry in [left.stages.get(stage, StageEntry())]
+            for last in ["" if stage in built else "~"]
         }
 
 

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from controller.adapters.volume.tree import CHUNK, Tree, pieces, size
 
 TAIL_BYTES = 64 * 1024 * 1024  # of one file that are searched for its last lines
+OWN = b"coachwork: "  # the launcher's own lines begin with it; they are not counted
 MISSED = b"coachwork: the log was turned over faster than it was read; lines are missing here\n"
 
 
@@ -107,7 +108,7 @@ def _beginning(tree: Tree, path: PurePosixPath, lines: int | None) -> list[tuple
 
 
 def _last_lines(file: io.FileIO, lines: int) -> tuple[int, int]:
-    """Return where the last `lines` lines begin, and how many were found: fewer only where the file has no more."""
+    """Return where the stage's last `lines` lines begin, and how many were found: fewer where there are no more."""
     whole = size(file)
     if not lines:
         return whole, 0
@@ -116,10 +117,13 @@ def _last_lines(file: io.FileIO, lines: int) -> tuple[int, int]:
     while position > floor:
         position = max(floor, position - CHUNK)
         chunk = os.pread(file.fileno(), end - position, position)
-        end = position
-        while (at := chunk.rfind(b"\n")) >= 0:
-            found += 1
+        end, at = position, len(chunk)
+        while (at := chunk.rfind(b"\n", 0, at)) >= 0:
+            found += not _is_own(file, position + at + 1)
             if found == lines:
                 return position + at + 1, found
-            chunk = chunk[:at]
-    return floor, found + bool(whole)
+    return floor, found + (bool(whole) and not _is_own(file, floor))
+
+
+def _is_own(file: io.FileIO, start: int) -> bool:
+    return os.pread(file.fileno(), len(OWN), start) == OWN

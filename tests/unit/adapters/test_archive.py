@@ -20,13 +20,12 @@ from controller.adapters.volume.tree import DEPTH_LIMIT
 from controller.core import layout
 from controller.core.archive import Content, NoAnswer
 from controller.core.documents.run import of_record, page
-from controller.core.model import Environment, PastRun, Record, StageRecord
+from controller.core.model import Environment, PastRun, Record, StageRecord, StageState
 from controller.runtime.stage_log import LogFile
 from tests.support.examples import share
 from tests.support.keptruns import DEPLOYMENT, JOB, OTHER, SPEC, UID, KeptRuns
 
 RUNNING, DONE = StageRecord(state="Running", objects=JOB), StageRecord(state="Done", objects=JOB)
-UNCHANGED = StageRecord(state="Unchanged", objects=DEPLOYMENT)
 
 
 @pytest.fixture
@@ -216,11 +215,31 @@ def test_a_log_is_that_of_the_newest_attempt_of_the_newest_run_that_has_the_stag
     assert "no attempt 7; it has 1, 2" in str(refusal(lambda: log(kept, "train", attempt=7)))
 
 
-def test_a_service_that_was_left_as_it_was_has_its_log_in_the_run_that_rolled_it_out(kept: KeptRuns) -> None:
-    kept.log(1, "serve", 1, b"serving")
-    kept.run(2)
-    kept.record(2, {"serve": UNCHANGED}, active=False)
+@pytest.mark.parametrize("state", ["Unchanged", "Reused", "Skipped", "Stopped"])
+def test_a_stage_that_a_run_passed_over_has_its_log_in_the_newest_run_that_ran_it(
+    kept: KeptRuns, state: StageState
+) -> None:
+    kept.log(1, "serve", 1, b"of the first run")
+    kept.log(2, "serve", 1, b"serving")
+    kept.run(3)
+    kept.run(4)
+    kept.record(4, {"serve": StageRecord(state, objects=DEPLOYMENT), "more": StageRecord(state)}, active=False)
     assert log(kept, "serve") == b"serving"
+    assert [(item["stage"], item["run"]) for item in kept.archive.logs("iris")] == [("serve", 2)]
+    assert kept.archive.logs("iris", "4") == []
+    assert str(refusal(lambda: log(kept, "more"))) == f'stage "more" has not started in run 4: it is {state}'
+
+
+def test_logs_are_listed_in_the_order_in_which_their_stages_ran_environments_first(kept: KeptRuns) -> None:
+    build = kept.path(layout.build_logs("key-2"))
+    build.mkdir(parents=True)
+    (build / "1.log").write_bytes(b"")
+    times = {"a-last": "2026-01-01T00:00:02Z", "b-first": "2026-01-01T00:00:01Z"}
+    for stage in times:
+        kept.log(1, stage, 1, b"")
+    stages = {stage: StageRecord("Done", started=at) for stage, at in times.items()}
+    kept.record(1, stages, environments=(Environment("environment", "key-2", ("train",)),))
+    assert [item["stage"] for item in kept.archive.logs("iris")] == ["environment", "b-first", "a-last"]
 
 
 def test_a_stage_that_waits_says_so(kept: KeptRuns) -> None:
@@ -244,20 +263,23 @@ def test_a_log_that_was_turned_over_is_read_from_the_old_file_on(kept: KeptRuns)
     assert [log(kept, "serve", lines=lines) for lines in (0, 1, 3)] == [b"", b"d\n", b"b\nc\nd\n"]
 
 
-LENGTHS = st.lists(st.sampled_from([0, 1, 300_000]), max_size=6)  # of lines; some are longer than a piece
+OWN = "coachwork: a line of the launcher's own"
+LINES = st.lists(st.sampled_from([0, 1, 300_000, OWN]), max_size=6)  # lengths of lines; some are longer than a piece
 
 
 @settings(max_examples=share(0.4), deadline=None)
-@given(old=LENGTHS, new=LENGTHS, lines=st.integers(0, 8), closed=st.booleans())
-def test_the_last_lines_are_the_last_lines(
-    tmp_path_factory: pytest.TempPathFactory, old: list[int], new: list[int], lines: int, *, closed: bool
+@given(old=LINES, new=LINES, lines=st.integers(0, 8), closed=st.booleans())
+def test_the_last_lines_are_the_stages_last_lines_with_all_of_the_launchers_among_them(
+    tmp_path_factory: pytest.TempPathFactory, old: list[int | str], new: list[int | str], lines: int, *, closed: bool
 ) -> None:
     kept = KeptRuns(tmp_path_factory.mktemp("volume"))
-    before = "".join(f"{'a' * length}\n" for length in old)
-    after = "\n".join("b" * length for length in new) + "\n" * (closed and bool(new))
+    before = "".join(f"{line if isinstance(line, str) else 'a' * line}\n" for line in old)
+    after = "\n".join(line if isinstance(line, str) else "b" * line for line in new) + "\n" * (closed and bool(new))
     path = kept.log(1, "serve", 1, after.encode())
     path.with_name("1.log.1").write_text(before)
-    expected = "".join((before + after).splitlines(keepends=True)[-lines:]) if lines else ""
+    every = (before + after).splitlines(keepends=True)
+    counted = [at for at, line in enumerate(every) if not line.startswith("coachwork: ")]
+    expected = "".join(every[counted[-lines] if lines <= len(counted) else 0 :]) if lines else ""
     assert log(kept, "serve", lines=lines).decode() == expected
 
 
