@@ -17,7 +17,7 @@ import re
 import shutil
 import sys
 import urllib.parse
-from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 if TYPE_CHECKING:
     from controller.runtime import (
@@ -34,6 +34,8 @@ NEEDED = ("checkout", "tools", "scratch", "logs", "build", "cache")
 MIB = 1024 * 1024
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 _CHOICE = re.compile(r"(true|false|[0-9]{1,6}|[a-z]+(-[a-z]+)*)$")
+# An address whose parts are too short, or too much like words, to be a token.
+_PUBLIC = re.compile(r"(?:[\w-]+=)?https?://[\w.-]+(?::\d+)?(?:/(?:[A-Za-z._-]{0,40}|[\w.-]{1,11}))*")
 _PRIVATE = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
 _USER = re.compile(r"(?:://|^)([^/\s]+)@")  # a proxy's address may begin with it
 
@@ -132,22 +134,30 @@ class BuildLauncher(stage_attempt.Launcher):
     def _judge(self, ended: stage_attempt.Ended) -> None:
         name, status, set_verdict = self.name, ended.status, self.outcome.set
         if self.keeper.why == "TimedOut":
-            message = f"{name}: not installed within {self.order.limit:g} s, the time limit of environment builds"
-            set_verdict(stage_order.HOPELESS, "InstallFailed", message)
+            limit = f"{self.order.limit:g} s, the time limit of environment builds"
+            at_end = f"; at its end: {doing}" if (doing := self._left().get("doing")) else ""
+            remedy = "raise COACHWORK_INSTALL_LIMIT of the controller if it only needs longer"
+            set_verdict(
+                stage_order.HOPELESS, "InstallFailed", f"{name}: not installed within {limit}{at_end}: {remedy}"
+            )
         elif self.keeper.why and status:
             set_verdict(128 - status if status < 0 else status, self.keeper.why, f"{name}: the installation had to end")
         elif ended.out_of_memory:
             message = f"{name}: the installation used more memory than it may: give environment builds more"
             set_verdict(stage_order.HOPELESS, "OutOfMemory", message)
         elif status:
-            try:
-                left = json.loads(stage_order.read_text(self.failure))
-                set_verdict(int(left["code"]), str(left["reason"]), str(left["message"]))
-            except (ValueError, TypeError, KeyError):
-                how = f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
-                set_verdict(stage_order.HOPELESS, "InstallFailed", f"{name}: the installation {how}")
+            left, how = self._left(), f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
+            code, reason = int(left.get("code", stage_order.HOPELESS)), left.get("reason", "InstallFailed")
+            set_verdict(code, reason, left.get("message", f"{name}: the installation {how}"))
         else:
             set_verdict(0, "Completed", f"{name}: installed in {ended.seconds:.1f} s")
+
+    def _left(self) -> Dict[str, Any]:
+        """Return what the installation left behind: why it failed, or what it was doing when it had to end."""
+        try:
+            return dict(json.loads(stage_order.read_text(self.failure)))
+        except (ValueError, TypeError):
+            return {}
 
 
 def memory_limit() -> Optional[int]:
@@ -166,6 +176,8 @@ def secret_values(environment: Mapping[str, str], names: Sequence[str]) -> List[
         value = environment.get(name, "")
         if name.upper() == "NO_PROXY" or (not _PRIVATE.search(name) and _CHOICE.match(value)):
             continue  # a setting such as `true`, `3` or `first-index`: to blank it would garble the log
+        if value and all(_PUBLIC.fullmatch(address) for address in value.split()):
+            continue  # indexes without anything private: messages say which was asked
         found.append(value)
         for user in _USER.findall(value):  # user:password, or a token that stands alone
             alone, colon, password = user.partition(":")

@@ -23,12 +23,14 @@ import sys
 import time
 import urllib.parse
 from importlib import metadata
-from typing import TYPE_CHECKING, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from controller.runtime import (
         install_cause,
+        install_progress,
         install_requirements,
+        install_resolve,
         install_uv,
         install_wheels,
         stage_environment,
@@ -37,13 +39,16 @@ if TYPE_CHECKING:
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_cause
+    import install_progress
     import install_requirements
+    import install_resolve
     import install_uv
     import install_wheels
     import stage_environment
     import stage_order
     import stage_text
 
+say = install_progress.say
 PARTIAL = ".partial-"  # environment.partial-MACHINE-RANDOM: a build under way, or what is left of one
 BOOT = "/proc/sys/kernel/random/boot_id"  # what all containers of a machine share, and only as long as it runs
 TESTS = re.compile(r"/tests?/")  # of packages, often most of their files: not compiled
@@ -66,7 +71,7 @@ class Job(NamedTuple):
     only_locked: bool = False
 
 
-def build(job: Job, document: install_requirements.RequirementsDocument) -> None:
+def build(job: Job, document: install_requirements.RequirementsDocument, progress: install_progress.Progress) -> None:
     """Make the environment. Raises Unable, OSError."""
     _remove_dead(job.target)
     shutil.rmtree(job.scratch, ignore_errors=True)
@@ -76,7 +81,7 @@ def build(job: Job, document: install_requirements.RequirementsDocument) -> None
     try:
         held = _locked_folder(partial)
         try:
-            _fill(job._replace(target=partial), prepared, held)
+            _fill(job._replace(target=partial), prepared, held, progress)
             _settle(partial, job)
         except (OSError, stage_order.Unable) as error:
             if _is_at(partial, held) or _is_at(job.target, held):
@@ -140,20 +145,23 @@ def _settle(partial: str, job: Job) -> None:
         shutil.rmtree(damaged, ignore_errors=True)
 
 
-def _fill(job: Job, prepared: install_requirements.Prepared, held: int) -> None:
+def _fill(job: Job, prepared: install_requirements.Prepared, held: int, progress: install_progress.Progress) -> None:
     environment = install_uv.settings(dict(os.environ), job.scratch, job.cache)
-    uv = install_uv.Uv(job.uv, prepared.name, environment)
+    uv = install_uv.Uv(job.uv, prepared.name, environment, progress)
     venv = ["venv", "--relocatable", "--system-site-packages", "--no-project", "--python", sys.executable, job.target]
     made = uv.run(["--quiet", *venv], job.scratch)
     if made.code:
-        raise install_cause.explain(made, prepared)
+        raise install_cause.explain(made, prepared, install_resolve.Known())
     install_uv.show_image(job.target)
-    _install(job, uv, prepared)
+    index = install_uv.indexes(environment, prepared.files[0].items)
+    with progress.step(f"choosing versions from {index}"):
+        _install(job, uv, prepared, index)
     if not job.only_locked:  # stages can't write what Python compiles; a private environment is writable
         started = time.monotonic()
         workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-        compileall.compile_dir(install_uv.packages_folder(job.target), quiet=2, rx=TESTS, workers=workers)
-        print(f"coachwork: compiled in {time.monotonic() - started:.1f} s", flush=True)
+        with progress.step("compiling the packages' modules"):
+            compileall.compile_dir(install_uv.packages_folder(job.target), quiet=2, rx=TESTS, workers=workers)
+        say(f"compiled in {time.monotonic() - started:.1f} s")
     _write(held, stage_environment.LOCK, "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
     shutil.copyfile(job.requirements, os.path.join(job.target, install_requirements.FILE))
     _write(held, stage_environment.PYTHON, json.dumps(stage_environment.identity()))
@@ -162,28 +170,31 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int) -> None:
     _write(held, stage_environment.COMPLETE, f"{job.environment}\n")
 
 
-def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared) -> None:
+def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared, index: str) -> None:
     python = os.path.join(job.target, "bin", "python")
     base = ["pip", "install", "--no-progress", "--python", python]
     install = [*base, *prepared.arguments]
-    wheels = install_wheels.Advice() if job.only_locked else install_wheels.advise(uv, python, prepared, job.scratch)
+    search = install_wheels.Search(uv, python, prepared, job.scratch)
+    wheels = install_wheels.Advice() if job.only_locked else install_wheels.advise(search, prepared)
+    key = "`python`" if prepared.name.startswith("bodywork.yaml") else "PYTHON"
+    known = install_resolve.Known(index, search.newest, wheels.remedy, key, prepared.as_of)
     if wheels.warning:
-        print(f"coachwork: warning: {wheels.warning}", flush=True)
+        say(f"warning: {wheels.warning}")
     if job.lock:
         done = _try(job, uv, [*install, "--constraints", job.lock], prepared.folder)
         if not done.code:
             return
-        failure = install_cause.explain(done, prepared, wheels.remedy)
+        failure = install_cause.explain(done, prepared, known)
         if job.only_locked or failure.code != stage_order.HOPELESS or failure.reason != "InstallFailed":
             raise failure
-        print(f"coachwork: the versions of the earlier build are not available any more: {failure}", flush=True)
-        print("coachwork: everything is resolved again", flush=True)
+        say(f"the versions of the earlier build are not available any more: {failure}")
+        say("everything is resolved again")
     done = _try(job, uv, install, prepared.folder)
     if done.code and prepared.newest and install_cause.UNDATED in done.output:
-        print("coachwork: the index does not say when files were uploaded: the newest packages are taken", flush=True)
+        say("the index does not say when files were uploaded: the newest packages are taken")
         done = _try(job, uv, [*base, *prepared.newest], prepared.folder)
     if done.code:
-        raise install_cause.explain(done, prepared, wheels.remedy)
+        raise install_cause.explain(done, prepared, known)
 
 
 def _try(job: Job, uv: install_uv.Uv, install: List[str], folder: str) -> install_uv.Done:
@@ -225,13 +236,18 @@ def _write(folder: int, name: str, text: str) -> None:
 
 
 def main() -> None:
-    """Build; on failure leave the cause and exit with its code."""
-    job, name = Job(**json.loads(sys.argv[1])), "requirements"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what is half goes on the way out
+    """Build; on failure leave the cause and exit with its code; when it has to end, leave what it was doing."""
+    job, name, progress = Job(**json.loads(sys.argv[1])), "requirements", install_progress.Progress()
+
+    def leave(left: Dict[str, Any], code: int) -> NoReturn:
+        stage_order.write_atomically(job.failure, left, durable=False)
+        sys.exit(code)  # what is half goes on the way out
+
+    signal.signal(signal.SIGTERM, lambda *_: leave({"doing": progress.doing()}, 128 + signal.SIGTERM))
     try:
         document = install_requirements.read(job.requirements)
         name = document.file
-        build(job, document)
+        build(job, document, progress)
     except stage_order.Unable as error:
         failure = error
     except OSError as error:
@@ -240,9 +256,7 @@ def main() -> None:
         failure = stage_order.Unable(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
-    left = {"code": failure.code, "reason": failure.reason, "message": str(failure)}
-    stage_order.write_atomically(job.failure, left, durable=False)
-    sys.exit(failure.code)
+    leave({"code": failure.code, "reason": failure.reason, "message": str(failure)}, failure.code)
 
 
 if __name__ == "__main__":

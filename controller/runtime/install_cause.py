@@ -5,31 +5,35 @@ Written against what uv 0.9 to 0.13 says. What is not known here is said in uv's
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
-import sysconfig
 from typing import TYPE_CHECKING, NamedTuple, Sequence
 
 if TYPE_CHECKING:
+    from controller.runtime import install_resolve, stage_packages
     from controller.runtime.install_requirements import File, ListedItem, Prepared, url
     from controller.runtime.install_uv import Done, without_credentials
     from controller.runtime.stage_order import HOPELESS, MAY_PASS, VOLUME_FULL, Unable
     from controller.runtime.stage_text import canonical
 else:  # published side by side
+    import install_resolve
+    import stage_packages
     from install_requirements import url
     from install_uv import without_credentials
     from stage_order import HOPELESS, MAY_PASS, VOLUME_FULL, Unable
     from stage_text import canonical
 
-LIMIT = 600  # characters
+LIMIT = 900  # characters
 RESERVE = 100  # of them for a place
+CUT = "… (the log has all of it)"
 UNDATED = "missing an upload date"
-_PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+_PYTHON = f"Python {install_resolve.PYTHON}"
+_UNRESOLVED = "No solution found when resolving"
 _WHEEL = "pin a version that has a wheel"
 _LAST = re.compile(r"[^\s#]*/([^\s#\[]+)")  # part of a path or an address
 _FAILED = re.compile(r"Failed to (?:build|download and build) `([^`]+)`")
 _ADDRESS = re.compile(r"(?:Failed to fetch: |for url \(|\bAn index(?: URL)? \()`?(\w+://[^\s)`]+)")
+_ERROR = re.compile(r"[Ee]rror: ")
+_CALL_FAILED = re.compile(r"error: (?:[Cc]ommand|subprocess)|subprocess\.CalledProcessError")
 _COMPILER = re.compile(
     r"(?:command '(?:[^']*/)?(?P<a>[\w.+-]+)' failed: No such file"
     r"|unable to execute '?(?P<b>[\w.+-]+)'?: No such file"
@@ -45,33 +49,39 @@ _COMPILER = re.compile(
 
 
 class Diagnosis(NamedTuple):
-    """A cause that was recognised: reason, exit code, words."""
+    """A cause that was recognised: reason, exit code, words, and the user's line ("": the first that they name)."""
 
     reason: str
     code: int
     text: str
+    place: str = ""
 
 
-def explain(done: Done, prepared: Prepared, remedy: str = "") -> Unable:
-    """Return the failure of a call of uv, at the user's own file and line where it speaks of one.
-
-    `remedy` is what helps where something had to be compiled.
-    """
+def explain(done: Done, prepared: Prepared, known: install_resolve.Known) -> Unable:
+    """Return the failure of a call of uv, at the user's own file and line where it speaks of one."""
     direct = next(filter(None, (_direct(done.output, file) for file in prepared.files)), "")
     output = _in_users_words(done.output, prepared)
-    found = _recognised(output) or _build(output)
+    items = [item for file in prepared.files for item in file.items]
+    found = _recognised(output, known) or _build(output, items)
     if done.code < 0 and not found:
         found = _settled(f"the installation was killed by signal {-done.code}")
     if prepared.as_of and UNDATED in output:
         why = "the index does not say when files were uploaded: write RESOLVE_AS_OF = now"
         found = found or _settled(f"no packages as of {prepared.as_of} can be chosen, since {why}")
-    finding = found or _settled(_remedied(cause_of(output, done.code), prepared.as_of))
-    failed = _FAILED.search(output)
+    said = cause_of(output, done.code)
+    if not found and _UNRESOLVED in output:
+        place, text = install_resolve.find(said, output, items, known)
+        found = _settled(text)._replace(place=place)
+    finding = found or _settled(f"{said}{install_resolve.hint(output)}")
+    failed, remedy = _FAILED.search(output), known.remedy
     if remedy and failed and " @ " not in failed[1] and finding.code == HOPELESS:
         finding = finding._replace(text=f"{finding.text[: LIMIT - len(remedy) - RESERVE]}; {remedy}")
-    items = [item for file in prepared.files for item in file.items]
-    place = direct or _named(finding.text, items) or _named(output, items) or prepared.name
-    return Unable(finding.reason, f"{place}: {finding.text}"[:LIMIT], finding.code)
+    place = direct or finding.place or _named(finding.text, items) or _named(output, items) or prepared.name
+    return Unable(finding.reason, _cut(f"{place}: {finding.text}"), finding.code)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LIMIT else f"{text[: LIMIT - len(CUT)]}{CUT}"
 
 
 def _in_users_words(output: str, prepared: Prepared) -> str:
@@ -131,15 +141,23 @@ RULES = (
         r"HTTP status (?:server|client) error \((?P<said>(?:5\d\d|408|429)(?: [^)]*)?)\)",
         _passing("{index} answers {said}"),
     ),
+    (r"operation timed out", _passing("{index} does not answer: check its address, NetworkPolicies and the proxy")),
     (
-        r"error sending request|dns error|tcp connect error|operation timed out|connection reset",
-        _passing("{index} can't be reached: {cause}"),
+        r"error sending request|dns error|tcp connect error|connection reset",
+        _passing("{index} can't be reached: {cause}: check its address, NetworkPolicies and the proxy"),
     ),
     (
         r"Hash-checking is required, but no trusted hash was provided for: `(?P<said>[^`]+)`",
         _settled(
             "`{said}` is needed by what is asked for, and no line has its hash: one makes them required of all, "
             "as in pip: `pip-compile --generate-hashes` writes them all"
+        ),
+    ),
+    (
+        r"(?s)Hash mismatch for `(?P<said>[^`]+)`.*?Computed:\s+(?P<why>sha\d+:[0-9a-f]+)",
+        _settled(
+            "Hash mismatch for `{said}`: {index} has a file with another hash{why}: "
+            "if it is the file that you want, write its hash"
         ),
     ),
     (
@@ -151,14 +169,14 @@ RULES = (
 )
 
 
-def _recognised(output: str) -> Diagnosis | None:
+def _recognised(output: str, known: install_resolve.Known) -> Diagnosis | None:
     """Return the diagnosis of the first rule that matches."""
     for pattern, diagnosis in RULES:
         match = re.search(pattern, output)
         if match:
             named = {"said": "", "why": "", **match.groupdict("")}
             asked = _ADDRESS.search(output)  # without the package's own part where it is the last
-            named["index"] = f"the package index {asked[1]}" if asked else "the package index"
+            named["index"] = f"the package index {asked[1]}" if asked else known.asked
             causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
             named["cause"] = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
             named["why"] = f" ({named['why']})" if named["why"] else ""
@@ -166,70 +184,49 @@ def _recognised(output: str) -> Diagnosis | None:
     return None
 
 
-def _build(output: str) -> Diagnosis | None:
+def _build(output: str, items: Sequence[ListedItem]) -> Diagnosis | None:
     """Return why a package could not be built."""
     failed, compiler = _FAILED.search(output), _COMPILER.search(output)
     if not failed:
         return None
     package, has_address = failed[1], " @ " in failed[1]
+    name = package.partition("==")[0]
+    if name in stage_packages.OTHERWISE and any(item.name == name for item in items):
+        return _settled(f"`{name}` is not the package that you mean: write {stage_packages.OTHERWISE[name]}")
+    no_wheel = "" if has_address else f"has no wheel for {_PYTHON} here and "
     if compiler:
         tool = next(filter(None, compiler.groups()))
-        without = f"must be compiled, and the image has no `{tool}`"
-        if has_address:
-            return _settled(f"`{package}` {without}: use an image with a compiler")
-        return _settled(
-            f"`{package}` has no wheel for {_PYTHON} here and {without}: {_WHEEL}, or use an image with a compiler"
-        )
-    call = output.rfind("Call to `")
-    if call < 0:
-        return None
-    block = output[call:].partition("\nhint:")[0].splitlines()
-    said = [line.strip() for line in block[1:] if re.search(r"\w", line) and not re.match(r"\s*\[std\w+\]", line)]
-    why = said[-1] if said else block[0]
+        remedy = "use an image with a compiler" if has_address else f"{_WHEEL}, or use an image with a compiler"
+        return _settled(f"`{package}` {no_wheel}must be compiled, and the image has no `{tool}`: {remedy}")
+    why = _last_words(output)
     if has_address:
-        return _settled(f"`{package}` can't be built: {why}: correct it there")
-    return _settled(f"`{package}` has no wheel for {_PYTHON} here, and its build failed: {why}: {_WHEEL}")
+        return _settled(f"`{package}` can't be built: {why}: correct it there") if why else None
+    more = install_resolve.hint(output)
+    return _settled(f"`{package}` {no_wheel}can't be built: {why}{more}: {_WHEEL}") if why else None
+
+
+def _last_words(output: str) -> str:
+    """Return what a build that failed said: its last line, of a command that failed its last error; "" for nothing."""
+    call = output.rfind("Call to `")
+    block = output[call:].partition("\nhint:")[0].splitlines() if call >= 0 else [""]
+    said = [line.strip() for line in block[1:] if re.search(r"\w", line) and not re.match(r"\s*\[std\w+\]", line)]
+    errors = [line for line in said if _ERROR.search(line) and not _CALL_FAILED.match(line)]
+    return errors[-1] if errors and _CALL_FAILED.match(said[-1]) else said[-1] if said else block[0]
 
 
 # --- uv's own words -------------------------------------------------------------------------------
 
 
 def cause_of(output: str, code: int) -> str:
-    """Return uv's explanation in one line: from its `error:` on, without frames and hints."""
+    """Return uv's whole explanation in one line: from its `error:` on, without frames and hints."""
     lines = [re.sub(r"^[^\w`\[(]+", "", line) for line in output.splitlines()]
     starts = [number for number, line in enumerate(lines) if line.startswith(("error:", "No solution", "Failed to"))]
     said = lines[starts[-1] if starts else 0 :]
     ends = [number for number, line in enumerate(said) if line.startswith("hint:")]
     text = " ".join(" ".join(said[: ends[0] if ends else None]).split()).replace("error: ", "", 1)
-    text = re.sub(r",? we can conclude that your requirements are unsatisfiable\.?", "", text)
     text = re.sub(r"No solution found when resolving dependencies:?( cause:)? ", "", text)
     text = re.sub(r" cause: |: cause: ", ": ", text)
     return text or f"uv exited with code {code}"
-
-
-def _remedied(text: str, as_of: str) -> str:
-    day = f" (packages as of {as_of})" if as_of else ""
-    missing = re.search(r"Because (\S+) was not found in", text)
-    if missing and re.fullmatch(r"python-?[0-9.-]*", missing[1]):
-        return f"`{missing[1]}` is Python itself, not a package: remove the line; PYTHON chooses the version"
-    if missing and is_in_python(missing[1]):
-        return f"`{missing[1]}` is a part of Python itself, not a package: remove the line"
-    if "was not found in the package registry" in text:
-        return f"{text}{day}: is the name right, and the index?"
-    if re.search(r"no wheels? with a matching|has no usable wheels|does not satisfy Python", text):
-        return f"{text}{day}: choose a version for {_PYTHON}, or an image with another Python"
-    return text + day
-
-
-def is_in_python(name: str) -> bool:
-    """Return whether a module of the standard library has this name, and not just one that is installed."""
-    try:
-        spec = importlib.util.find_spec(name.replace("-", "_"))
-    except (ImportError, ValueError):
-        return False
-    origin = (spec.origin or "") if spec else ""
-    library = sysconfig.get_paths()["stdlib"]
-    return origin in ("built-in", "frozen") or (origin.startswith(library) and "site-packages" not in origin)
 
 
 def _direct(output: str, file: File) -> str:

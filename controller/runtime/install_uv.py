@@ -12,12 +12,15 @@ import site
 import subprocess
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING, Dict, Iterable, List, NamedTuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, NamedTuple
 
 if TYPE_CHECKING:
+    from controller.runtime.install_progress import Progress, say
+    from controller.runtime.install_requirements import ListedItem
     from controller.runtime.stage_order import Unable
     from controller.runtime.stage_text import canonical
 else:  # published side by side
+    from install_progress import say
     from stage_order import Unable
     from stage_text import canonical
 
@@ -32,6 +35,7 @@ PIP_SETTINGS = {
     "PIP_CERT": "SSL_CERT_FILE",
 }
 TOOLS = {"pip", "setuptools", "wheel", "uv"}  # what every image has: no reason for a second resolution
+_INDEX_OPTIONS = ("--index-url", "--extra-index-url", "--no-index")
 SYSTEM_SETTINGS = "/etc/uv/uv.toml"
 # Where images keep the authorities that they trust: Debian and Alpine, Red Hat, SUSE.
 AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
@@ -50,9 +54,10 @@ class Uv(NamedTuple):
     binary: str
     name: str  # of the requirements, for messages
     environment: Dict[str, str]
+    progress: Progress
 
-    def run(self, arguments: List[str], folder: str, say: bool = True) -> Done:
-        """Run uv and pass on, at once, what it says. Raises Unable if it can't run at all."""
+    def run(self, arguments: List[str], folder: str, quiet: bool = False) -> Done:
+        """Run uv and pass on, at once, what it says, unless `quiet`. Raises Unable if it can't run at all."""
         try:
             process = subprocess.Popen(
                 [self.binary, *arguments],
@@ -72,7 +77,8 @@ class Uv(NamedTuple):
         try:
             for line in process.stdout or ():
                 output = (output + line)[-KEPT:]
-                if say:
+                self.progress.hear(line)
+                if not quiet:
                     print(without_credentials(line), end="", flush=True)
             return Done(process.wait(), output)
         finally:
@@ -98,6 +104,19 @@ def settings(environment: Dict[str, str], scratch: str, cache: str) -> Dict[str,
     if result.get("SSL_CERT_FILE"):
         result["SSL_CERT_FILE"] = _with_public_authorities(result["SSL_CERT_FILE"], scratch)
     return result
+
+
+def indexes(environment: Mapping[str, str], items: Iterable[ListedItem]) -> str:
+    """Return the indexes that uv asks, for a sentence; without their addresses where settings elsewhere decide."""
+    values = {option: [item.value for item in items if item.option == option] for option in _INDEX_OPTIONS}
+    more = " ".join(environment.get(name, "") for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL")).split()
+    first = [environment[name] for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX") if environment.get(name)]
+    if values["--no-index"] or environment.get("UV_NO_INDEX") or (not first and environment.get("UV_CONFIG_FILE")):
+        return "the package index"
+    default = (values["--index-url"] or first or ["PyPI"])[-1]
+    every = (*more, *values["--extra-index-url"], default)
+    found = list(dict.fromkeys(re.sub(r"^[\w-]+=|(?<=://)[^/\s]+@", "", each) for each in every))
+    return f"the package index{'es' if len(found) > 1 else ''} {' and '.join(found)}"
 
 
 def _with_public_authorities(path: str, scratch: str) -> str:
@@ -141,14 +160,14 @@ def image_options(uv: Uv, install: List[str], folder: str, scratch: str) -> List
     constraints = os.path.join(scratch, "image-constraints.txt")
     _write_lines(constraints, [f"{name}=={version}" for name, version in packages.items()])
     chosen = ["--constraints", constraints]
-    plan = uv.run([*install, *chosen, "--dry-run"], folder, say=False)
+    plan = uv.run([*install, *chosen, "--dry-run"], folder, quiet=True)
     planned = dict(re.findall(r"^ \+ (\S+)==(\S+)$", plan.output, re.MULTILINE))
     same = [name for name, version in packages.items() if planned.get(name) == version]
     if plan.code or not same:
         return []
     excludes = os.path.join(scratch, "image-excludes.txt")
     _write_lines(excludes, same)
-    print(f"coachwork: taken from the image: {', '.join(f'{name} {packages[name]}' for name in same)}", flush=True)
+    say(f"taken from the image: {', '.join(f'{name} {packages[name]}' for name in same)}")
     return [*chosen, "--excludes", excludes]
 
 

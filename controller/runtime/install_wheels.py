@@ -10,13 +10,15 @@ import os
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, FrozenSet, NamedTuple, Optional, Sequence, Set
+from typing import TYPE_CHECKING, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Set
 
 if TYPE_CHECKING:
+    from controller.runtime.install_progress import say
     from controller.runtime.install_requirements import Prepared
-    from controller.runtime.install_uv import Uv
+    from controller.runtime.install_uv import Done, Uv
     from controller.runtime.stage_text import canonical
 else:  # published side by side
+    from install_progress import say
     from stage_text import canonical
 
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
@@ -34,9 +36,8 @@ class Advice(NamedTuple):
     remedy: str = ""
 
 
-def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
+def advise(search: Search, prepared: Prepared) -> Advice:
     """Return what is to be known of the requirements that are named without an address."""
-    search = _WheelSearch(uv, python, prepared, scratch)
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
     here = search.lacking()
     if not here:
@@ -45,7 +46,7 @@ def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
     known = {other: names for other, names in there.items() if names is not None}
     sources = here.intersection(*known.values())
     if sources:
-        print(f"coachwork: built from source, as no wheel exists: {', '.join(sorted(sources))}", flush=True)
+        say(f"built from source, as no wheel exists: {', '.join(sorted(sources))}")
     if here == sources:
         return Advice()
     items = {item.name: item for item in prepared.files[0].items if item.by_version}
@@ -61,8 +62,8 @@ def advise(uv: Uv, python: str, prepared: Prepared, scratch: str) -> Advice:
     )
 
 
-class _WheelSearch:
-    """Asks uv which of the packages that are named without an address have no wheel, for `LIMIT` seconds in all."""
+class Search:
+    """Asks uv what there is: which packages named without an address have no wheel, for `LIMIT` seconds in all."""
 
     def __init__(self, uv: Uv, python: str, prepared: Prepared, scratch: str) -> None:
         items, texts = prepared.files[0].items, prepared.files[0].texts
@@ -71,29 +72,24 @@ class _WheelSearch:
         rest = [argument for argument in prepared.arguments[2:] if argument != "--require-hashes"]
         self._lines = {name: text for name, text in named.items() if name not in compiled and ":all:" not in compiled}
         self._options = [texts[number] for number, item in enumerate(items) if item.option in _OPTIONS]
-        self._command = [
-            "pip",
-            "install",
-            "--dry-run",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "--python",
-            python,
-            *rest,
-        ]
+        self._command = ["pip", "install", "--dry-run", "--no-deps", "--python", python, *rest]
         self._uv = uv._replace(environment={**uv.environment, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10"})
         self._folder, self._file = scratch, os.path.join(scratch, "wheels.txt")
         self._until = time.monotonic() + LIMIT
+
+    def newest(self, requirement: str) -> str:
+        """Return the newest version that fits one requirement, whatever constraints say; "" where none is known."""
+        at = self._command.index("--constraints") if "--constraints" in self._command else len(self._command)
+        done = self._ask([*self._command[:at], *self._command[at + 2 :]], [requirement])
+        found = re.search(r"^ \+ \S+==(\S+)$", done.output, re.MULTILINE)
+        return found[1] if found and not done.code else ""
 
     def lacking(self, python: Sequence[str] = ()) -> Optional[FrozenSet[str]]:
         """Return the packages without a wheel; None where that can't be found out."""
         lines = dict(self._lines)
         lacking: Set[str] = set()
         while lines and len(lacking) < MOST and time.monotonic() < self._until:
-            with open(self._file, "w", encoding="utf-8") as file:
-                file.writelines(f"{text}\n" for text in [*self._options, *lines.values()])
-            done = self._uv.run([*self._command, *python, "--requirements", self._file], self._folder, say=False)
+            done = self._ask([*self._command, "--only-binary", ":all:", *python], lines.values())
             if not done.code:
                 return frozenset(lacking)
             lacks = _LACKING.search(done.output)
@@ -103,3 +99,8 @@ class _WheelSearch:
             lacking.add(name)
             del lines[name]
         return None if lines else frozenset(lacking)
+
+    def _ask(self, command: List[str], lines: Iterable[str]) -> Done:
+        with open(self._file, "w", encoding="utf-8") as file:
+            file.writelines(f"{text}\n" for text in [*self._options, *lines])
+        return self._uv.run([*command, "--requirements", self._file], self._folder, quiet=True)

@@ -1,6 +1,7 @@
 """Text that others wrote, sizes, and packages' names. The core's text.py cleans alike; one table holds both."""
 
 import re
+from typing import Dict
 
 MESSAGE_LIMIT = 1024  # bytes
 READ_LIMIT = 64 * 1024  # characters that are read of a text
@@ -30,3 +31,8 @@ def size(count: float) -> str:
 def canonical(name: str) -> str:
     """Return the normalised name of a package (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pairs(table: str) -> Dict[str, str]:
+    """Return a table that is written as words, `key=value` or a key that is its own value."""
+    return {word.partition("=")[0]: word.rpartition("=")[2] for word in table.split()}

@@ -5,6 +5,7 @@ import http.server
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -125,7 +126,7 @@ def test_python_3_8_will_do(builder: Builder) -> None:
     assert builder.run("plume\nmine @ ./lib\n").code == 0
     assert builder.lock() == ["mine==1.0", "plume==1.0", "# mine is from ./train/lib"]
     ended = builder.run("nosuch\n", secrets=["UV_FIND_LINKS"])
-    assert ended.message["message"].startswith(f"{REQUIREMENTS}:1: Because nosuch was not found")
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}:1: `nosuch` was not found")
 
 
 # --- what requirements may say ---------------------------------------------------------------------
@@ -342,13 +343,22 @@ def test_a_subdirectory_that_leaves_its_repository_is_refused(builder: Builder) 
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("# x\n\nnosuch==9\n", f"{REQUIREMENTS}:3: ", "nosuch"),
-        ("plume==3.0\n", f"{REQUIREMENTS}:1: ", "plume==3.0"),
-        ("plume==1.0\nplume==2.0\n", f"{REQUIREMENTS}:1: ", "plume==1.0 and plume==2.0"),
+        (
+            "# x\n\nnosuch==9\n",
+            f"{REQUIREMENTS}:3: ",
+            "`nosuch` was not found in the package index: is the name right?",
+        ),
+        ("plume\nsklearn\n", f"{REQUIREMENTS}:2: ", "`sklearn` was not found in the package index: write scikit-learn"),
+        (
+            "plume==3.0\n",
+            f"{REQUIREMENTS}:1: ",
+            "there is no `plume==3.0` in the package index: choose 1.0 (the newest",
+        ),
+        ("plume==1.0\nplume==2.0\n", f"{REQUIREMENTS}:1: ", f"can't be installed with `plume==2.0` ({REQUIREMENTS}:2)"),
         ("plume\nfoo===bar\n", f"{REQUIREMENTS}:2: ", "Couldn't parse"),  # which pip takes
         ("--index-url http://a/x\nplume\n\n-i http://b/x\n", f"{REQUIREMENTS}:4: ", "Multiple `--index-url` values"),
         ("plume\nx @ git+https://h/x@v1\n", f"{REQUIREMENTS}:2: ", "the checkout of git+https://h/x@v1 is not there"),
-        ("plume \\\n  >=2 \\\n ,<3\n", f"{REQUIREMENTS}:1: ", "plume>=2,<3"),
+        ("plume \\\n  >=2 \\\n ,<3\n", f"{REQUIREMENTS}:1: ", "there is no `plume<3,>=2`"),
     ],
 )
 def test_what_cant_be_installed_is_reported_with_file_and_line(
@@ -374,7 +384,18 @@ def test_a_wheel_for_another_python_comes_with_the_remedy(builder: Builder) -> N
     )
     ended = builder.run("quill\n")
     assert ended.code == 121
-    assert f"choose a version for Python {sys.version_info[0]}.{sys.version_info[1]}" in ended.message["message"]
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    remedy = "choose another version, or another Python by PYTHON"
+    assert f"`quill` has no wheel for Python {python} here: {remedy}" in ended.message["message"]
+
+
+def test_lines_that_contradict_each_other_are_named_with_the_reason(builder: Builder) -> None:
+    wheel(builder.index, "quill", "1.0", "", needs="plume<1")
+    ended = builder.run("quill==1.0\n\nplume==1.0\n")
+    told = (
+        f"can't be installed with `plume==1.0` ({REQUIREMENTS}:3): all versions of quill depend on plume<1: change one"
+    )
+    assert ended.message["message"] == f"{REQUIREMENTS}:1: `quill==1.0` {told} of these lines"
 
 
 def test_a_package_that_needs_a_compiler_says_which_and_the_remedy(builder: Builder) -> None:
@@ -465,8 +486,8 @@ def test_a_build_over_its_time_is_ended(builder: Builder) -> None:
     hang(builder)
     ended = builder.run("plume\n", limit=0.5)
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
-    words = f"{REQUIREMENTS}: not installed within 0.5 s, the time limit of environment builds"
-    assert ended.message["message"] == words
+    told = f"{REQUIREMENTS}: not installed within 0.5 s, the time limit of environment builds: raise COACHWORK_INSTALL_"
+    assert ended.message["message"].startswith(told)
 
 
 def test_a_build_that_has_to_end_ends_with_all_that_it_started(builder: Builder) -> None:
@@ -592,6 +613,58 @@ def test_an_index_that_cant_be_reached_may_pass(builder: Builder) -> None:
     ended = builder.run("plume\n")
     assert (ended.code, ended.message["reason"]) == (1, "InstallFailed")
     assert "can't be reached: Connection refused" in ended.message["message"]
+
+
+@pytest.fixture
+def slow_index() -> Iterator[str]:
+    """An index that accepts connections and sends a space now and then, but never an answer."""
+    over = threading.Event()
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            while not over.wait(0.2):
+                self.wfile.write(b" ")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/simple"
+        over.set()
+        server.shutdown()
+        thread.join()
+
+
+def test_an_index_that_dribbles_is_named_when_the_time_is_over(builder: Builder, slow_index: str) -> None:
+    builder.env = {"UV_DEFAULT_INDEX": slow_index.replace("//", "//me:pw-b&d-secret@")}
+    ended = builder.run("plume\n", limit=2, secrets=["UV_DEFAULT_INDEX"])
+    assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
+    at_end = f"at its end: choosing versions from the package index {slow_index}, "
+    assert at_end in ended.message["message"]
+    assert "pw-b" not in ended.text
+
+
+def test_an_index_that_never_answers_may_pass(builder: Builder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel accepts, nobody answers
+        index = f"http://127.0.0.1:{server.getsockname()[1]}/simple"
+        builder.env = {"UV_DEFAULT_INDEX": index, "UV_HTTP_TIMEOUT": "1", "UV_HTTP_RETRIES": "0"}
+        ended = builder.run("plume\n")
+    assert (ended.code, ended.message["reason"]) == (1, "InstallFailed"), ended.text
+    assert f"the package index {index}/plume/ does not answer: check its address" in ended.message["message"]
+
+
+@pytest.mark.parametrize("index", ["http://127.0.0.1:9/simple", "http://127.0.0.1:9/t0k3n0f0urindex/simple"])
+def test_the_address_of_an_index_is_shown_without_what_may_be_a_token(builder: Builder, index: str) -> None:
+    builder.env = {"UV_DEFAULT_INDEX": index, "UV_HTTP_RETRIES": "0"}
+    message = builder.run("plume\n", secrets=["UV_DEFAULT_INDEX"]).message["message"]
+    assert ("http://127.0.0.1:9/simple/plume/ can't be reached" in message) == ("t0k3n" not in index)
+    assert "t0k3n" not in message
 
 
 class Proxy(Index):
