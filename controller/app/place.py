@@ -52,7 +52,7 @@ def find(
     else:
         if ref:
             raise Invalid("WrongUse", ["--ref goes with a repository's address; a folder is taken as it stands"])
-        folder = _project(target, path)
+        folder = project_folder(target, path)
         snapshot = git.snapshot(folder)
         address, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
         warnings = snapshot.warnings
@@ -73,7 +73,7 @@ def find(
     return Place(address, commit, path, shown, tree, pipeline)
 
 
-def _project(target: str, path: str) -> Path:
+def project_folder(target: str, path: str) -> Path:
     """Return a project's folder; one without a project file is refused before anything of it is copied."""
     folder = Path(target).expanduser() / path
     if folder.is_file():

@@ -1,14 +1,12 @@
 """`coachwork deploy`: create or update a request, start a run, and follow it to its end."""
 
-import os
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import typer
 
-from controller.adapters.git import Git, GitSettings
-from controller.app.state import state_folder
 from controller.cli import text
+from controller.cli.clone import Source, source
 from controller.cli.connect import connected
 from controller.cli.follow import go_on
 from controller.cli.options import Output, Timeout, Variables
@@ -17,6 +15,9 @@ from controller.cli.requests import Requests, new_trigger
 from controller.core.errors import Invalid
 from controller.core.inputs import repository, request
 from controller.core.text import quoted
+
+URL_HELP: Final = "The repository's address, or a folder in a clone of it; by default the folder that you are in."
+KEYLESS: Final = "name a Secret with a key, or give its https address if it is public"
 
 
 def _key(metavar: str, text: str) -> Any:
@@ -40,47 +41,53 @@ KEYS: Final = {  # keys of the request, by the name of their option
 }
 
 
-def _data(*, name: str, url: str, env: list[str] | None, no_run: bool, timeout: str, **options: Any) -> dict[str, str]:
-    """Return the keys of the request. Raises Invalid with everything that is visibly wrong."""
+def _stated(
+    *, name: str, url: str, env: list[str] | None, no_run: bool, timeout: str, **options: Any
+) -> tuple[str, dict[str, str], Source]:
+    """Return the request's name and keys, and where they come from. Raises Invalid with all that is visibly wrong."""
+    found, unfit = Source(url, options["ref"], options["path"]), None
+    if not repository.resembles_address(url):
+        try:
+            found = source(url, found.ref, found.path)
+        except Invalid as invalid:  # what else is wrong is said all the same
+            found, unfit = replace(found, address="https://example.com/x"), invalid
+    ssh = repository.is_ssh(found.address) and not options["git_secret"]
+    name = name or found.name
+    options |= {"ref": found.ref, "path": found.path}
     data = {option.replace("_", "-"): options[option] for option in KEYS if options[option]}
-    data |= {"repository": url} | ({"run-on-create": "false"} if no_run else {})
-    local = "://" not in url and os.path.exists(url)  # noqa: PTH110 (a Path raises for what can't be a path)
+    data |= {"repository": found.address} | ({"run-on-create": "false"} if no_run else {})
+
+    def check_source() -> None:
+        if unfit:
+            raise unfit
+        if ssh:
+            raise Invalid(
+                "GitSecretRequired", [f"--git-secret: missing: {quoted(found.address)} is reached over ssh: {KEYLESS}"]
+            )
 
     def parse() -> None:
         try:
             request.parse({"metadata": {"name": name}, "data": data})
         except Invalid as invalid:
-            lines = (line for line in invalid.problems if not (local and line.startswith("repository:")))
-            if problems := [line.replace("metadata.name:", "--name:") for line in lines]:
-                raise Invalid("InvalidRequest", problems) from None
+            problems = [line.replace("metadata.name:", "--name:") for line in invalid.problems]
+            raise Invalid("InvalidRequest", problems) from None
 
     variables = all_of(
-        lambda: _refuse_folder(url) if local else None,
+        check_source,
         lambda: text.pairs("--env", env or []),
         lambda: text.seconds("--timeout", timeout),
         parse,
     )[1]
-    return data | {f"env.{variable}": value for variable, value in variables}
+    return name, data | {f"env.{variable}": value for variable, value in variables}, found
 
 
-def _refuse_folder(url: str) -> None:
-    """Raise Invalid for a folder of this machine, with the address that it was cloned from, if it has one."""
-    address = Git(state_folder(), GitSettings()).origin(Path(url))
-    try:
-        address = repository.address(address) if not address.startswith("file:") else ""
-    except ValueError:  # none, another folder, or one with a password, which must not be shown
-        address = ""
-    remedy = (
-        f"push it, and give its address, {address}" if address else "push it to a server, and give its address there"
-    )
-    raise Invalid("WrongUse", [f"URL: {quoted(url)} is on this machine, where no cluster can read it: {remedy}"])
-
-
-@connected(_data, more=KEYS)
+@connected(_stated, more=KEYS)
 def deploy(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     requests: Requests,
-    url: Annotated[str, typer.Argument(metavar="URL", help="The repository's address.", show_default=False)],
-    name: Annotated[str, typer.Option(metavar="NAME", help="The request's name.", show_default=False)],
+    url: Annotated[str, typer.Argument(metavar="URL", help=URL_HELP, show_default=False)] = ".",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The request's name; by default the repository's or the folder's.")
+    ] = "",
     env: Variables = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Start no run; wait for a trigger.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the run.")] = False,
@@ -92,8 +99,13 @@ def deploy(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
 
     It states the whole request: what an earlier deploy set and this one does not is removed.
     """
-    data = _data(name=name, url=url, env=env, no_run=no_run, timeout=timeout, **keys)
+    guessed = not name
+    name, data, found = _stated(name=name, url=url, env=env, no_run=no_run, timeout=timeout, **keys)
+    if found.address != url:
+        folder = f", folder {found.path}" if found.path else ""
+        typer.echo(f"deploying {found.address}, {found.ref}{folder}, as request {name}", err=True)
+    typer.echo("".join(f"warning: {line}\n" for line in found.warnings), err=True, nl=False)
     trigger = "" if no_run else new_trigger()
-    standing = requests.deploy(name, data, trigger)
+    standing = requests.deploy(name, data, trigger, guessed=guessed)
     done = f"request {name} is deployed" + (f", and a run of it is triggered ({trigger})" if trigger else "")
     go_on(requests, standing, trigger, output, None if no_wait or no_run else timeout, done)

@@ -105,8 +105,10 @@ class Requests:
         remedy = nearest(name, known) if known else self.person.remedy
         raise NotFound(f"no request {quoted(name)} {self.person.place}: {remedy}{self._elsewhere(name)}")
 
-    def deploy(self, name: str, data: Mapping[str, str], trigger: str) -> Standing:
+    def deploy(self, name: str, data: Mapping[str, str], trigger: str, *, guessed: bool = False) -> Standing:
         """Create or update a request, and run it under this trigger ("": only if the change starts a run).
+
+        Where the name is `guessed`, a request of another repository or folder is left alone.
 
         Raises Invalid with all problems before anything is written, or where the name is another ConfigMap's, NotFound
         where the namespace does not exist, Transient where no controller runs.
@@ -122,6 +124,11 @@ class Requests:
             if not _is_request(there):
                 problem = f"ConfigMap {name} of namespace {self.namespace} is not a request: choose another --name"
                 raise Invalid("NameTaken", [problem])
+            before = there.get("data") or {}
+            if guessed and any(before.get(key, "") != data.get(key, "") for key in ("repository", "path")):
+                known = f"{quoted(before.get('repository', ''))}, folder {quoted(before.get('path', '.'))}"
+                line = f"request {name} deploys {known}: give --name {name} to change that, or another --name"
+                raise Invalid("NameTaken", [line])
             metadata["uid"] = there["metadata"]["uid"]
         return _standing(self.cluster.apply(manifest), None)
 

@@ -113,16 +113,17 @@ def test_deploy_shows_all_that_is_wrong_before_it_calls_a_cluster(coachwork: Com
     assert 'ref: holds the invisible character U+200D after "a": delete it' in problems
 
 
-def test_deploy_of_a_folder_says_what_to_give_instead(coachwork: CommandLine, tmp_path: Path) -> None:
+def test_deploy_in_a_clone_shows_all_that_is_wrong_before_it_calls_a_cluster(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
     iris = Repository(write(tmp_path / "iris", PROJECT))
-    (line,) = refused(coachwork, "deploy", str(iris.folder), "--name", "iris")
-    assert "no cluster can read it: push it to a server" in line
+    problems = refused(coachwork, "deploy", str(iris.folder), "--poll", "never")
+    assert [line.split(":")[0] for line in problems] == ["URL", "poll"]
     iris.git("init", "--quiet")
+    iris.commit()
     iris.git("remote", "add", "origin", "git@git.example:acme/iris.git")
-    (line,) = refused(coachwork, "deploy", str(iris.folder), "--name", "iris")
-    assert line.endswith("push it, and give its address, git@git.example:acme/iris.git")
-    iris.git("remote", "set-url", "origin", "https://ada:hunter2@git.example/acme/iris")
-    assert "hunter2" not in refused(coachwork, "deploy", str(iris.folder), "--name", "iris")[0]
+    (line,) = refused(coachwork, "deploy", str(iris.folder))
+    assert line.startswith('--git-secret: missing: "git@git.example:acme/iris.git" is reached over ssh: name a Secret')
 
 
 def test_trigger_and_rerun_show_all_that_is_wrong_before_they_call_a_cluster(coachwork: CommandLine) -> None:

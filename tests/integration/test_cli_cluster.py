@@ -17,6 +17,7 @@ from controller.core import names, times
 from tests.support.cli import CommandLine, Ended, Running
 from tests.support.eventually import eventually
 from tests.support.front import Front, config, front, status
+from tests.support.gitserver import Repository, serving
 from tests.support.laptop import batch, laptop, project, service
 
 SAVE = """
@@ -252,6 +253,29 @@ def test_a_run_that_serves_ends_with_its_addresses_and_the_next_command(person: 
         f"all of them: coachwork logs demo web --run 2 {where}",
         f"what has changed since run 1, which still serves: coachwork diff demo {where}",
     ]
+
+
+def test_deploy_in_a_clone_runs_what_is_pushed_and_says_what_is_not(person: Person, tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as server:
+        remote = server.repository("iris")
+        pushed = remote.commit(project("save", save=batch(SAVE)))
+        clone = Repository(tmp_path / "clone")
+        remote.git("clone", "--quiet", str(remote.folder), str(clone.folder))
+        clone.git("remote", "set-url", "origin", server.url("iris").replace("://", "://ada:t0ken@"))
+        clone.commit({"save/run.py": "raise SystemExit(3)"})
+        (clone.folder / "more.txt").touch()
+        ended = person.run("deploy", str(clone.folder))
+        assert (ended.code, ended.out.splitlines()[-1]) == (0, f"Ready: run 1 at {pushed[:7]}")
+        said = ended.err.splitlines()
+        assert said[0] == f"deploying {server.url('iris')}, main, as request iris"
+        assert [line.split(":")[0] for line in said[1:4]] == ["warning"] * 3
+        assert "t0ken" not in ended.err
+        request = person.machine.cluster.get("ConfigMap", "iris")
+        assert request
+        assert (request["data"]["repository"], request["data"]["ref"]) == (server.url("iris"), "main")
+        other = person.run("deploy", server.url("models/iris"), "--no-wait")
+        assert (other.code, "request iris deploys" in other.err, "--name iris" in other.err) == (2, True, True)
 
 
 def test_a_rerun_runs_what_that_run_ran(person: Person) -> None:

@@ -4,7 +4,8 @@ Refuses every transport but http and https (file where a setting allows it), and
 make git run a program. Nothing else in the project imports GitPython.
 """
 
+from controller.adapters.git.clone import Clone, read_clone
 from controller.adapters.git.command import GitSettings
 from controller.adapters.git.source import Git
 
-__all__ = ["Git", "GitSettings"]
+__all__ = ["Clone", "Git", "GitSettings", "read_clone"]

@@ -97,15 +97,6 @@ def find(folder: Path) -> Folder:
     return Folder(top, place.relative_to(top).as_posix(), head, objects.resolve(), sha256)
 
 
-def origin(runner: Runner, folder: Path) -> str:
-    """Return the address of a folder's remote `origin`, "" for none."""
-    try:
-        out = runner.run(["-C", str(folder), "remote", "get-url", "origin"], Limits(SECONDS))
-        return out.decode(errors="surrogateescape").strip("\n")
-    except Failed:
-        return ""
-
-
 def take(mirrors: Mirrors, folder: Folder) -> Snapshot:
     """Return the snapshot of a working tree. Raises Invalid where git can't read it; Transient, NotYet."""
     url, commit, changed = folder.url, folder.head, ""

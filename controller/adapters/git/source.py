@@ -23,7 +23,7 @@ from controller.adapters.git.remote import (
     place,
     unknown_ref,
 )
-from controller.adapters.git.snapshot import Snapshot, find, left_out, origin, take
+from controller.adapters.git.snapshot import Snapshot, find, left_out, take
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import ProjectFiles, fingerprint, inside, read, sources, texts
 from controller.core import layout
@@ -174,10 +174,6 @@ class Git:
         found = find(folder)
         with _translated(found.url):
             return left_out(self._mirrors, found)
-
-    def origin(self, folder: Path) -> str:
-        """Return the address that a folder of this machine was cloned from, as git has it, "" for none."""
-        return origin(self._runner, folder)
 
     @contextmanager
     def _open(self, repository: str, commit: str, path: str) -> Iterator[ProjectFiles]:
