@@ -1,5 +1,6 @@
 """The project that a command is about: a folder of this machine as it stands, or a repository."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -79,7 +80,10 @@ def project_folder(target: str, path: str) -> Path:
     if folder.is_file():
         raise Invalid("WrongUse", [f"{folder}: it is a file: give the folder that holds it"])
     if not folder.is_dir():
-        raise Invalid("WrongUse", [f"{folder}: no such folder: give a project's folder, or a repository's address"])
+        like = f", like https://{target}" if re.match(r"[\w-]+(\.[\w-]+)+/", target) else ""
+        raise Invalid(
+            "WrongUse", [f"{folder}: no such folder: give a project's folder, or a repository's address{like}"]
+        )
     if not any(entry.name.lower() in PROJECT_FILES for entry in folder.iterdir()):  # a misspelled one is reported later
         raise Invalid("NoProject", [f"{folder}: no {' or '.join(PROJECT_FILES)}: give the folder that holds one"])
     return folder

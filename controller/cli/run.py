@@ -18,13 +18,14 @@ from controller.cli.report import all_of
 from controller.cli.show import LAST_LINES, Scene, last_words, screen
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
+from controller.core.inputs import kinds, secretsfile
 from controller.core.model import Record, Service
 
 INTERVAL = 0.1  # seconds between two readings of the record
 EXITS = {"Ready": Exit.DONE, "Degraded": Exit.DONE, "Invalid": Exit.INVALID, "Cancelled": Exit.CANCELLED}
 
 Secrets = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A file of NAME=VALUE lines for what [secrets] names.")
+    Path | None, typer.Option(metavar="FILE", help="A file of NAME=VALUE lines, as in .env, for what [secrets] names.")
 ]
 Only = Annotated[str, typer.Option(metavar="STAGE", help="Run this stage alone, with the last run's artifacts.")]
 Resume = Annotated[
@@ -84,13 +85,13 @@ def _check_parts(only: str, resume: str) -> None:
 def _secrets(path: Path) -> dict[str, str]:
     """Return the pairs of a secrets file. Its lines are never shown, not even malformed ones."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        values, problems = secretsfile.parse(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid("WrongUse", [f"--secrets: {path} can't be read as text: {type(error).__name__}"]) from None
-    pairs = [(number, *line.partition("=")) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
-    if wrong := [number for number, _, equals, _ in pairs if not equals]:
-        raise Invalid("WrongUse", [f"--secrets: {path}, line {number}: expected NAME=VALUE" for number in wrong])
-    return {name.strip(): value.strip().strip("'\"") for _, name, _, value in pairs}
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Invalid("WrongUse", [f"--secrets: {path} can't be read: {why}"]) from None
+    if problems:
+        raise Invalid("WrongUse", kinds.bounded(f"--secrets: {path}, {problem}" for problem in problems))
+    return values
 
 
 def _stop_on_signals() -> threading.Event:

@@ -144,3 +144,14 @@ def test_run_shows_all_wrong_options_at_once(coachwork: CommandLine, tmp_path: P
     folder = str(write(tmp_path / "iris", PROJECT))
     problems = refused(coachwork, "run", folder, "--only", "a", "--from", "b", "--env", "PORT=1", "--python", "nowhere")
     assert [line.split(":")[0] for line in problems] == ["--only and --from", "--env", "--python"]
+
+
+def test_run_names_all_lines_of_a_secrets_file_that_it_can_not_read(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", PROJECT))
+    given = write(tmp_path, {"secrets": "A=1\nhunter2\nB='hunter2"}) / "secrets"
+    problems = refused(coachwork, "run", folder, "--secrets", str(given), "--python", "nowhere")
+    expected = [f"--secrets: {given}, line 2", f"--secrets: {given}, line 3", "--python"]
+    assert [line.partition(": expected" if "line" in line else ": ")[0] for line in problems] == expected
+    assert "hunter" not in "".join(problems)
+    (line,) = refused(coachwork, "run", folder, "--secrets", str(tmp_path))
+    assert line.endswith("can't be read: Is a directory")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
-from controller.core.text import invisible, quoted
+from controller.core.text import clean, invisible, quoted
 
 LIMIT = 2048
 REF_LIMIT = 255
@@ -23,6 +23,13 @@ PORTS = {"https": 443, "http": 80, "ssh": 22}
 _EXPECTED = "expected the address of a Git repository, like https://HOST/PATH or ssh://git@HOST/PATH"
 _CREDENTIALS = "holds credentials: remove them, an address is shown in logs and in the status"
 _ANOTHER_HOST = re.compile(r"@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[0-9]+)?/")
+_PAGE = re.compile(  # what browsers show of GitHub; of GitLab, Gitea and Forgejo, wherever they are; of Bitbucket
+    r"//(?:www\.)?github\.com/[^/]+/[^/]+?(?:\.git)?(?P<hub>/[^/]+.*)|//.+?(?P<lab>/-/.*)"
+    r"|//[^/]+/[^/]+/[^/]+(?P<tea>/src/(?:branch|tag|commit)/.+)|//bitbucket\.org/[^/]+/[^/]+(?P<bucket>/src/.+)"
+)
+_IN_PAGE = re.compile(
+    r"/(?:-/)?(?P<kind>tree|blob|raw|src)(?:/(?:branch|tag|commit))?/(?P<ref>[^/]+)(?:/(?P<path>.+?))?/?"
+)
 _USER, _HOST = r"[A-Za-z0-9_][A-Za-z0-9._+-]*", r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _SHORT = re.compile(  # git-clone(1): as scp has it
     rf"(?P<user>{_USER})@(?P<host>{_HOST}|\[[0-9a-fA-F:.]+\]):(?P<path>(?!//)[^:-].*)"
@@ -126,7 +133,23 @@ def _check_web(parts: SplitResult) -> None:
         raise ValueError(_CREDENTIALS)
     if "." not in parts.netloc and _ANOTHER_HOST.search(parts.path):  # the rest of a token with a slash in it
         raise ValueError(f"{_CREDENTIALS}; write an @ of the path as %40")
+    _check_page(parts)
     _check_place(parts)
+
+
+def _check_page(parts: SplitResult) -> None:
+    """Raise ValueError, with what to write instead, for the address of a page that shows a repository to a browser."""
+    whole = f"//{parts.netloc}{parts.path}".rstrip("/")
+    found = _PAGE.fullmatch(whole)
+    page = next(filter(None, found.groups()), "") if found else ""
+    if not page or "@" in whole:
+        return
+    inside = _IN_PAGE.fullmatch(page)
+    where = inside.groupdict() if inside else {}
+    if where.get("kind") in ("blob", "raw"):  # of a file: its folder is meant
+        where["path"] = (where["path"] or "").rpartition("/")[0]
+    more = "".join(f", {key} {clean(where[key], 200)}" for key in ("ref", "path") if where.get(key))
+    raise ValueError(f"is a page for browsers: write {parts.scheme}:{clean(whole.removesuffix(page), 200)}{more}")
 
 
 def _check_ssh(parts: SplitResult) -> None:

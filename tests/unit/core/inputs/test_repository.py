@@ -53,6 +53,33 @@ def test_what_git_must_not_be_given_is_refused_and_never_repeated(url: str, word
     assert "cret@" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("page", "instead"),
+    [
+        ("github.com/u/p/tree/main/x", "github.com/u/p, ref main, path x"),
+        ("github.com/u/p/tree/v1.0/x/y/", "github.com/u/p, ref v1.0, path x/y"),
+        ("www.github.com/u/p/tree/main?tab=readme#top", "www.github.com/u/p, ref main"),
+        ("github.com/u/p/blob/main/x/bodywork.ini#L3", "github.com/u/p, ref main, path x"),
+        ("github.com/u/p/blob/main/README.md", "github.com/u/p, ref main"),
+        ("github.com/u/p/issues", "github.com/u/p"),
+        ("github.com/u/p.git/tree/main", "github.com/u/p.git, ref main"),
+        ("git.example/a/b/c/-/tree/main/x", "git.example/a/b/c, ref main, path x"),
+        ("gitlab.com/a/b/-/merge_requests/3", "gitlab.com/a/b"),
+        ("codeberg.org/u/p/src/branch/main/x", "codeberg.org/u/p, ref main, path x"),
+        ("bitbucket.org/u/p/src/main/x", "bitbucket.org/u/p, ref main, path x"),
+    ],
+)
+def test_a_page_for_browsers_is_refused_with_what_to_write_instead(page: str, instead: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        repository.address(f"https://{page}")
+    assert str(refused.value) == f"is a page for browsers: write https://{instead}"
+
+
+@pytest.mark.parametrize("url", ["https://github.com/u/p", "https://h/a/tree/main/x", "https://bitbucket.org/u/p/"])
+def test_a_repository_is_no_page(url: str) -> None:
+    assert repository.address(url) == url
+
+
 def test_a_folder_of_this_machine_is_an_address_only_where_it_may_be() -> None:
     assert repository.address("/srv/iris", folders=True) == "/srv/iris"
     assert [repository.is_local(url) for url in ("/srv/a", "file:///srv/a", "https://h/a", "g@h:/a")] == [
