@@ -8,11 +8,13 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 BLOCK = 512  # bytes: what st_blocks counts (stat(2))
+PIECE = 16 * 1024 * 1024  # bytes that are copied at once
+CUT = 1  # nanoseconds since 1970: the time of a file whose copy was interrupted between two pieces
 
 
 def erase(place: Path) -> int:
@@ -67,11 +69,12 @@ def newest(place: Path, now: float) -> float:
     return max((time for time in times if time <= now), default=0.0)
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder into an empty or a new one: files, folders and links as they are, nothing else.
+def copy_tree(source: Path, target: Path, check: Callable[[], None]) -> None:
+    """Copy a folder into a new one, or go on with that: files, folders and links as they are, nothing else.
 
-    Raises OSError at the first that fails: shutil.copytree goes on, and raises all as one text, in which a full volume
-    is not known any more.
+    `check` is called between pieces: what it raises interrupts the copy, which goes on when it is called again. Raises
+    OSError at the first that fails: shutil.copytree goes on, and raises all as one text, in which a full volume is not
+    known any more.
     """
     target.mkdir(exist_ok=True)
     with os.scandir(source) as listing:
@@ -79,12 +82,41 @@ def copy_tree(source: Path, target: Path) -> None:
     for entry in entries:
         place = target / entry.name
         if entry.is_symlink():
-            place.symlink_to(Path(entry.path).readlink())
+            with suppress(FileExistsError):
+                place.symlink_to(Path(entry.path).readlink())
         elif entry.is_dir():
-            copy_tree(Path(entry.path), place)
+            copy_tree(Path(entry.path), place, check)
         elif entry.is_file():
-            shutil.copy2(entry.path, place, follow_symlinks=False)
+            _copy_file(Path(entry.path), place, check)
     shutil.copystat(source, target)
+
+
+def _copy_file(source: Path, target: Path, check: Callable[[], None]) -> None:
+    """Copy a file, or go on with it: whole is one with the time of its source, sound up to its end one with CUT."""
+    known, there = source.stat(), target.stat() if target.exists() else None
+    if there and (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
+        return
+    with source.open("rb") as read, target.open("r+b" if there else "xb") as written:
+        at = there.st_size if there and there.st_mtime_ns == CUT else 0
+        written.truncate(at)
+        try:
+            while count := _copy_piece(read.fileno(), written.fileno(), at):
+                at += count
+                check()
+        except BaseException:
+            with suppress(OSError):
+                os.fsync(written.fileno())
+                os.utime(target, ns=(0, CUT))
+            raise
+    shutil.copystat(source, target)
+
+
+def _copy_piece(read: int, written: int, at: int) -> int:
+    """Copy the next piece of a file, and return its length: within the file system, where that is able to."""
+    with suppress(OSError, AttributeError):  # not on macOS, not between all file systems
+        if count := os.copy_file_range(read, written, PIECE, at, at):
+            return count
+    return os.pwrite(written, os.pread(read, PIECE, at), at)
 
 
 def _is_folder(place: Path) -> bool:

@@ -61,6 +61,11 @@ def artifacts(name: str, uid: str, number: int) -> PurePosixPath:
     return run(name, uid, number) / "artifacts"
 
 
+def inherited(name: str, uid: str, number: int, base: int) -> PurePosixPath:
+    """Return the folder of what a run goes on from, until it has begun."""
+    return run(name, uid, number) / f".inherited-{base}"
+
+
 def logs(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
     """Return the folder of one stage's logs in one run: <attempt>.log and <attempt>.json."""
     return run(name, uid, number) / "logs" / names.kubernetes_name(stage)

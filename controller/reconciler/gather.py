@@ -66,7 +66,7 @@ class Gatherer:
                 answers[question] = Transient("RejectedByCluster", str(refused))
         return answers
 
-    def _answer(self, request: Request, question: Need) -> object:  # noqa: C901, PLR0911 (a case each)
+    def _answer(self, request: Request, question: Need) -> object:  # noqa: C901, PLR0911, PLR0912 (a case each)
         match question:
             case needs.Commit():
                 return self._source.resolve(request.repository, request.ref, self._credentials(request))
@@ -89,6 +89,8 @@ class Gatherer:
                 return holder(self._cluster, request.uid, live) if live else ""
             case needs.RunFolder():
                 self._folders.begin(request, question)
+            case needs.Inherited():
+                self._folders.adopt(request, question.run, question.base)
             case needs.Live():
                 return self._cluster.get(question.kind, question.name)
             case needs.Room():

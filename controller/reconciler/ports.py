@@ -101,8 +101,11 @@ class Volume(Protocol):
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Make `target` a copy of the folder `source`, unless it is there, or `source` is gone.
 
-        Raises Invalid where a stage left what can't be read.
+        Raises Invalid where a stage left what can't be read, NotYet where it takes longer.
         """
+
+    def adopt(self, source: PurePosixPath, copy: PurePosixPath, target: PurePosixPath) -> None:
+        """Move what `inherit` made of `source`, or makes now, to `target`, unless something is there."""
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Return the attempts that left something in a stage's log folder, oldest first."""

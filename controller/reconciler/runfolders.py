@@ -19,14 +19,22 @@ class RunFolders:
     version: str
 
     def begin(self, request: Request, question: RunFolder) -> None:
-        """Note what a new run uses, so that no sweep takes it, and give it the artifacts that it goes on from.
+        """Note what a new run uses, so that no sweep takes it, and copy the artifacts that it goes on from.
 
-        Done before the run is recorded: a run that never was is swept. Raises Invalid, Transient.
+        Done before the run is recorded: a run that never was is swept, and another of its number, which may go on from
+        elsewhere, does not find them. Raises Invalid, NotYet, Transient.
         """
         owner = (request.name, request.uid)
         self.volume.keep_text(layout.uses(*owner, question.run), documents.write_uses(question.uses))
         if question.base:
-            self.volume.inherit(layout.artifacts(*owner, question.base), layout.artifacts(*owner, question.run))
+            copy = layout.inherited(*owner, question.run, question.base)
+            self.volume.inherit(layout.artifacts(*owner, question.base), copy)
+
+    def adopt(self, request: Request, run: int, base: int) -> None:
+        """Give a run that has begun the artifacts that it goes on from. Raises Invalid, NotYet, Transient."""
+        owner = (request.name, request.uid)
+        copy = layout.inherited(*owner, run, base)
+        self.volume.adopt(layout.artifacts(*owner, base), copy, layout.artifacts(*owner, run))
 
     def spec(self, request: Request, run: int) -> RunSpec | None:
         """Return what a kept run was started with, None if it is not kept. Raises RecordTooNew, Transient."""

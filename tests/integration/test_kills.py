@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from controller.core import layout
 from tests.support.world import REPOSITORY, World, project
 
 STORY = project("prepare >> train,report >> web", services={"web": 5000})
@@ -113,6 +115,26 @@ def test_killed_before_and_after_every_rename_on_the_volume(memory: Path, rename
         world = begin(memory / str(moment), Fuse(0))
         live_through(world)
         assert_clean(world)
+
+
+def test_killed_while_a_run_takes_over_artifacts_another_of_its_number_never_finds_them(memory: Path) -> None:
+    for moment in range(1, 12):
+        world = begin(memory / str(moment), Fuse(0))
+        _finish(world, phase="Ready", run=1)
+        uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+        (world.root / layout.artifacts("iris", uid, 1) / "model").write_text("42")
+        world.cluster.ask("iris", repository=REPOSITORY, trigger="t", resume="t web")
+        world.cluster.hook = Fuse(moment)
+        with suppress(Killed):
+            world.settle()
+        world.restart()
+        world.cluster.hook = Fuse(0)
+        if world.record().run == 1:  # it was never recorded: the user asks for something else
+            world.cluster.ask("iris", repository=REPOSITORY, trigger="all")
+        _finish(world, phase="Ready", run=2)
+        spec, there = world.record().spec, [*(world.root / layout.artifacts("iris", uid, 2)).iterdir()]
+        assert spec
+        assert [path.read_text() for path in there] == (["42"] if spec.base else [])
 
 
 def test_a_lost_record_and_a_lost_copy_do_not_make_run_numbers_come_twice(memory: Path) -> None:

@@ -261,7 +261,7 @@ class Desk:
                 return Build(ready=folder in self.environments, job=fact)
             case needs.Holder(kind, name):
                 return self.holders.get((kind, name), "")
-            case needs.Sources() | needs.RunFolder():
+            case needs.Sources() | needs.RunFolder() | needs.Inherited():
                 return None
             case needs.Room():
                 return "1 MiB of 1 GiB is free"

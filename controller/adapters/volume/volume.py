@@ -5,7 +5,9 @@ Methods raise Transient where the volume fails: it can come back.
 
 import hashlib
 import shutil
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from controller.adapters import removal, storage
@@ -13,9 +15,11 @@ from controller.adapters.volume import runs
 from controller.adapters.volume.environments import EnvironmentFolders
 from controller.core import layout
 from controller.core.documents import attempt as documents
-from controller.core.errors import Invalid
+from controller.core.errors import Invalid, NotYet
 from controller.core.model import Attempt
 from controller.core.text import format_size, quoted
+
+SLICE = 10.0  # seconds of a pass for copying: less than a pass may take, and than is left to it when we are stopped
 
 
 class Volume(EnvironmentFolders):
@@ -58,28 +62,48 @@ class Volume(EnvironmentFolders):
     def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
         """Make `target` a copy of `source`, whole or not at all, if it is not there yet.
 
-        Raises Invalid where a stage has left what can't be read, Transient.
+        What takes long goes on with the next call: NotYet says how far it is. Raises Invalid where a stage has left
+        what can't be read, Transient.
         """
         folder, place = self._root / source, self._root / target
+        part = place.with_name(f"{storage.PARTIAL}{place.name}")
         what = f"artifacts of run {layout.run_in(source)}"
+        until = time.monotonic() + SLICE
+
+        def check() -> None:
+            if time.monotonic() >= until:
+                done, whole = (format_size(removal.size_of(each)) for each in (part, folder))
+                raise NotYet(0.0, f"{what} are being copied: {done} of {whole}")
+
         with storage.translated("copy artifacts"):
+            storage.mark_used(place)
             if place.exists() or not folder.is_dir():
                 return
+            storage.make(part)
+            storage.mark_used(part)
             try:
-                with storage.partial(place) as copy:
-                    removal.copy_tree(folder, copy)
-                    storage.publish(copy, place)
+                removal.copy_tree(folder, part, check)
+                storage.publish(part, place)
             except RecursionError:
+                removal.remove(part)
                 line = f"{what}: folders in folders too deep to be copied: start a run of all stages"
                 raise Invalid("ArtifactsUnreadable", [line]) from None
             except PermissionError as error:
                 locked = Path(error.filename or "")
                 if not locked.is_relative_to(folder):
                     raise
+                removal.remove(part)
                 name = quoted(locked.relative_to(folder).as_posix())
                 why = "the stage that wrote it took the right away: let its group read it, or start a run of all stages"
                 line = f"{what}: {name} can't be read by the controller ({why})"
                 raise Invalid("ArtifactsUnreadable", [line]) from error
+
+    def adopt(self, source: PurePosixPath, copy: PurePosixPath, target: PurePosixPath) -> None:
+        """Move the copy of `source` to `target`, if nothing is there yet. Raises as `inherit`, of which it is."""
+        if not (self._root / target).exists():
+            self.inherit(source, copy)
+            with storage.translated("move artifacts"), suppress(FileNotFoundError):  # there were none
+                storage.publish(self._root / copy, self._root / target)
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Return the attempts that left something in a stage's log folder, oldest first. Raises Transient."""

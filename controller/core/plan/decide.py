@@ -15,7 +15,7 @@ from controller.core.manifests import RunContext
 from controller.core.model import Cause, Policy, Record, Request
 from controller.core.plan import begin
 from controller.core.plan.decision import Decision, Emit, Known, Observed, Tidy, Unanswered
-from controller.core.plan.needs import Needs, Room
+from controller.core.plan.needs import Inherited, Needs, Room
 from controller.core.plan.poll import poll, with_poll
 from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
@@ -201,6 +201,8 @@ def _new_run(known: Known, reason: Pending, observed: Observed, policy: Policy, 
             raise Transient(found.reason, "; ".join(found.problems)) from found
         return _unbegun(known, request, found, commit, observed, policy, now)
     announced = Emit(f"{record.run}-started", "Normal", "RunStarted", record.message)
+    if record.spec and record.spec.base:  # its artifacts come once it is recorded whose they are
+        return Decision(record, (announced,), requeue_after=0.0)
     decision = _gone_on(context, request, record, observed, now)
     return replace(decision, actions=(announced, *decision.actions))
 
@@ -211,7 +213,9 @@ def _advanced(request: Request, record: Record, observed: Observed, policy: Poli
         raise ValueError("no run is active")
     try:
         _, pipeline = observed.ask(begin.project_of(spec))
-    except Invalid as invalid:  # its checkout is lost and can't be had again, or is read otherwise now
+        if spec.base and not record.step:
+            observed.ask(Inherited(record.run, spec.base))
+    except Invalid as invalid:  # what it needs is lost and can't be had again, or is read otherwise now
         return fail(request, record, Cause(invalid.reason, "; ".join(invalid.problems)), observed, now)
     return _gone_on(begin.context_of(request, record, spec, pipeline, policy), request, record, observed, now)
 

@@ -120,11 +120,19 @@ class Holder(Question[str]):
 
 @dataclass(frozen=True, slots=True)
 class RunFolder(Question[None]):
-    """Nothing, once the volume has what a new run begins with: artifacts of run `base`, and a note of what it uses."""
+    """Nothing, once the volume has what a new run begins with: a copy of run `base`'s artifacts, and what it uses."""
 
     run: int
     base: int
     uses: frozenset[PurePosixPath]
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited(Question[None]):
+    """Nothing, once a run that has begun has the artifacts of run `base`."""
+
+    run: int
+    base: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,18 @@ class Room(Question[str]):
 
 
 Need: TypeAlias = (
-    Commit | Project | KeptSpec | KeptRun | Live | Environments | BuildOf | Sources | Holder | RunFolder | Room
+    Commit
+    | Project
+    | KeptSpec
+    | KeptRun
+    | Live
+    | Environments
+    | BuildOf
+    | Sources
+    | Holder
+    | RunFolder
+    | Inherited
+    | Room
 )
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.adapters import removal
 from controller.adapters.storage import FOLDER_MODE
 from controller.adapters.volume import Volume, environments
 from controller.core import layout
@@ -273,6 +275,39 @@ def test_folders_in_folders_deeper_than_any_path_go_as_well(volume: Volume, tmp_
     nest(folder, 3000)
     volume.forget("iris")
     assert names_in(tmp_path / "runs") == set()
+
+
+def test_a_long_copy_goes_on_where_it_was_interrupted_and_says_how_far_it_is(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    volume.prepare([source / "deep"])
+    (tmp_path / source / "deep" / "model").write_bytes(bytes(range(256)) * 40)
+    (tmp_path / source / "rows.csv").write_text("1,2")
+    monkeypatch.setattr(removal, "PIECE", 4000)
+    monkeypatch.setattr("controller.adapters.volume.volume.SLICE", 0.0)
+    passes = list[str]()
+    while not (tmp_path / target).exists():
+        try:
+            volume.inherit(source, target)
+        except NotYet as later:
+            passes.append(str(later))
+            assert len(passes) <= 4, passes
+    assert len(passes) == 4  # three pieces of a file, one of another
+    assert re.fullmatch(r"artifacts of run 1 are being copied: [\d.]+ KiB of [\d.]+ KiB", passes[0])
+    assert (tmp_path / target / "deep" / "model").read_bytes() == bytes(range(256)) * 40
+    assert (tmp_path / target / "rows.csv").read_text() == "1,2"
+    assert names_in(tmp_path / target.parent) == {"artifacts"}
+
+
+def test_what_a_killed_copy_has_left_is_not_believed(volume: Volume, tmp_path: Path) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    left = target.with_name(".partial-artifacts")
+    volume.prepare([source, left])
+    (tmp_path / source / "model").write_text("0123456789")
+    (tmp_path / left / "model").write_text("99999")
+    volume.inherit(source, target)
+    assert (tmp_path / target / "model").read_text() == "0123456789"
 
 
 def test_artifacts_too_deep_to_be_copied_are_refused(volume: Volume, tmp_path: Path) -> None:
