@@ -15,10 +15,11 @@ from controller.core.images import OFFICIAL, python_problem
 from controller.core.inputs import engine, kinds
 from controller.core.inputs.engine import Expected, reading
 from controller.core.model import INGRESS_PATH, IngressPolicy, Policy
-from controller.core.text import clean, near, quoted
+from controller.core.text import clean, near, parse_quantity, quoted
 
 PREFIX = "COACHWORK_"
 INGRESS_LIMIT = 200
+RESOURCES = ("cpu", "memory", "ephemeral-storage")
 VOLUME = PurePosixPath("/var/lib/coachwork")
 
 
@@ -59,6 +60,18 @@ def _images(text: str) -> tuple[tuple[str, str], ...]:
     ):
         example = "3.9=python:3.9-slim, 3.12=python:3.12-slim"
         raise ValueError(f"expected a Python and its image, each Python once, like {example}, got {quoted(text)}")
+    return tuple(known.items())
+
+
+def _amounts(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs RESOURCE=AMOUNT, separated by commas or white space."""
+    pairs = [part.partition("=") for part in re.split(r"[\s,]+", text) if part]
+    known = {resource: amount for resource, _, amount in pairs}
+    if len(known) != len(pairs) or not all(
+        resource in RESOURCES and parse_quantity(amount) for resource, amount in known.items()
+    ):
+        what = f"amounts of {', '.join(RESOURCES)}, each once and above 0, like cpu=500m, memory=1Gi"
+        raise ValueError(f"expected {what}, got {quoted(text)}")
     return tuple(known.items())
 
 
@@ -109,6 +122,8 @@ class Settings:
     schedule_grace: Annotated[int, _seconds(0, 604_800)] = 1800  # seconds without room, quota or volume
     install_limit: Annotated[int, _seconds(1, 86_400)] = 900  # seconds of building an environment
     install_memory: Annotated[int, reading(kinds.size(1 << 24, 1 << 40))] = 512 << 20  # that a build asks for
+    default_requests: Annotated[tuple[tuple[str, str], ...], reading(_amounts)] = ()  # of containers that name none
+    default_limits: Annotated[tuple[tuple[str, str], ...], reading(_amounts)] = ()
     install_space: Annotated[int, reading(kinds.size(0, 1 << 50))] = (
         512 << 20
     )  # that has to be free on the volume before a build
@@ -165,6 +180,8 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
         schedule_grace=settings.schedule_grace,
         install_limit=settings.install_limit,
         install_memory_mb=settings.install_memory >> 20,
+        default_requests=settings.default_requests,
+        default_limits=settings.default_limits,
         install_space=settings.install_space,
         scratch_limit=settings.scratch_limit,
         log_cap=settings.log_cap,

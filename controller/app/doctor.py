@@ -50,7 +50,8 @@ class Doctor:
             "git": self._git,
             "clock": lambda: [doctor.clock((datetime.now(UTC) - examiner.clock()).total_seconds())],
             "pod security": self._pod_security,
-            "cronjobs": lambda: doctor.cronjobs(examiner.cronjobs(), self._scheduled()),
+            "quota": lambda: doctor.quota(policy, examiner.all_of("ResourceQuota"), examiner.all_of("LimitRange")),
+            "cronjobs": lambda: doctor.cronjobs(examiner.all_of("CronJob", "watch"), self._scheduled()),
         }
 
     def examine(self) -> dict[str, object]:

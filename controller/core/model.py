@@ -385,6 +385,8 @@ class Policy:
     install_limit: int = 900  # of building an environment
     install_space: int = 512 * 1024 * 1024  # bytes that have to be free on the volume before a build
     install_memory_mb: int = 512  # that a build asks for
+    default_requests: tuple[tuple[str, str], ...] = ()  # resource and amount, for containers that name none
+    default_limits: tuple[tuple[str, str], ...] = ()
     scratch_limit: int = 10 * 1024 * 1024 * 1024  # bytes of a stage's private disk: its copy of the project, its HOME
     version: str = ""  # of the controller
     platform: str = ""  # what the Python depends on besides the image; on a laptop, the interpreter

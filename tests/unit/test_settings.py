@@ -123,6 +123,18 @@ def test_what_is_not_a_python_with_its_image_is_refused(text: str) -> None:
     assert problem.startswith("COACHWORK_IMAGES: expected a Python and its image, each Python once, like ")
 
 
+@pytest.mark.parametrize("text", ["cpu=500m, memory=1Gi", " cpu=500m\nmemory=1Gi "])
+def test_default_amounts_are_pairs_of_a_resource_and_a_quantity(text: str) -> None:
+    made = policy(load(NEEDED | {"COACHWORK_DEFAULT_LIMITS": text}, {}), "t")
+    assert (made.default_requests, made.default_limits) == ((), (("cpu", "500m"), ("memory", "1Gi")))
+
+
+@pytest.mark.parametrize("text", ["cpu", "cpu=", "cpu=0", "cpu=-1", "cpu=much", "nvidia.com/gpu=1", "cpu=1, cpu=2"])
+def test_what_is_not_an_amount_of_a_resource_is_refused(text: str) -> None:
+    (problem,) = problems(NEEDED | {"COACHWORK_DEFAULT_REQUESTS": text})
+    assert problem.startswith("COACHWORK_DEFAULT_REQUESTS: expected amounts of cpu, memory, ephemeral-storage, ")
+
+
 @given(st.dictionaries(st.sampled_from(SETTING_NAMES), st.text(max_size=2000)))
 def test_hostile_values_give_settings_or_bounded_one_line_problems(environ: dict[str, str]) -> None:
     with suppress(Invalid), one_line_problems():

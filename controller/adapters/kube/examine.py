@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from itertools import islice
 from types import MappingProxyType
 
-from controller.adapters.kube.kinds import RIGHTS, permitted
+from controller.adapters.kube.kinds import RIGHTS, Method, permitted
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Call, Transport
 from controller.core import names
@@ -21,7 +21,7 @@ from controller.core.text import clean
 
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 AT_ONCE = 8  # questions about rights: each is a few milliseconds of the API server
-MOST = 500  # CronJobs that are looked at
+MOST = 500  # objects of a kind that are looked at
 
 
 class Examiner:
@@ -76,10 +76,10 @@ class Examiner:
         claims = Resource(self._transport, permitted("PersistentVolumeClaim", "get"), self._namespace, names.MANAGER)
         return claims.get(name)
 
-    def cronjobs(self) -> list[Object]:
-        """Return all CronJobs of the namespace, MOST at most. Raises Refused, Transient."""
-        cronjobs = Resource(self._transport, permitted("CronJob", "watch"), self._namespace, names.MANAGER)
-        return list(islice(cronjobs.listed(), MOST))
+    def all_of(self, kind: str, method: Method = "list") -> list[Object]:
+        """Return all objects of a kind in the namespace, MOST at most. Raises Refused, Transient."""
+        found = Resource(self._transport, permitted(kind, method), self._namespace, names.MANAGER)
+        return list(islice(found.listed(), MOST))
 
 
 def warning(header: str) -> str:

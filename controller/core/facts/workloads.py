@@ -112,6 +112,9 @@ def _refusal(message: str) -> Cause:
     text = clean(re.sub(r'^(Error creating: )?pods "[^"]*" is forbidden: ', "", message))
     if "exceeded quota" in message:
         return Cause("QuotaExceeded", f"{text} (raise the quota, or ask for less in the stage's config.ini)")
+    if "failed quota" in message and "must specify" in message:
+        remedy = "name them in the stage's config.ini, or set COACHWORK_DEFAULT_REQUESTS and COACHWORK_DEFAULT_LIMITS"
+        return Cause("PodRefused", f"{text} ({remedy})")
     return Cause("PodRefused", text)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.core import layout, names
 from controller.core.inputs import index, podtemplate
-from controller.core.manifests import pod
+from controller.core.manifests import amounts, pod
 from controller.core.manifests.context import RunContext
 from controller.core.model import Environment, Object
 
@@ -27,7 +27,7 @@ def build(context: RunContext, environment: Environment) -> Object:
     container = pod.container(context, environment.stages[0], command) | {
         "env": _variables(context),
         "volumeMounts": _mounts(context, environment),
-        "resources": {"requests": {"cpu": "250m", "memory": f"{policy.install_memory_mb}Mi"}},
+        "resources": amounts.of_builds(policy),
     }
     files = [{"key": key, "path": key} for key in spec.index_keys if key in index.FILES]
     volume = {"name": names.INDEX_VOLUME, "secret": {"secretName": spec.index_secret, "items": files}}
@@ -50,7 +50,9 @@ def build(context: RunContext, environment: Environment) -> Object:
             "backoffLimit": RETRIES,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "podFailurePolicy": pod.failure_policy(),
-            "template": podtemplate.under_build(spec.pod_template, {"metadata": {"labels": labels}, "spec": template}),
+            "template": pod.complete(
+                podtemplate.under_build(spec.pod_template, {"metadata": {"labels": labels}, "spec": template}), policy
+            ),
         },
     }
 

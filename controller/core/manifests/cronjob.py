@@ -7,8 +7,9 @@ The slot's id is the Job's name: the CronJob controller names it REQUEST-MINUTES
 from controller.core import names
 from controller.core.documents.status import owner_reference
 from controller.core.exits import Exit
+from controller.core.manifests import amounts
 from controller.core.manifests.objects import stamped
-from controller.core.manifests.pod import failure_policy, security
+from controller.core.manifests.pod import complete, failure_policy, security
 from controller.core.model import Object, Policy, Request
 
 CONTAINER = "trigger"
@@ -35,7 +36,7 @@ def cronjob(request: Request, policy: Policy) -> Object:
     job = {
         "backoffLimit": POD_RETRIES,
         "podFailurePolicy": failure_policy(CONTAINER, [int(code) for code in FINAL]),
-        "template": {"metadata": {"labels": _labels(request)}, "spec": pod},
+        "template": complete({"metadata": {"labels": _labels(request)}, "spec": pod}, policy),
     }
     spec: Object = {
         "schedule": request.schedule,
@@ -77,7 +78,7 @@ def _container(request: Request, policy: Policy) -> Object:
         "imagePullPolicy": policy.image_pull_policy,
         "command": ["coachwork", "trigger", request.name, "--id", f"$({SLOT})", "--wait"],
         "env": [{"name": SLOT, "valueFrom": slot}],
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": amounts.OF_TRIGGERS,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -12,6 +12,7 @@ from typing import Any
 from controller.core import layout, names
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.inputs import podtemplate
+from controller.core.manifests import amounts
 from controller.core.manifests.context import RunContext, labels
 from controller.core.model import Batch, Object, Policy, Service, Stage
 
@@ -34,7 +35,13 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
         # is in it, since an environment that does not fit the image's Python is installed once more for the pod.
         limit = stage.work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace
         pod |= {"restartPolicy": "Never", "activeDeadlineSeconds": limit + SPARE_SECONDS}
-    return podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod})
+    return complete(podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod}), policy)
+
+
+def complete(template: Object, policy: Policy) -> Object:
+    """Return a pod template whose one container has the installation's default amounts where it names none."""
+    (container,) = template["spec"]["containers"]
+    return {**template, "spec": {**template["spec"], "containers": [amounts.completed(container, policy)]}}
 
 
 def spec(policy: Policy, container: Object, volumes: Sequence[Object] = ()) -> Object:
@@ -101,11 +108,11 @@ def _container(context: RunContext, stage: Stage) -> Object:
     command = ["python3", str(layout.IN_TOOLS / "launch.py"), escape(json.dumps(launch(context, stage)))]
     pod = container(context, stage.name, command)
     pod |= {"env": environment(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
-    amounts = stage.resources
-    requests = _quantities(amounts.cpu_request, amounts.memory_request_mb)
-    limits = _quantities(amounts.cpu_limit, amounts.memory_limit_mb)
-    if amounts.gpu:
-        limits["nvidia.com/gpu"] = str(amounts.gpu)
+    named = stage.resources
+    requests = _quantities(named.cpu_request, named.memory_request_mb)
+    limits = _quantities(named.cpu_limit, named.memory_limit_mb)
+    if named.gpu:
+        limits["nvidia.com/gpu"] = str(named.gpu)
     if resources := {key: value for key, value in (("requests", requests), ("limits", limits)) if value}:
         pod["resources"] = resources
     if not isinstance(stage.work, Service):

@@ -184,6 +184,16 @@ def test_a_refusal_that_is_not_a_quotas_is_reported_as_a_refusal() -> None:
     assert fact.cause == Cause("PodRefused", 'violates PodSecurity "restricted:latest": runAsNonRoot != true')
 
 
+def test_a_quota_that_wants_amounts_is_reported_with_who_can_name_them() -> None:
+    words = 'Error creating: pods "x" is forbidden: failed quota: team: must specify limits.cpu for: stage'
+    fact = read_job(job(), [], [event("FailedCreate", words, "job-uid", "Job")])
+    assert fact.cause
+    assert fact.cause.message.startswith(
+        "failed quota: team: must specify limits.cpu for: stage (name them in the stage's"
+    )
+    assert "COACHWORK_DEFAULT_LIMITS" in fact.cause.message
+
+
 # --- why a Job failed --------------------------------------------------------------------------------
 
 OUT_OF_MEMORY = "train/train.py: was killed because it used more memory than it may: raise MEMORY_LIMIT_MB"

@@ -21,6 +21,7 @@ from controller.core.model import (
     Object,
     Pipeline,
     Policy,
+    Request,
     Resources,
     RunSpec,
     Secret,
@@ -189,6 +190,42 @@ def test_resources_are_written_as_quantities() -> None:
 
 
 # --- environment -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "requests", "limits"),
+    [
+        (Resources(), {"cpu": "100m", "memory": "1Gi"}, {"cpu": "1", "memory": "2Gi"}),
+        (Resources(cpu_request=2), {"cpu": "2000m", "memory": "1Gi"}, {"cpu": "2000m", "memory": "2Gi"}),
+        (Resources(cpu_limit=0.05), {"memory": "1Gi"}, {"cpu": "50m", "memory": "2Gi"}),
+        (Resources(memory_request_mb=1, memory_limit_mb=2, gpu=1), {"cpu": "100m", "memory": "1Mi"},
+         {"cpu": "1", "memory": "2Mi", "nvidia.com/gpu": "1"}),
+    ],
+)  # fmt: skip
+def test_what_a_stage_leaves_open_is_the_installations_default(
+    named: Resources, requests: Object, limits: Object
+) -> None:
+    policy = replace(POLICY, default_requests=(("cpu", "100m"), ("memory", "1Gi")))
+    one = replace(BOTH, policy=replace(policy, default_limits=(("cpu", "1"), ("memory", "2Gi"))))
+    (container,) = pod_of(manifests.job(one, batch("train", resources=named)))["containers"]
+    assert container["resources"] == {"requests": requests, "limits": limits}
+    assert digest(replace(ALONE, policy=one.policy)) != digest(ALONE), "services get them at their next run"
+
+
+def test_all_pods_say_what_a_quota_of_cpu_and_memory_counts_where_defaults_are_set() -> None:
+    least = (("cpu", "1m"), ("memory", "1"))
+    policy = replace(POLICY, default_requests=least, default_limits=least)
+    one = replace(BOTH, policy=policy, spec=replace(SPEC, pod_template='{"spec": {"priorityClassName": "low"}}'))
+    build = manifests.build(one, Environment("environment", "e", ("train",)))
+    cronjob = manifests.cronjob(Request("iris", UID, "x", schedule="@daily"), policy)["spec"]["jobTemplate"]
+    pods = [item for item in (*everything(one), build, cronjob) if "template" in item["spec"]]
+    found = [pod_of(item)["containers"][0]["resources"] for item in pods]
+    assert found == [
+        {"requests": dict(least), "limits": dict(least)},
+        {"requests": dict(least), "limits": dict(least)},
+        {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "250m", "memory": "512Mi"}},
+        {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "10m", "memory": "256Mi"}},
+    ]
 
 
 def variables(one: RunContext, stage: Stage) -> dict[str, Object]:
