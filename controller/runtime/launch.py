@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_attempt, stage_copy, stage_order, stage_service
+    from controller.runtime import stage_attempt, stage_cause, stage_copy, stage_order, stage_service
 else:  # published side by side: the script's folder is where Python looks first
     import stage_attempt
     import stage_copy
@@ -177,9 +177,11 @@ class StageLauncher(stage_attempt.Launcher):
         code = status if status >= 0 else 128 - status
         why, script, service = self.keeper.why, self.places.script, self.service
         if why == "TimedOut":
-            said = importlib.import_module("stage_cause").read(self.output.said, self.places, status).text
+            said = importlib.import_module("stage_cause").read(self.output.said, self.places, status)
             message = f"{script}: not done within {self.order.limit:g} s (MAX_COMPLETION_TIME_SECONDS)"
-            return TIMED_OUT, why, f"{message}: {said}" if said else message
+            remedy = self._remedy(said)[1] if said.place and said.final else ""  # another process or thread failed
+            words = f": {said.words}" if said.text else ""
+            return TIMED_OUT, why, f"{message}{words}{f' ({remedy})' if remedy else ''}"
         if service and why == "StartupTimeout":
             return stage_order.HOPELESS, why, self._not_ready(service)
         if why and (code or service):
@@ -197,16 +199,23 @@ class StageLauncher(stage_attempt.Launcher):
         said = cause.read(self.output.said, self.places, status)
         code, reason, remedy = status if status >= 0 else 128 - status, "ExitCode", ""
         if status > 0 and not out_of_memory:
-            folder = os.environ.get("COACHWORK_LOCAL_FOLDER", "")  # on a laptop: of which the commit was made
-            try:
-                remedies: Any = importlib.import_module("stage_remedy")
-                published = self.order.paths["checkout"]
-                failed = remedies.FailedScript(said, self.places, published, self.environment, folder)
-                reason, remedy, hopeless = remedies.find(failed)
-                code = stage_order.HOPELESS if hopeless and status == 1 else code
-            except Exception as error:  # noqa: BLE001 - a defect of ours must not hide the script's own cause
-                self.output.say(f"defect of the launcher: {type(error).__name__}: {error}")
+            reason, remedy, hopeless = self._remedy(said)
+            code = stage_order.HOPELESS if hopeless and status == 1 else code
         return (code, *cause.explain(status, said, self.places, out_of_memory, reason, remedy))
+
+    def _remedy(self, said: stage_cause.Said) -> Tuple[str, str, bool]:
+        """Return reason, remedy ("": unknown), and whether another attempt would end in the same way."""
+        folder = os.environ.get("COACHWORK_LOCAL_FOLDER", "")  # on a laptop: of which the commit was made
+        try:
+            remedies: Any = importlib.import_module("stage_remedy")
+            published = self.order.paths["checkout"]
+            reason, remedy, hopeless = remedies.find(
+                remedies.FailedScript(said, self.places, published, self.environment, folder)
+            )
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not hide the script's own cause
+            self.output.say(f"defect of the launcher: {type(error).__name__}: {error}")
+            return "ExitCode", "", False
+        return reason, remedy, hopeless
 
 
 def main() -> None:

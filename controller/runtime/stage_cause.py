@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 else:  # published side by side: the script's folder is where Python looks first
     from stage_text import SEQUENCE, clean
 
+MORE = 2  # lines behind the first of an exception that is not whole
 WORDS_LIMIT = 500  # bytes of the script's own words where a remedy follows
 MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
 _HEADER = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"((\w+\.)*[A-Z]\w*|(\w+\.)+\w+)(:( .*)?|\s*)$")
+_GROUP = "Exception Group Traceback (most recent call last):"
+_BAR = re.compile(r"\s*\+(?P<deeper>-\+)?-{5,}( (\d+|\.\.\.) -+)?$")  # around each exception of a group
+_DIRECTLY = "The above exception was the direct cause of the following exception:"
+_MEANWHILE = "During handling of the above exception, another exception occurred:"
+_GOES_ON = re.compile(r"[:({\[]\s*$|\d+ validation errors? for \S+$")  # as the words of numpy, pandas and pydantic do
+_UNGUARDED = re.compile(  # said by the new process, and not by that of the script
+    "An attempt has been made to start a new process before the|^RuntimeError: context has already been set"
+)
 _CUT = re.compile(r"[A-Z]\w*(Error|Exception|Interrupt|Exit)(: .*|\s*)$")  # behind half a line of another process
 _SIGNALS: Dict[int, str] = {
     signal.SIGSEGV: "a crash in a native library; `PYTHONFAULTHANDLER = 1` in `[env]` shows where",
@@ -40,6 +49,11 @@ class Frame(NamedTuple):
     code: str  # the line, "" where the file is not there
     place: str  # file and line as the user knows them, "" outside of the checkout
 
+    @property
+    def is_own_raise(self) -> bool:
+        """Return whether the line is a `raise` of the user's own."""
+        return bool(self.place and re.search(r"(^|:\s*)raise\b", self.code))
+
 
 class Said(NamedTuple):
     """What the output of a script ends with."""
@@ -49,32 +63,76 @@ class Said(NamedTuple):
     trace: Sequence[Frame] = ()
     final: bool = False  # nothing was said after the exception
     output: str = ""
+    cause: Optional[Said] = None  # the exception that it was raised for
+
+    @property
+    def words(self) -> str:
+        """Return the exception, and the one that it was raised for unless it repeats its words."""
+        if not self.cause or self.cause.text in self.text:
+            return self.text
+        return f"{self.text}, caused by {self.cause.text}"
 
 
 def read(output: bytes, places: ScriptPlaces, status: int) -> Said:
     """Return what a script said last: its last traceback or syntax error, else its last line with a word in it."""
     text = SEQUENCE.sub("", output.decode("utf-8", "replace"))
-    lines = text.splitlines()
+    return _read(re.split(r"\r\n|\r|\n", text), places, status)._replace(output=text)
+
+
+def _read(lines: List[str], places: ScriptPlaces, status: int) -> Said:
+    unguarded = [number for number, line in enumerate(lines) if _UNGUARDED.search(line)]
+    if unguarded:
+        lines, status = lines[: unguarded[-1] + 2], 1
+    lines, group = _first_of_group(lines)
     spoken = [number for number, line in enumerate(lines) if re.search(r"\w", line)]
     if not spoken:
         return Said()
     found = _traceback(lines)
     if not found:
-        return Said(lines[spoken[-1]].strip(), output=text)
+        return Said(lines[spoken[-1]].strip())
     first, last = found
     trace = _frames(lines[first:last], places)
-    goes_on = lines[last].rstrip().endswith(":")  # as the words of numpy's and pandas' ImportErrors do
-    final = goes_on or last >= spoken[-1]
+    goes_on = bool(_GOES_ON.search(lines[last]))
+    final = goes_on or last >= spoken[-1] or bool(unguarded)
     if status != 1 and last != spoken[-1]:
-        return Said(lines[spoken[-1]].strip(), "", trace, final, text)
-    place = next((frame.place for frame in reversed(trace) if frame.place), "")
+        return Said(lines[spoken[-1]].strip(), "", trace, final)
     exception = lines[last].strip()
     cut = None if _EXCEPTION.match(exception) else _CUT.search(exception)
     exception = cut.group() if cut else exception
-    if exception.endswith(":"):
-        more = (line.strip() for line in lines[last + 1 :] if re.search(r"\w", line))
-        exception = f"{exception} {next(more, '')}".strip()
-    return Said(exception, place, trace, final, text)
+    if goes_on:
+        more = [line.strip() for line in lines[last + 1 :] if re.search(r"\w", line)]
+        exception = " ".join([exception, *more[:MORE]])
+    cause = _cause(lines[:first], trace, places)
+    place = next((frame.place for frame in reversed(trace) if frame.place), "")
+    return Said(f"{exception}{group}", cause.place if cause and cause.place else place, trace, final, cause=cause)
+
+
+def _cause(before: List[str], trace: Sequence[Frame], places: ScriptPlaces) -> Optional[Said]:
+    """Return the exception that the last one was raised for: by `raise ... from`, or by a `raise` of the user's own."""
+    said = next((number for number in range(len(before) - 1, -1, -1) if before[number].strip()), -1)
+    link = before[said] if said >= 0 else ""
+    if link != _DIRECTLY and not (link == _MEANWHILE and trace and trace[-1].is_own_raise):
+        return None
+    inner = _read(before[:said], places, 1)
+    return inner.cause or inner
+
+
+def _first_of_group(lines: List[str]) -> Tuple[List[str], str]:
+    """Return the lines with the first exception of the last group in its place, and what to add of the others."""
+    starts = [number for number, line in enumerate(lines) if line.endswith(_GROUP)]
+    bars = [number for number in range(starts[-1] if starts else len(lines), len(lines)) if _BAR.match(lines[number])]
+    for bar, following in zip(bars, bars[1:]):  # noqa: B905, RUF007 - Python 3.8
+        match = _BAR.match(lines[following])
+        if match and not match.group("deeper"):
+            plain = [re.sub(r"^\s*[|+] ?", "", line) for line in lines]
+            raised = [] if any(map(_FILE.match, plain[bar:following])) else plain[starts[-1] : bars[0] - 1]
+            leaf = [*raised, *plain[bar + 1 : following]]
+            return [
+                *lines[: starts[-1]],
+                *leaf,
+                *lines[bars[-1] + 1 :],
+            ], f" (the first of {plain[bars[0] - 1].strip()})"
+    return lines, ""
 
 
 def explain(
@@ -82,7 +140,7 @@ def explain(
 ) -> Tuple[str, str]:
     """Return reason and message for an exit code (negative: a signal) of a script that we did not end."""
     place = said.place or places.script
-    words = f": {said.text}" if said.text else ""
+    words = f": {said.words}" if said.words else ""
     if out_of_memory:
         what = "was killed" if status < 0 else f"exited with code {status} after one of its processes was killed"
         return "OutOfMemory", f"{place}: {what} because it used more memory than it may: {MEMORY}{words}"

@@ -41,18 +41,18 @@ def compiled(_match: "re.Match[str]", failed: FailedScript) -> str:
         if found and found.group(1) != "numpy":
             module = found.group(1)
             break
-    packages = [name for name in (_package(module, failed)[0], "numpy") if name]
+    packages = [name for name in (package(module, failed)[0], "numpy") if name]
     what = f"`{module}` was" if module else "a package was"
-    newest = _package("numpy", failed)[1].partition(".")[0]
+    newest = package("numpy", failed)[1].partition(".")[0]
     too_new = for_1 or "_ARRAY_API" in text or (newest.isdigit() and int(newest) > 1)
     remedy = "pin `numpy<2`, or a newer version of it," if too_new else "pin versions that fit"
-    return f"{what} compiled for another NumPy: {remedy} in {failed.places.requirements}; {_pins(failed, packages)}"
+    return f"{what} compiled for another NumPy: {remedy} in {failed.places.requirements}; {pins(failed, packages)}"
 
 
 def removed(match: "re.Match[str]", failed: FailedScript) -> str:
     """Return what to do where the script names what NumPy has no more."""
     end = "2" if match.group().endswith("release") else "1.24"
-    return f"NumPy {end} removed it: pin `numpy<{end}` in {failed.places.requirements}; {_pins(failed, ['numpy'])}"
+    return f"NumPy {end} removed it: pin `numpy<{end}` in {failed.places.requirements}; {pins(failed, ['numpy'])}"
 
 
 def pickled(match: "re.Match[str]", failed: FailedScript) -> str:
@@ -67,18 +67,18 @@ def pickled(match: "re.Match[str]", failed: FailedScript) -> str:
             f"the script that wrote it defined `{names['name']}` itself: "
             "move it into a module that both import, and write the file again"
         )
-    package, version = _package(names.get("module", "sklearn").split(".")[0], failed)
-    if not package:
+    name, version = package(names.get("module", "sklearn").split(".")[0], failed)
+    if not name:
         return ""
     said = re.search(r"Trying to unpickle estimator \w+ from version (\S+) when using version", failed.said.output)
-    other = f"{package} {said.group(1)}" if said else f"another version of {package}"
+    other = f"{name} {said.group(1)}" if said else f"another version of {name}"
     return (
         f"it was written with {other}, and here is {version}: "
-        f"pin one version for the stage that writes it and for this one; {_pins(failed, [package])}"
+        f"pin one version for the stage that writes it and for this one; {pins(failed, [name])}"
     )
 
 
-def _package(module: str, failed: FailedScript) -> Tuple[str, str]:
+def package(module: str, failed: FailedScript) -> Tuple[str, str]:
     """Return name and version of the package that a module is of, "" where none is installed."""
     if not module:
         return "", ""
@@ -97,9 +97,9 @@ def _package(module: str, failed: FailedScript) -> Tuple[str, str]:
     return "", ""
 
 
-def _pins(failed: FailedScript, packages: Sequence[str]) -> str:
+def pins(failed: FailedScript, packages: Sequence[str]) -> str:
     """Return which versions of these packages are installed, and which the project's files ask for, and where."""
-    versions = [f"{name} {version}" for name, version in (_package(each, failed) for each in packages) if name]
+    versions = [f"{name} {version}" for name, version in (package(each, failed) for each in packages) if name]
     pins = {package: _pinned(package, failed.places.project) for package in packages}
     written = [pin for found in pins.values() for pin in found]
     silent = [package for package, found in pins.items() if not found]

@@ -73,7 +73,7 @@ def test_the_exit_code_is_passed_on_unchanged(stage: Stage, code: int) -> None:
             "import nosuchmodule.part",
             "ImportError",
             "train/train.py:1: exited with code 1: ModuleNotFoundError: ",
-            "(add the package of `nosuchmodule` to train/requirements.txt)",
+            "it is a package, look up its name and add that to train/requirements.txt)",
         ),
         ("import os; os.kill(os.getpid(), 9)", "Signal", "train/train.py: was killed by SIGKILL", ""),
     ],
@@ -93,7 +93,7 @@ def test_a_failure_is_explained_with_place_words_and_remedy(
 def test_a_missing_module_of_a_stage_in_bodywork_yaml_is_named_where_it_would_be_read(stage: Stage) -> None:
     stage.file("bodywork.yaml", "version: '1.0'\n")
     ended = stage.run("import nosuchmodule")
-    line = "(add the package of `nosuchmodule` to the stage's `requirements` in bodywork.yaml)"
+    line = "look up its name and add that to the stage's `requirements` in bodywork.yaml)"
     assert ended.message["message"].endswith(line)
 
 

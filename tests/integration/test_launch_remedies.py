@@ -96,6 +96,182 @@ def test_python_3_8_gives_the_same_advice(stage: Stage) -> None:
     )
 
 
+# --- imports ----------------------------------------------------------------------------------------------
+
+IN = "train/requirements.txt"
+IMPORTS = {
+    "import helpers": "it is lib/util/helpers.py: write `from lib.util import helpers`, or move it next to the script",
+    "from spread import x": "it is old-code/spread.py, where no import looks: move it next to the script, or to the",
+    "import helprs": "did you mean `helpers`, which is lib/util/helpers.py?",
+    "import shapes.round": "shapes/ has no `round`: correct the name, or commit the file",
+    "import single.part": "train/single.py is one module, and hides any package of that name: rename it",
+    "from single import functoin": "train/single.py defines no `functoin`: did you mean `function`?",
+    "import ring": "ring.py imports, perhaps through others, what imports it: move what both need into a third file",
+    "import pandas": "train/pandas.py hides the package `pandas`: rename it",
+    "import csv\ncsv.reader": "train/csv.py hides the package `csv`: rename it",
+    "from . import helpers": "a script is not part of a package: write `import helpers`",
+    "from ..lib import helpers as h": "a script is not part of a package: write `from lib import helpers as h`",
+    "import sklearn.tree": f"`sklearn` is of the package scikit-learn: add scikit-learn to {IN}",
+    "import cv2": f"`cv2` is of the package opencv-python-headless: add opencv-python-headless to {IN}",
+    "from google.cloud import storage": f"add google-cloud-storage to {IN}",
+    "import xgboost": f"add xgboost to {IN}",
+    "import sklern": f"did you mean `sklearn`? It is of the package scikit-learn, which {IN} has to name",
+    "import jsn": "did you mean `json`?",
+    "import beautifulsoup4": "the package beautifulsoup4 is imported as `bs4`",
+    "import bodywork": "a stage needs nothing of Bodywork here: remove the import",
+    "import things": "if `things` is a file of yours, commit it next to the script; if it is a package, look up",
+    "import ignored": "train/ignored.py is in your folder, but git ignores it",
+    "import wanting.learning": f"wanting needs scikit-learn: add scikit-learn to {IN}",
+    "import wanting.other": f"wanting imports it: pin versions that fit each other in {IN}",
+    "import wanting.nothing": "wanting 1.0 is installed and has no `wanting.nothing`: check the name, or pin a version",
+}
+
+
+@pytest.mark.parametrize("script", IMPORTS)
+def test_an_import_that_fails_leads_to_the_own_file_or_the_right_package_and_never_to_a_strangers(
+    stage: Stage, script: str
+) -> None:
+    packages(stage, wanting="1.0")
+    site = stage.root / "environment/lib/python3.9/site-packages"
+    (site / "wanting").mkdir()
+    for path, text in {"__init__": "", "other": "import nowhere\n", "learning": "import sklearn\n"}.items():
+        (site / f"wanting/{path}.py").write_text(text)
+    for path in ("lib/util/helpers.py", "old-code/spread.py", "shapes/square.py"):
+        stage.file(path, "")
+    stage.file("train/single.py", "def function(): pass\n")
+    stage.file("ring.py", "import gnir\nx = 1\n")
+    stage.file("gnir.py", "from ring import x\n")
+    stage.file("train/pandas.py", "from pandas import DataFrame\n")
+    stage.file("train/csv.py", "import csv\n")
+    mine = git(stage.root / "mine")
+    (mine / ".gitignore").write_text("ignored.py\n")
+    (mine / "train").mkdir()
+    (mine / "train/ignored.py").write_text("")
+    stage.env = {"COACHWORK_LOCAL_FOLDER": str(mine), "PYTHONPATH": str(site)}
+    ended = stage.run(script)
+    assert IMPORTS[script] in ended.message["message"]
+    assert ended.code == 121
+
+
+# --- exceptions of several lines, and of several exceptions ---------------------------------------------------
+
+POOL = "with ProcessPoolExecutor(1) as pool:\n    list(pool.map(abs, [1]))\n"
+UNGUARDED = f"import multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\n{{}}{POOL}"
+GUARD = 'start processes only below `if __name__ == "__main__":`'
+LOAD = "def load():\n    open('rows.csv')\n"
+FAILED = "RuntimeError: no training, caused by FileNotFoundError: [Errno 2] No such file or directory: 'rows.csv' ("
+REMOTE = f"""
+from concurrent.futures import ProcessPoolExecutor
+def abs(x): raise ValueError(f'no data {{x}}')
+if __name__ == '__main__':
+    {POOL.replace("    ", "        ")}"""
+GROUP = """
+import asyncio
+async def work(x): raise ValueError(f'no data {x}')
+async def main():
+    async with asyncio.TaskGroup() as group:
+        for x in (1, 2): group.create_task(work(x))
+asyncio.run(main())
+"""
+NESTED = "raise ExceptionGroup('a', [ExceptionGroup('b', [OSError('1'), ValueError('2')]), KeyError('3')])"
+PYDANTIC = "1 validation error for Model\nage\n  Input should be a valid integer [type=int_parsing]\n    For further"
+SQLALCHEMY = "(sqlite3.OperationalError) no such table: rows\n[SQL: select 1]\n(Background on this error at: https://x)"
+MANY = {
+    "no main guard": (
+        UNGUARDED.format("multiprocessing.set_start_method('spawn')\n"),
+        (3, "RuntimeError: context has already been set", GUARD, 121),
+    ),
+    "no main guard, in a context": (
+        UNGUARDED.format("").replace("(1)", "(1, multiprocessing.get_context('spawn'))"),
+        (4, "RuntimeError: An attempt has been made to start a new process before the current process has", GUARD, 121),
+    ),
+    "from": (
+        f"{LOAD}try: load()\nexcept OSError as error: raise RuntimeError('no training') from error",
+        (2, FAILED, "", 1),
+    ),
+    "while it is handled": (
+        f"{LOAD}try: load()\nexcept OSError:\n    raise RuntimeError('no training')",
+        (2, FAILED, "", 1),
+    ),
+    "of another process": (REMOTE, (3, "ValueError: no data 1", "", 1)),
+    "group": (
+        GROUP,
+        (3, "ValueError: no data 1", "the first of ExceptionGroup: unhandled errors in a TaskGroup (2", 1),
+    ),
+    "group in a group": (NESTED, (1, "OSError: 1 (the first of ExceptionGroup: a (2 sub-exceptions))", "", 1)),
+    "other ends of lines": (
+        r"raise ValueError('a\u2028b\x0cc\x85d\u2029File x, line 1')",
+        (1, "ValueError: a b c d File x", "", 1),
+    ),
+    "pydantic": (
+        f"class ValidationError(Exception): pass\nraise ValidationError({PYDANTIC!r})",
+        (
+            2,
+            "ValidationError: 1 validation error for Model age Input should be a valid integer [type=int_parsing]",
+            "",
+            1,
+        ),
+    ),
+    "SQLAlchemy": (
+        f"raise OSError({SQLALCHEMY!r})",
+        (1, "OSError: (sqlite3.OperationalError) no such table: rows", "", 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_an_exception_of_many_lines_is_one_line_with_the_own_place_and_what_decided(stage: Stage, kind: str) -> None:
+    script, (line, words, more, code) = MANY[kind]
+    ended = stage.run(script)
+    assert ended.message["message"].startswith(f"train/train.py:{line}: exited with code 1: {words}")
+    assert more in ended.message["message"]
+    assert ended.code == code
+
+
+def test_a_pool_without_a_main_guard_that_never_ends_leads_there_too(stage: Stage) -> None:
+    ended = stage.run("import multiprocessing\nmultiprocessing.get_context('spawn').Pool(1).map(abs, [1])", limit=4)
+    assert ended.message["reason"] == "TimedOut"
+    assert GUARD in ended.message["message"]
+
+
+# --- programs and variables -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (
+            "import subprocess; subprocess.run(['ffmpg'])",
+            "the image has no program `ffmpg`: use an image with the Debian package that has it; docs/how-to/images.md",
+        ),
+        ("import subprocess; subprocess.run(['tesseract', '-h'])", "the Debian package tesseract-ocr; docs/how-to"),
+        ("import subprocess; subprocess.run(['./bad.sh'])", "./bad.sh is there, but the image has not what its first"),
+        (
+            "import os; os.environ['API_KEY']",
+            (
+                "the stage has no variable API_KEY: did you mean MY_API_KEY? Else set it in `[env]`, or as a Secret in "
+                "`[secrets]`, of the stage"
+            ),
+        ),
+        (
+            "import os; os.environ['STORE']",
+            (
+                "the stage has no variable STORE: set it in `[env]`, or as a Secret in `[secrets]`, of the stage; "
+                "what your shell exports does not reach stages, but `--env STORE=VALUE` does"
+            ),
+        ),
+    ],
+)
+def test_what_the_image_or_the_stage_does_not_have_leads_to_where_it_comes_from(
+    stage: Stage, script: str, words: str
+) -> None:
+    stage.env = {"MY_API_KEY": "x", "PATH": "/nowhere", "COACHWORK_LOCAL_FOLDER": "/mine"}
+    stage.file("train/bad.sh", "#!/bin/nothing-like-a-shell\n").chmod(0o755)
+    ended = stage.run(script)
+    assert words in ended.message["message"]
+    assert ended.code == 121
+
+
 # --- packages that do not fit -----------------------------------------------------------------------------
 
 
@@ -154,7 +330,7 @@ def test_a_package_of_numpy_1_under_numpy_2_leads_to_a_pin(stage: Stage, last: s
 def test_a_name_that_numpy_removed_leads_to_the_version_to_pin(stage: Stage) -> None:
     stage.file("train/numpy.py", "")
     ended = stage.run("import numpy as np\nnp.object\n")
-    assert (ended.code, ended.message["reason"]) == (1, "ExitCode")
+    assert (ended.code, ended.message["reason"]) == (121, "ExitCode")
     assert "NumPy 1.24 removed it: pin `numpy<1.24` in train/requirements.txt" in ended.message["message"]
 
 
@@ -284,6 +460,7 @@ def git(folder: Path) -> Path:
 def test_a_file_that_is_only_elsewhere_comes_with_the_remedy(stage: Stage, path: str, words: str) -> None:
     stage.env = {"COACHWORK_LOCAL_FOLDER": str(git(stage.root / "mine"))}
     ended = stage.run(f"import os\nassert 'COACHWORK_LOCAL_FOLDER' not in os.environ\nopen({path!r})\n")
+    assert ended.code == 121
     assert (
         f"train/train.py:3: exited with code 1: FileNotFoundError: [Errno 2] No such file or directory: {path!r} ("
         in (ended.message["message"])

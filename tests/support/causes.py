@@ -1,7 +1,7 @@
 """Ways in which a stage fails, and the one line that each must give: the same on a laptop and on a cluster."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 BATCH = "[default]\nSTAGE_TYPE = batch\nEXECUTABLE_SCRIPT = main.py\n"
 SERVICE = "[default]\nSTAGE_TYPE = service\nEXECUTABLE_SCRIPT = main.py\n"
@@ -19,6 +19,7 @@ class Way:
     config: str = f"{BATCH}[batch]\nRETRIES = 0\nMAX_COMPLETION_TIME_SECONDS = 60\n"
     requirements: str = ""
     only_on_a_cluster: bool = False
+    more: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, project: str) -> Mapping[str, str]:
         """Return the project."""
@@ -27,6 +28,7 @@ class Way:
             "one/config.ini": self.config,
             "one/main.py": self.script,
             "one/requirements.txt": self.requirements,
+            **self.more,
         }
 
 
@@ -59,6 +61,29 @@ WAYS = (
         ("one/main.py:1", "nowhere_to_be_found", "one/requirements.txt"),
         "import nowhere_to_be_found\n",
         f"{SERVICE}[service]\nPORT = 5994\nMAX_STARTUP_TIME_SECONDS = 600\n",
+    ),
+    Way(
+        "own-module",
+        "ImportError",
+        ("one/main.py:1", "it is shared/text/helpers.py: write `from shared.text import helpers`"),
+        "import helpers\n",
+        f"{BATCH}[batch]\nRETRIES = 9\nMAX_COMPLETION_TIME_SECONDS = 60\n",
+        more={"shared/text/helpers.py": ""},
+    ),
+    Way(
+        "no-program",
+        "ExitCode",
+        ("one/main.py:1", "the image has no program `no-such-tool`", "docs/how-to/images.md"),
+        "import subprocess; subprocess.run(['no-such-tool'])\n",
+        f"{BATCH}[batch]\nRETRIES = 9\nMAX_COMPLETION_TIME_SECONDS = 60\n",
+    ),
+    Way(
+        "no-main-guard",
+        "ExitCode",
+        ("one/main.py:4", 'start processes only below `if __name__ == "__main__":`'),
+        "import multiprocessing as mp\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        "with ProcessPoolExecutor(1, mp.get_context('spawn')) as pool:\n    pool.submit(abs, 1).result()\n",
+        f"{BATCH}[batch]\nRETRIES = 9\nMAX_COMPLETION_TIME_SECONDS = 60\n",
     ),
     Way(
         "chatty-child",

@@ -60,7 +60,7 @@ ValueError: bad file
         (
             'Traceback:\n  File "train.py", line 2, in <module>\nImportError: \n\nIMPORTANT: READ THIS\nand that\n',
             1,
-            ("ImportError: IMPORTANT: READ THIS", "train/train.py:2"),
+            ("ImportError: IMPORTANT: READ THIS and that", "train/train.py:2"),
         ),
         ('  File "cut off", line 7', 1, ('File "cut off", line 7', "")),
     ],
@@ -87,14 +87,44 @@ def test_running_out_of_memory_comes_with_its_remedy() -> None:
         (
             "ModuleNotFoundError: No module named 'a.b'",
             "ImportError",
-            "add the package of `a` to train/requirements.txt",
+            "if `a` is a file of yours, commit it next to the script; if it is a package, look up its name",
         ),
         (
             "ImportError: cannot import name 'x'",
             "ImportError",
             "name versions that fit each other in train/requirements",
         ),
-        ("ImportError: libGL.so.1: cannot open shared object file: x", "ImportError", "the image has no `libGL.so.1`"),
+        (
+            "ImportError: libGL.so.1: cannot open shared object file: x",
+            "ImportError",
+            "the Debian package libgl1; docs",
+        ),
+        (
+            "OSError: libgomp.so.1: cannot open shared object file: x",
+            "ImportError",
+            "the Debian package libgomp1; docs",
+        ),
+        (
+            "OSError: libown.so: cannot open shared object file: x",
+            "ImportError",
+            "the Debian package that has it; docs",
+        ),
+        ("ImportError: libcuda.so.1: cannot open shared object file: x", "ImportError", "ask for one with `GPU = 1`"),
+        (
+            "ImportError: sklearn needs to be installed in order to use this module",
+            "ImportError",
+            "add scikit-learn to train/requirements.txt",
+        ),
+        (
+            "lightgbm.basic.LightGBMError: scikit-learn is required for lightgbm.sklearn. You must install it",
+            "ImportError",
+            "add scikit-learn to train/requirements.txt",
+        ),
+        (
+            "ImportError: Missing optional dependency 'openpyxl'.  Use pip or conda to install openpyxl.",
+            "ImportError",
+            "add openpyxl to train/requirements.txt",
+        ),
         ("MemoryError", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
         ("numpy.core._exceptions._ArrayMemoryError: Unable to allocate 8 GiB", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
         ("OSError: [Errno 12] Cannot allocate memory", "OutOfMemory", "raise MEMORY_LIMIT_MB"),

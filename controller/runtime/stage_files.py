@@ -1,0 +1,150 @@
+"""What to do about files, programs and libraries that are not there, and about full disks.
+
+It looks only at files: the commit's, and on a laptop at those of the user's own folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controller.runtime.stage_cause import MEMORY
+    from controller.runtime.stage_order import HAND_OVER
+    from controller.runtime.stage_remedy import FailedScript
+    from controller.runtime.stage_text import pairs
+else:  # published side by side: the script's folder is where Python looks first
+    from stage_cause import MEMORY
+    from stage_order import HAND_OVER
+    from stage_text import pairs
+
+LIMIT = 10.0  # seconds for git
+TEMPORARY, SHARED_MEMORY = "/tmp/", "/dev/shm"  # noqa: S108 - only compared with paths of the script
+RECIPE = "docs/how-to/images.md"
+# Debian's packages of what packages of PyPI load or call
+LIBRARIES = pairs(
+    """
+    libGL=libgl1 libEGL=libegl1 libSM=libsm6 libX11=libx11-6 libXext=libxext6 libXrender=libxrender1
+    libatomic=libatomic1
+    libcairo=libcairo2 libexpat=libexpat1 libfontconfig=libfontconfig1 libgeos_c=libgeos-c1v5
+    libgfortran=libgfortran5
+    libglib-2.0=libglib2.0-0 libgobject-2.0=libglib2.0-0 libgomp=libgomp1 libgthread-2.0=libglib2.0-0
+    libmagic=libmagic1 libmariadb=libmariadb3 libnss3=libnss3 libodbc=unixodbc libopenblas=libopenblas0
+    libpango-1.0=libpango-1.0-0 libpangocairo-1.0=libpangocairo-1.0-0 libpq=libpq5 libsndfile=libsndfile1
+    libtk8.6=libtk8.6 libusb-1.0=libusb-1.0-0 libxcb=libxcb1 libxml2=libxml2
+    libxslt=libxslt1.1
+    """
+)
+PROGRAMS = pairs(
+    """
+    R=r-base-core Rscript=r-base-core convert=imagemagick curl=curl dot=graphviz ffmpeg=ffmpeg g++=g++ gcc=gcc git=git
+    gs=ghostscript java=default-jre-headless jq=jq make=make mysql=default-mysql-client mysqldump=default-mysql-client
+    node=nodejs pandoc=pandoc pdftotext=poppler-utils pdftoppm=poppler-utils pg_dump=postgresql-client
+    psql=postgresql-client rsync=rsync ssh=openssh-client tesseract=tesseract-ocr unzip=unzip wget=wget zip=zip
+    """
+)
+
+
+def library(match: re.Match[str], failed: FailedScript) -> str:
+    """Return how a stage gets a library of the system that a package loads."""
+    name = match.group("library")
+    if re.match(r"lib(cuda|nvidia-ml|nvcuvid)\.", name):
+        return f"`{name}` comes with a GPU's driver: ask for one with `GPU = 1`, or use a package for CPUs"
+    package = LIBRARIES.get(name.partition(".so")[0], "")
+    headless = ""
+    if any("-packages/cv2/" in frame.named for frame in failed.said.trace):
+        headless = f"name opencv-python-headless instead of opencv-python in {failed.places.requirements}, or "
+    return f"the image has no `{name}`: {headless}{_image(package, 'the Debian package that has it')}"
+
+
+def _program(name: str, failed: FailedScript) -> str:
+    """Return how a stage gets a program that it calls."""
+    if "/" not in name:
+        return f"the image has no program `{name}`: {_image(PROGRAMS.get(name, ''), 'the Debian package that has it')}"
+    path = os.path.join(failed.places.folder, name)
+    if os.path.isfile(path):
+        return f"{name} is there, but the image has not what its first line names, or that line ends in \\r"
+    return ""
+
+
+def _image(package: str, otherwise: str) -> str:
+    return f"use an image with {f'the Debian package {package}' if package else otherwise}; {RECIPE} has the recipe"
+
+
+def missing(match: re.Match[str], failed: FailedScript) -> str:
+    """Return why a file or a program is not there although it may be there elsewhere."""
+    places, name = failed.places, ast.literal_eval(match.group("path"))
+    if failed.said.trace and failed.said.trace[-1].function in ("_execute_child", "_execvpe"):
+        return _program(name, failed)
+    path = os.path.normpath(os.path.join(places.folder, name))
+    if path.startswith(places.checkout + os.sep):
+        return _not_committed(os.path.relpath(path, places.checkout), failed)
+    if _is_below(path, "COACHWORK_ARTIFACTS", "COACHWORK_PREVIOUS", "COACHWORK_CACHE"):
+        return ""
+    if path.startswith(TEMPORARY):
+        return f"on a cluster each stage has a /tmp of its own: {HAND_OVER}"
+    if path.startswith(("/home/", "/Users/", "/root/")):
+        return "this path exists on one machine only: commit the file and name it from the script's own folder"
+    return ""
+
+
+def _not_committed(path: str, failed: FailedScript) -> str:
+    """Return why a path is not in the private copy of the commit; "" where the script itself removed it."""
+    if os.path.lexists(os.path.join(failed.published, path)):
+        return ""
+    if said := only_in_own_folder(path, failed):
+        return said
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(os.path.join(failed.published, folder)):
+        return (
+            f"the commit has no folder {folder}, and Git keeps no empty one: commit what is to be read, "
+            f"make the folder with os.makedirs before writing, and {HAND_OVER}"
+        )
+    return f"the commit has no {path}: commit what is to be read, and {HAND_OVER}"
+
+
+def only_in_own_folder(path: str, failed: FailedScript) -> str:
+    """Return why a path of the user's folder is not in the commit; "" on a cluster, and where it is not there."""
+    if not failed.folder or not os.path.lexists(os.path.join(failed.folder, path)):
+        return ""
+    rule = _ignored_by(os.path.join(failed.folder, path))
+    if rule:
+        how = f"`git add -f {path}` takes it in, or keep data in COACHWORK_CACHE or a bucket"
+        return f"{path} is in your folder, but git ignores it ({rule}), so that it is not part of the run: {how}"
+    return f"{path} is in your folder, but not in the run's commit: it came later"
+
+
+def _ignored_by(path: str) -> str:
+    """Return the rule by which git, as the user has it, ignores a file, "" for none."""
+    folder, name = os.path.split(path)
+    command = ["git", "-C", folder, "check-ignore", "--verbose", "-z", "--stdin"]
+    own = {**os.environ, "HOME": os.path.expanduser("~")}  # where its settings are; our variables have no home
+    try:
+        answer = subprocess.run(
+            command, input=os.fsencode(name), env=own, capture_output=True, timeout=LIMIT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    source, line, rule = [*os.fsdecode(answer.stdout).split("\0"), "", ""][:3]
+    return f"{rule} in line {line} of {source}" if answer.returncode == 0 else ""
+
+
+def disk(_match: re.Match[str], failed: FailedScript) -> str:
+    """Return which disk is full, where a path says it, and what to do."""
+    found = re.search(r"'(/[^']*)'", failed.said.text)
+    path = os.path.normpath(os.path.join(failed.places.folder, found.group(1))) if found else ""
+    if _is_below(path, "COACHWORK_ARTIFACTS", "COACHWORK_CACHE"):
+        return "the shared volume is full: delete old runs, lower keep-runs, or enlarge it"
+    if path.startswith(SHARED_MEMORY):
+        return f"{SHARED_MEMORY} is full; it is part of the memory: {MEMORY}"
+    if path.startswith((os.path.dirname(failed.places.checkout) + os.sep, TEMPORARY)):
+        return "the pod's own disk is full: write less, or to COACHWORK_CACHE"
+    return "full is the shared volume, if it was written to COACHWORK_ARTIFACTS or COACHWORK_CACHE, else the pod's disk"
+
+
+def _is_below(path: str, *variables: str) -> bool:
+    folders = [os.environ.get(variable, "") for variable in variables]
+    return any(folder and f"{path}/".startswith(f"{folder}/") for folder in folders)
