@@ -1,8 +1,8 @@
 # The controller's image; out of the box also the image of stages that name none.
-# git and ssh: the controller's own. /usr/local/bin/python3 stays free of our packages, so that stages see a plain Python.
+# git and ssh: the controller's own. libgomp1: stages', for LightGBM and others. /usr/local/bin/python3 stays free of our packages, so that stages see a plain Python.
 FROM python:3.12-slim AS base
-RUN (command -v git && command -v ssh) >/dev/null || { \
-        apt-get update && apt-get install -y --no-install-recommends ca-certificates git openssh-client \
+RUN (command -v git && command -v ssh && ls /usr/lib/*/libgomp.so.1) >/dev/null 2>&1 || { \
+        apt-get update && apt-get install -y --no-install-recommends ca-certificates git libgomp1 openssh-client \
         && rm -rf /var/lib/apt/lists/*; }
 # The file system is read-only in a pod, so whatever is not compiled here would be compiled at every start.
 RUN python3 -m compileall -q -j 0 -x '/(tests?|idlelib|lib2to3|site-packages|ensurepip)/' \
