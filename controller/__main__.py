@@ -16,6 +16,7 @@ def main() -> None:
 
         app()
     except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
         sys.exit(Exit.INTERRUPTED)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError) or not _read_to_the_end():

@@ -22,6 +22,7 @@ from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Volume
 from controller.app.controller import App
 from controller.app.lock import lock, tidy
+from controller.app.output import Output
 from controller.app.place import Place
 from controller.app.state import state_folder
 from controller.core import layout, names, parts
@@ -74,12 +75,13 @@ class LaptopRun:
     def __init__(self, place: Place, options: Options) -> None:
         self.place = place
         self._root = state_folder()
-        self._name = names.request(place.pipeline.name)
+        self.name = names.request(place.pipeline.name)
         self._uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place.repository}#{place.path}"))
         self._trigger = uuid.uuid4().hex
         self._warned: set[str] = set()  # stages whose warnings are complete, and the warnings
         self._volume = Volume(self._root, has_pythons=True)
-        own = self._root / layout.request(self._name, self._uid)
+        self.output = Output(self._root, self.name, self._uid)
+        own = self._root / layout.request(self.name, self._uid)
         self._lock = lock(own)
         if self._lock is None:
             problem = f"{place.pipeline.name}: another `coachwork run` of it is under way: end that one first"
@@ -89,7 +91,7 @@ class LaptopRun:
         shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
         image, images = _images(place.pipeline, options.pythons)
         machine = self._machine(options, images)
-        before = codec.honoured(statuses.read_copy(self._read(layout.record(self._name, self._uid)), self._uid))
+        before = codec.honoured(statuses.read_copy(self._read(layout.record(self.name, self._uid)), self._uid))
         self._refused = self._refusal(options, before)
         self._cluster = LocalCluster(NAMESPACE, machine)
         self._cluster.restore(self._request(options, before))
@@ -128,11 +130,11 @@ class LaptopRun:
 
         The controller would refuse the trigger, too, and then run all that has changed.
         """
-        request = Request(self._name, self._uid, self.place.repository, resume=options.resume, only=options.only)
+        request = Request(self.name, self._uid, self.place.repository, resume=options.resume, only=options.only)
         record = before or Record(self._uid)
 
         def recall(run: int) -> RunFile:
-            return codec.view(runs.read(self._read(layout.run_record(self._name, self._uid, run)))) or RunFile()
+            return codec.view(runs.read(self._read(layout.run_record(self.name, self._uid, run)))) or RunFile()
 
         try:
             states = parts.states_before(request, record, recall)
@@ -153,7 +155,7 @@ class LaptopRun:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
-                "name": self._name,
+                "name": self.name,
                 "namespace": NAMESPACE,
                 "uid": self._uid,
                 "labels": {names.ROLE: names.ROLE_REQUEST},
@@ -179,7 +181,7 @@ class LaptopRun:
         """Return the current record, without what an earlier run left in it."""
         if self._refused:
             return self._not_begun(self._refused.reason, self._refused.problems)
-        status = self._app.view.status(self._name) or {}
+        status = self._app.view.status(self.name) or {}
         record = codec.good(statuses.read(status.get("data") or {}, self._uid)) or Record(request_uid=self._uid)
         past = next((past for past in record.history if past.trigger == self._trigger), None)
         if past and past.outcome == "Refused":
@@ -193,6 +195,10 @@ class LaptopRun:
     def over(self, record: Record) -> bool:
         """Return whether `record` says that this run is over."""
         return record.finished_trigger == self._trigger and not record.active
+
+    def folder(self, record: Record) -> Path:
+        """Return the folder of all that a run leaves."""
+        return self._root / layout.run(self.name, self._uid, record.run)
 
     def addresses(self) -> Mapping[str, str]:
         """Return the addresses of the service stages that are up, by stage."""
@@ -226,7 +232,7 @@ class LaptopRun:
         """Return the last lines of a stage's newest log (`both_ends`: the first too), none where nothing has begun."""
         spec = self.record().spec
         builds = {item.name: item.folder for item in spec.environments} if spec else {}
-        place = layout.build_logs(builds[stage]) if stage in builds else layout.logs(self._name, self._uid, run, stage)
+        place = layout.build_logs(builds[stage]) if stage in builds else layout.logs(self.name, self._uid, run, stage)
         logs = [path for path in (self._root / place).glob("*.log") if path.stem.isdigit()]
         if not logs:
             return []

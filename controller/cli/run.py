@@ -3,6 +3,9 @@
 import os
 import signal
 import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +18,13 @@ from controller.app.place import find
 from controller.cli import text
 from controller.cli.options import Folder, Output, Ref, Target, Variables
 from controller.cli.report import all_of
-from controller.cli.show import LAST_LINES, Scene, last_words, screen
+from controller.cli.show import LAST_LINES, Scene, Screen, last_words, screen
+from controller.cli.stream import Stream
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
 from controller.core.inputs import kinds, secretsfile
 from controller.core.model import Record, Service
+from controller.core.text import clean
 
 INTERVAL = 0.1  # seconds between two readings of the record
 EXITS = {"Ready": Exit.DONE, "Degraded": Exit.DONE, "Invalid": Exit.INVALID, "Cancelled": Exit.CANCELLED}
@@ -34,6 +39,9 @@ Resume = Annotated[
 Python = Annotated[
     str, typer.Option(metavar="PROGRAM", help="The Python that runs the stages; by default what the project requires.")
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Do not show what the stages print, but at the end of one that failed.")
+]
 ExitWhenReady = Annotated[bool, typer.Option("--exit-when-ready", help="Do not leave services running.")]
 
 
@@ -47,12 +55,13 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     resume: Resume = "",
     python: Python = "",
     exit_when_ready: ExitWhenReady = False,
+    quiet: Quiet = False,
     output: Output = "text",
 ) -> None:
     """Run a project on this machine, without a cluster.
 
-    A folder is taken as it stands. Services stay up until Ctrl-C. Secrets come from the shell's variables of their
-    names, or from --secrets.
+    A folder is taken as it stands. What the stages print is shown as it comes. Services stay up until Ctrl-C. Secrets
+    come from the shell's variables of their names, or from --secrets.
     """
     _, variables, given, interpreter = all_of(
         lambda: _check_parts(only, resume),
@@ -60,20 +69,32 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         lambda: _secrets(secrets) if secrets else {},
         lambda: pythons.named(python) if python else None,
     )
-    place = find(target, ref, path, python=pythons.judging(interpreter))
-    chosen = pythons.choose(place.pipeline, interpreter, only)
+    try:
+        with text.patience(f"reading the project from {clean(target)}"):
+            place = find(target, ref, path, python=pythons.judging(interpreter))
+        with text.patience("looking for the Python of the stages"):
+            chosen = pythons.choose(place.pipeline, interpreter, only)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: nothing was started", err=True)
+        raise typer.Exit(Exit.INTERRUPTED) from None
     for line in (*(f"warning: {warning}" for warning in place.pipeline.warnings), *chosen.lines):
         typer.echo(line, err=True)
     stopping = _stop_on_signals()
     options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume)
-    with laptop.running(place, options) as current:
-        shown = {*place.pipeline.warnings, *chosen.notes}
-        record = _follow(current, stopping, output, shown, stay=not exit_when_ready)
-        if output == "text":
-            last_words(record, lambda stage: current.tail(record.run, stage, LAST_LINES))
-        over = current.over(record)
-        if stopping.is_set():
-            typer.echo("stopping the services" if over else "interrupted: stopping what runs", err=True)
+    stream = Stream() if output == "text" and not quiet else None
+    view = stream or screen(output)
+    with closing(view):
+        with laptop.running(place, options) as current:
+            following = _Following(current, view, stream, {*place.pipeline.warnings, *chosen.notes})
+            record = following.to_the_end(stopping, stay=not exit_when_ready, told=output == "json")
+            over = current.over(record)
+            if output == "text":
+                lines = LAST_LINES if quiet else 0
+                more = f"coachwork logs {current.name} {{}} --local".format
+                last_words(record, lambda stage: current.tail(record.run, stage, lines) if lines else [], more)
+            if stopping.is_set():
+                view.note(_ending(record, current.addresses(), over=over))
+        following.show_output(record, whole=True)  # what they printed while they ended
     raise typer.Exit(EXITS.get(record.phase, Exit.FAILED) if over else Exit.INTERRUPTED)
 
 
@@ -103,33 +124,85 @@ def _stop_on_signals() -> threading.Event:
     return stopping
 
 
-def _follow(current: LaptopRun, stopping: threading.Event, output: str, shown: set[str], *, stay: bool) -> Record:
-    """Show the run until it is over, and its services until they are stopped; return the last record.
+class _Following:
+    """What a person sees of one run, as it goes on."""
 
-    Warnings that a run adds to the `shown` ones, and what it waits for, are shown as they come.
-    """
-    view, steps, stages = screen(output), current.place.pipeline.steps, current.place.pipeline.stages
-    try:
+    def __init__(self, current: LaptopRun, view: Screen, stream: Stream | None, shown: set[str]) -> None:
+        """Show it on `view`, and what is printed on `stream`; warnings that are `shown` are not shown again."""
+        self._current, self._view, self._stream, self._shown = current, view, stream, shown
+        self._began = time.monotonic()
+
+    def to_the_end(self, stopping: threading.Event, *, stay: bool, told: bool) -> Record:
+        """Show the run until it is over, and its services until they are stopped; return the last record.
+
+        `told`: nobody wants to know where everything is once it is over.
+        """
         while True:
-            record = current.record()
-            over = current.over(record)
-            warned = record.problems if record.spec and record.phase != "Invalid" else ()
-            notes = [("warning", line) for line in warned]
-            notes += [("waiting", record.message)] if record.phase == "Pending" and record.message else []
-            for kind, line in notes:
-                if line not in shown:
-                    typer.echo(f"{kind}: {text.plain(line)}", err=True)
-                    shown.add(line)
-            running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-            tails = {name: text.plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
-            view.show(Scene(record, current.place.shown, steps, over, tails, current.addresses()))
-            for warning in current.warnings(record):
-                typer.echo(f"warning: {text.plain(warning)}", err=True)
-            # What an earlier run has brought up ended with that run.
-            up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}
-            serves = any(isinstance(stages[name].work, Service) for name in up & stages.keys())
-            stays = stay and serves and record.phase in ("Ready", "Degraded")
+            record = self._current.record()
+            over = self._current.over(record)
+            stays = stay and self._serves(record)
+            self.show_output(record, whole=over)
+            self._show_notes(record)
+            self._view.show(self._scene(record, over=over, stays=over and stays and told))
+            if over and not told:
+                told = True
+                for line in _places(self._current, record):
+                    self._view.note(line)
+                continue
             if (over and not stays) or stopping.wait(INTERVAL):
                 return record
-    finally:
-        view.close()
+
+    def show_output(self, record: Record, *, whole: bool) -> None:
+        """Show what the stages have printed since the last time: `whole`: all of it, however much it is."""
+        while self._stream:
+            found = False
+            for printed in self._current.output.fresh(record):
+                found = True
+                self._stream.printed(printed.stage, printed.attempt, printed.piece)
+            if not (found and whole):
+                return
+
+    def _show_notes(self, record: Record) -> None:
+        """Show each warning, and what the run waits for before it begins, once."""
+        warned = record.problems if record.spec and record.phase != "Invalid" else ()
+        notes = [f"warning: {line}" for line in (*warned, *self._current.warnings(record)) if line not in self._shown]
+        if record.phase == "Pending" and record.message:
+            notes.append(f"waiting: {record.message}")
+        for line in notes:
+            if line not in self._shown:
+                self._shown.add(line)
+                self._view.note(text.plain(line))
+
+    def _scene(self, record: Record, *, over: bool, stays: bool) -> Scene:
+        current, tails = self._current, dict[str, str]()
+        if not self._stream:
+            running = [name for name, stage in record.stages.items() if stage.state == "Running"]
+            tails = {name: text.plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
+        shown, steps, elapsed = current.place.shown, current.place.pipeline.steps, time.monotonic() - self._began
+        return Scene(record, shown, steps, over, tails, current.addresses(), elapsed=elapsed, stays=stays)
+
+    def _serves(self, record: Record) -> bool:
+        """Return whether the run has brought up services. What an earlier one has brought up ended with it."""
+        stages = self._current.place.pipeline.stages
+        up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}
+        serves = any(isinstance(stages[name].work, Service) for name in up & stages.keys())
+        return serves and record.phase in ("Ready", "Degraded")
+
+
+def _places(current: LaptopRun, record: Record) -> Iterator[str]:
+    """Yield where artifacts and logs of a run are, and the commands that show them."""
+    if not record.run:
+        return
+    run = "" if record.phase in ("Ready", "Degraded") else f" --run {record.run}"  # by default, a good one's
+    for kind, more in (("artifacts", run), ("logs", "")):
+        folder = current.folder(record) / kind
+        if any(folder.glob("*")):
+            yield f"{kind}: {folder} (coachwork {kind} {current.name} --local{more})"
+
+
+def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:
+    """Return what is stopped by a person who presses Ctrl-C."""
+    if over:
+        return f"stopping {', '.join(addresses) or 'the services'}"
+    running = [name for name, stage in record.stages.items() if stage.state == "Running"]
+    return f"interrupted: stopping {', '.join([*running, *addresses])}" if running else "interrupted: nothing ran yet"

@@ -31,6 +31,7 @@ ORDER = {
 }  # of what happens in one second: ends, what follows from them, begins
 STAGE_KEYS = ("state", "reason", "message", "attempts", "started", "finished")
 REFRESH = 4  # a second
+STOP = "Press Ctrl-C to stop"
 LAST_LINES = 20  # that are shown of a stage that failed
 FRAME = 2  # lines of a terminal that are not the table's rows: its title, and the cursor's
 NARROW = 60  # columns of a terminal that has no room for what matters least
@@ -44,6 +45,7 @@ class Scene:
 
     A record alone has no steps: it is not `numbered`, and has all stages in one. `note`: what the run waits for, other
     than its stages; `elapsed`: for how many seconds it has been followed.
+    `stays`: what it has brought up stays until Ctrl-C.
     """
 
     record: Record
@@ -55,6 +57,7 @@ class Scene:
     numbered: bool = True
     note: str = ""
     elapsed: float = 0.0
+    stays: bool = False
 
     @property
     def waits(self) -> tuple[str, ...]:
@@ -118,6 +121,10 @@ class Screen(ABC):
     def show(self, scene: Scene) -> None:
         """Show what is new in the scene."""
 
+    def note(self, line: str) -> None:
+        """Show a line that does not belong to the command's output."""
+        typer.echo(line, err=True)
+
     def close(self) -> None:  # noqa: B027 (plain lines leave nothing to be done)
         """Leave the terminal to others."""
 
@@ -142,11 +149,16 @@ class LiveTable(Screen):
                 below.append(Text(f"and {len(notes) - at} more", "dim"))
                 break
             below.append(note)
+        below += [Text(STOP)] if scene.stays else []
         self._left = Group(_table(scene, size.width, max(room, 1)), *below)
         self._live.update(Group(self._left, self._verdict) if scene.over else self._left)
 
     def _lines(self, words: Text) -> int:
         return len(words.wrap(self._console, self._console.width)) if words else 0
+
+    def note(self, line: str) -> None:
+        """Show a line above the table."""
+        self._console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
         """Leave the last table, and the verdict in a line that the terminal wraps: what is in it can be copied."""
@@ -182,6 +194,8 @@ class PlainLines(Screen):
         if scene.over:
             known = next((cause for cause in self._causes if scene.record.message.endswith(cause)), "")
             self._print("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene, known))
+            if scene.stays:
+                self._print("stays", STOP, STOP)
         elif scene.elapsed - self._last >= BEAT and (still := "; ".join((*scene.waits, *scene.busy))):
             self._print("beat", str(scene.elapsed), f"after {format_duration(scene.elapsed)}: {still}")
 
@@ -190,8 +204,12 @@ class PlainLines(Screen):
         if self._printed.get(key) == state:
             return False
         self._printed[key], self._last = state, self._elapsed
-        print(line, flush=True)  # noqa: T201 (this is the command's output)
+        self.line(line)
         return True
+
+    def line(self, line: str) -> None:
+        """Print a line."""
+        print(line, flush=True)  # noqa: T201 (this is the command's output)
 
 
 class JsonLines(PlainLines):
@@ -299,6 +317,6 @@ def last_words(
     failed = (name for name, stage in record.stages.items() if stage.state == "Failed")
     for name in failed if record.phase == "Failed" else ():
         # Coachwork's own lines repeat the cause.
-        if lines := [f"  {text.plain(line)}" for line in tail(name) if not line.startswith("coachwork: ")]:
+        if lines := [f"  {text.plain(line)}" for line in tail(name) if not text.FORMAL.match(line)]:
             whole = [f"all of them: {shown}"] if (shown := command(name)) else []
             typer.echo("\n".join(["", f"the last lines of stage {name}:", *lines, *whole]), err=True)

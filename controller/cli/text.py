@@ -1,10 +1,14 @@
 """Texts on a terminal: hostile lines made harmless, columns, durations, and values that options take."""
 
 import json
+import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 import typer
 
@@ -14,11 +18,29 @@ from controller.core.inputs import variables
 from controller.core.text import SEQUENCE, clean, format_duration, format_size, parse_duration, quoted, shorten, visible
 
 GAP = "   "
+SILENCE = 1.5  # seconds
+FORMAL: Final = re.compile(
+    r"coachwork: (?:(?:batch|service) stage |environment \S+ of |copied the repository: |the service answers on port "
+    r"|warning: |end of the log: |Completed: |[A-Z][A-Za-z]+: (?P<verdict>.*))"
+)
+"""A line of the launcher in a log that says what is shown elsewhere: where it is, its warnings, how it ended."""
 
 
 def write(output: str, document: object, lines: Iterable[str]) -> None:
     """Write a command's answer: a JSON document for programs, lines for people."""
     typer.echo(json.dumps(document) if output == "json" else "\n".join(lines))
+
+
+@contextmanager
+def patience(doing: str) -> Iterator[None]:
+    """Say what is being done if it takes longer than a person waits in silence."""
+    timer = threading.Timer(SILENCE, typer.echo, (f"{doing} ...",), {"err": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def width() -> int:

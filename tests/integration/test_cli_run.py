@@ -53,15 +53,70 @@ def test_stages_run_in_their_order_and_hand_artifacts_on(coachwork: CommandLine,
     assert ended.out.splitlines()[-1] == "Ready: run 1 at uncommitted"
 
 
-def test_a_failing_stage_is_shown_with_its_place_its_error_and_its_last_lines(
+def test_a_failing_stage_is_shown_with_its_place_and_its_error_and_each_line_once(
     coachwork: CommandLine, tmp_path: Path
 ) -> None:
     files = project("train") | {"train/run.py": "print('reading')\nraise ValueError('no rows')\n"}
-    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
-    assert ended.code == 1
-    assert "stage train: train/run.py:2: exited with code 1: ValueError: no rows" in ended.out
-    assert "the last lines of stage train:" in ended.err
-    assert "  reading" in ended.err
+    folder = str(write(tmp_path / "iris", files))
+    for quiet in ((), ("--quiet",)):
+        ended = coachwork.run("run", folder, *quiet)
+        assert ended.code == 1
+        lines = [*ended.out.splitlines(), *ended.err.splitlines()]
+        cause = "stage train: train/run.py:2: exited with code 1: ValueError: no rows"
+        assert [line for line in lines if "no rows" in line and "code 1" in line] == [
+            f"Failed: run {2 if quiet else 1} at uncommitted: {cause}"
+        ]
+        printed = "  reading" if quiet else "train | reading"
+        assert [line for line in lines if "reading" in line] == [printed]
+        assert not [line for line in lines if "coachwork: " in line], "what the launcher says is for the log"
+        assert ("the last lines of stage train:" in ended.err) == bool(quiet)
+
+
+CHATTY = """\
+import os
+attempt = os.environ['COACHWORK_ATTEMPT']
+os.write(1, b'\\x1b[31mred\\x1b[0m \\x1b[2J\\x07 \\xff\\n')
+for share in (50, 100):
+    os.write(1, b'\\r%d%%' % share)
+os.write(2, b'\\nopen')
+if attempt == '1':
+    raise ValueError('not yet')
+os.write(1, b'-ended' + b'x' * 40000)
+"""
+
+
+def test_what_stages_print_is_shown_as_it_comes_and_can_not_act_on_the_terminal(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("train >> score", retries=1) | {"train/run.py": CHATTY}
+    files["score/run.py"] = (
+        "import os, time\nprint('waits', flush=True)\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.05)"
+    )
+    go = tmp_path / "go"
+    running = coachwork.start("run", str(write(tmp_path / "iris", files)), "--env", f"GO={go}")
+    running.line(lambda line: line.split() == ["score", "|", "waits"])  # while it runs
+    go.touch()
+    ended = running.end()
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert lines[:3] == ["step 1  train: Running", "train | red \\x07 \ufffd", "train | 100%"]
+    assert "train | openTraceback (most recent call last):" in lines
+    assert "train: train/run.py:8: exited with code 1: ValueError: not yet; it is tried again" in lines
+    again = [line for line in lines if line.startswith("train/2 | ")]
+    assert again[:2] == ["train/2 | red \\x07 \ufffd", "train/2 | 100%"]
+    assert "".join(line.removeprefix("train/2 | ") for line in again[2:]) == "open-ended" + "x" * 40000
+    assert not [line for line in lines if "coachwork: " in line]
+    assert lines[-1] == "Ready: run 1 at uncommitted"
+    (kept,) = coachwork.home.glob("runs/iris-*/1")
+    assert ended.err.splitlines() == [f"logs: {kept}/logs (coachwork logs iris --local)"]
+
+
+def test_programs_get_objects_alone_and_quiet_ones_the_states(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "iris", project("train") | {"train/run.py": "print('hello')"}))
+    ended = coachwork.run("run", folder, "--output", "json")
+    assert ended.scenes()[-1]["over"]
+    assert "hello" not in ended.out + ended.err
+    assert "hello" not in coachwork.run("run", folder, "-q").out
 
 
 def test_all_problems_of_a_project_are_shown_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:
@@ -175,7 +230,8 @@ def test_services_on_one_port_both_run_until_ctrl_c(coachwork: CommandLine, tmp_
     assert ask(addresses["one"]) == "one"
     assert ask(ask(addresses["two"])) == "one"
     running.interrupt()
-    assert running.end().code == 0
+    ended = running.end()
+    assert (ended.code, ended.err.splitlines()[-1]) == (0, "stopping one, two")
     assert coachwork.processes() == []
     assert list((coachwork.home / "scratch").iterdir()) == []
 
@@ -321,15 +377,15 @@ def test_scripts_are_judged_by_the_python_that_was_given_for_them(coachwork: Com
 def test_control_characters_of_a_stage_do_not_reach_the_terminal(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "print('\\x1b[2J\\x07gone')\nraise SystemExit(3)\n"}
     ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
-    assert (ended.code, "\x07" in ended.err) == (1, False)
-    assert "  \\x07gone" in ended.err
+    assert (ended.code, "\x07" in ended.out) == (1, False)
+    assert "a | \\x07gone" in ended.out
 
 
 def test_ctrl_c_while_the_command_still_loads_prints_no_traceback(coachwork: CommandLine, tmp_path: Path) -> None:
     coachwork.fresh = True
     write(tmp_path / "late", {"typer.py": "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"})
     ended = coachwork.run("validate", str(tmp_path), PYTHONPATH=str(tmp_path / "late"))
-    assert (ended.code, ended.out, ended.err) == (130, "", "")
+    assert (ended.code, ended.out, ended.err) == (130, "", "interrupted")
 
 
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:

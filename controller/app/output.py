@@ -1,0 +1,55 @@
+"""What the stages of a run print, read on from their logs as it comes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from controller.adapters.volume.logtext import Growing
+from controller.adapters.volume.runs import attempts
+from controller.adapters.volume.tree import Tree
+from controller.core import layout
+from controller.core.model import Record
+
+PIECES = 16  # of one log in one look, so that a stage that prints without end holds up nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """Some bytes that one attempt of a stage has printed."""
+
+    stage: str
+    attempt: int
+    piece: bytes
+
+
+class Output:
+    """The logs of one run and of the environments that are built for it. Refuses those of older builds."""
+
+    def __init__(self, root: Path, name: str, uid: str) -> None:
+        self._tree, self._name, self._uid = Tree(root), name, uid
+        self._began = time.time()
+        self._logs: dict[PurePosixPath, Growing] = {}
+
+    def fresh(self, record: Record) -> Iterator[Printed]:
+        """Yield what was printed since the last time, by stage and attempt."""
+        builds = {item.name: item.folder for item in record.spec.environments} if record.spec else {}
+        for stage, entry in record.stages.items():
+            if entry.state == "Waiting":
+                continue
+            build = builds.get(stage)
+            folder = layout.build_logs(build) if build else layout.logs(self._name, self._uid, record.run, stage)
+            with suppress(OSError):  # of the disk: the run says what it makes of it
+                for attempt in attempts(self._tree, folder):
+                    path = folder / f"{attempt}.log"
+                    if path not in self._logs and build and self._tree.modified(path) < self._began:
+                        continue
+                    log = self._logs.setdefault(path, Growing(self._tree, path, None))
+                    yield from (Printed(stage, attempt, piece) for piece in islice(log.fresh(), PIECES))
+
+    def close(self) -> None:
+        """Close the files."""
+        for log in self._logs.values():
+            log.close()

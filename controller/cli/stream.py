@@ -1,0 +1,152 @@
+"""What stages print as it comes, each line behind the name of its stage, between the lines about their states.
+
+On a terminal a last line says what is under way. Nothing that a stage prints acts on the terminal, and a line that has
+no end yet (a progress bar) is shown there alone.
+"""
+
+import codecs
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
+from typing import Final
+
+from rich.cells import set_cell_size
+from rich.console import Console
+
+from controller.cli import text
+from controller.cli.show import STOP, PlainLines, Scene
+from controller.core.text import shorten
+
+COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")  # of stages, one after the other
+ERASE: Final = "\r\x1b[2K"
+SOON: Final = 1.0  # seconds after which the record would say that an attempt was the last one
+LONGEST: Final = 16 * 1024  # characters of a line; a longer one goes on in the next
+
+
+class Lines:
+    """The lines of one log, made of its bytes; of a line that was written over, its last state."""
+
+    def __init__(self) -> None:
+        self._decoder, self._rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
+
+    def feed(self, chunk: bytes, *, last: bool = False) -> Iterator[str]:
+        """Yield the lines that end in what came; `last`: nothing more comes."""
+        *lines, rest = (self._rest + self._decoder.decode(chunk, last)).split("\n")
+        if last and rest:
+            lines, rest = [*lines, rest], ""
+        yield from map(_final, lines)
+        rest = "\r".join(rest.rsplit("\r", 2)[-2:]) if len(rest) > LONGEST else rest
+        while len(rest) > LONGEST:
+            yield rest[:LONGEST]
+            rest = rest[LONGEST:]
+        self._rest = rest
+
+    @property
+    def open(self) -> str:
+        """Return the line that has no end yet."""
+        return _final(self._rest)
+
+
+def _final(line: str) -> str:
+    return text.plain(line.rstrip("\r").rpartition("\r")[2])
+
+
+class Stream(PlainLines):
+    """Plain lines about the stages, and what these print."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        console = Console()
+        self._status = "" if console.is_terminal and sys.stdout.isatty() and not console.is_dumb_terminal else None
+        self._colours = cycle(COLOURS) if self._status is not None and not os.environ.get("NO_COLOR") else None
+        self._logs: dict[tuple[str, int], tuple[str, Lines]] = {}  # with what each line begins with
+        self._verdicts: dict[str, tuple[str, float]] = {}  # how stages' last attempts ended badly, and when
+        self._width = 0
+
+    def printed(self, stage: str, attempt: int, chunk: bytes, *, last: bool = False) -> None:
+        """Show what an attempt has printed."""
+        if (stage, attempt) not in self._logs:
+            self._say_again(stage)
+            name = stage if attempt == 1 else f"{stage}/{attempt}"
+            self._width = max(self._width, len(name))
+            self._logs[stage, attempt] = self._painted(name), Lines()
+        begin, lines = self._logs[stage, attempt]
+        shown = []
+        for line in lines.feed(chunk, last=last):
+            found = text.FORMAL.match(line)
+            if not found:
+                shown.append(begin + line)
+            elif found["verdict"]:
+                self._verdicts[stage] = found["verdict"], time.monotonic()
+        if shown:
+            self.line("\n".join(shown))
+
+    def _say_again(self, stage: str) -> None:
+        """Say how the last attempt ended, since it was not the last."""
+        if stage in self._verdicts:
+            self.line(f"{stage}: {text.plain(self._verdicts.pop(stage)[0])}; it is tried again")
+
+    def _painted(self, name: str) -> str:
+        begin = f"{text.plain(name).ljust(self._width)} | "
+        return f"\x1b[{next(self._colours)}m{begin}\x1b[0m" if self._colours else begin
+
+    def show(self, scene: Scene) -> None:
+        """Print what has changed, and draw what is under way."""
+        self._width = max([self._width, *(len(name) for _, step in scene.groups for name in step)])
+        super().show(
+            scene if self._status is None else replace(scene, stays=False, elapsed=0.0)
+        )  # the last line says it
+        for name, (_, at) in list(self._verdicts.items()):
+            stage = scene.record.stages.get(name)
+            if stage and stage.state == "Running" and time.monotonic() - at > SOON:
+                self._say_again(name)
+        self._draw(self._under_way(scene))
+
+    def _under_way(self, scene: Scene) -> str:
+        if scene.over:
+            return STOP if scene.stays else ""
+        parts = [
+            " ".join(filter(None, (name, text.took(stage.started, ""), shorten(self._open(name), 60))))
+            for name, stage in scene.record.stages.items()
+            if stage.state == "Running"
+        ]
+        return f"running: {', '.join(parts)}" if parts else scene.note or "preparing the run"
+
+    def _open(self, stage: str) -> str:
+        """Return the line without an end of a stage's newest attempt."""
+        return next((lines.open for (name, _), (_, lines) in reversed(self._logs.items()) if name == stage), "")
+
+    def line(self, line: str) -> None:
+        """Print lines above the last one."""
+        self._last = self._elapsed
+        if self._status is None:
+            super().line(line)
+        else:
+            sys.stdout.write(f"{ERASE}{line}\n")
+            self._draw(self._status, again=True)
+
+    def note(self, line: str) -> None:
+        """Print a line on standard error, above the last one."""
+        if self._status:
+            sys.stdout.write(ERASE)
+            sys.stdout.flush()
+        super().note(line)
+        self._draw(self._status or "", again=True)
+
+    def _draw(self, status: str, *, again: bool = False) -> None:
+        """Draw the last line of a terminal."""
+        if self._status is not None and (again or status != self._status):
+            self._status = status
+            size = Console().size.width - 1
+            cut = set_cell_size(status, size).rstrip()
+            sys.stdout.write(f"{ERASE}\x1b[2m{cut}\x1b[0m" if cut else ERASE)
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Show what has no end, and take the last line away."""
+        for stage, attempt in list(self._logs):
+            self.printed(stage, attempt, b"", last=True)
+        self._draw("")
