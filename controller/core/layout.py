@@ -18,6 +18,7 @@ TRASH = ".trash-"  # start of the name of what is being removed, in the top fold
 LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
 REQUIREMENTS = "requirements.json"  # of a build, and in an environment: what it is made of, in normal form
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
+SUBMODULES = "coachwork-submodules"  # in a mirror: the names of its submodules' mirrors, of the last checkout
 USES = "uses.json"  # in a run's folder
 STALE = ".stale"  # in an environment: its Python is no longer the image's; the next run builds another
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,8 +18,8 @@ import pytest
 
 from controller.adapters import removal
 from controller.adapters.git import Git
-from controller.adapters.volume import Volume
-from controller.core import layout
+from controller.adapters.volume import Sweeper, Volume
+from controller.core import layout, sweep
 from controller.core.model import Request
 from controller.core.plan import Needs
 from controller.core.plan.needs import Project
@@ -389,6 +390,22 @@ def test_submodules_in_submodules_are_checked_out(
     assert (checkout / "lib/one/inner/deep.txt").read_text() == "deep"
     assert not list((checkout / "lib").rglob(".git"))
     assert "lib/one/inner/deep.txt" in git.read(server.url("iris"), checkout.name, ".").files
+
+
+def test_mirrors_of_submodules_stay_as_long_as_that_of_their_repository(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    deep, library = server.repository("deep"), server.repository("library")
+    inner = library.submodule("inner", "../deep.git", deep.commit({"deep.txt": "deep"}))
+    iris.submodule("lib", "../library.git", inner)
+    published(git, volume, server.url("iris"))
+    later = time.time() + 3600
+    Sweeper(volume).sweep(lambda: {layout.mirror(server.url("iris"))}, sweep.CALM, later)
+    mirrors = {path.name for path in volume.glob("mirrors/*.git")}
+    assert mirrors == {layout.mirror(server.url(name)).name for name in ("iris", "library", "deep")}
+    assert not list(volume.glob("checkouts/*/*/bodywork.ini"))
+    Sweeper(volume).sweep(set, sweep.CALM, later)
+    assert not list(volume.glob("mirrors/*.git"))
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c touch", "-oProxyCommand=x", "file:///etc", "../../../../x"])

@@ -112,15 +112,19 @@ class Checkouts:
             line = f"{place(draft.url)}: {layout.COMPLETE} at its root is a name that Coachwork needs: rename it"
             raise Invalid("RepositoryRefused", [line])
         self._sound(remote, commit, lambda: self._write(draft, url, commit, below))
-        for module in self._sound(remote, commit, lambda: submodules(self._mirrors, url, commit, listed)):
-            if module.url:  # else it is not known where it is; source.py warns of its empty folder
-                there = remote.at(module.url)
-                check(module, there, allow_file=self._settings.allow_file)
-                inside = f"{below}/{module.path}".lstrip("/")
-                draft.enter(inside, depth + 1)
-                self._mirrors.have(there, module.commit)
-                self._mirrors.check_access(there)
-                self._lay(draft, there, module.commit, inside, depth + 1)
+        found = self._sound(remote, commit, lambda: submodules(self._mirrors, url, commit, listed))
+        modules = [module for module in found if module.url]  # else source.py warns of its empty folder
+        for module in modules:
+            there = remote.at(module.url)
+            check(module, there, allow_file=self._settings.allow_file)
+            inside = f"{below}/{module.path}".lstrip("/")
+            draft.enter(inside, depth + 1)
+            self._mirrors.have(there, module.commit)
+            self._mirrors.check_access(there)
+            self._lay(draft, there, module.commit, inside, depth + 1)
+        if modules:  # no sweep takes their mirrors as long as this one is needed
+            names = sorted({layout.mirror(module.url).name for module in modules})
+            storage.write(self._mirrors.folder(url) / layout.SUBMODULES, "\n".join(names))
 
     def _sound(self, remote: Remote, commit: str, action: Callable[[], Result], *, again: bool = True) -> Result:
         """Work with the mirror; one in which that fails is broken, and made again once."""

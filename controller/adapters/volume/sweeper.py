@@ -152,13 +152,24 @@ class Sweeper:
         The notes of runs are read before the objects are listed: a need passes from one to the next in this order.
         """
         uses = self._uses()
-        needed = sweep.Needed(living())
+        needed = sweep.Needed(self._with_submodules(living()))
         lone = [found for found in old if found.kind == "left" or not needed.covers(found.path)]
         runs = [found for found in lone if found.kind == "kept" and found.path.is_relative_to(layout.RUNS)]
         gone = [found.path for found in runs if self._take(found, swept)]
-        noted = sweep.Needed(sweep.without(uses, gone))
+        noted = sweep.Needed(self._with_submodules(sweep.without(uses, gone)))
         others = (found for found in lone if found not in runs)
         return [found for found in others if found.kind in ("left", "half") or not noted.covers(found.path)]
+
+    def _with_submodules(self, needed: Iterable[PurePosixPath]) -> set[PurePosixPath]:
+        """Return these paths, and for each mirror among them those of its submodules, and of theirs."""
+        found = set(needed)
+        mirrors = [path for path in found if path.parent == layout.MIRRORS]
+        while mirrors:
+            names = self._tree.read_any(mirrors.pop() / layout.SUBMODULES).split()
+            more = {layout.MIRRORS / name for name in names} - found
+            found |= more
+            mirrors += more
+        return found
 
     def _uses(self) -> Mapping[PurePosixPath, frozenset[PurePosixPath]]:
         """Return what each run has noted, by its folder. Raises Transient where a note can't be read.
