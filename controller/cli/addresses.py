@@ -1,5 +1,6 @@
 """Where the services of a request answer, as its release says."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,12 +21,17 @@ class Address:
     forward: str
 
 
+def released(requests: Requests, name: str) -> Sequence[Object]:
+    """Return the service objects of a request's release, as they were applied. Raises Transient, NotFound."""
+    found = requests.person.get(names.release_of(name)) or {}
+    answer = release.read(found.get("data") or {}, name)
+    return answer.value if isinstance(answer, codec.Good) else ()
+
+
 def addresses(requests: Requests, name: str) -> dict[str, Address]:
     """Return the addresses of a request's services by stage; none where they can't be read: they are a courtesy."""
     with suppress(Transient, NotFound):
-        found = requests.person.get(names.release_of(name)) or {}
-        answer = release.read(found.get("data") or {}, name)
-        objects = answer.value if isinstance(answer, codec.Good) else ()
+        objects = released(requests, name)
         own = {
             names.labels_of(item)[names.STAGE]: item
             for item in reversed(objects)  # of a stage with two, the first is the one with its whole name

@@ -7,7 +7,7 @@ this machine answers is said on standard error, so that nobody takes it for a cl
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,7 +58,8 @@ def connected(
                 with closing(_kept()) as kept:
                     options |= {"name": _announced(kept, name)} if "name" in options else {}
                     return command(Requests(kept), **options)
-            all_of(lambda: _check_names(namespace, "" if checks_name else name), lambda: check(**options))
+            named = [] if checks_name else [name, *options.get("names", ())]
+            all_of(lambda: _check_names(namespace, named), lambda: check(**options))
             hint = _hint if here and local is None else lambda _name: ""
             with _hinting(hint, name), opened(namespace, context, kubeconfig, elsewhere=hint) as requests:
                 return command(requests, **options)
@@ -144,12 +145,12 @@ def _texts(options: Mapping[str, Any]) -> list[inspect.Parameter]:
     return [inspect.Parameter(name, kind, default="", annotation=item) for name, item in options.items()]
 
 
-def _check_names(namespace: str, name: str) -> None:
+def _check_names(namespace: str, named: Iterable[str]) -> None:
     """Raise Invalid for names that no cluster accepts; an invalid request may have one that a request can't have."""
     problems = []
     if namespace and (problem := names.namespace_problem(namespace)):
         problems.append(f"--namespace: {problem}")
-    if name and not kinds.is_dns_name(name):
-        problems.append(f"NAME: {names.request_problem(name)}")
+    bad = (name for name in named if name and not kinds.is_dns_name(name))
+    problems += [f"NAME: {names.request_problem(name)}" for name in bad]
     if problems:
         raise Invalid("WrongUse", problems)

@@ -12,6 +12,7 @@ from controller.core.documents.codec import plain
 from controller.core.model import PastRun
 
 TITLES = ("run", "outcome", "commit", "started", "took", "trigger", "message")
+NARROW = 100  # columns of a terminal that has no room for triggers
 
 
 @connected(local=True)
@@ -30,17 +31,17 @@ def runs(requests: Requests, name: Name, output: Output = "text") -> None:
     if not found and output == "text":
         typer.echo(f"{name}: no runs yet", err=True)
         return
-    now = datetime.now(UTC)
+    now, width = datetime.now(UTC), text.width()
+    shown = [title for title in TITLES if title != "trigger" or not 0 < width < NARROW]
     rows = (
-        (
-            str(run["run"] or "-"),
-            run["outcome"] or "Running",
-            run["commit"][:7],
-            run["started"] or run["finished"],
-            text.took(run["started"], run["finished"], now),
-            run["trigger"][:24],
-            run["message"],
-        )
+        {
+            **run,
+            "run": str(run["run"] or "-"),
+            "outcome": run["outcome"] or "Running",
+            "commit": run["commit"][:7],
+            "started": run["started"] or run["finished"],
+            "took": text.took(run["started"], run["finished"], now),
+        }
         for run in found
     )
-    text.write(output, found, text.columns(TITLES, rows, text.width()))
+    text.write(output, found, text.columns(shown, ([row[title] for title in shown] for row in rows), width))

@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
 from controller.cli import complete, text
+from controller.cli.addresses import Address, addresses
 from controller.cli.connect import connected
 from controller.cli.options import Output
 from controller.cli.requests import Requests, Standing
 from controller.core import slots, times
 from controller.core.documents.codec import plain
-from controller.core.errors import Transient
-from controller.core.text import format_duration
+from controller.core.errors import Invalid, Transient
+from controller.core.model import Phase
+from controller.core.text import format_duration, nearest, quoted
 
-TITLES = ("name", "phase", "run", "commit", "changed", "message")
+TITLES = ("name", "phase", "run", "commit", "changed", "next", "message")
+PHASES: Final[tuple[str, ...]] = get_args(Phase)
+FIRST = ("Failed", "Invalid", "Blocked", "Degraded")  # phases that somebody should look at
 PLAIN_KEYS = ("ref", "path", "schedule", "time-zone", "poll", "suspend")
 UNRECORDED = "the controller has not noticed it yet"
 
@@ -32,33 +36,53 @@ def status(
             autocompletion=complete.requests,
         ),
     ] = "",
+    phase: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PHASE",
+            help="Show only requests in this phase; may be repeated.",
+            autocompletion=lambda incomplete: [item for item in PHASES if item.startswith(incomplete)],
+        ),
+    ] = None,
     output: Output = "text",
 ) -> None:
-    """Show all requests, or one with its stages and problems."""
+    """Show all requests, or one with its stages and problems.
+
+    Those that need somebody come first: failed, invalid, blocked and degraded ones.
+    """
+    if unknown := [item for item in phase or () if item not in PHASES]:
+        raise Invalid("WrongUse", [f"--phase: unknown phase {quoted(unknown[0])}: {nearest(unknown[0], PHASES)}"])
     now = datetime.now(UTC)
     if name:
         standing = requests.one(name)
         _warn(requests, [standing])
-        text.write(output, as_json(standing, now), details(standing, now))
+        found = addresses(requests, name)
+        document = as_json(standing, now) | {"services": {stage: address.url for stage, address in found.items()}}
+        text.write(output, document, details(standing, found, now))
         return
     every = requests.all()
     _warn(requests, every)
+    every.sort(key=lambda standing: (standing.record.phase not in FIRST, standing.name))
+    every = [standing for standing in every if not phase or standing.record.phase in phase]
     if not every and output == "text":
-        typer.echo(f"no requests {requests.person.place}", err=True)
+        chosen = f" in phase {' or '.join(phase)}" if phase else ""
+        typer.echo(f"no requests{chosen} {requests.person.place}", err=True)
         return
-    rows = (
-        (
-            standing.name,
-            record.phase,
-            str(record.run or ""),
-            record.spec.commit[:7] if record.run and record.spec else "",
-            text.ago(record.finished or record.started, now),
-            record.message if standing.recorded else UNRECORDED,
-        )
-        for standing in every
-        for record in [standing.record]
-    )
+    rows = (_row(standing, now) for standing in every)
     text.write(output, [as_json(standing, now) for standing in every], text.columns(TITLES, rows, text.width()))
+
+
+def _row(standing: Standing, now: datetime) -> tuple[str, ...]:
+    record = standing.record
+    return (
+        standing.name,
+        record.phase,
+        str(record.run or ""),
+        record.spec.commit[:7] if record.run and record.spec else "",
+        text.ago(record.finished or record.started, now),
+        shown_slot(standing.data, now, short=True),
+        record.message if standing.recorded else UNRECORDED,
+    )
 
 
 def _warn(requests: Requests, shown: list[Standing]) -> None:
@@ -73,7 +97,7 @@ def _warn(requests: Requests, shown: list[Standing]) -> None:
         typer.echo(f"warning: {error}; what follows is the record{age}", err=True)
 
 
-def details(standing: Standing, now: datetime) -> list[str]:
+def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> list[str]:
     """Return all lines about one request."""
     record, data = standing.record, standing.data
     commit = f", commit {record.spec.commit[:7]}" if record.spec else ""
@@ -87,18 +111,20 @@ def details(standing: Standing, now: datetime) -> list[str]:
         "message": record.message if standing.recorded else UNRECORDED,
         "run": f"{record.run}{commit}, {state}" if record.run else "",
         "release": f"run {record.release_run}, commit {record.release_commit[:7]}" if record.release_run else "",
+        **{f"service {stage}": f"{at.url}{at.ingress and ', '}{at.ingress}" for stage, at in found.items()},
         "queued": f"trigger {record.queued}" if record.queued else "",
         "next": shown_slot(data, now),
         "poll problem": record.poll_problem,
         "schedule problem": record.schedule_problem,
     }
-    lines = text.columns(("", ""), ((f"{key}:", value) for key, value in facts.items() if value))[1:]
+    width = text.width()
+    lines = text.columns(("", ""), ((f"{key}:", value) for key, value in facts.items() if value), width)[1:]
     if record.stages:
         rows = (
             (name, stage.state, text.took(stage.started, stage.finished, now), str(stage.attempts or ""), stage.message)
             for name, stage in record.stages.items()
         )
-        lines += ["", *text.columns(("stage", "state", "took", "attempts", "message"), rows)]
+        lines += ["", *text.columns(("stage", "state", "took", "attempts", "message"), rows, width)]
     if record.problems:
         heading = "problems:" if record.phase == "Invalid" else "warnings:"
         lines += ["", heading, *(f"  {line}" for line in record.problems)]
@@ -110,12 +136,13 @@ def next_slot(data: Mapping[str, str], now: datetime) -> datetime | None:
     return slots.following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
 
 
-def shown_slot(data: Mapping[str, str], now: datetime) -> str:
-    """Return when a request's schedule comes next, and how long from now; "" where it never comes."""
+def shown_slot(data: Mapping[str, str], now: datetime, *, short: bool = False) -> str:
+    """Return when a request's schedule comes next, and how long from now (alone, if short); "" where never."""
     slot = next_slot(data, now)
     if slot and data.get("suspend") == "true":
         return "suspended"
-    return f"{slot:%Y-%m-%d %H:%M %Z} (in {format_duration((slot - now).total_seconds())})" if slot else ""
+    wait = f"in {format_duration((slot - now).total_seconds())}" if slot else ""
+    return f"{slot:%Y-%m-%d %H:%M %Z} ({wait})" if slot and not short else wait
 
 
 def as_json(standing: Standing, now: datetime) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ import typer
 from controller.core import times
 from controller.core.errors import Invalid
 from controller.core.inputs import variables
-from controller.core.text import SEQUENCE, clean, format_duration, format_size, parse_duration, quoted, shorten, visible
+from controller.core.text import SEQUENCE, clean, format_duration, format_size, parse_duration, quoted, visible
 
 GAP = "   "
+ROOM = 30  # characters that a column needs for texts of several lines
 SILENCE = 1.5  # seconds
 FORMAL: Final = re.compile(
     r"coachwork: (?:(?:batch|service) stage |environment \S+ of |copied the repository: |the service answers on port "
@@ -54,11 +56,26 @@ def plain(line: str) -> str:
 
 
 def columns(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:
-    """Return a table's lines, in columns as wide as they need; a line is cut at `width` characters (0: never)."""
+    """Return a table's lines, in columns as wide as they need; nothing is cut.
+
+    Where a line is longer than `width` (0: none is), the last column goes on in further lines: below its title, or,
+    where that leaves little room, below the whole row.
+    """
     cells = [list(titles), *([clean(cell, limit=4096) for cell in row] for row in rows)]
     widths = [max(len(row[number]) for row in cells) for number in range(len(titles))]
-    lines = (GAP.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in cells)
-    return [shorten(line, width) if width else line for line in lines]
+    left = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
+    return [line for row in cells for line in _row(row, widths, left, width)]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], left: int, width: int) -> list[str]:
+    line = GAP.join(cell.ljust(size) for cell, size in zip(cells, widths, strict=True)).rstrip()
+    if not width or len(line) <= width or not cells[-1]:
+        return [line]
+    beside = width - left >= ROOM
+    indent = left if beside else len(GAP)
+    words = textwrap.wrap(cells[-1], max(width - indent, ROOM), break_long_words=False, break_on_hyphens=False)
+    below = [" " * indent + part for part in words]
+    return [line[:left] + words[0], *below[1:]] if beside else [line[:left].rstrip(), *below]
 
 
 def ago(written: str, now: datetime) -> str:

@@ -324,12 +324,19 @@ def test_waiting_for_a_trigger_that_is_refused_says_why_and_nothing_else_has_cha
 def test_status_and_runs_show_what_is_and_what_was(person: Person) -> None:
     person.machine.repository.commit(project("save", save=batch(SAVE)))
     assert person.deploy().code == 0
-    line = person.run("status").out.splitlines()[1].split()
-    assert line[:3] == ["demo", "Ready", "1"]
+    failed = person.run("deploy", "file:///nowhere", "--name", "next", "--schedule", "@daily", "--no-run")
+    assert failed.code == 0
+    eventually(lambda: person.machine.status("next").get("phase") == "Pending")
+    lines = [line.split() for line in person.run("status").out.splitlines()[1:]]
+    assert [line[:2] for line in lines] == [["demo", "Ready"], ["next", "Pending"]]
+    assert lines[1][2] == "in"  # so long until the next slot
+    assert [one["request"] for one in person.json("status", "--phase", "Pending", "--phase", "Failed")] == ["next"]
+    wrong = person.run("status", "--phase", "Faild")
+    assert (wrong.code, wrong.err) == (2, '--phase: unknown phase "Faild": did you mean Failed?')
     output = person.run("status", "demo").out
     assert "phase:" in output
     assert re.search(r"save +Done", output)
-    (shown,) = person.json("status")
+    shown = person.json("status", "demo")
     assert (shown["request"], shown["phase"], shown["stages"]["save"]["state"]) == ("demo", "Ready", "Done")
     (run,) = person.json("runs", "demo")
     assert (run["run"], run["outcome"]) == (1, "Succeeded")
@@ -428,6 +435,25 @@ def test_a_delete_says_what_goes_and_takes_no_silence_for_a_yes(person: Person) 
     assert person.run("delete", "demo", "--yes").code == 0
     assert person.machine.cluster.get("ConfigMap", "demo") is None
     assert person.run("status", "demo").code == 3
+
+
+def test_a_delete_names_what_serves_though_the_last_run_has_no_such_stage_and_takes_several_names(
+    person: Person,
+) -> None:
+    person.machine.repository.commit(project("serve", serve=service(SERVE, 5000)))
+    assert person.deploy().code == 0
+    assert re.search(r"^service serve: +http://demo--serve.laptop:", person.run("status", "demo").out, re.MULTILINE)
+    assert person.json("status", "demo")["services"]["serve"].startswith("http://demo--serve.laptop:")
+    person.machine.repository.commit(project("save", save=batch("raise SystemExit(1)")))
+    assert person.run("trigger", "demo", "--wait").code == 1
+    assert person.run("deploy", "file:///nowhere", "--name", "next", "--no-run").code == 0
+    missing = person.run("delete", "demo", "nxt", "--yes")
+    assert (missing.code, missing.err) == (3, 'no request "nxt" in namespace laptop: did you mean next?')
+    assert "NAME: " in person.run("delete", "demo", "No_Name", "--yes").err
+    ended = person.run("delete", "demo", "next", "--yes")
+    lines = ended.out.splitlines()
+    assert {"  Deployment/demo--serve, which may be in use", "  Service/demo--serve, which may be in use"} <= {*lines}
+    assert lines[-2:] == ["demo: deleted", "next: deleted"]
 
 
 COMMANDS = ("status", "runs", "logs", "artifacts", "diff", "trigger", "rerun", "cancel", "unschedule", "delete")

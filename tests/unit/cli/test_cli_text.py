@@ -23,14 +23,22 @@ def test_a_line_keeps_its_words_and_loses_its_colours() -> None:
     assert len(text.plain("x" * 5000)) == 5000
 
 
-def test_columns_are_as_wide_as_they_need_and_end_at_the_terminal() -> None:
+def test_columns_are_as_wide_as_they_need_and_long_texts_go_on_below() -> None:
     rows = [("iris", "Ready", "all is well"), ("long-name", "Failed", "stage train: \x1b[2Jno rows")]
     assert text.columns(("name", "phase", "message"), rows) == [
         "name        phase    message",
         "iris        Ready    all is well",
         "long-name   Failed   stage train: no rows",
     ]
-    assert text.columns(("name", "phase", "message"), rows, 30)[2] == "long-name   Failed   stage tr…"
+    rows = [("iris", "Failed", "train/run.py:3: ValueError: no rows")]
+    assert text.columns(("name", "phase", "message"), rows, 50)[1:] == [
+        "iris   Failed   train/run.py:3: ValueError: no",
+        "                rows",
+    ]
+    assert text.columns(("name", "phase", "message"), rows, 40)[1:] == [
+        "iris   Failed",
+        "   train/run.py:3: ValueError: no rows",
+    ]
 
 
 def test_how_long_something_takes_is_measured_until_now_while_it_goes_on() -> None:
