@@ -92,7 +92,7 @@ class Desk:
         good, job = exit_code == 0, self.objects["Job", name]
         said = json.dumps({"reason": "Completed" if good else "ExitCode", "message": message})
         state = {"terminated": {"exitCode": exit_code, "message": said}}
-        self._pod(job, "Succeeded" if good else "Failed", state)
+        self.pod(job, "Succeeded" if good else "Failed", state)
         kind = "Complete" if good else "Failed"
         self.objects["Job", name] = {**job, "status": {"conditions": [{"type": kind, "status": "True"}]}}
         if good and (folder := names.environment_of(job)):
@@ -109,10 +109,10 @@ class Desk:
         """Let a Deployment's new pod end with the launcher's own exit code."""
         live = self.objects["Deployment", name]
         said = json.dumps({"reason": "StartupTimeout", "message": message})
-        self._pod(live, "Running", {"terminated": {"exitCode": 121, "message": said}})
+        self.pod(live, "Running", {"terminated": {"exitCode": 121, "message": said}})
         self.objects["Deployment", name] = {**live, "status": {"observedGeneration": 10**6, "updatedReplicas": 1}}
 
-    def _pod(self, owner: Object, phase: str, state: Object) -> None:
+    def pod(self, owner: Object, phase: str, state: Object) -> None:
         metadata = {**owner["spec"]["template"]["metadata"], "name": "pod"}
         metadata["ownerReferences"] = [{"uid": owner["metadata"]["uid"], "controller": True}]
         status = {"phase": phase, "containerStatuses": [{"name": names.STAGE_CONTAINER, "state": state}]}

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from controller.core import names
 from controller.core.documents import attempt
 from controller.core.model import Cause, Object
-from controller.core.text import clean
+from controller.core.text import clean, quoted
 
 Blocked: TypeAlias = Literal["", "start", "schedule"]
 """Which grace applies to a pod that waits: for its image, Secret or container; or for a node, quota or volume."""
@@ -46,6 +46,7 @@ class PodFact:
     crashed: bool = False  # the container is down now, and not for the first time or by choice
     image: str = ""  # as the node reports it, with its digest
     first_start: str = ""  # of the script in this pod; known once it ended
+    starting: str = ""  # what a pod that nothing keeps from starting still waits for
 
 
 def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
@@ -71,7 +72,17 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         crashed=bool(ended) and not state.get("running"),
         image=str(container.get("imageID") or ""),
         first_start=message.first_start or started,
+        starting="" if blocked or status.get("phase", "Pending") != "Pending" else _starting(pod.get("spec") or {}),
     )
+
+
+def _starting(spec: Object) -> str:
+    """Return what a pod waits for that is on its way. That its image is pulled, no object says, only an Event."""
+    images = {item.get("name"): item.get("image") for item in spec.get("containers") or ()}
+    image = quoted(images.get(names.STAGE_CONTAINER, ""))
+    if not (node := spec.get("nodeName")):
+        return "waiting for the scheduler to choose a node"
+    return f"node {clean(str(node))} starts it, and pulls image {image} first if it does not have it"
 
 
 def newest(pods: Sequence[PodFact]) -> PodFact | None:
@@ -101,7 +112,9 @@ def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[
         return "", None
     scheduled = condition(status, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
-        return "schedule", Cause("Unschedulable", f"no node has room: {_steady(scheduled.get('message') or '')}")
+        text = _steady(scheduled.get("message") or "")
+        remedy = " (ask for less in the stage's config.ini, or add nodes)" if "Insufficient" in text else ""
+        return "schedule", Cause("Unschedulable", f"no node has room: {text}{remedy}")
     uid = (pod.get("metadata") or {}).get("uid") or ""
     for event in events:
         if event.get("reason") in _UNMOUNTED and concerns(event, uid):

@@ -11,6 +11,8 @@ from controller.core.facts.pods import LAUNCHER_FAILED, Blocked, PodFact, concer
 from controller.core.model import Cause, Object
 from controller.core.text import clean
 
+FIRST_PAUSE, LAST_PAUSE = 10, 600  # seconds of the Job controller between two attempts, each twice the one before
+
 
 @dataclass(frozen=True, slots=True)
 class JobFact:
@@ -28,6 +30,7 @@ class JobFact:
     image: str = ""  # of its newest pod, with its digest
     finished: str = ""  # when it failed, RFC 3339
     cause: Cause | None = None  # Failed: why (None: nobody knows); Running: why it waits
+    starting: str = ""  # what it waits for where nothing keeps it from starting
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class DeploymentFact:
     blocked: Blocked = ""
     image: str = ""  # of its pods, with its digest
     cause: Cause | None = None
+    starting: str = ""  # what its newest pod waits for where nothing keeps it from starting
     crash_started: str = ""  # first start of a script that is down now: its start-up limit runs from here
 
 
@@ -89,14 +93,29 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     )
     if failed:
         return replace(fact, cause=_failure(over["Failed"], facts))
+    if current and current.phase == "Failed" and not done:
+        return replace(fact, cause=_between(job, max(status.get("failed") or 0, 1), current))
     if done or running:
         return fact
     if current:
-        return replace(fact, blocked=current.blocked, cause=current.cause)
+        return replace(fact, blocked=current.blocked, cause=current.cause, starting=current.starting)
     # a quota's denial shows only in an Event about the Job
     denied = (event for event in events if concerns(event, fact.uid) and event.get("reason") == "FailedCreate")
     denial = next(denied, None)
     return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or "")) if denial else fact
+
+
+def _between(job: Object, failed: int, last: PodFact) -> Cause | None:
+    """Return why a Job waits between two attempts, None where no other follows, or nobody knows why it failed."""
+    spec = job.get("spec") or {}
+    rules = (spec.get("podFailurePolicy") or {}).get("rules") or ()
+    ending = ((rule.get("onExitCodes") or {}).get("values") or () for rule in rules if rule.get("action") == "FailJob")
+    limit = spec.get("backoffLimit") or 0
+    if not last.cause or failed > limit or any(last.exit_code in codes for codes in ending):
+        return None
+    pause = min(FIRST_PAUSE * 2 ** (failed - 1), LAST_PAUSE)
+    line = f"attempt {failed} of {limit + 1} failed, the next one begins in about {pause} s: {last.cause.message}"
+    return Cause(last.cause.reason, line)
 
 
 def _failure(ending: Object, pods: Sequence[PodFact]) -> Cause | None:
@@ -155,6 +174,7 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         image=max((pod.image for pod in facts), default=""),
         blocked="" if available else blocked[0].blocked if blocked else "schedule" if refused else "",
         cause=None if available else telling.cause if telling else refused or overdue,
+        starting=next((pod.starting for pod in down if pod.starting), ""),
         crash_started="" if available else min((pod.first_start for pod in crashed), default=""),
     )
 

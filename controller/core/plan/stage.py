@@ -14,6 +14,7 @@ from controller.core.plan.services import converge, of_stage
 from controller.core.text import fit
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
+START_SECONDS = 2  # within which a pod starts whose image is there; what takes longer is shown
 STAGE_REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 
@@ -90,7 +91,12 @@ def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy
         return waiting(record, fact.blocked, fact.cause, policy, now)
     if fact.running:
         return StageView(replace(_with_cause(record, fact.cause or Cause("", "")), waiting_since="", waiting_for=""))
-    return StageView(record)
+    if not fact.starting or (record.message and record.reason != "Starting"):
+        return StageView(record)
+    due = times.after(record.started, START_SECONDS)
+    if due and now < due:
+        return StageView(record, due=due)
+    return StageView(_with_cause(record, Cause("Starting", fact.starting)))
 
 
 def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> StageView:

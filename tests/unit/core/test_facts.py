@@ -147,7 +147,42 @@ def test_what_can_not_be_scheduled_says_what_is_missing() -> None:
     message = "0/1 nodes are available: 1 Insufficient cpu."
     unscheduled = pod(conditions=[condition("PodScheduled", "Unschedulable", "False", message)])
     fact = read_job(job(active=1), [unscheduled])
-    assert (fact.blocked, fact.cause) == ("schedule", Cause("Unschedulable", f"no node has room: {message}"))
+    remedy = "(ask for less in the stage's config.ini, or add nodes)"
+    assert (fact.blocked, fact.cause) == ("schedule", Cause("Unschedulable", f"no node has room: {message} {remedy}"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({}, "waiting for the scheduler to choose a node"),
+        ({"nodeName": "n1", "containers": [{"name": "stage", "image": IMAGE}]}, f'pulls image "{IMAGE}" first'),
+    ],
+)
+def test_a_pod_on_its_way_says_what_it_waits_for(spec: Object, words: str) -> None:
+    item = {**pod(waiting("ContainerCreating")), "spec": spec}
+    assert words in read_job(job(active=1), [item]).starting
+    assert not read_job(job(active=1), [{**pod(waiting("ErrImagePull")), "spec": spec}]).starting
+    assert not read_job(job(active=1), [{**pod(phase="Running"), "spec": spec}]).starting
+
+
+@pytest.mark.parametrize(
+    ("failed", "code", "words"),
+    [
+        (0, 1, "attempt 1 of 3 failed, the next one begins in about 10 s: "),  # not counted yet
+        (2, 1, "attempt 2 of 3 failed, the next one begins in about 20 s: "),
+        (3, 1, ""),
+        (1, 121, ""),
+    ],
+)
+def test_between_two_attempts_it_is_said_why_and_how_long_a_job_waits(failed: int, code: int, words: str) -> None:
+    waits = job(failed=failed)
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [121]}}
+    waits["spec"] = {"backoffLimit": 2, "podFailurePolicy": {"rules": [rule]}}
+    ended = pod(
+        terminated(code, message='{"reason": "ExitCode", "message": "train/run.py:3: no rows"}'), phase="Failed"
+    )
+    cause = Cause("ExitCode", f"{words}train/run.py:3: no rows") if words else None
+    assert read_job(waits, [ended]).cause == cause
 
 
 def test_a_failed_mount_is_found_in_its_event() -> None:

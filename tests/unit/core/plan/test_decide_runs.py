@@ -375,3 +375,20 @@ def test_a_pod_template_that_is_not_there_or_wrong_starts_nothing(desk: Desk) ->
     kept = desk.settle()
     assert (kept.phase, kept.reason, len(kept.problems)) == ("Invalid", "InvalidPodTemplate", 2)
     assert desk.jobs() == {}
+
+
+def test_a_stage_that_takes_long_to_start_says_what_it_waits_for_until_it_runs(desk: Desk) -> None:
+    desk.push(project("train"))
+    desk.ask()
+    desk.settle()
+    train = desk.objects["Job", "iris-train-1"]
+    desk.pod(train, "Pending", {"waiting": {"reason": "ContainerCreating"}})
+    assert desk.pass_().requeue_after == 2
+    assert desk.settle().stages["train"].message == "", "most are quicker than that"
+    desk.clock.pass_(2)
+    assert desk.settle().stages["train"].message == "waiting for the scheduler to choose a node"
+    desk.pods[train["metadata"]["uid"]]["spec"] = {"nodeName": "n1"}
+    assert "node n1 starts it" in desk.settle().message
+    desk.pod(train, "Running", {"running": {}})
+    kept = desk.settle()
+    assert (kept.reason, kept.stages["train"].message) == ("StepRunning", "")
