@@ -219,7 +219,7 @@ class LaptopRun:
             if stage.finished:
                 self._warned.add(name)
             for line in self._lines(record.run, name, both_ends=True):
-                warning = f"stage {name}: {line.removeprefix(WARNING)}"
+                warning = f"stage {record.title(name)}: {line.removeprefix(WARNING)}"
                 if line.startswith(WARNING) and warning not in self._warned:
                     self._warned.add(warning)
                     yield warning

@@ -14,6 +14,7 @@ from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, Standing, number
+from controller.core import model
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.model import Record
 from controller.core.text import clean
@@ -79,14 +80,15 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
 
 def _show_all(requests: Requests, name: str, entries: list[Entry], query: Query, *, titled: bool) -> None:
     """Show one log of each stage, one after the other, and what each lacks on standard error."""
+    environments = sum(bool(entry.get("environment_of")) for entry in entries)
     for at, entry in enumerate(entries):
         if titled:
-            typer.echo(("\n" if at else "") + f"==> {_title(entry)} <==")
+            typer.echo(("\n" if at else "") + f"==> {_title(entry, environments)} <==")
         with _opened(requests, name, entry, query) as body:
             _show(body)
         notes = entry.get("notes") or ()
         for note in [notes] if isinstance(notes, str) else notes:
-            typer.echo(f"note: {_title(entry)}: {clean(str(note))}", err=True)
+            typer.echo(f"note: {_title(entry, environments)}: {clean(str(note))}", err=True)
 
 
 def _opened(requests: Requests, name: str, entry: Entry, query: Query) -> Page:
@@ -181,5 +183,8 @@ def newest(entries: Iterable[Entry], attempt: int = 0) -> list[Entry]:
     return list(found.values())
 
 
-def _title(entry: Entry) -> str:
-    return clean(f"{entry.get('stage', '')}, attempt {entry.get('attempt', '')}")
+def _title(entry: Entry, environments: int) -> str:
+    users = [str(stage) for stage in entry.get("environment_of") or ()]
+    return clean(
+        f"{model.titled(str(entry.get('stage', '')), users, environments)}, attempt {entry.get('attempt', '')}"
+    )

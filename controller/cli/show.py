@@ -73,14 +73,14 @@ class Scene:
         found: dict[str, list[str]] = {}
         for name, stage in self.record.stages.items():
             if stage.message and stage.state in states:
-                found.setdefault(stage.message, []).append(name)
+                found.setdefault(stage.message, []).append(self.record.title(name))
         return [f"{', '.join(names)}: {message}" for message, names in found.items()]
 
     @property
     def busy(self) -> tuple[str, ...]:
         """The stages that run and wait for nothing, each with the last line that it printed."""
         running = [
-            (name, _doing(stage), shorten(self.tails.get(name, ""), TAIL_LIMIT))
+            (self.record.title(name), _doing(stage), shorten(self.tails.get(name, ""), TAIL_LIMIT))
             for name, stage in self.record.stages.items()
             if stage.state == "Running" and not stage.message
         ]
@@ -187,7 +187,10 @@ class PlainLines(Screen):
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
                 words = " ".join(filter(None, (_state(stage), took, "" if last else stage.message or _doing(stage))))
                 place = f"step {number}  " if scene.numbered and number else ""
-                if self._print(name, f"{stage.state} {stage.message}", f"{place}{name}: {words}") and not last:
+                if (
+                    self._print(name, f"{stage.state} {stage.message}", f"{place}{scene.record.title(name)}: {words}")
+                    and not last
+                ):
                     self._causes += filter(None, [stage.message])
         for name, address in scene.addresses.items():
             self._print(f"{name} address", address, f"service {name}: {address}")
@@ -276,7 +279,7 @@ def _table(scene: Scene, width: int, height: int) -> Table:
         words = said or scene.addresses.get(name) or scene.tails.get(name) or _doing(stage)
         cells: list[str | Text] = [
             *([str(number or "") if place == 0 else ""] if scene.numbered else []),
-            Text(name),
+            Text(scene.record.title(name)),
             Text(_state(stage), style=COLOURS.get(_state(stage), "dim")),
             text.took(stage.started, stage.finished),
             str(stage.attempts or ""),
@@ -319,4 +322,4 @@ def last_words(
         # Coachwork's own lines repeat the cause.
         if lines := [f"  {text.plain(line)}" for line in tail(name) if not text.FORMAL.match(line)]:
             whole = [f"all of them: {shown}"] if (shown := command(name)) else []
-            typer.echo("\n".join(["", f"the last lines of stage {name}:", *lines, *whole]), err=True)
+            typer.echo("\n".join(["", f"the last lines of stage {record.title(name)}:", *lines, *whole]), err=True)

@@ -121,7 +121,13 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
     lines = text.columns(("", ""), ((f"{key}:", value) for key, value in facts.items() if value), width)[1:]
     if record.stages:
         rows = (
-            (name, stage.state, text.took(stage.started, stage.finished, now), str(stage.attempts or ""), stage.message)
+            (
+                record.title(name),
+                stage.state,
+                text.took(stage.started, stage.finished, now),
+                str(stage.attempts or ""),
+                stage.message,
+            )
             for name, stage in record.stages.items()
         )
         lines += ["", *text.columns(("stage", "state", "took", "attempts", "message"), rows, width)]

@@ -118,6 +118,7 @@ class Stage:
 
 
 AS_OF_COMMIT = "commit"
+STAGES_SHOWN = 3  # of those that share an environment, behind its name
 """Packages as of the day on which a stage's requirements last changed."""
 
 
@@ -335,6 +336,17 @@ class Record:
     def active(self) -> bool:
         """Return whether a run is active."""
         return self.spec is not None and not self.finished
+
+    def title(self, name: str) -> str:
+        """Return what people read of a stage or an environment: of several environments also whose each is."""
+        environments = self.spec.environments if self.spec else ()
+        return titled(name, next((item.stages for item in environments if item.name == name), ()), len(environments))
+
+
+def titled(name: str, stages: Sequence[str], environments: int) -> str:
+    """Return the name of one of so many environments with the stages that use it, where it is not the only one."""
+    more = [f"{len(stages) - STAGES_SHOWN} more"] if len(stages) > STAGES_SHOWN else []
+    return f"{name} ({', '.join([*stages[:STAGES_SHOWN], *more])})" if stages and environments > 1 else name
 
 
 @dataclass(frozen=True, slots=True)

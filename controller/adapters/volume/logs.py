@@ -38,6 +38,7 @@ class StageLogs:
     folder: PurePosixPath
     state: str
     message: str
+    environment_of: tuple[str, ...]  # the stages that use this environment, () of a stage
     started: str  # in RFC 3339, for the order; of what did not start, before or behind them
 
 
@@ -78,6 +79,7 @@ class Logs:
                 length = size(file)
         return {
             "stage": logs.stage,
+            "environment_of": list(logs.environment_of),
             "run": logs.run,
             "attempt": number,
             "ended": end.exit_code is not None,
@@ -148,12 +150,14 @@ class Logs:
         left = self._runs.left(archived, run) or RunFile()
         folders = {stage: layout.logs(*owner, stage) for stage in left.stages}
         folders |= {item.name: layout.build_logs(item.folder) for item in left.environments if item.folder}
-        built = {item.name for item in left.environments}
+        built = {item.name: item.stages for item in left.environments}
         above = layout.run(*owner) / "logs"
         named = set(folders.values())
         folders |= {name: above / name for name in self._tree.names(above, _NAME) if above / name not in named}
         return {
-            stage: StageLogs(run, stage, folder, fit(entry.state), fit(entry.message), entry.started or last)
+            stage: StageLogs(
+                run, stage, folder, fit(entry.state), fit(entry.message), built.get(stage, ()), entry.started or last
+            )
             for stage, folder in sorted(folders.items())
             for entry in [left.stages.get(stage, StageEntry())]
             for last in ["" if stage in built else "~"]

@@ -146,8 +146,8 @@ def _unheld(stage: StageRecord) -> StageRecord:
 
 def _in_words(record: Record) -> Record:
     """Return the record with its one line: which step runs, and what a stage waits for if one does."""
-    lines = [f"stage {name}: {stage.message}" for name, stage in record.stages.items() if stage.message]
-    running = [name for name, stage in record.stages.items() if stage.state == "Running"]
+    lines = [f"stage {record.title(name)}: {stage.message}" for name, stage in record.stages.items() if stage.message]
+    running = [record.title(name) for name, stage in record.stages.items() if stage.state == "Running"]
     message = lines[0] if lines else f"run {record.run}, step {record.step}: {', '.join(running)}"
     reason = next((stage.reason for stage in record.stages.values() if stage.message), "StepRunning")
     return replace(record, phase="Running", reason=reason, message=fit(message))
@@ -168,7 +168,7 @@ def _failure(context: RunContext, record: Record, observed: Observed, *, late: b
     alone = {item.name for item in context.spec.environments if item.stages == (context.pipeline.run_on_failure,)}
     for name, stage in record.stages.items():
         if stage.state == "Failed" and name not in alone:
-            return Failure(name, stage.reason, f"stage {name}: {stage.message}")
+            return Failure(name, stage.reason, f"stage {record.title(name)}: {stage.message}")
     for item in observed.refusals:
         if item.final and item.stage == NO_STAGE:  # NAME-release is too large for the API, say
             return Failure("", item.cause.reason, item.cause.message)

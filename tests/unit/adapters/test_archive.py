@@ -174,7 +174,8 @@ def test_the_logs_of_environments_are_listed_and_read_under_their_names(kept: Ke
     (build / "1.log").write_bytes(b"resolved\n")
     kept.record(1, environments=(Environment("environment", "key-2", ("train",)),))
     kept.run(1)
-    assert [item["stage"] for item in kept.archive.logs("iris")] == ["environment"]
+    (entry,) = kept.archive.logs("iris")
+    assert (entry["stage"], entry["environment_of"]) == ("environment", ["train"])
     assert log(kept, "environment") == b"resolved\n"
 
 

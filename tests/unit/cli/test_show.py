@@ -171,6 +171,27 @@ def test_what_ends_later_is_printed_later(capsys: pytest.CaptureFixture[str]) ->
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("users", "names"),
+    [
+        ([("train",)], ["environment"]),
+        ([("train",), ("serve", "score")], ["environment (train)", "environment-2 (serve, score)"]),
+        ([("train",), tuple("abcde")], ["environment (train)", "environment-2 (a, b, c, 2 more)"]),
+    ],
+)
+def test_of_several_environments_each_is_shown_with_its_stages(
+    capsys: pytest.CaptureFixture[str], users: list[tuple[str, ...]], names: list[str]
+) -> None:
+    built = [
+        Environment(name, "0a", stages) for name, stages in zip(("environment", "environment-2"), users, strict=False)
+    ]
+    stages = {item.name: StageRecord("Done", started=at(0), finished=at(9)) for item in built}
+    spec = RunSpec("r", "c", ".", "t", "i", environments=tuple(built))
+    scene = Scene(Record("u", run=1, stages=stages, spec=spec), "abc", (tuple(stages),), numbered=False)
+    PlainLines().show(scene)
+    assert capsys.readouterr().out == "".join(f"{name}: Done 9 s\n" for name in names)
+
+
 @pytest.mark.parametrize(("cause", "finished"), [("Failed", at(5)), ("Stopped", "")])
 def test_what_a_failure_stops_is_printed_after_it(
     capsys: pytest.CaptureFixture[str], cause: StageState, finished: str
