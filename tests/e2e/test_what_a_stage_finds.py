@@ -6,8 +6,9 @@ from tests.support.e2e import NAMESPACE, Coachwork, kubectl, told
 from tests.support.e2e_projects import batch, project, server, service
 
 FACTS = """
-import json, os, pathlib, subprocess, sys
+import ctypes, json, os, pathlib, subprocess, sys
 import shared
+ctypes.CDLL("libgomp.so.1")  # the wheels of LightGBM and others load it
 facts = {
     "uid": os.getuid(),
     "token": os.path.exists("/var/run/secrets/kubernetes.io"),

@@ -1,8 +1,11 @@
 """Stages that can't start: told at once, failed after the grace (30 s in this installation)."""
 
+import base64
+import json
+
 import pytest
 
-from tests.support.e2e import Coachwork, Record, told
+from tests.support.e2e import NAMESPACE, Coachwork, Record, kubectl, told
 from tests.support.e2e_projects import batch, project, server, service
 
 
@@ -20,6 +23,24 @@ def test_a_missing_secret_is_reported_with_the_command_that_makes_it(coachwork: 
     record = coachwork.ended(name)
     assert (record["phase"], record["reason"]) == ("Failed", "SecretMissing"), told(record)
     assert "create secret generic the-vault --from-literal=KEY=" in record["message"]
+
+
+def test_a_secret_that_is_not_text_is_reported_until_it_is(coachwork: Coachwork) -> None:
+    name = coachwork.name("no-text")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}}
+    kubectl("create", "-f", "-", text=json.dumps({**secret, "data": {"KEY": base64.b64encode(b"caf\xe9").decode()}}))
+    try:
+        coachwork.git.push(name, project(name, "one", batch("one", "", more=f"[secrets]\nKEY = {name}")))
+        coachwork.request(name)
+        record = coachwork.wait_for(name, waits, "cause while it waits")
+        assert (
+            f"Secret {name} has bytes that no variable can hold in key KEY, not text in UTF-8 (stage one)"
+            in record["message"]
+        )
+        kubectl("-n", NAMESPACE, "patch", "secret", name, "-p", '{"stringData": {"KEY": "coffee"}}')
+        assert coachwork.ended(name)["phase"] == "Ready"
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "secret", name)
 
 
 @pytest.mark.parametrize("kind", ["batch", "service"])

@@ -285,6 +285,22 @@ def test_all_missing_secrets_are_reported_before_the_first_step(world: World) ->
     assert not world.jobs()
 
 
+@pytest.mark.parametrize("value", [b"caf\xe9", b"a\0b"])
+@pytest.mark.parametrize("wanted", ["KEY = aws", "KEY = aws?"])
+def test_a_secret_that_is_not_text_is_reported_with_secret_key_and_stage(
+    world: World, value: bytes, wanted: str
+) -> None:
+    world.cluster.secret("aws", KEY=value, OTHER=b"\xff")
+    kept = begin(world, project("a", secrets={"a": wanted}))
+    assert (kept.phase, kept.reason, world.jobs()) == ("Running", "SecretMissing", {})
+    words = (
+        "Secret aws has bytes that no variable can hold in key KEY, not text in UTF-8 (stage a): kubectl -n test patch"
+    )
+    assert words in kept.message
+    world.cluster.secret("aws", KEY="x")
+    assert states(world.settle()) == {"a": "Running"}
+
+
 def test_a_run_goes_on_when_its_secrets_are_there(world: World) -> None:
     begin(world, project("a", secrets={"a": "KEY = aws"}))
     world.cluster.secret("aws", KEY="x")

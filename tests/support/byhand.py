@@ -179,9 +179,10 @@ class ByHand(Api):
         else:
             self._store.create(item, uid=item["metadata"].get("uid", ""))
 
-    def secret(self, name: str, **values: str) -> None:
+    def secret(self, name: str, **values: str | bytes) -> None:
         """Create a Secret, or put another in its place."""
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        raw = {key: value if isinstance(value, bytes) else value.encode() for key, value in values.items()}
+        data = {key: base64.b64encode(value).decode() for key, value in raw.items()}
         self.put({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
 
     def edit(self, kind: str, name: str, change: Callable[[Object], object]) -> None:

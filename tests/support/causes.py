@@ -86,6 +86,14 @@ WAYS = (
         f"{BATCH}[batch]\nRETRIES = 9\nMAX_COMPLETION_TIME_SECONDS = 60\n",
     ),
     Way(
+        "no-library",
+        "ImportError",
+        ("one/main.py:1", "the image has no `libgomp.so.1`", "libgomp1; docs/how-to/images.md"),
+        "import ctypes; ctypes.CDLL('libgomp.so.1')\n",
+        f"{BATCH}PYTHON = 3.10\n[batch]\nRETRIES = 9\nMAX_COMPLETION_TIME_SECONDS = 60\n",
+        only_on_a_cluster=True,  # a laptop may have it
+    ),
+    Way(
         "chatty-child",
         "ExitCode",
         ("one/main.py:4", "ValueError: no data"),

@@ -105,6 +105,8 @@ def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[
     if (reason := waiting.get("reason", "")) in _WAITING:
         name, remedy = _WAITING[reason]
         unpulled = reason in _UNPULLED and container.get("image")
+        if "invalid UTF-8" in (waiting.get("message") or ""):
+            remedy = "a value of [secrets] is not text in UTF-8: correct the Secret"
         why = f'image "{unpulled}" can\'t be pulled' if unpulled else _steady(waiting.get("message") or reason)
         return "start", Cause(name, f"{why} ({remedy})")
     status = pod.get("status") or {}

@@ -113,6 +113,12 @@ WAITS = [
         "MissingConfiguration",
         "couldn't find key A in Secret cw/aws",
     ),
+    (
+        waiting("CreateContainerError", "grpc: error while marshaling: string field contains invalid UTF-8"),
+        "start",
+        "ContainerFailed",
+        "(a value of [secrets] is not text in UTF-8",
+    ),
     (waiting("RunContainerError", 'exec: "python3": not found'), "start", "ContainerFailed", "needs a python3"),
 ]
 
