@@ -113,7 +113,7 @@ class Keeper:
         """Kill at once what the script left running; return how many processes, and whether heirs were waited for.
 
         Heirs live off a pipe from the script and end when it has: a `tee` that its output goes through, a tracker
-        that tidies shared memory up.
+        that tidies shared memory up, the server that forks a pool's processes, as that which compiles packages.
         """
         heirs = set(filter(_is_heir, descendants()))
         killed = self._kill_all(heirs)
@@ -206,7 +206,7 @@ def descendants() -> List[int]:
 
 
 def _is_heir(pid: int) -> bool:
-    """Return whether a process reads from a pipe (ours has none), or is a resource tracker of multiprocessing.
+    """Return whether a process reads from a pipe (ours has none), or is a helper of multiprocessing.
 
     One that is on its way out has neither files nor a command any more, and is one, too: it ends by itself.
     """
@@ -215,7 +215,7 @@ def _is_heir(pid: int) -> bool:
             return True
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         command = file.read(4096)
-        return not command or b"resource_tracker" in command
+        return not command or b"multiprocessing.resource_tracker" in command or b"multiprocessing.forkserver" in command
     return True
 
 

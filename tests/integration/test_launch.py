@@ -527,6 +527,18 @@ print("name", shared_memory.SharedMemory(create=True, size=10).name)
     assert "left running" not in ended.text
 
 
+def test_the_server_of_a_pool_is_left_the_time_to_end(stage: Stage) -> None:
+    script = """
+import multiprocessing
+if __name__ == "__main__":
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        print(pool.map(abs, [-1]))
+"""
+    ended = stage.run(script)
+    assert ended.code == 0
+    assert "left running" not in ended.text
+
+
 # --- services -------------------------------------------------------------------------------------
 
 
