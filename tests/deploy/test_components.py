@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from controller.core.model import Policy
-from tests.support.kustomize import COMPONENTS, DEPLOY, OVERLAYS, built, composed, objects
+from tests.support.kustomize import (
+    COMPONENTS,
+    DEPLOY,
+    OVERLAYS,
+    built,
+    composed,
+    objects,
+    settings,
+    settings_of,
+    write_overlay,
+)
 
 GUIDE = DEPLOY.parent / "docs" / "how-to" / "install.md"
 
@@ -68,7 +78,39 @@ def test_every_overlay_that_a_page_shows_can_be_built(overlay: str, tmp_path: Pa
         folder = tmp_path / "overlays" / f"ours-{at}"
         folder.mkdir()
         (folder / "kustomization.yaml").write_text(re.sub(r"\.\./(dev|production)", f"../{overlay}", text))
-        assert len(built(folder)) >= len(objects(overlay))
+        assert len(built(folder)) >= len(objects(overlay)) - 1  # without the namespace, where it is there already
+
+
+def test_stages_and_schedules_get_the_image_that_an_overlay_on_top_names(overlay: str, tmp_path: Path) -> None:
+    lower = {"dev": "coachwork", "production": "registry.example.com/coachwork"}[overlay]
+    image = {"name": lower, "newName": "registry.example.org/ours", "newTag": "7"}
+    write_overlay(tmp_path, overlay, namespace="team-b", images=[image])
+    found = built(tmp_path)
+    (controller,) = (item for item in found if item["kind"] == "Deployment")
+    assert controller["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example.org/ours:7"
+    settings = settings_of(found)
+    assert settings["COACHWORK_IMAGE"] == settings["COACHWORK_TRIGGER_IMAGE"] == "registry.example.org/ours:7"
+
+
+def test_an_overlay_that_copies_the_image_itself_as_0_1_0_asked_for_goes_on_working(
+    overlay: str, tmp_path: Path
+) -> None:
+    variables = [f"[name=controller].env.[name=COACHWORK_{name}].value" for name in ("IMAGE", "TRIGGER_IMAGE")]
+    deployment, containers = {"kind": "Deployment", "name": "coachwork"}, "spec.template.spec.containers"
+    copied = {
+        "source": {**deployment, "fieldPath": f"{containers}.[name=controller].image"},
+        "targets": [{"select": deployment, "fieldPaths": [f"{containers}.{name}" for name in variables]}],
+    }
+    write_overlay(tmp_path, overlay, namespace="team-b", replacements=[copied])
+    assert settings_of(built(tmp_path))["COACHWORK_IMAGE"] == settings(overlay)["COACHWORK_IMAGE"]
+
+
+def test_who_administers_only_a_namespace_applies_and_deletes_nothing_cluster_wide(
+    overlay: str, tmp_path: Path
+) -> None:
+    found = composed(tmp_path, overlay, "existing-namespace", namespace="team-b")
+    assert {item["metadata"]["namespace"] for item in found} == {"team-b"}
+    assert len(found) == len(objects(overlay)) - 1
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

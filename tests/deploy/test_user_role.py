@@ -19,11 +19,12 @@ DESCRIBED: dict[str, set[str]] = {"pods": {"get", "list"}, "events": {"list"}}
 
 SHOWN: list[tuple[str, str, dict[str, set[str]]]] = [
     # what a `kubectl` line begins with, the component whose Role it needs beyond `coachwork-user`, the rights it takes
-    (r"apply -k|delete -[kf]|rollout status|exec |create role|label namespace|set image", ADMINISTRATOR, {}),
-    (r"get endpointslices|describe node|create secret docker-registry|port-forward deployment", ADMINISTRATOR, {}),
+    (r"apply -k|delete -k|delete configmaps,jobs|rollout status|exec |create role|label namespace", ADMINISTRATOR, {}),
+    (r"set image|get endpointslices|describe node|create secret docker-reg|port-forward deploy", ADMINISTRATOR, {}),
     (r"apply -f request", USER, {"configmaps": {"get", "create", "patch"}}),
     (r"(apply|get) -->|get --raw$", USER, {}),  # a figure, and the command alone
     (r"(get|create|annotate|patch) configmap", USER, {"configmaps": {"get", "list", "create", "patch"}}),
+    (r"delete configmap ", USER, {"configmaps": {"list", "delete"}}),
     (r"wait (--for=create )?configmap|wait --for=create$", USER, {"configmaps": READ}),
     (
         r"port-forward service/", USER,

@@ -75,7 +75,7 @@ def test_the_cluster_accepts_the_samples() -> None:
 def test_an_installation_with_all_components_runs_a_project_and_leaves_nothing(
     git: InClusterGit, namespace: str, tmp_path: Path
 ) -> None:
-    write_overlay(tmp_path, "dev", *usable(), namespace=namespace)
+    write_overlay(tmp_path, "dev", *(name for name in usable() if name != "existing-namespace"), namespace=namespace)
     applied("-k", str(tmp_path))
     kubectl("-n", namespace, "rollout", "status", "deployment/coachwork", RUN_SECONDS, seconds=200)
     name = f"installed-{uuid.uuid4().hex[:6]}"
@@ -95,3 +95,14 @@ def test_an_installation_with_all_components_runs_a_project_and_leaves_nothing(
     kubectl("wait", "--for=delete", f"namespace/{namespace}", RUN_SECONDS, seconds=200)
     wide = ("get", "clusterroles,clusterrolebindings,persistentvolumes", "-o", "json")
     eventually(lambda: namespace not in kubectl(*wide), "end of the volume, which the storage class sees to")
+
+
+def test_who_administers_only_a_namespace_installs_and_removes_everything(namespace: str, tmp_path: Path) -> None:
+    create(namespace)
+    kubectl("-n", namespace, "create", "rolebinding", "ada", "--clusterrole=admin", "--user=ada")
+    write_overlay(tmp_path, "dev", "existing-namespace", "user-role", namespace=namespace)
+    applied("--as=ada", "-k", str(tmp_path))
+    kubectl("-n", namespace, "rollout", "status", "deployment/coachwork", RUN_SECONDS, seconds=200)
+    kubectl("--as=ada", "delete", "-k", str(tmp_path), "--timeout=120s", seconds=150)
+    left = kubectl("-n", namespace, "get", "all,configmaps,persistentvolumeclaims,roles", "-o", "name").split()
+    assert [name for name in left if not name.startswith("pod/")] == ["configmap/kube-root-ca.crt"]

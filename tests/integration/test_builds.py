@@ -9,6 +9,7 @@ import pytest
 from controller.core import layout, names, times
 from controller.core.errors import Invalid, Transient
 from controller.core.model import Object, Record
+from tests.support.statuses import event
 from tests.support.world import POLICY, REPOSITORY, World, project
 
 FLASK = {"a": "flask==3.0.0\n", "b": "Flask == 3.0.0  # the same\n"}
@@ -496,6 +497,26 @@ def test_a_run_keeps_its_images_where_the_setting_changes_meanwhile(world: World
     world.cluster.end_job(world.jobs()["iris-a-1"])
     world.settle()
     assert image_of(world.jobs()["iris-b-1"]) == "python:3.9-slim"
+
+
+def test_a_build_whose_pods_a_quota_refuses_is_made_anew_once_the_settings_name_amounts(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    (job,) = builds(world)
+    uid = job["metadata"]["uid"]
+    words = 'Error creating: pods "x" is forbidden: failed quota: team: must specify limits.cpu for: stage'
+    about = {"kind": "Job", "uid": uid, "name": job["metadata"]["name"]}
+    world.cluster.create({
+        **event("FailedCreate", words, uid, "Job"), "apiVersion": "v1", "involvedObject": about,
+        "metadata": {"name": "denial", "namespace": POLICY.namespace},
+    })  # fmt: skip
+    assert "COACHWORK_DEFAULT_LIMITS" in world.settle().stages["environment"].message
+    assert builds(world)[0]["metadata"]["uid"] == uid, "nothing has changed: it would be refused again"
+    world.policy = replace(POLICY, default_limits=(("cpu", "0.5"),))
+    world.restart()
+    world.settle()
+    (job,) = builds(world)
+    assert job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "0.5"}
+    assert job["metadata"]["uid"] != uid
 
 
 def test_what_is_to_be_said_of_a_python_is_among_the_problems_of_the_run(world: World) -> None:

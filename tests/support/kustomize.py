@@ -1,14 +1,18 @@
 """What `kubectl kustomize` makes of an overlay; needs kubectl, but no cluster."""
 
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from controller.settings import PREFIX
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 OVERLAYS = ("dev", "production")
@@ -67,9 +71,21 @@ def one(overlay: str, kind: str, name: str = "coachwork") -> dict[str, Any]:
 
 
 def settings(overlay: str) -> dict[str, str]:
-    """Return the environment of the controller's container; what the downward API fills in as "x"."""
-    (container,) = one(overlay, "Deployment")["spec"]["template"]["spec"]["containers"]
+    """Return the settings of the controller's container; what the downward API fills in as "x"."""
+    return settings_of(objects(overlay))
+
+
+def settings_of(items: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the settings that the controller among these objects gets, as the kubelet puts them together."""
+    every = {(item["kind"], item["metadata"]["name"]): item for item in items}
+    template = every["Deployment", "coachwork"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
     environ: dict[str, str] = {}
     for source in container["envFrom"]:
-        environ |= one(overlay, "ConfigMap", source["configMapRef"]["name"])["data"]
-    return environ | {item["name"]: item.get("value", "x") for item in container["env"]}
+        environ |= every["ConfigMap", source["configMapRef"]["name"]]["data"]
+    for item in container["env"]:
+        field = item.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
+        annotation = re.fullmatch(r"metadata\.annotations\['(.*)'\]", field)
+        value = template["metadata"]["annotations"][annotation[1]] if annotation else item.get("value", "x")
+        environ[item["name"]] = re.sub(r"\$\((\w+)\)", lambda name: environ[name[1]], value)
+    return {name: value for name, value in environ.items() if name.startswith(PREFIX)}

@@ -69,7 +69,8 @@ def job(*conditions: Object, **status: Any) -> Object:
         "labels": {names.RUN: "7"},
         "ownerReferences": [OWNER],
     }
-    return {"kind": "Job", "metadata": metadata, "status": {"conditions": list(conditions), **status}}
+    spec = {"template": {"spec": {"containers": [{"name": names.STAGE_CONTAINER}]}}}
+    return {"kind": "Job", "metadata": metadata, "spec": spec, "status": {"conditions": list(conditions), **status}}
 
 
 def deployment(*conditions: Object, wanted: int = 1, generation: int = 3, applied: str = "", **status: Any) -> Object:

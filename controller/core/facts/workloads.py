@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.core import names, times
@@ -31,6 +31,7 @@ class JobFact:
     finished: str = ""  # when it failed, RFC 3339
     cause: Cause | None = None  # Failed: why (None: nobody knows); Running: why it waits
     starting: str = ""  # what it waits for where nothing keeps it from starting
+    refused: Object | None = field(default=None, hash=False)  # the container of pods that no API server makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,10 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     # a quota's denial shows only in an Event about the Job
     denied = (event for event in events if concerns(event, fact.uid) and event.get("reason") == "FailedCreate")
     denial = next(denied, None)
-    return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or "")) if denial else fact
+    if not denial:
+        return fact
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or ""), refused=container)
 
 
 def _between(job: Object, failed: int, last: PodFact) -> Cause | None:

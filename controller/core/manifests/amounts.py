@@ -31,5 +31,14 @@ def completed(container: Object, policy: Policy) -> Object:
     return {**container, "resources": {**given, **resources}} if resources else container
 
 
+def same(one: Object, other: Object) -> bool:
+    """Return whether two containers ask for the same amounts, however these are written."""
+    first, second = (
+        {part: {name: _number(amount) for name, amount in given.items()} for part, given in resources.items()}
+        for resources in (one.get("resources") or {}, other.get("resources") or {})
+    )
+    return first == second
+
+
 def _number(amount: str) -> Decimal:
     return parse_quantity(str(amount)) or Decimal(0)

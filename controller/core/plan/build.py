@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from controller.core import manifests, names, times
 from controller.core.errors import VOLUME_FULL
 from controller.core.facts import JobFact
-from controller.core.manifests import RunContext
+from controller.core.manifests import RunContext, amounts
 from controller.core.model import Cause, Environment, Record, StageRecord
 from controller.core.plan.decision import Action, Create, Delete, Observed, Publish
 from controller.core.plan.needs import Build, BuildOf
@@ -51,7 +51,7 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
         over = replace(done(record, now), **began)
         spare = (Publish(item.folder),) if build.made else ()
         return StageView(over, (*spare, *(_removal(fact) if fact and fact.state != "Failed" else ())))
-    if fact and fact.uid == item.stale:
+    if fact and (fact.uid == item.stale or _outdated(context, item, fact)):
         return StageView(record, _removal(fact))
     if build.made and (fact is None or fact.state == "Succeeded"):
         return StageView(record, (Publish(item.folder),), due=now)
@@ -69,6 +69,14 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
     if fact is None:
         return StageView(record, (Create(manifests.build(context, item), item.name),))
     return _judged(context, fact, record, now)
+
+
+def _outdated(context: RunContext, item: Environment, fact: JobFact) -> bool:
+    """Return whether a Job gets no pod with the amounts that it names, and would name others now."""
+    if fact.refused is None:
+        return False
+    (container,) = manifests.build(context, item)["spec"]["template"]["spec"]["containers"]
+    return not amounts.same(fact.refused, container)
 
 
 def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: datetime) -> StageView:
