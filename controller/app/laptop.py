@@ -9,7 +9,7 @@ import platform
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -90,9 +90,14 @@ class LaptopRun:
         self._scratch = self._root / layout.SCRATCH / self._uid
         shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
         image, images = _images(place.pipeline, options.pythons)
-        machine = self._machine(options, images)
         before = codec.honoured(statuses.read_copy(self._read(layout.record(self.name, self._uid)), self._uid))
-        self._refused = self._refusal(options, before)
+        self._refused: Invalid | None = None
+        stages: tuple[str, ...] = ()
+        try:
+            stages = self._part(options, before)
+        except Invalid as refused:  # by the controller, too, which would then run all that has changed
+            self._refused = refused
+        machine = self._machine(options, images, _secrets(place.pipeline, stages, options.secrets))
         self._cluster = LocalCluster(NAMESPACE, machine)
         self._cluster.restore(self._request(options, before))
         settings = Settings(
@@ -107,7 +112,9 @@ class LaptopRun:
         metrics = PrometheusMetrics(metadata.version("coachwork"))
         self._app = App(settings, self._cluster, self._volume, source, metrics, _platform(options.pythons))
 
-    def _machine(self, options: Options, images: Mapping[str, str]) -> Machine:
+    def _machine(
+        self, options: Options, images: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]]
+    ) -> Machine:
         parts = urlsplit(self.place.repository)
         folder = Path(unquote(parts.path))  # that the run's commit was made of, unless the repository is elsewhere
         return Machine(
@@ -116,7 +123,7 @@ class LaptopRun:
             folder=folder if parts.scheme == "file" and folder.is_dir() else None,
             python=options.pythons.default.path,
             pythons={images[version]: other.path for version, other in options.pythons.others.items()},
-            secrets=_secrets(self.place.pipeline, options.secrets),
+            secrets=secrets,
             environment=base_environment(),
             packages=_package_settings(),
             back_off=BACK_OFF,
@@ -125,23 +132,17 @@ class LaptopRun:
     def _read(self, place: PurePosixPath) -> str:
         return self._volume.read_document(place)
 
-    def _refusal(self, options: Options, before: Record | None) -> Invalid | None:
-        """Return why the chosen part of the project can't be run, None if it can.
-
-        The controller would refuse the trigger, too, and then run all that has changed.
-        """
+    def _part(self, options: Options, before: Record | None) -> tuple[str, ...]:
+        """Return the stages that may have to be started. Raises Invalid where the chosen part can't be run."""
         request = Request(self.name, self._uid, self.place.repository, resume=options.resume, only=options.only)
         record = before or Record(self._uid)
 
         def recall(run: int) -> RunFile:
             return codec.view(runs.read(self._read(layout.run_record(self.name, self._uid, run)))) or RunFile()
 
-        try:
-            states = parts.states_before(request, record, recall)
-            parts.select(request, self.place.pipeline, parts.going_on_from(request, record), states)
-        except Invalid as invalid:
-            return invalid
-        return None
+        states = parts.states_before(request, record, recall)
+        chosen = parts.select(request, self.place.pipeline, parts.going_on_from(request, record), states)
+        return parts.to_run(self.place.pipeline, chosen)
 
     def _request(self, options: Options, before: Record | None) -> Object:
         """Return the request for this run; a run that was interrupted is cancelled."""
@@ -267,11 +268,11 @@ def _platform(pythons: Pythons) -> str:
     return " ".join([python.path, python.version, *platform.uname()[:1], platform.machine(), settings])
 
 
-def _secrets(pipeline: Pipeline, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the Secrets of the stages, by name and key. Raises Invalid with a line for each missing variable."""
+def _secrets(pipeline: Pipeline, names: Iterable[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the Secrets of these stages, by name and key. Raises Invalid with a line for each missing variable."""
     secrets: dict[str, dict[str, str]] = {}
     missing: dict[str, list[str]] = {}
-    for stage in pipeline.stages.values():
+    for stage in (pipeline.stages[name] for name in names):
         for secret in stage.secrets:
             if secret.variable in given:
                 secrets.setdefault(secret.secret, {})[secret.key] = given[secret.variable]

@@ -185,6 +185,18 @@ def test_missing_secrets_are_all_listed_before_step_1(coachwork: CommandLine, tm
     ]
 
 
+def test_a_part_of_a_project_needs_the_secrets_of_its_stages_alone(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("a >> b", secrets={"a": "TOKEN = aws", "b": "PASSWORD = db"})
+    folder = str(write(tmp_path / "iris", files))
+    first = coachwork.run("run", folder, "--only", "a", TOKEN="sesame-sesame")
+    assert first.code == 0, first.err
+    assert coachwork.run("run", folder, "--from", "b", PASSWORD="sesame-sesame").code == 0
+    missing = coachwork.run("run", folder, "--only", "b")
+    assert (missing.code, missing.err.split(":")[0]) == (2, "secret PASSWORD (stage b)")
+    unknown = coachwork.run("run", folder, "--only", "c")
+    assert (unknown.code, unknown.out) == (2, 'Invalid: no stage "c": choose from a, b')
+
+
 def test_an_optional_secret_that_nobody_gives_sets_no_variable(coachwork: CommandLine, tmp_path: Path) -> None:
     words = "import os\nassert os.environ.get('TOKEN') == os.environ.get('WANTED'), os.environ.get('TOKEN')"
     files = project("a") | {"a/run.py": words}
