@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -246,6 +247,33 @@ def test_services_on_one_port_both_run_until_ctrl_c(coachwork: CommandLine, tmp_
     assert (ended.code, ended.err.splitlines()[-1]) == (0, "stopping one, two")
     assert coachwork.processes() == []
     assert list((coachwork.home / "scratch").iterdir()) == []
+
+
+CLOSES_FIRST = """\
+import os, socket
+server = socket.socket()  # without SO_REUSEADDR
+server.bind(('0.0.0.0', int(os.environ['PORT'])))
+server.listen()
+while True:
+    client, _ = server.accept()
+    client.recv(1000)
+    client.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nhi')
+    client.close()
+"""
+
+
+def test_a_service_gets_its_port_again_right_after_the_run_before(coachwork: CommandLine, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    files = project("web", services={"web": port}) | {"web/run.py": CLOSES_FIRST}
+    folder = str(write(tmp_path / "iris", files))
+    for _ in range(2):
+        running = coachwork.start("run", folder)
+        running.line(lambda line: line == f"service web: http://127.0.0.1:{port}")
+        assert ask(f"http://127.0.0.1:{port}") == "hi"  # whoever closes first keeps the port busy for a while
+        running.interrupt()
+        running.end()
 
 
 def test_a_later_stage_calls_a_service_by_its_cluster_name_and_by_its_short_one(
