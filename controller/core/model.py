@@ -132,7 +132,7 @@ class Pipeline:
     image: str = ""  # "": the request's or the controller's
     python: str = ""  # like 3.9; "": that of the image
     bodywork_image: str = ""  # Bodywork's own image, as the project names it; it only decides on the Python
-    service_aliases: bool = False  # bodywork.yaml: services answer to http://STAGE:PORT too, where the name is free
+    is_yaml: bool = False  # keys are in lower case; services answer to http://STAGE:PORT too, where the name is free
     resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; AS_OF_COMMIT; "": now
     run_on_failure: str = ""  # the stage that runs when a run has failed; in no step
     warnings: tuple[str, ...] = ()

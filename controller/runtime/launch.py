@@ -24,6 +24,8 @@ else:  # published side by side: the script's folder is where Python looks first
 LOOPBACK = "127.0.0.1"  # a pod's address on a laptop
 TIMED_OUT = 124  # exit code
 ENDED = "ended by itself with code 0: a service must run until it is stopped"
+KEYS = ("MAX_STARTUP_TIME_SECONDS", "MAX_COMPLETION_TIME_SECONDS", "MEMORY_LIMIT_MB", "MEMORY_REQUEST_MB")
+SILENT = "it has said nothing"
 LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
 
 
@@ -42,6 +44,7 @@ class StageLauncher(stage_attempt.Launcher):
         address = os.environ.get("COACHWORK_POD_IP", "")
         self.local = address in ("", LOOPBACK)
         self.since = 0.0  # when the script began
+        self.late = b""  # what a service had said when its time to start was over
         self.service: Optional[stage_service.PortWatch] = None
         if order.kind == "service":
             self.service = importlib.import_module("stage_service").PortWatch(order, address, self.output.say)
@@ -69,14 +72,21 @@ class StageLauncher(stage_attempt.Launcher):
     def finish(self) -> None:
         """Write a log for what failed before the script, too."""
         outcome = self.outcome
-        if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and outcome.reason != "LogUnavailable":
+        unlogged = outcome.reason in ("LogUnavailable", "StartupTimeout")  # the attempt that was late has the log
+        if not outcome.attempt and outcome.exit_code == stage_order.HOPELESS and not unlogged:
             try:
                 self._claim()
             except stage_order.Unable as error:
                 self.output.say(str(error))
 
+    def tidy(self, message: str) -> str:
+        """Return a message as it may be shown, with keys as the project's form writes them."""
+        for key in KEYS if self.order.is_yaml else ():
+            message = message.replace(key, key.lower())
+        return super().tidy(message)
+
     def _not_ready(self, service: stage_service.PortWatch) -> str:
-        limit = f"{self.order.limit:g} s (MAX_STARTUP_TIME_SECONDS)"
+        limit = f"{self.order.limit:g} s (MAX_STARTUP_TIME_SECONDS: raise it if it only needs longer)"
         return f"{self.places.script}: not ready within {limit}: {service.cause}"
 
     def _claim(self) -> None:
@@ -114,9 +124,8 @@ class StageLauncher(stage_attempt.Launcher):
             self._warn(warnings.discarded(self.places, self.since))
             self._warn(warnings.borrowed(self.places, self.since) if self.local else "")
         outcome.set(*self._verdict(ended))
-        if self.service:
-            timed_out = self.keeper.why == "StartupTimeout"
-            self.service.note_end(self.service.cause if timed_out else self.tidy(outcome.message))
+        if self.service and self.keeper.why != "StartupTimeout":
+            self.service.note_end(self.tidy(outcome.message))
 
     def _variables(self) -> Dict[str, str]:
         """Return the script's environment: ours without what is the launcher's own, and what its packages need."""
@@ -160,6 +169,8 @@ class StageLauncher(stage_attempt.Launcher):
             self.output.say(f"the limit of {self.order.limit:g} s has passed: the script is stopped")
             if service:
                 service.stop()
+                self.output.seal()
+                self.late = self.output.said
             self.keeper.end("StartupTimeout" if service else "TimedOut")
         return max(0.0, left)
 
@@ -183,6 +194,9 @@ class StageLauncher(stage_attempt.Launcher):
             words = f": {said.words}" if said.text else ""
             return TIMED_OUT, why, f"{message}{words}{f' ({remedy})' if remedy else ''}"
         if service and why == "StartupTimeout":
+            if not service.ended_before:
+                said = importlib.import_module("stage_cause").read(self.late, self.places, status)
+                service.note_end(f"{service.cause}; {f'it last said: {said.words}' if said.text else SILENT}")
             return stage_order.HOPELESS, why, self._not_ready(service)
         if why and (code or service):
             return code, why, f"{script}: stopped from outside, exited with code {code}"

@@ -65,6 +65,11 @@ class StageOrder(NamedTuple):
         return os.path.realpath(self.paths["scratch"])
 
     @property
+    def is_yaml(self) -> bool:
+        """Return whether the project is written in bodywork.yaml, whose keys are in lower case."""
+        return os.path.isfile(os.path.join(self.paths["checkout"], self.project, "bodywork.yaml"))
+
+    @property
     def places(self) -> ScriptPlaces:
         """Return where everything is in the private copy.
 
@@ -75,8 +80,7 @@ class StageOrder(NamedTuple):
         folder = os.path.normpath(os.path.join(project, self.folder))
         script = os.path.relpath(os.path.join(folder, self.script), project)
         requirements = self.requirements
-        yaml = os.path.join(self.paths["checkout"], self.project, "bodywork.yaml")
-        if os.path.basename(requirements) == "requirements.txt" and os.path.isfile(yaml):
+        if os.path.basename(requirements) == "requirements.txt" and self.is_yaml:
             requirements = "the stage's `requirements` in bodywork.yaml"
         return ScriptPlaces(checkout, project, folder, script, requirements)
 

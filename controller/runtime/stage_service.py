@@ -77,7 +77,12 @@ class PortWatch:
     @property
     def cause(self) -> str:
         """Return why the service has not answered: how the container before ended says more than its port."""
-        return (self.first.cause if self.first else "") or self._cause
+        return self.ended_before or self._cause
+
+    @property
+    def ended_before(self) -> str:
+        """Return how the container before ended, "" where there was none."""
+        return self.first.cause if self.first else ""
 
     def note_answer(self) -> None:
         """Remember that the pod's service has answered."""

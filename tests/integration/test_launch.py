@@ -614,8 +614,31 @@ def test_a_service_that_does_not_get_ready_says_why(
         ended = stage.run(numbered(script), kind="service", port=port, limit=2, readiness_path=path)
         assert str(neighbour.getsockname()[1]) not in ended.message["message"]
     assert (ended.code, ended.message["reason"]) == (121, "StartupTimeout")
-    start = "train/train.py: not ready within 2 s (MAX_STARTUP_TIME_SECONDS): "
+    start = "train/train.py: not ready within 2 s (MAX_STARTUP_TIME_SECONDS: raise it if it only needs longer): "
     assert ended.message["message"].startswith(start + numbered(cause))
+
+
+def test_a_late_service_shows_what_it_said_last_in_the_log_that_is_shown(stage: Stage) -> None:
+    port = free_port()
+    stage.file("bodywork.yaml", "")  # whose keys are in lower case
+    script = """
+import signal, sys, time
+signal.signal(15, lambda *_: (print("shutting down"), sys.exit(0)))
+print("loading weights: 7 of 9")
+time.sleep(600)
+"""
+    late = "not ready within 2 s (max_startup_time_seconds: raise it if it only needs longer): nothing listens on port"
+    message = f"train/train.py: {late} {port}; it last said: loading weights: 7 of 9"
+    ended = stage.run(script, kind="service", port=port, limit=2)
+    assert (ended.code, ended.message["message"]) == (121, message)
+    again = stage.run(script, kind="service", port=port, limit=2)  # the kubelet starts the container again
+    assert (again.code, again.message["message"]) == (121, message)
+    assert [path.name for path in sorted(stage.logs.glob("*.log"))] == ["1.log"]
+
+
+def test_a_late_service_that_said_nothing_says_so(stage: Stage) -> None:
+    ended = stage.run("import time; time.sleep(600)", kind="service", port=free_port(), limit=1)
+    assert ended.message["message"].endswith("; it has said nothing")
 
 
 def test_a_crash_loop_does_not_extend_the_start_up_time(stage: Stage) -> None:

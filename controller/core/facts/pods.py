@@ -28,6 +28,12 @@ _WAITING: Mapping[str, tuple[str, str]] = {
     "CreateContainerError": ("ContainerFailed", "the node could not make the container from this image"),
     "RunContainerError": ("ContainerFailed", "the image needs a python3 of version 3.8 or later"),
 }
+_IN_YAML = (
+    ("[secrets] in the stage's config.ini", "the stage's `secrets` in bodywork.yaml"),
+    ("the stage's config.ini", "bodywork.yaml"),
+    ("or PYTHON in the project", "or python in the project"),
+    *((key, key.lower()) for key in ("DOCKER_IMAGE", "MEMORY_REQUEST_MB", "MEMORY_LIMIT_MB")),
+)
 _UNPULLED = ("ErrImagePull", "ImagePullBackOff")  # these two take turns, each with its own words
 _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
 
@@ -83,6 +89,13 @@ def _starting(spec: Object) -> str:
     if not (node := spec.get("nodeName")):
         return "waiting for the scheduler to choose a node"
     return f"node {clean(str(node))} starts it, and pulls image {image} first if it does not have it"
+
+
+def in_yaml(words: str) -> str:
+    """Return a cause with the keys that it names as bodywork.yaml writes them: facts know no project."""
+    for ini, yaml in _IN_YAML:
+        words = words.replace(ini, yaml)
+    return words
 
 
 def newest(pods: Sequence[PodFact]) -> PodFact | None:

@@ -34,7 +34,7 @@ class RunContext:
         """Return the second name of a service, "" where it has none: no Service can have it, or another has it."""
         alias = names.kubernetes_name(stage)
         own = {self.service_name(name) for name in self.pipeline.stages}
-        free = self.pipeline.service_aliases and alias not in own and alias not in self.spec.taken
+        free = self.pipeline.is_yaml and alias not in own and alias not in self.spec.taken
         return alias if free and alias[0].isalpha() else ""
 
     def aliases(self) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from controller.core.manifests import RunContext, amounts
 from controller.core.model import Cause, Environment, Record, StageRecord
 from controller.core.plan.decision import Action, Create, Delete, Observed, Publish
 from controller.core.plan.needs import Build, BuildOf
-from controller.core.plan.stage import DONE, StageView, done, failed, refused, underway, waiting
+from controller.core.plan.stage import DONE, StageView, done, failed, in_form, refused, underway, waiting
 
 OVER = (*DONE, "Failed", "Stopped")  # in a run that failed they are judged for the sake of its failure stage
 FULL_PAUSE = 60  # seconds before a build that found the volume full is tried again
@@ -34,7 +34,8 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
     observed.require(*(BuildOf(item.folder) for item in standing))
     for item, stage in standing.items():
         refusal = refused(item.name, stage, observed, context.policy, now)
-        views[item] = refusal or _standing(context, item, stage, observed.ask(BuildOf(item.folder)), now)
+        view = refusal or _standing(context, item, stage, observed.ask(BuildOf(item.folder)), now)
+        views[item] = in_form(context, view)
     unready = (item for item, view in views.items() if view.record.state not in DONE)
     return Builds(
         record=replace(record, stages={**record.stages, **{item.name: view.record for item, view in views.items()}}),

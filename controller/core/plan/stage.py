@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from controller.core import manifests, times
 from controller.core.facts import DeploymentFact, JobFact
+from controller.core.facts.pods import in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext
-from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
+from controller.core.model import Cause, Policy, Service, Stage, StageRecord
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Observed
 from controller.core.plan.services import converge, of_stage
@@ -31,11 +32,17 @@ def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Ob
     """Return the view of one stage of an open step. What is recorded as done is not judged again."""
     if record.state in DONE:
         return StageView(record)
-    if refusal := refused(stage.name, record, observed, context.policy, now):
-        return refusal
-    if isinstance(stage.work, Batch):
-        return _batch(context, stage, record, observed, now)
-    return _service(context, stage, stage.work, record, observed, now)
+    view = refused(stage.name, record, observed, context.policy, now)
+    if not view and isinstance(stage.work, Service):
+        view = _service(context, stage, stage.work, record, observed, now)
+    return in_form(context, view or _batch(context, stage, record, observed, now))
+
+
+def in_form(context: RunContext, view: StageView) -> StageView:
+    """Return the view with the keys that its message names as the project writes them."""
+    if not context.pipeline.is_yaml or not view.record.message:
+        return view
+    return replace(view, record=replace(view.record, message=fit(in_yaml(view.record.message))))
 
 
 def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, now: datetime) -> StageView | None:

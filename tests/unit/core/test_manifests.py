@@ -52,7 +52,7 @@ def context(*steps: list[Stage], request: str = "iris", project: str = "iris", *
     stages = {stage.name: stage for step in steps for stage in step}
     aliases = more.pop("aliases", False)
     order = tuple(tuple(stage.name for stage in step) for step in steps)
-    pipeline = Pipeline(project, order, stages, service_aliases=aliases)
+    pipeline = Pipeline(project, order, stages, is_yaml=aliases)
     values: dict[str, Any] = {"run": 7, "spec": SPEC, "policy": POLICY, "previous": 6} | more
     return RunContext(request, UID, pipeline=pipeline, **values)
 

@@ -112,7 +112,7 @@ def stage(name: str, folder: str, form: forms.StageForm, group: str, required: t
 
 
 def pipeline(
-    head: Head, stages: Mapping[str, Stage], place: Place, reading: Reading, *, aliases: bool
+    head: Head, stages: Mapping[str, Stage], place: Place, reading: Reading, *, is_yaml: bool
 ) -> Pipeline | None:
     """Build the pipeline, None where its own section has faults.
 
@@ -132,7 +132,7 @@ def pipeline(
         image="" if bodywork else form.docker_image,
         python=form.python,
         bodywork_image=bodywork,
-        service_aliases=aliases,
+        is_yaml=is_yaml,
         resolve_as_of="" if as_of == "now" else as_of,
         run_on_failure=form.run_on_failure,
     )

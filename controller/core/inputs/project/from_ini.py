@@ -99,7 +99,7 @@ def read(path: str, reading: Reading) -> Pipeline | None:
     if head.failure:
         named[head.failure] = place(("run_on_failure",))
     stages = {name: stage for name, where in named.items() if (stage := _stage(name, where, reading))}
-    return assembly.pipeline(head, stages, place, reading, aliases=False)
+    return assembly.pipeline(head, stages, place, reading, is_yaml=False)
 
 
 def _open(path: str, reading: Reading) -> _IniFile | None:

@@ -56,7 +56,7 @@ class _YamlFile:
         if head.failure:
             named[head.failure] = "which run_on_failure names"
         stages = self._stages(named, head.form.secrets_group if head.form else "")
-        return assembly.pipeline(head, stages, place, reading, aliases=True)
+        return assembly.pipeline(head, stages, place, reading, is_yaml=True)
 
     def placing(self, *prefix: str) -> Place:
         """Return how a location below `prefix` is written: `bodywork.yaml: stages.train.batch.retries`."""

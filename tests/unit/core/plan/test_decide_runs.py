@@ -65,6 +65,29 @@ def test_a_service_behind_a_batch_stage_is_rolled_out_by_every_run(desk: Desk) -
     assert desk.objects["Deployment", "iris--web"]["metadata"]["labels"][names.RUN] == "2"
 
 
+IN_YAML = """\
+version: "1.0"
+project: {name: iris, DAG: a}
+stages: {a: {executable_module_path: a.py, batch: {retries: 0}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [
+        (project("a"), "check DOCKER_IMAGE or PYTHON in the project"),
+        ({"bodywork.yaml": IN_YAML, "a.py": ""}, "check docker_image or python in the project"),
+    ],
+    ids=["ini", "yaml"],
+)
+def test_a_cause_names_keys_as_the_project_writes_them(desk: Desk, files: dict[str, str], remedy: str) -> None:
+    desk.push(files)
+    desk.ask()
+    desk.settle()
+    desk.pod(desk.jobs()["iris-a-1"], "Pending", {"waiting": {"reason": "ErrImagePull"}})
+    assert remedy in desk.settle().message
+
+
 def test_a_first_release_that_fails_is_removed(desk: Desk) -> None:
     desk.push(project("web", services={"web": 5000}))
     desk.ask()

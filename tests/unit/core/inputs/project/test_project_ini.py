@@ -65,7 +65,7 @@ def full() -> Pipeline:
 
 def test_a_whole_project_is_read() -> None:
     pipeline = full()
-    assert (pipeline.name, pipeline.image, pipeline.service_aliases) == ("iris", "python:3.12-slim", False)
+    assert (pipeline.name, pipeline.image, pipeline.is_yaml) == ("iris", "python:3.12-slim", False)
     assert pipeline.steps == (("prepare",), ("train-a", "train_b"), ("serve",))
     assert list(pipeline.stages) == ["prepare", "train-a", "train_b", "serve"]
     assert pipeline.warnings == ()

@@ -200,4 +200,4 @@ def test_both_forms_of_a_project_give_the_same_pipeline(dag: list[str], data: st
     from_yaml = load(tree({"bodywork.yaml": text}, *scripts), strict=True)
     from_ini = load(tree(ini, *scripts), strict=True)
     bare = {name: replace(stage, requirements_file="") for name, stage in from_ini.stages.items()}
-    assert replace(from_ini, stages=bare, service_aliases=True) == from_yaml  # short names are YAML's alone
+    assert replace(from_ini, stages=bare, is_yaml=True) == from_yaml  # short names are YAML's alone

@@ -60,7 +60,7 @@ def project(text: str | bytes, *files: str) -> tuple[str, ...]:
 
 def test_a_whole_project_is_read() -> None:
     pipeline = load(tree({"bodywork.yaml": FULL}, *SCRIPTS))
-    assert (pipeline.name, pipeline.image, pipeline.service_aliases) == ("iris", "", True)
+    assert (pipeline.name, pipeline.image, pipeline.is_yaml) == ("iris", "", True)
     assert pipeline.steps == (("stage_1",), ("serve",))
     assert pipeline.warnings == ()
     assert pipeline.stages["stage_1"] == Stage(
@@ -84,7 +84,7 @@ def test_a_whole_project_is_read() -> None:
 
 def test_services_of_schema_1_0_have_their_short_name_too_and_an_empty_batch_has_defaults() -> None:
     pipeline = load(tree({"bodywork.yaml": SMALL}, *SCRIPTS))
-    assert pipeline.service_aliases
+    assert pipeline.is_yaml
     assert pipeline.stages["train"].work == Batch()
 
 
