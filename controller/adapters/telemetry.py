@@ -6,6 +6,7 @@ replaced before a line is written. No value makes a line endless.
 
 import logging
 import re
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import product
@@ -132,8 +133,12 @@ SWEPT_KINDS: Final = (
 )
 
 
+NAMED_REQUESTS: Final = 1000  # that have a series of their own; those that need somebody come first
+IN_NEED: Final = ("Failed", "Invalid", "Blocked", "Degraded")
+
+
 class PrometheusMetrics:
-    """The controller's metrics. Each label has a closed set of values, each of which is there from the first scrape on.
+    """The controller's metrics. Each label but `request` has a closed set of values, all there from the first scrape.
 
     A counter that appears with its first value shows no increase: the first failure would go unnoticed.
     """
@@ -175,8 +180,8 @@ class PrometheusMetrics:
         """Count a run that ended (one of RUN_OUTCOMES)."""
         self._runs.labels(outcome).inc()
 
-    def show_requests(self, phases: Callable[[], Mapping[str, int]]) -> None:
-        """Show, at every scrape, the number of requests that `phases` returns for each phase; once for a process."""
+    def show_requests(self, phases: Callable[[], Mapping[str, str]]) -> None:
+        """Show, at every scrape, the requests whose phases `phases` returns by name; once for a process."""
         self._registry.register(_Requests(phases))
 
     def reconciled(self, result: str, seconds: float) -> None:
@@ -225,15 +230,21 @@ class PrometheusMetrics:
 
 
 class _Requests(Collector):
-    """The number of requests by phase, counted at each scrape."""
+    """The requests' phases, read at each scrape: a request that is gone has no series any more."""
 
-    def __init__(self, phases: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(self, phases: Callable[[], Mapping[str, str]]) -> None:
         self._phases = phases
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the one family."""
+        """Yield how many requests are in each phase, and the phase of each request."""
+        # No other phase than ours: a record is text that somebody may have edited.
+        found = {name: phase for name, phase in self._phases().items() if phase in PHASES}
+        counts = Counts(found.values())
         family = GaugeMetricFamily("coachwork_requests", "Requests by the phase of their record", labels=["phase"])
-        counts = self._phases()
-        for phase in PHASES:  # and no other: a record is text that somebody may have edited
-            family.add_metric([phase], counts.get(phase, 0))
+        for phase in PHASES:
+            family.add_metric([phase], counts[phase])
         yield family
+        named = GaugeMetricFamily("coachwork_request_phase", "1, with a request's phase", labels=["request", "phase"])
+        for name in sorted(found, key=lambda name: (found[name] not in IN_NEED, name))[:NAMED_REQUESTS]:
+            named.add_metric([name, found[name]], 1)
+        yield named

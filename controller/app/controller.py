@@ -5,7 +5,6 @@ Nothing is reconciled before all watch lists have synced, and a pass under way g
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -147,10 +146,9 @@ class App:
         """Return why no work is done yet, "" if it is."""
         return "" if self._cluster.synced and self._workers[0].is_alive() else "the watch lists have not synced"
 
-    def _phases(self) -> Mapping[str, int]:
-        """Return the number of requests in each phase, as their records say."""
-        phases = (statuses.phase(self.view.status(name)) for name in self.view.requests())
-        return Counter(filter(None, phases))
+    def _phases(self) -> Mapping[str, str]:
+        """Return the phase of each request, as its record says."""
+        return {name: statuses.phase(self.view.status(name)) for name in self.view.requests()}
 
     def _wake(self) -> None:
         """Wake the requests that a full volume has held up: there may be room now."""

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,10 +21,12 @@ from tests.support.kustomize import DEPLOY
 OPERATOR, GRAFANA = DEPLOY / "components" / "prometheus-operator", DEPLOY / "components" / "grafana-dashboard"
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "monitor.md"
 OF_SCRAPING = {"namespace", "instance"}  # labels that Prometheus gives, not the controller
+OF_OTHERS = {"up": {"job"}, "kube_deployment_status_replicas_ready": {"deployment"}}  # Prometheus', kube-state-metrics'
 VALUES = {
     ("coachwork_runs_total", "outcome"): set(RUN_OUTCOMES),
     ("coachwork_reconciles_total", "result"): set(RECONCILE_RESULTS),
     ("coachwork_requests", "phase"): set(get_args(Phase)),
+    ("coachwork_request_phase", "phase"): set(get_args(Phase)),
     ("coachwork_git_calls_total", "outcome"): set(GIT_OUTCOMES),
 }
 MATCHES = {"MatchOp.Equal", "MatchOp.Re"}
@@ -50,16 +54,17 @@ def queries() -> Iterator[tuple[str, str]]:
 def exposed() -> dict[str, set[str]]:
     """Return each sample that a scrape can show, with its labels."""
     metrics = PrometheusMetrics("1")
-    metrics.show_requests(lambda: {"Ready": 1})
+    metrics.show_requests(lambda: {"iris": "Ready"})
     metrics.api_call("get", "configmaps", 200)
     metrics.git_call("fetch", "ok")
     metrics.reconciled("done", 0.1)
     metrics.swept({"runs": 1}, {"runs": 1})
     families = text_string_to_metric_families(metrics.exposition("")[1].decode())
     samples = [sample for family in families for sample in family.samples]
-    return {
+    ours = {
         sample.name: {label for one in samples if one.name == sample.name for label in one.labels} for sample in samples
     }
+    return ours | OF_OTHERS
 
 
 def selectors(query: str) -> list[promql_parser.VectorSelector]:
@@ -113,6 +118,17 @@ def test_an_alert_says_how_bad_it_is_what_is_wrong_and_where_to_read_on(rule: di
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert set(rule["annotations"]) == {"summary", "description"}
     assert re.search(rf"^\| `{rule['alert']}` \| {rule['labels']['severity']} \|", GUIDE.read_text(), re.MULTILINE)
+
+
+def test_each_alert_that_is_about_a_request_or_a_controller_fires_when_it_should(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not on PATH (Debian: apt-get install prometheus), and only it can try alerts")
+    rules = yaml.safe_load((OPERATOR / "alerts.yaml").read_text(encoding="utf-8"))["spec"]
+    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+    shutil.copy(Path(__file__).parent / "alerts.test.yaml", tmp_path)
+    command = ["promtool", "test", "rules", "alerts.test.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_guide_names_no_alert_that_does_not_exist() -> None:

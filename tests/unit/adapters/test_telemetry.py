@@ -21,6 +21,7 @@ from controller.adapters.kube.kinds import CALLS
 from controller.adapters.telemetry import (
     GIT_OPERATIONS,
     GIT_OUTCOMES,
+    NAMED_REQUESTS,
     PHASES,
     RECONCILE_RESULTS,
     RUN_OUTCOMES,
@@ -156,7 +157,7 @@ def samples(metrics: PrometheusMetrics) -> dict[str, float]:
 def test_each_sign_of_life_is_a_metric() -> None:
     metrics = PrometheusMetrics("1.2.3")
     metrics.run_ended("Succeeded")
-    metrics.show_requests(lambda: {"Ready": 2})
+    metrics.show_requests(lambda: {"iris": "Ready", "wine": "Ready"})
     metrics.reconciled("done", 0.02)
     metrics.api_call("create", "jobs", 201)
     metrics.api_call("list", "pods", 0)
@@ -196,7 +197,7 @@ def series(metrics: PrometheusMetrics) -> set[tuple[str, ...]]:
 
 def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later() -> None:
     metrics = PrometheusMetrics("0")
-    metrics.show_requests(lambda: {"Ready": 1, "written by somebody": 7})
+    metrics.show_requests(lambda: {"iris": "Ready", "wine": "written by somebody", "new": ""})
     metrics.expect_calls(CALLS)
     before = series(metrics)
     for outcome in RUN_OUTCOMES:
@@ -211,6 +212,18 @@ def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later()
         metrics.swept({str(top): 1}, {str(top): 1})
     assert series(metrics) == before
     assert {phase for name, *labels in before if name == "coachwork_requests" for phase in labels} == set(PHASES)
+
+
+def test_a_request_has_a_series_as_long_as_it_is_there_and_those_in_need_come_first() -> None:
+    phases = {f"r{number:04}": "Ready" for number in range(NAMED_REQUESTS + 5)} | {"sick": "Failed", "odd": "x"}
+    metrics = PrometheusMetrics("0")
+    metrics.show_requests(lambda: phases)
+    named = [labels for name, *labels in series(metrics) if name == "coachwork_request_phase"]
+    assert len(named) == NAMED_REQUESTS
+    assert ["Failed", "sick"] in named
+    assert metrics.value("coachwork_requests", phase="Ready") == NAMED_REQUESTS + 5, "all are counted"
+    phases.clear()
+    assert not [labels for name, *labels in series(metrics) if name == "coachwork_request_phase"]
 
 
 def operations() -> set[str]:
