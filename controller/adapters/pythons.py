@@ -1,7 +1,8 @@
 """Which Python of this machine runs the stages: the one that `--python` names, else those that the project requires.
 
-A Python is searched for where uv finds it (its own, PATH), then among pyenv's. Refuses a project if PYTHON names a
-missing one; if only an image suggests it, another is used, and a line says what to install.
+A Python is searched for where uv finds it (its own, PATH), then among pyenv's. Stages see none of its packages, unless
+`--python` names a program. Refuses a project if PYTHON names a missing one; if only an image suggests it, another is
+used, and a line says what to install.
 """
 
 import glob
@@ -12,12 +13,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from uv import find_uv_bin
 
-from controller.core import images
+from controller.adapters import storage
+from controller.core import images, layout, names
 from controller.core.errors import Invalid
 from controller.core.images import Wish
 from controller.core.model import Pipeline
@@ -25,7 +27,7 @@ from controller.core.text import clean
 
 OLDEST = (3, images.OLDEST_MINOR)
 SECONDS = 30
-GOOD = "give the path of a Python 3.8 or later"
+GOOD = "give the path of a Python 3.8 or later, or a version like 3.12"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Interpreter:
 
     path: str
     version: str
+    has_packages: bool = False  # stages see what is installed there
 
     @property
     def minor(self) -> str:
@@ -41,7 +44,7 @@ class Interpreter:
         return ".".join(self.version.split(".")[:2])
 
 
-OWN = Interpreter(sys.executable, platform.python_version())
+OWN = Interpreter(getattr(sys, "_base_executable", "") or sys.executable, platform.python_version())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class Pythons:
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # of images, which `lines` repeat: they are not shown twice
 
+    def bare(self, root: Path) -> "Pythons":
+        """Return the same with Pythons whose packages stages do not see, made below `root`. Raises Invalid."""
+        others = {version: _bare(there, root) for version, there in self.others.items()}
+        return replace(self, default=_bare(self.default, root), others=others)
+
 
 def choose(pipeline: Pipeline, given: Interpreter | None = None, only: str = "") -> Pythons:
     """Return the Pythons of a project's stages, or of its stage `only`. Raises Invalid where one is missing."""
@@ -61,7 +69,8 @@ def choose(pipeline: Pipeline, given: Interpreter | None = None, only: str = "")
     required = {item.python: item for item in wishes.values() if item}
     notes = tuple(item.note for item in required.values() if item.note)
     if given:
-        lines = [
+        lines = [f"python of all stages: {given.version} ({given.path}), since --python names it"]
+        lines += [
             f"warning: {item.why}, which means Python {item.python}; --python gives {given.version}"
             for item in wishes.values()
             if item and item.python != given.minor
@@ -82,11 +91,20 @@ def choose(pipeline: Pipeline, given: Interpreter | None = None, only: str = "")
     for (version, why), of in reasons.items():
         there = found[version]
         lines.append(f"python of {', '.join(of)}: {there.version} ({there.path}), since {why}")
+    if others := [stage for stage, item in wishes.items() if not item]:
+        why = "which runs coachwork, since the project asks for none"
+        lines.append(f"python of {', '.join(others)}: {OWN.version} ({OWN.path}), {why}")
     return Pythons(default, found, tuple(lines), notes)
 
 
 def named(python: str) -> Interpreter:
-    """Return the Python that `--python` names. Raises Invalid."""
+    """Return the Python that `--python` names: a program, with its packages, or a version. Raises Invalid."""
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)*", python):
+        if there := find(python):
+            return there
+        raise Invalid(
+            "WrongUse", [f"--python: no Python {python} found here: `uv python install {python}` installs one"]
+        )
     found = shutil.which(python)
     if not found:
         raise Invalid("WrongUse", [f"--python: {python}: no such program: {GOOD}"])
@@ -96,7 +114,7 @@ def named(python: str) -> Interpreter:
         raise Invalid("WrongUse", [f"--python: {path}: not a Python that runs: {GOOD}"])
     if _numbers(version) < OLDEST:
         raise Invalid("WrongUse", [f"--python: {path}: is Python {clean(version, 20)}: {GOOD}"])
-    return Interpreter(path, version)
+    return Interpreter(path, version, has_packages=True)
 
 
 def judging(given: Interpreter | None) -> images.PythonOf:
@@ -105,12 +123,12 @@ def judging(given: Interpreter | None) -> images.PythonOf:
 
 
 def find(version: str) -> Interpreter | None:
-    """Return a Python of this version (3.9) on this machine, None where none runs."""
-    if version == OWN.minor:
+    """Return a Python of this version (3.9, 3.9.18) on this machine, None where none runs."""
+    if version in (OWN.minor, OWN.version):
         return OWN
     for path in dict.fromkeys(_candidates(version)):
         found = Interpreter(path, _version(path))
-        if found.minor == version and _numbers(found.version) >= OLDEST:
+        if version in (found.minor, found.version) and _numbers(found.version) >= OLDEST:
             return found
     return None
 
@@ -119,12 +137,29 @@ def _candidates(version: str) -> Iterator[str]:
     """Yield where a Python of this version may be; virtual environments have packages of their own, and stay out."""
     options = ("--no-project", "--system", "--offline", "--no-python-downloads")
     yield from _output([find_uv_bin(), "python", "find", *options, version]).splitlines()[:1]
-    if there := shutil.which(f"python{version}"):
+    if there := shutil.which(f"python{'.'.join(version.split('.')[:2])}"):
         yield there
     root = Path(os.environ.get("PYENV_ROOT") or "~/.pyenv").expanduser()
-    places = glob.glob(f"{version}.*/bin/python", root_dir=root / "versions")  # noqa: PTH207 - of a folder that can't be read: none
+    places = glob.glob(f"{version}*/bin/python", root_dir=root / "versions")  # noqa: PTH207 - of a folder that can't be read: none
     newest = sorted(places, key=lambda place: _numbers(place.partition("/")[0]), reverse=True)
     yield from (f"{root}/versions/{place}" for place in newest)
+
+
+def _bare(there: Interpreter, root: Path) -> Interpreter:
+    """Return a virtual environment of a Python, with nothing in it, which is kept."""
+    if there.has_packages:
+        return there
+    folder = root / layout.PYTHONS / f"{there.version}-{names.digest(there.path, 12)}"
+    found = replace(there, path=str(folder / "bin" / "python"))
+    if _version(found.path) != there.version:
+        with storage.partial(folder) as made:
+            options = ("--quiet", "--no-project", "--no-config", "--allow-existing")
+            _output([find_uv_bin(), "venv", *options, "--python", there.path, str(made)])
+            if _version(str(made / "bin" / "python")) != there.version:
+                line = f"{there.path}: no virtual environment of it can be made: name another Python with --python"
+                raise Invalid("PythonMissing", [line])
+            storage.replace(made, folder, folder.parent)
+    return found
 
 
 def _version(python: str) -> str:

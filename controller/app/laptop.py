@@ -89,6 +89,7 @@ class LaptopRun:
         tidy(self._root, own)
         self._scratch = self._root / layout.SCRATCH / self._uid
         shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
+        options = replace(options, pythons=options.pythons.bare(self._root))
         image, images = _images(place.pipeline, options.pythons)
         before = codec.honoured(statuses.read_copy(self._read(layout.record(self.name, self._uid)), self._uid))
         self._refused: Invalid | None = None

@@ -73,9 +73,9 @@ def visible(image: str) -> str:
 def wish(pipeline: Pipeline, stage: Stage | None = None) -> Wish | None:
     """Return which Python a stage is to have (None: any stage that says nothing itself), None where nothing says."""
     if stage and stage.python:
-        return Wish(stage.python, f"its PYTHON is {stage.python}", firm=True)
+        return Wish(stage.python, f"{stage.python_place} is {stage.python}", firm=True)
     if pipeline.python:
-        return Wish(pipeline.python, f"PYTHON of the project is {pipeline.python}", firm=True)
+        return Wish(pipeline.python, f"{pipeline.python_place} is {pipeline.python}", firm=True)
     if python := visible(pipeline.image):
         return Wish(python, f"DOCKER_IMAGE is {pipeline.image}", firm=False)
     image = pipeline.bodywork_image
@@ -170,4 +170,4 @@ def _notes(pipeline: Pipeline, stage: Stage, requested: str, wish: Wish | None) 
     if wish:
         yield f"stage {stage.name}: runs on Python {wish.python}, since {wish.why}, and not in the request's image"
     elif not stage.python and pipeline.python and visible(requested) not in ("", pipeline.python):
-        yield f"PYTHON of the project is {pipeline.python}, but the request's image wins, and {requested} has another"
+        yield f"{pipeline.python_place} is {pipeline.python}, but the request's image wins, and {requested} has another"

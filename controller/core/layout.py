@@ -14,6 +14,7 @@ MIRRORS, CHECKOUTS, RUNS, TOOLS = (PurePosixPath(name) for name in ("mirrors", "
 ENVIRONMENTS, BUILDS = PurePosixPath("environments"), PurePosixPath("builds")
 BUILD_CACHE = BUILDS / "cache"  # uv's, on the mount of the builds: it links what it installs
 SCRATCH = PurePosixPath("scratch")  # on a laptop only: private folders of pods, below their project's
+PYTHONS = PurePosixPath("pythons")  # on a laptop only: virtual environments without packages
 TRASH = ".trash-"  # start of the name of what is being removed, in the top folder that it was in
 LOCK = "lock.txt"  # in an environment: every package that was installed, as NAME==VERSION
 REQUIREMENTS = "requirements.json"  # of a build, and in an environment: what it is made of, in normal form

@@ -115,6 +115,7 @@ class Stage:
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[Secret, ...] = ()
     python: str = ""  # like 3.9; "": the project's
+    python_place: str = field(default="PYTHON", compare=False)  # where that is written, for sentences
 
 
 AS_OF_COMMIT = "commit"
@@ -131,6 +132,7 @@ class Pipeline:
     stages: Mapping[str, Stage]
     image: str = ""  # "": the request's or the controller's
     python: str = ""  # like 3.9; "": that of the image
+    python_place: str = field(default="PYTHON of the project", compare=False)  # as for a stage
     bodywork_image: str = ""  # Bodywork's own image, as the project names it; it only decides on the Python
     is_yaml: bool = False  # keys are in lower case; services answer to http://STAGE:PORT too, where the name is free
     resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; AS_OF_COMMIT; "": now

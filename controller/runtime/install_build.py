@@ -148,8 +148,8 @@ def _settle(partial: str, job: Job) -> None:
 def _fill(job: Job, prepared: install_requirements.Prepared, held: int, progress: install_progress.Progress) -> None:
     environment = install_uv.settings(dict(os.environ), job.scratch, job.cache)
     uv = install_uv.Uv(job.uv, prepared.name, environment, progress)
-    venv = ["venv", "--relocatable", "--system-site-packages", "--no-project", "--python", sys.executable, job.target]
-    made = uv.run(["--quiet", *venv], job.scratch)
+    venv = ["venv", "--relocatable", *install_uv.system_packages(), "--no-project", "--python", sys.executable]
+    made = uv.run(["--quiet", *venv, job.target], job.scratch)
     if made.code:
         raise install_cause.explain(made, prepared, install_resolve.Known())
     install_uv.show_image(job.target)

@@ -136,10 +136,15 @@ def _with_public_authorities(path: str, scratch: str) -> str:
 # --- the packages of the image ----------------------------------------------------------------------
 
 
+def system_packages() -> List[str]:
+    """Return the option that shows an environment the packages of the base Python, where the image's sees them."""
+    return ["--system-site-packages"] if sys.base_prefix in site.PREFIXES else []
+
+
 def show_image(target: str) -> None:
     """Show an environment the image's packages.
 
-    Where the image's Python is itself a virtual environment, `--system-site-packages` means the one below it.
+    Where the image's Python is itself a virtual environment, a new one is of the Python below it.
     """
     if sys.prefix == sys.base_prefix:
         return

@@ -38,9 +38,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
     return made
 
 
-def test_a_project_that_asks_for_nothing_runs_on_ours_without_a_word(install: Callable[..., str]) -> None:
+def test_a_project_that_asks_for_nothing_runs_on_ours(install: Callable[..., str]) -> None:
     install(f"{OTHER}.1")
-    assert pythons.choose(pipeline()) == pythons.Pythons()
+    (line,) = pythons.choose(pipeline()).lines
+    own = pythons.OWN
+    assert line == f"python of train: {own.version} ({own.path}), which runs coachwork, since the project asks for none"
 
 
 def test_the_python_that_a_project_asks_for_is_found_and_said(install: Callable[..., str]) -> None:
@@ -108,5 +110,20 @@ def test_an_official_image_suggests_its_python(install: Callable[..., str]) -> N
 def test_what_the_command_line_says_wins_and_what_differs_is_said(install: Callable[..., str]) -> None:
     path = install("3.11.4")
     found = pythons.choose(pipeline("3.9", stages={"a": "", "b": "3.11"}), pythons.named(path))
-    assert (found.default, found.others) == (pythons.Interpreter(path, "3.11.4"), {})
-    assert found.lines == ("warning: PYTHON of the project is 3.9, which means Python 3.9; --python gives 3.11.4",)
+    assert (found.default, found.others) == (pythons.Interpreter(path, "3.11.4", has_packages=True), {})
+    assert found.lines == (
+        f"python of all stages: 3.11.4 ({path}), since --python names it",
+        "warning: PYTHON of the project is 3.9, which means Python 3.9; --python gives 3.11.4",
+    )
+
+
+def test_the_command_line_may_name_a_version(install: Callable[..., str]) -> None:
+    first, last = install(f"{OTHER}.1"), install(f"{OTHER}.12")
+    for version, path in ((OTHER, last), (f"{OTHER}.1", first), (f"{OTHER}.12", last)):
+        assert pythons.named(version).path == path
+    for version in (f"{OTHER}.2", THIRD, "3"):
+        with pytest.raises(Invalid) as refused:
+            pythons.named(version)
+        assert refused.value.problems == (
+            f"--python: no Python {version} found here: `uv python install {version}` installs one",
+        )

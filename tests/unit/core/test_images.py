@@ -97,10 +97,11 @@ def test_the_more_specific_word_wins(case: str) -> None:
 
 def test_where_request_and_project_differ_it_is_said() -> None:
     assert chosen(asked="python:3.12-slim", PYTHON="3.9")[1].notes == (
-        "PYTHON of the project is 3.9, but the request's image wins, and python:3.12-slim has another",
+        "bodywork.ini: [default] PYTHON is 3.9, but the request's image wins, and python:3.12-slim has another",
     )
     (note,) = chosen(asked="acme/ml:7", python="3.10")[1].notes
-    assert note.startswith("stage train: runs on Python 3.10, since its PYTHON is 3.10, and not in the request's image")
+    why = "since train/config.ini: [default] PYTHON is 3.10"
+    assert note == f"stage train: runs on Python 3.10, {why}, and not in the request's image"
     assert chosen(asked="python:3.9", PYTHON="3.9")[1].notes == ()
 
 

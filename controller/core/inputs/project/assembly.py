@@ -71,7 +71,9 @@ def required(stage: str, file: str, folder: str, reading: Reading, inline: tuple
     reading.required[stage] = found
 
 
-def stage(name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]]) -> Stage:
+def stage(
+    name: str, folder: str, form: forms.StageForm, group: str, required: tuple[str, tuple[str, ...]], place: Place
+) -> Stage:
     """Build a stage. `folder` holds the script's path; `required` is the requirements' file ("" for none) and lines."""
     path = PurePosixPath(form.executable_module_path)
     prefix, optional = f"{group}-" if group else "", forms.OPTIONAL
@@ -108,6 +110,7 @@ def stage(name: str, folder: str, form: forms.StageForm, group: str, required: t
             for variable, text in form.secrets.items()
         ),
         python=form.python,
+        python_place=place(("python",)),
     )
 
 
@@ -131,6 +134,7 @@ def pipeline(
         stages=stages,
         image="" if bodywork else form.docker_image,
         python=form.python,
+        python_place=place(("python",)),
         bodywork_image=bodywork,
         is_yaml=is_yaml,
         resolve_as_of="" if as_of == "now" else as_of,

@@ -140,7 +140,7 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
         if not reading.fault(listed) and near:
             reading.warning(clean(near, 200), f"not read: rename it to {REQUIREMENTS}")
         listed = ""
-    return assembly.stage(name, name, form, "", (listed, lines)) if form else None
+    return assembly.stage(name, name, form, "", (listed, lines), place) if form else None
 
 
 def _no_folder(name: str, reading: Reading) -> str:

@@ -121,7 +121,7 @@ class _YamlFile:
         for secret in form.secrets.values() if group else ():
             if not kinds.is_dns_name(f"{group}-{secret.removesuffix(forms.OPTIONAL)}"):
                 reading.problem(place(("secrets",)), "a name of a Secret is too long with its secrets_group before it")
-        return assembly.stage(name, "", form, group, ("", requirements.lines("\n".join(form.requirements))))
+        return assembly.stage(name, "", form, group, ("", requirements.lines("\n".join(form.requirements))), place)
 
     def _required(self, name: str, raw: Any) -> None:
         """Note the requirements of a stage, which a mistake in another of its keys does not hide."""
