@@ -77,14 +77,16 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     except KeyboardInterrupt:
         typer.echo("interrupted: nothing was started", err=True)
         raise typer.Exit(Exit.INTERRUPTED) from None
-    for line in (*(f"warning: {warning}" for warning in place.pipeline.warnings), *chosen.lines):
-        typer.echo(line, err=True)
+    for warning in place.pipeline.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     stopping = _stop_on_signals()
     options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume)
     stream = Stream() if output == "text" and not quiet else None
     view = stream or screen(output)
     with closing(view):
         with laptop.running(place, options) as current:
+            for line in chosen.lines:
+                view.note(line)
             following = _Following(current, view, stream, {*place.pipeline.warnings, *chosen.notes})
             record = following.to_the_end(stopping, stay=not exit_when_ready, told=output == "json")
             over = current.over(record)

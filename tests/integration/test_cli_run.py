@@ -109,7 +109,7 @@ def test_what_stages_print_is_shown_as_it_comes_and_can_not_act_on_the_terminal(
     assert not [line for line in lines if "coachwork: " in line]
     assert lines[-1] == "Ready: run 1 at uncommitted"
     (kept,) = coachwork.home.glob("runs/iris-*/1")
-    assert ended.err.splitlines() == [f"logs: {kept}/logs (coachwork logs iris --local)"]
+    assert ended.err.splitlines()[1:] == [f"logs: {kept}/logs (coachwork logs iris --local)"]
 
 
 def test_programs_get_objects_alone_and_quiet_ones_the_states(coachwork: CommandLine, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_git_requirement_that_cannot_be_reached_ends_the_run_with_its_file_and
     ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
     assert ended.code == 2, ended.out + ended.err
     assert "a/requirements.txt:2 (stage a): repository http://127.0.0.1:9/me/lib: the server can't be" in ended.out
-    assert ended.err.startswith("waiting: a/requirements.txt:2 (stage a)")
+    assert ended.err.splitlines()[1].startswith("waiting: a/requirements.txt:2 (stage a)")
 
 
 @pytest.mark.parametrize(
