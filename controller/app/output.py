@@ -11,6 +11,7 @@ from controller.adapters.volume.logtext import Growing
 from controller.adapters.volume.runs import attempts
 from controller.adapters.volume.tree import Tree
 from controller.core import layout
+from controller.core.archive import Extract
 from controller.core.model import Record
 
 PIECES = 16  # of one log in one look, so that a stage that prints without end holds up nothing else
@@ -46,7 +47,7 @@ class Output:
                     path = folder / f"{attempt}.log"
                     if path not in self._logs and build and self._tree.modified(path) < self._began:
                         continue
-                    log = self._logs.setdefault(path, Growing(self._tree, path, None))
+                    log = self._logs.setdefault(path, Growing(self._tree, path, Extract()))
                     yield from (Printed(stage, attempt, piece) for piece in islice(log.fresh(), PIECES))
 
     def close(self) -> None:

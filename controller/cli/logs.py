@@ -50,6 +50,9 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     tail: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Show only the stage's last lines; 0 shows all.")
     ] = 0,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", help="Begin each line with the time at which it came, in UTC.")
+    ] = False,
     output: Output = "text",
 ) -> None:
     """Show what stages printed.
@@ -59,6 +62,7 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     standing = requests.one(name)
     run_number = str(number(standing, run)) if run else ""
     query = {"run": run_number, "attempt": str(attempt or ""), "tail": str(tail or ""), "follow": "1" if follow else ""}
+    query |= {"timestamps": "1" if timestamps else ""}
     if follow and not stage:
         _follow(requests, standing, str(number(standing, run or "latest")), query, output)
         return

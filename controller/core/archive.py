@@ -56,6 +56,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Extract:
+    """What of a log is read: its last `lines` lines (None: all of it), each after the time at which it came."""
+
+    lines: int | None = None
+    timestamps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Bytes of a run, piece by piece; an empty piece: nothing yet. `size` is what they add up to, None: not known."""
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from typing import Tuple
+
+MARKS = 1024 * 1024  # bytes of marks; then a minute lies between two of them
+MARK = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 class LogFile:
-    """One attempt's log: at most `cap` bytes, then an announced end or (rotate) a new file and the old one as .1."""
+    """One attempt's log: at most `cap` bytes, then an announced end or (rotate) a new file and the old one as .1.
+
+    The log's bytes are the stage's own. When they came, marks beside it say, in n.log.times: an offset in the log, and
+    the second (Unix) in which what stands there was written. Marks are a courtesy: what can't be marked has none.
+    """
 
     def __init__(self, path: str, descriptor: int, cap: int, rotate: bool) -> None:
         """Write to `descriptor`, the new, empty file at `path`."""
@@ -17,6 +25,7 @@ class LogFile:
         self.capped = False
         self._path, self._descriptor, self._cap, self._rotate = path, descriptor, cap, rotate
         self._hash = hashlib.sha256()
+        self._marks, self._marked, self._marker = 0, 0, self._open_marks()
 
     @property
     def sha256(self) -> str:
@@ -49,12 +58,31 @@ class LogFile:
         """Write the last line, about all before it, and close. Raises OSError."""
         verdict = "complete" if complete else "not complete"
         line = f"coachwork: end of the log: {self.size} bytes, sha256 {self.sha256}, {verdict}\n".encode()
+        self._mark()
         while line:
             line = line[os.write(self._descriptor, line) :]
         self.sync()
         os.close(self._descriptor)
+        if self._marker >= 0:
+            os.close(self._marker)
+
+    def _open_marks(self) -> int:
+        try:
+            return os.open(f"{self._path}.times", MARK, 0o664)
+        except OSError:
+            return -1
+
+    def _mark(self) -> None:
+        now = int(time.time())
+        if self._marker >= 0 and abs(now - self._marked) >= (1 if self._marks < MARKS else 60):
+            try:
+                self._marks += os.write(self._marker, b"%d %d\n" % (self.size, now))
+                self._marked = now
+            except OSError:
+                return
 
     def _append(self, chunk: bytes) -> None:
+        self._mark()
         while chunk:
             written = os.write(self._descriptor, chunk)
             self._hash.update(chunk[:written])
@@ -73,6 +101,10 @@ class LogFile:
             os.rename(self._path, old)
         os.rename(fresh, self._path)
         os.close(self._descriptor)
+        if self._marker >= 0:
+            os.close(self._marker)
+            os.rename(f"{self._path}.times", f"{old}.times")
+            self._marks, self._marked, self._marker = 0, 0, self._open_marks()
         self._descriptor, self.size, self._hash = descriptor, 0, hashlib.sha256()
 
 

@@ -78,9 +78,18 @@ def test_a_project_goes_from_its_repository_to_a_service_with_one_command(coachw
     assert output[-1].startswith("Ready: run 1 at ")
     coachwork.answer(f"{name}--serve", "hello")
     assert re.search(rf"^{name} +Ready +1 ", person.run("status"), re.MULTILINE)
-    assert "trained" in person.run("logs", name, "train")
+    assert f"http://{name}--serve.{NAMESPACE}:5000" in person.run("status", name)
+    assert "unknown" not in person.run("version")
+    person.run("rerun", name, "--from", "serve", "--wait")
+    shown = person.run("logs", name, "train", "--tail", "1")
+    assert "train did not run in run 2 (Reused): this is its log of run 1\n" in shown
+    assert "trained\n" in shown
+    shown = person.run("logs", name, "train", "--timestamps")
+    assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ trained$", shown, re.MULTILINE)
     assert [entry["path"] for entry in person.json("artifacts", name)] == ["model.txt"]
-    assert f"Service/{name}--serve" in person.run("delete", name, "--yes")
+    coachwork.git.push(name, project(name, "train", batch("train", "raise ValueError('no rows')")))
+    person.run("trigger", name, "--wait", code=1)
+    assert f"Service/{name}--serve" in person.run("delete", name, "--yes"), "the last run has no such stage"
     eventually(lambda: not coachwork.objects(name, "deployments,services,pods"), "end of all that it owned")
 
 

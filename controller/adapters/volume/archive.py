@@ -10,7 +10,7 @@ from controller.adapters.volume.artifacts import Artifacts
 from controller.adapters.volume.logs import Logs
 from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import NOT_THERE, Tree
-from controller.core.archive import GOOD, Archived, Content, Listing, NoAnswer
+from controller.core.archive import GOOD, Archived, Content, Extract, Listing, NoAnswer
 from controller.core.documents.run import page
 
 
@@ -51,11 +51,11 @@ class Archive:
             archived = self._runs.request(name)
             return self._logs.listed(archived, run)
 
-    def log(self, name: str, stage: str, *, run: str, attempt: int, lines: int | None, follow: bool) -> Content:
-        """Return one log; run "": the newest that has it, attempt 0: the newest, lines None: all."""
+    def log(self, name: str, stage: str, *, run: str, attempt: int, extract: Extract, follow: bool) -> Content:
+        """Return one log; run "": the newest that has it, attempt 0: the newest."""
         with _translated("read a log"):
             answer = self._logs.followed if follow else self._logs.content
-            return answer(self._runs.request(name), stage, run, attempt, lines)
+            return answer(self._runs.request(name), stage, run, attempt, extract)
 
     def artifacts(self, name: str, run: str = "") -> Listing:
         """Return the artifacts of a run, the last good one if none is named."""

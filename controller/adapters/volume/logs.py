@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
@@ -15,7 +15,7 @@ from controller.adapters.volume.logtext import Growing, Whole
 from controller.adapters.volume.runs import Runs, attempts
 from controller.adapters.volume.tree import Tree, size
 from controller.core import layout, names
-from controller.core.archive import LATEST, SHOWN, Archived, Content, NoAnswer, over_at
+from controller.core.archive import LATEST, SHOWN, Archived, Content, Extract, NoAnswer, over_at
 from controller.core.documents import attempt as documents
 from controller.core.documents.run import RunFile, StageEntry
 from controller.core.documents.status import REASON_LIMIT
@@ -94,7 +94,7 @@ class Logs:
             "message": fit(end.message),
         }
 
-    def content(self, archived: Archived, stage: str, which: str, attempt: int, lines: int | None) -> Content:
+    def content(self, archived: Archived, stage: str, which: str, attempt: int, extract: Extract) -> Content:
         """Return one log as it is now; `which` run: "" for the newest that has it; attempt 0: the newest."""
         logs = self._find(archived, stage, which)
         number = self._attempt(logs, attempt)
@@ -104,17 +104,17 @@ class Logs:
             remedy = "" if logs.state in PASSED else "; follow its log to wait for it"
             line = f"stage {quoted(logs.stage)} has not started in run {logs.run}{state}{why}{remedy}"
             raise NoAnswer("absent", line)
-        log = Whole(self._tree, logs.folder / f"{number}.log", lines)
+        log = Whole(self._tree, logs.folder / f"{number}.log", extract)
         return Content(logs.run, log.size, log.chunks(), log.close)
 
-    def followed(self, archived: Archived, stage: str, which: str, attempt: int, lines: int | None) -> Content:
+    def followed(self, archived: Archived, stage: str, which: str, attempt: int, extract: Extract) -> Content:
         """Return one log as it is and as it grows, and those of later attempts, unless one is named by number.
 
         It ends with the attempt, or where no other attempt can come.
         """
         logs = self._find(archived, stage, which)
         first = self._attempt(logs, attempt)
-        chunks = _Following(self._tree, self._runs, archived, logs).chunks(first, attempt, lines)
+        chunks = _Following(self._tree, self._runs, archived, logs).chunks(first, attempt, extract)
         return Content(logs.run, None, chunks, chunks.close)
 
     def _attempt(self, logs: StageLogs, named: int) -> int:
@@ -171,24 +171,24 @@ class _Following:
         self._tree, self._runs, self._archived, self._logs = tree, runs, archived, logs
         self._line_open = False
 
-    def chunks(self, number: int, only: int, lines: int | None) -> Generator[bytes]:
+    def chunks(self, number: int, only: int, extract: Extract) -> Generator[bytes]:
         """Yield the log of attempt `number` (0: of the first to come), then, unless `only` is set, of the next ones."""
         while number or (number := (yield from self._next(0))):
-            yield from self._one(number, lines)
+            yield from self._one(number, extract)
             following = 0 if only else (yield from self._next(number))
             if not following:
                 return
             yield b"\n" * self._line_open + b"coachwork: attempt %d\n" % following
-            number, lines = following, None
+            number, extract = following, replace(extract, lines=None)
         record = self._runs.record(self._archived.name, self._archived.uid)
         entry = record.stages.get(self._logs.stage) if record and record.run == self._logs.run else None
         state = fit(f"{entry.state} {entry.message}" if entry else self._logs.state)
         yield f"coachwork: the stage did not start in run {self._logs.run}: {state}\n".encode()
 
-    def _one(self, number: int, lines: int | None) -> Iterator[bytes]:
+    def _one(self, number: int, extract: Extract) -> Iterator[bytes]:
         """Yield one attempt's log to its end."""
         folder = self._logs.folder
-        with closing(Growing(self._tree, folder / f"{number}.log", lines)) as log:
+        with closing(Growing(self._tree, folder / f"{number}.log", extract)) as log:
             while True:
                 # To be asked before the last read: whether the attempt has ended, or was killed, and another writes.
                 last = (

@@ -6,22 +6,59 @@ The file is opened again each time: a network file system shows a reader what wa
 
 import io
 import os
-from collections.abc import Iterator
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import PurePosixPath
 
 from controller.adapters.volume.tree import CHUNK, Tree, pieces, size
+from controller.core import times
+from controller.core.archive import Extract
 
 TAIL_BYTES = 64 * 1024 * 1024  # of one file that are searched for its last lines
 OWN = b"coachwork: "  # the launcher's own lines begin with it; they are not counted
+MARKS_LIMIT = 4 << 20  # bytes of the launcher's marks that are read
 MISSED = b"coachwork: the log was turned over faster than it was read; lines are missing here\n"
 
 
-class Whole:
-    """A log as it is now: its last `lines` lines; None: all of it. Raises OSError."""
+class Stamps:
+    """Puts before each line of a log the time at which it came, as the launcher marked it; "-" where it did not."""
 
-    def __init__(self, tree: Tree, path: PurePosixPath, lines: int | None) -> None:
-        self._parts = [(file, start, max(start, size(file))) for file, start in _beginning(tree, path, lines)]
-        self.size = sum(end - start for _, start, end in self._parts)
+    def __init__(self, tree: Tree, path: PurePosixPath) -> None:
+        self._tree, self._path, self._at_start = tree, path, True
+
+    def stamped(self, pieces: Iterable[bytes], offset: int, *, turned: bool) -> Iterator[bytes]:
+        """Yield the pieces with their lines' times; they begin at `offset` of the file, or of the one before it."""
+        path = _turned(self._path) if turned else self._path
+        marks = _marks(self._tree.read_any(path.with_name(f"{path.name}.times"), MARKS_LIMIT))
+        for piece in pieces:
+            written = bytearray()
+            for line in re.findall(rb"[^\n]*\n|[^\n]+", piece):
+                if self._at_start:
+                    at = bisect_right(marks, offset, key=itemgetter(0))
+                    written += (marks[at - 1][1] if at else "-").encode() + b" "
+                written += line
+                offset += len(line)
+                self._at_start = line.endswith(b"\n")
+            yield bytes(written)
+
+
+def _marks(text: str) -> list[tuple[int, str]]:
+    """Return offsets and the times of what stands there, in RFC 3339."""
+    found = (mark.split() for mark in re.findall(r"^[0-9]{1,15} [0-9]{1,11}$", text, re.MULTILINE))
+    return [(int(offset), times.text(datetime.fromtimestamp(int(second), UTC))) for offset, second in found]
+
+
+class Whole:
+    """A log as it is now. Raises OSError."""
+
+    def __init__(self, tree: Tree, path: PurePosixPath, extract: Extract) -> None:
+        beginning = _beginning(tree, path, extract.lines)
+        self._parts = [(file, start, max(start, size(file))) for file, start in beginning]
+        self._stamps = Stamps(tree, path) if extract.timestamps else None
+        self.size = None if self._stamps else sum(end - start for _, start, end in self._parts)
 
     def close(self) -> None:
         """Close the files."""
@@ -30,15 +67,17 @@ class Whole:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes."""
-        for file, start, end in self._parts:
-            yield from pieces(file, start, end)
+        for at, (file, start, end) in enumerate(self._parts, 1):
+            found = pieces(file, start, end)
+            yield from self._stamps.stamped(found, start, turned=at < len(self._parts)) if self._stamps else found
 
 
 class Growing:
-    """A log that is read on: from its last `lines` lines; None: from its first. Methods raise OSError."""
+    """A log that is read on. Methods raise OSError."""
 
-    def __init__(self, tree: Tree, path: PurePosixPath, lines: int | None) -> None:
-        self._tree, self._path, self._lines = tree, path, lines
+    def __init__(self, tree: Tree, path: PurePosixPath, extract: Extract) -> None:
+        self._tree, self._path, self._lines = tree, path, extract.lines
+        self._stamps = Stamps(tree, path) if extract.timestamps else None
         self._files: list[io.FileIO] = []  # what is read, oldest first; the last one is, or was, N.log
         self._offset = 0  # in the first of them
 
@@ -59,13 +98,17 @@ class Growing:
         elif parts := _beginning(self._tree, self._path, self._lines):
             self._files, self._offset = [file for file, _ in parts], parts[0][1]
         while self._files:
-            for piece in pieces(self._files[0], self._offset, 1 << 62):
-                self._offset += len(piece)
-                yield piece
+            start, found = self._offset, self._counted(pieces(self._files[0], self._offset, 1 << 62))
+            yield from self._stamps.stamped(found, start, turned=len(self._files) > 1) if self._stamps else found
             if len(self._files) == 1:
                 return
             self._files.pop(0).close()
             self._offset = 0
+
+    def _counted(self, found: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in found:
+            self._offset += len(piece)
+            yield piece
 
     def _reopen(self) -> None:
         """Open N.log again: the same file, which may have grown, or a new one, after the rest of the old one."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from controller.adapters.web.replies import BYTES, TAR, TEXT, Reply, Stream, as_json, error
-from controller.core.archive import Content, Listing, NoAnswer
+from controller.core.archive import Content, Extract, Listing, NoAnswer
 from controller.core.errors import Transient
 from controller.core.text import nearest, quoted
 
@@ -41,8 +41,8 @@ class RunArchive(Protocol):
     def logs(self, name: str, run: str = "") -> Sequence[Mapping[str, object]]:
         """Return all attempts of all stages of a run; "": the latest."""
 
-    def log(self, name: str, stage: str, *, run: str, attempt: int, lines: int | None, follow: bool) -> Content:
-        """Return one log; run "", attempt 0: the newest; lines None: all."""
+    def log(self, name: str, stage: str, *, run: str, attempt: int, extract: Extract, follow: bool) -> Content:
+        """Return one log; run "", attempt 0: the newest."""
 
     def artifacts(self, name: str, run: str = "") -> Listing:
         """Return the artifacts of a run; "": the last good one."""
@@ -65,12 +65,11 @@ class Query:
         """The parameter `run`, "" if it is not given."""
         return self.parameters.get("run", "")
 
-    @property
-    def follow(self) -> bool:
-        """Return whether a log is to be followed. Raises NoAnswer."""
-        text = self.parameters.get("follow", "").lower()
+    def flag(self, name: str) -> bool:
+        """Return whether a parameter says yes. Raises NoAnswer."""
+        text = self.parameters.get(name, "").lower()
         if text not in ("", "0", "1", "false", "true"):
-            raise NoAnswer("wrong", f"follow: expected 1 or 0, got {quoted(text)}")
+            raise NoAnswer("wrong", f"{name}: expected 1 or 0, got {quoted(text)}")
         return text in ("1", "true")
 
     def number(self, name: str, low: int, high: int) -> int | None:
@@ -127,7 +126,7 @@ class ReadApi:
         with ExitStack() as held:
             try:
                 query = parse(target, accept)
-                if query.follow and not _take(self._followers, held):
+                if query.flag("follow") and not _take(self._followers, held):
                     line = f"{FOLLOWERS} logs are being followed already: try again later, or read without follow"
                     reply = error(429, line)
                 elif not _take(self._room, held):
@@ -156,8 +155,8 @@ def _log(api: ReadApi, query: Query) -> Stream:
         *query.names,
         run=query.run,
         attempt=query.number("attempt", 1, 999_999_999) or 0,
-        lines=query.number("tail", 0, LINES_LIMIT),
-        follow=query.follow,
+        extract=Extract(query.number("tail", 0, LINES_LIMIT), query.flag("timestamps")),
+        follow=query.flag("follow"),
     )
     return _stream(content, TEXT, {})
 
@@ -194,7 +193,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "runs/NAME": Route(lambda api, query: as_json(api.archive.runs(*query.names))),
     "runs/NAME/RUN": Route(lambda api, query: as_json(api.archive.run(*query.names))),
     "logs/NAME": Route(lambda api, query: as_json(api.archive.logs(query.names[0], query.run)), ("run",)),
-    "logs/NAME/STAGE": Route(_log, ("run", "attempt", "follow", "tail")),
+    "logs/NAME/STAGE": Route(_log, ("run", "attempt", "follow", "tail", "timestamps")),
     "artifacts/NAME": Route(lambda api, query: _listing(api.archive.artifacts(query.names[0], query.run)), ("run",)),
     "artifacts/NAME/RUN": Route(_artifact),
     "artifacts/NAME/RUN/PATH": Route(_artifact),

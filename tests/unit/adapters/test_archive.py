@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from controller.adapters.volume import artifacts as files
 from controller.adapters.volume.tree import DEPTH_LIMIT
 from controller.core import layout
-from controller.core.archive import Content, NoAnswer
+from controller.core.archive import Content, Extract, NoAnswer
 from controller.core.documents.run import of_record, page
 from controller.core.model import Environment, PastRun, Record, StageRecord, StageState
 from controller.runtime.stage_log import LogFile
@@ -41,15 +42,18 @@ def text(content: Content) -> bytes:
     return whole
 
 
-def log(kept: KeptRuns, stage: str, *, run: str = "", attempt: int = 0, lines: int | None = None) -> bytes:
-    return text(kept.archive.log(kept.name, stage, run=run, attempt=attempt, lines=lines, follow=False))
+def log(
+    kept: KeptRuns, stage: str, *, run: str = "", attempt: int = 0, lines: int | None = None, timestamps: bool = False
+) -> bytes:
+    extract = Extract(lines, timestamps)
+    return text(kept.archive.log(kept.name, stage, run=run, attempt=attempt, extract=extract, follow=False))
 
 
 class Follower:
     """Somebody who follows a log."""
 
-    def __init__(self, kept: KeptRuns, stage: str, *, attempt: int = 0, lines: int | None = None) -> None:
-        self.content = kept.archive.log(kept.name, stage, run="", attempt=attempt, lines=lines, follow=True)
+    def __init__(self, kept: KeptRuns, stage: str, *, attempt: int = 0, extract: Extract = Extract()) -> None:  # noqa: B008
+        self.content = kept.archive.log(kept.name, stage, run="", attempt=attempt, extract=extract, follow=True)
         self.ended = False
 
     def news(self) -> bytes:
@@ -388,6 +392,48 @@ def test_a_log_that_is_turned_over_is_followed_without_a_gap(kept: KeptRuns, fol
     assert b"".join(line for line in found.splitlines(keepends=True) if not line.startswith(b"coachwork")) == said
 
 
+def test_each_line_may_begin_with_the_time_at_which_it_came(kept: KeptRuns, followers: list[Follower]) -> None:
+    path = kept.log(1, "serve", 1, b"c\nd\n")
+    path.with_name("1.log.1").write_bytes(b"a\nb\n")
+    assert log(kept, "serve", timestamps=True) == b"- a\n- b\n- c\n- d\n", "the launcher of an older release"
+    path.with_name("1.log.1.times").write_text("0 1700000000\n2 1700000001\n")
+    path.with_name("1.log.times").write_text("0 1700000002\nhostile\n9 99999999999\n")
+    whole = b"2023-11-14T22:13:20Z a\n2023-11-14T22:13:21Z b\n2023-11-14T22:13:22Z c\n2023-11-14T22:13:22Z d\n"
+    assert log(kept, "serve", timestamps=True) == whole
+    assert log(kept, "serve", lines=3, timestamps=True) == whole[23:]
+    kept.record(1, {"serve": StageRecord(state="Running", objects=DEPLOYMENT)})
+    followers.append(follower := Follower(kept, "serve", extract=Extract(timestamps=True)))
+    assert follower.news() == whole
+    with path.open("ab") as file:
+        file.write(b"half ")
+    assert follower.news() == b"2023-11-14T22:13:22Z half "
+    with path.open("ab") as file:
+        file.write(b"a line\nnext\n")
+    assert follower.news() == b"a line\n5138-11-16T09:46:39Z next\n"
+
+
+def test_the_launcher_marks_when_each_line_came_and_the_marks_turn_over_with_the_log(kept: KeptRuns) -> None:
+    path = kept.log(1, "serve", 1, b"")
+    writer = LogFile(str(path), os.open(path, os.O_WRONLY), 100, rotate=True)
+    began = datetime.now(UTC).replace(microsecond=0)
+    for number in range(60):
+        writer.write(b"line %d\n" % number)
+    writer.end(complete=True)
+    lines = log(kept, "serve", timestamps=True).decode().splitlines()
+    assert len(lines) > 10
+    assert all(began <= datetime.fromisoformat(line.split()[0]) <= datetime.now(UTC) for line in lines), lines
+    assert log(kept, "serve").decode().splitlines() == [line.split(" ", 1)[1] for line in lines]
+
+
+def test_a_log_is_written_where_no_marks_can_be(kept: KeptRuns) -> None:
+    path = kept.log(1, "serve", 1, b"")
+    path.with_name("1.log.times").mkdir()
+    writer = LogFile(str(path), os.open(path, os.O_WRONLY), 100, rotate=True)
+    writer.write(b"a line\n" * 20)
+    writer.end(complete=True)
+    assert log(kept, "serve", timestamps=True).startswith(b"- a line\n")
+
+
 def test_a_log_that_is_turned_over_faster_than_it_is_read_says_so(kept: KeptRuns, followers: list[Follower]) -> None:
     path = kept.log(1, "serve", 1, b"first\n")
     kept.record(1, {"serve": StageRecord(state="Running", objects=DEPLOYMENT)})
@@ -546,6 +592,6 @@ def test_a_sparse_file_beyond_all_memory_is_given_piece_by_piece(kept: KeptRuns)
         assert len(next(content.chunks)) < 1 << 20
     kept.log(1, "train", 1, b"x")
     os.truncate(kept.path(layout.logs("iris", UID, 1, "train")) / "1.log", 1 << 42)
-    with closing(kept.archive.log("iris", "train", run="", attempt=0, lines=2, follow=False)) as content:
+    with closing(kept.archive.log("iris", "train", run="", attempt=0, extract=Extract(2), follow=False)) as content:
         assert content.size is not None
         assert content.size < 1 << 30
