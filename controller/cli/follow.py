@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
@@ -98,11 +98,10 @@ def follow(requests: Requests, standing: Standing, goal: Goal, output: str, time
         typer.echo(f"end it: {requests.command('cancel', name)}", err=True)
         return Exit.TIMED_OUT if timed_out else Exit.INTERRUPTED
     if output == "text":
-        run = ("--run", str(past.run))
         last_words(
             record,
-            lambda stage: _last_lines(requests, name, stage, past.run, record.stages[stage].message),
-            lambda stage: requests.command("logs", name, stage, *run),
+            lambda stage: _tail(requests, name, stage, past.run, LAST_LINES),
+            lambda stage: requests.command("logs", name, stage, "--run", str(past.run)),
         )
         for line in _next_steps(requests, name, record, past):
             typer.echo(line, err=True)
@@ -234,21 +233,10 @@ def _waiting(record: Record, fate: Fate, unseen: str) -> Scene:
     return Scene(Record(record.request_uid, phase, record.reason, note), "", (), numbered=False, note=note)
 
 
-def _last_lines(requests: Requests, name: str, stage: str, run: int, cause: str) -> list[str]:
-    """Return what a failed stage printed last: in the attempt that had this cause, else in the last one that ended."""
-    with suppress(Transient, NotFound, Invalid):
-        every = requests.person.entries("api", "logs", name, run=str(run))
-        ended = [entry for entry in every if entry.get("stage") == stage and entry.get("ended")]
-        fits = [entry for entry in ended if entry.get("message") == cause]
-        attempt = max((int(entry.get("attempt") or 0) for entry in fits or ended), default=0)
-        return _tail(requests, name, stage, run, LAST_LINES, attempt)
-    return []
-
-
-def _tail(requests: Requests, name: str, stage: str, run: int, lines: int, attempt: int = 0) -> list[str]:
+def _tail(requests: Requests, name: str, stage: str, run: int, lines: int) -> list[str]:
     """Return the last lines of a stage's log, none where it can't be read: they are a courtesy."""
     try:
-        query = {"run": str(run), "tail": str(lines), "attempt": str(attempt or "")}
+        query = {"run": str(run), "tail": str(lines)}
         with requests.person.page("api", "logs", name, stage, query=query, patience=0) as body:
             return body.read(64 * 1024).decode(errors="replace").splitlines()[-lines:]
     except (Transient, NotFound, Invalid):

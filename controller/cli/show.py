@@ -150,7 +150,8 @@ class LiveTable(Screen):
                 break
             below.append(note)
         below += [Text(STOP)] if scene.stays else []
-        self._left = Group(_table(scene, size.width, max(room, 1)), *below)
+        table = [_table(scene, size.width, max(room, 1))] if scene.groups else []
+        self._left = Group(*table, *below)
         self._live.update(Group(self._left, self._verdict) if scene.over else self._left)
 
     def _lines(self, words: Text) -> int:
@@ -185,7 +186,8 @@ class PlainLines(Screen):
             if stage.state != "Waiting" or stage.message:
                 last = scene.over and stage.message and scene.record.message.endswith(stage.message)
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
-                words = " ".join(filter(None, (_state(stage), took, "" if last else stage.message or _doing(stage))))
+                words = " ".join(filter(None, (_state(stage), took, "" if stage.message else _doing(stage))))
+                words += f": {stage.message}" if stage.message and not last else ""
                 place = f"step {number}  " if scene.numbered and number else ""
                 if (
                     self._print(name, f"{stage.state} {stage.message}", f"{place}{scene.record.title(name)}: {words}")
@@ -255,7 +257,8 @@ def as_json(scene: Scene) -> dict[str, object]:
 
 def _state(stage: StageRecord) -> str:
     """Return the state as a person sees it: what can't start yet waits."""
-    return "Waiting" if stage.state == "Running" and stage.waiting_for else stage.state
+    waits = stage.state == "Running" and (stage.waiting_for or stage.reason == "Starting")
+    return "Waiting" if waits else stage.state
 
 
 def _doing(stage: StageRecord) -> str:

@@ -113,6 +113,7 @@ class Desk:
         self.objects["Deployment", name] = {**live, "status": {"observedGeneration": 10**6, "updatedReplicas": 1}}
 
     def pod(self, owner: Object, phase: str, state: Object) -> None:
+        """Let the only pod of an object be in this phase, its container in this state."""
         metadata = {**owner["spec"]["template"]["metadata"], "name": "pod"}
         metadata["ownerReferences"] = [{"uid": owner["metadata"]["uid"], "controller": True}]
         status = {"phase": phase, "containerStatuses": [{"name": names.STAGE_CONTAINER, "state": state}]}

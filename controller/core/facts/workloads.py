@@ -95,7 +95,8 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     if failed:
         return replace(fact, cause=_failure(over["Failed"], facts))
     if current and current.phase == "Failed" and not done:
-        return replace(fact, cause=_between(job, max(status.get("failed") or 0, 1), current))
+        ended = sum(pod.phase == "Failed" for pod in facts)  # the Job controller counts them later
+        return replace(fact, cause=_between(job, max(status.get("failed") or 0, ended), current))
     if done or running:
         return fact
     if current:

@@ -96,8 +96,8 @@ def test_lines_say_again_and_again_what_runs_and_what_is_waited_for(capsys: pyte
         lines.show(replace(scene, elapsed=second))
     waits = f"train, score: {MISSING}; fit: epoch 3"
     assert capsys.readouterr().out.splitlines() == [
-        f"train: Waiting {MISSING}",
-        f"score: Waiting {MISSING}",
+        f"train: Waiting: {MISSING}",
+        f"score: Waiting: {MISSING}",
         "fit: Running",
         f"after 31 s: {waits}",
         f"after 1 min 2 s: {waits}",
@@ -111,7 +111,7 @@ def test_a_cause_is_printed_once(capsys: pytest.CaptureFixture[str], early: bool
     for over in [False, True] if early else [True]:
         lines.show(Scene(record, "abc", (("train",),), over, numbered=False))
     assert capsys.readouterr().out.splitlines() == (
-        ["train: Failed 1 s no rows", "Failed: run 1 at abc: stage train"]
+        ["train: Failed 1 s: no rows", "Failed: run 1 at abc: stage train"]
         if early
         else ["train: Failed 1 s", "Failed: run 1 at abc: stage train: no rows"]
     )
