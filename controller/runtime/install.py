@@ -120,7 +120,8 @@ class BuildLauncher(stage_attempt.Launcher):
             "sources": order.sources,
             "lock": lock if os.path.exists(lock) else "",
         }
-        command = [sys.executable, os.path.join(paths["tools"], "install_build.py"), json.dumps(job)]
+        command = [sys.executable, os.path.join(paths["tools"], "install_build.py")]
+        command += stage_order.arguments(json.dumps(job))
         self._judge(self.execute("the installation", command, paths["build"], variables, self._time_left))
 
     def _time_left(self, seconds: float) -> float:

@@ -237,7 +237,7 @@ def _write(folder: int, name: str, text: str) -> None:
 
 def main() -> None:
     """Build; on failure leave the cause and exit with its code; when it has to end, leave what it was doing."""
-    job, name, progress = Job(**json.loads(sys.argv[1])), "requirements", install_progress.Progress()
+    job, name, progress = Job(**json.loads("".join(sys.argv[1:]))), "requirements", install_progress.Progress()
 
     def leave(left: Dict[str, Any], code: int) -> NoReturn:
         stage_order.write_atomically(job.failure, left, durable=False)

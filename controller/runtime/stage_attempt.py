@@ -131,17 +131,18 @@ class Launcher:
 
 
 def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], prepare: Callable[[T], Launcher]) -> None:
-    """Do what the only argument orders, and leave with the exit code: no thread that hangs on a volume may delay it.
+    """Do what the arguments order, JSON in one or more parts, and leave with the exit code.
 
+    No thread that hangs on a volume may delay that.
     `form` is the order's, which has one of these kinds and these paths.
     """
     usage = f"usage: {os.path.basename(sys.argv[0])} JSON"
     try:
-        order: Any = form(**json.loads(sys.argv[1]))
+        order: Any = form(**json.loads("".join(sys.argv[1:])))
         missing = [name for name in needed if not order.paths.get(name)]
         problems = [] if order.kind in kinds else [f"unknown kind {order.kind!r}"]
         problems += [f"missing paths: {', '.join(missing)}"] if missing else []
-    except (IndexError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         problems = [str(error)]
     if problems:
         sys.stderr.write(f"{usage}: {', '.join(problems)}\n")

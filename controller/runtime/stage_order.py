@@ -15,6 +15,7 @@ HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 MAY_PASS = 1  # the exit code of what another attempt may mend
 HOPELESS = 121  # of what it would not
 VOLUME_FULL = "VolumeFull"  # the reason by which the controller knows that it has to make room
+ARGUMENT_LIMIT = 120 * 1024
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -107,6 +108,11 @@ def now() -> str:
     """Return the time as RFC 3339 in UTC, with milliseconds."""
     at = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
+
+
+def arguments(text: str) -> List[str]:
+    """Return ASCII text in parts that each can be an argument of a process: Linux refuses one of 128 KiB and more."""
+    return [text[start : start + ARGUMENT_LIMIT] for start in range(0, len(text), ARGUMENT_LIMIT)]
 
 
 def read_text(path: str, limit: int = 16384) -> str:

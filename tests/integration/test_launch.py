@@ -238,6 +238,12 @@ def test_a_malformed_order_is_refused_with_its_usage(stage: Stage, script: str, 
     assert (done.returncode, done.stderr) == (121, f"usage: {script} JSON: {problem}\n")
 
 
+def test_an_order_of_any_length_is_obeyed(stage: Stage) -> None:
+    ended = stage.run("import sys\nprint(len(sys.argv), len(sys.argv[-1]))", args=["x" * 100_000] * 3)
+    assert ended.code == 0, ended.text
+    assert b"4 100000\n" in ended.output
+
+
 @pytest.mark.parametrize("complete", [None, "another"])
 def test_an_incomplete_checkout_is_refused(stage: Stage, complete: str | None) -> None:
     if complete:

@@ -13,6 +13,7 @@ import pytest
 from controller.adapters.local import LocalCluster, Machine
 from controller.adapters.local.ports import Ports
 from controller.core.errors import Refused
+from controller.core.manifests.pod import arguments
 from controller.core.model import Object
 from tests.support.eventually import eventually
 from tests.support.workloads import deployment, job
@@ -91,6 +92,13 @@ def test_mount_paths_in_arguments_and_values_become_folders(node: LocalCluster, 
     assert json.loads(second) == {
         "paths": {"data": shared}, "args": [f"--in={shared}/z"], "price": "5 $ and 'quotes'"
     }  # fmt: skip
+
+
+def test_an_order_of_any_length_reaches_its_process(node: LocalCluster) -> None:
+    order = json.dumps({"paths": {"data": "/data"}, "args": ["x" * 100_000] * 3})
+    tell = "import json, sys; order = json.loads(''.join(sys.argv[1:])); print(order['paths'], len(order['args'][2]))"
+    node.create(mounted(job("j", "", container={"command": ["python3", "-c", tell, *arguments(order)]})))
+    assert output(node) == "{'data': '/data'} 100000\n"
 
 
 def test_a_container_finds_its_own_variables_and_none_of_the_shell(

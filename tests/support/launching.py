@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller.core.manifests.pod import arguments
+
 RUNTIME = Path(__file__).parents[2] / "controller" / "runtime"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DEADLINE = 60.0
@@ -102,7 +104,7 @@ class Stage:
         env = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | own
         return subprocess.Popen(
-            [self.python, str(self.tools / script), json.dumps(order)],
+            [self.python, str(self.tools / script), *arguments(json.dumps(order))],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

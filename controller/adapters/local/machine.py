@@ -11,12 +11,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from controller.adapters.local.ports import ADDRESS
 from controller.core import names
+from controller.core.manifests.pod import arguments
 from controller.core.model import Object
 
 TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"
@@ -118,7 +120,7 @@ def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int
             environment[name] = str(port)
         else:
             environment[name] = move(_unescaped(variable.get("value", "")))
-    argv = [_argument(_unescaped(text), move, {"port": port} if declared else {}) for text in container["command"]]
+    argv = _arguments([*map(_unescaped, container["command"])], move, {"port": port} if declared else {})
     if argv[0] == "python3":
         argv[0] = machine.pythons.get(str(container.get("image")), machine.python)
     return Container(tuple(argv), environment, port)
@@ -164,15 +166,14 @@ def _mover(mounts: Mapping[str, str]) -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda found: mounts[found[0]], text)
 
 
-def _argument(text: str, move: Callable[[str], str], extra: Mapping[str, int]) -> str:
-    """Return an argument as it is on this machine; the launcher's JSON is changed as JSON, and gets `extra` too."""
+def _arguments(words: list[str], move: Callable[[str], str], extra: Mapping[str, int]) -> list[str]:
+    """Return a command as it is on this machine; the launcher's JSON is changed as JSON, and gets `extra` too."""
+    plain = list(takewhile(lambda word: not word.startswith("{"), words))
     try:
-        order = json.loads(text) if text.startswith("{") else None
+        order = json.loads("".join(words[len(plain) :]))
     except ValueError:
-        order = None
-    if not isinstance(order, dict):
-        return move(text)
-    return json.dumps({**_moved(order, move), **extra})
+        return [*map(move, words)]
+    return [*map(move, plain), *arguments(json.dumps({**_moved(order, move), **extra}))]
 
 
 def _moved(value: Any, move: Callable[[str], str]) -> Any:

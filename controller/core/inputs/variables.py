@@ -10,7 +10,8 @@ PREFIX = "COACHWORK_"
 RESERVED = frozenset({"GIT_COMMIT_HASH", "HOME", "LOGNAME", "PATH", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "USER"})
 NAME_LIMIT = 253  # as for a key of a Secret, which a variable's name also is
 REQUEST_LIMIT = 64 * 1024  # characters of all of a request's variables: they are recorded with each run
-VALUE_LIMIT = 32_768  # characters; Linux refuses one of 128 KiB and more when it starts a process
+VALUE_LIMIT = 32_768  # characters
+BYTES_LIMIT = 120 * 1024  # of a value; Linux refuses NAME=VALUE of 128 KiB and more when it starts a process
 
 
 def is_reserved(name: str) -> bool:
@@ -33,4 +34,6 @@ def value(text: str) -> str:
         raise ValueError(f"is {len(text)} characters long: {VALUE_LIMIT} at most")
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("holds a NUL or half a character, which no variable can hold")
+    if (size := len(text.encode())) > BYTES_LIMIT:
+        raise ValueError(f"is {size} bytes long: {BYTES_LIMIT} at most")
     return text

@@ -4,7 +4,6 @@ No request owns it, since it serves all whose stages ask for the same packages. 
 from the request's Secret: UV_* as variables, `netrc` and `ca.crt` as files. Nothing else of the cluster's reaches it.
 """
 
-import json
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,7 +22,7 @@ SPARE_SECONDS = 60  # for the pod's own start and end
 def build(context: RunContext, environment: Environment) -> Object:
     """Return the Job env-KEY."""
     policy, spec = context.policy, context.spec
-    command = ["python3", str(layout.IN_TOOLS / "install.py"), pod.escape(json.dumps(order(context, environment)))]
+    command = pod.command("install.py", order(context, environment))
     container = pod.container(context, environment.stages[0], command) | {
         "env": _variables(context),
         "volumeMounts": _mounts(context, environment),

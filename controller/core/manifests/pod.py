@@ -1,7 +1,8 @@
 """The pod of a stage: the launcher in the stage's image, its parts of the volume, its environment.
 
-Admitted under Pod Security `restricted`; no API token, no service links. The launcher's settings travel as one JSON
-argument. `$` is doubled everywhere: the kubelet expands `$(NAME)` in arguments and values otherwise.
+Admitted under Pod Security `restricted`; no API token, no service links. The launcher's settings travel as JSON,
+in one argument unless that is longer than Linux takes. `$` is doubled everywhere: the kubelet expands `$(NAME)` in
+arguments and values otherwise.
 """
 
 import json
@@ -20,6 +21,7 @@ PORT_NAME = "http"
 DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
 PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels (DESIGN 2.3.6)
 SCRATCH_SPARE = 64 << 20  # bytes for the launcher's own files: it reports a full disk before the node evicts
+ARGUMENT_LIMIT = 120 * 1024  # bytes; Linux refuses one of 128 KiB and more (MAX_ARG_STRLEN)
 SPARE_SECONDS = 10  # for the launcher's own work after the script's end
 
 
@@ -105,8 +107,7 @@ def container(context: RunContext, stage: str, command: list[str]) -> Object:
 
 
 def _container(context: RunContext, stage: Stage) -> Object:
-    command = ["python3", str(layout.IN_TOOLS / "launch.py"), escape(json.dumps(launch(context, stage)))]
-    pod = container(context, stage.name, command)
+    pod = container(context, stage.name, command("launch.py", launch(context, stage)))
     pod |= {"env": environment(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
     named = stage.resources
     requests = _quantities(named.cpu_request, named.memory_request_mb)
@@ -247,6 +248,16 @@ def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
     if isinstance(stage.work, Service):
         values["PORT"] = str(stage.work.port)
     return values
+
+
+def command(script: str, order: Object) -> list[str]:
+    """Return what starts a script of the runtime, which puts its arguments together again."""
+    return ["python3", str(layout.IN_TOOLS / script), *map(escape, arguments(json.dumps(order)))]
+
+
+def arguments(text: str) -> list[str]:
+    """Return ASCII text in parts that each can be an argument of a process."""
+    return [text[start : start + ARGUMENT_LIMIT] for start in range(0, len(text), ARGUMENT_LIMIT)]
 
 
 def escape(text: str) -> str:

@@ -278,6 +278,15 @@ def test_dollars_are_escaped_in_variables_and_in_the_launchers_order() -> None:
     assert json.loads(container["command"][2].replace("$$", "$"))["args"] == ["$(HOME)"]
 
 
+def test_an_order_of_any_length_travels_in_arguments_that_linux_takes() -> None:
+    words = tuple("$(HOME) ü 🚀" * 2000 for _ in range(10))
+    stage = batch("train", args=words)
+    (container,) = pod_of(manifests.job(context([stage]), stage))["containers"]
+    handed_on = [word.replace("$$", "$") for word in container["command"]]
+    assert max(len(word.encode()) for word in handed_on) < 128 * 1024
+    assert json.loads("".join(handed_on[2:]))["args"] == [*words]
+
+
 # --- digests: when a service is rolled over ----------------------------------------------------------------
 
 ALONE = context([WEB], [TRAIN])

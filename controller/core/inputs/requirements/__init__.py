@@ -151,7 +151,10 @@ def key(found: Requirements, *, image: str, paths: str, commits: Mapping[str, st
 
 
 def remark(item: Directive) -> str:
-    """Return what is to be said of a requirement that names a part of Python, which no package is; "" for nothing."""
+    """Return what is to be said of a requirement for a part of Python, or for what may change; "" for nothing."""
+    if item.option in ("--requirement", "--constraint") and item.after:
+        changes = f"what {item.after} holds is read when the environment is built, and later changes go unnoticed"
+        return f"{changes}: commit the file, and write its path"
     name = item.name if item.versions is not None and not item.marked else ""
     if re.fullmatch(r"python-?[0-9.-]*", name):
         return f"`{name}` is Python itself, not a package: remove the line; PYTHON chooses the version"

@@ -101,6 +101,9 @@ FAULTS: dict[str, list[Callable[[], None]]] = {
         lambda: in_yaml(env={"A": "x" * 40_000}),
         lambda: in_yaml(args=["x" * 40_000]),
     ],
+    "is 128000 bytes long: 122880 at most": [
+        lambda: in_request("env.A", "🚀" * 32_000),
+    ],
     'expected a name of lower-case letters, digits, - and ., got "A_B"': [
         lambda: in_request("git-secret", "A_B"),
         lambda: in_request("pod-template", "A_B"),

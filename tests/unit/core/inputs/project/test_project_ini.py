@@ -299,19 +299,27 @@ def test_a_requirement_that_refers_to_no_file_is_reported(line: str, problem: st
     assert problems_of(project) == (f"train/requirements.txt:1: {problem}",)
 
 
+REMOTE = (
+    "what {} holds is read when the environment is built, and later changes go unnoticed: "
+    "commit the file, and write its path"
+)
+
+
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
         ("pickle", "`pickle` is a part of Python itself, not a package: remove the line"),
         ("JSON==2.0.9", "`json` is a part of Python itself, not a package: remove the line"),
         ("concurrent", "`concurrent` is a part of Python itself, not a package: remove the line"),
+        ("-c https://a/c", REMOTE.format("https://a/c")),
+        ("-r https://a/r", REMOTE.format("https://a/r")),
         ("python==3.8", "`python` is Python itself, not a package: remove the line; PYTHON chooses the version"),
         ("python-3.8", "`python-3-8` is Python itself, not a package: remove the line; PYTHON chooses the version"),
         *((line, "") for line in ("python-dateutil", "python-json-logger", "pickle5", "configparser", "typing>=3.7")),
         *((line, "") for line in ("os-testr", "asyncio ; python_version < '3.4'", "json @ https://host/json.whl")),
     ],
 )
-def test_a_requirement_that_is_a_part_of_python_is_a_warning(line: str, warning: str) -> None:
+def test_a_requirement_that_does_not_do_what_it_seems_to_is_a_warning(line: str, warning: str) -> None:
     files = {"train/requirements.txt": f"flask\n{line}\n"}
     told = tuple(f"train/requirements.txt:2: {text}" for text in (warning,) if text)
     assert load(one_stage(BATCH_INI, **files)).warnings == told
