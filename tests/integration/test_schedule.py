@@ -55,6 +55,36 @@ def test_a_schedule_that_changes_or_goes_is_followed_without_a_run(world: World)
     assert cronjobs(world) == []
 
 
+TEMPLATE = """
+spec:
+  nodeSelector: {pool: batch}
+  tolerations: [{key: batch, operator: Exists}]
+  imagePullSecrets: [{name: registry}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+  containers: [{name: stage, volumeMounts: [{name: data, mountPath: /data}], resources: {limits: {cpu: 8}}}]
+"""
+
+
+def test_the_pods_of_a_schedule_go_where_the_pod_template_says_and_get_nothing_else_of_it(world: World) -> None:
+    world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily", pod_template="batch", run_on_create="false")
+    world.settle()
+    (bare,) = cronjobs(world)
+    assert bare["spec"] == manifests.cronjob(Request("iris", "u", "x", schedule="@daily"), POLICY)["spec"], (
+        "not there yet"
+    )
+    template = {"metadata": {"name": "batch"}, "data": {"pod.yaml": TEMPLATE}}
+    world.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", **template})
+    world.pass_()
+    (found,) = cronjobs(world)
+    plain, placed = (item["spec"]["jobTemplate"]["spec"]["template"]["spec"] for item in (bare, found))
+    assert placed == {
+        **plain,
+        "nodeSelector": {"pool": "batch"},
+        "tolerations": [{"key": "batch", "operator": "Exists"}],
+        "imagePullSecrets": [{"name": "registry"}],
+    }
+
+
 def test_a_request_that_gets_invalid_keeps_its_cronjob(world: World) -> None:
     world.cluster.ask("iris", repository=REPOSITORY, schedule="@daily")
     world.finish_all()

@@ -27,7 +27,7 @@ from controller.core.documents import status
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.inputs import engine, podtemplate, request, variables
 from controller.core.inputs.podtemplate import forms as podtemplate_forms
-from controller.core.inputs.podtemplate.merging import OF_BUILDS
+from controller.core.inputs.podtemplate.merging import OF_OTHERS
 from controller.core.inputs.project import forms, from_ini, ini
 from controller.core.manifests import RunContext
 from controller.core.manifests.pod import environment as pod_environment
@@ -237,7 +237,7 @@ def test_every_field_of_a_pod_template_is_explained_and_none_is_invented() -> No
     container = set(engine.keys(podtemplate_forms.CONTAINER))
     assert rows("pod-template", "What it may say") == fields | container
     built = set(re.findall(r"^\| `(\w+)` \|.*\| yes \|$", page("pod-template"), re.MULTILINE))
-    assert built == OF_BUILDS
+    assert built == OF_OTHERS
     assert set(podtemplate_forms.VOLUMES) <= set(re.findall(r"`(\w+)`", page("pod-template")))
 
 

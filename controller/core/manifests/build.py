@@ -50,7 +50,7 @@ def build(context: RunContext, environment: Environment) -> Object:
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "podFailurePolicy": pod.failure_policy(),
             "template": pod.complete(
-                podtemplate.under_build(spec.pod_template, {"metadata": {"labels": labels}, "spec": template}), policy
+                podtemplate.under_other(spec.pod_template, {"metadata": {"labels": labels}, "spec": template}), policy
             ),
         },
     }

@@ -7,6 +7,7 @@ The slot's id is the Job's name: the CronJob controller names it REQUEST-MINUTES
 from controller.core import names
 from controller.core.documents.status import owner_reference
 from controller.core.exits import Exit
+from controller.core.inputs import podtemplate
 from controller.core.manifests import amounts
 from controller.core.manifests.objects import stamped
 from controller.core.manifests.pod import complete, failure_policy, security
@@ -21,8 +22,8 @@ POD_RETRIES = 6  # for the pod's own troubles: the run itself is never started t
 FINAL = (Exit.FAILED, Exit.INVALID, Exit.NOT_FOUND, Exit.CANCELLED)  # that another pod would only repeat
 
 
-def cronjob(request: Request, policy: Policy) -> Object:
-    """Return the CronJob that triggers `request` at its schedule's times."""
+def cronjob(request: Request, policy: Policy, template: str = "") -> Object:
+    """Return the CronJob that triggers `request` at its schedule's times; its pods go where the template says."""
     pod: Object = {  # admitted under Pod Security `restricted`, with a token and without the volume
         "restartPolicy": "Never",
         "serviceAccountName": policy.trigger_account,
@@ -36,7 +37,9 @@ def cronjob(request: Request, policy: Policy) -> Object:
     job = {
         "backoffLimit": POD_RETRIES,
         "podFailurePolicy": failure_policy(CONTAINER, [int(code) for code in FINAL]),
-        "template": complete({"metadata": {"labels": _labels(request)}, "spec": pod}, policy),
+        "template": complete(
+            podtemplate.under_other(template, {"metadata": {"labels": _labels(request)}, "spec": pod}), policy
+        ),
     }
     spec: Object = {
         "schedule": request.schedule,

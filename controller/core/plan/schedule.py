@@ -6,11 +6,14 @@ What keeps it from being made is said in a key of its own and disturbs nothing e
 from dataclasses import replace
 
 from controller.core import manifests
+from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import digest_of
+from controller.core.inputs import podtemplate
 from controller.core.manifests import with_uid
 from controller.core.model import Policy, Request
 from controller.core.plan.decision import Action, Apply, Create, Decision, Delete, Emit, Observed
+from controller.core.plan.needs import Live
 
 SCHEDULE = "/schedule"  # an action's or refusal's stage where it is the CronJob; no stage's name has a /
 
@@ -38,7 +41,10 @@ def _action(request: Request, observed: Observed, policy: Policy) -> Action | No
         return None  # its end comes as an event
     if not request.schedule:
         return Delete("CronJob", request.name, live["metadata"]["uid"]) if live else None
-    manifest = manifests.cronjob(request, policy)
+    try:
+        manifest = manifests.cronjob(request, policy, _template(request, observed, policy))
+    except (NotYet, Transient):
+        return None  # nobody knows the template now: it stays as it is
     if live is None:
         return Create(manifest, SCHEDULE)
     # A person may have changed when it fires. What its Jobs are made of comes back with defaults: not compared.
@@ -47,3 +53,15 @@ def _action(request: Request, observed: Observed, policy: Policy) -> Action | No
     if edited or digest_of(live) != digest_of(manifest):
         return Apply(with_uid(manifest, live["metadata"]["uid"]), SCHEDULE)
     return None
+
+
+def _template(request: Request, observed: Observed, policy: Policy) -> str:
+    """Return the request's pod template as it is now, "" where it can't be used: the run of the next slot says why.
+
+    Not that of the last run: its pods may no longer find a node, and then no slot would start a run with a newer one.
+    """
+    name = request.pod_template
+    try:
+        return podtemplate.read(observed.ask(Live("ConfigMap", name)), name, policy.claim) if name else ""
+    except Invalid:
+        return ""

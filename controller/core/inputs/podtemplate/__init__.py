@@ -5,7 +5,7 @@ field, in `fields.py`, and everything else is refused with its path. A run keeps
 canonical JSON, so that all its manifests, and the digests of its services, follow from its record.
 """
 
-from controller.core.inputs.podtemplate.merging import architecture, secret_variables, under_build, under_stage
+from controller.core.inputs.podtemplate.merging import architecture, secret_variables, under_other, under_stage
 from controller.core.inputs.podtemplate.reading import MISSING, UNUSABLE, read
 
-__all__ = ["MISSING", "UNUSABLE", "architecture", "read", "secret_variables", "under_build", "under_stage"]
+__all__ = ["MISSING", "UNUSABLE", "architecture", "read", "secret_variables", "under_other", "under_stage"]

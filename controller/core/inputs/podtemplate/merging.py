@@ -13,9 +13,9 @@ from controller.core.model import Object
 
 MERGE_KEYS: Mapping[str, str] = {"volumes": "name", "volumeMounts": "mountPath", "env": "name"}
 """Merge keys of the lists that both a template and our own pods have."""
-# Of the pod that builds an environment: what decides where it goes and what it may pull. Volumes, variables and
-# amounts (a GPU) are the stages' own; an environment is shared by all that need the same packages.
-OF_BUILDS = frozenset({
+# Of pods that run no stage, those that build an environment or that a schedule starts: what decides where they go and
+# what they may pull. Volumes, variables and amounts (a GPU) are the stages' own.
+OF_OTHERS = frozenset({
     "imagePullSecrets", "nodeSelector", "tolerations", "affinity", "schedulerName", "priorityClassName",
     "runtimeClassName", "dnsPolicy", "dnsConfig", "hostAliases",
 })  # fmt: skip
@@ -27,12 +27,12 @@ def under_stage(template: str, pod: Object) -> Object:
     return _under(json.loads(template), pod) if template else pod
 
 
-def under_build(template: str, pod: Object) -> Object:
-    """Return the pod template of an environment build with what of the run's template ("": none) is for builds."""
+def under_other(template: str, pod: Object) -> Object:
+    """Return the pod template of a build or a schedule with what of a template ("": none) is not for stages alone."""
     if not template:
         return pod
     found = json.loads(template)
-    spec = {key: value for key, value in found.get("spec", {}).items() if key in OF_BUILDS}
+    spec = {key: value for key, value in found.get("spec", {}).items() if key in OF_OTHERS}
     return _under({**found, "spec": spec}, pod)
 
 
