@@ -213,10 +213,9 @@ class LaptopRun:
         return {stage: found[name] for stage, name in services.items() if name in found}
 
     def warnings(self, record: Record) -> Iterator[str]:
-        """Yield each warning once: of stages that are over, in their newest attempt, and of builds at once."""
-        builds = {item.name for item in record.spec.environments} if record.spec else set()
+        """Yield each warning of stages and builds once, as it comes."""
         for name, stage in record.stages.items():
-            if name in self._warned or not (stage.finished or (name in builds and stage.state == "Running")):
+            if name in self._warned or not (stage.finished or stage.state == "Running"):
                 continue
             if stage.finished:
                 self._warned.add(name)

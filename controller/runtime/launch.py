@@ -163,6 +163,7 @@ class StageLauncher(stage_attempt.Launcher):
                 self._warn(importlib.import_module("stage_warnings").borrowed(self.places, self.since))
             return 60.0
         left = self.order.limit - seconds
+        self._warn(service.take_warning() if service else "")
         if service and service.is_starting:
             left = min(left, service.left())
         if left <= 0:

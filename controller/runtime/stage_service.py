@@ -24,6 +24,7 @@ EAGER, RELAXED, EAGER_FOR = 0.1, 0.5, 10.0  # seconds between tries, for how lon
 _LISTEN = "0A"  # include/net/tcp_states.h
 _LOOPBACK, _LOOPBACK_6 = "7F", "00000000000000000000000001000000"  # 127.x.x.x ends so, mapped into IPv6 too
 BIND = "bind to 0.0.0.0 (host='0.0.0.0')"
+LASTING = 10  # answers in a row until one is taken for the last word: servers may open one address after the other
 _INODE = 9  # column of net/tcp
 
 
@@ -44,6 +45,7 @@ class PortWatch:
         self.answers = self.answered = False  # as the thread found it; as the launcher has noted it
         self._order, self._address, self._say = order, address, say
         self._cause = f"nothing listens on port {order.port}"
+        self._times, self._warned = 0, False  # how often in a row that was found
         self._stop = threading.Event()
         self._file = os.path.join(order.scratch, "first-start")
         self.first: Optional[First] = None
@@ -84,6 +86,13 @@ class PortWatch:
         """Return how the container before ended, "" where there was none."""
         return self.first.cause if self.first else ""
 
+    def take_warning(self) -> str:
+        """Return, once, that the script listens where nobody will reach it; "" while that may change by itself."""
+        if self._warned or BIND not in self._cause or self._times < LASTING:
+            return ""
+        self._warned = True
+        return self._cause
+
     def note_answer(self) -> None:
         """Remember that the pod's service has answered."""
         self.answered = True
@@ -112,6 +121,7 @@ class PortWatch:
                 self.answers = True
                 wake()
                 return
+            self._times = self._times + 1 if cause == self._cause else 1
             self._cause = cause
             self._stop.wait(EAGER if time.monotonic() - started < EAGER_FOR else RELAXED)
 
@@ -159,7 +169,8 @@ def only_here(port: int) -> str:
     addresses = {address for address, listened in _listening() if listened == port}
     if not addresses or not all(address == _LOOPBACK_6 or address.endswith(_LOOPBACK) for address in addresses):
         return ""
-    return f"the script listens on a loopback address only (port {port}), which on a cluster nobody reaches: {BIND}"
+    written = " and ".join(sorted(f"{'[::1]' if each == _LOOPBACK_6 else '127.0.0.1'}:{port}" for each in addresses))
+    return f"the script listens on {written} only, which on a cluster nobody reaches: {BIND}"
 
 
 def _listening() -> Set[Tuple[str, int]]:

@@ -82,7 +82,7 @@ def test_a_service_that_only_this_machine_reaches_is_warned_of_on_a_laptop(
     stage.python, port = python or stage.python, free_port()
     stage.env = {"COACHWORK_POD_IP": "127.0.0.1"}
     process = stage.start(server(port, host), kind="service", port=port)
-    line = f"warning: the script listens on a loopback address only (port {port}), which on a cluster nobody reaches"
+    line = f"warning: the script listens on 127.0.0.1:{port} only, which on a cluster nobody reaches"
     wait_for(lambda: (line if warned else "the service answers").encode() in stage.log(), "readiness")
     process.send_signal(signal.SIGTERM)
     ended = stage.end(process)
@@ -97,6 +97,8 @@ def test_a_service_on_the_loopback_of_ipv6_reads_what_to_bind_to(stage: Stage) -
     script = script.replace("http.server.HTTPServer(", "Server(").replace(
         "class Handler", "class Server(http.server.HTTPServer): address_family = socket.AF_INET6\nclass Handler"
     )
-    ended = stage.run(script, kind="service", port=port, limit=2)
+    ended = stage.run(script, kind="service", port=port, limit=4)
     assert ended.code == 121
-    assert f"listens on [::1]:{port} only: bind to 0.0.0.0" in ended.message["message"]
+    expected = f"the script listens on [::1]:{port} only: bind to 0.0.0.0 (host='0.0.0.0')"
+    assert expected in ended.message["message"]
+    assert ended.text.splitlines().count(f"coachwork: warning: {expected}") == 1

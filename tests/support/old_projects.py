@@ -136,7 +136,7 @@ PROJECTS = (
         (
             "no wheel for Python 3.12: `markupsafe==2.0.1` (bodywork.yaml: stages.lay.requirements)",
             'for Python 3.8, 3.9, 3.10: write python: "3.10"',
-            "stage show: the script listens on a loopback address only (port 5873)",
+            "stage show: the script listens on 127.0.0.1:5873 only",
             "stage show: show.py relies on /tmp/coachwork-masonry.txt: on a cluster each stage has a /tmp of its own",
         ),
     ),
