@@ -28,24 +28,29 @@ RECIPE = "docs/how-to/images.md"
 LIBRARIES = pairs(
     """
     libGL=libgl1 libEGL=libegl1 libSM=libsm6 libX11=libx11-6 libXext=libxext6 libXrender=libxrender1
-    libatomic=libatomic1
-    libcairo=libcairo2 libexpat=libexpat1 libfontconfig=libfontconfig1 libgeos_c=libgeos-c1v5
-    libgfortran=libgfortran5
-    libglib-2.0=libglib2.0-0 libgobject-2.0=libglib2.0-0 libgomp=libgomp1 libgthread-2.0=libglib2.0-0
-    libmagic=libmagic1 libmariadb=libmariadb3 libnss3=libnss3 libodbc=unixodbc libopenblas=libopenblas0
-    libpango-1.0=libpango-1.0-0 libpangocairo-1.0=libpangocairo-1.0-0 libpq=libpq5 libsndfile=libsndfile1
-    libtk8.6=libtk8.6 libusb-1.0=libusb-1.0-0 libxcb=libxcb1 libxml2=libxml2
-    libxslt=libxslt1.1
+    libatomic=libatomic1 libcairo=libcairo2 libexpat=libexpat1 libfontconfig=libfontconfig1 libgeos_c=libgeos-c1v5
+    libgfortran=libgfortran5 libglib-2.0=libglib2.0-0 libgobject-2.0=libglib2.0-0 libgomp=libgomp1
+    libgthread-2.0=libglib2.0-0 libmagic=libmagic1 libmariadb=libmariadb3 libnss3=libnss3 libodbc=unixodbc
+    libopenblas=libopenblas0 libpango-1.0=libpango-1.0-0 libpangocairo-1.0=libpangocairo-1.0-0 libpq=libpq5
+    libsndfile=libsndfile1 libtk8.6=libtk8.6 libusb-1.0=libusb-1.0-0 libxcb=libxcb1 libxml2=libxml2 libxslt=libxslt1.1
     """
 )
 PROGRAMS = pairs(
     """
     R=r-base-core Rscript=r-base-core convert=imagemagick curl=curl dot=graphviz ffmpeg=ffmpeg g++=g++ gcc=gcc git=git
     gs=ghostscript java=default-jre-headless jq=jq make=make mysql=default-mysql-client mysqldump=default-mysql-client
-    node=nodejs pandoc=pandoc pdftotext=poppler-utils pdftoppm=poppler-utils pg_dump=postgresql-client
-    psql=postgresql-client rsync=rsync ssh=openssh-client tesseract=tesseract-ocr unzip=unzip wget=wget zip=zip
+    node=nodejs pandoc=pandoc pdfinfo=poppler-utils pdftotext=poppler-utils pdftoppm=poppler-utils
+    pg_dump=postgresql-client psql=postgresql-client rsync=rsync ssh=openssh-client tesseract=tesseract-ocr unzip=unzip
+    wget=wget zip=zip
     """
 )
+
+CALLED = (  # a program that a shell did not find, or that packages of PyPI miss in words of their own
+    r"returned non-zero exit status 127|(?P<program>\w+) is not installed or it's not in your PATH"
+    r"|failed to execute \w+\('(?P<executable>\w+)'\)|Is (?P<poppler>poppler) installed"
+    r"|(?P<java>JAVA)_(GATEWAY_EXITED|HOME)"
+)
+_SHELL = re.compile(r"^\S*sh: (?:(?:line )?\d+: )?([\w.+-]+): (?:command )?not found$", re.MULTILINE)
 
 
 def library(match: re.Match[str], failed: FailedScript) -> str:
@@ -58,6 +63,13 @@ def library(match: re.Match[str], failed: FailedScript) -> str:
     if any("-packages/cv2/" in frame.named for frame in failed.said.trace):
         headless = f"name opencv-python-headless instead of opencv-python in {failed.places.requirements}, or "
     return f"the image has no `{name}`: {headless}{_image(package, 'the Debian package that has it')}"
+
+
+def called(match: re.Match[str], failed: FailedScript) -> str:
+    """Return how a stage gets a program that was not found by a shell or a package."""
+    named = [word for word in match.groupdict().values() if word] or _SHELL.findall(failed.said.output)[-1:]
+    name = {"poppler": "pdfinfo", "JAVA": "java"}.get(named[0], named[0]) if named else ""
+    return _program(name, failed) if name else ""
 
 
 def _program(name: str, failed: FailedScript) -> str:

@@ -167,6 +167,7 @@ RULES: Tuple[Rule, ...] = (
     Rule(r"^ValueError: node array from the pickle has an incompatible dtype", "ExitCode", stage_versions.pickled),
     Rule(_UNRESOLVED, "ExitCode", _host),
     Rule(_NO_FILE, "ExitCode", stage_files.missing, hopeless=True),
+    Rule(stage_files.CALLED, "ExitCode", stage_files.called, hopeless=True),
     Rule(_NO_MODULE, "ImportError", stage_imports.missing, hopeless=True),
     Rule(r"^ImportError: attempted relative import", "ImportError", stage_imports.relative, hopeless=True),
     Rule(_NO_NAME, "ImportError", stage_imports.unnamed, hopeless=True),

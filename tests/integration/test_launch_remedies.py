@@ -245,6 +245,10 @@ def test_a_pool_without_a_main_guard_that_never_ends_leads_there_too(stage: Stag
             "the image has no program `ffmpg`: use an image with the Debian package that has it; docs/how-to/images.md",
         ),
         ("import subprocess; subprocess.run(['tesseract', '-h'])", "the Debian package tesseract-ocr; docs/how-to"),
+        (
+            "import subprocess; subprocess.run('dot -h', shell=True, check=True)",
+            "the Debian package graphviz; docs/how",
+        ),
         ("import subprocess; subprocess.run(['./bad.sh'])", "./bad.sh is there, but the image has not what its first"),
         (
             "import os; os.environ['API_KEY']",

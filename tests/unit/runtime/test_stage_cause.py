@@ -125,6 +125,26 @@ def test_running_out_of_memory_comes_with_its_remedy() -> None:
             "ImportError",
             "add openpyxl to train/requirements.txt",
         ),
+        (
+            "pytesseract.pytesseract.TesseractNotFoundError: tesseract is not installed or it's not in your PATH. See",
+            "ExitCode",
+            "the Debian package tesseract-ocr; docs",
+        ),
+        (
+            "pdf2image.exceptions.PDFInfoNotInstalledError: Unable to get page count. Is poppler installed and in PAT",
+            "ExitCode",
+            "the Debian package poppler-utils; docs",
+        ),
+        (
+            "graphviz.backend.execute.ExecutableNotFound: failed to execute PosixPath('dot'), make sure the Graphviz",
+            "ExitCode",
+            "the Debian package graphviz; docs",
+        ),
+        (
+            "pyspark.errors.exceptions.base.PySparkRuntimeError: [JAVA_GATEWAY_EXITED] Java gateway process exited",
+            "ExitCode",
+            "the Debian package default-jre-headless; docs",
+        ),
         ("MemoryError", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
         ("numpy.core._exceptions._ArrayMemoryError: Unable to allocate 8 GiB", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
         ("OSError: [Errno 12] Cannot allocate memory", "OutOfMemory", "raise MEMORY_LIMIT_MB"),
