@@ -8,7 +8,8 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,8 +57,19 @@ def remove(place: Path) -> None:
 
 def size_of(place: Path) -> int:
     """Return the bytes that a file or folder takes alone: hard links elsewhere keep what they name."""
-    alone = (status for status in _statuses(place) if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1)
-    return sum(status.st_blocks * BLOCK for status in alone)
+    return sizes([place])[0]
+
+
+def sizes(places: Iterable[Path]) -> list[int]:
+    """Return the bytes that come free with each place, if those before it go, too: with the last link to a file."""
+    links, found = Counter[tuple[int, int]](), []
+    for place in places:
+        found.append(0)
+        for status in _statuses(place):
+            links[status.st_dev, status.st_ino] += 1
+            if stat.S_ISDIR(status.st_mode) or links[status.st_dev, status.st_ino] == status.st_nlink:
+                found[-1] += status.st_blocks * BLOCK
+    return found
 
 
 def newest(place: Path, now: float) -> float:

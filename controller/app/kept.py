@@ -39,10 +39,15 @@ class Kept(Reader):
 
     def choose(self, folder: Path) -> str:
         """Return the name of the project in this folder, and mean it by that name from now on. Raises NotFound."""
+        item = self.find(folder)
+        self._uids[item.name] = item.uid
+        return item.name
+
+    def find(self, folder: Path) -> Archived:
+        """Return the project in this folder. Raises NotFound where it has not run."""
         for item in reversed(self._archive.requests()):
             if item.record and _folder(item.record) == folder.resolve():
-                self._uids[item.name] = item.uid
-                return item.name
+                return item
         raise NotFound(f"{folder}: the project in this folder has not run here: coachwork run {folder}")
 
     def source(self, name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.index import Trial
+from controller.app.lock import share
 from controller.app.state import state_folder
 from controller.core import images
 from controller.core.errors import Invalid
@@ -45,7 +46,9 @@ def find(
     `tried`: a day that is proposed for old pins is tried against the package index first. `python` runs the stages that
     name none, None for a cluster's default. Raises Invalid with all problems, Transient where a remote is out of reach.
     """
-    git = Git(state_folder(), GitSettings(allow_file=True))
+    root = state_folder()
+    share(root)
+    git = Git(root, GitSettings(allow_file=True))
     folder, warnings = None, tuple[str, ...]()
     if repository.resembles_address(target):
         commit = git.resolve(target, ref)

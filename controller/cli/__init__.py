@@ -22,6 +22,7 @@ COMMANDS: Final = {  # its help's first sentence, shown by `coachwork --help` wi
     "logs": ("Show what stages printed.", "logs iris train --tail 50"),
     "artifacts": ("List or fetch the files that a run saved.", "artifacts iris models --to fetched"),
     "diff": ("Show what changed between two runs.", "diff iris good latest"),
+    "clean": ("Free what runs left on this machine.", "clean --older-than 7d --dry-run"),
     "trigger": ("Start a run of a request.", "trigger iris --set ALPHA=0.1 --wait"),
     "watch": ("Follow a run to its end.", "watch iris --timeout 30m"),
     "rerun": ("Repeat exactly what an earlier run ran.", "rerun iris --run good --wait"),

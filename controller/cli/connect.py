@@ -93,13 +93,14 @@ def opened(
         yield Requests(person, where, elsewhere)
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Return whether a name means a folder of this machine."""
     return name in {".", ".."} or "/" in name
 
 
 def _is_local(name: str, local: bool | None, *, where: bool) -> bool:
     """Return whether the runs of this machine are meant. Raises Invalid where it is said both ways."""
-    folder = _is_folder(name)
+    folder = is_folder(name)
     if (local or folder) and (where or local is False):
         said = f"NAME: {clean(name)} is a folder of this machine" if folder else "--local: the runs of this machine"
         raise Invalid("WrongUse", [f"{said}: leave out what names a cluster"])
@@ -118,7 +119,7 @@ def _kept() -> "Kept":
 
 def _announced(kept: "Kept", name: str) -> str:
     """Return the name by which `kept` has what a person names, after saying what it is. Raises NotFound."""
-    known = kept.choose(Path(name).expanduser()) if _is_folder(name) else name
+    known = kept.choose(Path(name).expanduser()) if is_folder(name) else name
     source = kept.source(known)
     if source or not known:
         typer.echo(f"{known} on this machine, from {clean(source, 4096)}" if known else "on this machine:", err=True)

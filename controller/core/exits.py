@@ -33,6 +33,6 @@ class Exit(IntEnum):
             " of the controller: no cluster credentials, or the volume can't be used"
         ),
     )
-    CANCELLED = 5, "the run was cancelled, or a newer trigger superseded it; `delete` was not confirmed"
+    CANCELLED = 5, "the run was cancelled, or a newer trigger superseded it; `delete` or `clean` was not confirmed"
     TIMED_OUT = 124, "`--timeout` passed; the run goes on"
     INTERRUPTED = 130, "interrupted; on a cluster the run goes on"

@@ -1,0 +1,118 @@
+"""`coachwork clean`: free what runs left on this machine."""
+
+import re
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.adapters import removal
+from controller.adapters.volume import Archive
+from controller.app import clean as app
+from controller.app.clean import Piece
+from controller.app.kept import Kept
+from controller.app.state import state_folder
+from controller.cli import text
+from controller.cli.connect import is_folder
+from controller.cli.options import Output
+from controller.core.archive import Archived
+from controller.core.errors import Invalid, NotFound
+from controller.core.exits import Exit
+from controller.core.text import clean as cleaned
+from controller.core.text import format_size, nearest, quoted
+
+DAY = 86400
+
+
+def clean(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Remove the runs of this project, by its name or its folder.", show_default=False
+        ),
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Remove the runs of all projects, too.")] = False,
+    older_than: Annotated[
+        str, typer.Option(metavar="DURATION", help="Only what was not used for this long, like 12h or 7d.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before runs are removed.")] = False,
+    output: Output = "text",
+) -> None:
+    """Free what runs left on this machine.
+
+    Without NAME and --all, that is what the next run makes again: packages, copies of code, tools. Runs with their logs
+    and artifacts go only if they are named.
+    """
+    if name and everything:
+        raise Invalid("WrongUse", ["NAME and --all: give one of them"])
+    before = time.time() - _seconds(older_than) if older_than else None
+    root = state_folder()
+    every = list(Archive(root, lambda _name: "").requests())
+    chosen = _named(every, name) if name else every
+    with app.locked(root, chosen, only=bool(name)):
+        pieces = [] if name else app.old(app.made_again(root), before)
+        runs = app.old(app.runs(root, chosen, before), before) if name or everything else []
+        sizes = removal.sizes(piece.place for piece in (*pieces, *runs))
+        rows = _parts([*pieces, *runs], sizes)
+        if output == "text":
+            _show(root, rows, sum(sizes), dry_run=dry_run)
+        if runs and not dry_run and not yes:
+            _confirm(len(runs))
+        if not dry_run:
+            with text.patience("removing"):
+                left = [piece for piece in (*pieces, *runs) if not piece.remove()]
+            if left:
+                typer.echo(f"{len(left)} folders could not be removed, like {cleaned(str(left[0].place))}", err=True)
+    if every and not runs and output == "text":
+        typer.echo("runs stay, with their logs and artifacts: coachwork clean NAME, or --all, removes them", err=True)
+    if output == "json":
+        parts = [{"part": part, "folders": count, "bytes": size} for part, count, size in rows]
+        text.write(output, {"folder": str(root), "removed": not dry_run, "bytes": sum(sizes), "parts": parts}, ())
+
+
+def _named(every: list[Archived], name: str) -> list[Archived]:
+    """Return the project of a name, all of that name, or the one in a folder. Raises NotFound."""
+    if is_folder(name):
+        return [Kept(state_folder()).find(Path(name).expanduser())]
+    if found := [item for item in every if item.name == name]:
+        return found
+    raise NotFound(f"no project {quoted(name)} has run on this machine: {nearest(name, {item.name for item in every})}")
+
+
+def _seconds(older_than: str) -> float:
+    days = re.fullmatch(r"([0-9]{1,5})d", older_than)
+    return int(days[1]) * DAY if days else text.seconds("--older-than", older_than) or 0.0
+
+
+def _parts(pieces: list[Piece], sizes: list[int]) -> list[tuple[str, int, int]]:
+    """Return each part with the number of its folders and its bytes."""
+    parts: dict[str, list[int]] = defaultdict(list)
+    for piece, size in zip(pieces, sizes, strict=True):
+        parts[piece.part].append(size)
+    return [(part, len(found), sum(found)) for part, found in parts.items()]
+
+
+def _show(root: Path, rows: list[tuple[str, int, int]], total: int, *, dry_run: bool) -> None:
+    """Show what goes."""
+    if not rows:
+        typer.echo(f"nothing to remove in {root}")
+        return
+    cells = [(part, str(count), format_size(size)) for part, count, size in rows]
+    verb = "would free" if dry_run else "frees"
+    lines = [*text.columns(("what", "folders", "size"), cells), f"{verb} {format_size(total)} in {root}"]
+    typer.echo("\n".join(lines))
+
+
+def _confirm(count: int) -> None:
+    """Ask whether runs may go. Raises Invalid without a terminal, Exit where they may not."""
+    if not sys.stdin.isatty():
+        raise Invalid(
+            "WrongUse", ["clean asks before it removes runs, and there is no terminal to answer on: add --yes"]
+        )
+    if not typer.confirm(f"remove {count} folders of runs with their logs and artifacts?", err=True):
+        typer.echo("nothing was removed", err=True)
+        raise typer.Exit(Exit.CANCELLED)
