@@ -118,6 +118,7 @@ class Settings:
     git_max_files: Annotated[int, reading(kinds.whole(1, 10_000_000))] = 100_000  # of a checkout
     git_concurrency: Annotated[int, reading(kinds.whole(1, 64))] = 4  # at remotes at once; at most half of the workers
 
+    first_retry: Annotated[int, _seconds(0, 10)] = 10  # seconds to a stage's first retry; below 10 in the same pod
     start_grace: Annotated[int, _seconds(0, 86_400)] = 120  # seconds that a missing image or Secret may last
     schedule_grace: Annotated[int, _seconds(0, 604_800)] = 1800  # seconds without room, quota or volume
     install_limit: Annotated[int, _seconds(1, 86_400)] = 900  # seconds of building an environment
@@ -176,6 +177,7 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
         images=settings.images,
         image_pull_policy=settings.image_pull_policy,
         node=settings.node,
+        first_retry=settings.first_retry,
         start_grace=settings.start_grace,
         schedule_grace=settings.schedule_grace,
         install_limit=settings.install_limit,

@@ -394,6 +394,9 @@ class Policy:
     image_pull_policy: str = "IfNotPresent"
     node: str = ""  # place stages here (ReadWriteOnce); "": anywhere
     uid: int = 10001
+    first_retry: int = (
+        10  # until the first retry of a batch stage; below 10 in the same pod, 10 is Kubernetes' own wait
+    )
     start_grace: int = 120  # a missing image or Secret
     schedule_grace: int = 1800  # no room, no quota, no volume
     install_limit: int = 900  # of building an environment

@@ -8,7 +8,9 @@ lets a full or hanging volume hold up the script.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import json
 import os
 import sys
 import time
@@ -78,6 +80,21 @@ class StageLauncher(stage_attempt.Launcher):
                 self._claim()
             except stage_order.Unable as error:
                 self.output.say(str(error))
+
+    def repeat(self) -> None:
+        """Begin another attempt here after the first that failed by itself: the Job controller would wait longer.
+
+        The attempts that follow are the Job's. One that the cluster ended is no failure.
+        """
+        order, outcome = self.order, self.outcome
+        if order.first_retry is None or not outcome.attempt or outcome.exit_code in (0, stage_order.HOPELESS):
+            return
+        for number in range(1, outcome.attempt):
+            text = stage_order.read_text(os.path.join(order.paths["logs"], f"{number}.json"), stage_order.MOST_SAID)
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # without a word it was killed
+                if json.loads(text)["reason"] != "Terminated":
+                    return
+        self.begin_again(order.first_retry)
 
     def tidy(self, message: str) -> str:
         """Return a message as it may be shown, with keys as the project's form writes them."""

@@ -5,6 +5,7 @@ The termination message goes to the kubelet, `<attempt>.json` next to the log; n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -82,6 +83,17 @@ class Launcher:
         self._report()
         return self.outcome.exit_code
 
+    def repeat(self) -> None:
+        """Begin another attempt in this container, where one is to follow here; else return."""
+
+    def begin_again(self, pause: float) -> None:
+        """Begin as a new process after so many seconds; return if we are stopped meanwhile."""
+        if not self.keeper.rest(pause):
+            return
+        with contextlib.suppress(OSError):  # what comes may be killed without a word: this one's are not its own
+            os.truncate(self._termination_log, 0)
+        os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - what we are, with our own argument
+
     def execute(
         self, name: str, command: List[str], folder: str, variables: Dict[str, str], check: Callable[[float], float]
     ) -> Ended:
@@ -148,7 +160,9 @@ def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], pr
         sys.stderr.write(f"{usage}: {', '.join(problems)}\n")
         sys.exit(stage_order.HOPELESS)
     try:
-        code = prepare(order).run()
+        launcher = prepare(order)
+        code = launcher.run()
+        launcher.repeat()
     except stage_process.Stopped:  # in the instant when a failure was about to be reported
         code = 128 + signal.SIGTERM
     os._exit(code)

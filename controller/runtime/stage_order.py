@@ -9,11 +9,12 @@ import errno
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 MAY_PASS = 1  # the exit code of what another attempt may mend
 HOPELESS = 121  # of what it would not
+MOST_SAID = 64 * 1024  # characters of an outcome's file
 VOLUME_FULL = "VolumeFull"  # the reason by which the controller knows that it has to make room
 ARGUMENT_LIMIT = 120 * 1024
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -58,6 +59,7 @@ class StageOrder(NamedTuple):
     attempts: int = 1
     log_cap: int = 64 * 1024 * 1024
     grace: float = 30
+    first_retry: Optional[float] = None  # seconds from the first failure to an attempt in the same pod; None: none
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
 
     @property

@@ -15,6 +15,7 @@ import time
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 SWEEP_LIMIT = 3.0  # seconds
 HEIRS_LIMIT = 0.5  # seconds for those that end with the script by themselves
 TICK = 1.0  # seconds; only a net below the wake-up descriptor
@@ -30,6 +31,7 @@ class Keeper:
     def __init__(self, grace: float) -> None:
         """Take over SIGTERM, SIGINT and SIGCHLD; `grace` is the time between SIGTERM and SIGKILL in seconds."""
         self.why = ""  # why we ended the script: Terminated, TimedOut, StartupTimeout; "": we did not
+        self.stopped = False  # by a signal
         self._grace = grace
         self._preparing = True
         self._pid = 0
@@ -42,6 +44,7 @@ class Keeper:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.signal(signal.SIGTERM, self._handle)
         signal.signal(signal.SIGINT, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # as `rest` has left them
         if os.getpid() != 1:
             with contextlib.suppress(ImportError, OSError, AttributeError):
                 import ctypes  # noqa: PLC0415 - needed on a laptop only, and costs time
@@ -51,6 +54,16 @@ class Keeper:
     def commit(self) -> None:
         """Stop letting signals interrupt us: from here they are for the script, as soon as there is one."""
         self._preparing = False
+
+    def rest(self, seconds: float) -> bool:
+        """Wait; return False if a signal has come. Else no other is taken until another process takes our place."""
+        try:
+            self._preparing = True
+            time.sleep(0.0 if self.stopped else seconds)
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        except Stopped:
+            return False
+        return not self.stopped
 
     def start(self, command: List[str], folder: str, environment: Dict[str, str], output: int) -> None:
         """Start the script; both its outputs go to the descriptor `output`. Raises OSError, Stopped."""
@@ -152,6 +165,7 @@ class Keeper:
         self._reap()
 
     def _handle(self, number: int, _frame: object) -> None:
+        self.stopped = True
         if self._preparing:
             self.why = "Terminated"
             raise Stopped

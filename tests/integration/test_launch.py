@@ -286,6 +286,59 @@ def test_attempts_are_counted_and_bounded(stage: Stage) -> None:
     assert b"attempt 3" not in ended.output
 
 
+FLAKY = "import os, sys; n = os.environ['COACHWORK_ATTEMPT']; print('attempt', n); sys.exit(n < '{}')"
+
+
+def test_the_first_failure_is_repeated_in_the_same_pod_as_an_attempt_of_its_own(stage: Stage) -> None:
+    stage.file("train/data", "from the commit")
+    script = "open('data', 'a').write('!')\nprint(open('data').read())\n" + FLAKY.format(2)
+    ended = stage.run(script, first_retry=0, attempts=3)
+    assert (ended.code, ended.message["attempt"]) == (0, 2)
+    assert [(result["exit_code"], result["reason"]) for _, result in sorted(ended.results.items())] == [
+        (1, "ExitCode"),
+        (0, "Completed"),
+    ]
+    assert b"from the commit!\nattempt 2\n" in stage.log(2)  # a fresh copy
+    assert b"attempt 1" not in stage.log(2)
+
+
+@pytest.mark.parametrize(
+    ("script", "order", "attempts"),
+    [
+        (FLAKY.format(9), {"first_retry": 0}, [1, 1]),  # the Job's own retries follow
+        (FLAKY.format(1), {"first_retry": 0}, [0]),
+        (FLAKY.format(9), {}, [1]),
+        ("import no_such_module", {"first_retry": 0}, [121]),
+        ("import time; time.sleep(60)", {"first_retry": 0, "limit": 0.5}, [124, 124]),
+        ("import os, signal; os.kill(os.getpid(), 9)", {"first_retry": 0}, [137, 137]),
+    ],
+)
+def test_what_is_repeated_in_the_same_pod(
+    stage: Stage, script: str, order: dict[str, float], attempts: list[int]
+) -> None:
+    ended = stage.run(script, attempts=3, **order)
+    assert [result["exit_code"] for _, result in sorted(ended.results.items())] == attempts
+    assert ended.code == attempts[-1]
+    if attempts == [1, 1]:
+        assert len(stage.run(script, attempts=3, **order).results) == 3  # another pod: its failure is not the first
+
+
+def test_an_attempt_that_was_ended_from_outside_was_no_failure(stage: Stage) -> None:
+    process = stage.start("import time; print('up', flush=True); time.sleep(60)", first_retry=0, attempts=4)
+    wait_for(lambda: b"up" in stage.log(), "the script")
+    process.send_signal(signal.SIGTERM)
+    assert stage.end(process).results.keys() == {1}
+    assert stage.run(FLAKY.format(3), first_retry=0, attempts=4).code == 0
+
+
+def test_a_pod_that_is_stopped_in_the_pause_begins_nothing(stage: Stage) -> None:
+    process = stage.start(FLAKY.format(9), first_retry=600, attempts=3)
+    wait_for(stage.results, "the first attempt's end")
+    process.send_signal(signal.SIGTERM)
+    ended = stage.end(process)
+    assert (ended.code, [*ended.results]) == (1, [1])
+
+
 def test_racing_replicas_get_different_attempts(stage: Stage) -> None:
     processes = []
     for replica in range(6):

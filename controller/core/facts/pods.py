@@ -17,6 +17,7 @@ LAUNCHER_FAILED = 121
 """The launcher's own exit code: trying again can't help (see runtime/launch.py and the Jobs' podFailurePolicy)."""
 
 _UNPULLABLE = "check DOCKER_IMAGE or PYTHON in the project, `image` in the request, COACHWORK_IMAGES of the controller"
+_SLOW = "its image was being pulled, or its volumes mounted: pull it to the nodes first, or raise COACHWORK_START_GRACE"
 _WAITING: Mapping[str, tuple[str, str]] = {
     "ErrImagePull": ("ImageUnavailable", _UNPULLABLE),
     "ImagePullBackOff": ("ImageUnavailable", _UNPULLABLE),
@@ -49,6 +50,7 @@ class PodFact:
     blocked: Blocked = ""
     cause: Cause | None = None
     exit_code: int | None = None  # of the stage's container, when it last ended
+    attempt: int = 0  # of a batch stage, as its log is named; known once it ended
     crashed: bool = False  # the container is down now, and not for the first time or by choice
     image: str = ""  # as the node reports it, with its digest
     first_start: str = ""  # of the script in this pod; known once it ended
@@ -75,6 +77,7 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         blocked=blocked,
         cause=waiting or _ending(status, ended, message),
         exit_code=ended.get("exitCode"),
+        attempt=message.attempt,
         crashed=bool(ended) and not state.get("running"),
         image=str(container.get("imageID") or ""),
         first_start=message.first_start or started,
@@ -148,6 +151,8 @@ def _ending(status: Object, ended: Object, message: attempt.Ending) -> Cause | N
         remedy = " (write less, or have COACHWORK_SCRATCH_LIMIT raised)" if "emptyDir" in text else ""
         return Cause("Evicted", f"the node evicted the pod: {text}{remedy}")
     if status.get("reason") == "DeadlineExceeded" and message.reason in ("", "Terminated"):
+        if not ended or (ended.get("reason") == "ContainerStatusUnknown" and not ended.get("startedAt")):
+            return Cause("TimedOut", f"the pod's limit passed before its container had started ({_SLOW})")
         return Cause("TimedOut", "the pod ran longer than its stage's limits allow, installation included")
     if ended:
         return _container_ending(ended, message)

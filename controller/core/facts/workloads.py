@@ -25,6 +25,7 @@ class JobFact:
     state: Literal["Running", "Succeeded", "Failed"] = "Running"
     deleting: bool = False
     attempts: int = 0
+    last_attempt: int = 0  # the newest that ended, as its log is named: disrupted ones count, and several of one pod
     running: bool = False  # its newest pod got past all that could keep it from starting
     blocked: Blocked = ""
     image: str = ""  # of its newest pod, with its digest
@@ -88,6 +89,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         state="Succeeded" if done else "Failed" if failed else "Running",
         deleting=bool(metadata.get("deletionTimestamp")),
         attempts=(status.get("failed") or 0) + (not failed and (done or running)),
+        last_attempt=max((pod.attempt for pod in facts), default=0),
         running=running,
         image=current.image if current else "",
         finished=str(over["Failed"].get("lastTransitionTime") or "") if failed else "",
@@ -119,7 +121,9 @@ def _between(job: Object, failed: int, last: PodFact) -> Cause | None:
     if not last.cause or failed > limit or any(last.exit_code in codes for codes in ending):
         return None
     pause = min(FIRST_PAUSE * 2 ** (failed - 1), LAST_PAUSE)
-    line = f"attempt {failed} of {limit + 1} failed, the next one begins in about {pause} s: {last.cause.message}"
+    number = max(failed, last.attempt)
+    of = limit + 1 + number - failed
+    line = f"attempt {number} of {of} failed, the next one begins in about {pause} s: {last.cause.message}"
     return Cause(last.cause.reason, line)
 
 

@@ -29,7 +29,7 @@ def job(context: RunContext, stage: Stage) -> Object:
         "kind": "Job",
         "metadata": metadata(context, context.job_name(stage.name), stage),
         "spec": {
-            "backoffLimit": stage.work.retries,
+            "backoffLimit": stage.work.retries - pod.repeats(context.policy, stage.work),
             "podFailurePolicy": pod.failure_policy(),
             "template": pod.template(context, stage),
         },

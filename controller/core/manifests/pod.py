@@ -12,6 +12,7 @@ from typing import Any
 
 from controller.core import layout, names
 from controller.core.facts.pods import LAUNCHER_FAILED
+from controller.core.facts.workloads import FIRST_PAUSE
 from controller.core.inputs import podtemplate
 from controller.core.manifests import amounts
 from controller.core.manifests.context import RunContext, labels
@@ -36,6 +37,8 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
         # Past all that the launcher watches itself, so that the pod stays, with its cause. The limit of an installation
         # is in it, since an environment that does not fit the image's Python is installed once more for the pod.
         limit = stage.work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace
+        if repeats(policy, stage.work):
+            limit += stage.work.max_completion_seconds + policy.first_retry
         pod |= {"restartPolicy": "Never", "activeDeadlineSeconds": limit + SPARE_SECONDS}
     return complete(podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod}), policy)
 
@@ -44,6 +47,11 @@ def complete(template: Object, policy: Policy) -> Object:
     """Return a pod template whose one container has the installation's default amounts where it names none."""
     (container,) = template["spec"]["containers"]
     return {**template, "spec": {**template["spec"], "containers": [amounts.completed(container, policy)]}}
+
+
+def repeats(policy: Policy, work: Batch) -> bool:
+    """Return whether the first retry is the launcher's, in the pod of the first failure, and not the Job's."""
+    return work.retries > 0 and policy.first_retry < FIRST_PAUSE
 
 
 def spec(policy: Policy, container: Object, volumes: Sequence[Object] = ()) -> Object:
@@ -194,7 +202,8 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         },
     }
     if isinstance(work, Batch):
-        return settings | {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
+        first = {"first_retry": policy.first_retry} if repeats(policy, work) else {}
+        return settings | {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS} | first
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
 
 

@@ -8,7 +8,8 @@ from controller.core.facts import DeploymentFact, JobFact
 from controller.core.facts.pods import in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext
-from controller.core.model import Cause, Policy, Service, Stage, StageRecord
+from controller.core.manifests.pod import repeats
+from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Observed
 from controller.core.plan.services import converge, of_stage
@@ -62,7 +63,10 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
             cause, record = observed.ended[stage.name], replace(record, attempts=max(record.attempts, 1))
             return StageView(failed(record, cause, now) if cause else done(record, now))
         return StageView(record, (Create(manifests.job(context, stage), stage.name),))
-    record = replace(record, attempts=fact.attempts, image=fact.image or record.image)
+    attempts = fact.attempts
+    if isinstance(stage.work, Batch) and repeats(context.policy, stage.work):
+        attempts = max(attempts, fact.last_attempt)
+    record = replace(record, attempts=attempts, image=fact.image or record.image)
     if fact.state == "Succeeded":
         return StageView(done(record, now))
     if fact.state == "Failed":

@@ -1,5 +1,6 @@
 """What the cluster's objects say, as one state and one line. The shapes are those of a real API server (1.34)."""
 
+import json
 from typing import Any
 
 import pytest
@@ -176,6 +177,7 @@ def test_a_pod_on_its_way_says_what_it_waits_for(spec: Object, words: str) -> No
     [
         (0, 1, "attempt 1 of 3 failed, the next one begins in about 10 s: "),  # not counted yet
         (2, 1, "attempt 2 of 3 failed, the next one begins in about 20 s: "),
+        (1, 1, "attempt 2 of 4 failed, the next one begins in about 10 s: "),  # one was disrupted, or in the same pod
         (3, 1, ""),
         (1, 121, ""),
     ],
@@ -184,9 +186,8 @@ def test_between_two_attempts_it_is_said_why_and_how_long_a_job_waits(failed: in
     waits = job(failed=failed)
     rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [121]}}
     waits["spec"] = {"backoffLimit": 2, "podFailurePolicy": {"rules": [rule]}}
-    ended = pod(
-        terminated(code, message='{"reason": "ExitCode", "message": "train/run.py:3: no rows"}'), phase="Failed"
-    )
+    left = {"reason": "ExitCode", "message": "train/run.py:3: no rows", "attempt": 2 if "of 4" in words else 0}
+    ended = pod(terminated(code, message=json.dumps(left)), phase="Failed")
     cause = Cause("ExitCode", f"{words}train/run.py:3: no rows") if words else None
     assert read_job(waits, [ended]).cause == cause
 
@@ -274,6 +275,19 @@ ENDINGS: list[tuple[str, Object, Cause]] = [
         "the pod's deadline, and the launcher was told to end",
         pod(terminated(143, message=said("Terminated", "told to end")), phase="Failed", reason="DeadlineExceeded"),
         Cause("TimedOut", LIMITS),
+    ),
+    (
+        "the pod's deadline, and its image was still being pulled",
+        pod(
+            {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}},
+            phase="Failed",
+            reason="DeadlineExceeded",
+        ),
+        Cause(
+            "TimedOut",
+            "the pod's limit passed before its container had started (its image was being pulled, or its volumes "
+            "mounted: pull it to the nodes first, or raise COACHWORK_START_GRACE)",
+        ),
     ),
     (
         "the script's time, and the pod's deadline after it",

@@ -169,6 +169,17 @@ def test_the_pods_own_deadline_is_behind_all_that_the_launcher_watches() -> None
     assert "activeDeadlineSeconds" not in pod_of(everything(BOTH)[1])
 
 
+def test_a_first_retry_in_the_same_pod_takes_one_from_the_job_and_changes_nothing_where_there_is_none() -> None:
+    policy = replace(POLICY, first_retry=2)
+    for retries, repeated in ((2, True), (0, False)):
+        stage = batch("train", work=Batch(max_completion_seconds=50, retries=retries))
+        usual, short = (manifests.job(context([stage], policy=each), stage) for each in (POLICY, policy))
+        assert short["spec"]["backoffLimit"] == retries - repeated
+        first, second = (json.loads(pod_of(each)["containers"][0]["command"][2]) for each in (usual, short))
+        assert second == first | ({"first_retry": 2} if repeated else {})
+        assert pod_of(short)["activeDeadlineSeconds"] - pod_of(usual)["activeDeadlineSeconds"] == 52 * repeated
+
+
 def test_a_service_rolls_over_without_a_gap() -> None:
     deployment, svc = manifests.service_objects(BOTH, service("web", 5000, replicas=3, readiness_path="/up"))
     (container,) = pod_of(deployment)["containers"]
