@@ -30,6 +30,7 @@ OUTCOMES: Final = {
     "": Exit.DONE,  # nothing was started for it, or it is so long ago that no record of it is left
 }
 PHASES: Final = {"Succeeded": "Ready", "Superseded": "Cancelled", "Skipped": "Suspended", "Refused": "Invalid"}
+AWAY: Final = ("ControllerDown", "ControllerMissing")
 PASSING: Final = ("ApiUnavailable", "ApiOverloaded")
 PATIENCE: Final = 120.0  # seconds that the API server may be away
 SLOW: Final = 15.0  # seconds after which a controller that has not seen a request may be ill
@@ -86,15 +87,16 @@ def go_on(requests: Requests, standing: Standing, trigger: str, output: str, tim
 def follow(requests: Requests, standing: Standing, goal: Goal, output: str, timeout: float | None) -> Exit:
     """Show what becomes of the goal until it is over, or `timeout` seconds have passed; return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the end of a CronJob's pod
-    name = standing.name
+    name, shown = standing.name, screen(output)
+    following = _Following(requests, standing, goal, output, shown)
     try:
-        with closing(screen(output)) as shown:
-            following = _Following(requests, standing, goal, output, shown)
+        with closing(shown):
             record, past = following.to_the_end(timeout)
     except (WaitedTooLong, KeyboardInterrupt) as end:
         timed_out = isinstance(end, WaitedTooLong)
         typer.echo(f"{'timed out' if timed_out else 'interrupted'}: the run goes on", err=True)
-        typer.echo(f"follow it again: {requests.command('watch', name)}", err=True)
+        again = ("trigger", name, "--id", goal.trigger, "--wait") if following.queued else ("watch", name)
+        typer.echo(f"follow it again: {requests.command(*again)}", err=True)
         typer.echo(f"end it: {requests.command('cancel', name)}", err=True)
         return Exit.TIMED_OUT if timed_out else Exit.INTERRUPTED
     if output == "text":
@@ -133,6 +135,8 @@ class _Following:
     output: str
     screen: Screen
     warned: set[str] = field(default_factory=set)
+    blind: bool = False  # this person, or the pod of a schedule, may not read logs
+    queued: bool = False  # the trigger that is followed waits behind another run
 
     def to_the_end(self, timeout: float | None) -> tuple[Record, PastRun]:
         """Show scenes until the goal is over; return the last record of its run, and how it ended."""
@@ -157,6 +161,7 @@ class _Following:
                 run = _ended(run, record, past)
                 self.screen.show(self._scene(run, now, over=True))
                 return run, past
+            self.queued = fate.course in ("unseen", "waiting") and bool(self.goal.trigger) and record.active
             waiting = _waiting(record, fate, self._unseen(now))
             last = self._scene(record, now) if fate.course == "running" else replace(waiting, elapsed=now)
             self.screen.show(last)
@@ -197,14 +202,17 @@ class _Following:
 
     def _scene(self, record: Record, elapsed: float, *, over: bool = False) -> Scene:
         name, commit = self.standing.name, record.spec.commit[:7] if record.spec else ""
-        tails, found = {}, {}
+        tails, found, note = {}, {}, "" if record.stages else record.message
         if over and self.output == "json":
             found = {stage: address.url for stage, address in addresses(self.requests, name).items()}
-        elif not over and self.output == "text":
+        elif not over and self.output == "text" and not self.blind:
             running = [stage for stage, item in record.stages.items() if item.state == "Running" and not item.message]
-            tails = {stage: _tail(self.requests, name, stage, record.run, 1) for stage in running[:TAILS]}
+            try:
+                tails = {stage: _read_tail(self.requests, name, stage, record.run, 1) for stage in running[:TAILS]}
+            except Transient as error:  # the run goes on for now, but nobody looks after it
+                note = str(error) if error.reason in AWAY else note
+                self.blind = error.reason == "Forbidden"
         lasts = {stage: text.plain(lines[-1]) for stage, lines in tails.items() if lines}
-        note = "" if record.stages else record.message
         steps = (tuple(record.stages),)
         return Scene(record, commit, steps, over, lasts, found, numbered=False, note=note, elapsed=elapsed)
 
@@ -236,8 +244,16 @@ def _waiting(record: Record, fate: Fate, unseen: str) -> Scene:
 def _tail(requests: Requests, name: str, stage: str, run: int, lines: int) -> list[str]:
     """Return the last lines of a stage's log, none where it can't be read: they are a courtesy."""
     try:
+        return _read_tail(requests, name, stage, run, lines)
+    except Transient:
+        return []
+
+
+def _read_tail(requests: Requests, name: str, stage: str, run: int, lines: int) -> list[str]:
+    """Return the last lines of a stage's log, none where there is none yet. Raises Transient."""
+    try:
         query = {"run": str(run), "tail": str(lines)}
         with requests.person.page("api", "logs", name, stage, query=query, patience=0) as body:
             return body.read(64 * 1024).decode(errors="replace").splitlines()[-lines:]
-    except (Transient, NotFound, Invalid):
+    except (NotFound, Invalid):
         return []

@@ -185,7 +185,7 @@ def test_a_wait_that_times_out_says_so_and_the_run_goes_on_until_it_is_cancelled
         130,
         [
             "interrupted: the run goes on",
-            f"follow it again: coachwork watch demo {where}",
+            f"follow it again: coachwork trigger demo --id next --wait {where}",
             f"end it: coachwork cancel demo {where}",
         ],
     )
