@@ -7,7 +7,7 @@ from controller.core.exits import Exit
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C ends it without a traceback, even while it is still being loaded.
+    """Run the command line. Ctrl-C ends it with a word and no traceback, even while it is still being loaded.
 
     Where its output is no longer read (`| head -1`), it ends quietly, as done.
     """
@@ -19,6 +19,8 @@ def main() -> None:
         sys.stderr.write("interrupted\n")
         sys.exit(Exit.INTERRUPTED)
     except SystemExit as end:
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer has made an exit of it
+            sys.stderr.write("interrupted\n")
         if isinstance(end.__context__, BrokenPipeError) or not _read_to_the_end():
             sys.exit(Exit.DONE)
         raise

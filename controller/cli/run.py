@@ -207,4 +207,6 @@ def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:
     if over:
         return f"stopping {', '.join(addresses) or 'the services'}"
     running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    return f"interrupted: stopping {', '.join([*running, *addresses])}" if running else "interrupted: nothing ran yet"
+    return (
+        f"interrupted: stopping {', '.join([*running, *addresses])}" if running else "interrupted: nothing was started"
+    )

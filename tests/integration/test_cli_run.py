@@ -428,6 +428,19 @@ def test_ctrl_c_while_the_command_still_loads_prints_no_traceback(coachwork: Com
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted")
 
 
+def test_a_wait_before_the_run_is_announced_and_ctrl_c_says_that_nothing_was_started(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "iris", project("a"))
+    slow = write(tmp_path / "bin", {"git": "#!/bin/sh\nexec sleep 60\n"}) / "git"
+    slow.chmod(0o755)
+    running = coachwork.start("run", str(folder), PATH=f"{slow.parent}:{os.environ['PATH']}")
+    running.error(lambda line: line == f"reading the project from {folder} ...")
+    running.interrupt()
+    ended = running.end()
+    assert (ended.code, ended.err.splitlines()[1:]) == (130, ["interrupted: nothing was started"])
+
+
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a") | {"a/run.py": "import time; time.sleep(60)"}
     folder = str(write(tmp_path / "iris", files))
