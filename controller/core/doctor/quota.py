@@ -60,7 +60,7 @@ def _out_of_bounds(bounds: Iterable[tuple[Object, Object]], pods: Mapping[str, A
     ]
     for who, pod in pods.items():
         own = [
-            ("their default", "requests", resource, amount, 1)
+            ("their default limit", "requests", resource, amount, 1)
             for (part, resource), amount in pod.items()
             if part == "limits"
         ]

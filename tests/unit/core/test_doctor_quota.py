@@ -34,7 +34,7 @@ def limits(*items: Object) -> list[Object]:
         (replace(POLICY, default_requests=REQUESTS, default_limits=LIMITS), EVERYTHING, [], []),
         (POLICY, EVERYTHING, limits(DEFAULTS), []),
         (POLICY, {}, limits({"type": "Container", "default": {"memory": "256Mi"}}),
-         ["requests.memory of builds of environments is 512Mi, their default allows at most 256Mi"]),
+         ["requests.memory of builds of environments is 512Mi, their default limit allows at most 256Mi"]),
         (replace(POLICY, default_limits=LIMITS), {}, limits({"type": "Pod", "max": {"memory": "512Mi"}}),
          ["limits.memory of stages that name none is 1Gi, sizes allows at most 512Mi",
           "limits.memory of builds of environments is 1Gi"]),
