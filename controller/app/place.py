@@ -14,6 +14,7 @@ from controller.core import images
 from controller.core.errors import Invalid
 from controller.core.inputs import project, repository
 from controller.core.inputs.project import pins
+from controller.core.inputs.project.from_ini import REQUIREMENTS
 from controller.core.model import Pipeline, ProjectTree
 from controller.reconciler.gather import read_project
 
@@ -74,6 +75,10 @@ def find(
         if not folder or not (left_out := git.left_out(folder)):
             raise
         tree, pipeline = load(left_out)
+    else:
+        stages = [stage for stage in pipeline.stages.values() if not stage.requirements]
+        if folder and any((folder / stage.folder / REQUIREMENTS).is_file() for stage in stages):
+            tree, pipeline = load(git.left_out(folder))
     return Place(address, commit, path, shown, tree, pipeline)
 
 

@@ -52,17 +52,18 @@ def test_plan_shows_the_warnings_of_the_project(coachwork: CommandLine, tmp_path
         ("train/.gitignore", "run.*", "train/run.py"),
         (".gitignore", "tra*/", "train/config.ini"),
         (".git/info/exclude", "*work.ini", "bodywork.ini"),
+        (".gitignore", "*.txt", "train/requirements.txt"),
     ],
 )
 def test_a_file_that_is_missing_since_git_ignores_it_is_named_with_the_rule_and_the_remedy(
     coachwork: CommandLine, tmp_path: Path, file: str, rule: str, missing: str
 ) -> None:
-    folder = write(tmp_path / "iris", PROJECT)
+    folder = write(tmp_path / "iris", PROJECT | {"train/requirements.txt": "six\n"})
     Repository(folder).git("init", "--quiet")
     write(folder, {file: f"# data\n{rule}\n"})
     for command in ("validate", "plan", "run"):
-        line = refused(coachwork, command, str(folder))[-1]
-        assert line == (
+        lines = refused(coachwork, command, str(folder))
+        assert lines[-1] == (
             f"{missing}: is ignored by git ({rule} in line 2 of {file}): change that, or"
             f" git -C {folder} add -f -- {missing}"
         )

@@ -154,7 +154,7 @@ PROJECTS = (
         "2022-01-10",
         _each("3.8", "tide_api", "lost_import", "lost_file", "lost_host"),
         fails=(
-            Failure("", ("lost_import/main.py:3: ", "'tide_tables' (add the package of `tide_tables` to lost_import/")),
+            Failure("", ("lost_import/main.py:3: ", "look up its name and add that to lost_import/requirements.txt")),
             Failure("lost_file", ("lost_file/main.py:1: ", "git ignores it", "`git add -f lost_file/levels.csv`")),
             Failure("lost_host", ("`bodywork-mishaps--tide-api.ml` is not a name here", "at COACHWORK_URL_TIDE_API, ")),
         ),
