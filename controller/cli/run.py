@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -139,13 +140,17 @@ class _Following:
 
         `told`: nobody wants to know where everything is once it is over.
         """
+        running: set[str] = set()
         while True:
             record = self._current.record()
             over = self._current.over(record)
             stays = stay and self._serves(record)
-            self.show_output(record, whole=over)
+            # What a stage prints comes after the line that it runs, and before the line that it has ended.
+            heard = {name: it for name, it in record.stages.items() if name in running or it.state != "Running"}
+            self.show_output(replace(record, stages=heard), whole=over)
             self._show_notes(record)
             self._view.show(self._scene(record, over=over, stays=over and stays and told))
+            running = {name for name, stage in record.stages.items() if stage.state == "Running"}
             if over and not told:
                 told = True
                 for line in _places(self._current, record):
