@@ -84,6 +84,8 @@ def test_a_repository_of_another_user_is_refused_with_gits_own_remedy_which_work
     for command in ("validate", "plan", "run"):
         (line,) = refused(coachwork, command, str(iris.folder))
         assert "dubious ownership" in line
+    (address,) = refused(coachwork, "run", f"file://{iris.folder}")
+    assert "it is another user's, and git does not read it: give its folder" in address
     subprocess.run(line.rpartition("trust it, ")[2].split(), env=os.environ | coachwork.env, check=True)
     assert head[:7] in coachwork.run("validate", str(iris.folder)).out
 

@@ -95,8 +95,14 @@ TABLE = (
         "no Git repository at this address: check the URL",
     ),
     Row(
+        r"dubious ownership",
+        "invalid",
+        "RepositoryRefused",
+        "it is another user's, and git does not read it: give its folder instead of its address, or make it your own",
+    ),
+    Row(
         r"transport '.*' not allowed|unable to update url base from redirection|[Pp]rotocol .* (not supported|disabled)"
-        r"|dubious ownership|[Uu]nsupported (URL|protocol)|redirect",
+        r"|[Uu]nsupported (URL|protocol)|redirect",
         "invalid",
         "RepositoryRefused",
         "git does not follow this address: give the repository's own https address",

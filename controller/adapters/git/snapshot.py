@@ -166,7 +166,7 @@ def _line(folder: Path, *arguments: str) -> str:
 
 def _parts(mirrors: Mirrors, folder: Folder) -> Iterator[Part]:
     """Yield the working tree, and the repositories in it that git does not ignore."""
-    is_real = cache(lambda place: place.resolve() == place)  # no link leads there: what is behind one is not git's
+    is_real = cache(lambda place: Path(place).resolve() == Path(place))  # what is behind a link is not git's
     waiting = [""]
     while waiting:
         below = waiting.pop()
@@ -178,14 +178,14 @@ def _parts(mirrors: Mirrors, folder: Folder) -> Iterator[Part]:
         links = {name for facts, _, name in entries if facts.startswith(LINK)}
         others = part.ask("ls-files", "-z", "--others", "--exclude-standard")
         for name in {name for _, _, name in entries}.union(others):
-            inner = place / name
-            try:
-                mode = inner.lstat().st_mode if is_real(inner.parent) else 0
+            inner = f"{place}/{name.rstrip('/')}"
+            try:  # strings: a Path for each of very many files takes longer than all else
+                mode = os.lstat(inner).st_mode if is_real(inner.rpartition("/")[0]) else 0
             except OSError:  # no longer there
                 continue
             if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
                 part.files.append(name)
-            elif name in links and stat.S_ISDIR(mode) and not any(inner.iterdir()):
+            elif name in links and stat.S_ISDIR(mode) and not any(Path(inner).iterdir()):
                 part.empty.append(name)
             elif stat.S_ISDIR(mode) and (name in links or name.endswith("/")):
                 waiting.append(f"{below}{name.rstrip('/')}/")
