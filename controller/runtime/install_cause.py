@@ -192,7 +192,8 @@ def _build(output: str, items: Sequence[ListedItem]) -> Diagnosis | None:
     package, has_address = failed[1], " @ " in failed[1]
     name = package.partition("==")[0]
     if name in stage_packages.OTHERWISE and any(item.name == name for item in items):
-        return _settled(f"`{name}` is not the package that you mean: write {stage_packages.OTHERWISE[name]}")
+        written = stage_packages.OTHERWISE[name]
+        return _settled(f"`{name}` can't be built: write {written}, which has the module `{name}`")
     no_wheel = "" if has_address else f"has no wheel for {_PYTHON} here and "
     if compiler:
         tool = next(filter(None, compiler.groups()))

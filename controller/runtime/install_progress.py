@@ -56,7 +56,8 @@ class Progress:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Be at a step, and say so again and again while nothing else is said."""
+        """Be at a step, say so, and say so again and again while nothing else is said."""
+        say(what)
         with self._lock:
             self._step, self._open = what, {}
             self._since = self._said = time.monotonic()

@@ -39,5 +39,6 @@ def test_silence_is_broken(capfd: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setattr("controller.runtime.install_progress.FIRST", 0.01)
     progress, said = Progress(), ""
     with progress.step("choosing versions"):
+        assert capfd.readouterr().out.startswith("coachwork: choosing versions\n")
         while said.count("coachwork: still choosing versions, 0 s\n") < 2:
             said += capfd.readouterr().out
