@@ -100,10 +100,15 @@ class Requests:
         known: list[str] = []
         with suppress(Transient):  # the nearest name is a courtesy: it needs another right
             known = [standing.name for standing in self.all()]
+        problem = (
+            f"no request {quoted(name)} {self.person.place}: {nearest(name, known) if known else self.person.remedy}"
+        )
         if not known:
-            self.person.ready()  # raises what is wrong, if it is more than the absence of requests
-        remedy = nearest(name, known) if known else self.person.remedy
-        raise NotFound(f"no request {quoted(name)} {self.person.place}: {remedy}{self._elsewhere(name)}")
+            try:
+                self.person.ready()  # raises what is wrong, if it is more than the absence of requests
+            except NotFound as error:
+                problem = str(error)
+        raise NotFound(f"{problem}{self._elsewhere(name)}")
 
     def deploy(self, name: str, data: Mapping[str, str], trigger: str, *, guessed: bool = False) -> Standing:
         """Create or update a request, and run it under this trigger ("": only if the change starts a run).
