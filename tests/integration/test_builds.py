@@ -499,9 +499,12 @@ def test_a_run_keeps_its_images_where_the_setting_changes_meanwhile(world: World
     assert image_of(world.jobs()["iris-b-1"]) == "python:3.9-slim"
 
 
-def test_a_build_whose_pods_a_quota_refuses_is_made_anew_once_the_settings_name_amounts(world: World) -> None:
-    begin(world, project("a", packages=FLASK))
-    (job,) = builds(world)
+@pytest.mark.parametrize(("stage", "packages"), [("environment", FLASK), ("a", {})])
+def test_a_job_whose_pods_a_quota_refuses_is_made_anew_once_the_settings_name_amounts(
+    world: World, stage: str, packages: dict[str, str]
+) -> None:
+    begin(world, project("a", packages=packages))
+    (job,) = world.jobs().values()
     uid = job["metadata"]["uid"]
     words = 'Error creating: pods "x" is forbidden: failed quota: team: must specify limits.cpu for: stage'
     about = {"kind": "Job", "uid": uid, "name": job["metadata"]["name"]}
@@ -509,12 +512,12 @@ def test_a_build_whose_pods_a_quota_refuses_is_made_anew_once_the_settings_name_
         **event("FailedCreate", words, uid, "Job"), "apiVersion": "v1", "involvedObject": about,
         "metadata": {"name": "denial", "namespace": POLICY.namespace},
     })  # fmt: skip
-    assert "COACHWORK_DEFAULT_LIMITS" in world.settle().stages["environment"].message
-    assert builds(world)[0]["metadata"]["uid"] == uid, "nothing has changed: it would be refused again"
+    assert "COACHWORK_DEFAULT_LIMITS" in world.settle().stages[stage].message
+    assert [job["metadata"]["uid"] for job in world.jobs().values()] == [uid], "it would be refused again"
     world.policy = replace(POLICY, default_limits=(("cpu", "0.5"),))
     world.restart()
-    world.settle()
-    (job,) = builds(world)
+    assert world.settle().active
+    (job,) = world.jobs().values()
     assert job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "0.5"}
     assert job["metadata"]["uid"] != uid
 

@@ -6,11 +6,22 @@ from datetime import datetime, timedelta
 from controller.core import manifests, names, times
 from controller.core.errors import VOLUME_FULL
 from controller.core.facts import JobFact
-from controller.core.manifests import RunContext, amounts
+from controller.core.manifests import RunContext
 from controller.core.model import Cause, Environment, Record, StageRecord
-from controller.core.plan.decision import Action, Create, Delete, Observed, Publish
+from controller.core.plan.decision import Action, Create, Observed, Publish
 from controller.core.plan.needs import Build, BuildOf
-from controller.core.plan.stage import DONE, StageView, done, failed, in_form, refused, underway, waiting
+from controller.core.plan.stage import (
+    DONE,
+    StageView,
+    done,
+    failed,
+    in_form,
+    outdated,
+    refused,
+    removal,
+    underway,
+    waiting,
+)
 
 OVER = (*DONE, "Failed", "Stopped")  # in a run that failed they are judged for the sake of its failure stage
 FULL_PAUSE = 60  # seconds before a build that found the volume full is tried again
@@ -51,9 +62,9 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
         began = {"state": "Reused"} if record.state == "Waiting" else {"attempts": max(record.attempts, 1)}
         over = replace(done(record, now), **began)
         spare = (Publish(item.folder),) if build.made else ()
-        return StageView(over, (*spare, *(_removal(fact) if fact and fact.state != "Failed" else ())))
-    if fact and (fact.uid == item.stale or _outdated(context, item, fact)):
-        return StageView(record, _removal(fact))
+        return StageView(over, (*spare, *(removal(fact) if fact and fact.state != "Failed" else ())))
+    if fact and (fact.uid == item.stale or outdated(fact, lambda: manifests.build(context, item))):
+        return StageView(record, removal(fact))
     if build.made and (fact is None or fact.state == "Succeeded"):
         return StageView(record, (Publish(item.folder),), due=now)
     if fact is None and build.lingering:
@@ -72,19 +83,11 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
     return _judged(context, fact, record, now)
 
 
-def _outdated(context: RunContext, item: Environment, fact: JobFact) -> bool:
-    """Return whether a Job gets no pod with the amounts that it names, and would name others now."""
-    if fact.refused is None:
-        return False
-    (container,) = manifests.build(context, item)["spec"]["template"]["spec"]["containers"]
-    return not amounts.same(fact.refused, container)
-
-
 def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: datetime) -> StageView:
     if fact.state == "Running":
         return underway(record, fact, context.policy, now)
     if fact.state == "Succeeded":  # and yet there is nothing: somebody removed it before it was published
-        return StageView(record, _removal(fact))
+        return StageView(record, removal(fact))
     cause = fact.cause or Cause("Unknown", f"Job {fact.name} failed, and its pod was gone before it could be read")
     if cause.reason != VOLUME_FULL:
         return StageView(failed(record, cause, now))
@@ -92,8 +95,4 @@ def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: dateti
     view = waiting(record, "schedule", cause, context.policy, now)
     if view.record.state == "Failed" or now < again:
         return replace(view, due=min(filter(None, (view.due, again))))
-    return replace(view, actions=_removal(fact))
-
-
-def _removal(fact: JobFact) -> tuple[Action, ...]:
-    return () if fact.deleting else (Delete("Job", fact.name, fact.uid),)
+    return replace(view, actions=removal(fact))

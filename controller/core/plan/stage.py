@@ -1,5 +1,6 @@
 """One stage of the open step: what its objects say, and what it still needs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -7,11 +8,11 @@ from controller.core import manifests, times
 from controller.core.facts import DeploymentFact, JobFact
 from controller.core.facts.pods import in_yaml
 from controller.core.facts.workloads import digest_of
-from controller.core.manifests import RunContext
+from controller.core.manifests import RunContext, amounts
 from controller.core.manifests.pod import repeats
-from controller.core.model import Batch, Cause, Policy, Service, Stage, StageRecord
+from controller.core.model import Batch, Cause, Object, Policy, Service, Stage, StageRecord
 from controller.core.parts import UNFINISHED
-from controller.core.plan.decision import Action, Create, Observed
+from controller.core.plan.decision import Action, Create, Delete, Observed
 from controller.core.plan.services import converge, of_stage
 from controller.core.text import fit
 
@@ -63,6 +64,8 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
             cause, record = observed.ended[stage.name], replace(record, attempts=max(record.attempts, 1))
             return StageView(failed(record, cause, now) if cause else done(record, now))
         return StageView(record, (Create(manifests.job(context, stage), stage.name),))
+    if outdated(fact, lambda: manifests.job(context, stage)):
+        return StageView(record, removal(fact))
     attempts = fact.attempts
     if isinstance(stage.work, Batch) and repeats(context.policy, stage.work):
         attempts = max(attempts, fact.last_attempt)
@@ -73,6 +76,19 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
         lost = f"Job {name} failed, and its pod was gone before it could be read (see the stage's log)"
         return StageView(failed(record, fact.cause or Cause("Unknown", lost), now))
     return underway(record, fact, context.policy, now)
+
+
+def outdated(fact: JobFact, manifest: Callable[[], Object]) -> bool:
+    """Return whether a Job gets no pod with the amounts that it names, and would name others now."""
+    if fact.refused is None:
+        return False
+    (container,) = manifest()["spec"]["template"]["spec"]["containers"]
+    return not amounts.same(fact.refused, container)
+
+
+def removal(fact: JobFact) -> tuple[Action, ...]:
+    """Return the deletion of a Job, once."""
+    return () if fact.deleting else (Delete("Job", fact.name, fact.uid),)
 
 
 def _service(
