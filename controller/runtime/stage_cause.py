@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 else:  # published side by side: the script's folder is where Python looks first
     from stage_text import SEQUENCE, clean
 
+LINE = 2048  # characters of a line: patterns may take the square of it
+CHAIN = 20  # exceptions that were each raised for another one
 MORE = 2  # lines behind the first of an exception that is not whole
 WORDS_LIMIT = 500  # bytes of the script's own words where a remedy follows
 MEMORY = "raise MEMORY_LIMIT_MB (or MEMORY_REQUEST_MB, if no limit is set) or use less memory"
 _FILE = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?')
+_END = re.compile(r"\r\n|\r|\n")  # and no others, as of U+2028: they are part of what was said
 _HEADER = "Traceback (most recent call last):"
 _EXCEPTION = re.compile(r"((\w+\.)*[A-Z]\w*|(\w+\.)+\w+)(:( .*)?|\s*)$")
 _GROUP = "Exception Group Traceback (most recent call last):"
@@ -68,7 +71,8 @@ class Said(NamedTuple):
     @property
     def words(self) -> str:
         """Return the exception, and the one that it was raised for unless it repeats its words."""
-        if not self.cause or self.cause.text in self.text:
+        said = self.cause.text.partition(": ")[2] or self.cause.text if self.cause else ""
+        if not self.cause or said in self.text:
             return self.text
         return f"{self.text}, caused by {self.cause.text}"
 
@@ -76,10 +80,11 @@ class Said(NamedTuple):
 def read(output: bytes, places: ScriptPlaces, status: int) -> Said:
     """Return what a script said last: its last traceback or syntax error, else its last line with a word in it."""
     text = SEQUENCE.sub("", output.decode("utf-8", "replace"))
-    return _read(re.split(r"\r\n|\r|\n", text), places, status)._replace(output=text)
+    lines = [line if len(line) <= LINE else line[: LINE // 2] + line[-LINE // 2 :] for line in _END.split(text)]
+    return _read(lines, places, status, CHAIN)._replace(output=text)
 
 
-def _read(lines: List[str], places: ScriptPlaces, status: int) -> Said:
+def _read(lines: List[str], places: ScriptPlaces, status: int, chain: int) -> Said:
     unguarded = [number for number, line in enumerate(lines) if _UNGUARDED.search(line)]
     if unguarded:
         lines, status = lines[: unguarded[-1] + 2], 1
@@ -102,18 +107,18 @@ def _read(lines: List[str], places: ScriptPlaces, status: int) -> Said:
     if goes_on:
         more = [line.strip() for line in lines[last + 1 :] if re.search(r"\w", line)]
         exception = " ".join([exception, *more[:MORE]])
-    cause = _cause(lines[:first], trace, places)
+    cause = _cause(lines[:first], trace, places, chain) if chain else None
     place = next((frame.place for frame in reversed(trace) if frame.place), "")
     return Said(f"{exception}{group}", cause.place if cause and cause.place else place, trace, final, cause=cause)
 
 
-def _cause(before: List[str], trace: Sequence[Frame], places: ScriptPlaces) -> Optional[Said]:
+def _cause(before: List[str], trace: Sequence[Frame], places: ScriptPlaces, chain: int) -> Optional[Said]:
     """Return the exception that the last one was raised for: by `raise ... from`, or by a `raise` of the user's own."""
     said = next((number for number in range(len(before) - 1, -1, -1) if before[number].strip()), -1)
     link = before[said] if said >= 0 else ""
     if link != _DIRECTLY and not (link == _MEANWHILE and trace and trace[-1].is_own_raise):
         return None
-    inner = _read(before[:said], places, 1)
+    inner = _read(before[:said], places, 1, chain - 1)
     return inner.cause or inner
 
 

@@ -46,7 +46,7 @@ PROGRAMS = pairs(
 )
 
 CALLED = (  # a program that a shell did not find, or that packages of PyPI miss in words of their own
-    r"returned non-zero exit status 127|(?P<program>\w+) is not installed or it's not in your PATH"
+    r"returned non-zero exit status 127|\b(?P<program>\w+) is not installed or it's not in your PATH"
     r"|failed to execute \w+\('(?P<executable>\w+)'\)|Is (?P<poppler>poppler) installed"
     r"|(?P<java>JAVA)_(GATEWAY_EXITED|HOME)"
 )

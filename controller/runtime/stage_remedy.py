@@ -149,9 +149,11 @@ _NO_NAME = (
     r"^ImportError: cannot import name '(?P<name>[^']+)' from (?:partially initialized module )?'(?P<module>[\w.]+)'"
 )
 _NO_FILE = r"""No such file or directory: (?P<path>'(?:[^'\\]|\\.)+'|"(?:[^"\\]|\\.)+")"""
-_NO_LIBRARY = r"^(?:\w+\.)*(?:ImportError|OSError): .*?(?P<library>[\w.+-]+\.so[\w.]*): cannot open shared object file"
+_NO_LIBRARY = (
+    r"^(?:\w+\.)*(?:ImportError|OSError): (?:.*\s)?(?P<library>[^\s:]+\.so[^\s:]*): cannot open shared object file"
+)
 _WANTED = (
-    r".*(\bneeds? to be installed|\b(is|are) required|\bmust install|\bnot installed|issing optional dependency"
+    r"^.*(\bneeds? to be installed|\b(is|are) required|\bmust install|\bnot installed|issing optional dependency"
     r"|\bpip install|\b[Pp]lease install).*"
 )
 _NO_MEMORY = r"^(\w+\.)*(MemoryError|_ArrayMemoryError)\b|Cannot allocate memory|Unable to allocate \S+ \w*B"

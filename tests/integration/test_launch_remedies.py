@@ -213,7 +213,7 @@ MANY = {
         ),
     ),
     "SQLAlchemy": (
-        f"raise OSError({SQLALCHEMY!r})",
+        f"try: raise ValueError('no such table: rows')\nexcept ValueError as e: raise OSError({SQLALCHEMY!r}) from e",
         (1, "OSError: (sqlite3.OperationalError) no such table: rows", "", 1),
     ),
 }
@@ -225,6 +225,7 @@ def test_an_exception_of_many_lines_is_one_line_with_the_own_place_and_what_deci
     ended = stage.run(script)
     assert ended.message["message"].startswith(f"train/train.py:{line}: exited with code 1: {words}")
     assert more in ended.message["message"]
+    assert ("caused by" in ended.message["message"]) == ("caused by" in words)
     assert ended.code == code
 
 

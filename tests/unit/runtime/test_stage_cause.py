@@ -190,3 +190,18 @@ def test_any_output_gives_words_and_never_fails(output: bytes, code: int) -> Non
     said = read(output, PLACES, code)
     remedy = find(FailedScript(said, PLACES, "/published")).text
     assert explain(code, said, PLACES, out_of_memory=False, remedy=remedy)[1]
+
+
+@pytest.mark.parametrize("word", ["a", "1", ": ", "a.so", "x is not ", "(", "-", "  + "])
+def test_a_line_of_many_thousand_characters_is_judged_at_once(word: str) -> None:
+    """The test's own limit of time would end it: some patterns would need the square of the length, or its cube."""
+    said = read(
+        f'Traceback (most recent call last):\n  File "x", line 1\nImportError: {word * 40_000}'.encode(), PLACES, 1
+    )
+    assert find(FailedScript(said, PLACES, "/published")).reason == "ImportError"
+
+
+def test_a_chain_of_a_thousand_exceptions_is_read() -> None:
+    one = 'Traceback (most recent call last):\n  File "x", line 1, in f\nKeyError: 1\n'
+    link = "\nThe above exception was the direct cause of the following exception:\n\n"
+    assert read(link.join([one] * 1000).encode(), PLACES, 1).words == "KeyError: 1"
