@@ -27,6 +27,7 @@ from controller.core.inputs import kinds, secretsfile
 from controller.core.model import Record, Service
 from controller.core.text import clean
 
+GRACE = "; what does not end is killed after 10 s"  # Machine.stop_grace
 INTERVAL = 0.1  # seconds between two readings of the record
 EXITS = {"Ready": Exit.DONE, "Degraded": Exit.DONE, "Invalid": Exit.INVALID, "Cancelled": Exit.CANCELLED}
 
@@ -147,7 +148,7 @@ class _Following:
             stays = stay and self._serves(record)
             # What a stage prints comes after the line that it runs, and before the line that it has ended.
             heard = {name: it for name, it in record.stages.items() if name in running or it.state != "Running"}
-            self.show_output(replace(record, stages=heard), whole=over)
+            self.show_output(replace(record, stages=heard), whole=over and not stays)  # a service may never stop
             self._show_notes(record)
             self._view.show(self._scene(record, over=over, stays=over and stays and told))
             running = {name for name, stage in record.stages.items() if stage.state == "Running"}
@@ -209,9 +210,8 @@ def _places(current: LaptopRun, record: Record) -> Iterator[str]:
 
 def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:
     """Return what is stopped by a person who presses Ctrl-C."""
-    if over:
-        return f"stopping {', '.join(addresses) or 'the services'}"
-    running = [name for name, stage in record.stages.items() if stage.state == "Running"]
-    return (
-        f"interrupted: stopping {', '.join([*running, *addresses])}" if running else "interrupted: nothing was started"
-    )
+    running = [] if over else [name for name, stage in record.stages.items() if stage.state == "Running"]
+    if not over and not running:
+        return "interrupted: nothing was running"
+    names = ", ".join(dict.fromkeys([*running, *addresses]))
+    return f"{'' if over else 'interrupted: '}stopping {names or 'the services'}{GRACE}"

@@ -244,7 +244,7 @@ def test_services_on_one_port_both_run_until_ctrl_c(coachwork: CommandLine, tmp_
     assert ask(ask(addresses["two"])) == "one"
     running.interrupt()
     ended = running.end()
-    assert (ended.code, ended.err.splitlines()[-1]) == (0, "stopping one, two")
+    assert (ended.code, ended.err.splitlines()[-1]) == (0, "stopping one, two; what does not end is killed after 10 s")
     assert coachwork.processes() == []
     assert list((coachwork.home / "scratch").iterdir()) == []
 
