@@ -74,6 +74,8 @@ def find(
     except Invalid:  # what it misses may lie in the folder
         if not folder or not (left_out := git.left_out(folder)):
             raise
+        for name in left_out.keys() & set(PROJECT_FILES):
+            raise Invalid("NoProject", [f"{name}: {left_out[name]}"]) from None
         tree, pipeline = load(left_out)
     else:
         stages = [stage for stage in pipeline.stages.values() if not stage.requirements]

@@ -53,6 +53,7 @@ def test_plan_shows_the_warnings_of_the_project(coachwork: CommandLine, tmp_path
         (".gitignore", "tra*/", "train/config.ini"),
         (".git/info/exclude", "*work.ini", "bodywork.ini"),
         (".gitignore", "*.txt", "train/requirements.txt"),
+        (".gitignore", "*", "bodywork.ini"),
     ],
 )
 def test_a_file_that_is_missing_since_git_ignores_it_is_named_with_the_rule_and_the_remedy(

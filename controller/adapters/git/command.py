@@ -216,7 +216,8 @@ def _started(command: list[str], env: Mapping[str, str], given: str) -> Iterator
         if file:
             file.write(os.fsencode(given))
             file.seek(0)
-        handle = Git().execute(command, file, as_process=True, env=env, start_new_session=True, umask=0o002)
+        # In a folder of a working tree git would take all names for those below it.
+        handle = Git("/").execute(command, file, as_process=True, env=env, start_new_session=True, umask=0o002)
     process = handle.proc
     if process is None:
         raise AssertionError("GitPython gave no process")
