@@ -174,7 +174,7 @@ class PlainLines(Screen):
 
     def __init__(self) -> None:
         self._printed: dict[str, str] = {}
-        self._causes: list[str] = []  # that were printed
+        self._causes: list[str] = []  # of failed stages, that were printed
         self._last, self._elapsed = 0.0, 0.0  # when a line was printed, and what time it is
 
     def show(self, scene: Scene) -> None:
@@ -189,10 +189,9 @@ class PlainLines(Screen):
                 words = " ".join(filter(None, (_state(stage), took, "" if stage.message else _doing(stage))))
                 words += f": {stage.message}" if stage.message and not last else ""
                 place = f"step {number}  " if scene.numbered and number else ""
-                if (
-                    self._print(name, f"{stage.state} {stage.message}", f"{place}{scene.record.title(name)}: {words}")
-                    and not last
-                ):
+                line = f"{place}{scene.record.title(name)}: {words}"
+                printed = self._print(name, f"{stage.state} {stage.message}", line)
+                if printed and not last and stage.state == "Failed":
                     self._causes += filter(None, [stage.message])
         for name, address in scene.addresses.items():
             self._print(f"{name} address", address, f"service {name}: {address}")

@@ -99,9 +99,11 @@ class Stream(PlainLines):
         super().show(
             scene if self._status is None else replace(scene, stays=False, elapsed=0.0)
         )  # the last line says it
-        for name, (_, at) in list(self._verdicts.items()):
+        for name, (verdict, at) in list(self._verdicts.items()):
             stage = scene.record.stages.get(name)
-            if stage and stage.state == "Running" and time.monotonic() - at > SOON:
+            if stage and stage.message.endswith(verdict):  # it was printed with the stage's state
+                del self._verdicts[name]
+            elif stage and stage.state == "Running" and time.monotonic() - at > SOON:
                 self._say_again(name)
         self._draw(self._under_way(scene))
 

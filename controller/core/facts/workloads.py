@@ -123,7 +123,7 @@ def _between(job: Object, failed: int, last: PodFact) -> Cause | None:
     pause = min(FIRST_PAUSE * 2 ** (failed - 1), LAST_PAUSE)
     number = max(failed, last.attempt)
     of = limit + 1 + number - failed
-    line = f"attempt {number} of {of} failed, the next one begins in about {pause} s: {last.cause.message}"
+    line = f"attempt {number} of {of} failed, the next one begins within about {pause} s: {last.cause.message}"
     return Cause(last.cause.reason, line)
 
 

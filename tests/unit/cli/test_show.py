@@ -104,17 +104,25 @@ def test_lines_say_again_and_again_what_runs_and_what_is_waited_for(capsys: pyte
     ]
 
 
-@pytest.mark.parametrize("early", [True, False])
-def test_a_cause_is_printed_once(capsys: pytest.CaptureFixture[str], early: bool) -> None:
-    stages = {"train": StageRecord("Failed", "ExitCode", "no rows", started=at(1), finished=at(2))}
-    record, lines = Record("u", "Failed", message="stage train: no rows", run=1, stages=stages), PlainLines()
-    for over in [False, True] if early else [True]:
-        lines.show(Scene(record, "abc", (("train",),), over, numbered=False))
-    assert capsys.readouterr().out.splitlines() == (
-        ["train: Failed 1 s: no rows", "Failed: run 1 at abc: stage train"]
-        if early
-        else ["train: Failed 1 s", "Failed: run 1 at abc: stage train: no rows"]
-    )
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (None, ["train: Failed 1 s", "Failed: run 1 at abc: stage train: no rows"]),
+        ("Failed", ["train: Failed 1 s: no rows", "Failed: run 1 at abc: stage train"]),
+        ("Running", ["train: Running: no rows", "train: Failed 1 s", "Failed: run 1 at abc: stage train: no rows"]),
+    ],
+)
+def test_the_cause_of_a_failure_is_printed_once(
+    capsys: pytest.CaptureFixture[str], before: StageState | None, expected: list[str]
+) -> None:
+    failed = StageRecord("Failed", "ExitCode", "no rows", started=at(1), finished=at(2))
+    record, lines = Record("u", "Failed", message="stage train: no rows", run=1, stages={"train": failed}), PlainLines()
+    if before:
+        finished = failed.finished if before == "Failed" else ""
+        stages = {"train": replace(failed, state=before, finished=finished)}
+        lines.show(Scene(replace(record, stages=stages), "abc", (("train",),), numbered=False))
+    lines.show(Scene(record, "abc", (("train",),), over=True, numbered=False))
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_a_name_is_never_taken_for_a_style() -> None:

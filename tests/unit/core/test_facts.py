@@ -175,9 +175,13 @@ def test_a_pod_on_its_way_says_what_it_waits_for(spec: Object, words: str) -> No
 @pytest.mark.parametrize(
     ("failed", "code", "words"),
     [
-        (0, 1, "attempt 1 of 3 failed, the next one begins in about 10 s: "),  # not counted yet
-        (2, 1, "attempt 2 of 3 failed, the next one begins in about 20 s: "),
-        (1, 1, "attempt 2 of 4 failed, the next one begins in about 10 s: "),  # one was disrupted, or in the same pod
+        (0, 1, "attempt 1 of 3 failed, the next one begins within about 10 s: "),  # not counted yet
+        (2, 1, "attempt 2 of 3 failed, the next one begins within about 20 s: "),
+        (
+            1,
+            1,
+            "attempt 2 of 4 failed, the next one begins within about 10 s: ",
+        ),  # one was disrupted, or in the same pod
         (3, 1, ""),
         (1, 121, ""),
     ],
