@@ -31,11 +31,11 @@ FILES = project(
     "train >> web", services={"web": 5000}, on_failure="mourn", packages={"train": "flask\n", "web": "flask\nnumpy\n"}
 )
 ASK: turns.Step = ["ask", {"trigger": "first"}]
-BEGUN = [ASK, ["settle"], ["build"], ["settle"]]
+BEGUN: list[turns.Step] = [ASK, ["settle"], ["build"], ["settle"], ["begin", "train"], ["settle"]]
 STATES: Mapping[str, list[turns.Step]] = {
     "active": [],
     "queued": [["ask", {"trigger": "second"}], ["settle"]],
-    "failing": [["fail", "train"], ["settle"]],
+    "failing": [["fail", "train"], ["settle"], ["begin", "mourn"], ["settle"]],
     "failed": [["fail", "train"], ["finish"]],
 }
 SETTLE: list[turns.Step] = [["settle"]]
@@ -177,18 +177,18 @@ def test_a_laptops_runs_go_on_whichever_version_is_installed(released: Path, tmp
             start_new_session=True,
         )
 
-    def last_line(tree: Path) -> str:
+    def verdict(tree: Path) -> str:
         said, _ = command(tree).communicate(timeout=turns.LIMIT)
-        return said.splitlines()[-1]
+        return next(line for line in reversed(said.splitlines()) if line.startswith("Ready"))
 
-    assert last_line(released) == "Ready: run 1 at uncommitted"
+    assert verdict(released) == "Ready: run 1 at uncommitted"
     write(folder, {"train/hold": ""})
     with command(ROOT) as running:
         eventually(lambda: [*tmp_path.rglob("runs/*/2/artifacts/begun")], turns.LIMIT)
         running.kill()
     (folder / "train/hold").unlink()
-    assert last_line(released) == "Ready: run 3 at uncommitted"
-    assert last_line(ROOT) == "Ready: run 4 at uncommitted"
+    assert verdict(released) == "Ready: run 3 at uncommitted"
+    assert verdict(ROOT) == "Ready: run 4 at uncommitted"
     (record,) = tmp_path.rglob("record.yaml")
     history = yaml.safe_load(yaml.safe_load(record.read_text())["history"])
     assert [past["outcome"] for past in history] == ["Succeeded", "Succeeded", "Cancelled", "Succeeded"]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 LIMIT = 100  # seconds
 
 Step = Sequence[Any]
-"""["ask", {...}], ["build"], ["fail", stage], ["settle"] or ["finish"]."""
+"""["ask", {...}], ["build"], ["begin", stage], ["fail", stage], ["settle"] or ["finish"]."""
 
 
 def released(folder: Path) -> Path | None:
@@ -75,8 +75,9 @@ def play(state: dict[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
                     world.build(job)
             case "finish":
                 world.finish_all()
-            case "fail":
-                world.cluster.end_job(world.jobs()[f"iris-{arguments[0]}-1"], 3, "ValueError: no rows")
+            case "begin" | "fail":
+                job, cluster = world.jobs()[f"iris-{arguments[0]}-1"], world.cluster
+                cluster.begin_pod(job) if verb == "begin" else cluster.end_job(job, 3, "ValueError: no rows")
     objects = json.loads(json.dumps([*world.cluster.stored.values()]))  # a store's own can't be changed
     return {**state, "now": world.clock().isoformat(), "objects": objects}
 
