@@ -31,7 +31,7 @@ def git_config(folder: Path, coachwork: Coachwork, repository: str) -> Path:
 @pytest.fixture
 def reader(coachwork: Coachwork, tmp_path: Path) -> Reader:
     """Somebody who has followed the first sections, and has an empty repository."""
-    repository = coachwork.name("tutorial")
+    repository = f"{coachwork.name('tutorial')}/iris"  # a request has the name of its repository
     coachwork.git.create(repository)
     config = git_config(tmp_path, coachwork, repository)
     command = shutil.which("coachwork", path=str(Path(sys.executable).parent))
