@@ -13,7 +13,8 @@ import typer
 from controller.cli import text
 from controller.cli.addresses import addresses
 from controller.cli.requests import Requests, Standing
-from controller.cli.show import LAST_LINES, Scene, Screen, last_words, screen
+from controller.cli.scene import Scene
+from controller.cli.show import LAST_LINES, Screen, last_words, screen
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.exits import Exit
 from controller.core.fate import Fate, fate_of, fate_of_run

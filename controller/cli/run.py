@@ -19,7 +19,8 @@ from controller.app.place import find
 from controller.cli import text
 from controller.cli.options import Folder, Output, Ref, Target, Variables
 from controller.cli.report import all_of
-from controller.cli.show import LAST_LINES, Scene, Screen, last_words, screen
+from controller.cli.scene import Scene
+from controller.cli.show import LAST_LINES, Screen, last_words, screen
 from controller.cli.stream import Stream
 from controller.core.errors import Invalid
 from controller.core.exits import Exit

@@ -3,8 +3,7 @@
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 
 import typer
 from rich.console import Console, Group
@@ -13,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli import text
-from controller.core.model import Record, StageRecord, StageState
-from controller.core.text import format_duration, shorten
+from controller.cli.scene import Scene, doing, shown_state
+from controller.core.model import Record, StageRecord
+from controller.core.text import format_duration
 
 COLOURS = {
     "Running": "cyan",
@@ -24,11 +24,6 @@ COLOURS = {
     "Failed": "red",
     "Stopped": "yellow",
 }
-ORDER = {
-    "Stopped": 1,
-    "Skipped": 1,
-    "Running": 2,
-}  # of what happens in one second: ends, what follows from them, begins
 STAGE_KEYS = ("state", "reason", "message", "attempts", "started", "finished")
 REFRESH = 4  # a second
 STOP = "Press Ctrl-C to stop"
@@ -36,82 +31,6 @@ LAST_LINES = 20  # that are shown of a stage that failed
 FRAME = 2  # lines of a terminal that are not the table's rows: its title, and the cursor's
 NARROW = 60  # columns of a terminal that has no room for what matters least
 BEAT = 30.0  # seconds after which lines say again what is waited for
-TAIL_LIMIT = 120  # characters of a stage's last line where lines say that
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What can be shown now. `steps` are stage names in their order, `tails` the last line that each printed.
-
-    A record alone has no steps: it is not `numbered`, and has all stages in one. `note`: what the run waits for, other
-    than its stages; `elapsed`: for how many seconds it has been followed.
-    `stays`: what it has brought up stays until Ctrl-C.
-    """
-
-    record: Record
-    shown_commit: str
-    steps: tuple[tuple[str, ...], ...]
-    over: bool = False
-    tails: Mapping[str, str] = field(default_factory=dict)
-    addresses: Mapping[str, str] = field(default_factory=dict)
-    numbered: bool = True
-    note: str = ""
-    elapsed: float = 0.0
-    stays: bool = False
-
-    @property
-    def waits(self) -> tuple[str, ...]:
-        """What the run waits for, a line for each cause."""
-        return () if self.over else (*([self.note] if self.note else []), *self._causes("Waiting", "Running"))
-
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """Why stages failed, a line for each cause; not what the record itself says of the run."""
-        return tuple(line for line in self._causes("Failed") if not (self.over and self.record.message.endswith(line)))
-
-    def _causes(self, *states: StageState) -> list[str]:
-        found: dict[str, list[str]] = {}
-        for name, stage in self.record.stages.items():
-            if stage.message and stage.state in states:
-                found.setdefault(stage.message, []).append(self.record.title(name))
-        return [f"{', '.join(names)}: {message}" for message, names in found.items()]
-
-    @property
-    def busy(self) -> tuple[str, ...]:
-        """The stages that run and wait for nothing, each with the last line that it printed."""
-        running = [
-            (self.record.title(name), _doing(stage), shorten(self.tails.get(name, ""), TAIL_LIMIT))
-            for name, stage in self.record.stages.items()
-            if stage.state == "Running" and not stage.message
-        ]
-        return tuple(": ".join(filter(None, words)) for words in running)
-
-    @property
-    def groups(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
-        """The stages with the number of their step; 0 for those in none: environments, and the failure stage."""
-        stages, spec = self.record.stages, self.record.spec
-        steps = tuple(enumerate(self.steps, start=1))
-        others = [name for name in stages if not any(name in step for step in self.steps)]
-        builds = {item.name for item in spec.environments} if spec else set()
-        first = tuple(name for name in others if name in builds)
-        last = tuple(name for name in others if name not in builds)
-        return tuple((number, names) for number, names in ((0, first), *steps, (0, last)) if names)
-
-    @property
-    def changes(self) -> list[tuple[int, str, StageRecord]]:
-        """Step, name and state of each stage, in the order in which they came to these states."""
-        stages = self.record.stages
-        placed = [(number, name, stages.get(name, StageRecord())) for number, step in self.groups for name in step]
-        return sorted(placed, key=lambda item: (self._since(item[2]), ORDER.get(item[2].state, 0)))
-
-    def _since(self, stage: StageRecord) -> str:
-        """Return since when a stage is in its state; "" for what was decided before the run began."""
-        if stage.state not in ("Stopped", "Skipped"):
-            return stage.finished or stage.started
-        # No time is recorded of these: another's failure caused it, or something outside, after all that has ended.
-        stages = tuple(self.record.stages.values())
-        failures = [other.finished for other in stages if other.state == "Failed"]
-        return min(failures) if failures else max((other.finished for other in stages[:-1]), default="")
 
 
 class Screen(ABC):
@@ -186,7 +105,7 @@ class PlainLines(Screen):
             if stage.state != "Waiting" or stage.message:
                 last = scene.over and stage.message and scene.record.message.endswith(stage.message)
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
-                words = " ".join(filter(None, (_state(stage), took, "" if stage.message else _doing(stage))))
+                words = " ".join(filter(None, (shown_state(stage), took, "" if stage.message else doing(stage))))
                 words += f": {stage.message}" if stage.message and not last else ""
                 place = f"step {number}  " if scene.numbered and number else ""
                 line = f"{place}{scene.record.title(name)}: {words}"
@@ -254,17 +173,6 @@ def as_json(scene: Scene) -> dict[str, object]:
     }
 
 
-def _state(stage: StageRecord) -> str:
-    """Return the state as a person sees it: what can't start yet waits."""
-    waits = stage.state == "Running" and (stage.waiting_for or stage.reason == "Starting")
-    return "Waiting" if waits else stage.state
-
-
-def _doing(stage: StageRecord) -> str:
-    serves = stage.state == "Running" and any(item.startswith("Deployment/") for item in stage.objects)
-    return "until it is ready" if serves else ""
-
-
 def _table(scene: Scene, width: int, height: int) -> Table:
     """Return the table of the stages, in at most so many rows until the run is over; causes are not in it."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -278,11 +186,11 @@ def _table(scene: Scene, width: int, height: int) -> Table:
     for number, place, name in _rows(scene, height):
         stage = scene.record.stages.get(name, StageRecord())
         said = "" if stage.state in ("Waiting", "Running", "Failed") else stage.message  # theirs is below the table
-        words = said or scene.addresses.get(name) or scene.tails.get(name) or _doing(stage)
+        words = said or scene.addresses.get(name) or scene.tails.get(name) or doing(stage)
         cells: list[str | Text] = [
             *([str(number or "") if place == 0 else ""] if scene.numbered else []),
             Text(scene.record.title(name)),
-            Text(_state(stage), style=COLOURS.get(_state(stage), "dim")),
+            Text(shown_state(stage), style=COLOURS.get(shown_state(stage), "dim")),
             text.took(stage.started, stage.finished),
             str(stage.attempts or ""),
         ]

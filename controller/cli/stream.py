@@ -17,7 +17,8 @@ from rich.cells import set_cell_size
 from rich.console import Console
 
 from controller.cli import text
-from controller.cli.show import STOP, PlainLines, Scene
+from controller.cli.scene import Scene
+from controller.cli.show import STOP, PlainLines
 from controller.core.text import shorten
 
 COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")  # of stages, one after the other

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from controller.cli.show import JsonLines, LiveTable, PlainLines, Scene
+from controller.cli.scene import Scene
+from controller.cli.show import JsonLines, LiveTable, PlainLines
 from controller.core import times
 from controller.core.model import Environment, Record, RunSpec, StageRecord, StageState
 

@@ -1,0 +1,101 @@
+"""What can be shown of a run at one moment, for the screens that show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.core.model import Record, StageRecord, StageState
+from controller.core.text import shorten
+
+ORDER = {
+    "Stopped": 1,
+    "Skipped": 1,
+    "Running": 2,
+}  # of what happens in one second: ends, what follows from them, begins
+TAIL_LIMIT = 120  # characters of a stage's last line where lines say again what it does
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What can be shown now. `steps` are stage names in their order, `tails` the last line that each printed.
+
+    A record alone has no steps: it is not `numbered`, and has all stages in one. `note`: what the run waits for, other
+    than its stages; `elapsed`: for how many seconds it has been followed.
+    `stays`: what it has brought up stays until Ctrl-C.
+    """
+
+    record: Record
+    shown_commit: str
+    steps: tuple[tuple[str, ...], ...]
+    over: bool = False
+    tails: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    numbered: bool = True
+    note: str = ""
+    elapsed: float = 0.0
+    stays: bool = False
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """What the run waits for, a line for each cause."""
+        return () if self.over else (*([self.note] if self.note else []), *self._causes("Waiting", "Running"))
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why stages failed, a line for each cause; not what the record itself says of the run."""
+        return tuple(line for line in self._causes("Failed") if not (self.over and self.record.message.endswith(line)))
+
+    def _causes(self, *states: StageState) -> list[str]:
+        found: dict[str, list[str]] = {}
+        for name, stage in self.record.stages.items():
+            if stage.message and stage.state in states:
+                found.setdefault(stage.message, []).append(self.record.title(name))
+        return [f"{', '.join(names)}: {message}" for message, names in found.items()]
+
+    @property
+    def busy(self) -> tuple[str, ...]:
+        """The stages that run and wait for nothing, each with the last line that it printed."""
+        running = [
+            (self.record.title(name), doing(stage), shorten(self.tails.get(name, ""), TAIL_LIMIT))
+            for name, stage in self.record.stages.items()
+            if stage.state == "Running" and not stage.message
+        ]
+        return tuple(": ".join(filter(None, words)) for words in running)
+
+    @property
+    def groups(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        """The stages with the number of their step; 0 for those in none: environments, and the failure stage."""
+        stages, spec = self.record.stages, self.record.spec
+        steps = tuple(enumerate(self.steps, start=1))
+        others = [name for name in stages if not any(name in step for step in self.steps)]
+        builds = {item.name for item in spec.environments} if spec else set()
+        first = tuple(name for name in others if name in builds)
+        last = tuple(name for name in others if name not in builds)
+        return tuple((number, names) for number, names in ((0, first), *steps, (0, last)) if names)
+
+    @property
+    def changes(self) -> list[tuple[int, str, StageRecord]]:
+        """Step, name and state of each stage, in the order in which they came to these states."""
+        stages = self.record.stages
+        placed = [(number, name, stages.get(name, StageRecord())) for number, step in self.groups for name in step]
+        return sorted(placed, key=lambda item: (self._since(item[2]), ORDER.get(item[2].state, 0)))
+
+    def _since(self, stage: StageRecord) -> str:
+        """Return since when a stage is in its state; "" for what was decided before the run began."""
+        if stage.state not in ("Stopped", "Skipped"):
+            return stage.finished or stage.started
+        # No time is recorded of these: another's failure caused it, or something outside, after all that has ended.
+        stages = tuple(self.record.stages.values())
+        failures = [other.finished for other in stages if other.state == "Failed"]
+        return min(failures) if failures else max((other.finished for other in stages[:-1]), default="")
+
+
+def shown_state(stage: StageRecord) -> str:
+    """Return the state as a person sees it: what can't start yet waits."""
+    waits = stage.state == "Running" and (stage.waiting_for or stage.reason == "Starting")
+    return "Waiting" if waits else stage.state
+
+
+def doing(stage: StageRecord) -> str:
+    """Return until when a service that runs is waited for, "" for other stages."""
+    serves = stage.state == "Running" and any(item.startswith("Deployment/") for item in stage.objects)
+    return "until it is ready" if serves else ""
