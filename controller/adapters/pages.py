@@ -30,6 +30,7 @@ class Page(Protocol):
 class Reader(ABC):
     """The requests of one place, which a sentence ends with (`place`). Every method raises Transient."""
 
+    what: str = "request"
     namespace: str
     place: str
     remedy: str  # where the place has no requests

@@ -69,7 +69,7 @@ def choose(pipeline: Pipeline, given: Interpreter | None = None, only: str = "")
     required = {item.python: item for item in wishes.values() if item}
     notes = tuple(item.note for item in required.values() if item.note)
     if given:
-        lines = [f"python of all stages: {given.version} ({given.path}), since --python names it"]
+        lines = [_taken(given, "all stages", "--python names it")]
         lines += [
             f"warning: {item.why}, which means Python {item.python}; --python gives {given.version}"
             for item in wishes.values()
@@ -89,12 +89,14 @@ def choose(pipeline: Pipeline, given: Interpreter | None = None, only: str = "")
         if item and item.python in found:
             reasons.setdefault((item.python, item.why), []).append(stage)
     for (version, why), of in reasons.items():
-        there = found[version]
-        lines.append(f"python of {', '.join(of)}: {there.version} ({there.path}), since {why}")
+        lines.append(_taken(found[version], ", ".join(of), why))
     if others := [stage for stage, item in wishes.items() if not item]:
-        why = "which runs coachwork, since the project asks for none"
-        lines.append(f"python of {', '.join(others)}: {OWN.version} ({OWN.path}), {why}")
+        lines.append(_taken(OWN, ", ".join(others), "the project names none and coachwork runs on it"))
     return Pythons(default, found, tuple(lines), notes)
+
+
+def _taken(there: Interpreter, stages: str, why: str) -> str:
+    return f"Python {there.version} for {stages}, since {why} ({there.path})"
 
 
 def named(python: str) -> Interpreter:

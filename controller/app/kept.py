@@ -29,6 +29,7 @@ class Kept(Reader):
     """The projects that ran on this machine, each a request. Of those of one name, the one that ran last."""
 
     namespace = NAMESPACE
+    what = "project"
     place = "on this machine"
     remedy = "coachwork run makes one"
 

@@ -269,21 +269,24 @@ def _platform(pythons: Pythons) -> str:
 
 
 def _secrets(pipeline: Pipeline, names: Iterable[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the Secrets of these stages, by name and key. Raises Invalid with a line for each missing variable."""
+    """Return the Secrets of these stages, by name and key. Raises Invalid with a line for each that can't be used."""
     secrets: dict[str, dict[str, str]] = {}
-    missing: dict[str, list[str]] = {}
+    faults: dict[tuple[str, str], list[str]] = {}
     for stage in (pipeline.stages[name] for name in names):
         for secret in stage.secrets:
-            if secret.variable in given:
-                secrets.setdefault(secret.secret, {})[secret.key] = given[secret.variable]
+            variable, value = secret.variable, given.get(secret.variable)
+            if value is not None and not any("\ud800" <= letter <= "\udfff" for letter in value):
+                secrets.setdefault(secret.secret, {})[secret.key] = value
+            elif value is not None:
+                faults.setdefault((variable, "its value is not text in UTF-8: export it as such"), []).append(
+                    stage.name
+                )
             elif not secret.optional:
-                missing.setdefault(secret.variable, []).append(stage.name)
-    if missing:
-        raise Invalid(
-            "MissingSecrets",
-            (
-                f"secret {variable} (stage {', '.join(stages)}): export it, or give --secrets FILE with {variable}=…"
-                for variable, stages in sorted(missing.items())
-            ),
+                remedy = f"export it, or give --secrets FILE with {variable}=…"
+                faults.setdefault((variable, remedy), []).append(stage.name)
+    if faults:
+        lines = (
+            f"secret {variable} (stage {', '.join(stages)}): {what}" for (variable, what), stages in faults.items()
         )
+        raise Invalid("MissingSecrets", sorted(lines))
     return secrets

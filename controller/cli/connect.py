@@ -119,7 +119,8 @@ def _kept() -> "Kept":
 
 def _announced(kept: "Kept", name: str) -> str:
     """Return the name by which `kept` has what a person names, after saying what it is. Raises NotFound."""
-    known = kept.choose(Path(name).expanduser()) if is_folder(name) else name
+    folder = is_folder(name) or (name and name not in kept.all() and Path(name).is_dir())
+    known = kept.choose(Path(name).expanduser()) if folder else name
     source = kept.source(known)
     if source or not known:
         typer.echo(f"{known} on this machine, from {clean(source, 4096)}" if known else "on this machine:", err=True)

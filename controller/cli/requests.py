@@ -100,9 +100,8 @@ class Requests:
         known: list[str] = []
         with suppress(Transient):  # the nearest name is a courtesy: it needs another right
             known = [standing.name for standing in self.all()]
-        problem = (
-            f"no request {quoted(name)} {self.person.place}: {nearest(name, known) if known else self.person.remedy}"
-        )
+        remedy = nearest(name, known) if known else self.person.remedy
+        problem = f"no {self.person.what} {quoted(name)} {self.person.place}: {remedy}"
         if not known:
             try:
                 self.person.ready()  # raises what is wrong, if it is more than the absence of requests

@@ -111,10 +111,9 @@ def _check_parts(only: str, resume: str) -> None:
 def _secrets(path: Path) -> dict[str, str]:
     """Return the pairs of a secrets file. Its lines are never shown, not even malformed ones."""
     try:
-        values, problems = secretsfile.parse(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Invalid("WrongUse", [f"--secrets: {path} can't be read: {why}"]) from None
+        values, problems = secretsfile.parse(path.read_bytes())
+    except OSError as error:
+        raise Invalid("WrongUse", [f"--secrets: {path} can't be read: {error.strerror}"]) from None
     if problems:
         raise Invalid("WrongUse", kinds.bounded(f"--secrets: {path}, {problem}" for problem in problems))
     return values
@@ -199,14 +198,16 @@ class _Following:
 
 
 def _places(current: LaptopRun, record: Record) -> Iterator[str]:
-    """Yield where artifacts and logs of a run are, and the commands that show them."""
+    """Yield the commands that show artifacts and logs of a run, and the folder that they are in."""
     if not record.run:
         return
     run = "" if record.phase in ("Ready", "Degraded") else f" --run {record.run}"  # by default, a good one's
-    for kind, more in (("artifacts", run), ("logs", "")):
-        folder = current.folder(record) / kind
-        if any(folder.glob("*")):
-            yield f"{kind}: {folder} (coachwork {kind} {current.name} --local{more})"
+    folder = current.folder(record)
+    left = [(kind, more) for kind, more in (("artifacts", run), ("logs", "")) if any((folder / kind).glob("*"))]
+    for kind, more in left:
+        yield f"{kind}: coachwork {kind} {current.name} --local{more}"
+    if left:
+        yield f"kept in {folder}"
 
 
 def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:

@@ -66,7 +66,7 @@ def status(
     every = [standing for standing in every if not phase or standing.record.phase in phase]
     if not every and output == "text":
         chosen = f" in phase {' or '.join(phase)}" if phase else ""
-        typer.echo(f"no requests{chosen} {requests.person.place}", err=True)
+        typer.echo(f"no {requests.person.what}s{chosen} {requests.person.place}", err=True)
         return
     rows = (_row(standing, now) for standing in every)
     text.write(output, [as_json(standing, now) for standing in every], text.columns(TITLES, rows, text.width()))

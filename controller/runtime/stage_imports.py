@@ -107,16 +107,23 @@ def unnamed(match: re.Match[str], failed: FailedScript) -> str:
     name, top = match.group("name"), match.group("module").partition(".")[0]
     said = re.search(r"[('](/[^()']+)[)']", failed.said.text[match.end() :])
     path = said.group(1) if said else _own(failed).get(top, "")
-    if not path.startswith(failed.places.checkout + os.sep) or not path.endswith(".py"):
+    if not path.startswith(failed.places.checkout + os.sep) or not (path.endswith(".py") or os.path.isdir(path)):
         return fitting(match, failed) if match.group().startswith("ImportError") else ""
     shown = _shown(path, failed)
     if stage_packages.package(top) or stage_packages.is_in_python(top):
         return f"{shown} hides the package `{top}`: rename it"
     if "partially initialized" in match.group():
         return f"{shown} imports, perhaps through others, what imports it: move what both need into a third file"
-    defined = re.findall(r"^(?:(?:async )?def |class )?(\w+)\s*[=(:]", read_text(path, MOST_BYTES), re.MULTILINE)
+    code = read_text(path, MOST_BYTES) if path.endswith(".py") else ""
+    defined = re.findall(r"^(?:(?:async )?def |class )?(\w+)\s*[=(:]", code, re.MULTILINE)
+    if not code or os.path.basename(path) == "__init__.py":  # of a package: its modules, too
+        folder = path if os.path.isdir(path) else os.path.dirname(path)
+        paths = files(folder, MOST_FILES, _NOT_A_PROJECTS.fullmatch)
+        defined += [
+            os.path.basename(each)[:-3] for each in paths if os.path.dirname(each) == folder and each.endswith(".py")
+        ]
     near = stage_packages.nearest(name, defined)
-    return f"{shown} defines no `{name}`" + (f": did you mean `{near}`?" if near else "")
+    return f"{shown} has no `{name}`" + (f": did you mean `{near}`?" if near else "")
 
 
 def fitting(match: re.Match[str], failed: FailedScript) -> str:

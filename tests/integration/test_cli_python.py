@@ -42,9 +42,9 @@ def test_stages_see_what_they_name_and_what_the_given_program_has(
     logs = [next(coachwork.home.glob(f"runs/iris-*/1/logs/{stage}/1.log")).read_text() for stage in "ab"]
     seen = [line for log in logs for line in log.splitlines() if line.startswith("sees")]
     assert seen == (["sees mine", "sees mine six"] if given == "a program" else ["sees", "sees six"])
-    chosen = f"{OWN.version} ({python if given == 'a program' else OWN.path}), "
-    (line,) = [line for line in ended.err.splitlines() if chosen in line]
-    assert line.startswith("python of all stages" if given else "python of a, b")
+    (line,) = [line for line in ended.err.splitlines() if line.startswith(f"Python {OWN.version} for ")]
+    assert line.startswith(f"Python {OWN.version} for {'all stages' if given else 'a, b'}, since ")
+    assert line.endswith(f" ({python if given == 'a program' else OWN.path})")
 
 
 def test_a_python_that_has_gone_since_is_made_again(coachwork: CommandLine, tmp_path: Path) -> None:

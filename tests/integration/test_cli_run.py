@@ -110,7 +110,7 @@ def test_what_stages_print_is_shown_as_it_comes_and_can_not_act_on_the_terminal(
     assert not [line for line in lines if "coachwork: " in line]
     assert lines[-1] == "Ready: run 1 at uncommitted"
     (kept,) = coachwork.home.glob("runs/iris-*/1")
-    assert ended.err.splitlines()[1:] == [f"logs: {kept}/logs (coachwork logs iris --local)"]
+    assert ended.err.splitlines()[1:] == ["logs: coachwork logs iris --local", f"kept in {kept}"]
 
 
 def test_programs_get_objects_alone_and_quiet_ones_the_states(coachwork: CommandLine, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ IMPORTS = {
     "import helprs": "did you mean `helpers`, which is lib/util/helpers.py?",
     "import shapes.round": "shapes/ has no `round`: correct the name, or commit the file",
     "import single.part": "train/single.py is one module, and hides any package of that name: rename it",
-    "from single import functoin": "train/single.py defines no `functoin`: did you mean `function`?",
+    "from single import functoin": "train/single.py has no `functoin`: did you mean `function`?",
     "import ring": "ring.py imports, perhaps through others, what imports it: move what both need into a third file",
     "import pandas": "train/pandas.py hides the package `pandas`: rename it",
     "import csv\ncsv.reader": "train/csv.py hides the package `csv`: rename it",

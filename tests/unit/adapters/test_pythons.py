@@ -42,7 +42,7 @@ def test_a_project_that_asks_for_nothing_runs_on_ours(install: Callable[..., str
     install(f"{OTHER}.1")
     (line,) = pythons.choose(pipeline()).lines
     own = pythons.OWN
-    assert line == f"python of train: {own.version} ({own.path}), which runs coachwork, since the project asks for none"
+    assert line == f"Python {own.version} for train, since the project names none and coachwork runs on it ({own.path})"
 
 
 def test_the_python_that_a_project_asks_for_is_found_and_said(install: Callable[..., str]) -> None:
@@ -50,7 +50,7 @@ def test_the_python_that_a_project_asks_for_is_found_and_said(install: Callable[
     path = install(f"{OTHER}.18")
     found = pythons.choose(pipeline(OTHER))
     assert found.default == pythons.Interpreter(path, f"{OTHER}.18")
-    assert found.lines == (f"python of train: {OTHER}.18 ({path}), since PYTHON of the project is {OTHER}",)
+    assert found.lines == (f"Python {OTHER}.18 for train, since PYTHON of the project is {OTHER} ({path})",)
 
 
 def test_one_on_the_path_is_found_and_one_that_is_broken_is_passed_over(install: Callable[..., str]) -> None:
@@ -67,7 +67,7 @@ def test_stages_of_one_project_may_have_different_pythons(install: Callable[...,
     assert {version: there.path for version, there in found.others.items()} == {
         OTHER: first, THIRD: second, OWN: pythons.OWN.path,
     }  # fmt: skip
-    assert [line.split(":")[0] for line in found.lines] == ["python of a", "python of b", "python of c"]
+    assert [line.partition(", ")[0].split()[-1] for line in found.lines] == ["a", "b", "c"]
 
 
 @pytest.mark.usefixtures("install")
@@ -112,7 +112,7 @@ def test_what_the_command_line_says_wins_and_what_differs_is_said(install: Calla
     found = pythons.choose(pipeline("3.9", stages={"a": "", "b": "3.11"}), pythons.named(path))
     assert (found.default, found.others) == (pythons.Interpreter(path, "3.11.4", has_packages=True), {})
     assert found.lines == (
-        f"python of all stages: 3.11.4 ({path}), since --python names it",
+        f"Python 3.11.4 for all stages, since --python names it ({path})",
         "warning: PYTHON of the project is 3.9, which means Python 3.9; --python gives 3.11.4",
     )
 

@@ -36,7 +36,7 @@ from controller.core.inputs.secretsfile import parse
     ],
 )
 def test_a_value_is_what_python_dotenv_reads_and_nothing_is_interpolated(line: str, value: str) -> None:
-    values, problems = parse(line)
+    values, problems = parse(line.encode())
     assert (values["T"], problems) == (value, [])
 
 
@@ -53,7 +53,19 @@ def test_each_line_that_can_not_be_read_is_named_by_its_number_alone() -> None:
         "H=hunter\0",
         "B=2",
     ]
-    values, problems = parse("\n".join([*lines, "C='hunter2", "I=hunter2"]))
+    values, problems = parse("\n".join([*lines, "C='hunter2", "I=hunter2"]).encode())
     assert (values["A"], values["B"]) == ("1", "2")
     assert [problem.split(":")[0] for problem in problems] == [f"line {number}" for number in (4, 6, 7, 8, 9, 11)]
     assert "hunter" not in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"T: x", "line 1: expected NAME=VALUE"),
+        (b"T='x", "line 1: expected the same quote at both ends of the value, or none"),
+        (b"T=1\nU=\xe9t\xe9", "line 2: not text in UTF-8, which a variable has to be: save the file as UTF-8"),
+    ],
+)
+def test_a_problem_says_what_was_expected(content: bytes, problem: str) -> None:
+    assert parse(content)[1] == [problem]
