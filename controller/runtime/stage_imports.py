@@ -40,7 +40,7 @@ def missing(match: re.Match[str], failed: FailedScript) -> str:
     if installed:
         return f"{installed} {version} is installed and has no `{name}`: check the name, or pin a version that has it"
     if package:
-        whose = f"{importer} needs {package}" if importer else f"`{top}` is of the package {package}"
+        whose = f"{importer} needs {package}" if importer else f"`{top}` comes from the package {package}"
         return f"add {package} to {requirements}" if package == top else f"{whose}: add {package} to {requirements}"
     if importer:
         return f"{importer} imports it: pin versions that fit each other in {requirements}"
@@ -75,7 +75,7 @@ def _misspelt(top: str, own: Dict[str, str], failed: FailedScript) -> str:
     if near in own:
         return f"did you mean `{near}`, which is {_shown(own[near], failed)}?"
     package = stage_packages.package(near)
-    of = f" It is of the package {package}, which {failed.places.requirements} has to name" if package else ""
+    of = f" It comes from the package {package}, which {failed.places.requirements} has to name" if package else ""
     return f"did you mean `{near}`?{of}" if near else ""
 
 

@@ -94,7 +94,7 @@ def test_a_cluster_that_is_meant_is_never_answered_for(coachwork: CommandLine, i
         (("status", "iris", "--cluster"), 4, "no such kubeconfig"),
         (("status", "iris", "--local", "--context", "x"), 2, "--local: the runs of this machine: leave out what names"),
         (("logs", str(iris), "-n", "x"), 2, f"{iris} is a folder of this machine: leave out what names a cluster"),
-        (("logs", "irs"), 3, 'no request "irs" on this machine: did you mean iris?'),
+        (("logs", "irs"), 3, 'no project "irs" on this machine: did you mean iris?'),
         (("logs", str(tmp_path)), 3, "the project in this folder has not run here: coachwork run"),
     ):  # fmt: skip
         ended = coachwork.run(*arguments)
