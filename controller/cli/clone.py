@@ -40,7 +40,7 @@ def source(target: str, ref: str, path: str) -> Source:
     """
     folder = project_folder(target, path or ".")
     clone = read_clone(folder)
-    place = f"URL: {quoted(target)}"
+    place = clean(str(folder.resolve()))
     push = "push it to a server that the cluster can reach"
     if clone is None:
         raise Invalid("WrongUse", [f"{place} is in no Git repository, and no cluster can read it here: {push}"])
@@ -48,7 +48,7 @@ def source(target: str, ref: str, path: str) -> Source:
         raise Invalid("WrongUse", [f"{place} has no commit yet: git add, git commit, and {push}"])
     if not clone.remote:
         raise Invalid("WrongUse", [f"{place} has no remote: {push}: git remote add origin https://HOST/PATH"])
-    remote = f"remote {clean(clone.remote)} of {quoted(target)}"
+    remote = f"remote {clean(clone.remote)} of {place}"
     address = _USER.sub(r"\1", clone.address)
     if repository.is_local(address) or not repository.resembles_address(address):
         line = f"{remote} is {quoted(address)}, on this machine, where no cluster can read it: {push}"

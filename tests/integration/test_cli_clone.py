@@ -72,6 +72,19 @@ def test_the_remote_s_branch_is_deployed_and_what_is_not_there_is_warned_of(
     assert taken(clone, ref="v1") == Source(ADDRESS, "v1", "models"), "what is named is not of this clone"
 
 
+@pytest.mark.parametrize(("folder", "target"), [("models", "."), ("", "models"), ("models/train", "..")])
+def test_a_folder_is_named_from_where_a_person_stands(
+    clone: Repository, monkeypatch: pytest.MonkeyPatch, folder: str, target: str
+) -> None:
+    monkeypatch.chdir(clone.folder / folder)
+    source.cache_clear()
+    assert source(target, "", "") == Source(ADDRESS, "main", "models")
+    clone.git("remote", "remove", "origin")
+    source.cache_clear()
+    with pytest.raises(Invalid, match=f"^{clone.folder}/models has no remote: push it"):
+        source(target, "", "")
+
+
 def test_a_request_is_named_after_the_folder_or_else_the_repository(clone: Repository) -> None:
     assert taken(clone).name == "models"
     assert [

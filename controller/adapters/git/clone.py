@@ -29,15 +29,16 @@ class Clone:
 
 def read_clone(folder: Path) -> Clone | None:
     """Return the clone that a folder is in, None where it is in none. Raises Invalid where git can't read it."""
+    place = folder.resolve()  # git is started in another folder
 
     def ask(*arguments: str) -> str:
         try:
-            out = OWN.run(["-C", str(folder), *arguments], Limits(SECONDS))
+            out = OWN.run(["-C", str(place), *arguments], Limits(SECONDS))
         except Failed:
             return ""
         return out.decode(errors="surrogateescape").strip("\n")
 
-    found = find(folder)
+    found = find(place)
     if not found.objects:
         return None
     branch, commit = ask("symbolic-ref", "--short", "HEAD"), found.head
