@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import time
+from contextlib import suppress
 from typing import Tuple
 
 MARKS = 1024 * 1024  # bytes of marks; then a minute lies between two of them
@@ -101,11 +102,14 @@ class LogFile:
             os.rename(self._path, old)
         os.rename(fresh, self._path)
         os.close(self._descriptor)
+        self._descriptor, self.size, self._hash = descriptor, 0, hashlib.sha256()
         if self._marker >= 0:
             os.close(self._marker)
-            os.rename(f"{self._path}.times", f"{old}.times")
+            with suppress(OSError):  # those of an older file would say wrong times of this one
+                os.unlink(f"{old}.times")
+            with suppress(OSError):
+                os.rename(f"{self._path}.times", f"{old}.times")
             self._marks, self._marked, self._marker = 0, 0, self._open_marks()
-        self._descriptor, self.size, self._hash = descriptor, 0, hashlib.sha256()
 
 
 def claim(folder: str) -> Tuple[int, int]:

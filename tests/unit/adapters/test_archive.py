@@ -434,6 +434,19 @@ def test_a_log_is_written_where_no_marks_can_be(kept: KeptRuns) -> None:
     assert log(kept, "serve", timestamps=True).startswith(b"- a line\n")
 
 
+def test_a_log_goes_on_where_its_marks_are_taken_away(kept: KeptRuns) -> None:
+    path = kept.log(1, "serve", 1, b"")
+    writer = LogFile(str(path), os.open(path, os.O_WRONLY), 100, rotate=True)
+    for line in (b"1: a line\n", b"2: a line\n"):
+        writer.write(line * 9)
+    path.with_name("1.log.times").unlink()
+    writer.write(b"3: a line\n" * 9)
+    writer.end(complete=True)
+    found = log(kept, "serve", timestamps=True)
+    assert b"- 2: a line\n" in found, "nor has it the marks of an older file"
+    assert b"Z 3: a line\n" in found
+
+
 def test_a_log_that_is_turned_over_faster_than_it_is_read_says_so(kept: KeptRuns, followers: list[Follower]) -> None:
     path = kept.log(1, "serve", 1, b"first\n")
     kept.record(1, {"serve": StageRecord(state="Running", objects=DEPLOYMENT)})
