@@ -34,8 +34,6 @@ NEEDED = ("checkout", "tools", "scratch", "logs", "build", "cache")
 MIB = 1024 * 1024
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 _CHOICE = re.compile(r"(true|false|[0-9]{1,6}|[a-z]+(-[a-z]+)*)$")
-# An address whose parts are too short, or too much like words, to be a token.
-_PUBLIC = re.compile(r"(?:[\w-]+=)?https?://[\w.-]+(?::\d+)?(?:/(?:[A-Za-z._-]{0,40}|[\w.-]{1,11}))*")
 _PRIVATE = re.compile(r"_(USERNAME|PASSWORD|TOKEN)$")
 _USER = re.compile(r"(?:://|^)([^/\s]+)@")  # a proxy's address may begin with it
 
@@ -177,9 +175,8 @@ def secret_values(environment: Mapping[str, str], names: Sequence[str]) -> List[
         value = environment.get(name, "")
         if name.upper() == "NO_PROXY" or (not _PRIVATE.search(name) and _CHOICE.match(value)):
             continue  # a setting such as `true`, `3` or `first-index`: to blank it would garble the log
-        if value and all(_PUBLIC.fullmatch(address) for address in value.split()):
-            continue  # indexes without anything private: messages say which was asked
-        found.append(value)
+        # uv shows an index of several by itself, and without its name and user
+        found += [value, *(re.sub(r"^[\w-]+=|(?<=://)[^/\s]+@", "", each) for each in value.split() if "://" in each)]
         for user in _USER.findall(value):  # user:password, or a token that stands alone
             alone, colon, password = user.partition(":")
             secret = password if colon else alone

@@ -178,8 +178,7 @@ def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepare
     wheels = install_wheels.Advice() if job.only_locked else install_wheels.advise(search, prepared)
     key = "`python`" if prepared.name.startswith("bodywork.yaml") else "PYTHON"
     known = install_resolve.Known(index, search.newest, wheels.remedy, key, prepared.as_of)
-    if wheels.warning:
-        say(f"warning: {wheels.warning}")
+    uv.progress.warning = wheels.warning  # versions that do not fit each other fail before anything is compiled
     if job.lock:
         done = _try(job, uv, [*install, "--constraints", job.lock], prepared.folder)
         if not done.code:

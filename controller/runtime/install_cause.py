@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence
 if TYPE_CHECKING:
     from controller.runtime import install_resolve, stage_packages
     from controller.runtime.install_requirements import File, ListedItem, Prepared, url
-    from controller.runtime.install_uv import Done, without_credentials
+    from controller.runtime.install_uv import Done, by_host, without_credentials
     from controller.runtime.stage_order import HOPELESS, MAY_PASS, VOLUME_FULL, Unable
     from controller.runtime.stage_text import canonical
 else:  # published side by side
     import install_resolve
     import stage_packages
     from install_requirements import url
-    from install_uv import without_credentials
+    from install_uv import by_host, without_credentials
     from stage_order import HOPELESS, MAY_PASS, VOLUME_FULL, Unable
     from stage_text import canonical
 
@@ -176,7 +176,7 @@ def _recognised(output: str, known: install_resolve.Known) -> Diagnosis | None:
         if match:
             named = {"said": "", "why": "", **match.groupdict("")}
             asked = _ADDRESS.search(output)  # without the package's own part where it is the last
-            named["index"] = f"the package index {asked[1]}" if asked else known.asked
+            named["index"] = by_host([asked[1]]) if asked else known.asked
             causes = re.findall(r"^\s*(?:cause|Caused by): (.*)$", output, re.MULTILINE)
             named["cause"] = re.sub(r" \(os error \d+\)", "", causes[-1]) if causes else "no connection"
             named["why"] = f" ({named['why']})" if named["why"] else ""

@@ -28,7 +28,8 @@ class Progress:
         self._open: Dict[str, str] = {}  # name of a package -> what happens to it
         self._since = self._said = time.monotonic()
         self._silence = FIRST
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ask what this thread is just noting
+        self.warning = ""  # to be said once something is built from source
 
     def hear(self, line: str) -> None:
         """Note what uv says."""
@@ -44,6 +45,9 @@ class Progress:
                 happens = "downloading" if line.startswith(_RESOLVED) else "writing"
                 self._step, self._since, self._open = f"{happens} {step['count']}", time.monotonic(), {}
         if begins and begins["what"] == "Building":
+            if self.warning:
+                say(f"warning: {self.warning}")
+                self.warning = ""
             say(f"{begins['name']} is built from source: this can take minutes")
 
     def doing(self) -> str:

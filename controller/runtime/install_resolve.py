@@ -19,6 +19,7 @@ else:  # published side by side
     from stage_text import canonical
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+LONGEST = 32 * 1024  # characters of a derivation: the output of a package's own build may look like one
 _PREMISES = re.compile(r"(?:And b|B)ecause (.*?),? we can conclude that ")
 _REQUIRED = re.compile(r"\byou require ([\w.-]*\w)")
 _OTHER_PYTHON = re.compile(r"does not satisfy Python(?P<python>[<>=!~]\S+)")
@@ -52,6 +53,7 @@ class Finding(NamedTuple):
 
 def find(said: str, output: str, items: Sequence[ListedItem], known: Known) -> Finding:
     """Return what a derivation means for the user; one without a known remedy in uv's own words."""
+    said = said[:LONGEST]
     required = {canonical(name) for name in _REQUIRED.findall(said)}
     lines = [item for item in items if item.name in required]
     day = f" (packages as of {known.day})" if known.day else ""
@@ -66,7 +68,7 @@ def _together(said: str, lines: List[ListedItem]) -> str:
     """Return why lines do not fit each other."""
     others = [f"`{_short(item)}` ({item.place})" for item in lines[1:]]
     premises = [re.split(r"(?:^| and )you require ", premise)[0] for premise in _PREMISES.findall(said)]
-    why = "; ".join(dict.fromkeys(filter(None, premises)))
+    why = re.sub(r"\{[^}]*\}", "", "; ".join(dict.fromkeys(filter(None, premises))))  # {for which Python}
     together = f"`{_short(lines[0])}` can't be installed with {' and '.join(others)}"
     return f"{together}{f': {why}' if why else ''}: change one of these lines"
 

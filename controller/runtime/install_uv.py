@@ -107,16 +107,28 @@ def settings(environment: Dict[str, str], scratch: str, cache: str) -> Dict[str,
 
 
 def indexes(environment: Mapping[str, str], items: Iterable[ListedItem]) -> str:
-    """Return the indexes that uv asks, for a sentence; without their addresses where settings elsewhere decide."""
+    """Return the indexes that uv asks, for a sentence; without names where settings elsewhere decide."""
     values = {option: [item.value for item in items if item.option == option] for option in _INDEX_OPTIONS}
     more = " ".join(environment.get(name, "") for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL")).split()
     first = [environment[name] for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX") if environment.get(name)]
     if values["--no-index"] or environment.get("UV_NO_INDEX") or (not first and environment.get("UV_CONFIG_FILE")):
-        return "the package index"
+        return by_host([])
     default = (values["--index-url"] or first or ["PyPI"])[-1]
     every = (*more, *values["--extra-index-url"], default)
-    found = list(dict.fromkeys(re.sub(r"^[\w-]+=|(?<=://)[^/\s]+@", "", each) for each in every))
-    return f"the package index{'es' if len(found) > 1 else ''} {' and '.join(found)}"
+    return by_host(every)
+
+
+def by_host(indexes: Iterable[str]) -> str:
+    """Return indexes for a sentence, by their hosts: the rest of an address may be private."""
+    found = list(dict.fromkeys(filter(None, map(_host, indexes))))
+    return " ".join(filter(None, [f"the package index{'es' if len(found) > 1 else ''}", " and ".join(found)]))
+
+
+def _host(index: str) -> str:
+    """Return the host of an index's address, what is no address as it is; "" where nobody can say which part it is."""
+    start, _, rest = index.rpartition("://")
+    host, _, path = rest.partition("/")
+    return "" if start and "@" in path else host.rpartition("@")[2] if start else index
 
 
 def _with_public_authorities(path: str, scratch: str) -> str:

@@ -604,7 +604,7 @@ def test_an_index_that_refuses_is_reported(builder: Builder, server: str, path: 
     builder.env = {"UV_DEFAULT_INDEX": f"http://{server}/{path}", "UV_HTTP_RETRIES": "0"}
     ended = builder.run("plume\n")
     assert (ended.code, ended.message["reason"]) == (code, "InstallFailed"), ended.text
-    assert f"the package index http://{server}/" in ended.message["message"]
+    assert f"the package index {server} " in ended.message["message"]
     assert words in ended.message["message"]
 
 
@@ -645,7 +645,7 @@ def test_an_index_that_dribbles_is_named_when_the_time_is_over(builder: Builder,
     builder.env = {"UV_DEFAULT_INDEX": slow_index.replace("//", "//me:pw-b&d-secret@")}
     ended = builder.run("plume\n", limit=2, secrets=["UV_DEFAULT_INDEX"])
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
-    at_end = f"at its end: choosing versions from the package index {slow_index}, "
+    at_end = f"at its end: choosing versions from the package index {slow_index.split('/')[2]}, "
     assert at_end in ended.message["message"]
     assert "pw-b" not in ended.text
 
@@ -656,15 +656,18 @@ def test_an_index_that_never_answers_may_pass(builder: Builder) -> None:
         builder.env = {"UV_DEFAULT_INDEX": index, "UV_HTTP_TIMEOUT": "1", "UV_HTTP_RETRIES": "0"}
         ended = builder.run("plume\n")
     assert (ended.code, ended.message["reason"]) == (1, "InstallFailed"), ended.text
-    assert f"the package index {index}/plume/ does not answer: check its address" in ended.message["message"]
+    assert f"the package index {index.split('/')[2]} does not answer: check its address" in ended.message["message"]
 
 
-@pytest.mark.parametrize("index", ["http://127.0.0.1:9/simple", "http://127.0.0.1:9/t0k3n0f0urindex/simple"])
-def test_the_address_of_an_index_is_shown_without_what_may_be_a_token(builder: Builder, index: str) -> None:
-    builder.env = {"UV_DEFAULT_INDEX": index, "UV_HTTP_RETRIES": "0"}
-    message = builder.run("plume\n", secrets=["UV_DEFAULT_INDEX"]).message["message"]
-    assert ("http://127.0.0.1:9/simple/plume/ can't be reached" in message) == ("t0k3n" not in index)
-    assert "t0k3n" not in message
+@pytest.mark.parametrize("index", ["", "corp=", "me:hunter@"])
+def test_of_an_index_only_the_host_is_shown(builder: Builder, index: str) -> None:
+    name, user = (index, "") if "=" in index else ("", index)
+    address = f"{name}http://{user}127.0.0.1:9/aToKeNofOurS/simple"
+    builder.env = {"UV_INDEX": address, "UV_HTTP_RETRIES": "0"}
+    ended = builder.run("plume\n", secrets=["UV_INDEX"])
+    assert "the package index 127.0.0.1:9 can't be reached" in ended.message["message"]
+    assert "aToKeNofOurS" not in ended.text + ended.message["message"]
+    assert "hunter" not in ended.text
 
 
 class Proxy(Index):
@@ -718,7 +721,7 @@ def test_a_proxy_that_refuses_is_reported(builder: Builder, proxy: str, variable
     builder.env |= {"UV_DEFAULT_INDEX": f"{scheme}://packages.example/simple/", variable: f"http://me:wrong1@{proxy}"}
     ended = builder.run("plume\n", secrets=[variable])
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed"), ended.text
-    told = f"the proxy on the way to the package index {scheme}://packages.example/simple/plume/ refuses its user"
+    told = "the proxy on the way to the package index packages.example refuses its user"
     assert told in ended.message["message"]
     assert "wrong1" not in ended.text
 
