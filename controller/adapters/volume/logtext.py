@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import PurePosixPath
 
@@ -32,23 +33,31 @@ class Stamps:
     def stamped(self, pieces: Iterable[bytes], offset: int, *, turned: bool) -> Iterator[bytes]:
         """Yield the pieces with their lines' times; they begin at `offset` of the file, or of the one before it."""
         path = _turned(self._path) if turned else self._path
-        marks = _marks(self._tree.read_any(path.with_name(f"{path.name}.times"), MARKS_LIMIT))
+        marks: list[tuple[int, int]] | None = None
         for piece in pieces:
+            if marks is None:  # a follower asks every moment: only what has news is worth reading them
+                marks = _marks(self._tree.read_any(path.with_name(f"{path.name}.times"), MARKS_LIMIT))
             written = bytearray()
             for line in re.findall(rb"[^\n]*\n|[^\n]+", piece):
                 if self._at_start:
                     at = bisect_right(marks, offset, key=itemgetter(0))
-                    written += (marks[at - 1][1] if at else "-").encode() + b" "
+                    written += (_time(marks[at - 1][1]) if at else b"-") + b" "
                 written += line
                 offset += len(line)
                 self._at_start = line.endswith(b"\n")
             yield bytes(written)
 
 
-def _marks(text: str) -> list[tuple[int, str]]:
-    """Return offsets and the times of what stands there, in RFC 3339."""
-    found = (mark.split() for mark in re.findall(r"^[0-9]{1,15} [0-9]{1,11}$", text, re.MULTILINE))
-    return [(int(offset), times.text(datetime.fromtimestamp(int(second), UTC))) for offset, second in found]
+def _marks(text: str) -> list[tuple[int, int]]:
+    """Return offsets and the seconds (POSIX) of what stands there."""
+    found = re.findall(r"^([0-9]{1,15}) ([0-9]{1,11})$", text, re.MULTILINE)
+    return [(int(offset), int(second)) for offset, second in found]
+
+
+@lru_cache(maxsize=1)
+def _time(second: int) -> bytes:
+    """Return it in RFC 3339. Many lines come in the same second, and follow each other."""
+    return times.text(datetime.fromtimestamp(second, UTC)).encode()
 
 
 class Whole:
@@ -156,17 +165,16 @@ def _last_lines(file: io.FileIO, lines: int) -> tuple[int, int]:
     if not lines:
         return whole, 0
     found, position, end = 0, whole, whole - 1  # the line feed at the very end ends the last line, and begins none
-    floor = max(0, whole - TAIL_BYTES)
+    floor, chunk = max(0, whole - TAIL_BYTES), b""
     while position > floor:
         position = max(floor, position - CHUNK)
-        chunk = os.pread(file.fileno(), end - position, position)
-        end, at = position, len(chunk)
-        while (at := chunk.rfind(b"\n", 0, at)) >= 0:
-            found += not _is_own(file, position + at + 1)
-            if found == lines:
-                return position + at + 1, found
-    return floor, found + (bool(whole) and not _is_own(file, floor))
-
-
-def _is_own(file: io.FileIO, start: int) -> bool:
-    return os.pread(file.fileno(), len(OWN), start) == OWN
+        at = end - position
+        chunk = os.pread(file.fileno(), at + len(OWN), position)
+        here = chunk.count(b"\n", 0, at) - chunk.count(b"\n" + OWN)
+        if found + here >= lines:
+            while found < lines:
+                at = chunk.rfind(b"\n", 0, at)
+                found += not chunk.startswith(OWN, at + 1)
+            return position + at + 1, found
+        found, end = found + here, position
+    return floor, found + (bool(whole) and not chunk.startswith(OWN))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -288,6 +289,25 @@ def test_the_last_lines_are_the_stages_last_lines_with_all_of_the_launchers_amon
     assert log(kept, "serve", lines=lines).decode() == expected
 
 
+def counted(calls: list[tuple[object, ...]], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the system, each of whose calls is noted."""
+
+    def called(*args: object, **kwargs: object) -> object:
+        calls.append(args)
+        return function(*args, **kwargs)
+
+    return called
+
+
+@pytest.mark.parametrize("lines", [1, 10])
+def test_lines_of_the_launchers_cost_no_read_each(kept: KeptRuns, lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.log(1, "serve", 1, b"first\n" + f"{OWN}\n".encode() * 10_000)
+    reads = list[tuple[object, ...]]()
+    monkeypatch.setattr(os, "pread", counted(reads, os.pread))
+    assert log(kept, "serve", lines=lines).startswith(b"first\n")
+    assert len(reads) < 10
+
+
 # --- following -------------------------------------------------------------------------------------
 
 
@@ -432,6 +452,20 @@ def test_a_log_is_written_where_no_marks_can_be(kept: KeptRuns) -> None:
     writer.write(b"a line\n" * 20)
     writer.end(complete=True)
     assert log(kept, "serve", timestamps=True).startswith(b"- a line\n")
+
+
+def test_marks_are_read_only_for_what_has_come(
+    kept: KeptRuns, followers: list[Follower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kept.log(1, "serve", 1, b"a\n")
+    path.with_name("1.log.times").write_text("0 1700000000\n")
+    kept.record(1, {"serve": StageRecord(state="Running", objects=DEPLOYMENT)})
+    followers.append(follower := Follower(kept, "serve", extract=Extract(timestamps=True)))
+    opened = list[tuple[object, ...]]()
+    monkeypatch.setattr(os, "open", counted(opened, os.open))
+    assert [follower.news() for _ in range(3)] == [b"2023-11-14T22:13:20Z a\n", b"", b""]
+    names = [name for name, *_ in opened]
+    assert (names.count("1.log.times"), names.count("1.log") > 1) == (1, True)
 
 
 def test_a_log_goes_on_where_its_marks_are_taken_away(kept: KeptRuns) -> None:
