@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from controller.core.errors import Invalid, NotFound, NotYet, Transient
+from controller.core.errors import TRIED_AGAIN, Invalid, NotFound, NotYet, Transient
 from controller.core.exits import Exit
 
 
@@ -40,7 +40,8 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
         except Transient as error:
             local = error.reason.startswith("Volume")
             hint = "; it is the state folder here: free space, or set COACHWORK_HOME" if local else ""
-            code, reason, problems, warnings = Exit.UNREACHABLE, error.reason, (f"{error}{hint}",), ()
+            code, reason, warnings = Exit.UNREACHABLE, error.reason, ()
+            problems = (str(error).replace(TRIED_AGAIN, "") + hint,)
         if kwargs.get("output") == "json":
             answer = {"valid": False, "reason": reason, "problems": list(problems), "warnings": list(warnings)}
             typer.echo(json.dumps(answer))

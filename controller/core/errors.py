@@ -7,6 +7,7 @@ Each adapter translates foreign errors into these once, in one table (after flux
 from collections.abc import Iterable
 
 WARNING = "warning: "  # before a warning among problems
+TRIED_AGAIN = "; it is tried again"  # what Git's errors say: whoever tries for a while only, or once, takes it away
 VOLUME_FULL = "VolumeFull"  # the reason of errors that room on the shared volume mends
 
 

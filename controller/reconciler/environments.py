@@ -14,8 +14,6 @@ from controller.core.model import AS_OF_COMMIT, Environment, GitCredentials, Git
 from controller.core.plan.needs import Environments
 from controller.reconciler.ports import Source, Volume
 
-TRIED_AGAIN = "; it is tried again"  # what Git's errors end with: here it is tried for a while only
-
 
 @dataclass(frozen=True, slots=True)
 class Builders:
@@ -105,7 +103,7 @@ class Builders:
                 except errors.Transient as error:
                     if not error.reason.startswith("Git"):
                         raise
-                    reason, problem = reason or "GitRequirementUnreachable", str(error).replace(TRIED_AGAIN, "")
+                    reason, problem = reason or "GitRequirementUnreachable", str(error).replace(errors.TRIED_AGAIN, "")
                 problems[address] = f"{needed.place_of(address)} (stage {stage}): {problem}"
         if problems:
             raise errors.Invalid(reason, problems.values())

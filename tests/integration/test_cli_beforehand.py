@@ -40,6 +40,20 @@ def test_plan_refuses_names_that_no_cluster_accepts_and_proposes_others(coachwor
     assert "expected at most 63" in refused(coachwork, "plan", folder, "-n", "x" * 64)[0]
 
 
+@pytest.mark.parametrize(
+    ("address", "code", "line"),
+    [
+        ("http://127.0.0.1:9/u/p", 4, "check the host name, the network and the proxy (unable to access"),
+    ],
+)
+def test_an_address_that_can_not_be_read_is_refused_with_what_to_do(
+    coachwork: CommandLine, address: str, code: int, line: str
+) -> None:
+    ended = coachwork.run("run", address)
+    assert (ended.code, ended.out) == (code, "")
+    assert line in ended.err.splitlines()[-1]
+
+
 def test_plan_shows_the_warnings_of_the_project(coachwork: CommandLine, tmp_path: Path) -> None:
     ended = coachwork.run("plan", str(write(tmp_path / "iris", PROJECT)))
     assert (ended.code, "NICE" in ended.err) == (0, True)
