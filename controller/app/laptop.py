@@ -282,7 +282,7 @@ def _secrets(pipeline: Pipeline, names: Iterable[str], given: Mapping[str, str])
                     stage.name
                 )
             elif not secret.optional:
-                remedy = f"export it, or give --secrets FILE with {variable}=…"
+                remedy = f"export it, or give --secrets FILE with {variable}=VALUE"
                 faults.setdefault((variable, remedy), []).append(stage.name)
     if faults:
         lines = (

@@ -52,6 +52,14 @@ class Scene:
         return [f"{', '.join(names)}: {message}" for message, names in found.items()]
 
     @property
+    def still(self) -> tuple[str, ...]:
+        """What goes on, for lines that say so again: causes were printed with their remedies when they came."""
+        stages = self.record.stages.items()
+        held = [self.record.title(name) for name, it in stages if it.message and it.state in ("Waiting", "Running")]
+        waits = f"{', '.join(held)} still waiting" if held else ""
+        return tuple(filter(None, (self.note, waits, *self.busy)))
+
+    @property
     def busy(self) -> tuple[str, ...]:
         """The stages that run and wait for nothing, each with the last line that it printed."""
         running = [

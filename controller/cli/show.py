@@ -119,7 +119,7 @@ class PlainLines(Screen):
             self._print("run", f"{scene.record.run} {scene.record.phase}", _verdict(scene, known))
             if scene.stays:
                 self._print("stays", STOP, STOP)
-        elif scene.elapsed - self._last >= BEAT and (still := "; ".join((*scene.waits, *scene.busy))):
+        elif scene.elapsed - self._last >= BEAT and (still := "; ".join(scene.still)):
             self._print("beat", str(scene.elapsed), f"after {format_duration(scene.elapsed)}: {still}")
 
     def _print(self, key: str, state: str, line: str) -> bool:

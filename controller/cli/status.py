@@ -126,7 +126,7 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
                 stage.state,
                 text.took(stage.started, stage.finished, now),
                 str(stage.attempts or ""),
-                stage.message,
+                "" if stage.message in record.message else stage.message,  # above
             )
             for name, stage in record.stages.items()
         )

@@ -281,8 +281,8 @@ def test_all_missing_secrets_are_reported_before_the_first_step(world: World) ->
     kept = begin(world, files)
     assert kept.phase == "Running"
     assert kept.reason == "SecretMissing"
-    assert "kubectl -n test create secret generic aws --from-literal=ID=… --from-literal=KEY=…" in kept.message
-    assert "kubectl -n test create secret generic hub --from-literal=TOKEN=…" in kept.message
+    assert "kubectl -n test create secret generic aws --from-literal=ID=VALUE --from-literal=KEY=VALUE" in kept.message
+    assert "kubectl -n test create secret generic hub --from-literal=TOKEN=VALUE" in kept.message
     assert not world.jobs()
 
 

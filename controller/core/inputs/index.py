@@ -35,7 +35,7 @@ def settings(secret: Object | None, name: str) -> Index:
     """Return what the Secret `name` says. Raises Invalid with all its problems."""
     place = f"index-secret {name}"
     if secret is None:
-        remedy = f"kubectl create secret generic {name} --from-literal=UV_INDEX=…{OR_ASK}"
+        remedy = f"kubectl create secret generic {name} --from-literal=UV_INDEX=VALUE{OR_ASK}"
         raise Invalid("SecretMissing", [f"{place}: not found in the controller's namespace: {remedy}"])
     data = secret.get("data") or {}
     problems = [] if data else [f"{place}: is empty: {_KNOWN}"]

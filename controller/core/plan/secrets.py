@@ -44,7 +44,7 @@ def secrets_of(context: RunContext, record: Record, observed: Observed) -> Secre
         data, keys = (secret or {}).get("data") or {}, dict(sorted(users[name].items()))
         absent = {key: [stage for stage in keys[key] if keys[key][stage]] for key in keys if key not in data}
         if absent := {key: stages for key, stages in absent.items() if stages}:
-            literals = " ".join(f"--from-literal={key}=…" for key in absent)
+            literals = " ".join(f"--from-literal={key}=VALUE" for key in absent)
             remedy = _patch(on, name, absent) if secret else f"{on} create secret generic {name} {literals}"
             what = f"has no key {', '.join(absent)}" if secret else f"with {', '.join(absent)} not found"
             missing.append(_missing(name, what, absent, remedy))
@@ -61,7 +61,7 @@ def _missing(name: str, what: str, users: Mapping[str, Sequence[str]], remedy: s
 
 
 def _patch(on: str, name: str, keys: Iterable[str]) -> str:
-    pairs = ", ".join(f'"{key}": "…"' for key in keys)
+    pairs = ", ".join(f'"{key}": "VALUE"' for key in keys)
     return f"{on} patch secret {name} -p '{{\"stringData\": {{{pairs}}}}}'"
 
 
