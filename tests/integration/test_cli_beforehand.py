@@ -136,7 +136,10 @@ def test_deploy_in_a_clone_shows_all_that_is_wrong_before_it_calls_a_cluster(
 ) -> None:
     iris = Repository(write(tmp_path / "iris", PROJECT))
     problems = refused(coachwork, "deploy", str(iris.folder), "--poll", "never")
-    assert [line.split(":")[0] for line in problems] == ["URL", "poll"]
+    assert [line.split(":")[0] for line in problems] == [
+        f"{iris.folder} is in no Git repository, and no cluster can read it here",
+        "poll",
+    ]
     iris.git("init", "--quiet")
     iris.commit()
     iris.git("remote", "add", "origin", "git@git.example:acme/iris.git")
