@@ -9,13 +9,13 @@ import shutil
 import stat
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 BLOCK = 512  # bytes: what st_blocks counts (stat(2))
 PIECE = 16 * 1024 * 1024  # bytes that are copied at once
-CUT = 1  # nanoseconds since 1970: the time of a file whose copy was interrupted between two pieces
+CUT = 10**9  # nanoseconds since 1970, a second: exact on any volume. The time of a file whose copy was interrupted
 
 
 def erase(place: Path) -> int:
@@ -81,29 +81,34 @@ def newest(place: Path, now: float) -> float:
     return max((time for time in times if time <= now), default=0.0)
 
 
-def copy_tree(source: Path, target: Path, check: Callable[[], None]) -> None:
+def copy_tree(source: Path, target: Path, check: Callable[[Path], None], begin: Sequence[str] = ()) -> None:
     """Copy a folder into a new one, or go on with that: files, folders and links as they are, nothing else.
 
-    `check` is called between pieces: what it raises interrupts the copy, which goes on when it is called again. Raises
-    OSError at the first that fails: shutil.copytree goes on, and raises all as one text, in which a full volume is not
-    known any more.
+    `check` is called with what is copied, between pieces: what it raises interrupts the copy, which goes on when it is
+    called again. `begin`: the parts of the path below `source` with which check was called last; what comes before it
+    is not looked at again. Raises OSError at the first that fails: shutil.copytree goes on, and raises all as one text,
+    in which a full volume is not known any more.
     """
     target.mkdir(exist_ok=True)
+    first, *deeper = begin or [""]
     with os.scandir(source) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
+        entries = sorted((entry for entry in listing if entry.name >= first), key=lambda entry: entry.name)
     for entry in entries:
-        place = target / entry.name
+        found, place = Path(entry.path), target / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            copy_tree(found, place, check, deeper if entry.name == first else ())
+            continue
         if entry.is_symlink():
             with suppress(FileExistsError):
-                place.symlink_to(Path(entry.path).readlink())
-        elif entry.is_dir():
-            copy_tree(Path(entry.path), place, check)
+                place.symlink_to(found.readlink())
         elif entry.is_file():
-            _copy_file(Path(entry.path), place, check)
+            _copy_file(found, place, check)
+        if entry.name != first:  # each call gets further by one, however short its time
+            check(found)
     shutil.copystat(source, target)
 
 
-def _copy_file(source: Path, target: Path, check: Callable[[], None]) -> None:
+def _copy_file(source: Path, target: Path, check: Callable[[Path], None]) -> None:
     """Copy a file, or go on with it: whole is one with the time of its source, sound up to its end one with CUT."""
     known, there = source.stat(), target.stat() if target.exists() else None
     if there and (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
@@ -114,7 +119,7 @@ def _copy_file(source: Path, target: Path, check: Callable[[], None]) -> None:
         try:
             while count := _copy_piece(read.fileno(), written.fileno(), at):
                 at += count
-                check()
+                check(source)
         except BaseException:
             with suppress(OSError):
                 os.fsync(written.fileno())

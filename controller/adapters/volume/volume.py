@@ -25,6 +25,11 @@ SLICE = 10.0  # seconds of a pass for copying: less than a pass may take, and th
 class Volume(EnvironmentFolders):
     """The shared volume, mounted at `root`."""
 
+    def __init__(self, root: Path, *, has_pythons: bool = False) -> None:
+        """Use the volume that is mounted at `root`; see EnvironmentFolders."""
+        super().__init__(root, has_pythons=has_pythons)
+        self._copies: dict[Path, tuple[str, ...]] = {}  # those that were interrupted, and what they have come to
+
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
         """Make these folders, group-writable. Raises Transient."""
         with storage.translated("make folders"):
@@ -68,22 +73,27 @@ class Volume(EnvironmentFolders):
         folder, place = self._root / source, self._root / target
         part = place.with_name(f"{storage.PARTIAL}{place.name}")
         what = f"artifacts of run {layout.run_in(source)}"
-        until = time.monotonic() + SLICE
+        until, begin = time.monotonic() + SLICE, self._copies.pop(part, ())
 
-        def check() -> None:
+        def check(found: Path) -> None:
             if time.monotonic() >= until:
-                done, whole = (format_size(removal.size_of(each)) for each in (part, folder))
-                raise NotYet(0.0, f"{what} are being copied: {done} of {whole}")
+                at = found.relative_to(folder)
+                self._copies[part] = at.parts
+                done, whole = (format_size(removal.size_of(each)) for each in (part / at, found))
+                raise NotYet(0.0, f"{what} are being copied: {done} of {whole} of {quoted(at.as_posix())}")
 
         with storage.translated("copy artifacts"):
             storage.mark_used(place)
             if place.exists() or not folder.is_dir():
                 return
+            if not part.exists():  # new, or a sweep has taken it
+                begin = ()
             storage.make(part)
             storage.mark_used(part)
             try:
-                removal.copy_tree(folder, part, check)
+                removal.copy_tree(folder, part, check, begin)
                 storage.publish(part, place)
+                storage.mark_used(place)  # it has its source's time, which may be old enough for a sweep
             except RecursionError:
                 removal.remove(part)
                 line = f"{what}: folders in folders too deep to be copied: start a run of all stages"

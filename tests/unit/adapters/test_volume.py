@@ -6,8 +6,10 @@ import os
 import re
 import stat
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -277,14 +279,26 @@ def test_folders_in_folders_deeper_than_any_path_go_as_well(volume: Volume, tmp_
     assert names_in(tmp_path / "runs") == set()
 
 
+@pytest.mark.parametrize("grain", [1, 100, 10**9])
 def test_a_long_copy_goes_on_where_it_was_interrupted_and_says_how_far_it_is(
-    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grain: int
 ) -> None:
+    """On volumes that keep times to a nanosecond, to 100 (SMB), to a second."""
+    real = os.utime
+
+    def utime(path: Path, times: None = None, **kwargs: Any) -> None:
+        if "ns" in kwargs:
+            kwargs["ns"] = tuple(time // grain * grain for time in kwargs["ns"])
+        real(path, times, **kwargs)
+
     source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
     volume.prepare([source / "deep"])
     (tmp_path / source / "deep" / "model").write_bytes(bytes(range(256)) * 40)
     (tmp_path / source / "rows.csv").write_text("1,2")
+    for old in ("", "deep/model", "rows.csv"):
+        real(tmp_path / source / old, (1_700_000_000, 1_700_000_000))
     monkeypatch.setattr(removal, "PIECE", 4000)
+    monkeypatch.setattr(os, "utime", utime)
     monkeypatch.setattr("controller.adapters.volume.volume.SLICE", 0.0)
     passes = list[str]()
     while not (tmp_path / target).exists():
@@ -294,10 +308,54 @@ def test_a_long_copy_goes_on_where_it_was_interrupted_and_says_how_far_it_is(
             passes.append(str(later))
             assert len(passes) <= 4, passes
     assert len(passes) == 4  # three pieces of a file, one of another
-    assert re.fullmatch(r"artifacts of run 1 are being copied: [\d.]+ KiB of [\d.]+ KiB", passes[0])
+    assert re.fullmatch(r'artifacts of run 1 are being copied: [\d.]+ KiB of [\d.]+ KiB of "deep/model"', passes[0])
     assert (tmp_path / target / "deep" / "model").read_bytes() == bytes(range(256)) * 40
     assert (tmp_path / target / "rows.csv").read_text() == "1,2"
     assert names_in(tmp_path / target.parent) == {"artifacts"}
+    assert (tmp_path / target).stat().st_mtime > 1_700_000_000, "a sweep would take it"
+
+
+def copy_piece(volume: Volume, source: PurePosixPath, target: PurePosixPath) -> None:
+    """Copy until the first time that is up."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("controller.adapters.volume.volume.SLICE", 0.0)
+        with pytest.raises(NotYet):
+            volume.inherit(source, target)
+
+
+def test_what_is_copied_is_not_looked_at_with_each_piece(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    for folder in ("", "deep"):
+        volume.prepare([source / folder])
+        for number in range(20):
+            (tmp_path / source / folder / f"{number}.csv").write_text("1,2")
+    looked, real = Counter[str](), os.stat
+
+    def status(path: Path, *args: object, **kwargs: Any) -> object:
+        looked[str(path)] += 1
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", status)
+    for _ in range(40):
+        copy_piece(volume, source, target)
+    volume.inherit(source, target)
+    assert len(list((tmp_path / target).rglob("*.csv"))) == 40
+    assert looked[str(tmp_path / source / "0.csv")] in range(1, 10)
+
+
+def test_a_copy_that_was_swept_meanwhile_is_whole(volume: Volume, tmp_path: Path) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    volume.prepare([source])
+    for name in "abc":
+        (tmp_path / source / name).write_text(name)
+    copy_piece(volume, source, target)
+    copy_piece(volume, source, target)
+    removal.remove(tmp_path / target.with_name(".partial-artifacts"))
+    copy_piece(volume, source, target)
+    volume.inherit(source, target)
+    assert names_in(tmp_path / target) == {"a", "b", "c"}
 
 
 def test_what_a_killed_copy_has_left_is_not_believed(volume: Volume, tmp_path: Path) -> None:
