@@ -16,6 +16,7 @@ from controller.core.inputs import project, repository
 from controller.core.inputs.project import pins
 from controller.core.inputs.project.from_ini import REQUIREMENTS
 from controller.core.model import Pipeline, ProjectTree
+from controller.core.text import clean
 from controller.reconciler.gather import read_project
 
 PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
@@ -52,6 +53,13 @@ def find(
     git = Git(root, GitSettings(allow_file=True))
     folder, warnings = None, tuple[str, ...]()
     if repository.resembles_address(target):
+        check_address(target)
+        if repository.is_ssh(target):
+            here = f"git clone {clean(target)} and give its folder"
+            line = (
+                f"{clean(target)} is reached over ssh, with a key that only git has: {here}, or give its https address"
+            )
+            raise Invalid("GitSecretRequired", [line])
         commit = git.resolve(target, ref)
         address, shown = target, commit[:7]
     else:
@@ -82,6 +90,16 @@ def find(
         if folder and any((folder / stage.folder / REQUIREMENTS).is_file() for stage in stages):
             tree, pipeline = load(git.left_out(folder))
     return Place(address, commit, path, shown, tree, pipeline)
+
+
+def check_address(target: str) -> None:
+    """Raise Invalid, with what to type instead, for the address of a page that shows a repository to a browser."""
+    try:
+        repository.address(target)
+    except repository.Page as page:
+        raise Invalid("RepositoryRefused", [f"{clean(target)} is a page for browsers: write {page.typed}"]) from None
+    except ValueError:  # all else that is wrong is Git's to say
+        return
 
 
 def project_folder(target: str, path: str) -> Path:

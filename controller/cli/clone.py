@@ -56,7 +56,7 @@ def source(target: str, ref: str, path: str) -> Source:
     try:
         repository.address(address)
     except ValueError as error:
-        raise Invalid("WrongUse", [f"{remote}: its address {error}"]) from None
+        raise Invalid("WrongUse", [f"address of {remote}: {error}"]) from None
     warnings = []
     if address != clone.address:
         warnings.append(f"{remote} holds credentials, which were left out: for a private repository give --git-secret")

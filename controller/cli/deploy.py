@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from controller.app.place import check_address
 from controller.cli import text
 from controller.cli.clone import Source, source
 from controller.cli.connect import connected
@@ -46,11 +47,13 @@ def _stated(
 ) -> tuple[str, dict[str, str], Source]:
     """Return the request's name and keys, and where they come from. Raises Invalid with all that is visibly wrong."""
     found, unfit = Source(url, options["ref"], options["path"]), None
-    if not repository.resembles_address(url):
-        try:
+    try:
+        if repository.resembles_address(url):
+            check_address(url)
+        else:
             found = source(url, found.ref, found.path)
-        except Invalid as invalid:  # what else is wrong is said all the same
-            found, unfit = replace(found, address="https://example.com/x"), invalid
+    except Invalid as invalid:  # what else is wrong is said all the same
+        found, unfit = replace(found, address="https://example.com/x"), invalid
     ssh = repository.is_ssh(found.address) and not options["git_secret"]
     name = name or found.name
     options |= {"ref": found.ref, "path": found.path}

@@ -43,6 +43,17 @@ def test_plan_refuses_names_that_no_cluster_accepts_and_proposes_others(coachwor
 @pytest.mark.parametrize(
     ("address", "code", "line"),
     [
+        (
+            "https://github.com/u/p/tree/main/x",
+            2,
+            "x is a page for browsers: write https://github.com/u/p --ref main --path x",
+        ),
+        (
+            "git@git.example:u/p.git",
+            2,
+            "git@git.example:u/p.git is reached over ssh, with a key that only git has: git clone",
+        ),
+        ("https://git.example/u/p?x", 2, "repository https://git.example/u/p?x: it has a ? or # part: write"),
         ("http://127.0.0.1:9/u/p", 4, "check the host name, the network and the proxy (unable to access"),
     ],
 )

@@ -115,8 +115,8 @@ def test_no_credentials_of_a_remote_leave_the_clone(clone: Repository, secret: s
         ),
         ("../iris", "git remote set-url origin https://HOST/PATH"),
         ("file:///srv/git/iris.git", "on this machine"),
-        ("https://ada:t0/ken@git.example/iris", "its address"),
-        ("ssh://git:t0ken@git.example/iris", "its address holds credentials"),
+        ("https://ada:t0/ken@git.example/iris", "address of remote origin of"),
+        ("ssh://git:t0ken@git.example/iris", ": it holds credentials"),
         ("", "has no remote"),
     ],
 )

@@ -62,9 +62,11 @@ def check_opened(remote: Remote, *, where: str = "") -> None:
     """Raise Invalid(GitSecretRequired) for a repository over ssh without a key; `where` is as in check_repository."""
     if not repository.is_ssh(remote.url) or (remote.credentials and remote.credentials.private_key):
         return
-    fault = "is reached over ssh, which needs git-secret"
+    fault = "it is reached over ssh, which needs git-secret"
     if where:
-        fault = "is reached over ssh on another server, where git-secret is not sent: write a relative or https address"
+        fault = (
+            "it is reached over ssh on another server, where git-secret is not sent: write a relative or https address"
+        )
     raise Invalid("GitSecretRequired", [f"{where or place(remote.url)}: {fault}"])
 
 

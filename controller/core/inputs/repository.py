@@ -6,6 +6,7 @@ file:// is allowed is the Git adapter's decision, and which need credentials is 
 """
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -21,7 +22,7 @@ COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # a whole id: SHA-1 or SHA-256
 ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
 PORTS = {"https": 443, "http": 80, "ssh": 22}
 _EXPECTED = "expected the address of a Git repository, like https://HOST/PATH or ssh://git@HOST/PATH"
-_CREDENTIALS = "holds credentials: remove them, an address is shown in logs and in the status"
+_CREDENTIALS = "it holds credentials: remove them, an address is shown in logs and in the status"
 _ANOTHER_HOST = re.compile(r"@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[0-9]+)?/")
 _PAGE = re.compile(  # what browsers show of GitHub; of GitLab, Gitea and Forgejo, wherever they are; of Bitbucket
     r"//(?:www\.)?github\.com/[^/]+/[^/]+?(?:\.git)?(?P<hub>/[^/]+.*)|//.+?(?P<lab>/-/.*)"
@@ -45,6 +46,22 @@ class Server:
     port: int
 
 
+class Page(ValueError):
+    """An address shows a repository to a browser."""
+
+    def __init__(self, address: str, place: Mapping[str, str | None]) -> None:
+        """Take the repository's own address, and a `ref` and a `path` as far as the page is of these."""
+        self._address = address
+        self._place = [(key, clean(text, 200)) for key in ("ref", "path") if (text := place.get(key))]
+        more = "".join(f", {key} {text}" for key, text in self._place)
+        super().__init__(f"it is a page for browsers: write {address}{more}")
+
+    @property
+    def typed(self) -> str:
+        """The same on a command line."""
+        return shlex.join([self._address, *(word for key, text in self._place for word in (f"--{key}", text))])
+
+
 # --- addresses --------------------------------------------------------------------------------------
 
 
@@ -54,11 +71,11 @@ def address(text: str, *, folders: bool = False) -> str:
     Raises ValueError with one sentence that does not repeat it.
     """
     if len(text) > LIMIT:
-        raise ValueError(f"is {len(text)} characters long: {LIMIT} at most")
+        raise ValueError(f"it is {len(text)} characters long: {LIMIT} at most")
     if hidden := invisible(text):
         raise ValueError(hidden.partition(" after ")[0] + ": delete it")
     if not text.isprintable() or re.search(r"[ \\]|%(?:0[0-9a-f]|1[0-9a-f]|7f)", text, re.IGNORECASE):
-        raise ValueError("has a space, a backslash or a control character: write the address that git clone takes")
+        raise ValueError("it has a space, a backslash or a control character: write the address that git clone takes")
     if _SHORT.fullmatch(text) or (folders and text.startswith("/")):
         return text
     parts = _split(text)
@@ -148,15 +165,14 @@ def _check_page(parts: SplitResult) -> None:
     where = inside.groupdict() if inside else {}
     if where.get("kind") in ("blob", "raw"):  # of a file: its folder is meant
         where["path"] = (where["path"] or "").rpartition("/")[0]
-    more = "".join(f", {key} {clean(where[key], 200)}" for key in ("ref", "path") if where.get(key))
-    raise ValueError(f"is a page for browsers: write {parts.scheme}:{clean(whole.removesuffix(page), 200)}{more}")
+    raise Page(f"{parts.scheme}:{clean(whole.removesuffix(page), 200)}", where)
 
 
 def _check_ssh(parts: SplitResult) -> None:
     if parts.password is not None:
         raise ValueError(_CREDENTIALS)
     if not re.fullmatch(_USER, parts.username or ""):
-        raise ValueError("names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)")
+        raise ValueError("it names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)")
     _check_place(parts)
 
 
@@ -164,12 +180,12 @@ def _check_file(parts: SplitResult) -> None:
     if parts.netloc or not parts.path.strip("/"):
         raise ValueError("expected file:///ABSOLUTE/PATH for a repository on the controller's own disk")
     if ".." in parts.path.split("/"):
-        raise ValueError("has .. in its path: write it without")
+        raise ValueError("it has .. in its path: write it without")
 
 
 def _check_place(parts: SplitResult) -> None:
     if parts.query or parts.fragment:
-        raise ValueError("has a ? or # part: write the address that git clone takes, without it")
+        raise ValueError("it has a ? or # part: write the address that git clone takes, without it")
     if not re.fullmatch(rf"{_HOST}|[0-9a-fA-F:.]+(?:%25[A-Za-z0-9._-]+)?", parts.hostname or ""):
         raise ValueError(f"{_EXPECTED}: it has no proper host")
     if not parts.path.strip("/"):

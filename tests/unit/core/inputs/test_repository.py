@@ -72,7 +72,7 @@ def test_what_git_must_not_be_given_is_refused_and_never_repeated(url: str, word
 def test_a_page_for_browsers_is_refused_with_what_to_write_instead(page: str, instead: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         repository.address(f"https://{page}")
-    assert str(refused.value) == f"is a page for browsers: write https://{instead}"
+    assert str(refused.value) == f"it is a page for browsers: write https://{instead}"
 
 
 @pytest.mark.parametrize("url", ["https://github.com/u/p", "https://h/a/tree/main/x", "https://bitbucket.org/u/p/"])

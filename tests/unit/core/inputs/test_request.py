@@ -133,7 +133,7 @@ BAD = {
     "ref": ("a..b", 'expected a branch, a tag or a commit, got "a..b"'),
     "path": ("../x", 'expected a folder inside the repository, like models/iris, got "../x"'),
     "repositry": ("x", "unknown key: did you mean repository?"),
-    "repository": ("https://user:s3cret@host/a", "holds credentials"),
+    "repository": ("https://user:s3cret@host/a", "it holds credentials"),
 }
 
 

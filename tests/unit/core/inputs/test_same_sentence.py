@@ -131,7 +131,7 @@ FAULTS: dict[str, list[Callable[[], None]]] = {
         lambda: in_request("ref", "a..b"),
         lambda: in_yaml(requirements=["x @ git+https://h/r@a..b"]),
     ],
-    "names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)": [
+    "it names no user: write it as ssh://git@HOST/PATH (git is the user on most servers)": [
         lambda: in_request("repository", "ssh://h/r"),
         lambda: in_yaml(requirements=["x @ git+ssh://h/r"]),
     ],
