@@ -105,7 +105,8 @@ class PlainLines(Screen):
             if stage.state != "Waiting" or stage.message:
                 last = scene.over and stage.message and scene.record.message.endswith(stage.message)
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
-                words = " ".join(filter(None, (shown_state(stage), took, "" if stage.message else doing(stage))))
+                tries = f"(attempt {stage.attempts})" if stage.finished and stage.attempts > 1 else ""
+                words = " ".join(filter(None, (shown_state(stage), took, tries, "" if stage.message else doing(stage))))
                 words += f": {stage.message}" if stage.message and not last else ""
                 place = f"step {number}  " if scene.numbered and number else ""
                 line = f"{place}{scene.record.title(name)}: {words}"

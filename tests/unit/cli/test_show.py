@@ -171,14 +171,14 @@ def test_what_ends_later_is_printed_later(capsys: pytest.CaptureFixture[str]) ->
     spec = RunSpec("r", "c", ".", "t", "i", environments=(Environment("environment-2", "0a", ("serve",)),))
     stages = {
         "environment-2": StageRecord("Done", started=at(0), finished=at(9)),
-        "slow": StageRecord("Done", started=at(1), finished=at(8)),
+        "slow": StageRecord("Done", started=at(1), finished=at(8), attempts=2),
         "quick": StageRecord("Done", started=at(1), finished=at(2)),
         "late": StageRecord("Running", started=at(1)),
         "early": StageRecord("Reused"),
     }
-    scene = Scene(Record("u", run=1, step=2, stages=stages, spec=spec), "abc", (tuple(stages),), numbered=False)
-    assert said(capsys, scene) == [
-        "early: Reused", "late: Running", "quick: Done", "slow: Done", "environment-2: Done",
+    PlainLines().show(Scene(Record("u", run=1, stages=stages, spec=spec), "abc", (tuple(stages),), numbered=False))
+    assert capsys.readouterr().out.splitlines() == [
+        "early: Reused", "late: Running", "quick: Done 1 s", "slow: Done 7 s (attempt 2)", "environment-2: Done 9 s",
     ]  # fmt: skip
 
 
