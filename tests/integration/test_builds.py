@@ -513,6 +513,13 @@ def test_a_job_whose_pods_a_quota_refuses_is_made_anew_once_the_settings_name_am
         "metadata": {"name": "denial", "namespace": POLICY.namespace},
     })  # fmt: skip
     assert "COACHWORK_DEFAULT_LIMITS" in world.settle().stages[stage].message
+
+    def default(job: Object) -> None:
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        container.setdefault("resources", {}).setdefault("requests", {})["cpu"] = "123m"
+
+    world.cluster.edit("Job", job["metadata"]["name"], default)  # as a webhook would each time
+    world.settle()
     assert [job["metadata"]["uid"] for job in world.jobs().values()] == [uid], "it would be refused again"
     world.policy = replace(POLICY, default_limits=(("cpu", "0.5"),))
     world.restart()

@@ -31,13 +31,13 @@ def completed(container: Object, policy: Policy) -> Object:
     return {**container, "resources": {**given, **resources}} if resources else container
 
 
-def same(one: Object, other: Object) -> bool:
-    """Return whether two containers ask for the same amounts, however these are written."""
-    first, second = (
-        {part: {name: _number(amount) for name, amount in given.items()} for part, given in resources.items()}
-        for resources in (one.get("resources") or {}, other.get("resources") or {})
+def leaves_open(container: Object, other: Object) -> bool:
+    """Return whether a container names no amount of something of which another does, as a request or as a limit."""
+    given, wanted = (
+        {(part, name) for part in ("requests", "limits") for name in (item.get("resources") or {}).get(part) or ()}
+        for item in (container, other)
     )
-    return first == second
+    return not wanted <= given
 
 
 def _number(amount: str) -> Decimal:

@@ -79,11 +79,14 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
 
 
 def outdated(fact: JobFact, manifest: Callable[[], Object]) -> bool:
-    """Return whether a Job gets no pod with the amounts that it names, and would name others now."""
+    """Return whether a Job gets no pod, and would now name amounts that it leaves open.
+
+    Amounts that differ do not count: what stands before the API server may have changed them, and would again.
+    """
     if fact.refused is None:
         return False
     (container,) = manifest()["spec"]["template"]["spec"]["containers"]
-    return not amounts.same(fact.refused, container)
+    return amounts.leaves_open(fact.refused, container)
 
 
 def removal(fact: JobFact) -> tuple[Action, ...]:
