@@ -28,6 +28,7 @@ TIMED_OUT = 124  # exit code
 ENDED = "ended by itself with code 0: a service must run until it is stopped"
 KEYS = ("MAX_STARTUP_TIME_SECONDS", "MAX_COMPLETION_TIME_SECONDS", "MEMORY_LIMIT_MB", "MEMORY_REQUEST_MB")
 SILENT = "it has said nothing"
+AGAIN = "; not tried again: it would end the same"
 LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
 
 
@@ -206,11 +207,7 @@ class StageLauncher(stage_attempt.Launcher):
         code = status if status >= 0 else 128 - status
         why, script, service = self.keeper.why, self.places.script, self.service
         if why == "TimedOut":
-            said = importlib.import_module("stage_cause").read(self.output.said, self.places, status)
-            message = f"{script}: not done within {self.order.limit:g} s (MAX_COMPLETION_TIME_SECONDS)"
-            remedy = self._remedy(said)[1] if said.place and said.final else ""  # another process or thread failed
-            words = f": {said.words}" if said.text else ""
-            return TIMED_OUT, why, f"{message}{words}{f' ({remedy})' if remedy else ''}"
+            return TIMED_OUT, why, self._not_done(status)
         if service and why == "StartupTimeout":
             if not service.ended_before:
                 said = importlib.import_module("stage_cause").read(self.late, self.places, status)
@@ -225,15 +222,29 @@ class StageLauncher(stage_attempt.Launcher):
             return self._explain(status, ended.out_of_memory)
         return code, "Completed", f"{script}: completed"
 
+    def _not_done(self, status: int) -> str:
+        """Return the message of a script whose time was over: first what another process or thread of it failed for."""
+        cause: Any = importlib.import_module("stage_cause")
+        said = cause.read(self.output.said, self.places, status)
+        late = f"not done within {self.order.limit:g} s (MAX_COMPLETION_TIME_SECONDS"
+        if said.place and said.final:
+            remedy = self._remedy(said)[1]
+            words = cause.clean(said.words, cause.WORDS_LIMIT)
+            return f"{said.place}: {words}{f' ({remedy})' if remedy else ''}; {late})"
+        last = f"it last said: {said.words}" if said.text else SILENT
+        return f"{self.places.script}: {late}: raise it if it only needs longer): {last}"
+
     def _explain(self, status: int, out_of_memory: bool) -> Tuple[int, str, str]:
         """Return exit code, reason and message for a script that failed by itself."""
         cause: Any = importlib.import_module("stage_cause")
         said = cause.read(self.output.said, self.places, status)
-        code, reason, remedy = status if status >= 0 else 128 - status, "ExitCode", ""
+        code, reason, remedy, hopeless = status if status >= 0 else 128 - status, "ExitCode", "", False
         if status > 0 and not out_of_memory:
             reason, remedy, hopeless = self._remedy(said)
-            code = stage_order.HOPELESS if hopeless and status == 1 else code
-        return (code, *cause.explain(status, said, self.places, out_of_memory, reason, remedy))
+        reason, message = cause.explain(status, said, self.places, out_of_memory, reason, remedy)
+        if hopeless and status == 1:
+            return stage_order.HOPELESS, reason, message if self.service else f"{message}{AGAIN}"
+        return code, reason, message
 
     def _remedy(self, said: stage_cause.Said) -> Tuple[str, str, bool]:
         """Return reason, remedy ("": unknown), and whether another attempt would end in the same way."""
@@ -242,7 +253,7 @@ class StageLauncher(stage_attempt.Launcher):
             remedies: Any = importlib.import_module("stage_remedy")
             published = self.order.paths["checkout"]
             reason, remedy, hopeless = remedies.find(
-                remedies.FailedScript(said, self.places, published, self.environment, folder)
+                remedies.FailedScript(said, self.places, published, self.environment, folder, self.local)
             )
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hide the script's own cause
             self.output.say(f"defect of the launcher: {type(error).__name__}: {error}")

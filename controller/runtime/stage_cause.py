@@ -70,11 +70,16 @@ class Said(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Return the exception, and the one that it was raised for unless it repeats its words."""
-        said = self.cause.text.partition(": ")[2] or self.cause.text if self.cause else ""
-        if not self.cause or said in self.text:
+        """Return the exception, and the one that it was raised for with its place, without words that it repeats."""
+        cause = self.cause
+        if not cause or cause.text == self.text:
             return self.text
-        return f"{self.text}, caused by {self.cause.text}"
+        kind, _, said = cause.text.partition(": ")
+        repeated = (said or kind) in self.text
+        where = f" ({cause.place})" if cause.place not in ("", self.place) else ""
+        return (
+            f"{self.text}, caused by {kind if repeated else cause.text}{where}" if where or not repeated else self.text
+        )
 
 
 def read(output: bytes, places: ScriptPlaces, status: int) -> Said:
@@ -109,7 +114,9 @@ def _read(lines: List[str], places: ScriptPlaces, status: int, chain: int) -> Sa
         exception = " ".join([exception, *more[:MORE]])
     cause = _cause(lines[:first], trace, places, chain) if chain else None
     place = next((frame.place for frame in reversed(trace) if frame.place), "")
-    return Said(f"{exception}{group}", cause.place if cause and cause.place else place, trace, final, cause=cause)
+    if cause and (cause.text == exception or not place):  # of another process: this one only raised it again
+        place = cause.place or place
+    return Said(f"{exception}{group}", place, trace, final, cause=cause)
 
 
 def _cause(before: List[str], trace: Sequence[Frame], places: ScriptPlaces, chain: int) -> Optional[Said]:

@@ -9,21 +9,23 @@ import ast
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 if TYPE_CHECKING:
     from controller.runtime.stage_cause import MEMORY
-    from controller.runtime.stage_order import HAND_OVER
+    from controller.runtime.stage_order import HAND_OVER, files
     from controller.runtime.stage_remedy import FailedScript
     from controller.runtime.stage_text import pairs
 else:  # published side by side: the script's folder is where Python looks first
     from stage_cause import MEMORY
-    from stage_order import HAND_OVER
+    from stage_order import HAND_OVER, files
     from stage_text import pairs
 
-LIMIT = 10.0  # seconds for git
+LIMIT, MOST_FILES = 10.0, 5000  # seconds for git, and files of the commit that are looked at
 TEMPORARY, SHARED_MEMORY = "/tmp/", "/dev/shm"  # noqa: S108 - only compared with paths of the script
 RECIPE = "docs/how-to/images.md"
+_WRITING = re.compile(r"""(,|\bmode=)\s*["'][bt]*[wax][bt+]*["']|\bmkdir\(""")
+_HIDDEN = re.compile(r"\..*|__pycache__")
 # Debian's packages of what packages of PyPI load or call
 LIBRARIES = pairs(
     """
@@ -57,12 +59,13 @@ def library(match: re.Match[str], failed: FailedScript) -> str:
     """Return how a stage gets a library of the system that a package loads."""
     name = match.group("library")
     if re.match(r"lib(cuda|nvidia-ml|nvcuvid)\.", name):
-        return f"`{name}` comes with a GPU's driver: ask for one with `GPU = 1`, or use a package for CPUs"
+        driver = "install it" if failed.local else "ask for one with `GPU = 1`"
+        return f"`{name}` comes with a GPU's driver: {driver}, or use a package for CPUs"
     package = LIBRARIES.get(name.partition(".so")[0], "")
     headless = ""
     if any("-packages/cv2/" in frame.named for frame in failed.said.trace):
         headless = f"name opencv-python-headless instead of opencv-python in {failed.places.requirements}, or "
-    return f"the image has no `{name}`: {headless}{_image(package, 'the Debian package that has it')}"
+    return _lacking(f"`{name}`", package, failed, headless)
 
 
 def called(match: re.Match[str], failed: FailedScript) -> str:
@@ -75,15 +78,20 @@ def called(match: re.Match[str], failed: FailedScript) -> str:
 def _program(name: str, failed: FailedScript) -> str:
     """Return how a stage gets a program that it calls."""
     if "/" not in name:
-        return f"the image has no program `{name}`: {_image(PROGRAMS.get(name, ''), 'the Debian package that has it')}"
+        return _lacking(f"program `{name}`", PROGRAMS.get(name, ""), failed)
     path = os.path.join(failed.places.folder, name)
     if os.path.isfile(path):
-        return f"{name} is there, but the image has not what its first line names, or that line ends in \\r"
+        return f"{name} is there, but {failed.machine} has not what its first line names, or that line ends in \\r"
     return ""
 
 
-def _image(package: str, otherwise: str) -> str:
-    return f"use an image with {f'the Debian package {package}' if package else otherwise}; {RECIPE} has the recipe"
+def _lacking(what: str, package: str, failed: FailedScript, instead: str = "") -> str:
+    """Return where to get a library or a program of the system: on a laptop from its own packages, else in an image."""
+    debian = f"the Debian package {package}" if package else "the Debian package that has it"
+    if failed.local:
+        here = f"{instead}install {debian}, or your system's own"
+        return f"{failed.machine} has no {what}: {here}; on a cluster the stage's image needs it, too: {RECIPE}"
+    return f"{failed.machine} has no {what}: {instead}use an image with {debian}; {RECIPE} has the recipe"
 
 
 def missing(match: re.Match[str], failed: FailedScript) -> str:
@@ -107,15 +115,34 @@ def _not_committed(path: str, failed: FailedScript) -> str:
     """Return why a path is not in the private copy of the commit; "" where the script itself removed it."""
     if os.path.lexists(os.path.join(failed.published, path)):
         return ""
-    if said := only_in_own_folder(path, failed):
+    places = failed.places
+    own = os.path.relpath(places.folder, places.checkout)
+    name = re.sub(r"^(\.\./)+", "", os.path.relpath(path, own))
+    at_top = [os.path.normpath(os.path.join(os.path.relpath(places.project, places.checkout), name)), name]
+    said = only_in_own_folder(path, failed)
+    found = "" if said else _elsewhere(name, at_top, failed)
+    if found:
+        return f"{found} is in the commit, and the script runs in {own}/: open {os.path.relpath(found, own)}"
+    for each in at_top:
+        said = said or only_in_own_folder(each, failed)
+    if said:
         return said
     folder = os.path.dirname(path)
-    if folder and not os.path.isdir(os.path.join(failed.published, folder)):
-        return (
-            f"the commit has no folder {folder}, and Git keeps no empty one: commit what is to be read, "
-            f"make the folder with os.makedirs before writing, and {HAND_OVER}"
-        )
-    return f"the commit has no {path}: commit what is to be read, and {HAND_OVER}"
+    if any(_WRITING.search(frame.code) for frame in failed.said.trace):
+        kept = "what later stages read goes to COACHWORK_ARTIFACTS"
+        return f"Git keeps no empty folder, as {folder} would be: make it with os.makedirs before writing; {kept}"
+    return f"the commit has no {path}: commit it, or, if an earlier stage makes it, hand it over in COACHWORK_ARTIFACTS"
+
+
+def _elsewhere(name: str, at_top: Sequence[str], failed: FailedScript) -> str:
+    """Return the path in the commit that a name means: at the top, or the only file so called, in whatever case."""
+    top = next((path for path in at_top if os.path.lexists(os.path.join(failed.published, path))), "")
+    if top:
+        return top
+    paths = [os.path.relpath(path, failed.published) for path in files(failed.published, MOST_FILES, _HIDDEN.fullmatch)]
+    ends = [path for path in paths if f"/{path}".lower().endswith(f"/{name}".lower())]
+    ends = ends or [path for path in paths if os.path.basename(path).lower() == os.path.basename(name).lower()]
+    return ends[0] if len(ends) == 1 else ""
 
 
 def only_in_own_folder(path: str, failed: FailedScript) -> str:

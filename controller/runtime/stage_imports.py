@@ -57,7 +57,8 @@ def _unknown(top: str, own: Dict[str, str], failed: FailedScript) -> str:
     if top in REMOVED:
         return f"Python {REMOVED[top]} removed `{top}`: name an older one, as `PYTHON = 3.11`, in bodywork.ini"
     if top.startswith("_"):
-        return "the image's Python was built without it: use another image (docs/how-to/images.md)"
+        other = "Python (--python)" if failed.local else f"image ({stage_files.RECIPE})"
+        return f"{failed.machine}'s Python was built without it: use another {other}"
     if top == "bodywork":
         return f"a stage needs nothing of Bodywork here: remove the import, or add bodywork to {places.requirements}"
     return _misspelt(top, own, failed) or (
@@ -106,7 +107,9 @@ def unnamed(match: re.Match[str], failed: FailedScript) -> str:
     """Return what to do about a name that a module has not."""
     name, top = match.group("name"), match.group("module").partition(".")[0]
     said = re.search(r"[('](/[^()']+)[)']", failed.said.text[match.end() :])
-    path = said.group(1) if said else _own(failed).get(top, "")
+    roots = (failed.places.folder, failed.places.project)
+    folder = next((each for each in (os.path.join(root, top) for root in roots) if os.path.isdir(each)), "")
+    path = said.group(1) if said else _own(failed).get(top, folder)
     if not path.startswith(failed.places.checkout + os.sep) or not (path.endswith(".py") or os.path.isdir(path)):
         return fitting(match, failed) if match.group().startswith("ImportError") else ""
     shown = _shown(path, failed)
@@ -128,8 +131,10 @@ def unnamed(match: re.Match[str], failed: FailedScript) -> str:
 
 def fitting(match: re.Match[str], failed: FailedScript) -> str:
     """Return that versions do not fit, with those that are installed and asked for."""
-    names = [match.groupdict().get("module") or "", _importer(failed)]
-    packages = [stage_versions.package(name.partition(".")[0], failed)[0] for name in names]
+    names = [(match.groupdict().get("module") or "").partition(".")[0], _importer(failed)]
+    if names[0] and not names[1] and stage_packages.is_in_python(names[0]):
+        return f"`{match.group('module')}` of this Python has no `{match.group('name')}`: check the name"
+    packages = [stage_versions.package(name, failed)[0] for name in names]
     pins = stage_versions.pins(failed, list(dict.fromkeys(filter(None, packages))))
     return f"name versions that fit each other in {failed.places.requirements}{f'; {pins}' if pins else ''}"
 

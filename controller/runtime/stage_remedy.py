@@ -43,6 +43,12 @@ class FailedScript(NamedTuple):
     published: str  # the checkout that the copy was made of
     environment: str = ""  # the folder of its packages
     folder: str = ""  # on a laptop: the user's own folder of which the commit was made
+    local: bool = False  # on a laptop
+
+    @property
+    def machine(self) -> str:
+        """Return what has the programs and libraries of the system."""
+        return "this machine" if self.local else "the image"
 
 
 class Remedy(NamedTuple):
@@ -158,8 +164,8 @@ _WANTED = (
 )
 _NO_MEMORY = r"^(\w+\.)*(MemoryError|_ArrayMemoryError)\b|Cannot allocate memory|Unable to allocate \S+ \w*B"
 _READ_ONLY = "write to the stage's own folder, COACHWORK_ARTIFACTS of a batch stage or COACHWORK_CACHE"
-_UNGUARDED = "^RuntimeError: (An attempt has been made to start a new process|context has already been set)"
-_GUARD = 'start processes only below `if __name__ == "__main__":`, since each new one runs the script\'s other lines'
+_GUARD = 'only below `if __name__ == "__main__":`, since each new one runs the script\'s other lines'
+_START, _SET = f"start processes {_GUARD}", f"start processes, and call `set_start_method`, {_GUARD}"
 RULES: Tuple[Rule, ...] = (
     Rule(f"{stage_versions.ABI}|{stage_versions.AFTER_1}", "ImportError", stage_versions.compiled, hopeless=True),
     Rule(f"{_NUMPY}|{_NUMPY_2}", "ExitCode", stage_versions.removed, hopeless=True),
@@ -177,7 +183,8 @@ RULES: Tuple[Rule, ...] = (
     Rule(_NO_LIBRARY, "ImportError", stage_files.library, hopeless=True),
     Rule(_WANTED, "ImportError", stage_imports.wanted, hopeless=True),
     Rule(r"^ImportError:", "ImportError", stage_imports.fitting, hopeless=True),
-    Rule(_UNGUARDED, "ExitCode", _GUARD, hopeless=True),
+    Rule(r"^RuntimeError: An attempt has been made to start a new process", "ExitCode", _START, hopeless=True),
+    Rule(r"^RuntimeError: context has already been set", "ExitCode", _SET, hopeless=True),
     Rule(r"^KeyError: '(?P<name>[^']+)'", "ExitCode", _variable, hopeless=True),
     Rule(_NO_MEMORY, "OutOfMemory", MEMORY),
     Rule(r"No space left on device|Disk quota exceeded|database or disk is full", "DiskFull", stage_files.disk),

@@ -91,8 +91,8 @@ def test_python_3_8_gives_the_same_advice(stage: Stage) -> None:
     stage.python = str(PYTHON_38)
     ended = stage.run("import os\nopen('rows.csv')\n")
     assert ended.message["message"].endswith(
-        "(the commit has no train/rows.csv: commit what is to be read, and "
-        "hand files over to later stages in COACHWORK_ARTIFACTS)"
+        "(the commit has no train/rows.csv: commit it, or, if an earlier stage makes it, "
+        "hand it over in COACHWORK_ARTIFACTS); not tried again: it would end the same"
     )
 
 
@@ -107,6 +107,8 @@ IMPORTS = {
     "import single.part": "train/single.py is one module, and hides any package of that name: rename it",
     "from single import functoin": "train/single.py has no `functoin`: did you mean `function`?",
     "from shapes import squares": "shapes/ has no `squares`: did you mean `square`?",
+    "from pictures import Cat": "pictures/ has no `Cat`",
+    "from json import nothing": "`json` of this Python has no `nothing`: check the name",
     "import ring": "ring.py imports, perhaps through others, what imports it: move what both need into a third file",
     "import pandas": "train/pandas.py hides the package `pandas`: rename it",
     "import csv\ncsv.reader": "train/csv.py hides the package `csv`: rename it",
@@ -137,7 +139,7 @@ def test_an_import_that_fails_leads_to_the_own_file_or_the_right_package_and_nev
     (site / "wanting").mkdir()
     for path, text in {"__init__": "", "other": "import nowhere\n", "learning": "import sklearn\n"}.items():
         (site / f"wanting/{path}.py").write_text(text)
-    for path in ("lib/util/helpers.py", "old-code/spread.py", "shapes/square.py"):
+    for path in ("lib/util/helpers.py", "old-code/spread.py", "shapes/square.py", "pictures/cat.png"):
         stage.file(path, "")
     stage.file("train/single.py", "def function(): pass\n")
     stage.file("ring.py", "import gnir\nx = 1\n")
@@ -159,8 +161,12 @@ def test_an_import_that_fails_leads_to_the_own_file_or_the_right_package_and_nev
 POOL = "with ProcessPoolExecutor(1) as pool:\n    list(pool.map(abs, [1]))\n"
 UNGUARDED = f"import multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\n{{}}{POOL}"
 GUARD = 'start processes only below `if __name__ == "__main__":`'
+SET = GUARD.replace(" only", ", and call `set_start_method`, only")
 LOAD = "def load():\n    open('rows.csv')\n"
-FAILED = "RuntimeError: no training, caused by FileNotFoundError: [Errno 2] No such file or directory: 'rows.csv' ("
+FAILED = (
+    "RuntimeError: no training, caused by FileNotFoundError: [Errno 2] No such file or directory: 'rows.csv' "
+    "(train/train.py:2) (the commit has no train/rows.csv"
+)
 REMOTE = f"""
 from concurrent.futures import ProcessPoolExecutor
 def abs(x): raise ValueError(f'no data {{x}}')
@@ -180,7 +186,7 @@ SQLALCHEMY = "(sqlite3.OperationalError) no such table: rows\n[SQL: select 1]\n(
 MANY = {
     "no main guard": (
         UNGUARDED.format("multiprocessing.set_start_method('spawn')\n"),
-        (3, "RuntimeError: context has already been set", GUARD, 121),
+        (3, "RuntimeError: context has already been set", SET, 121),
     ),
     "no main guard, in a context": (
         UNGUARDED.format("").replace("(1)", "(1, multiprocessing.get_context('spawn'))"),
@@ -188,11 +194,15 @@ MANY = {
     ),
     "from": (
         f"{LOAD}try: load()\nexcept OSError as error: raise RuntimeError('no training') from error",
-        (2, FAILED, "", 1),
+        (4, FAILED, "", 1),
     ),
     "while it is handled": (
         f"{LOAD}try: load()\nexcept OSError:\n    raise RuntimeError('no training')",
-        (2, FAILED, "", 1),
+        (5, FAILED, "", 1),
+    ),
+    "with the same words": (
+        "try: {}['x']\nexcept KeyError as error:\n    raise ValueError(f'no {error}') from error",
+        (3, "ValueError: no 'x', caused by KeyError (train/train.py:1)", "", 1),
     ),
     "of another process": (REMOTE, (3, "ValueError: no data 1", "", 1)),
     "group": (
@@ -215,7 +225,7 @@ MANY = {
     ),
     "SQLAlchemy": (
         f"try: raise ValueError('no such table: rows')\nexcept ValueError as e: raise OSError({SQLALCHEMY!r}) from e",
-        (1, "OSError: (sqlite3.OperationalError) no such table: rows", "", 1),
+        (2, "OSError: (sqlite3.OperationalError) no such table: rows, caused by ValueError (train/train.py:1)", "", 1),
     ),
 }
 
@@ -233,7 +243,9 @@ def test_an_exception_of_many_lines_is_one_line_with_the_own_place_and_what_deci
 def test_a_pool_without_a_main_guard_that_never_ends_leads_there_too(stage: Stage) -> None:
     ended = stage.run("import multiprocessing\nmultiprocessing.get_context('spawn').Pool(1).map(abs, [1])", limit=4)
     assert ended.message["reason"] == "TimedOut"
-    assert GUARD in ended.message["message"]
+    assert ended.message["message"].startswith("train/train.py:2: RuntimeError: An attempt has been made")
+    assert f"({GUARD}" in ended.message["message"]
+    assert ended.message["message"].endswith("; not done within 4 s (MAX_COMPLETION_TIME_SECONDS)")
 
 
 # --- programs and variables -----------------------------------------------------------------------------------
@@ -247,6 +259,7 @@ def test_a_pool_without_a_main_guard_that_never_ends_leads_there_too(stage: Stag
             "the image has no program `ffmpg`: use an image with the Debian package that has it; docs/how-to/images.md",
         ),
         ("import subprocess; subprocess.run(['tesseract', '-h'])", "the Debian package tesseract-ocr; docs/how-to"),
+        ("import _nothing", "the image's Python was built without it: use another image (docs/how-to/images.md)"),
         (
             "import subprocess; subprocess.run('dot -h', shell=True, check=True)",
             "the Debian package graphviz; docs/how",
@@ -271,7 +284,12 @@ def test_a_pool_without_a_main_guard_that_never_ends_leads_there_too(stage: Stag
 def test_what_the_image_or_the_stage_does_not_have_leads_to_where_it_comes_from(
     stage: Stage, script: str, words: str
 ) -> None:
-    stage.env = {"MY_API_KEY": "x", "PATH": "/nowhere", "COACHWORK_LOCAL_FOLDER": "/mine"}
+    stage.env = {
+        "MY_API_KEY": "x",
+        "PATH": "/nowhere",
+        "COACHWORK_LOCAL_FOLDER": "/mine",
+        "COACHWORK_POD_IP": "10.0.0.9",
+    }
     stage.file("train/bad.sh", "#!/bin/nothing-like-a-shell\n").chmod(0o755)
     ended = stage.run(script)
     assert words in ended.message["message"]
@@ -456,7 +474,13 @@ def git(folder: Path) -> Path:
         ("../data/rows.csv", ("data/rows.csv is in your folder, but git ignores it (*.csv in line 1 of .gitignore),"
          " so that it is not part of the run: `git add -f data/rows.csv` takes it in")),
         ("../data/late.txt", "data/late.txt is in your folder, but not in the run's commit"),
-        ("../nowhere/rows.csv", "the commit has no folder nowhere, and Git keeps no empty one"),
+        ("data/late.txt", "data/late.txt is in your folder, but not in the run's commit"),
+        ("in/x.csv", "in/x.csv is in the commit, and the script runs in train/: open ../in/x.csv)"),
+        ("in", "in is in the commit, and the script runs in train/: open ../in)"),
+        ("x.csv", "in/x.csv is in the commit, and the script runs in train/: open ../in/x.csv)"),
+        ("model.JSON", "train/model.json is in the commit, and the script runs in train/: open model.json)"),
+        ("twice.csv", "the commit has no train/twice.csv: commit it, or, if an earlier stage makes it, hand it over"),
+        ("../nowhere/rows.csv", "the commit has no nowhere/rows.csv: commit it"),
         ("nothing.csv", "the commit has no train/nothing.csv"),
         ("/tmp/of-another-stage.pkl", "on a cluster each stage has a /tmp of its own: hand files over"),  # noqa: S108
         ("it's \"a\".csv", "the commit has no train/it's \"a\".csv"),
@@ -465,6 +489,8 @@ def git(folder: Path) -> Path:
 )  # fmt: skip
 def test_a_file_that_is_only_elsewhere_comes_with_the_remedy(stage: Stage, path: str, words: str) -> None:
     stage.env = {"COACHWORK_LOCAL_FOLDER": str(git(stage.root / "mine"))}
+    for each in ("in/x.csv", "train/model.json", "a/twice.csv", "b/twice.csv"):
+        stage.file(each, "")
     ended = stage.run(f"import os\nassert 'COACHWORK_LOCAL_FOLDER' not in os.environ\nopen({path!r})\n")
     assert ended.code == 121
     assert (
@@ -472,3 +498,22 @@ def test_a_file_that_is_only_elsewhere_comes_with_the_remedy(stage: Stage, path:
         in (ended.message["message"])
     )
     assert words in ended.message["message"]
+
+
+@pytest.mark.parametrize("script", ["open('out/rows.csv', 'w')", "import pathlib; pathlib.Path('out/x').mkdir()"])
+def test_a_folder_that_is_not_there_for_writing_is_to_be_made(stage: Stage, script: str) -> None:
+    ended = stage.run(script)
+    assert "(Git keeps no empty folder, as train/out would be: make it with os.makedirs" in ended.message["message"]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import subprocess; subprocess.run(['dot'])", "program `dot`: install the Debian package graphviz, or your"),
+        ("import ctypes; ctypes.CDLL('libown.so')", "`libown.so`: install the Debian package that has it, or your"),
+    ],
+)
+def test_what_a_laptop_does_not_have_is_to_be_installed_there(stage: Stage, script: str, words: str) -> None:
+    stage.env = {"PATH": "/nowhere"}
+    message = stage.run(script).message["message"]
+    assert f"this machine has no {words} system's own; on a cluster the stage's image needs it, too: docs" in message

@@ -73,7 +73,7 @@ WAYS = (
     Way(
         "no-program",
         "ExitCode",
-        ("one/main.py:1", "the image has no program `no-such-tool`", "docs/how-to/images.md"),
+        ("one/main.py:1", "has no program `no-such-tool`", "docs/how-to/images.md"),
         "import subprocess; subprocess.run(['no-such-tool'])\n",
         f"{BATCH}[batch]\nRETRIES = 9\nMAX_COMPLETION_TIME_SECONDS = 60\n",
     ),

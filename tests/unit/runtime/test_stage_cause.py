@@ -90,6 +90,11 @@ def test_running_out_of_memory_comes_with_its_remedy() -> None:
             "if `a` is a file of yours, commit it next to the script; if it is a package, look up its name",
         ),
         (
+            "ModuleNotFoundError: No module named 'pkg_resources'",
+            "ImportError",
+            "add setuptools<81 to train/requirements",
+        ),
+        (
             "ImportError: cannot import name 'x'",
             "ImportError",
             "name versions that fit each other in train/requirements",
