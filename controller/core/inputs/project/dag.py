@@ -37,9 +37,11 @@ def parse(text: str) -> tuple[Steps, tuple[str, ...]]:
     problems += [
         f"stage {quoted(name)} is named {count} times: a stage runs once" for name, count in named.items() if count > 1
     ]
-    left = {name for name in named if is_stage_name(name)}
+    # Stages that are separated otherwise are known: what is wrong with them is said at once, too.
+    read = [tuple(part.strip() for name in step for part in _ARROW.split(name)) for step in steps]
+    left = {name for step in read for name in step if is_stage_name(name)}
     good = []
-    for step in steps:
+    for step in read:
         good.append(tuple(name for name in dict.fromkeys(step) if name in left))
         left.difference_update(step)
     return tuple(good), (*problems, *_colliding(list(named)))
