@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from controller.adapters import pythons
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.index import Trial
 from controller.app.lock import share
@@ -19,6 +20,8 @@ from controller.core.model import Pipeline, ProjectTree
 from controller.core.text import clean
 from controller.reconciler.gather import read_project
 
+# By this one a script is judged where nothing names another: a cluster's default or, where that is older, ours.
+JUDGING = images.by_default(min(images.DEFAULT_PYTHON, pythons.OWN.minor, key=lambda version: int(version[2:])))
 PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
 
 
@@ -46,7 +49,7 @@ def find(
     """Return the project at `target`: a folder, or a repository's address with its ref and path.
 
     `tried`: a day that is proposed for old pins is tried against the package index first. `python` runs the stages that
-    name none, None for a cluster's default. Raises Invalid with all problems, Transient where a remote is out of reach.
+    name none; None: see JUDGING. Raises Invalid with all problems, Transient where a remote is out of reach.
     """
     root = state_folder()
     share(root)
@@ -75,7 +78,7 @@ def find(
     def load(left_out: Mapping[str, str]) -> tuple[ProjectTree, Pipeline]:
         tree = read_project(git, address, commit, path, left_out)
         tree = replace(tree, warnings=(*warnings, *tree.warnings))
-        return tree, project.load(tree, strict=strict, judge=judge, python=python or images.by_default())
+        return tree, project.load(tree, strict=strict, judge=judge, python=python or JUDGING)
 
     try:
         tree, pipeline = load({})

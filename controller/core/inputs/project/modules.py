@@ -3,10 +3,11 @@
 A script, and each of the project's modules that it imports on all ways through it, is compiled by our own Python. A
 fault is the project's where the stage's Python is no later than ours; a later one may know more than ours does, and an
 image whose Python can't be seen may have one: then it is a warning, but for what no Python takes, such as wrong
-indentation. Modules that nothing imports may be as they like.
+indentation, or a missing colon. Modules that nothing imports may be as they like.
 """
 
 import posixpath
+import re
 import sys
 from collections.abc import Iterator
 
@@ -18,7 +19,10 @@ from controller.core.text import clean
 LIMIT = 300  # modules that are looked at
 OURS = sys.version_info[:2]
 HARMLESS = {"antigravity", "idlelib", "test", "this", "turtledemo"}  # modules of Python that nothing else imports
-CERTAIN = ("IndentationError", "TabError", "SyntaxError: Missing parentheses", "SyntaxError: unknown encoding")
+CERTAIN = re.compile(  # no later Python takes it: what 3.12 to 3.14 added says another thing in 3.11
+    r"IndentationError|TabError|SyntaxError: (?:Missing parentheses|unknown encoding|expected ':'$|cannot assign to"
+    r"|invalid (?:decimal|syntax\. (?:Maybe|Perhaps))|'(?:return|await|yield)' outside)"
+)
 STANDARD = sys.stdlib_module_names - set(sys.builtin_module_names) - HARMLESS
 
 Version = tuple[int, int]
@@ -47,11 +51,16 @@ def _judge(path: str, script: str, reading: Reading, version: Version | None) ->
     module, shown = reading.module(path), clean(path, 200)
     place = f"{shown}:{module.line}"
     who = "the script can't start" if path == script else f"{clean(script, 200)} imports it"
-    if module.fault and ((version and version <= OURS) or module.fault.startswith(CERTAIN)):
+    ours = ".".join(map(str, OURS))
+    if CERTAIN.match(module.fault):
         reading.problem(place, f"{module.fault}: {who}")
+    elif module.fault and version and version <= OURS:
+        reading.problem(place, f"{module.fault}, says Python {ours}: {who}")
     elif module.fault:
-        ours = ".".join(map(str, OURS))
-        reading.warning(place, f"{module.fault}, says Python {ours}: right only if the image has a later one")
+        whose = (
+            f"the stage's Python {'.'.join(map(str, version))}" if version else "the image's Python, if it is later,"
+        )
+        reading.warning(place, f"{module.fault}, says Python {ours}, which checks it here: {whose} may take it")
     elif module.needs and version and version < _numbers(module.needs):
         has = ".".join(map(str, version))
         reading.problem(place, f"needs Python {module.needs}, and the stage has {has} ({module.needed_for}): {who}")

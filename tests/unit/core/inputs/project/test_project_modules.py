@@ -91,9 +91,10 @@ def test_a_script_for_a_later_python_than_ours_is_not_refused() -> None:
     ):
         problems, warnings = findings(found)
         assert not problems
-        assert f"says Python {OURS}: right only if the image has a later one" in warnings[0]
+        assert f"SyntaxError: invalid syntax, says Python {OURS}, which checks it here: the" in warnings[0]
+        assert warnings[0].endswith(" may take it")
     assert findings(project(odd, python="3.8"))[0]
-    for never in (INDENTED, "print 1\n", "# coding: nonsense\n"):
+    for never in (INDENTED, "print 1\n", "# coding: nonsense\n", "if 1\n  x\n", "if x = 1: y\n", "f() = 1\n", "1x\n"):
         assert findings(project({"train/main.py": never}, image="acme/ml"))[0]
 
 
