@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.core.model import Record, StageRecord, StageState
+from controller.core.plan.stage import STARTING
 from controller.core.text import shorten
 
 ORDER = {
@@ -98,9 +99,10 @@ class Scene:
 
 
 def shown_state(stage: StageRecord) -> str:
-    """Return the state as a person sees it: what can't start yet waits."""
-    waits = stage.state == "Running" and (stage.waiting_for or stage.reason == "Starting")
-    return "Waiting" if waits else stage.state
+    """Return the state as a person sees it: what can't start yet waits, and what can is not yet Running."""
+    if stage.state != "Running":
+        return stage.state
+    return "Waiting" if stage.waiting_for else STARTING if stage.reason == STARTING else stage.state
 
 
 def doing(stage: StageRecord) -> str:

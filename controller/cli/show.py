@@ -14,6 +14,7 @@ from rich.text import Text
 from controller.cli import text
 from controller.cli.scene import Scene, doing, shown_state
 from controller.core.model import Record, StageRecord
+from controller.core.plan.stage import STARTING
 from controller.core.text import format_duration
 
 COLOURS = {
@@ -102,12 +103,13 @@ class PlainLines(Screen):
         if scene.note and not scene.over:
             self._print("note", scene.note, scene.note)
         for number, name, stage in scene.changes:
-            if stage.state != "Waiting" or stage.message:
+            if shown_state(stage) not in ("Waiting", STARTING) or stage.message:
                 last = scene.over and stage.message and scene.record.message.endswith(stage.message)
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
                 tries = f"(attempt {stage.attempts})" if stage.finished and stage.attempts > 1 else ""
                 words = " ".join(filter(None, (shown_state(stage), took, tries, "" if stage.message else doing(stage))))
                 words += f": {stage.message}" if stage.message and not last else ""
+                words = words.replace(f"{STARTING}: {STARTING.lower()}", STARTING)  # the cause begins with the state
                 place = f"step {number}  " if scene.numbered and number else ""
                 line = f"{place}{scene.record.title(name)}: {words}"
                 printed = self._print(name, f"{stage.state} {stage.message}", line)

@@ -90,7 +90,17 @@ GIVEN = {
     "set": 1,
     "set_verdict": 1,
 }
-TABLES = {"_WAITING", "_UNMOUNTED", "INVALID_REQUEST", "TOO_LARGE", "MISSING", "UNUSABLE", "RULES", "REASONS"}
+TABLES = {
+    "_WAITING",
+    "_UNMOUNTED",
+    "INVALID_REQUEST",
+    "TOO_LARGE",
+    "MISSING",
+    "UNUSABLE",
+    "RULES",
+    "REASONS",
+    "STARTING",
+}
 NO_REASON = {  # texts of that shape at those places that are none
     "AlreadyExists",  # the API server's own word, only compared with
     "NamespaceTerminating",  # same

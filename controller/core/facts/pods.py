@@ -54,7 +54,7 @@ class PodFact:
     crashed: bool = False  # the container is down now, and not for the first time or by choice
     image: str = ""  # as the node reports it, with its digest
     first_start: str = ""  # of the script in this pod; known once it ended
-    starting: str = ""  # what a pod that nothing keeps from starting still waits for
+    starting: tuple[str, ...] = ()  # what a pod that nothing keeps from starting waits for, and why that may take long
 
 
 def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
@@ -81,17 +81,17 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         crashed=bool(ended) and not state.get("running"),
         image=str(container.get("imageID") or ""),
         first_start=message.first_start or started,
-        starting="" if blocked or status.get("phase", "Pending") != "Pending" else _starting(pod.get("spec") or {}),
+        starting=() if blocked or status.get("phase", "Pending") != "Pending" else _starting(pod.get("spec") or {}),
     )
 
 
-def _starting(spec: Object) -> str:
+def _starting(spec: Object) -> tuple[str, ...]:
     """Return what a pod waits for that is on its way. That its image is pulled, no object says, only an Event."""
     images = {item.get("name"): item.get("image") for item in spec.get("containers") or ()}
     image = quoted(images.get(names.STAGE_CONTAINER, ""))
     if not (node := spec.get("nodeName")):
-        return "waiting for the scheduler to choose a node"
-    return f"node {clean(str(node))} starts it, and pulls image {image} first if it does not have it"
+        return ("starting: no node is chosen yet",)
+    return f"starting on node {clean(str(node))}", f"; it may have to pull image {image}"
 
 
 def in_yaml(words: str) -> str:

@@ -31,7 +31,7 @@ class JobFact:
     image: str = ""  # of its newest pod, with its digest
     finished: str = ""  # when it failed, RFC 3339
     cause: Cause | None = None  # Failed: why (None: nobody knows); Running: why it waits
-    starting: str = ""  # what it waits for where nothing keeps it from starting
+    starting: tuple[str, ...] = ()  # as its newest pod says
     refused: Object | None = field(default=None, hash=False)  # the container of pods that no API server makes
 
 
@@ -53,7 +53,7 @@ class DeploymentFact:
     blocked: Blocked = ""
     image: str = ""  # of its pods, with its digest
     cause: Cause | None = None
-    starting: str = ""  # what its newest pod waits for where nothing keeps it from starting
+    starting: tuple[str, ...] = ()  # as one of its pods says
     crash_started: str = ""  # first start of a script that is down now: its start-up limit runs from here
 
 
@@ -183,7 +183,7 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         image=max((pod.image for pod in facts), default=""),
         blocked="" if available else blocked[0].blocked if blocked else "schedule" if refused else "",
         cause=None if available else telling.cause if telling else refused or overdue,
-        starting=next((pod.starting for pod in down if pod.starting), ""),
+        starting=next((pod.starting for pod in down if pod.starting), ()),
         crash_started="" if available else min((pod.first_start for pod in crashed), default=""),
     )
 

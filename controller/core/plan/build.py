@@ -12,6 +12,7 @@ from controller.core.plan.decision import Action, Create, Observed, Publish
 from controller.core.plan.needs import Build, BuildOf
 from controller.core.plan.stage import (
     DONE,
+    STARTING,
     StageView,
     done,
     failed,
@@ -73,6 +74,7 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
     record = replace(
         record,
         state="Running",
+        reason=record.reason if record.started else STARTING,
         started=record.started or times.text(now),
         attempts=fact.attempts if fact else 0,
         objects=(f"Job/{name}",),

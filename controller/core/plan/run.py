@@ -15,7 +15,7 @@ from controller.core.plan.failure import handle
 from controller.core.plan.secrets import MissingSecret, secrets_of
 from controller.core.plan.services import hold, key_of
 from controller.core.plan.settle import settle, stale_jobs
-from controller.core.plan.stage import DONE, StageView, stopped, view_of, waiting
+from controller.core.plan.stage import DONE, STARTING, StageView, stopped, view_of, waiting
 from controller.core.plan.trigger import remember
 from controller.core.text import fit
 
@@ -105,7 +105,7 @@ def _walk(context: RunContext, record: Record, observed: Observed, now: datetime
                 views[name] = StageView(stage)
                 continue
             if stage.state == "Waiting":
-                stage = StageRecord(state="Running", started=times.text(now), unknown=stage.unknown)
+                stage = StageRecord("Running", STARTING, started=times.text(now), unknown=stage.unknown)
             views[name] = view_of(context, context.pipeline.stages[name], stage, observed, now)
         record = _with_views(replace(record, step=number), views)
         if not all(view.record.state in DONE and not view.actions for view in views.values()):

@@ -17,7 +17,8 @@ from controller.core.plan.services import converge, of_stage
 from controller.core.text import fit
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
-START_SECONDS = 2  # within which a pod starts whose image is there; what takes longer is shown
+START_SECONDS = (5, 15)  # after which it is said that a pod still starts, and then why: most need less
+STARTING = "Starting"  # the reason of a stage whose pod does not run yet, though nothing keeps it from that
 STAGE_REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 
@@ -121,12 +122,15 @@ def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy
         return waiting(record, fact.blocked, fact.cause, policy, now)
     if fact.running:
         return StageView(replace(_with_cause(record, fact.cause or Cause("", "")), waiting_since="", waiting_for=""))
-    if not fact.starting or (record.message and record.reason != "Starting"):
+    if not fact.starting or (record.message and record.reason != STARTING):
         return StageView(record)
-    due = times.after(record.started, START_SECONDS)
-    if due and now < due:
-        return StageView(record, due=due)
-    return StageView(_with_cause(record, Cause("Starting", fact.starting)))
+    said = ""
+    for words, seconds in zip(fact.starting, START_SECONDS, strict=False):
+        due = times.after(record.started, seconds)
+        if due and now < due:
+            return StageView(_with_cause(record, Cause(STARTING, said)), due=due)
+        said += words
+    return StageView(_with_cause(record, Cause(STARTING, said)))
 
 
 def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> StageView:

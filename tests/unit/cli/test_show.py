@@ -107,6 +107,14 @@ def test_lines_say_again_and_again_what_runs_and_what_waits_without_the_cause(
     ]
 
 
+def test_lines_say_once_that_a_stage_starts_and_only_if_it_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = PlainLines()
+    for reason, message in [("Starting", ""), ("Starting", "starting on node n1"), ("", "")]:
+        stages = {"fit": StageRecord("Running", reason, message)}
+        lines.show(Scene(Record("u", run=1, stages=stages), "abc", (("fit",),), numbered=False))
+    assert capsys.readouterr().out.splitlines() == ["fit: Starting on node n1", "fit: Running"]
+
+
 @pytest.mark.parametrize(
     ("before", "expected"),
     [

@@ -406,12 +406,17 @@ def test_a_stage_that_takes_long_to_start_says_what_it_waits_for_until_it_runs(d
     desk.settle()
     train = desk.objects["Job", "iris-train-1"]
     desk.pod(train, "Pending", {"waiting": {"reason": "ContainerCreating"}})
-    assert desk.pass_().requeue_after == 2
-    assert desk.settle().stages["train"].message == "", "most are quicker than that"
-    desk.clock.pass_(2)
-    assert desk.settle().stages["train"].message == "waiting for the scheduler to choose a node"
-    desk.pods[train["metadata"]["uid"]]["spec"] = {"nodeName": "n1"}
-    assert "node n1 starts it" in desk.settle().message
+    assert desk.pass_().requeue_after == 5
+    early = desk.settle().stages["train"]
+    assert (early.reason, early.message) == ("Starting", ""), "most are quicker than that"
+    desk.clock.pass_(5)
+    assert desk.settle().stages["train"].message == "starting: no node is chosen yet"
+    spec = {"nodeName": "n1", "containers": [{"name": "stage", "image": "train:1"}]}
+    desk.pods[train["metadata"]["uid"]]["spec"] = spec
+    assert desk.pass_().requeue_after == 10
+    assert desk.settle().stages["train"].message == "starting on node n1"
+    desk.clock.pass_(10)
+    assert desk.settle().stages["train"].message == 'starting on node n1; it may have to pull image "train:1"'
     desk.pod(train, "Running", {"running": {}})
     kept = desk.settle()
     assert (kept.reason, kept.stages["train"].message) == ("StepRunning", "")
