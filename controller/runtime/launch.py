@@ -17,17 +17,19 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_attempt, stage_cause, stage_copy, stage_order, stage_service
+    from controller.runtime import stage_attempt, stage_cause, stage_copy, stage_order, stage_service, stage_text
 else:  # published side by side: the script's folder is where Python looks first
     import stage_attempt
     import stage_copy
     import stage_order
+    import stage_text
 
 LOOPBACK = "127.0.0.1"  # a pod's address on a laptop
 TIMED_OUT = 124  # exit code
 ENDED = "ended by itself with code 0: a service must run until it is stopped"
 KEYS = ("MAX_STARTUP_TIME_SECONDS", "MAX_COMPLETION_TIME_SECONDS", "MEMORY_LIMIT_MB", "MEMORY_REQUEST_MB")
-SILENT = "it has said nothing"
+RAISE, LAST, SILENT = "raise it if it only needs longer", "it last said", "it has said nothing"
+MOST_BEFORE = 900  # bytes of a cause that the limit follows
 AGAIN = "; not tried again: it would end the same"
 LEFT = ". What it had started was killed: start the server in the foreground, or wait for its process"
 
@@ -104,8 +106,14 @@ class StageLauncher(stage_attempt.Launcher):
         return super().tidy(message)
 
     def _not_ready(self, service: stage_service.PortWatch) -> str:
-        limit = f"{self.order.limit:g} s (MAX_STARTUP_TIME_SECONDS: raise it if it only needs longer)"
-        return f"{self.places.script}: not ready within {limit}: {service.cause}"
+        """Return the message of a service whose time to start was over, first what more time would not mend."""
+        late, before = f"not ready within {self.order.limit:g} s (MAX_STARTUP_TIME_SECONDS", service.ended_before
+        if before:  # the script had ended, or the container before was late
+            return before if late in before else f"{stage_text.clean(before, MOST_BEFORE)}; {late})"
+        if service.is_misplaced:
+            return f"{self.places.script}: {service.cause}; {late})"
+        said = importlib.import_module("stage_cause").read(self.late, self.places, 0).words
+        return f"{self.places.script}: {late}: {RAISE}): {service.cause}; {f'{LAST}: {said}' if said else SILENT}"
 
     def _claim(self) -> None:
         """Claim the next attempt's number by creating its log: what marks, exactly once, that the script ran."""
@@ -209,10 +217,9 @@ class StageLauncher(stage_attempt.Launcher):
         if why == "TimedOut":
             return TIMED_OUT, why, self._not_done(status)
         if service and why == "StartupTimeout":
-            if not service.ended_before:
-                said = importlib.import_module("stage_cause").read(self.late, self.places, status)
-                service.note_end(f"{service.cause}; {f'it last said: {said.words}' if said.text else SILENT}")
-            return stage_order.HOPELESS, why, self._not_ready(service)
+            message = self._not_ready(service)
+            service.note_end(message)
+            return stage_order.HOPELESS, why, message
         if why and (code or service):
             return code, why, f"{script}: stopped from outside, exited with code {code}"
         if service and not code:
@@ -231,8 +238,7 @@ class StageLauncher(stage_attempt.Launcher):
             remedy = self._remedy(said)[1]
             words = cause.clean(said.words, cause.WORDS_LIMIT)
             return f"{said.place}: {words}{f' ({remedy})' if remedy else ''}; {late})"
-        last = f"it last said: {said.words}" if said.text else SILENT
-        return f"{self.places.script}: {late}: raise it if it only needs longer): {last}"
+        return f"{self.places.script}: {late}: {RAISE}): {f'{LAST}: {said.words}' if said.text else SILENT}"
 
     def _explain(self, status: int, out_of_memory: bool) -> Tuple[int, str, str]:
         """Return exit code, reason and message for a script that failed by itself."""

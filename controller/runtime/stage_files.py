@@ -23,7 +23,7 @@ else:  # published side by side: the script's folder is where Python looks first
 
 LIMIT, MOST_FILES = 10.0, 5000  # seconds for git, and files of the commit that are looked at
 TEMPORARY, SHARED_MEMORY = "/tmp/", "/dev/shm"  # noqa: S108 - only compared with paths of the script
-RECIPE = "docs/how-to/images.md"
+RECIPE = "docs/how-to/images.md of Coachwork"
 _WRITING = re.compile(r"""(,|\bmode=)\s*["'][bt]*[wax][bt+]*["']|\bmkdir\(""")
 _HIDDEN = re.compile(r"\..*|__pycache__")
 # Debian's packages of what packages of PyPI load or call

@@ -90,7 +90,10 @@ def _elsewhere(name: str, path: str, failed: FailedScript) -> str:
         return f"{shown} has no `{rest.partition('.')[0]}`: correct the name, or commit the file" if rest else ""
     parts = os.path.relpath(folder, places.project).split(os.sep)
     if all(part.isidentifier() for part in parts) and not stage_packages.is_in_python(parts[0]):
-        return f"it is {shown}: write `from {'.'.join(parts)} import {top}`, or move it next to the script"
+        code = failed.said.trace[-1].code if failed.said.trace else ""
+        found = re.match(rf"from {re.escape(name)} import ([^(#]*)", code)
+        names, whence = (found.group(1).strip() or "...", [*parts, name]) if found else (top, parts)
+        return f"it is {shown}: write `from {'.'.join(whence)} import {names}`, or move it next to the script"
     return f"it is {shown}, where no import looks: move it next to the script, or to the project's folder"
 
 

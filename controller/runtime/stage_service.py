@@ -24,6 +24,7 @@ EAGER, RELAXED, EAGER_FOR = 0.1, 0.5, 10.0  # seconds between tries, for how lon
 _LISTEN = "0A"  # include/net/tcp_states.h
 _LOOPBACK, _LOOPBACK_6 = "7F", "00000000000000000000000001000000"  # 127.x.x.x ends so, mapped into IPv6 too
 BIND = "bind to 0.0.0.0 (host='0.0.0.0')"
+SAME = "PORT and the script must name the same port"
 LASTING = 10  # answers in a row until one is taken for the last word: servers may open one address after the other
 _INODE = 9  # column of net/tcp
 
@@ -78,8 +79,13 @@ class PortWatch:
 
     @property
     def cause(self) -> str:
-        """Return why the service has not answered: how the container before ended says more than its port."""
-        return self.ended_before or self._cause
+        """Return why the service does not answer."""
+        return self._cause
+
+    @property
+    def is_misplaced(self) -> bool:
+        """Return whether the script listens, but elsewhere: more time would not help."""
+        return BIND in self._cause or SAME in self._cause
 
     @property
     def ended_before(self) -> str:
@@ -137,7 +143,7 @@ def why_not_ready(host: str, port: int, path: str) -> str:
         others = sorted({other for _, other in _listening() if other != port})
         if others:
             ports = ", ".join(map(str, others[:5]))
-            return f"nothing listens on port {port}, but on {ports}: PORT and the script must name the same port"
+            return f"nothing listens on port {port}, but on {ports}: {SAME}"
     return f"nothing listens on port {port}"
 
 

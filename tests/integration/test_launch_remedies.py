@@ -101,6 +101,8 @@ def test_python_3_8_gives_the_same_advice(stage: Stage) -> None:
 IN = "train/requirements.txt"
 IMPORTS = {
     "import helpers": "it is lib/util/helpers.py: write `from lib.util import helpers`, or move it next to the script",
+    "from helpers import a, b  # c": "it is lib/util/helpers.py: write `from lib.util.helpers import a, b`, or move it",
+    "from helpers import (\n    a)": "it is lib/util/helpers.py: write `from lib.util.helpers import ...`, or move it",
     "from spread import x": "it is old-code/spread.py, where no import looks: move it next to the script, or to the",
     "import helprs": "did you mean `helpers`, which is lib/util/helpers.py?",
     "import shapes.round": "shapes/ has no `round`: correct the name, or commit the file",
@@ -259,7 +261,7 @@ def test_a_pool_without_a_main_guard_that_never_ends_leads_there_too(stage: Stag
             "the image has no program `ffmpg`: use an image with the Debian package that has it; docs/how-to/images.md",
         ),
         ("import subprocess; subprocess.run(['tesseract', '-h'])", "the Debian package tesseract-ocr; docs/how-to"),
-        ("import _nothing", "the image's Python was built without it: use another image (docs/how-to/images.md)"),
+        ("import _nothing", "the image's Python was built without it: use another image (docs/how-to/images.md of"),
         (
             "import subprocess; subprocess.run('dot -h', shell=True, check=True)",
             "the Debian package graphviz; docs/how",
