@@ -35,6 +35,7 @@ _IN_YAML = (
     ("or PYTHON in the project", "or python in the project"),
     *((key, key.lower()) for key in ("DOCKER_IMAGE", "MEMORY_REQUEST_MB", "MEMORY_LIMIT_MB")),
 )
+_PREEMPTION = re.compile(r"\.? (no new claims to deallocate, )?preemption: .*")  # it says nothing of what to do
 _UNPULLED = ("ErrImagePull", "ImagePullBackOff")  # these two take turns, each with its own words
 _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
 
@@ -130,7 +131,7 @@ def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[
         return "", None
     scheduled = condition(status, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
-        text = _steady(scheduled.get("message") or "")
+        text = _steady(_PREEMPTION.sub(".", scheduled.get("message") or ""))
         remedy = " (ask for less in the stage's config.ini, or add nodes)" if "Insufficient" in text else ""
         return "schedule", Cause("Unschedulable", f"no node has room: {text}{remedy}")
     uid = (pod.get("metadata") or {}).get("uid") or ""

@@ -150,9 +150,17 @@ def test_a_pod_on_its_way_is_not_blocked(state: Object | None) -> None:
     assert (fact.blocked, fact.cause, fact.running) == ("", None, False)
 
 
-def test_what_can_not_be_scheduled_says_what_is_missing() -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        " preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+        " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful.",
+    ],
+)
+def test_what_can_not_be_scheduled_says_what_is_missing(more: str) -> None:
     message = "0/1 nodes are available: 1 Insufficient cpu."
-    unscheduled = pod(conditions=[condition("PodScheduled", "Unschedulable", "False", message)])
+    unscheduled = pod(conditions=[condition("PodScheduled", "Unschedulable", "False", message + more)])
     fact = read_job(job(active=1), [unscheduled])
     remedy = "(ask for less in the stage's config.ini, or add nodes)"
     assert (fact.blocked, fact.cause) == ("schedule", Cause("Unschedulable", f"no node has room: {message} {remedy}"))
