@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine, base_environment
@@ -76,7 +75,7 @@ class LaptopRun:
         self.place = place
         self._root = state_folder()
         self.name = names.request(place.pipeline.name)
-        self._uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place.repository}#{place.path}"))
+        self._uid = place.uid
         self._trigger = uuid.uuid4().hex
         self._warned: set[str] = set()  # stages whose warnings are complete, and the warnings
         self._volume = Volume(self._root, has_pythons=True)
@@ -116,12 +115,10 @@ class LaptopRun:
     def _machine(
         self, options: Options, images: Mapping[str, str], secrets: Mapping[str, Mapping[str, str]]
     ) -> Machine:
-        parts = urlsplit(self.place.repository)
-        folder = Path(unquote(parts.path))  # that the run's commit was made of, unless the repository is elsewhere
         return Machine(
             volume=self._root,
             scratch=self._scratch,
-            folder=folder if parts.scheme == "file" and folder.is_dir() else None,
+            folder=self.place.folder,
             python=options.pythons.default.path,
             pythons={images[version]: other.path for version, other in options.pythons.others.items()},
             secrets=secrets,
@@ -227,7 +224,7 @@ class LaptopRun:
 
     def tail(self, run: int, stage: str, lines: int) -> list[str]:
         """Return the last lines that a stage has printed in its newest attempt of this run."""
-        return self._lines(run, stage)[-lines:]
+        return [self.place.own(line) for line in self._lines(run, stage)[-lines:]]
 
     def _lines(self, run: int, stage: str, *, both_ends: bool = False) -> list[str]:
         """Return the last lines of a stage's newest log (`both_ends`: the first too), none where nothing has begun."""

@@ -1,17 +1,20 @@
 """The project that a command is about: a folder of this machine as it stands, or a repository."""
 
+import os
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from controller.adapters import pythons
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.index import Trial
 from controller.app.lock import share
 from controller.app.state import state_folder
-from controller.core import images
+from controller.core import images, layout
 from controller.core.errors import Invalid
 from controller.core.inputs import project, repository
 from controller.core.inputs.project import pins
@@ -35,6 +38,25 @@ class Place:
     shown: str
     tree: ProjectTree
     pipeline: Pipeline
+
+    @property
+    def uid(self) -> str:
+        """What its runs are kept under, and the copies that its stages work in."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.repository}#{self.path}"))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of this machine that the commit was made of, None for a repository elsewhere."""
+        parts = urlsplit(self.repository)
+        folder = Path(unquote(parts.path))
+        return folder if parts.scheme == "file" and folder.is_dir() else None
+
+    def own(self, line: str) -> str:
+        """Return a line that a stage printed with the folder's own files, which an editor opens, for its copies."""
+        scratch = re.escape(os.path.realpath(state_folder() / layout.SCRATCH / self.uid))
+        return (
+            re.sub(rf"{scratch}/[^/\s]+/scratch/work(?=/)", lambda _: str(self.folder), line) if self.folder else line
+        )
 
 
 def find(

@@ -84,7 +84,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         typer.echo(f"warning: {warning}", err=True)
     stopping = _stop_on_signals()
     options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume)
-    stream = Stream() if output == "text" and not quiet else None
+    stream = Stream(place.own) if output == "text" and not quiet else None
     view = stream or screen(output)
     with closing(view):
         with laptop.running(place, options) as current:

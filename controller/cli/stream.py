@@ -8,7 +8,7 @@ import codecs
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import cycle
 from typing import Final
@@ -58,8 +58,10 @@ def _final(line: str) -> str:
 class Stream(PlainLines):
     """Plain lines about the stages, and what these print."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Callable[[str], str] = str) -> None:
+        """Show what stages print, each line as `own` has it."""
         super().__init__()
+        self._own = own
         console = Console()
         self._status = "" if console.is_terminal and sys.stdout.isatty() and not console.is_dumb_terminal else None
         self._colours = cycle(COLOURS) if self._status is not None and not os.environ.get("NO_COLOR") else None
@@ -79,7 +81,7 @@ class Stream(PlainLines):
         for line in lines.feed(chunk, last=last):
             found = text.FORMAL.match(line)
             if not found:
-                shown.append(begin + line)
+                shown.append(begin + self._own(line))
             elif found["verdict"]:
                 self._verdicts[stage] = found["verdict"], time.monotonic()
         if shown:

@@ -67,6 +67,7 @@ def test_a_failing_stage_is_shown_with_its_place_and_its_error_and_each_line_onc
         assert [line for line in lines if "no rows" in line and "code 1" in line] == [
             f"Failed: run {2 if quiet else 1} at uncommitted: {cause}"
         ]
+        assert f'  File "{folder}/train/run.py", line 2, in <module>' in "".join(lines), "where an editor finds it"
         printed = "  reading" if quiet else "train | reading"
         assert [line for line in lines if "reading" in line] == [printed]
         assert not [line for line in lines if "coachwork: " in line], "what the launcher says is for the log"
