@@ -1,10 +1,13 @@
 """`coachwork run`: a project on this machine, with no cluster."""
 
 import os
+import re
+import shlex
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +29,7 @@ from controller.core.errors import Invalid
 from controller.core.exits import Exit
 from controller.core.inputs import kinds, secretsfile
 from controller.core.model import Record, Service
+from controller.core.parts import SUCCEEDED
 from controller.core.text import clean
 
 GRACE = "; what does not end is killed after 10 s"  # Machine.stop_grace
@@ -72,14 +76,10 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         lambda: _secrets(secrets) if secrets else {},
         lambda: pythons.named(python) if python else None,
     )
-    try:
-        with text.patience(f"reading the project from {clean(target)}"):
-            place = find(target, ref, path, python=pythons.judging(interpreter))
-        with text.patience("looking for the Python of the stages"):
-            chosen = pythons.choose(place.pipeline, interpreter, only)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: nothing was started", err=True)
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    with text.patience(f"reading the project from {clean(target)}"):
+        place = find(target, ref, path, python=pythons.judging(interpreter))
+    with text.patience("looking for the Python of the stages"):
+        chosen = pythons.choose(place.pipeline, interpreter, only)
     for warning in place.pipeline.warnings:
         typer.echo(f"warning: {warning}", err=True)
     stopping = _stop_on_signals()
@@ -99,6 +99,9 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
                 last_words(record, lambda stage: current.tail(record.run, stage, lines) if lines else [], more)
             if stopping.is_set():
                 view.note(_ending(record, current.addresses(), over=over))
+                if not over and not only and (stage := _undone(record, place.pipeline.steps)):
+                    typed = re.sub(r" --from[= ]\S+", "", shlex.join(sys.argv[1:]))
+                    view.note(f"go on: coachwork {typed} --from {stage}")
         following.show_output(record, whole=True)  # what they printed while they ended
     raise typer.Exit(EXITS.get(record.phase, Exit.FAILED) if over else Exit.INTERRUPTED)
 
@@ -210,10 +213,17 @@ def _places(current: LaptopRun, record: Record) -> Iterator[str]:
         yield f"kept in {folder}"
 
 
+def _undone(record: Record, steps: Iterable[Iterable[str]]) -> str:
+    """Return the first stage that has not succeeded; "" in the first step, before which there is nothing to keep."""
+    done = {name for name, stage in record.stages.items() if stage.state in SUCCEEDED}
+    first = next(((number, name) for number, step in enumerate(steps) for name in step if name not in done), (0, ""))
+    return first[1] if first[0] else ""
+
+
 def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:
     """Return what is stopped by a person who presses Ctrl-C."""
     running = [] if over else [name for name, stage in record.stages.items() if stage.state == "Running"]
     if not over and not running:
-        return "interrupted: nothing was running"
+        return "interrupted"
     names = ", ".join(dict.fromkeys([*running, *addresses]))
     return f"{'' if over else 'interrupted: '}stopping {names or 'the services'}{GRACE}"

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import random
+import shlex
 import signal
 import socket
 import subprocess
@@ -432,7 +433,7 @@ def test_ctrl_c_while_the_command_still_loads_prints_no_traceback(coachwork: Com
     assert (ended.code, ended.out, ended.err) == (130, "", "interrupted")
 
 
-def test_a_wait_before_the_run_is_announced_and_ctrl_c_says_that_nothing_was_started(
+def test_a_wait_before_the_run_is_announced_and_ctrl_c_ends_it_with_a_word(
     coachwork: CommandLine, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "iris", project("a"))
@@ -442,7 +443,29 @@ def test_a_wait_before_the_run_is_announced_and_ctrl_c_says_that_nothing_was_sta
     running.error(lambda line: line == f"reading the project from {folder} ...")
     running.interrupt()
     ended = running.end()
-    assert (ended.code, ended.err.splitlines()[1:]) == (130, ["interrupted: nothing was started"])
+    assert (ended.code, ended.err.splitlines()[1:]) == (130, ["interrupted"])
+
+
+@pytest.mark.parametrize(
+    ("given", "stuck", "onward"), [([], "b", "--from b"), (["--from", "b"], "c", "--from c"), ([], "a", ""),
+                                   (["--only", "b"], "b", "")],
+)  # fmt: skip
+def test_ctrl_c_shows_the_command_that_goes_on_where_something_is_done(
+    coachwork: CommandLine, tmp_path: Path, given: list[str], stuck: str, onward: str
+) -> None:
+    folder = str(write(tmp_path / "my iris", project("a >> b >> c")))
+    if given:
+        assert coachwork.run("run", folder).code == 0
+    (tmp_path / "my iris" / stuck / "run.py").write_text("import time; time.sleep(60)")
+    running = coachwork.start("run", folder, *given, "--env", "X=1 2")
+    running.line(lambda line: f"{stuck}: Running" in line)
+    running.interrupt()
+    said = running.end().err.splitlines()
+    shown = [line for line in said if line.startswith("go on: ")]
+    assert shown == ([f"go on: coachwork run '{folder}' --env 'X=1 2' {onward}"] if onward else [])
+    if onward:
+        (tmp_path / "my iris" / stuck / "run.py").write_text("")
+        assert coachwork.run(*shlex.split(shown[0])[3:]).code == 0
 
 
 def test_a_second_run_of_one_project_at_the_same_time_is_refused(coachwork: CommandLine, tmp_path: Path) -> None:
