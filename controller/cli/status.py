@@ -124,7 +124,7 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
             (
                 record.title(name),
                 stage.state,
-                text.took(stage.started, stage.finished, now),
+                text.took(stage.started, stage.finished or record.finished, now),  # none is recorded of stopped ones
                 str(stage.attempts or ""),
                 "" if stage.message in record.message else stage.message,  # above
             )
