@@ -52,21 +52,19 @@ def clean(
     before = time.time() - _seconds(older_than) if older_than else None
     root = state_folder()
     every = list(Archive(root, lambda _name: "").requests())
-    chosen = _named(every, name) if name else every
+    chosen = [_named(root, name)] if name else every
     with app.locked(root, chosen, only=bool(name)):
         pieces = [] if name else app.old(app.made_again(root), before)
         runs = app.old(app.runs(root, chosen, before), before) if name or everything else []
         sizes = removal.sizes(piece.place for piece in (*pieces, *runs))
         rows = _parts([*pieces, *runs], sizes)
+        asks = _asks(runs, sure=dry_run or yes)
         if output == "text":
-            _show(root, rows, sum(sizes), dry_run=dry_run)
-        if runs and not dry_run and not yes:
+            _show(root, rows, sum(sizes), planned=dry_run or asks)
+        if asks:
             _confirm(len(runs))
         if not dry_run:
-            with text.patience("removing"):
-                left = [piece for piece in (*pieces, *runs) if not piece.remove()]
-            if left:
-                typer.echo(f"{len(left)} folders could not be removed, like {cleaned(str(left[0].place))}", err=True)
+            _remove([*pieces, *runs])
     if every and not runs and output == "text":
         typer.echo("runs stay, with their logs and artifacts: coachwork clean NAME, or --all, removes them", err=True)
     if output == "json":
@@ -74,13 +72,14 @@ def clean(
         text.write(output, {"folder": str(root), "removed": not dry_run, "bytes": sum(sizes), "parts": parts}, ())
 
 
-def _named(every: list[Archived], name: str) -> list[Archived]:
-    """Return the project of a name, all of that name, or the one in a folder. Raises NotFound."""
+def _named(root: Path, name: str) -> Archived:
+    """Return the project in a folder, or that of a name that ran last, as all commands have it. Raises NotFound."""
+    kept = Kept(root)
     if is_folder(name):
-        return [Kept(state_folder()).find(Path(name).expanduser())]
-    if found := [item for item in every if item.name == name]:
+        return kept.find(Path(name).expanduser())
+    if found := kept.all().get(name):
         return found
-    raise NotFound(f"no project {quoted(name)} has run on this machine: {nearest(name, {item.name for item in every})}")
+    raise NotFound(f"no project {quoted(name)} has run on this machine: {nearest(name, kept.all())}")
 
 
 def _seconds(older_than: str) -> float:
@@ -96,23 +95,37 @@ def _parts(pieces: list[Piece], sizes: list[int]) -> list[tuple[str, int, int]]:
     return [(part, len(found), sum(found)) for part, found in parts.items()]
 
 
-def _show(root: Path, rows: list[tuple[str, int, int]], total: int, *, dry_run: bool) -> None:
-    """Show what goes."""
+def _show(root: Path, rows: list[tuple[str, int, int]], total: int, *, planned: bool) -> None:
+    """Show what goes; `planned`: not yet, or not at all."""
     if not rows:
         typer.echo(f"nothing to remove in {root}")
         return
     cells = [(part, str(count), format_size(size)) for part, count, size in rows]
-    verb = "would free" if dry_run else "frees"
+    verb = "would free" if planned else "frees"
     lines = [*text.columns(("what", "folders", "size"), cells), f"{verb} {format_size(total)} in {root}"]
     typer.echo("\n".join(lines))
 
 
-def _confirm(count: int) -> None:
-    """Ask whether runs may go. Raises Invalid without a terminal, Exit where they may not."""
+def _asks(runs: list[Piece], *, sure: bool) -> bool:
+    """Return whether a person has to be asked. Raises Invalid without a terminal to answer on."""
+    if not runs or sure:
+        return False
     if not sys.stdin.isatty():
-        raise Invalid(
-            "WrongUse", ["clean asks before it removes runs, and there is no terminal to answer on: add --yes"]
-        )
+        line = "clean asks before it removes runs, and there is no terminal to answer on: add --yes"
+        raise Invalid("WrongUse", [line])
+    return True
+
+
+def _confirm(count: int) -> None:
+    """Ask whether runs may go. Raises Exit where they may not."""
     if not typer.confirm(f"remove {count} folders of runs with their logs and artifacts?", err=True):
         typer.echo("nothing was removed", err=True)
         raise typer.Exit(Exit.CANCELLED)
+
+
+def _remove(pieces: list[Piece]) -> None:
+    """Remove all of them, and say what stays."""
+    with text.patience("removing"):
+        left = [piece for piece in pieces if not piece.remove()]
+    if left:
+        typer.echo(f"{len(left)} folders could not be removed, like {cleaned(str(left[0].place))}", err=True)

@@ -70,7 +70,7 @@ def test_runs_go_only_if_they_are_named(coachwork: CommandLine, arguments: tuple
     for path in (first, *first.rglob("*")):
         os.utime(path, (1_000_000_000, 1_000_000_000), follow_symlinks=False)
     refused = coachwork.run("clean", *arguments)
-    assert (refused.code, "add --yes" in refused.err) == (2, True)
+    assert (refused.code, refused.out, "add --yes" in refused.err) == (2, "", True)
     assert left(coachwork.home) == RUNS | MADE_AGAIN
     ended = coachwork.run("clean", *arguments, "--yes")
     assert (ended.code, left(coachwork.home)) == (0, kept), ended.err
@@ -81,6 +81,14 @@ def test_a_folder_means_its_project_and_another_name_is_not_found(coachwork: Com
     assert coachwork.run("clean", "irs").err == 'no project "irs" has run on this machine: did you mean iris?'
     assert coachwork.run("clean", str(iris), "--yes").code == 0
     assert left(coachwork.home) == {"other 1"} | MADE_AGAIN
+
+
+def test_of_two_folders_with_one_project_name_the_runs_of_the_first_stay(coachwork: CommandLine, iris: Path) -> None:
+    copy = write(iris.parent / "copy", project("train") | {"train/run.py": SAVE})
+    assert coachwork.run("run", str(copy)).code == 0
+    assert coachwork.run("clean", "iris", "--yes").code == 0
+    assert left(coachwork.home) == RUNS | MADE_AGAIN
+    assert coachwork.run("status", str(iris)).code == 0
 
 
 def test_nothing_goes_while_a_run_of_it_is_active(coachwork: CommandLine, iris: Path) -> None:
