@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from controller.adapters import pythons
-from controller.adapters.git import Git, GitSettings
+from controller.adapters.git import Git, GitSettings, Snapshot
 from controller.adapters.index import Trial
 from controller.app.lock import share
 from controller.app.state import state_folder
@@ -76,30 +76,17 @@ def find(
     root = state_folder()
     share(root)
     git = Git(root, GitSettings(allow_file=True))
-    folder, warnings = None, tuple[str, ...]()
-    if repository.resembles_address(target):
-        check_address(target)
-        if repository.is_ssh(target):
-            here = f"git clone {clean(target)} and give its folder"
-            line = (
-                f"{clean(target)} is reached over ssh, with a key that only git has: {here}, or give its https address"
-            )
-            raise Invalid("GitSecretRequired", [line])
-        commit = git.resolve(target, ref)
-        address, shown = target, commit[:7]
-    else:
-        if ref:
-            raise Invalid("WrongUse", ["--ref goes with a repository's address; a folder is taken as it stands"])
-        folder = project_folder(target, path)
-        snapshot = git.snapshot(folder)
-        address, commit, path, shown = snapshot.repository, snapshot.commit, snapshot.path, snapshot.shown
-        warnings = snapshot.warnings
+    folder = None if repository.resembles_address(target) else project_folder(target, path)
+    if folder and ref:
+        raise Invalid("WrongUse", ["--ref goes with a repository's address; a folder is taken as it stands"])
+    taken = git.snapshot(folder) if folder else _remote(git, target, ref, path)
+    address, commit = taken.repository, taken.commit
     git.publish(address, commit)
-    judge = Trial(partial(git.last_change, address, commit, path)).judge if tried else pins.unasked
+    judge = Trial(partial(git.last_change, address, commit, taken.path)).judge if tried else pins.unasked
 
     def load(left_out: Mapping[str, str]) -> tuple[ProjectTree, Pipeline]:
-        tree = read_project(git, address, commit, path, left_out)
-        tree = replace(tree, warnings=(*warnings, *tree.warnings))
+        tree = read_project(git, address, commit, taken.path, left_out)
+        tree = replace(tree, warnings=(*taken.warnings, *tree.warnings))
         return tree, project.load(tree, strict=strict, judge=judge, python=python or JUDGING)
 
     try:
@@ -114,7 +101,18 @@ def find(
         stages = [stage for stage in pipeline.stages.values() if not stage.requirements]
         if folder and any((folder / stage.folder / REQUIREMENTS).is_file() for stage in stages):
             tree, pipeline = load(git.left_out(folder))
-    return Place(address, commit, path, shown, tree, pipeline)
+    return Place(address, commit, taken.path, taken.shown, tree, pipeline)
+
+
+def _remote(git: Git, target: str, ref: str, path: str) -> Snapshot:
+    """Return the commit of a repository that can be read without a key."""
+    check_address(target)
+    if repository.is_ssh(target):
+        clone = f"git clone {clean(target)} and give its folder"
+        line = f"{clean(target)} is reached over ssh, with a key that only git has: {clone}, or give its https address"
+        raise Invalid("GitSecretRequired", [line])
+    commit = git.resolve(target, ref)
+    return Snapshot(target, commit, path, commit[:7])
 
 
 def check_address(target: str) -> None:

@@ -6,6 +6,7 @@ make git run a program. Nothing else in the project imports GitPython.
 
 from controller.adapters.git.clone import Clone, read_clone
 from controller.adapters.git.command import GitSettings
+from controller.adapters.git.snapshot import Snapshot
 from controller.adapters.git.source import Git
 
-__all__ = ["Clone", "Git", "GitSettings", "read_clone"]
+__all__ = ["Clone", "Git", "GitSettings", "Snapshot", "read_clone"]

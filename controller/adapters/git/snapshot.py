@@ -40,7 +40,7 @@ class Snapshot:
     commit: str
     path: str
     shown: str
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
