@@ -13,7 +13,7 @@ from controller.adapters import pythons
 from controller.adapters.git import Git, GitSettings, Snapshot
 from controller.adapters.index import Trial
 from controller.app.lock import share
-from controller.app.state import state_folder
+from controller.app.state import named_folder, state_folder
 from controller.core import images, layout
 from controller.core.errors import Invalid
 from controller.core.inputs import project, repository
@@ -127,7 +127,7 @@ def check_address(target: str) -> None:
 
 def project_folder(target: str, path: str) -> Path:
     """Return a project's folder; one without a project file is refused before anything of it is copied."""
-    folder = Path(target).expanduser() / path
+    folder = named_folder(target) / path
     if folder.is_file():
         raise Invalid("WrongUse", [f"{folder}: it is a file: give the folder that holds it"])
     if not folder.is_dir():

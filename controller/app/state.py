@@ -4,6 +4,18 @@ import os
 from pathlib import Path
 
 from controller.core.errors import Invalid
+from controller.core.text import clean
+
+
+def named_folder(name: str) -> Path:
+    """Return the folder that a person names. Raises Invalid where no folder can have the name."""
+    try:
+        folder = Path(name).expanduser()
+        folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, an unknown user, a NUL
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise Invalid("WrongUse", [f"{clean(name)}: no folder: {why}"]) from None
+    return folder
 
 
 def state_folder() -> Path:
@@ -13,7 +25,7 @@ def state_folder() -> Path:
     """
     home = os.environ.get("COACHWORK_HOME")
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    folder = Path(home).expanduser() if home else Path(base).expanduser() / "coachwork"
+    folder = named_folder(home) if home else named_folder(base) / "coachwork"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

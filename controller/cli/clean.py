@@ -14,7 +14,7 @@ from controller.adapters.volume import Archive
 from controller.app import clean as app
 from controller.app.clean import Piece
 from controller.app.kept import Kept
-from controller.app.state import state_folder
+from controller.app.state import named_folder, state_folder
 from controller.cli import text
 from controller.cli.connect import is_folder
 from controller.cli.options import Output
@@ -76,7 +76,7 @@ def _named(root: Path, name: str) -> Archived:
     """Return the project in a folder, or that of a name that ran last, as all commands have it. Raises NotFound."""
     kept = Kept(root)
     if is_folder(name):
-        return kept.find(Path(name).expanduser())
+        return kept.find(named_folder(name))
     if found := kept.all().get(name):
         return found
     raise NotFound(f"no project {quoted(name)} has run on this machine: {nearest(name, kept.all())}")

@@ -9,7 +9,6 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -119,8 +118,10 @@ def _kept() -> "Kept":
 
 def _announced(kept: "Kept", name: str) -> str:
     """Return the name by which `kept` has what a person names, after saying what it is. Raises NotFound."""
-    folder = is_folder(name) or (name and name not in kept.all() and Path(name).is_dir())
-    known = kept.choose(Path(name).expanduser()) if folder else name
+    from controller.app.state import named_folder  # noqa: PLC0415 (as above)
+
+    folder = is_folder(name) or (name and name not in kept.all() and named_folder(name).is_dir())
+    known = kept.choose(named_folder(name)) if folder else name
     source = kept.source(known)
     if source or not known:
         typer.echo(f"{known} on this machine, from {clean(source, 4096)}" if known else "on this machine:", err=True)

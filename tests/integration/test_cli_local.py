@@ -99,3 +99,10 @@ def test_a_cluster_that_is_meant_is_never_answered_for(coachwork: CommandLine, i
     ):  # fmt: skip
         ended = coachwork.run(*arguments)
         assert (ended.code, ended.out, said in ended.err) == (code, "", True), (arguments, ended)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/iris", "./" + "b" * 300])
+@pytest.mark.parametrize("command", ["run", "validate", "deploy", "status", "logs", "clean"])
+def test_a_name_that_no_folder_can_have_is_refused(coachwork: CommandLine, command: str, name: str) -> None:
+    ended = coachwork.run(command, name)
+    assert (ended.code, ended.err.count("\n"), ": no folder: " in ended.err) == (2, 0, True), ended
