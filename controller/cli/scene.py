@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.model import Record, StageRecord, StageState
-from controller.core.plan.stage import STARTING
+from controller.core.model import STARTING, Record, StageRecord, StageState
 from controller.core.text import shorten
 
 ORDER = {

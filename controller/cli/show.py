@@ -13,8 +13,7 @@ from rich.text import Text
 
 from controller.cli import text
 from controller.cli.scene import Scene, doing, shown_state
-from controller.core.model import Record, StageRecord
-from controller.core.plan.stage import STARTING
+from controller.core.model import STARTING, Record, StageRecord
 from controller.core.text import format_duration
 
 COLOURS = {

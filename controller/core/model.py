@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object exactly as the API gives or takes it."""
@@ -198,6 +198,7 @@ Phase: TypeAlias = Literal[
     "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled", "Blocked"
 ]
 StageState: TypeAlias = Literal["Waiting", "Running", "Done", "Unchanged", "Reused", "Failed", "Stopped", "Skipped"]
+STARTING: Final = "Starting"  # the reason of a stage whose pod does not run yet, though nothing keeps it from that
 
 
 @dataclass(frozen=True, slots=True)

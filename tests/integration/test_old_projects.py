@@ -120,6 +120,6 @@ def test_a_proxy_of_the_shell_that_refuses_its_password_is_reported(coachwork: C
         ended = coachwork.run("run", str(folder), **proxy)
         server.shutdown()
     assert ended.code == 1
-    assert "the proxy on the way to the package index https://packages.example/simple/" in ended.out, ended.out
+    assert "the proxy on the way to the package index packages.example " in ended.out, ended.out
     assert "refuses its user and password (407)" in ended.out
     assert "pw-secret" not in ended.out + ended.err

@@ -7,12 +7,11 @@ from controller.core import manifests, names, times
 from controller.core.errors import VOLUME_FULL
 from controller.core.facts import JobFact
 from controller.core.manifests import RunContext
-from controller.core.model import Cause, Environment, Record, StageRecord
+from controller.core.model import STARTING, Cause, Environment, Record, StageRecord
 from controller.core.plan.decision import Action, Create, Observed, Publish
 from controller.core.plan.needs import Build, BuildOf
 from controller.core.plan.stage import (
     DONE,
-    STARTING,
     StageView,
     done,
     failed,

@@ -8,14 +8,25 @@ from controller.core import manifests, times
 from controller.core.documents.status import REASON_LIMIT
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
-from controller.core.model import Cause, Failure, Object, PastRun, Phase, Record, Request, Service, StageRecord
+from controller.core.model import (
+    STARTING,
+    Cause,
+    Failure,
+    Object,
+    PastRun,
+    Phase,
+    Record,
+    Request,
+    Service,
+    StageRecord,
+)
 from controller.core.plan.build import Builds, builds_of
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
 from controller.core.plan.failure import handle
 from controller.core.plan.secrets import MissingSecret, secrets_of
 from controller.core.plan.services import hold, key_of
 from controller.core.plan.settle import settle, stale_jobs
-from controller.core.plan.stage import DONE, STARTING, StageView, stopped, view_of, waiting
+from controller.core.plan.stage import DONE, StageView, stopped, view_of, waiting
 from controller.core.plan.trigger import remember
 from controller.core.text import fit
 

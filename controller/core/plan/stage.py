@@ -10,7 +10,7 @@ from controller.core.facts.pods import in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
 from controller.core.manifests.pod import repeats
-from controller.core.model import Batch, Cause, Object, Policy, Service, Stage, StageRecord
+from controller.core.model import STARTING, Batch, Cause, Object, Policy, Service, Stage, StageRecord
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Delete, Observed
 from controller.core.plan.services import converge, of_stage
@@ -18,7 +18,6 @@ from controller.core.text import fit
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
 START_SECONDS = (5, 15)  # after which it is said that a pod still starts, and then why: most need less
-STARTING = "Starting"  # the reason of a stage whose pod does not run yet, though nothing keeps it from that
 STAGE_REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 
