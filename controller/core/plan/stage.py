@@ -14,10 +14,11 @@ from controller.core.model import STARTING, Batch, Cause, Object, Policy, Servic
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Delete, Observed
 from controller.core.plan.services import converge, of_stage
-from controller.core.text import fit
+from controller.core.text import fit, format_duration
 
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
 START_SECONDS = (5, 15)  # after which it is said that a pod still starts, and then why: most need less
+_WAITS = "; waits up to "  # behind a cause, with the grace that it gets
 STAGE_REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
 
@@ -133,17 +134,22 @@ def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy
 
 
 def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: datetime) -> StageView:
-    """Return the view of a stage that can't start: it says why at once, and fails after the grace.
+    """Return the view of a stage that can't start: it says at once why and for how long, and fails after the grace.
 
     The first cause stays: the later ones flap.
     """
-    if record.waiting_for != grace:
-        record = replace(_with_cause(record, cause), waiting_for=grace, waiting_since=times.text(now))
+    if record.waiting_for == grace:
+        cause = Cause(record.reason, record.message.partition(_WAITS)[0])
+    else:
+        record = replace(record, waiting_for=grace, waiting_since=times.text(now))
     seconds = policy.start_grace if grace == "start" else policy.schedule_grace
+    limit = format_duration(seconds).removesuffix(" 0 s")
     due = (times.moment(record.waiting_since) or now) + timedelta(seconds=seconds)
     if now >= due:
-        return StageView(failed(record, Cause(record.reason, record.message), now))
-    return StageView(record, due=due)
+        return StageView(failed(record, replace(cause, message=f"{cause.message}; waited {limit}"), now))
+    return StageView(
+        _with_cause(record, replace(cause, message=f"{cause.message}{_WAITS}{limit}, then fails")), due=due
+    )
 
 
 def failed(record: StageRecord, cause: Cause, now: datetime) -> StageRecord:

@@ -246,8 +246,11 @@ def test_a_refused_object_fails_its_stage_at_once_or_after_the_grace_for_what_ma
     begun(desk, project("a"))
     assert (desk.record.phase, desk.record.reason) == ("Running", "QuotaExceeded")
     assert isinstance(desk.pass_().error, Transient)
+    assert desk.record.message.endswith("; waits up to 30 min, then fails")
     desk.clock.pass_(POLICY.schedule_grace)
     assert (desk.settle().phase, desk.record.reason) == ("Failed", "QuotaExceeded")
+    assert desk.record.message.endswith("; waited 30 min")
+    assert "waits" not in desk.record.message
 
 
 def test_a_refused_release_fails_the_run_and_a_refused_schedule_disturbs_nothing() -> None:
