@@ -132,6 +132,15 @@ def of_stage(spec: RunSpec, pipeline: Pipeline, stage: str) -> str:
     return dict(spec.images).get(stage) or pipeline.image or spec.image
 
 
+def named_by(spec: RunSpec, pipeline: Pipeline, stage: str, policy: Policy) -> str:
+    """Return what names the image that a stage of a run has."""
+    if stage in dict(spec.images):
+        return f"{SETTING} of the controller"
+    if pipeline.image:
+        return "DOCKER_IMAGE in the project"
+    return "COACHWORK_IMAGE of the controller" if spec.image == policy.image else "`image` in the request"
+
+
 def choose(pipeline: Pipeline, stages: Collection[str], requested: str, policy: Policy) -> Choice:
     """Return the images of a project's stages; `requested` is the request's image, `stages` are those that run.
 

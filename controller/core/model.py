@@ -207,6 +207,7 @@ class Cause:
 
     reason: str
     message: str
+    foreign: bool = field(default=False, compare=False)  # a launcher's words: what they quote is nobody's key
 
 
 Unknown: TypeAlias = Mapping[str, Any]

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from controller.core import names
 from controller.core.documents import attempt
 from controller.core.model import Cause, Object
-from controller.core.text import clean, quoted
+from controller.core.text import clean, parse_quantity, quoted
 
 Blocked: TypeAlias = Literal["", "start", "schedule"]
 """Which grace applies to a pod that waits: for its image, Secret or container; or for a node, quota or volume."""
@@ -16,15 +17,17 @@ Blocked: TypeAlias = Literal["", "start", "schedule"]
 LAUNCHER_FAILED = 121
 """The launcher's own exit code: trying again can't help (see runtime/launch.py and the Jobs' podFailurePolicy)."""
 
-_UNPULLABLE = "check DOCKER_IMAGE or PYTHON in the project, `image` in the request, COACHWORK_IMAGES of the controller"
+OF_IMAGES = ("ImageUnavailable", "InvalidImageName")
+"""Reasons whose cause names an image: what named the image is for others to say."""
+
 _SLOW = "its image was being pulled, or its volumes mounted: pull it to the nodes first, or raise COACHWORK_START_GRACE"
 _WAITING: Mapping[str, tuple[str, str]] = {
-    "ErrImagePull": ("ImageUnavailable", _UNPULLABLE),
-    "ImagePullBackOff": ("ImageUnavailable", _UNPULLABLE),
-    "ErrImageNeverPull": ("ImageUnavailable", _UNPULLABLE),
-    "ImageInspectError": ("ImageUnavailable", "the node can't read this image; check DOCKER_IMAGE"),
+    "ErrImagePull": ("ImageUnavailable", ""),
+    "ImagePullBackOff": ("ImageUnavailable", ""),
+    "ErrImageNeverPull": ("ImageUnavailable", "the node does not have it, and may not pull it"),
+    "ImageInspectError": ("ImageUnavailable", "the node can't read this image"),
     "RegistryUnavailable": ("ImageUnavailable", "the registry does not answer the node"),
-    "InvalidImageName": ("InvalidImageName", "correct DOCKER_IMAGE in the project or `image` in the request"),
+    "InvalidImageName": ("InvalidImageName", "correct its name"),
     "CreateContainerConfigError": ("MissingConfiguration", "create it, or correct [secrets] in the stage's config.ini"),
     "CreateContainerError": ("ContainerFailed", "the node could not make the container from this image"),
     "RunContainerError": ("ContainerFailed", "the image needs a python3 of version 3.8 or later"),
@@ -32,11 +35,20 @@ _WAITING: Mapping[str, tuple[str, str]] = {
 _IN_YAML = (
     ("[secrets] in the stage's config.ini", "the stage's `secrets` in bodywork.yaml"),
     ("the stage's config.ini", "bodywork.yaml"),
-    ("or PYTHON in the project", "or python in the project"),
-    *((key, key.lower()) for key in ("DOCKER_IMAGE", "MEMORY_REQUEST_MB", "MEMORY_LIMIT_MB")),
+    *((key, key.lower()) for key in ("DOCKER_IMAGE", "MEMORY_REQUEST_MB", "MEMORY_LIMIT_MB", "CPU_REQUEST", "GPU")),
 )
-_PREEMPTION = re.compile(r"\.? (no new claims to deallocate, )?preemption: .*")  # it says nothing of what to do
 _UNPULLED = ("ErrImagePull", "ImagePullBackOff")  # these two take turns, each with its own words
+_UNPULLED_WHY = (  # in the order in which they are looked for: a kubelet's sentence has several
+    (
+        r"no such host|i/o timeout|connection refused|unreachable|no route|dial tcp|[Tt]imeout|EOF",
+        "no way to its registry",
+    ),
+    (r"toomanyrequests|\b429\b", "its registry refuses so many pulls"),
+    (r"denied|unauthorized|[Ff]orbidden|authorization|\b40[13]\b", "no such image, or it needs a pull secret"),
+    (r"not found|manifest unknown|does not exist|no match for platform", "not found"),
+    (r"no space left", "no space left on the node"),
+)
+_KEYS = {"cpu": "CPU_REQUEST", "memory": "MEMORY_REQUEST_MB", "nvidia.com/gpu": "GPU"}  # by what the scheduler names
 _UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
 
 
@@ -76,7 +88,7 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         deleting=bool(metadata.get("deletionTimestamp")),
         created=created,
         blocked=blocked,
-        cause=waiting or _ending(status, ended, message),
+        cause=waiting or _ending(status, ended, message, _container(pod.get("spec") or {})),
         exit_code=ended.get("exitCode"),
         attempt=message.attempt,
         crashed=bool(ended) and not state.get("running"),
@@ -88,11 +100,14 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
 
 def _starting(spec: Object) -> tuple[str, ...]:
     """Return what a pod waits for that is on its way. That its image is pulled, no object says, only an Event."""
-    images = {item.get("name"): item.get("image") for item in spec.get("containers") or ()}
-    image = quoted(images.get(names.STAGE_CONTAINER, ""))
+    image = quoted(_container(spec).get("image", ""))
     if not (node := spec.get("nodeName")):
         return ("starting: no node is chosen yet",)
     return f"starting on node {clean(str(node))}", f"; it may have to pull image {image}"
+
+
+def _container(spec: Object) -> Object:
+    return next((item for item in spec.get("containers") or () if item.get("name") == names.STAGE_CONTAINER), {})
 
 
 def in_yaml(words: str) -> str:
@@ -120,20 +135,18 @@ def concerns(event: Object, uid: str) -> bool:
 def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[Blocked, Cause | None]:
     waiting = (container.get("state") or {}).get("waiting") or {}
     if (reason := waiting.get("reason", "")) in _WAITING:
-        name, remedy = _WAITING[reason]
-        unpulled = reason in _UNPULLED and container.get("image")
-        if "invalid UTF-8" in (waiting.get("message") or ""):
+        (name, remedy), said = _WAITING[reason], waiting.get("message") or ""
+        if reason in _UNPULLED and (image := container.get("image")):
+            return "start", Cause(name, f"image {quoted(image)} can't be pulled{_unpulled(said, image)}")
+        if "invalid UTF-8" in said:
             remedy = "a value of [secrets] is not text in UTF-8: correct the Secret"
-        why = f'image "{unpulled}" can\'t be pulled' if unpulled else _steady(waiting.get("message") or reason)
-        return "start", Cause(name, f"{why} ({remedy})")
+        return "start", Cause(name, f"{_steady(said or reason)}{f' ({remedy})' if remedy else ''}")
     status = pod.get("status") or {}
     if status.get("phase") != "Pending":
         return "", None
     scheduled = condition(status, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
-        text = _steady(_PREEMPTION.sub(".", scheduled.get("message") or ""))
-        remedy = " (ask for less in the stage's config.ini, or add nodes)" if "Insufficient" in text else ""
-        return "schedule", Cause("Unschedulable", f"no node has room: {text}{remedy}")
+        return "schedule", _no_room(pod.get("spec") or {}, scheduled.get("message") or "")
     uid = (pod.get("metadata") or {}).get("uid") or ""
     for event in events:
         if event.get("reason") in _UNMOUNTED and concerns(event, uid):
@@ -141,12 +154,39 @@ def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[
     return "", None
 
 
+def _unpulled(said: str, image: str) -> str:
+    """Return why a kubelet can't pull an image, as far as it says, in words that are the same at each try."""
+    words = said.replace(image, "")
+    return next((f": {why}" for sign, why in _UNPULLED_WHY if re.search(sign, words)), "")
+
+
+def _no_room(spec: Object, said: str) -> Cause:
+    """Return why a pod has no node: the scheduler's words but for those on preemption, and what the pod asks for."""
+    text = re.split(r" (?:no new claims to deallocate|preemption: )", _steady(said))[0].rstrip(".,")
+    if "Insufficient" not in text:
+        return Cause("Unschedulable", f"no node has room: {text}")
+    requests = (_container(spec).get("resources") or {}).get("requests") or {}
+    lacking = [name for name in _KEYS if f"Insufficient {name}" in text and name in requests]
+    asked = " and ".join(_amount(name, requests[name]) for name in lacking)
+    less = f"lower {' and '.join(_KEYS[name] for name in lacking)}" if lacking else "ask for less"
+    wanted = f" for {asked}" if asked else ""
+    return Cause("Unschedulable", f"no node has room{wanted}: {text} ({less} in the stage's config.ini, or add nodes)")
+
+
+def _amount(name: str, quantity: object) -> str:
+    """Return an amount of a resource in the unit of the project's keys."""
+    number = parse_quantity(str(quantity)) or Decimal(0)
+    if name == "memory":
+        return f"{(number / 2**20).normalize():f} MiB of memory"
+    return f"{number.normalize():f} {_KEYS[name].partition('_')[0]}"
+
+
 def _steady(text: str) -> str:
     """Return a kubelet's sentence without what changes from try to try (back-off times, pod uids, pull ids)."""
     return clean(re.sub(r"^Back-off \S+ restarting failed container.*", "restarting", text))
 
 
-def _ending(status: Object, ended: Object, message: attempt.Ending) -> Cause | None:
+def _ending(status: Object, ended: Object, message: attempt.Ending, spec: Object) -> Cause | None:
     if status.get("reason") == "Evicted":
         text = status.get("message") or ""
         remedy = " (write less, or have COACHWORK_SCRATCH_LIMIT raised)" if "emptyDir" in text else ""
@@ -156,17 +196,20 @@ def _ending(status: Object, ended: Object, message: attempt.Ending) -> Cause | N
             return Cause("TimedOut", f"the pod's limit passed before its container had started ({_SLOW})")
         return Cause("TimedOut", "the pod ran longer than its stage's limits allow, installation included")
     if ended:
-        return _container_ending(ended, message)
+        return _container_ending(ended, message, spec)
     if status.get("phase") == "Failed":
         return Cause(status.get("reason") or "PodLost", status.get("message") or "the pod was lost with its node")
     return None
 
 
-def _container_ending(ended: Object, message: attempt.Ending) -> Cause | None:
+def _container_ending(ended: Object, message: attempt.Ending, spec: Object) -> Cause | None:
     if ended.get("reason") == "OOMKilled" and message.reason in ("", "Signal", "ExitCode"):
-        return Cause("OutOfMemory", "the stage was killed for memory (raise MEMORY_REQUEST_MB or MEMORY_LIMIT_MB)")
+        limit = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
+        most = f"it used more than {_amount('memory', limit)}" if limit else "its node had no more memory"
+        key = "MEMORY_LIMIT_MB" if limit else "MEMORY_REQUEST_MB"
+        return Cause("OutOfMemory", f"the stage was killed because {most} (raise {key}, or use less)")
     if message.reason and message.message:
-        return Cause(message.reason, message.message)
+        return Cause(message.reason, message.message, foreign=True)
     if ended.get("reason") in ("StartError", "ContainerCannotRun"):
         return Cause("ContainerFailed", f"the image can't run python3: {_steady(ended.get('message') or '')}")
     if ended.get("reason") == "ContainerStatusUnknown":

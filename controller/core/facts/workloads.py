@@ -124,7 +124,7 @@ def _between(job: Object, failed: int, last: PodFact) -> Cause | None:
     number = max(failed, last.attempt)
     of = limit + 1 + number - failed
     line = f"attempt {number} of {of} failed, the next one begins within about {pause} s: {last.cause.message}"
-    return Cause(last.cause.reason, line)
+    return replace(last.cause, message=line)
 
 
 def _failure(ending: Object, pods: Sequence[PodFact]) -> Cause | None:

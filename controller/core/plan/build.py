@@ -14,8 +14,8 @@ from controller.core.plan.stage import (
     DONE,
     StageView,
     done,
+    explained,
     failed,
-    in_form,
     outdated,
     refused,
     removal,
@@ -45,8 +45,7 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
     observed.require(*(BuildOf(item.folder) for item in standing))
     for item, stage in standing.items():
         refusal = refused(item.name, stage, observed, context.policy, now)
-        view = refusal or _standing(context, item, stage, observed.ask(BuildOf(item.folder)), now)
-        views[item] = in_form(context, view)
+        views[item] = refusal or _standing(context, item, stage, observed.ask(BuildOf(item.folder)), now)
     unready = (item for item, view in views.items() if view.record.state not in DONE)
     return Builds(
         record=replace(record, stages={**record.stages, **{item.name: view.record for item, view in views.items()}}),
@@ -81,7 +80,7 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
     )
     if fact is None:
         return StageView(record, (Create(manifests.build(context, item), item.name),))
-    return _judged(context, fact, record, now)
+    return _judged(context, explained(context, item.stages[0], fact), record, now)
 
 
 def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: datetime) -> StageView:

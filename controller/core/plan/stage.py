@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from controller.core import manifests, times
+from controller.core import images, manifests, times
 from controller.core.facts import DeploymentFact, JobFact
-from controller.core.facts.pods import in_yaml
+from controller.core.facts.pods import OF_IMAGES, in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
 from controller.core.manifests.pod import repeats
@@ -16,6 +17,7 @@ from controller.core.plan.decision import Action, Create, Delete, Observed
 from controller.core.plan.services import converge, of_stage
 from controller.core.text import fit, format_duration
 
+Fact = TypeVar("Fact", JobFact, DeploymentFact)
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
 START_SECONDS = (5, 15)  # after which it is said that a pod still starts, and then why: most need less
 _WAITS = "; waits up to "  # behind a cause, with the grace that it gets
@@ -38,14 +40,20 @@ def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Ob
     view = refused(stage.name, record, observed, context.policy, now)
     if not view and isinstance(stage.work, Service):
         view = _service(context, stage, stage.work, record, observed, now)
-    return in_form(context, view or _batch(context, stage, record, observed, now))
+    return view or _batch(context, stage, record, observed, now)
 
 
-def in_form(context: RunContext, view: StageView) -> StageView:
-    """Return the view with the keys that its message names as the project writes them."""
-    if not context.pipeline.is_yaml or not view.record.message:
-        return view
-    return replace(view, record=replace(view.record, message=fit(in_yaml(view.record.message))))
+def explained(context: RunContext, stage: str, fact: Fact) -> Fact:
+    """Return a fact whose cause says what the run knows: what named the stage's image, and how keys are written.
+
+    Words that are not ours stay as they are.
+    """
+    cause = fact.cause
+    if cause is None or cause.foreign:
+        return fact
+    source = images.named_by(context.spec, context.pipeline, stage, context.policy)
+    message = cause.message + (f" (named by {source})" if cause.reason in OF_IMAGES else "")
+    return replace(fact, cause=replace(cause, message=in_yaml(message) if context.pipeline.is_yaml else message))
 
 
 def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, now: datetime) -> StageView | None:
@@ -65,6 +73,7 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
             cause, record = observed.ended[stage.name], replace(record, attempts=max(record.attempts, 1))
             return StageView(failed(record, cause, now) if cause else done(record, now))
         return StageView(record, (Create(manifests.job(context, stage), stage.name),))
+    fact = explained(context, stage.name, fact)
     if outdated(fact, lambda: manifests.job(context, stage)):
         return StageView(record, removal(fact))
     attempts = fact.attempts
@@ -104,6 +113,7 @@ def _service(
     fact = observed.deployments.get(context.service_name(stage.name))
     if fact is None or fact.owner != context.uid or fact.digest != digest_of(objects[0]):
         return StageView(record, actions)
+    fact = explained(context, stage.name, fact)
     record = replace(record, image=fact.image or record.image)
     if fact.available:
         return StageView(record if actions else done(record, now, changed=fact.run == context.run), actions)

@@ -88,12 +88,17 @@ def test_a_job_that_is_being_deleted_says_so() -> None:
 # --- what keeps a pod from starting ------------------------------------------------------------------
 
 WAITS = [
-    (waiting("ErrImagePull", NOT_FOUND), "start", "ImageUnavailable", f'image "{IMAGE}" can\'t be pulled'),
+    (
+        waiting("ErrImagePull", NOT_FOUND),
+        "start",
+        "ImageUnavailable",
+        f'image "{IMAGE}" can\'t be pulled: no way to its registry',
+    ),
     (
         waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {NOT_FOUND}'),
         "start",
         "ImageUnavailable",
-        f'image "{IMAGE}" can\'t be pulled',
+        f'image "{IMAGE}" can\'t be pulled: no way to its registry',
     ),
     (waiting("ErrImageNeverPull"), "start", "ImageUnavailable", "ErrImageNeverPull"),
     (
@@ -137,11 +142,28 @@ def test_a_bad_image_gives_one_steady_message_whatever_the_kubelet_says() -> Non
     words = [
         waiting("ErrImagePull", NOT_FOUND),
         waiting("ErrImagePull", f"rpc error: code = NotFound desc = {NOT_FOUND}"),
-        waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"'),
         waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {NOT_FOUND}'),
-        waiting("ErrImagePull"),
     ]
     assert len({read_pod(pod(state)).cause for state in words}) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('failed to resolve reference "x": pull access denied, repository does not exist or may require authorization',
+         ": no such image, or it needs a pull secret"),
+        ('failed to do request: Head "https://r/v2/": dial tcp: lookup r: no such host', ": no way to its registry"),
+        ("failed to resolve: unexpected status from HEAD request to https://r/v2/: 403 Forbidden",
+         ": no such image, or it needs a pull secret"),
+        ("toomanyrequests: You have reached your pull rate limit", ": its registry refuses so many pulls"),
+        ("write /var/lib/x: no space left on device", ": no space left on the node"),
+        ("rpc error", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_why_an_image_can_not_be_pulled_is_said_as_far_as_the_kubelet_says_it(said: str, why: str) -> None:
+    cause = read_pod(pod(waiting("ErrImagePull", said))).cause
+    assert cause == Cause("ImageUnavailable", f'image "{IMAGE}" can\'t be pulled{why}')
 
 
 @pytest.mark.parametrize("state", [waiting("ContainerCreating"), waiting("PodInitializing"), {}, None])
@@ -150,20 +172,44 @@ def test_a_pod_on_its_way_is_not_blocked(state: Object | None) -> None:
     assert (fact.blocked, fact.cause, fact.running) == ("", None, False)
 
 
+NO_HELP = (
+    " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+)
+NONE = "0/1 nodes are available"
+LESS = "(lower CPU_REQUEST and MEMORY_REQUEST_MB in the stage's config.ini, or add nodes)"
+MIND = "in the stage's config.ini, or add nodes)"
+
+
 @pytest.mark.parametrize(
-    "more",
+    ("said", "requests", "words"),
     [
-        "",
-        " preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
-        " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful.",
+        ("1 Insufficient cpu.", {}, f": 0/1 nodes are available: 1 Insufficient cpu (ask for less {MIND}"),
+        (
+            f"1 Insufficient memory.{NO_HELP}",
+            {"memory": "500000Mi", "cpu": "1"},
+            f" for 500000 MiB of memory: {NONE}: 1 Insufficient memory (lower MEMORY_REQUEST_MB {MIND}",
+        ),
+        (
+            "1 Insufficient memory, 1 Insufficient cpu. preemption: 0/1 nodes are available.",
+            {"memory": "2Gi", "cpu": "1500m"},
+            f" for 1.5 CPU and 2048 MiB of memory: {NONE}: 1 Insufficient memory, 1 Insufficient cpu {LESS}",
+        ),
+        (
+            "1 node(s) had untolerated taint {x: y}.",
+            {},
+            ": 0/1 nodes are available: 1 node(s) had untolerated taint {x: y}",
+        ),
     ],
 )
-def test_what_can_not_be_scheduled_says_what_is_missing(more: str) -> None:
-    message = "0/1 nodes are available: 1 Insufficient cpu."
-    unscheduled = pod(conditions=[condition("PodScheduled", "Unschedulable", "False", message + more)])
+def test_what_can_not_be_scheduled_says_what_it_asks_for_and_what_is_missing(
+    said: str, requests: Object, words: str
+) -> None:
+    unscheduled = pod(
+        conditions=[condition("PodScheduled", "Unschedulable", "False", f"0/1 nodes are available: {said}")]
+    )
+    unscheduled["spec"] = {"containers": [{"name": "stage", "resources": {"requests": requests}}]}
     fact = read_job(job(active=1), [unscheduled])
-    remedy = "(ask for less in the stage's config.ini, or add nodes)"
-    assert (fact.blocked, fact.cause) == ("schedule", Cause("Unschedulable", f"no node has room: {message} {remedy}"))
+    assert (fact.blocked, fact.cause) == ("schedule", Cause("Unschedulable", f"no node has room{words}"))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +310,21 @@ ENDINGS: list[tuple[str, Object, Cause]] = [
     (
         "killed for memory with the launcher itself",
         pod(terminated(137, "OOMKilled"), phase="Failed"),
-        Cause("OutOfMemory", "the stage was killed for memory (raise MEMORY_REQUEST_MB or MEMORY_LIMIT_MB)"),
+        Cause(
+            "OutOfMemory",
+            "the stage was killed because its node had no more memory (raise MEMORY_REQUEST_MB, or use less)",
+        ),
+    ),
+    (
+        "killed for memory above its limit",
+        {
+            **pod(terminated(137, "OOMKilled"), phase="Failed"),
+            "spec": {"containers": [{"name": "stage", "resources": {"limits": {"memory": "64Mi"}}}]},
+        },
+        Cause(
+            "OutOfMemory",
+            "the stage was killed because it used more than 64 MiB of memory (raise MEMORY_LIMIT_MB, or use less)",
+        ),
     ),
     (
         "killed for memory and the launcher lived to say which file",
@@ -274,7 +334,10 @@ ENDINGS: list[tuple[str, Object, Cause]] = [
     (
         "killed for memory and the launcher saw only a signal",
         pod(terminated(137, "OOMKilled", said("Signal", "train/train.py: was killed by SIGKILL")), phase="Failed"),
-        Cause("OutOfMemory", "the stage was killed for memory (raise MEMORY_REQUEST_MB or MEMORY_LIMIT_MB)"),
+        Cause(
+            "OutOfMemory",
+            "the stage was killed because its node had no more memory (raise MEMORY_REQUEST_MB, or use less)",
+        ),
     ),
     (
         "evicted",

@@ -67,25 +67,52 @@ def test_a_service_behind_a_batch_stage_is_rolled_out_by_every_run(desk: Desk) -
 
 IN_YAML = """\
 version: "1.0"
-project: {name: iris, DAG: a}
+project: {name: iris, docker_image: "x:1", DAG: a}
 stages: {a: {executable_module_path: a.py, batch: {retries: 0}}}
 """
+
+
+IN_INI = project("a")
+IN_INI["bodywork.ini"] = IN_INI["bodywork.ini"].replace("[default]", "[default]\nDOCKER_IMAGE = x:1")
 
 
 @pytest.mark.parametrize(
     ("files", "remedy"),
     [
-        (project("a"), "check DOCKER_IMAGE or PYTHON in the project"),
-        ({"bodywork.yaml": IN_YAML, "a.py": ""}, "check docker_image or python in the project"),
+        (project("a"), "(named by COACHWORK_IMAGE of the controller); waits up to 2 min, then fails"),
+        (IN_INI, "(named by DOCKER_IMAGE in the project); waits up to 2 min, then fails"),
+        ({"bodywork.yaml": IN_YAML, "a.py": ""}, "(named by docker_image in the project); waits"),
     ],
-    ids=["ini", "yaml"],
+    ids=["the controller's", "ini", "yaml"],
 )
-def test_a_cause_names_keys_as_the_project_writes_them(desk: Desk, files: dict[str, str], remedy: str) -> None:
+def test_a_cause_names_what_named_the_image(desk: Desk, files: dict[str, str], remedy: str) -> None:
     desk.push(files)
     desk.ask()
     desk.settle()
     desk.pod(desk.jobs()["iris-a-1"], "Pending", {"waiting": {"reason": "ErrImagePull"}})
     assert remedy in desk.settle().message
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ("", "(raise memory_request_mb, or use less)"),
+        ('{"reason": "ExitCode", "message": "a.py:1: KeyError: \'DOCKER_IMAGE\'"}', "KeyError: 'DOCKER_IMAGE'"),
+    ],
+    ids=["ours", "the stage's"],
+)
+def test_keys_are_written_as_in_the_project_but_in_words_of_the_stage(desk: Desk, left: str, words: str) -> None:
+    desk.push({"bodywork.yaml": IN_YAML, "a.py": ""})
+    desk.ask()
+    desk.settle()
+    job = desk.jobs()["iris-a-1"]
+    desk.pod(
+        job,
+        "Failed",
+        {"terminated": {"exitCode": 1 if left else 137, "reason": "Error" if left else "OOMKilled", "message": left}},
+    )
+    job["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+    assert words in desk.settle().message
 
 
 def test_a_first_release_that_fails_is_removed(desk: Desk) -> None:
