@@ -88,7 +88,7 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         deleting=bool(metadata.get("deletionTimestamp")),
         created=created,
         blocked=blocked,
-        cause=waiting or _ending(status, ended, message, _container(pod.get("spec") or {})),
+        cause=waiting or _ending(status, ended, message, container_of(pod.get("spec") or {})),
         exit_code=ended.get("exitCode"),
         attempt=message.attempt,
         crashed=bool(ended) and not state.get("running"),
@@ -100,13 +100,14 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
 
 def _starting(spec: Object) -> tuple[str, ...]:
     """Return what a pod waits for that is on its way. That its image is pulled, no object says, only an Event."""
-    image = quoted(_container(spec).get("image", ""))
+    image = quoted(container_of(spec).get("image", ""))
     if not (node := spec.get("nodeName")):
         return ("starting: no node is chosen yet",)
     return f"starting on node {clean(str(node))}", f"; it may have to pull image {image}"
 
 
-def _container(spec: Object) -> Object:
+def container_of(spec: Object) -> Object:
+    """Return the stage's container of a pod's spec, {} where there is none."""
     return next((item for item in spec.get("containers") or () if item.get("name") == names.STAGE_CONTAINER), {})
 
 
@@ -165,7 +166,7 @@ def _no_room(spec: Object, said: str) -> Cause:
     text = re.split(r" (?:no new claims to deallocate|preemption: )", _steady(said))[0].rstrip(".,")
     if "Insufficient" not in text:
         return Cause("Unschedulable", f"no node has room: {text}")
-    requests = (_container(spec).get("resources") or {}).get("requests") or {}
+    requests = (container_of(spec).get("resources") or {}).get("requests") or {}
     lacking = [name for name in _KEYS if f"Insufficient {name}" in text and name in requests]
     asked = " and ".join(_amount(name, requests[name]) for name in lacking)
     less = f"lower {' and '.join(_KEYS[name] for name in lacking)}" if lacking else "ask for less"

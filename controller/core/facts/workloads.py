@@ -7,7 +7,16 @@ from typing import Literal
 
 from controller.core import names, times
 from controller.core.facts.owners import owner_uid
-from controller.core.facts.pods import LAUNCHER_FAILED, Blocked, PodFact, concerns, condition, newest, read_pod
+from controller.core.facts.pods import (
+    LAUNCHER_FAILED,
+    Blocked,
+    PodFact,
+    concerns,
+    condition,
+    container_of,
+    newest,
+    read_pod,
+)
 from controller.core.model import Cause, Object
 from controller.core.text import clean
 
@@ -108,8 +117,8 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     denial = next(denied, None)
     if not denial:
         return fact
-    container = job["spec"]["template"]["spec"]["containers"][0]
-    return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or ""), refused=container)
+    container = container_of(((job.get("spec") or {}).get("template") or {}).get("spec") or {})
+    return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or ""), refused=container or None)
 
 
 def _between(job: Object, failed: int, last: PodFact) -> Cause | None:
