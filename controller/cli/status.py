@@ -126,7 +126,7 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
                 stage.state,
                 text.took(stage.started, stage.finished or record.finished, now),  # none is recorded of stopped ones
                 str(stage.attempts or ""),
-                "" if stage.message in record.message else stage.message,  # above
+                "" if f"stage {record.title(name)}: {stage.message}" in record.message else stage.message,  # above
             )
             for name, stage in record.stages.items()
         )
