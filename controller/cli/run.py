@@ -96,7 +96,9 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
             if output == "text":
                 lines = LAST_LINES if quiet else 0
                 more = f"coachwork logs {current.name} {{}} --local".format
-                last_words(record, lambda stage: current.tail(record.run, stage, lines) if lines else [], more)
+                last_words(
+                    record, lambda stage: current.tail(record.run, stage, lines) if lines else [], more, view.note
+                )
             if stopping.is_set():
                 view.note(_ending(record, current.addresses(), over=over))
                 if not over and not only and (stage := _undone(record, place.pipeline.steps)):

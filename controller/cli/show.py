@@ -33,6 +33,11 @@ NARROW = 60  # columns of a terminal that has no room for what matters least
 BEAT = 30.0  # seconds after which lines say again what is waited for
 
 
+def say(line: str) -> None:
+    """Show a line that does not belong to the command's output."""
+    typer.echo(line, err=True)
+
+
 class Screen(ABC):
     """Shows scenes, until `close`."""
 
@@ -42,7 +47,7 @@ class Screen(ABC):
 
     def note(self, line: str) -> None:
         """Show a line that does not belong to the command's output."""
-        typer.echo(line, err=True)
+        say(line)
 
     def close(self) -> None:  # noqa: B027 (plain lines leave nothing to be done)
         """Leave the terminal to others."""
@@ -221,17 +226,20 @@ def _verdict(scene: Scene, known: str = "") -> str:
 
 
 def last_words(
-    record: Record, tail: Callable[[str], Iterable[str]], command: Callable[[str], str] = lambda _stage: ""
+    record: Record,
+    tail: Callable[[str], Iterable[str]],
+    command: Callable[[str], str] = lambda _stage: "",
+    say: Callable[[str], None] = say,
 ) -> None:
-    """Show on standard error all problems of an invalid project, or what failed stages printed last.
+    """Say all problems of an invalid project, or what failed stages printed last.
 
     `tail` returns a stage's last lines, `command` what shows all of them.
     """
     if record.phase == "Invalid" and len(record.problems) > 1:
-        typer.echo("\n".join(record.problems), err=True)
+        say("\n".join(record.problems))
     failed = (name for name, stage in record.stages.items() if stage.state == "Failed")
     for name in failed if record.phase == "Failed" else ():
         # Coachwork's own lines repeat the cause.
         if lines := [f"  {text.plain(line)}" for line in tail(name) if not text.FORMAL.match(line)]:
             whole = [f"all of them: {shown}"] if (shown := command(name)) else []
-            typer.echo("\n".join(["", f"the last lines of stage {record.title(name)}:", *lines, *whole]), err=True)
+            say("\n".join(["", f"the last lines of stage {record.title(name)}:", *lines, *whole]))

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from controller.cli.scene import Scene
-from controller.cli.show import JsonLines, LiveTable, PlainLines
+from controller.cli.show import JsonLines, LiveTable, PlainLines, last_words
 from controller.core import times
 from controller.core.model import Environment, Record, RunSpec, StageRecord, StageState
 
@@ -89,6 +89,18 @@ def test_a_verdict_stays_in_one_line_that_can_be_copied() -> None:
     assert f"Failed: run 1 at abc: stage train: {MISSING}\n" in picture(
         Scene(record, "abc", (("train",),), over=True), 40
     )
+
+
+def test_the_last_lines_of_a_stage_stand_above_the_table_on_its_terminal() -> None:
+    record = Record("u", "Failed", run=1, stages={"train": StageRecord("Failed")})
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    table = LiveTable(console)
+    table.show(Scene(record, "abc", (("train",),), over=True))
+    last_words(record, lambda _stage: ["epoch 3", "no model"], lambda stage: f"coachwork logs iris {stage}", table.note)
+    table.close()
+    assert isinstance(console.file, io.StringIO)
+    drawn = console.file.getvalue()
+    assert "the last lines of stage train:\n  epoch 3\n  no model\nall of them: coachwork logs iris train\n" in drawn
 
 
 def test_lines_say_again_and_again_what_runs_and_what_waits_without_the_cause(
