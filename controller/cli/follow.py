@@ -163,7 +163,8 @@ class _Following:
                 self.screen.show(self._scene(run, now, over=True))
                 return run, past
             self.queued = fate.course in ("unseen", "waiting") and bool(self.goal.trigger) and record.active
-            waiting = _waiting(record, fate, self._unseen(now))
+            cancel = self.requests.command("cancel", self.standing.name)
+            waiting = _waiting(record, fate, self._unseen(now), cancel)
             last = self._scene(record, now) if fate.course == "running" else replace(waiting, elapsed=now)
             self.screen.show(last)
         raise WaitedTooLong
@@ -230,10 +231,10 @@ def _ended(run: Record, record: Record, past: PastRun) -> Record:
     return replace(run, phase=phase, reason=past.reason, message=past.message, run=past.run)
 
 
-def _waiting(record: Record, fate: Fate, unseen: str) -> Scene:
-    """Return the scene before the run has begun: what it waits for."""
+def _waiting(record: Record, fate: Fate, unseen: str, cancel: str) -> Scene:
+    """Return the scene before the run has begun: what it waits for; `cancel` ends the run before it."""
     if record.active and record.phase != "Blocked":
-        note = f"queued behind run {record.run}: {record.message}"
+        note = f"queued behind run {record.run}: {record.message} ({cancel} ends that run)"
     elif record.phase in ("Blocked", "Pending", "Queued") and record.reason != "WaitingForTrigger" and record.message:
         note = f"waiting: {record.message}"
     else:

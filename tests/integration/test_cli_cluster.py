@@ -177,7 +177,8 @@ def test_a_wait_that_times_out_says_so_and_the_run_goes_on_until_it_is_cancelled
     ended = person.deploy("--timeout", "1s")
     assert (ended.code, "timed out" in ended.err) == (124, True)
     following = person.start("trigger", "demo", "--id", "next", "--wait")
-    following.line(lambda line: line.startswith("queued behind run 1: run 1, step 1: wait"))
+    queued = following.line(lambda line: line.startswith("queued behind run 1: run 1, step 1: wait"))
+    assert re.search(r"\(coachwork cancel demo .* ends that run\)$", queued)
     following.interrupt()
     stopped = following.end()
     where = f"--kubeconfig {person.there.kubeconfig}"
