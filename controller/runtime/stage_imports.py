@@ -35,12 +35,13 @@ def missing(match: re.Match[str], failed: FailedScript) -> str:
         return _elsewhere(name, own[top], failed)
     if "is not a package" in failed.said.text:
         return f"`{top}` is one module without others in it: another file of that name may hide the package"
-    package = stage_packages.package(name) or stage_packages.package(_asked(top, failed))
+    asked = name if stage_packages.package(name) else _asked(top, failed)
+    package = stage_packages.package(asked)
     installed, version = ("", "") if package else stage_versions.package(top, failed)
     if installed:
         return f"{installed} {version} is installed and has no `{name}`: check the name, or pin a version that has it"
     if package:
-        whose = f"{importer} needs {package}" if importer else f"`{top}` comes from the package {package}"
+        whose = f"{importer} needs {package}" if importer else f"`{asked}` comes from the package {package}"
         return f"add {package} to {requirements}" if package == top else f"{whose}: add {package} to {requirements}"
     if importer:
         return f"{importer} imports it: pin versions that fit each other in {requirements}"
@@ -143,11 +144,11 @@ def fitting(match: re.Match[str], failed: FailedScript) -> str:
 
 
 def wanted(match: re.Match[str], failed: FailedScript) -> str:
-    """Return what to add where a package says that it needs another one; "" where it names none that is known."""
+    """Return what to add where a package says that it needs another one; "" where it names none that is missing."""
     importer = _importer(failed)
     for word in _WORD.findall(match.group().partition(": ")[2]):
         package = stage_packages.package(word) or stage_packages.package(stage_packages.module(word))
-        if package and word != importer:
+        if package and word != importer and not stage_versions.package(package, failed)[0]:
             return f"add {package} to {failed.places.requirements}"
     return ""
 

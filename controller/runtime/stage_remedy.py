@@ -159,8 +159,8 @@ _NO_LIBRARY = (
     r"^(?:\w+\.)*(?:ImportError|OSError): (?:.*\s)?(?P<library>[^\s:]+\.so[^\s:]*): cannot open shared object file"
 )
 _WANTED = (
-    r"^.*(\bneeds? to be installed|\b(is|are) required|\bmust install|\bnot installed|issing optional dependency"
-    r"|\bpip install|\b[Pp]lease install).*"
+    r"^(ImportError:.*\b(is|are) required|.*(\bneeds? to be installed|\bmust install|\bnot installed"
+    r"|issing optional dependency|\bpip install|\b[Pp]lease install)).*"
 )
 _NO_MEMORY = r"^(\w+\.)*(MemoryError|_ArrayMemoryError)\b|Cannot allocate memory|Unable to allocate \S+ \w*B"
 _READ_ONLY = "write to the stage's own folder, COACHWORK_ARTIFACTS of a batch stage or COACHWORK_CACHE"

@@ -118,7 +118,7 @@ IMPORTS = {
     "from ..lib import helpers as h": "a script is not part of a package: write `from lib import helpers as h`",
     "import sklearn.tree": f"`sklearn` comes from the package scikit-learn: add scikit-learn to {IN}",
     "import cv2": f"`cv2` comes from the package opencv-python-headless: add opencv-python-headless to {IN}",
-    "from google.cloud import storage": f"add google-cloud-storage to {IN}",
+    "from google.cloud import storage": "`google.cloud.storage` comes from the package google-cloud-storage: add",
     "import xgboost": f"add xgboost to {IN}",
     "import sklern": f"did you mean `sklearn`? It comes from the package scikit-learn, which {IN} has to name",
     "import jsn": "did you mean `json`?",
@@ -519,3 +519,14 @@ def test_what_a_laptop_does_not_have_is_to_be_installed_there(stage: Stage, scri
     stage.env = {"PATH": "/nowhere"}
     message = stage.run(script).message["message"]
     assert f"this machine has no {words} system's own; on a cluster the stage's image needs it, too: docs" in message
+
+
+@pytest.mark.parametrize(
+    "words", ["ImportError: joblib needs to be installed", "OSError: a redis connection is required"]
+)
+def test_what_is_installed_or_required_otherwise_is_not_to_be_added(stage: Stage, words: str) -> None:
+    packages(stage, joblib="1.4")
+    trace = "Traceback (most recent call last):\\n  File 'x', line 1, in f\\n"
+    ended = stage.run(f"import sys; sys.exit('{trace}{words}')".replace("'x'", '"x"'))
+    assert words in ended.message["message"]
+    assert "(add " not in ended.message["message"]
