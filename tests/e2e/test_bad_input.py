@@ -85,7 +85,7 @@ def test_a_repository_without_a_project_file(ground: Ground) -> None:
 def test_credentials_in_the_address_are_refused_and_never_shown(ground: Ground) -> None:
     name, coachwork = ground.coachwork.name("creds"), ground.coachwork
     record = ground.tell(name, repository="https://ann:pa55-w0rd@example.invalid/iris")
-    ground.invalid(record, "InvalidRequest", "repository: holds credentials")
+    ground.invalid(record, "InvalidRequest", "repository: it holds credentials")
     told = [
         str(record),
         str(coachwork.events(name)),

@@ -116,7 +116,7 @@ def has_passed(namespace: str) -> bool:
 def test_requests_go_on_through_an_upgrade_a_downgrade_and_another_upgrade(
     git: InClusterGit, released: Path, namespace: str, tmp_path: Path
 ) -> None:
-    dev = yaml.safe_load((DEPLOY / "overlays" / "dev" / "kustomization.yaml").read_text())
+    dev = yaml.safe_load((released / "deploy" / "overlays" / "dev" / "kustomization.yaml").read_text())
     old = {"images": [{"name": "coachwork", "newTag": "released"}], "replacements": dev["replacements"]}
     install(namespace, tmp_path / "first", released / "deploy", **old)
     repositories = {state: f"{state}-{uuid.uuid4().hex[:6]}" for state in STATES}
