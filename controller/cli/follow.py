@@ -74,6 +74,10 @@ def go_on(requests: Requests, standing: Standing, trigger: str, output: str, tim
         patch = """-p '{"data":{"suspend":null}}'"""
         remedy = f"{requests.kubectl()} patch configmap {name} --type merge {patch} ends that"
         notes.append(f"request {name} is suspended, and nothing new starts: {remedy}")
+    try:
+        requests.person.ready(patience=0)
+    except Transient as error:
+        notes.append(f"{error}; nothing starts before it runs")
     if output == "text":
         typer.echo("".join(f"warning: {line}\n" for line in notes), err=True, nl=False)
     following = f"follow it: {requests.command('watch', name)}"

@@ -581,11 +581,13 @@ def test_a_controller_that_does_not_run_is_said_at_once(person: Person, stands: 
         assert (ended.code in {3, 4}, "waiting" in ended.err) == (True, False), ended
     ended = person.run("logs", "demo")
     assert (ended.code, words in ended.err, len(ended.err.splitlines())) == (4, True, 1), ended
-    for command in (["status"], ["status", "demo"]):
+    follows = "; what follows is the record, last written "
+    nothing = "; nothing starts before it runs"
+    for command, end in ((["status"], follows), (["status", "demo"], follows), (["trigger", "demo"], nothing)):
         shown = person.run(*command)
         assert (shown.code, "demo" in shown.out) == (0, True)
         assert shown.err.startswith("warning: the controller in namespace laptop is not running (Deployment coachwork ")
-        assert "; what follows is the record, last written " in shown.err
+        assert end in shown.err
 
 
 def test_a_controller_that_is_being_replaced_is_waited_for_in_plain_words(person: Person) -> None:

@@ -187,6 +187,11 @@ def test_missing_secrets_are_all_listed_before_step_1(coachwork: CommandLine, tm
         "secret PASSWORD (stage b)",
         "secret TOKEN (stage a, b)",
     ]
+    latin = coachwork.run("run", str(tmp_path / "iris"), TOKEN=os.fsdecode(b"\xe9t\xe9"), PASSWORD="sesame-sesame")
+    assert (latin.code, latin.err) == (
+        2,
+        "secret TOKEN (stage a, b): its value is not text in UTF-8: export it as such",
+    )
 
 
 def test_a_part_of_a_project_needs_the_secrets_of_its_stages_alone(coachwork: CommandLine, tmp_path: Path) -> None:
