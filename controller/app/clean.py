@@ -1,6 +1,6 @@
 """What may go of the state folder: what the next run makes again, and runs that a person gives up.
 
-Refuses to begin while anything of it is in use: whoever removes keeps runs away until the end.
+Refuses to begin while anything of it is in use, and keeps runs away until the end.
 """
 
 import time

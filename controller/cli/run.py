@@ -91,7 +91,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
             for line in chosen.lines:
                 view.note(line)
             following = _Following(current, view, stream, {*place.pipeline.warnings, *chosen.notes})
-            record = following.to_the_end(stopping, stay=not exit_when_ready, told=output == "json")
+            record = following.to_the_end(stopping, stay=not exit_when_ready, quiet=output == "json")
             over = current.over(record)
             if output == "text":
                 lines = LAST_LINES if quiet else 0
@@ -141,12 +141,12 @@ class _Following:
         self._current, self._view, self._stream, self._shown = current, view, stream, shown
         self._began = time.monotonic()
 
-    def to_the_end(self, stopping: threading.Event, *, stay: bool, told: bool) -> Record:
+    def to_the_end(self, stopping: threading.Event, *, stay: bool, quiet: bool) -> Record:
         """Show the run until it is over, and its services until they are stopped; return the last record.
 
-        `told`: nobody wants to know where everything is once it is over.
+        `quiet`: where everything is does not have to be said once it is over.
         """
-        running: set[str] = set()
+        running, said = set[str](), quiet
         while True:
             record = self._current.record()
             over = self._current.over(record)
@@ -155,10 +155,10 @@ class _Following:
             heard = {name: it for name, it in record.stages.items() if name in running or it.state != "Running"}
             self.show_output(replace(record, stages=heard), whole=over and not stays)  # a service may never stop
             self._show_notes(record)
-            self._view.show(self._scene(record, over=over, stays=over and stays and told))
+            self._view.show(self._scene(record, over=over, stays=over and stays and said))
             running = {name for name, stage in record.stages.items() if stage.state == "Running"}
-            if over and not told:
-                told = True
+            if over and not said:
+                said = True
                 for line in _places(self._current, record):
                     self._view.note(line)
                 continue

@@ -7,7 +7,7 @@ Each adapter translates foreign errors into these once, in one table (after flux
 from collections.abc import Iterable
 
 WARNING = "warning: "  # before a warning among problems
-TRIED_AGAIN = "; it is tried again"  # what Git's errors say: whoever tries for a while only, or once, takes it away
+TRIED_AGAIN = "; it is tried again"  # what Git's errors say; taken away where it is tried for a while only, or once
 VOLUME_FULL = "VolumeFull"  # the reason of errors that room on the shared volume mends
 
 

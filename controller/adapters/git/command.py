@@ -184,7 +184,12 @@ class Runner:
         if self.home:
             home = {name: str(self.home) for name in ("HOME", "XDG_CONFIG_HOME")}
             return {**CLEAN, **home, "GIT_CEILING_DIRECTORIES": str(self.home.parent)}
-        own = ("GIT_CONFIG", "HOME", "XDG_CONFIG_HOME", "SUDO_UID")  # the last: git trusts also whoever called sudo
+        own = (
+            "GIT_CONFIG",
+            "HOME",
+            "XDG_CONFIG_HOME",
+            "SUDO_UID",
+        )  # the last: git also trusts the user who called sudo
         return {name: value for name, value in os.environ.items() if name.startswith(own)}
 
     @contextmanager

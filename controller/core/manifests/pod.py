@@ -20,7 +20,7 @@ from controller.core.model import Batch, Object, Policy, Service, Stage
 
 PORT_NAME = "http"
 DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
-PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels (DESIGN 2.3.6)
+PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels
 SCRATCH_SPARE = 64 << 20  # bytes for the launcher's own files: it reports a full disk before the node evicts
 ARGUMENT_LIMIT = 120 * 1024  # bytes; Linux refuses one of 128 KiB and more (MAX_ARG_STRLEN)
 SPARE_SECONDS = 10  # for the launcher's own work after the script's end

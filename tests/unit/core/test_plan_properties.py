@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: the promises of a run hold (DESIGN 1.5).
+"""Whatever happens, in whatever order: the promises of a run hold.
 
 Two requests live in one world with lagging caches. Users ask, change, repeat, cancel, suspend and delete, with all
 three ways of overlapping; branches move and are pushed back; Jobs end, services come up or break; Git fails; the
