@@ -94,10 +94,19 @@ def _lacking(what: str, package: str, failed: FailedScript, instead: str = "") -
     return f"{failed.machine} has no {what}: {instead}use an image with {debian}; {RECIPE} has the recipe"
 
 
+def denied(match: re.Match[str], failed: FailedScript) -> str:
+    """Return how a stage gets a program that is not on a PATH of which a folder can't be searched (execvp(3))."""
+    return _program(ast.literal_eval(match.group("path")), failed) if _is_called(failed) else ""
+
+
+def _is_called(failed: FailedScript) -> bool:
+    return bool(failed.said.trace) and failed.said.trace[-1].function in ("_execute_child", "_execvpe")
+
+
 def missing(match: re.Match[str], failed: FailedScript) -> str:
     """Return why a file or a program is not there although it may be there elsewhere."""
     places, name = failed.places, ast.literal_eval(match.group("path"))
-    if failed.said.trace and failed.said.trace[-1].function in ("_execute_child", "_execvpe"):
+    if _is_called(failed):
         return _program(name, failed)
     path = os.path.normpath(os.path.join(places.folder, name))
     if path.startswith(places.checkout + os.sep):

@@ -155,6 +155,7 @@ _NO_NAME = (
     r"^ImportError: cannot import name '(?P<name>[^']+)' from (?:partially initialized module )?'(?P<module>[\w.]+)'"
 )
 _NO_FILE = r"""No such file or directory: (?P<path>'(?:[^'\\]|\\.)+'|"(?:[^"\\]|\\.)+")"""
+_DENIED = r"^PermissionError: .*Permission denied: (?P<path>'[^'/\\]+')"
 _NO_LIBRARY = (
     r"^(?:\w+\.)*(?:ImportError|OSError): (?:.*\s)?(?P<library>[^\s:]+\.so[^\s:]*): cannot open shared object file"
 )
@@ -175,6 +176,7 @@ RULES: Tuple[Rule, ...] = (
     Rule(r"^ValueError: node array from the pickle has an incompatible dtype", "ExitCode", stage_versions.pickled),
     Rule(_UNRESOLVED, "ExitCode", _host),
     Rule(_NO_FILE, "ExitCode", stage_files.missing, hopeless=True),
+    Rule(_DENIED, "ExitCode", stage_files.denied, hopeless=True),
     Rule(stage_files.CALLED, "ExitCode", stage_files.called, hopeless=True),
     Rule(_NO_MODULE, "ImportError", stage_imports.missing, hopeless=True),
     Rule(r"^ImportError: attempted relative import", "ImportError", stage_imports.relative, hopeless=True),

@@ -62,9 +62,14 @@ class Logs:
             passed -= ran.keys()
         return [
             self._described(logs, number)
-            for logs in sorted(found.values(), key=lambda logs: logs.started)
+            for logs in sorted(found.values(), key=lambda logs: (logs.started, self._written(logs)))
             for number in attempts(self._tree, logs.folder)[-LISTED:]
         ]
+
+    def _written(self, logs: StageLogs) -> float:
+        """Return when the first log was last written: the order of stages that started in one second."""
+        first = next(iter(attempts(self._tree, logs.folder)), 0)
+        return self._tree.modified(logs.folder / f"{first}.log")
 
     def _passed(self, logs: StageLogs) -> bool:
         """Return whether the run passed the stage over, so that the run before has its log."""

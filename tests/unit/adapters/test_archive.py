@@ -248,6 +248,14 @@ def test_logs_are_listed_in_the_order_in_which_their_stages_ran_environments_fir
     assert [item["stage"] for item in kept.archive.logs("iris")] == ["environment", "b-first", "a-last"]
 
 
+def test_logs_of_stages_that_started_in_one_second_are_listed_as_they_were_written(kept: KeptRuns) -> None:
+    for written, stage in enumerate(["b-first", "a-last"]):
+        os.utime(kept.log(1, stage, 1, b""), (written, written))
+    record = StageRecord("Done", started="2026-01-01T00:00:01Z")
+    kept.record(1, {"a-last": record, "b-first": record})
+    assert [item["stage"] for item in kept.archive.logs("iris")] == ["b-first", "a-last"]
+
+
 def test_a_stage_that_waits_says_so(kept: KeptRuns) -> None:
     kept.log(1, "train", 1, b"of the run before")
     kept.run(2)
