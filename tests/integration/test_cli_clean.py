@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,22 @@ from tests.support.world import project
 SAVE = "import os, pathlib\npathlib.Path(os.environ['COACHWORK_ARTIFACTS'], 'model').write_text('x' * 100000)\n"
 
 
-@pytest.fixture
-def iris(coachwork: CommandLine, tmp_path: Path) -> Path:
-    """Return the folder of a project that has run twice, next to one that has run once."""
-    folder = write(tmp_path / "iris", project("train") | {"train/run.py": SAVE})
-    other = write(tmp_path / "other", project("train", name="other") | {"train/run.py": SAVE})
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where a project has run twice, next to one that has run once; `home` is what is left."""
+    root = tmp_path_factory.mktemp("ran")
+    folder = write(root / "iris", project("train") | {"train/run.py": SAVE})
+    other = write(root / "other", project("train", name="other") | {"train/run.py": SAVE})
     for each in (folder, folder, other):
-        assert coachwork.run("run", str(each)).code == 0
+        assert CommandLine(root / "home").run("run", str(each)).code == 0
+    return root
+
+
+@pytest.fixture
+def iris(coachwork: CommandLine, ran: Path) -> Path:
+    """Return the folder of the project that has run twice; what is left of all runs is there again for each test."""
+    folder = write(ran / "iris", {"train/run.py": SAVE})
+    shutil.copytree(ran / "home", coachwork.home, symlinks=True, dirs_exist_ok=True)
     package = write(coachwork.home / "environments" / "0123456789abcdef0123", {"lib/big": "x" * 1_000_000})
     cached = coachwork.home / "builds" / "cache" / "big"
     cached.parent.mkdir(parents=True)
