@@ -28,7 +28,7 @@ from controller.cli.stream import Stream
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
 from controller.core.inputs import kinds, secretsfile
-from controller.core.model import Record, Service
+from controller.core.model import STARTING, Record, Service
 from controller.core.parts import SUCCEEDED
 from controller.core.text import clean
 
@@ -148,7 +148,7 @@ class _Following:
         """
         running, said = set[str](), quiet
         while True:
-            record = self._current.record()
+            record = _begun(self._current.record())
             over = self._current.over(record)
             stays = stay and self._serves(record)
             # What a stage prints comes after the line that it runs, and before the line that it has ended.
@@ -200,6 +200,15 @@ class _Following:
         up = {name for name, stage in record.stages.items() if stage.state in ("Done", "Unchanged")}
         serves = any(isinstance(stages[name].work, Service) for name in up & stages.keys())
         return serves and record.phase in ("Ready", "Degraded")
+
+
+def _begun(record: Record) -> Record:
+    """Return the record with stages that start as running: here they do at once, and may print before that is seen."""
+    stages = {
+        name: replace(stage, reason="") if stage.reason == STARTING and not stage.message else stage
+        for name, stage in record.stages.items()
+    }
+    return replace(record, stages=stages)
 
 
 def _places(current: LaptopRun, record: Record) -> Iterator[str]:
