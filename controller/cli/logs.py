@@ -122,7 +122,7 @@ def _follow(requests: Requests, standing: Standing, run: str, query: Query, outp
     pause = threading.Event()
 
     def stream(stage: str) -> None:
-        form = _as_json(stage) if output == "json" else lambda line: f"{clean(stage)}: {_plain(line)}"
+        form = _as_json(stage) if output == "json" else lambda line: f"{clean(stage)}: {text.final(line)}"
         try:
             _stream(requests, standing.name, stage, {**query, "run": run}, form)
         except (Transient, NotFound, Invalid) as error:
@@ -150,10 +150,6 @@ def _as_json(stage: str) -> Form:
     return lambda line: json.dumps({"stage": stage, "line": line})
 
 
-def _plain(line: str) -> str:
-    return text.plain(line.rstrip("\r").rpartition("\r")[2])  # of a progress bar, its last state
-
-
 def _show(chunks: Iterable[bytes], form: Form | None = None) -> None:
     """Write a log: harmless lines to a terminal, lines in this form, the very bytes anywhere else."""
     if not form and not sys.stdout.isatty():
@@ -163,7 +159,7 @@ def _show(chunks: Iterable[bytes], form: Form | None = None) -> None:
         return
     for line in _lines(chunks):
         with _printing:
-            typer.echo((form or _plain)(line))
+            typer.echo((form or text.final)(line))
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:

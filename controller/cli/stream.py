@@ -38,7 +38,7 @@ class Lines:
         *lines, rest = (self._rest + self._decoder.decode(chunk, last)).split("\n")
         if last and rest:
             lines, rest = [*lines, rest], ""
-        yield from map(_final, lines)
+        yield from map(text.final, lines)
         rest = "\r".join(rest.rsplit("\r", 2)[-2:]) if len(rest) > LONGEST else rest
         while len(rest) > LONGEST:
             yield rest[:LONGEST]
@@ -48,11 +48,7 @@ class Lines:
     @property
     def open(self) -> str:
         """Return the line that has no end yet."""
-        return _final(self._rest)
-
-
-def _final(line: str) -> str:
-    return text.plain(line.rstrip("\r").rpartition("\r")[2])
+        return text.final(self._rest)
 
 
 class Stream(PlainLines):

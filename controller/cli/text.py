@@ -55,6 +55,11 @@ def plain(line: str) -> str:
     return visible(SEQUENCE.sub("", line).expandtabs())
 
 
+def final(line: str) -> str:
+    """Return a line of a stage as `plain` has it; of one that was written over, as a progress bar, its last state."""
+    return plain(line.rstrip("\r").rpartition("\r")[2])
+
+
 def columns(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:
     """Return a table's lines, in columns as wide as they need; nothing is cut.
 
