@@ -71,7 +71,8 @@ class Kept(Reader):
 
     def get(self, name: str) -> Object | None:
         """Return a ConfigMap as a cluster would have it, None if nothing has run under the name."""
-        pairs = (pair for item in self.all().values() for pair in self._config_maps(item))
+        items = (item for item in self.all().values() if name in (item.name, names.status_of(item.name)))
+        pairs = (pair for item in items for pair in self._config_maps(item))
         return next((pair for pair in pairs if pair["metadata"]["name"] == name), None)
 
     def labelled(self, label: str, values: Sequence[str]) -> list[Object]:
