@@ -9,15 +9,17 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 BACKOFF_FIRST, BACKOFF_LIMIT = 0.5, 300.0
 PATIENCE = 30.0  # seconds between looks at what is only not there yet
 
 
 class WorkQueue:
-    """A thread-safe queue of keys, each there at most once."""
+    """A thread-safe queue of keys, each there at most once. `clock` returns seconds that only grow."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._ready: deque[str] = deque()
         self._dirty: set[str] = set()  # has to be worked on; in `_ready` unless it is active
         self._active: set[str] = set()
@@ -41,7 +43,7 @@ class WorkQueue:
 
     def add_after(self, key: str, delay: float) -> None:
         """Add `key` in `delay` seconds, or earlier if something else adds it."""
-        due = time.monotonic() + max(delay, 0.0)
+        due = self._clock() + max(delay, 0.0)
         with self._changed:
             if due < self._delayed.get(key, float("inf")):
                 self._delayed[key] = due
@@ -116,7 +118,7 @@ class WorkQueue:
         """
         with self._changed:
             failures = self._failures.get(key, 0)
-            in_time = key not in self._early or self._delayed.get(key, 0.0) <= time.monotonic()
+            in_time = key not in self._early or self._delayed.get(key, 0.0) <= self._clock()
             if in_time or not failures:
                 failures = self._failures[key] = failures + 1
         return 2.0 ** min(failures - 1, 20)
@@ -130,7 +132,7 @@ class WorkQueue:
 
     def _promote(self) -> float | None:
         """Move what is due to the ready keys; return the seconds until the next is due, None if nothing waits."""
-        now = time.monotonic()
+        now = self._clock()
         while self._heap:
             due, key = self._heap[0]
             if self._delayed.get(key) != due:
