@@ -22,6 +22,8 @@ RUN /opt/uv/bin/uv sync --locked --no-dev --no-install-project
 COPY README.md LICENSE ./
 COPY controller controller
 RUN /opt/uv/bin/uv sync --locked --no-dev --no-editable
+# Stages' images may have the standard library without bytecode, as this one's base: the launcher brings its own along.
+RUN cd /opt/coachwork/lib/python3.*/site-packages/controller/runtime && python3 bytecode.py bytecode /coachwork/tools
 
 FROM base
 COPY --from=build /opt/coachwork /opt/coachwork

@@ -204,7 +204,7 @@ def stuck(passes: Mapping[str, float], now: float, limit: float) -> str:
 
 
 def tool_files() -> list[Path]:
-    """Return the files that stage containers run: the launcher with its parts, the installer and uv."""
+    """Return what stage containers run: the launcher with its parts, the installer, uv, and bytecode in an image."""
     runtime = Path(str(resources.files("controller.runtime")))
     scripts = sorted(path for path in runtime.glob("*.py") if path.name != "__init__.py")
-    return [*scripts, Path(uv.find_uv_bin())]
+    return [*scripts, Path(uv.find_uv_bin()), *runtime.glob("bytecode")]

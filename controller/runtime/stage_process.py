@@ -240,7 +240,7 @@ def oom_kills() -> int:
         ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"),
         ("/sys/fs/cgroup/memory/memory.failcnt", ""),  # kernels before 4.13
     ):
-        with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             for fields in map(str.split, file.read(4096).splitlines()):
                 if fields and fields[:-1] == ([key] if key else []) and fields[-1].isdigit():
                     return int(fields[-1])

@@ -190,7 +190,7 @@ def _listening() -> Set[Tuple[str, int]]:
     found: Set[Tuple[str, int]] = set()
     for name in ("tcp", "tcp6"):
         rows: List[List[str]] = []
-        with contextlib.suppress(OSError), open(f"/proc/self/net/{name}", encoding="ascii") as table:
+        with contextlib.suppress(OSError), open(f"/proc/self/net/{name}", encoding="utf-8") as table:
             rows = [line.split() for line in table.read(1 << 20).splitlines()[1:]]
         for row in rows:
             if len(row) > _INODE and row[3] == _LISTEN and f"socket:[{row[_INODE]}]" in sockets:

@@ -174,7 +174,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "JobDeleted": "observe.py",
         "RejectedByCluster": "act.py",
         "InstallFailed": "install_cause.py",
-        "ServiceEnded": "launch.py",
+        "ServiceEnded": "stage_launcher.py",
         "OutOfMemory": "stage_cause.py",
         "ApiOverloaded": "translate.py",
         "VolumeFull": "faults.py",
@@ -353,7 +353,7 @@ CONTEXT = RunContext(
 
 def variables_of_the_launcher() -> set[str]:
     """Return the names that the launcher sets in the script's environment."""
-    text = (ROOT / "controller" / "runtime" / "launch.py").read_text(encoding="utf-8")
+    text = (ROOT / "controller" / "runtime" / "stage_launcher.py").read_text(encoding="utf-8")
     return set(re.findall(r'variables(?:\[|\.setdefault\()"([A-Z_]+)"(?:\] =|,)', text))
 
 
@@ -371,7 +371,7 @@ def test_every_reserved_variable_is_named_and_none_is_invented() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_launcher() -> None:
-    text = (ROOT / "controller" / "runtime" / "launch.py").read_text(encoding="utf-8")
+    text = (ROOT / "controller" / "runtime" / "stage_launcher.py").read_text(encoding="utf-8")
     assert {str(LAUNCHER_FAILED), *re.findall(r"^TIMED_OUT = (\d+)", text, re.MULTILINE)} <= rows("stage", "Exit codes")
 
 

@@ -150,19 +150,23 @@ class Volume(EnvironmentFolders):
                     storage.discard(self._root / layout.request(name, uid), self._root / layout.RUNS)
 
     def publish_tools(self, tools: Sequence[Path]) -> str:
-        """Copy these files into a folder of their own, once; return that folder's digest. Raises Transient."""
-        whole = hashlib.sha256()
+        """Copy these files and folders into one of their own, once; return its digest. Raises Transient."""
+        whole, files = hashlib.sha256(), {}
         for tool in tools:
-            whole.update(tool.name.encode() + b"\0" + hashlib.sha256(tool.read_bytes()).digest())
+            for file in filter(Path.is_file, (tool, *sorted(tool.rglob("*")))):
+                files[file.relative_to(tool.parent).as_posix()] = file
+        for name, file in files.items():
+            whole.update(name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
         digest = whole.hexdigest()[:16]
         target = self._root / layout.tools(digest)
         with storage.translated("publish the tools"):
             storage.mark_used(target)
             if not (target / layout.COMPLETE).exists():
                 with storage.partial(target) as folder:
-                    for tool in tools:
-                        shutil.copyfile(tool, folder / tool.name)
-                        (folder / tool.name).chmod(0o755)
+                    for name, file in files.items():
+                        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(file, folder / name)
+                        (folder / name).chmod(0o755)
                     storage.write(folder / layout.COMPLETE, digest)
                     storage.publish(folder, target)
         return digest

@@ -395,8 +395,10 @@ def test_folders_that_are_not_ours_are_left_alone(volume: Volume, tmp_path: Path
 def test_tools_are_published_once_for_each_content_by_however_many(volume: Volume, tmp_path: Path) -> None:
     tool = tmp_path / "launch.py"
     tool.write_text("print()")
-    digests: list[str] = []
-    threads = [threading.Thread(target=lambda: digests.append(volume.publish_tools([tool]))) for _ in range(6)]
+    (tmp_path / "bytecode" / "lib").mkdir(parents=True)
+    (tmp_path / "bytecode" / "lib" / "json.pyc").write_bytes(b"1")
+    tools, digests = [tool, tmp_path / "bytecode"], list[str]()
+    threads = [threading.Thread(target=lambda: digests.append(volume.publish_tools(tools))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -404,11 +406,14 @@ def test_tools_are_published_once_for_each_content_by_however_many(volume: Volum
     assert len(digests) == 6
     assert names_in(tmp_path / "tools") == set(digests)
     folder = tmp_path / layout.tools(digests[0])
-    assert names_in(folder) == {"launch.py", layout.COMPLETE}
+    assert names_in(folder) == {"launch.py", "bytecode", layout.COMPLETE}
+    assert (folder / "bytecode" / "lib" / "json.pyc").read_bytes() == b"1"
     assert (folder / layout.COMPLETE).read_text() == digests[0]
     assert stat.S_IMODE((folder / "launch.py").stat().st_mode) == 0o755
     tool.write_text("print(2)")
-    assert volume.publish_tools([tool]) not in digests
+    digests.append(volume.publish_tools(tools))
+    (tmp_path / "bytecode" / "lib" / "json.pyc").write_bytes(b"2")
+    assert len({*digests, volume.publish_tools(tools)}) == 3
 
 
 # --- environments ----------------------------------------------------------------------------------

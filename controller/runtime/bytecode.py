@@ -1,0 +1,38 @@
+"""Compiles the launcher and what it imports of the standard library: `python3 bytecode.py FOLDER TOOLS`.
+
+What it writes into FOLDER is found with `sys.pycache_prefix = FOLDER` by a Python of the same version whose standard
+library is in the same place, for a launcher in TOOLS. It is used only where a source has the hash that it had here, so
+that of another patch release is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import py_compile
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIBRARY = os.path.dirname(os.__file__)
+_INVALIDATION = py_compile.PycInvalidationMode.CHECKED_HASH
+
+
+def write(folder: str, tools: str) -> None:
+    """Write the bytecode of all that a launch may import."""
+    for name in sorted(os.listdir(HERE)):
+        if name.startswith("stage_") and name.endswith(".py"):
+            importlib.import_module(name[: -len(".py")])
+    with contextlib.suppress(ImportError):
+        importlib.import_module("ctypes")  # where the launcher is not PID 1
+    sys.pycache_prefix = os.path.abspath(folder)
+    for source in sorted({getattr(module, "__file__", None) or "" for module in sys.modules.values()}):
+        own = os.path.dirname(source) == HERE
+        if source.endswith(".py") and (own or source.startswith(LIBRARY + os.sep)):
+            place = os.path.join(tools, os.path.basename(source)) if own else source
+            compiled = importlib.util.cache_from_source(place)
+            py_compile.compile(source, compiled, place, doraise=True, invalidation_mode=_INVALIDATION)
+
+
+if __name__ == "__main__":
+    write(*sys.argv[1:])
