@@ -51,6 +51,15 @@ def _ingress_path(text: str) -> str:
     return text
 
 
+def _host_and_port(text: str) -> str:
+    """Return HOST:PORT; an address of IPv6 is in brackets."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]", host):
+        raise ValueError(f"expected a host and a port like coachwork:80, got {quoted(text)}")
+    kinds.whole(1, 65535)(port)
+    return text
+
+
 def _images(text: str) -> tuple[tuple[str, str], ...]:
     """Return the pairs PYTHON=IMAGE, separated by commas or white space."""
     pairs = [part.partition("=") for part in re.split(r"[\s,]+", text) if part]
@@ -107,6 +116,8 @@ class Settings:
     port: Annotated[int, reading(kinds.whole(0, 65535))] = (
         8080  # of /metrics, /healthz, /readyz, /api/; 0: any free one
     )
+    wake: Annotated[str, reading(_host_and_port)] = ""  # where pods call once they are done; "": they do not
+    wake_port: Annotated[int, reading(kinds.whole(0, 65535))] = 8081  # where these calls arrive; 0: any free one
     log_level: Annotated[str, reading(kinds.choice("DEBUG", "INFO", "WARNING", "ERROR"))] = "INFO"
     kubeconfig: Path = ""  # "": the pod's own account
     context: Path = ""  # of the kubeconfig; "": its current one
@@ -190,6 +201,7 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
         service_account=settings.service_account,
         trigger_image=settings.trigger_image,
         trigger_account=settings.trigger_service_account,
+        wake=settings.wake,
         ingress=IngressPolicy(
             class_name=settings.ingress_class,
             host=settings.ingress_host,

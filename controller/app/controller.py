@@ -146,6 +146,13 @@ class App:
         """Return why no work is done yet, "" if it is."""
         return "" if self._cluster.synced and self._workers[0].is_alive() else "the watch lists have not synced"
 
+    def wake(self, name: str) -> bool:
+        """Let a pass look at what waits for a request's stage or an environment of this name; False: nothing does."""
+        woken = self.view.wake(name)
+        if woken:
+            _log.info("woken", by=name)
+        return woken
+
     def _phases(self) -> Mapping[str, str]:
         """Return the phase of each request, as its record says."""
         return {name: statuses.phase(self.view.status(name)) for name in self.view.requests()}

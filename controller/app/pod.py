@@ -15,7 +15,7 @@ from controller.adapters.kube.kinds import CALLS
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Archive, Volume
 from controller.adapters.volume.sweeper import Sweeper
-from controller.adapters.web import WebServer
+from controller.adapters.web import WakeServer, WebServer
 from controller.app.controller import App
 from controller.app.doctor import Doctor
 from controller.core import errors
@@ -55,13 +55,16 @@ def serve(settings: Settings) -> Exit:
         settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
         examine=doctor.examine,
     )  # fmt: skip
-    web.start()
+    ports = [web, *([WakeServer(settings.wake_port, app.wake)] if settings.wake else [])]
+    for port in ports:
+        port.start()
     threading.Thread(target=doctor.preflight, name="preflight", daemon=True).start()
     if app.start(stopping, left_over=left_over):
         stopping.wait()
     _log.info("controller stopping")
     app.stop()
-    web.stop()
+    for port in ports:
+        port.stop()
     return Exit.DONE
 
 

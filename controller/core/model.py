@@ -414,4 +414,5 @@ class Policy:
     service_account: str = "coachwork-stage"
     trigger_image: str = ""  # of the pods that a schedule starts: one with `coachwork` in it; "": `image`
     trigger_account: str = "coachwork-trigger"
+    wake: str = ""  # HOST:PORT of the controller's port, as pods reach it; "": they call nobody
     ingress: IngressPolicy = IngressPolicy()

@@ -6,7 +6,7 @@ however many requests there are. What is returned is shared with the caches: nob
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from controller.core import names
@@ -66,6 +66,20 @@ class View:
                 yield from filter(None, [owner_key("ConfigMap", record)])
         elif key := owner_key(kind, item):
             yield key
+
+    def wake(self, name: str) -> bool:
+        """Wake the request `name` if a run is under way, and all whose run waits for the environment of this folder.
+
+        Returns whether there is any.
+        """
+        with self._lock:
+            record = self._objects.get(("ConfigMap", names.status_of(name)), {})
+            keys = {owner_key("ConfigMap", item) for item in self._get("ConfigMap", "awaited", name)}
+        if _is_running(names.labels_of(record)):
+            keys.add(name)
+        for key in sorted(filter(None, keys)):
+            self._wake(key)
+        return bool(keys)
 
     # --- look-ups --------------------------------------------------------------------------------
 
@@ -137,13 +151,18 @@ def owner_key(kind: str, item: Object) -> str | None:
     return labels.get(names.REQUEST) or None
 
 
+def _is_running(labels: Mapping[str, str]) -> bool:
+    """Return whether these are the labels of a record whose run is under way."""
+    return labels.get(names.ROLE) == names.ROLE_STATUS and labels.get(names.PHASE) == "Running"
+
+
 def _entries(kind: str, item: Object) -> Iterator[tuple[Index, str]]:
     """Yield the entries of the indexes that lead to an object."""
     match kind:
         case "ConfigMap":
             labels = names.labels_of(item)
             yield "role", str(labels.get(names.ROLE))
-            if labels.get(names.ROLE) == names.ROLE_STATUS and labels.get(names.PHASE) == "Running":
+            if _is_running(labels):
                 yield from (("awaited", folder) for folder in statuses.environments(item))
         case "Event":
             yield "subject", str((item.get("involvedObject") or {}).get("uid"))

@@ -53,6 +53,7 @@ class BuildOrder(NamedTuple):
     space: int = 0  # bytes that must be free where it is built
     memory: int = 0  # MiB that the container must be allowed
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
+    wake: str = ""  # what to call after a good end, HOST:PORT/PATH; "": nothing
 
 
 class BuildLauncher(stage_attempt.Launcher):
@@ -60,7 +61,8 @@ class BuildLauncher(stage_attempt.Launcher):
 
     def __init__(self, order: BuildOrder) -> None:
         """Take over output and signals of the process."""
-        super().__init__(order.grace, order.paths["logs"], order.limit, secret_values(os.environ, order.secrets))
+        secrets = secret_values(os.environ, order.secrets)
+        super().__init__(order.grace, order.paths["logs"], order.limit, secrets, order.wake)
         self.order, self.name = order, "requirements"  # by which a user knows them, once they are read
         self.requirements = os.path.join(order.paths["build"], install_requirements.FILE)
         self.failure = os.path.join(order.paths["scratch"], "failure.json")

@@ -6,6 +6,7 @@ The termination message goes to the kubelet, `<attempt>.json` next to the log; n
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ else:  # published side by side: the script's folder is where Python looks first
 T = TypeVar("T")
 DRAIN = 1.0  # seconds for output that is still in the pipe
 FLUSH = 10.0  # seconds for each destination of the output at the end
+WAKE = 0.5  # seconds for waking the controller
 OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_LOCAL_FOLDER", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
 _NOT_IN_FILE = ("attempt", "first_start")  # in the termination message only
 
@@ -42,12 +44,15 @@ class Ended(NamedTuple):
 class Launcher:
     """One attempt at a stage or a build, from its first step to its exit code: its process, its log, its verdict."""
 
-    def __init__(self, grace: float, folder: str, limit: float, secrets: Iterable[str]) -> None:
-        """Take over output and signals; `folder` is where logs are, `secrets` are values that nothing may show."""
+    def __init__(self, grace: float, folder: str, limit: float, secrets: Iterable[str], wake: str) -> None:
+        """Take over output and signals; `folder` is where logs are, `secrets` are values that nothing may show.
+
+        `wake` is what to call after a good end (see stage_wake.py), "": nothing.
+        """
         self.outcome = stage_order.Outcome()
         self.keeper = stage_process.Keeper(grace)
         stage_process.obey_leash(os.environ.get("COACHWORK_LEASH", ""))
-        self._folder, self._limit = folder, limit
+        self._folder, self._limit, self._wake = folder, limit, wake
         self._redactor = stage_redact.Redactor(secrets)
         self.output = stage_output.Output(1, self._redactor)
         self._termination_log = os.environ.get("COACHWORK_TERMINATION_LOG", "/dev/termination-log")
@@ -81,6 +86,9 @@ class Launcher:
         self.keeper.commit()
         self.finish()
         self._report()
+        if self._wake and not self.outcome.exit_code:
+            waking = importlib.import_module("stage_wake")
+            stage_output.within(WAKE, lambda: waking.call(self._wake, WAKE))
         return self.outcome.exit_code
 
     def repeat(self) -> None:

@@ -11,10 +11,19 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 if TYPE_CHECKING:
-    from controller.runtime import stage_attempt, stage_cause, stage_copy, stage_order, stage_service, stage_text
+    from controller.runtime import (
+        stage_attempt,
+        stage_cause,
+        stage_copy,
+        stage_log,
+        stage_order,
+        stage_service,
+        stage_text,
+    )
 else:  # published side by side: the script's folder is where Python looks first
     import stage_attempt
     import stage_copy
+    import stage_log
     import stage_order
     import stage_text
 
@@ -37,7 +46,7 @@ class StageLauncher(stage_attempt.Launcher):
     def __init__(self, order: stage_order.StageOrder) -> None:
         """Take over output and signals of the process."""
         secrets = [os.environ.get(name, "") for name in order.secrets]
-        super().__init__(order.grace, order.paths["logs"], order.limit, secrets)
+        super().__init__(order.grace, order.paths["logs"], order.limit, secrets, order.wake)
         self.order, self.places = order, order.places
         self.environment = ""  # the folder of the stage's packages
         address = os.environ.get("COACHWORK_POD_IP", "")
@@ -55,6 +64,9 @@ class StageLauncher(stage_attempt.Launcher):
             self.outcome.first_start = service.first.moment
             if service.is_starting and service.left() <= 0:
                 raise stage_order.Unable("StartupTimeout", self._not_ready(service))
+        elif not service and (done := self._done_before()):
+            self.outcome.set(0, "Completed", f"{self.places.script}: completed by attempt {done}, whose pod was lost")
+            return
         self.output.say(f"{order.kind} stage {self.places.script} at commit {order.commit}")
         limit = order.workspace_limit
         copied = stage_copy.copy_checkout(order.paths["checkout"], order.commit, self.places.checkout, limit)
@@ -87,11 +99,27 @@ class StageLauncher(stage_attempt.Launcher):
         if order.first_retry is None or not outcome.attempt or outcome.exit_code in (0, stage_order.HOPELESS):
             return
         for number in range(1, outcome.attempt):
-            text = stage_order.read_text(os.path.join(order.paths["logs"], f"{number}.json"), stage_order.MOST_SAID)
-            with contextlib.suppress(ValueError, TypeError, KeyError):  # without a word it was killed
-                if json.loads(text)["reason"] != "Terminated":
-                    return
+            if self._said(number).get("reason", "Terminated") != "Terminated":  # without a word it was killed
+                return
         self.begin_again(order.first_retry)
+
+    def _done_before(self) -> int:
+        """Return the number of the last attempt if it ended well, else 0: no batch stage runs again once it is done.
+
+        The Job controller does not count a pod that was lost with its node, whatever its script had done.
+        """
+        with contextlib.suppress(OSError):
+            number = stage_log.newest(self.order.paths["logs"])
+            return number if number and self._said(number).get("exit_code") == 0 else 0
+        return 0
+
+    def _said(self, number: int) -> Dict[str, Any]:
+        """Return what an attempt has left of its end."""
+        path = os.path.join(self.order.paths["logs"], f"{number}.json")
+        with contextlib.suppress(ValueError):
+            said = json.loads(stage_order.read_text(path, stage_order.MOST_SAID))
+            return said if isinstance(said, dict) else {}
+        return {}
 
     def tidy(self, message: str) -> str:
         """Return a message as it may be shown, with keys as the project's form writes them."""

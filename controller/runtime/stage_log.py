@@ -112,15 +112,18 @@ class LogFile:
             self._marks, self._marked, self._marker = 0, 0, self._open_marks()
 
 
+def newest(folder: str) -> int:
+    """Return the number of the last attempt in `folder`, 0 for none. Raises OSError."""
+    found = map(re.compile(r"(\d{1,9})\.(log|json)").match, os.listdir(folder))
+    return max((int(match.group(1)) for match in found if match), default=0)
+
+
 def claim(folder: str) -> Tuple[int, int]:
     """Create the log of the next free attempt number in `folder`; return the number and a descriptor. Raises OSError.
 
     Exclusive creation decides between replicas that race.
     """
-    taken = [
-        int(match.group(1)) for match in map(re.compile(r"(\d{1,9})\.(log|json)").match, os.listdir(folder)) if match
-    ]
-    number = max(taken, default=0) + 1
+    number = newest(folder) + 1
     while True:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -61,6 +61,7 @@ class StageOrder(NamedTuple):
     grace: float = 30
     first_retry: Optional[float] = None  # seconds from the first failure to an attempt in the same pod; None: none
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
+    wake: str = ""  # what to call after a good end, HOST:PORT/PATH; "": nothing
 
     @property
     def scratch(self) -> str:

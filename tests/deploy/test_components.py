@@ -44,6 +44,8 @@ def test_the_network_policy_closes_the_controllers_port_but_for_those_it_names(o
         assert {port["port"] for port in rule["ports"]} <= ports
         (admitted,) = rule["from"]
         assert admitted.get("podSelector") or admitted["ipBlock"]["cidr"].startswith("192.0.2.")
+        pages = {port["port"] for port in rule["ports"]} != {"wake"}
+        assert ("podSelector" in admitted and "namespaceSelector" not in admitted) is not pages
 
 
 def test_every_account_pulls_with_the_secret_of_the_registry(overlay: str, tmp_path: Path) -> None:

@@ -80,12 +80,17 @@ def test_the_controller_is_found_by_its_component_label_and_the_service_finds_it
     assert labels["app.kubernetes.io/component"] == "controller"
     service = one(overlay, "Service")["spec"]
     assert service["selector"].items() <= labels.items()
-    assert [(port["name"], port["port"], port["targetPort"]) for port in service["ports"]] == [("http", 80, "http")]
+    ports = [(port["name"], port["port"], port["targetPort"]) for port in service["ports"]]
+    assert ports == [("http", 80, "http"), ("wake", 81, "wake")]
+    assert settings(overlay)["COACHWORK_WAKE"] == f"{one(overlay, 'Service')['metadata']['name']}:81"
 
 
 def test_probes_ask_the_port_that_the_controller_is_told_to_serve(overlay: str) -> None:
     main = container(overlay)
-    assert main["ports"] == [{"name": "http", "containerPort": int(settings(overlay)["COACHWORK_PORT"])}]
+    assert main["ports"] == [
+        {"name": "http", "containerPort": int(settings(overlay)["COACHWORK_PORT"])},
+        {"name": "wake", "containerPort": int(settings(overlay)["COACHWORK_WAKE_PORT"])},
+    ]
     assert main["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert main["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
 

@@ -6,8 +6,10 @@ import os
 import shlex
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -279,12 +281,75 @@ def test_a_service_runs_without_its_log(stage: Stage) -> None:
 
 
 def test_attempts_are_counted_and_bounded(stage: Stage) -> None:
-    script = "import os; print('attempt', os.environ['COACHWORK_ATTEMPT'])"
+    script = "import os; print('attempt', os.environ['COACHWORK_ATTEMPT']); raise SystemExit(1)"
     assert "attempt 1" in stage.run(script, attempts=2).text
     assert "attempt 2" in stage.run(script, attempts=2).text
     ended = stage.run(script, attempts=2)
     assert (ended.code, ended.message["reason"]) == (121, "DisruptedTooOften")
     assert b"attempt 3" not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("left", "runs"),
+    [
+        ('{"exit_code": 0}', False),
+        ('{"exit_code": 1}', True),
+        ("[0]", True),
+        ('{"exit_code": 0', True),  # half of it
+        ("", True),
+    ],
+)
+def test_a_batch_stage_that_is_done_does_not_run_again_in_another_pod(stage: Stage, left: str, *, runs: bool) -> None:
+    (stage.logs / "1.log").touch()
+    (stage.logs / "1.json").write_text(left)
+    process = stage.start("print('r' + 'an')", attempts=3)
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, b"ran" in output) == (0, runs)
+    assert (stage.logs / "2.log").exists() is runs
+    assert (stage.logs / "1.json").read_text() == left
+
+
+def test_only_the_last_attempt_says_that_a_stage_is_done(stage: Stage) -> None:
+    (stage.logs / "1.json").write_text('{"exit_code": 0}')
+    (stage.logs / "2.log").touch()  # it had been begun all the same: nobody knows how it ended
+    assert "ran" in stage.run("print('r' + 'an')", attempts=5).text
+
+
+def test_a_service_starts_again_however_it_ended(stage: Stage) -> None:
+    (stage.logs / "1.log").touch()
+    (stage.logs / "1.json").write_text('{"exit_code": 0}')
+    assert "ran" in stage.run("print('r' + 'an')", kind="service", port=free_port()).text
+
+
+# --- the controller is woken ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("script", "calls"), [("", 1), ("raise SystemExit(1)", 0)])
+def test_the_controller_is_woken_once_the_outcome_of_a_good_end_is_on_the_volume(
+    stage: Stage, script: str, calls: int
+) -> None:
+    woken: list[tuple[bytes, list[int]]] = []
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            woken.append((self.rfile.readline(), [*stage.results()]))
+            self.wfile.write(b"HTTP/1.0 202 Accepted\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as controller:
+        threading.Thread(target=controller.serve_forever, daemon=True).start()
+        stage.run(script, wake=f"localhost:{controller.server_address[1]}/wake/iris")
+        controller.shutdown()
+    assert woken == [(b"POST /wake/iris HTTP/1.0\r\n", [1])] * calls
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_a_controller_that_does_not_answer_changes_nothing(stage: Stage, host: str) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        ended = stage.run("print('hello')", wake=f"{host}:{silent.getsockname()[1]}/wake/iris")
+    assert (ended.code, ended.results[1]["exit_code"], ended.message["reason"]) == (0, 0, "Completed")
+    assert "wake" not in ended.text
 
 
 FLAKY = "import os, sys; n = os.environ['COACHWORK_ATTEMPT']; print('attempt', n); sys.exit(n < '{}')"

@@ -115,4 +115,5 @@ def order(context: RunContext, environment: Environment) -> dict[str, Any]:
             "build": str(layout.IN_BUILDS / environment.folder),
             "cache": str(layout.IN_BUILDS / layout.BUILD_CACHE.name),
         },
+        **pod.wake(policy, environment.folder),
     }

@@ -202,9 +202,15 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         },
     }
     if isinstance(work, Batch):
+        settings |= {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
         first = {"first_retry": policy.first_retry} if repeats(policy, work) else {}
-        return settings | {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS} | first
+        return settings | first | wake(policy, context.request)
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
+
+
+def wake(policy: Policy, name: str) -> dict[str, str]:
+    """Return the part of an order that says whom to call after a good end; `name` is whom that is about."""
+    return {"wake": f"{policy.wake}/wake/{name}"} if policy.wake else {}
 
 
 def environment(context: RunContext, stage: Stage) -> list[Object]:

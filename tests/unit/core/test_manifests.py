@@ -169,6 +169,21 @@ def test_the_pods_own_deadline_is_behind_all_that_the_launcher_watches() -> None
     assert "activeDeadlineSeconds" not in pod_of(everything(BOTH)[1])
 
 
+def test_batch_stages_and_builds_are_told_whom_to_call_and_services_are_not() -> None:
+    spec = replace(SPEC, environments=(Environment("environment", "e" * 20, ("train",)),))
+    quiet, called = (context([TRAIN], [WEB], spec=spec, policy=replace(POLICY, wake=at)) for at in ("", "coachwork:81"))
+    builds, jobs = (
+        [json.loads(pod_of(item)["containers"][0]["command"][2]) for item in items]
+        for items in (
+            [manifests.build(each, spec.environments[0]) for each in (quiet, called)],
+            [manifests.job(each, TRAIN) for each in (quiet, called)],
+        )
+    )
+    assert builds[1] == builds[0] | {"wake": f"coachwork:81/wake/{'e' * 20}"}
+    assert jobs[1] == jobs[0] | {"wake": "coachwork:81/wake/iris"}
+    assert manifests.service_objects(called, WEB) == manifests.service_objects(quiet, WEB)
+
+
 def test_a_first_retry_in_the_same_pod_takes_one_from_the_job_and_changes_nothing_where_there_is_none() -> None:
     policy = replace(POLICY, first_retry=2)
     for retries, repeated in ((2, True), (0, False)):

@@ -150,6 +150,31 @@ def test_a_build_wakes_all_whose_run_may_wait_for_it(view: View, woken: list[str
 
 
 @pytest.mark.parametrize(
+    ("called", "who"),
+    [
+        ("iris", ["iris"]),
+        ("e2", ["iris", "other"]),
+        ("third", []),  # no run of it is under way
+        ("nobody", []),
+        ("", []),
+    ],
+)
+def test_a_call_wakes_the_request_whose_run_is_under_way_and_all_that_wait_for_a_build(
+    view: View, woken: list[str], called: str, who: list[str]
+) -> None:
+    for item in (
+        record("iris", "Running", "e1", "e2"),
+        record("other", "Running", "e2"),
+        record("third", "Ready", "e2"),
+        thing("nobody-status", phase="Running"),
+    ):
+        view.changed("ConfigMap", None, item)
+    woken.clear()
+    assert view.wake(called) is bool(who)
+    assert woken == who
+
+
+@pytest.mark.parametrize(
     "spec",
     ["environments:\n- {name: environment, folder: '0123'}", '{"environments": [{"folder": "0123"}]}', "folder: 0123"],
 )

@@ -1,0 +1,67 @@
+"""POST /wake/NAME: a stage's launcher or a build says that it is done, so that its requests are looked at now.
+
+A call proves nothing and can do no more than an event of the cluster does, so it needs no password; how many count is
+bounded, for each address and in all. One that is lost costs the second or two until the cluster has noticed. It has a
+port of its own: who may call reads nothing there, and no flood of calls takes a place from a probe.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar, Final
+
+from controller.adapters.web.listener import Answering, Listener
+from controller.adapters.web.replies import Reply
+
+PREFIX: Final = "/wake/"
+CALLS: Final = 10  # of one address in a second: a pod calls once, but all of a node may come from its address
+ADDRESSES: Final = 2000  # in a second
+
+
+class Bell:
+    """Passes calls on to `wake`, which returns whether anything waits for a name. Safe to use from many threads."""
+
+    def __init__(self, wake: Callable[[str], bool], clock: Callable[[], float]) -> None:
+        self._wake, self._clock = wake, clock
+        self._lock = threading.Lock()
+        self._second = 0.0
+        self._calls: Counter[str] = Counter()  # in this second, by address
+
+    def ring(self, address: str, path: str) -> Reply:
+        """Wake what waits for the name in the path; return the answer to the call."""
+        if not self._admits(address):
+            return Reply(429, b"too many calls\n")
+        if path.startswith(PREFIX) and self._wake(path.removeprefix(PREFIX)):
+            return Reply(202, b"ok\n")
+        return Reply(404, b"nothing waits for that\n")
+
+    def _admits(self, address: str) -> bool:
+        second = self._clock() // 1
+        with self._lock:
+            if second != self._second:
+                self._second, self._calls = second, Counter()
+            if address not in self._calls and len(self._calls) >= ADDRESSES:
+                return False
+            self._calls[address] += 1
+            return self._calls[address] <= CALLS
+
+
+class WakeServer(Listener):
+    """Serves in threads of its own from `start` until `stop`."""
+
+    def __init__(self, port: int, wake: Callable[[str], bool]) -> None:
+        """Listen on the port (0: any free one). Raises OSError."""
+        super().__init__("wake", port, type("Caller", (_Caller,), {"bell": Bell(wake, time.monotonic)}))
+
+
+class _Caller(Answering):
+    """One call. What it carries is not read."""
+
+    bell: ClassVar[Bell]
+
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        """Answer it; a pod that is gone by then is not an error."""
+        with suppress(ConnectionError, TimeoutError):
+            self.reply(self.bell.ring(self.client_address[0], self.path))
