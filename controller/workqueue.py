@@ -26,7 +26,7 @@ class WorkQueue:
         self._delayed: dict[str, float] = {}  # key -> when (monotonic); the earliest wish wins
         self._heap: list[tuple[float, str]] = []  # may hold wishes that no longer stand
         self._failures: dict[str, int] = {}
-        self._early: set[str] = set()  # taken before their own time, because something was new
+        self._early: dict[str, float] = {}  # taken before their own time, because something was new -> that time
         self._closed = False
         self._changed = threading.Condition()
 
@@ -78,7 +78,10 @@ class WorkQueue:
             self._failures.pop(key, None)
 
     def get(self) -> str | None:
-        """Wait for a key and take it; None once the queue is closed. `done` must follow."""
+        """Wait for a key and take it; None once the queue is closed. `done` must follow.
+
+        What was wished for later is done by that: whoever works on a key says when it wants to come again.
+        """
         with self._changed:
             while True:
                 wait = self._promote()
@@ -88,8 +91,8 @@ class WorkQueue:
                     key = self._ready.popleft()
                     self._dirty.discard(key)
                     self._active.add(key)
-                    if key in self._delayed:
-                        self._early.add(key)
+                    if (due := self._delayed.pop(key, None)) is not None:
+                        self._early[key] = due
                     if self._ready:
                         self._changed.notify()  # several may have come due at once
                     return key
@@ -99,7 +102,7 @@ class WorkQueue:
         """Say that the work on `key` is over; it comes again at once if it was added meanwhile."""
         with self._changed:
             self._active.discard(key)
-            self._early.discard(key)
+            self._early.pop(key, None)
             if key in self._dirty:
                 self._ready.append(key)
                 self._changed.notify()
@@ -118,7 +121,7 @@ class WorkQueue:
         """
         with self._changed:
             failures = self._failures.get(key, 0)
-            in_time = key not in self._early or self._delayed.get(key, 0.0) <= self._clock()
+            in_time = self._early.get(key, 0.0) <= self._clock()
             if in_time or not failures:
                 failures = self._failures[key] = failures + 1
         return 2.0 ** min(failures - 1, 20)

@@ -81,7 +81,7 @@ class App:
     ) -> None:
         self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
-        self.view = View(self._queue.add)
+        self.view = View(self._queue.add, self._queue.add_after)
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)

@@ -49,9 +49,10 @@ class Reconciler:
             self._forget(name)
             return None
         try:
-            decision, refusals = self._pass(configmap)
-            if refusals:
-                decision, _ = self._pass(configmap, refusals)
+            with self._view.passing(name):
+                decision, refusals = self._pass(configmap)
+                if refusals:
+                    decision, _ = self._pass(configmap, refusals)
         except errors.Conflict as conflict:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up or the record: no stage's fault

@@ -7,23 +7,31 @@ however many requests there are. What is returned is shared with the caches: nob
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
 from controller.core import names
 from controller.core.documents import status as statuses
+from controller.core.facts import news
 from controller.core.model import Children, Object
 
 Index: TypeAlias = Literal["request", "environment", "subject", "role", "awaited"]
 """request: label; environment: the folder that it builds; subject: uid that an Event is about; role: of a ConfigMap;
 awaited: an environment's folder that the run in this record waits for, or may."""
 
+WRITTEN = ("ConfigMap", "Job")  # kinds of which a pass knows what it writes: services others may change on the way
+
 
 class View:
     """The caches as the reconciler reads them. Safe to use from many threads."""
 
-    def __init__(self, wake: Callable[[str], None]) -> None:
-        """`wake` is called with the name of each request that a change is about: it is quick, and asks nothing here."""
-        self._wake = wake
+    def __init__(self, wake: Callable[[str], None], later: Callable[[str, float], None] | None = None) -> None:
+        """`wake` is called with the name of each request that a change is about: it is quick, and asks nothing here.
+
+        `later` instead, with seconds, where the change can wait for so long.
+        """
+        self._wake, self._later = wake, later or (lambda key, _seconds: wake(key))
+        self._passing = threading.local()
         self._lock = threading.Lock()
         self._objects: dict[tuple[str, str], Object] = {}  # by kind and name
         self._found: dict[tuple[str, Index, str], dict[str, Object]] = defaultdict(dict)  # by name
@@ -42,6 +50,7 @@ class View:
                     del entry[name]
                     if not entry:
                         del self._found[kind, index, value]
+            seconds = news(kind, before, new, self._pods_of(new) if kind == "Job" else ())
             if new is None:
                 self._objects.pop((kind, name), None)
             else:
@@ -49,8 +58,33 @@ class View:
                 for index, value in _entries(kind, new):
                     self._found[kind, index, value][name] = new
             keys = {key for item in (before, new) if item is not None for key in self._about(kind, item)}
-        for key in sorted(keys):
-            self._wake(key)
+        if kind in WRITTEN:
+            keys.discard(getattr(self._passing, "name", ""))
+        for key in sorted(keys) if seconds is not None else ():
+            if seconds:
+                self._later(key, seconds)
+            else:
+                self._wake(key)
+
+    @contextmanager
+    def passing(self, name: str) -> Iterator[None]:
+        """Let what this thread writes in the block, of records and Jobs, not wake the request `name`.
+
+        A decision is final until there is news, or says that it is not; what it was about to write is none.
+        """
+        self._passing.name = name
+        try:
+            yield
+        finally:
+            self._passing.name = ""
+
+    def _pods_of(self, job: Object | None) -> Sequence[Object]:
+        """Return the pods that may be a Job's."""
+        if job is None:
+            return ()
+        if folder := names.environment_of(job):
+            return self._get("Pod", "environment", folder)
+        return self._get("Pod", "request", owner_key("Job", job) or "")
 
     def _about(self, kind: str, item: Object) -> Iterator[str]:
         """Yield the requests that an object is about. An Event that comes before its Job wakes when the Job does."""

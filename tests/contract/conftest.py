@@ -39,9 +39,17 @@ class World:
     view: View = field(init=False)
     keys: list[str] = field(default_factory=list)
     listeners: list[Callable[[str], None]] = field(default_factory=list)
+    """(key): called with each request that is woken."""
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+    """Called after each change, also of what wakes nobody."""
 
     def __post_init__(self) -> None:
         self.view = View(self._woken)
+
+    def changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        self.view.changed(kind, old, new)
+        for watch in self.watchers:
+            watch()
 
     def _woken(self, key: str) -> None:
         self.keys.append(key)
@@ -64,7 +72,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         case "by hand":
             cluster = ByHand()
             world = World(cluster, cluster.remove, cluster.evict, partial(_edit, cluster))
-            cluster.start(world.view.changed)
+            cluster.start(world.changed)
             yield world
         case "local":
             yield from _local(tmp_path)
@@ -78,7 +86,7 @@ def _local(root: Path) -> Iterator[World]:
     """Make a cluster of this machine, whose Jobs are tried again at once."""
     cluster = LocalCluster("contract", Machine(volume=root / "volume", scratch=root / "scratch", back_off=0.05))
     world = World(cluster, cluster.remove, cluster.evict, partial(_edit, cluster))
-    cluster.start(world.view.changed)
+    cluster.start(world.changed)
     try:
         assert cluster.wait_synced(5)
         yield world
@@ -114,7 +122,7 @@ def _real(kubeconfig: str) -> Iterator[World]:
     world = World(connect(namespace, kubeconfig=kubeconfig), remove, evict, edit, admin)
     try:
         eventually(lambda: _there(admin, "/api/v1/namespaces/{namespace}/serviceaccounts/default"))
-        world.kube.start(world.view.changed)
+        world.kube.start(world.changed)
         assert world.kube.wait_synced(30)
         yield world
     finally:

@@ -150,7 +150,7 @@ def test_a_command_that_is_not_there_is_a_start_error(world: World) -> None:
 )
 def test_a_job_announces_its_end_before_it_ends(world: World, script: str, first: str, last: str) -> None:
     found: list[set[str]] = []
-    world.listeners.append(lambda _key: found.append(set(conditions(the_job(world)))))
+    world.watchers.append(lambda: found.append(set(conditions(the_job(world)))))
     world.kube.create(job("iris-train-7", script))
     eventually(lambda: any(last in types for types in found), SLOW)
     ending = [types for types in found if types]

@@ -37,6 +37,7 @@ from controller.core.plan import (
 )
 from controller.core.plan.needs import Build, Key, Need
 from controller.reconciler.gather import read_project
+from controller.reconciler.view import WRITTEN
 from tests.support.byhand import request_of
 from tests.support.world import POLICY, REPOSITORY, Clock, Projects
 
@@ -163,7 +164,19 @@ class Desk:
         if refusals := self._carry_out(decision):
             decision = self.decide(self.observed(refusals))
             self._carry_out(decision)
+        elif decision.requeue_after != 0 and not decision.error:
+            self._check_final(decision)
         return decision
+
+    def _check_final(self, decision: Decision) -> None:
+        """Fail where another pass would go on, though records and Jobs are all that was written: that wakes nobody."""
+        written = {item.manifest["kind"] for item in decision.actions if isinstance(item, Write)}
+        if written <= {*WRITTEN}:
+            questions = [*self.questions]
+            again = self.decide(self.observed())
+            acts = [item for item in again.actions if not isinstance(item, Emit)]  # the same news is sent once
+            assert (again.record, acts) == (decision.record, [])
+            self.questions = questions
 
     def settle(self) -> Record:
         """Make passes until one changes nothing; return the record."""

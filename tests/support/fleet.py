@@ -74,7 +74,7 @@ class Fleet:
             Outcomes(),
         )
         self._store.subscribe(self._follow)
-        self._view = View(self._queue.add)
+        self._view = View(self._queue.add, self._queue.add_after)
         cluster, source, volume = (
             Counted(target, section, self)
             for target, section in ((self._api, "api"), (Projects([project("a")]), "source"), (Volume(root), "volume"))

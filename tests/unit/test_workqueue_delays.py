@@ -35,3 +35,18 @@ def test_a_pass_that_outlasts_its_back_off_resets_it_whatever_caused_it() -> Non
     assert queue.get() == "iris"
     queue.add_after("iris", 0.0)  # what it waited for has come due while it is worked on
     eventually(lambda: queue.retry("iris") > BACKOFF_FIRST)
+
+
+def test_a_key_that_is_taken_is_taken_for_what_was_wished_for_later_too() -> None:
+    now = [0.0]
+    queue = WorkQueue(lambda: now[0])
+    queue.add_after("iris", 1.0)
+    queue.add("iris")
+    assert queue.get() == "iris"
+    queue.add_after("iris", 3.0)  # what is wished for meanwhile stands
+    queue.done("iris")
+    now[0] = 2.0
+    queue.add("other")
+    assert queue.get() == "other"
+    now[0] = 3.0
+    assert queue.get() == "iris"

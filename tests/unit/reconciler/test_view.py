@@ -185,6 +185,77 @@ def test_an_environment_is_found_in_any_form_of_a_run_s_spec(view: View, woken: 
     assert woken == ["iris"]
 
 
+def pod(phase: str, name: str = "p", **status: Any) -> Object:
+    """Build the pod of the Job `iris-a-1`."""
+    owner = {"kind": "Job", "name": "iris-a-1", "uid": "iris-a-1-1", "controller": True}
+    item = thing(name, request="iris")
+    return {"metadata": {**item["metadata"], "ownerReferences": [owner]}, "status": {"phase": phase, **status}}
+
+
+FAILED: Object = {"containerStatuses": [{"name": names.STAGE_CONTAINER, "state": {"terminated": {"exitCode": 1}}}]}
+BLOCKED: Object = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
+COMPLETE: Object = {"conditions": [{"type": "Complete", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "when"),
+    [
+        ("Pod", None, pod("Pending"), 5.0),
+        ("Pod", pod("Pending"), pod("Pending", startTime="t"), None),
+        ("Pod", pod("Pending"), pod("Pending", **BLOCKED), 0.0),
+        ("Pod", pod("Pending", **BLOCKED), pod("Pending"), 5.0),
+        ("Pod", pod("Pending"), pod("Running"), 1.0),
+        ("Pod", pod("Running"), pod("Running", **FAILED), 0.0),
+        ("Pod", pod("Running"), pod("Succeeded"), 0.0),
+        ("Pod", pod("Running"), pod("Failed", **FAILED), 0.0),
+        ("Pod", pod("Succeeded"), pod("Succeeded", podIP="10.0.0.1"), None),
+        ("Pod", pod("Succeeded"), None, 0.0),
+        ("Job", None, thing("iris-a-1", request="iris"), 0.0),
+        ("Job", thing("iris-a-1", request="iris"), thing("iris-a-1", 2, request="iris"), 0.0),
+        (
+            "Job",
+            thing("iris-a-1", request="iris"),
+            {**thing("iris-a-1", request="iris"), "status": {"active": 1}},
+            None,
+        ),
+        ("Job", thing("iris-a-1", request="iris"), {**thing("iris-a-1", request="iris"), "status": COMPLETE}, 0.0),
+    ],
+)
+def test_what_changes_no_fact_wakes_nobody_and_what_is_on_its_way_can_wait(
+    kind: str, before: Object | None, after: Object | None, when: float | None
+) -> None:
+    woken: list[tuple[str, float]] = []
+    view = View(lambda key: woken.append((key, 0.0)), lambda key, seconds: woken.append((key, seconds)))
+    if before:
+        view.changed(kind, None, before)
+    woken.clear()
+    view.changed(kind, before, after)
+    assert woken == ([] if when is None else [("iris", when)])
+
+
+def test_a_job_that_is_complete_says_nothing_after_its_pod_did(view: View, woken: list[str]) -> None:
+    job = thing("iris-a-1", request="iris")
+    view.changed("Job", None, job)
+    view.changed("Pod", None, pod("Succeeded"))
+    woken.clear()
+    view.changed("Job", job, {**job, "status": COMPLETE})
+    assert woken == []
+
+
+def test_a_pass_is_not_woken_by_records_and_jobs_that_it_writes_and_others_are(view: View, woken: list[str]) -> None:
+    view.changed("ConfigMap", None, record("other", "Running", "e1"))
+    woken.clear()
+    with view.passing("iris"):
+        view.changed("ConfigMap", None, record("iris", "Running", "e1"))
+        view.changed("Job", None, thing("iris-a-1", request="iris"))
+        view.changed("Job", None, thing("build", environment="e1"))
+        assert woken == ["other"]
+        view.changed("Service", None, thing("iris--web", request="iris"))
+        assert woken == ["other", "iris"]
+    view.changed("Job", None, thing("iris-b-1", request="iris"))
+    assert woken == ["other", "iris", "iris"]
+
+
 changes = st.lists(
     st.tuples(st.sampled_from(["Job", "Pod", "Service"]), st.sampled_from("ab"), st.sampled_from(["iris", "x", ""])),
     max_size=30,
