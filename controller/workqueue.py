@@ -1,7 +1,8 @@
 """The keys that wait to be reconciled: ready, dirty, active, delayed.
 
 The one invariant is client-go's (`util/workqueue`): a key is never worked on twice at a time, and one that is added
-while it is worked on comes again afterwards. Failures of a key are counted here, for its back-off.
+while it is worked on comes again afterwards. Failures of a key are counted here, for its back-off, and when a key was
+added last is known, which tells what answers to its questions are new enough (docs/adr/0030).
 """
 
 import heapq
@@ -25,6 +26,8 @@ class WorkQueue:
         self._active: set[str] = set()
         self._delayed: dict[str, float] = {}  # key -> when (monotonic); the earliest wish wins
         self._heap: list[tuple[float, str]] = []  # may hold wishes that no longer stand
+        self._added: dict[str, float] = {}  # when a dirty or active key was added last, or came due
+        self._waiting: dict[str, float] = {}  # the same of a delayed key that only waits to be worked on to its end
         self._failures: dict[str, int] = {}
         self._early: dict[str, float] = {}  # taken before their own time, because something was new -> that time
         self._closed = False
@@ -38,13 +41,28 @@ class WorkQueue:
     def add(self, key: str) -> None:
         """Add `key`: it is processed as soon as a worker is free."""
         with self._changed:
-            self._add(key)
+            self._add(key, self._clock())
             self._changed.notify()
+
+    def added(self, key: str) -> float:
+        """Return when `key`, which is worked on, was added last, by the queue's clock: its news are no newer.
+
+        A delayed key counts from when it came due; one that comes back from `wait`, from when it was added before.
+        """
+        with self._changed:
+            return self._added.get(key, self._clock())
 
     def add_after(self, key: str, delay: float) -> None:
         """Add `key` in `delay` seconds, or earlier if something else adds it."""
+        self._add_after(key, delay)
+
+    def _add_after(self, key: str, delay: float, *, waits: bool = False) -> None:
         due = self._clock() + max(delay, 0.0)
         with self._changed:
+            if waits and key not in self._delayed and key in self._added:
+                self._waiting[key] = self._added[key]
+            else:
+                self._waiting.pop(key, None)
             if due < self._delayed.get(key, float("inf")):
                 self._delayed[key] = due
                 heapq.heappush(self._heap, (due, key))
@@ -64,7 +82,7 @@ class WorkQueue:
         steady load where it never comes.
         """
         longer = min(delay * self._growth(key), max(delay, PATIENCE))
-        self.add_after(key, longer)
+        self._add_after(key, longer, waits=True)
         return longer
 
     def failures(self, key: str) -> int:
@@ -106,6 +124,8 @@ class WorkQueue:
             if key in self._dirty:
                 self._ready.append(key)
                 self._changed.notify()
+            else:
+                self._added.pop(key, None)
 
     def close(self) -> None:
         """Let every `get` return None. What is being worked on goes on."""
@@ -126,7 +146,8 @@ class WorkQueue:
                 failures = self._failures[key] = failures + 1
         return 2.0 ** min(failures - 1, 20)
 
-    def _add(self, key: str) -> None:
+    def _add(self, key: str, moment: float) -> None:
+        self._added[key] = max(moment, self._added.get(key, moment))
         if key in self._dirty:
             return
         self._dirty.add(key)
@@ -143,7 +164,7 @@ class WorkQueue:
             elif due <= now:
                 heapq.heappop(self._heap)
                 del self._delayed[key]
-                self._add(key)
+                self._add(key, self._waiting.pop(key, due))
             else:
                 return due - now
         return None

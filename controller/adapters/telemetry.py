@@ -159,6 +159,7 @@ class PrometheusMetrics:
             "coachwork_api_calls", "Calls of the API server", ["verb", "resource", "code"], registry=registry
         )
         self._git = Counter("coachwork_git_calls", "Calls of git", ["operation", "outcome"], registry=registry)
+        self._shared = Counter("coachwork_git_shared", "Answers of Git servers that served again", registry=registry)
         self._depth = Gauge("coachwork_queue_depth", "Requests that wait for a pass", registry=registry)
         self._size = Gauge("coachwork_volume_size_bytes", "Size of the shared volume", registry=registry)
         self._free = Gauge("coachwork_volume_free_bytes", "What of the shared volume is free", registry=registry)
@@ -202,6 +203,10 @@ class PrometheusMetrics:
     def git_call(self, operation: str, outcome: str) -> None:
         """Count a call of git: its subcommand (one of GIT_OPERATIONS, else other); one of GIT_OUTCOMES."""
         self._git.labels(operation if operation in GIT_OPERATIONS else "other", outcome).inc()
+
+    def git_shared(self) -> None:
+        """Count an answer of a Git server that served again, without a call."""
+        self._shared.inc()
 
     def queue_depth(self, depth: int) -> None:
         """Record how many requests wait for a pass."""

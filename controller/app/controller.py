@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -178,7 +179,7 @@ class App:
 
     def _reconcile(self, key: str) -> tuple[str, dict[str, object]]:
         try:
-            after = self._reconciler.reconcile(key)
+            after = self._reconciler.reconcile(key, partial(self._queue.added, key))
         except errors.NotYet as error:
             return "not-yet", {"waits_for": str(error), "again_in": round(self._queue.wait(key, error.delay), 2)}
         except errors.Transient as error:

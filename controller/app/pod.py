@@ -41,7 +41,7 @@ def serve(settings: Settings) -> Exit:
         cluster = connect(
             settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
         )
-        source = Git(root, git_settings(settings), metrics.git_call)
+        source = Git(root, git_settings(settings), metrics.git_call, metrics.git_shared)
         volume = Volume(root)
         app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
         left_over = volume.requests()

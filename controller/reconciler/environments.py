@@ -23,7 +23,7 @@ class Builders:
     volume: Volume
 
     def decide(
-        self, request: Request, question: Environments, opened: GitCredentials | None
+        self, request: Request, question: Environments, opened: GitCredentials | None, since: float | None = None
     ) -> tuple[tuple[Environment, ...], tuple[str, ...]]:
         """Return the environments of these stages, each once, and what is worth knowing about them.
 
@@ -34,7 +34,7 @@ class Builders:
         every = _requirements(question)
         days = {stage: self._as_of(question, stage, needed, bases[stage].python) for stage, needed in every.items()}
         by_default = bool(pipeline.bodywork_image) and pipeline.resolve_as_of == AS_OF_COMMIT
-        commits = self._sources(request, every, opened)
+        commits = self._sources(request, every, opened, since)
         stages: dict[str, list[str]] = {}
         texts: dict[str, str] = {}
         sources: dict[str, tuple[GitSource, ...]] = {}
@@ -80,7 +80,7 @@ class Builders:
             self.volume.keep_text(path, text)
 
     def _sources(
-        self, request: Request, every: Mapping[str, Requirements], opened: GitCredentials | None
+        self, request: Request, every: Mapping[str, Requirements], opened: GitCredentials | None, since: float | None
     ) -> Mapping[str, GitSource]:
         """Return the commits of all Git requirements, by address; they are published, since stage images have no git.
 
@@ -94,7 +94,7 @@ class Builders:
                 repository, ref = requirements.git_address(address)
                 fitting = credentials.fitting(opened, request.repository, repository)
                 try:
-                    commit = self.source.resolve(repository, ref, fitting)
+                    commit = self.source.resolve(repository, ref, fitting, since)
                     self.source.publish(repository, commit, fitting)
                     found[address] = GitSource(address, repository, commit)
                     continue

@@ -5,7 +5,8 @@ a sweep takes what no run will use.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import assert_never
@@ -43,6 +44,19 @@ def read_project(
     return tree
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the news came that a pass is about (by time.monotonic), and when it began, by both clocks."""
+
+    news: float
+    monotonic: float
+    now: datetime
+
+    def of(self, since: datetime | None) -> float:
+        """Return when a question counts from, by time.monotonic; None: from the news."""
+        return self.news if since is None else self.monotonic - (self.now - since).total_seconds()
+
+
 class Gatherer:
     """Answers the questions of decisions; remembers projects that were read."""
 
@@ -54,22 +68,25 @@ class Gatherer:
         self._builders = Builders(source, volume)
         self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
 
-    def gather(self, request: Request, open_: Needs) -> Mapping[Need, object]:
+    def gather(self, request: Request, open_: Needs, moment: Moment) -> Mapping[Need, object]:
         """Return an answer to each question."""
         answers: dict[Need, object] = {}
         for question in open_.questions:
             try:
-                answers[question] = self._answer(request, question)
+                answers[question] = self._answer(request, question, moment)
             except (Invalid, NotYet, Transient) as error:
                 answers[question] = error
             except Refused as refused:  # a right that is missing, of a look-up: no stage's fault
                 answers[question] = Transient("RejectedByCluster", str(refused))
         return answers
 
-    def _answer(self, request: Request, question: Need) -> object:  # noqa: C901, PLR0911, PLR0912 (a case each)
+    def _answer(  # noqa: C901, PLR0911, PLR0912 (a case each)
+        self, request: Request, question: Need, moment: Moment
+    ) -> object:
         match question:
             case needs.Commit():
-                return self._source.resolve(request.repository, request.ref, self._credentials(request))
+                since, opened = moment.of(question.since), self._credentials(request)
+                return self._source.resolve(request.repository, request.ref, opened, since)
             case needs.Project():
                 self._publish(request, question.repository, question.commit, begins=question.begins)
                 return self._read(question.repository, question.commit, question.path, question.image)
@@ -79,7 +96,7 @@ class Gatherer:
                 return self._folders.run(request, question.run)
             case needs.Environments():
                 self._folders.retire(request, question.record)
-                return self._builders.decide(request, question, self._credentials(request))
+                return self._builders.decide(request, question, self._credentials(request), moment.news)
             case needs.BuildOf():
                 return build(self._view, self._cluster, self._volume, question.folder)
             case needs.Sources():

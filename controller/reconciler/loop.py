@@ -1,14 +1,14 @@
 """The straight line of one pass: read, observe, decide (and gather what that asks for), record, act."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from controller.core import errors
 from controller.core.model import Object, Policy
 from controller.core.plan import Decision, Known, Needs, Observed, Poll, Refusal, decide
 from controller.reconciler.act import STALE_DELAY, Actor
-from controller.reconciler.gather import Gatherer
+from controller.reconciler.gather import Gatherer, Moment
 from controller.reconciler.journal import Journal
 from controller.reconciler.observe import observe
 from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
@@ -39,8 +39,8 @@ class Reconciler:
         self._journal = Journal(view, cluster, volume, folders, self._actor, policy.namespace)
         self._polls: dict[str, Poll | None] = {}
 
-    def reconcile(self, name: str) -> float | None:
-        """Make one pass over the request `name`.
+    def reconcile(self, name: str, added: Callable[[], float] = time.monotonic) -> float | None:
+        """Make one pass over the request `name`; `added` returns when its latest news came (by time.monotonic).
 
         Returns after how many seconds to look again, None: when something changes. Raises NotYet, Transient.
         """
@@ -49,10 +49,11 @@ class Reconciler:
             self._forget(name)
             return None
         try:
+            news = added()  # read after the request: what is found there came no later
             with self._view.passing(name):
-                decision, refusals = self._pass(configmap)
+                decision, refusals = self._pass(configmap, news)
                 if refusals:
-                    decision, _ = self._pass(configmap, refusals)
+                    decision, _ = self._pass(configmap, news, refusals)
         except errors.Conflict as conflict:
             raise errors.NotYet(STALE_DELAY, str(conflict)) from conflict
         except errors.Refused as refused:  # of a look-up or the record: no stage's fault
@@ -70,26 +71,28 @@ class Reconciler:
         live = self._cluster.get("ConfigMap", name)  # a request that lost its label is in no cache, and lives
         self._volume.forget(name, living=live["metadata"]["uid"] if live else "")
 
-    def _pass(self, configmap: Object, refusals: Sequence[Refusal] = ()) -> tuple[Decision, Sequence[Refusal]]:
-        entry, now = self._journal.read(configmap), self._clock()
+    def _pass(
+        self, configmap: Object, news: float, refusals: Sequence[Refusal] = ()
+    ) -> tuple[Decision, Sequence[Refusal]]:
+        entry, moment = self._journal.read(configmap), Moment(news, time.monotonic(), self._clock())
         known = replace(entry.known, poll=self._polls.get(entry.known.request.name))
         try:
-            decision = self._decision(known, observe(self._view, self._cluster, self._volume, known, refusals), now)
+            decision = self._decision(known, observe(self._view, self._cluster, self._volume, known, refusals), moment)
             self._polls[known.request.name] = decision.poll
             manifest = self._journal.manifest(entry, decision.record)
             self._journal.copy(entry, decision, manifest)
         except (errors.NotYet, errors.Transient) as error:
-            decision = self._decision(known, Observed(failed=error), now)
+            decision = self._decision(known, Observed(failed=error), moment)
             manifest = self._journal.manifest(entry, decision.record)
         self._journal.write(entry, manifest)
         for outcome in filter(None, (decision.outcome, *decision.not_begun)):
             self._metrics.run_ended(outcome)
         return decision, self._actor.carry_out(known.request, decision.actions)
 
-    def _decision(self, known: Known, observed: Observed, now: datetime) -> Decision:
+    def _decision(self, known: Known, observed: Observed, moment: Moment) -> Decision:
         for _ in range(ROUNDS):
-            answer = decide(known, observed, self._policy, now)
+            answer = decide(known, observed, self._policy, moment.now)
             if not isinstance(answer, Needs):
                 return answer
-            observed |= self._gatherer.gather(known.request, answer)
+            observed |= self._gatherer.gather(known.request, answer, moment)
         raise RuntimeError(f"no decision about {known.request.name} after {ROUNDS} rounds: {answer}")

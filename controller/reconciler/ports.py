@@ -33,8 +33,13 @@ class Cluster(Protocol):
 class Source(Protocol):
     """Git."""
 
-    def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
-        """Return the full commit that `ref` ("" for HEAD) names on the remote. Raises Invalid, NotYet, Transient."""
+    def resolve(
+        self, repository: str, ref: str, credentials: GitCredentials | None = None, since: float | None = None
+    ) -> str:
+        """Return the full commit that `ref` ("" for HEAD) names on the remote. Raises Invalid, NotYet, Transient.
+
+        None: now. Else at `since` (by time.monotonic) or later, if somebody with these credentials has asked since.
+        """
 
     def published(self, repository: str, commit: str) -> bool:
         """Return whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""

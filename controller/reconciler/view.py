@@ -58,13 +58,15 @@ class View:
                 for index, value in _entries(kind, new):
                     self._found[kind, index, value][name] = new
             keys = {key for item in (before, new) if item is not None for key in self._about(kind, item)}
-        if kind in WRITTEN:
-            keys.discard(getattr(self._passing, "name", ""))
-        for key in sorted(keys) if seconds is not None else ():
-            if seconds:
-                self._later(key, seconds)
-            else:
-                self._wake(key)
+            if kind in WRITTEN:
+                keys.discard(getattr(self._passing, "name", ""))
+            for key in (
+                sorted(keys) if seconds is not None else ()
+            ):  # still locked: news are not found before their wake
+                if seconds:
+                    self._later(key, seconds)
+                else:
+                    self._wake(key)
 
     @contextmanager
     def passing(self, name: str) -> Iterator[None]:

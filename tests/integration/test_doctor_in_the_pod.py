@@ -84,13 +84,15 @@ class Impatient(Projects):
         self.doctor: Doctor | None = None
         self.refused: list[str] = []
 
-    def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
+    def resolve(
+        self, repository: str, ref: str, credentials: GitCredentials | None = None, since: float | None = None
+    ) -> str:
         assert self.doctor
         try:
             self.doctor.examine()
         except Transient as error:
             self.refused.append(error.reason)
-        return super().resolve(repository, ref, credentials)
+        return super().resolve(repository, ref, credentials, since)
 
 
 def test_only_one_examination_runs_at_a_time(kube: Kube, view: View, tmp_path: Path) -> None:

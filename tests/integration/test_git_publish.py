@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from controller.core.model import Request
 from controller.core.plan import Needs
 from controller.core.plan.needs import Project
 from controller.reconciler import View
-from controller.reconciler.gather import Gatherer
+from controller.reconciler.gather import Gatherer, Moment
 from controller.reconciler.runfolders import RunFolders
 from tests.support.byhand import ByHand
 from tests.support.gitserver import (
@@ -461,8 +462,9 @@ def test_a_new_run_marks_its_checkout_as_used_and_has_its_mirror(
     gatherer = Gatherer(View(lambda _: None), ByHand(), Git(volume, SETTINGS), shared, RunFolders(shared, ""), POLICY)
     request = Request(name="iris", uid="u", repository=url)
     active, begun = (Project(url, commit, ".", POLICY.image, begins=begins) for begins in (False, True))
-    gatherer.gather(request, Needs((active,)))
+    moment = Moment(0.0, 0.0, datetime.now(UTC))
+    gatherer.gather(request, Needs((active,)), moment)
     assert checkout.stat().st_mtime == 1e9  # what an active run uses is marked by its record
-    gatherer.gather(request, Needs((begun,)))
+    gatherer.gather(request, Needs((begun,)), moment)
     assert checkout.stat().st_mtime > 1e9
     assert (volume / layout.mirror(url)).is_dir()

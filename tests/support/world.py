@@ -78,7 +78,9 @@ class Projects:
         self.commits.append(files)
         return self.resolve(REPOSITORY, "")
 
-    def resolve(self, repository: str, _ref: str, _credentials: GitCredentials | None = None) -> str:
+    def resolve(
+        self, repository: str, _ref: str, _credentials: GitCredentials | None = None, _since: float | None = None
+    ) -> str:
         self.calls.append("resolve")
         self._fail()
         if repository in self.faults:

@@ -1,6 +1,7 @@
 """The queue's one invariant (client-go's): a key is never worked on twice at a time, and no wish is lost."""
 
 import threading
+import time
 from collections import Counter, deque
 
 from hypothesis import given, settings
@@ -158,3 +159,46 @@ def test_closing_frees_all_that_wait_and_takes_no_more() -> None:
     assert ended == [None, None, None]
     queue.add("a")
     assert queue.get() is None
+
+
+def test_the_latest_addition_of_a_key_is_known_while_it_is_worked_on() -> None:
+    queue = WorkQueue()
+    queue.add("a")
+    between = time.monotonic()
+    assert queue.get() == "a"
+    assert queue.added("a") <= between
+    queue.add("a")  # meanwhile: what the pass finds from now on may be as new as this
+    assert queue.added("a") > between
+    queue.done("a")
+    again = time.monotonic()
+    queue.add("a")
+    assert queue.get() == "a"
+    assert queue.added("a") > again
+
+
+def test_a_key_that_only_waits_counts_from_its_news_and_any_other_from_when_it_comes_due() -> None:
+    def waits(queue: WorkQueue) -> None:
+        queue.wait("a", 0.01)
+
+    def is_tried_again(queue: WorkQueue) -> None:
+        queue.retry("a", at_least=0.01)
+
+    def is_due_later(queue: WorkQueue) -> None:
+        queue.add_after("a", 0.02)
+
+    for ways, as_before in (
+        ((waits,), True),
+        ((is_tried_again,), False),
+        ((is_due_later,), False),
+        ((waits, is_due_later), False),
+        ((is_due_later, waits), False),
+    ):
+        queue = WorkQueue()
+        queue.add("a")
+        assert queue.get() == "a"
+        between = time.monotonic()
+        for come_back in ways:
+            come_back(queue)
+        queue.done("a")
+        assert queue.get() == "a"
+        assert (queue.added("a") <= between) is as_before, ways

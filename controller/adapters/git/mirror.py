@@ -4,12 +4,14 @@ Refuses to fetch what is there already, and to keep a mirror that git can't read
 """
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from controller.adapters import storage
 from controller.adapters.git import faults, private
+from controller.adapters.git.answers import Answers
 from controller.adapters.git.command import Failed, GitSettings, Limits, Runner, TooLarge
 from controller.adapters.git.places import Places
 from controller.adapters.git.remote import Refs, Remote, place
@@ -34,15 +36,23 @@ FETCH = (
 class Mirrors:
     """All mirrors on the volume."""
 
-    def __init__(self, root: Path, settings: GitSettings, runner: Runner) -> None:
+    def __init__(self, root: Path, settings: GitSettings, runner: Runner, on_shared: Callable[[], None]) -> None:
         self._root = root
         self._settings = settings
         self._runner = runner
         self._locks = Locks(settings.wait)
         self._places = Places(settings.concurrency, settings.wait, settings.pause)
+        self._answers = Answers(settings.wait, on_shared)
 
-    def advertised(self, remote: Remote) -> Refs:
-        """Ask the remote, once, for its refs, annotated tags also peeled as `NAME^{}`. Raises Invalid, Transient."""
+    def advertised(self, remote: Remote, since: float | None = None) -> Refs:
+        """Return the remote's refs, annotated tags also peeled as `NAME^{}`, of now or of `since` (monotonic) or later.
+
+        Raises Invalid, Transient, NotYet.
+        """
+        asked = time.monotonic() if since is None else since
+        return self._answers.get(remote, asked, lambda: self._ask(remote))
+
+    def _ask(self, remote: Remote) -> Refs:
         question = ["ls-remote", "--symref", "--", remote.url]
         out = self._remote(remote, question, Limits(self._settings.resolve_timeout))
         lines = out.decode(errors="replace").split("\n")
@@ -50,13 +60,13 @@ class Mirrors:
         default = next(filter(None, (re.fullmatch(r"ref: refs/heads/(.+)\tHEAD", line) for line in lines)), None)
         return Refs({line[2]: line[1] for line in found if line}, default[1] if default else "")
 
-    def check_access(self, remote: Remote) -> None:
+    def check_access(self, remote: Remote, since: float | None = None) -> None:
         """Ask the remote about the credentials before a mirror that others' credentials filled gives anything away.
 
         Raises Invalid, Transient, NotYet.
         """
         if (self.folder(remote.url) / PRIVATE).exists():
-            self.advertised(remote)
+            self.advertised(remote, since)
 
     def commit(self, url: str, name: str) -> str:
         """Return the commit that the object `name` (all digits) of the mirror is or points to, "" if it has none."""

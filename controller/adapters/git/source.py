@@ -40,22 +40,33 @@ class Git:
     """Git repositories on the shared volume. May be used by many threads at once."""
 
     def __init__(
-        self, root: Path, settings: GitSettings | None = None, on_call: Callable[[str, str], None] | None = None
+        self,
+        root: Path,
+        settings: GitSettings | None = None,
+        on_call: Callable[[str, str], None] | None = None,
+        on_shared: Callable[[], None] = lambda: None,
     ) -> None:
-        """Use the volume's root; `on_call(operation, outcome)` is called for each git process (for metrics)."""
+        """Use the volume's root.
+
+        For metrics, `on_call(operation, outcome)` is called for each git process, `on_shared()` for each answer of a
+        remote that serves again.
+        """
         self._settings = settings or GitSettings()
         self._root = root.resolve()
         private.sweep()
         home = self._root / layout.MIRRORS / ".home"
         storage.make(home)
         self._runner = Runner(home, self._settings.allow_file, on_call)
-        self._mirrors = Mirrors(self._root, self._settings, self._runner)
+        self._mirrors = Mirrors(self._root, self._settings, self._runner, on_shared)
         self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
         self._last_change = lru_cache(REMEMBERED)(partial(last_change, self._mirrors))  # some hundred git processes
 
-    def resolve(self, repository: str, ref: str, credentials: GitCredentials | None = None) -> str:
-        """Return the full commit that `ref` ("" for HEAD) names on the remote now, by one ls-remote and no fetch.
+    def resolve(
+        self, repository: str, ref: str, credentials: GitCredentials | None = None, since: float | None = None
+    ) -> str:
+        """Return the full commit that `ref` ("" for HEAD) names on the remote, by at most one ls-remote and no fetch.
 
+        That is now; or then, where somebody with these credentials has asked at `since` (monotonic) or later.
         Something is fetched only for a commit, full or abbreviated, that the mirror lacks; a full one is resolved only
         for those who may read the remote, if credentials ever opened it. A tag wins over a branch of its name, and both
         over an abbreviated commit, as in gitrevisions(7). Raises Invalid (RepositoryRefused, RepositoryNotFound,
@@ -68,9 +79,9 @@ class Git:
         with _translated(repository):
             if grammar.is_commit(ref.lower()):
                 commit = self._mirrors.have(remote, ref.lower())
-                self._mirrors.check_access(remote)
+                self._mirrors.check_access(remote, since)
                 return commit
-            refs = self._mirrors.advertised(remote)
+            refs = self._mirrors.advertised(remote, since)
             if not refs.commits:
                 raise Invalid("RepositoryEmpty", [f"{place(repository)}: it is empty: push a commit"])
             commit = pick(refs.commits, ref or "HEAD")

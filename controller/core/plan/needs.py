@@ -5,6 +5,7 @@ here, too. Looking something up may put on the volume what it is about (a checko
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Generic, TypeAlias, TypeVar
 
@@ -27,6 +28,8 @@ class Question(Generic[T_co]):
 @dataclass(frozen=True, slots=True)
 class Commit(Question[str]):
     """The commit that the request's `ref` is now."""
+
+    since: datetime | None = None  # what it was then, or later, is as good; None: when the latest news came
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """When to poll `ref`, as often as `poll` says. It costs the Git server one answer and fetches nothing.
 
-What is remembered is only when to poll next and what was there: a restarted controller polls afresh. Each request has
-its own moment within its interval, so that many of them never poll at once.
+What is remembered is only when to poll next and what was there: a restarted controller polls afresh. All requests of a
+repository and an interval ask for what is there at the same moments, so that one answer serves them all; each looks at
+it a little later, at a distance of its own, so that their passes do not come at once.
 """
 
 import hashlib
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.model import Request
@@ -16,6 +17,9 @@ from controller.core.text import fit
 
 LONGEST_PAUSE = 1800  # seconds between polls that fail, unless `poll` itself is longer
 _DOUBLINGS = 8
+_SPREAD = 4  # the part of an interval in which the requests of a repository look at the answer
+_LONGEST_SPREAD = 20  # seconds
+_START = datetime(2026, 1, 1, tzinfo=UTC)  # moments lie whole intervals from here, and from each repository's number
 
 
 def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
@@ -32,7 +36,7 @@ def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
     if last.due and now < last.due:
         return last
     try:
-        return Poll(about, observed.ask(Commit()), due=_next(request, now))
+        return Poll(about, observed.ask(Commit(last.due and last.due - _distance(request))), due=_next(request, now))
     except NotYet:  # another pass is at the same repository: soon, and nothing is wrong
         return replace(last, due=_next(request, now))
     except Transient as error:
@@ -40,7 +44,8 @@ def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
     except Invalid as invalid:
         problem = f"{invalid.reason}: {'; '.join(invalid.problems)}"
     pause = min(request.poll << min(last.failures, _DOUBLINGS), max(LONGEST_PAUSE, request.poll))
-    return replace(last, problem=fit(problem), due=now + timedelta(seconds=pause), failures=last.failures + 1)
+    due = _next(request, now + timedelta(seconds=pause - request.poll))
+    return replace(last, problem=fit(problem), due=due, failures=last.failures + 1)
 
 
 def is_idle(known: Known) -> bool:
@@ -49,10 +54,20 @@ def is_idle(known: Known) -> bool:
 
 
 def _next(request: Request, now: datetime) -> datetime:
-    """Return the request's own next moment: one in each interval, at a distance that follows from its uid."""
-    every = request.poll or 1
-    offset = int(hashlib.sha256(request.uid.encode()).hexdigest()[:8], 16) % every
-    return now + timedelta(seconds=every - (now.timestamp() - offset) % every)
+    """Return the request's own next moment: shortly after the one in each interval that the repository has."""
+    every = timedelta(seconds=request.poll or 1)
+    moment = _START + timedelta(seconds=_number(request.repository)) + _distance(request)
+    return now + every - (now - moment) % every
+
+
+def _distance(request: Request) -> timedelta:
+    """Return how long after the repository's moment the request has its own."""
+    most = min((request.poll or 1) / _SPREAD, _LONGEST_SPREAD)
+    return timedelta(seconds=most * (_number(request.uid) / 2**32))
+
+
+def _number(text: str) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
 def with_poll(known: Known, decision: Decision, result: Poll | None, observed: Observed, now: datetime) -> Decision:

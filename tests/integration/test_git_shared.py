@@ -1,0 +1,136 @@
+"""What many requests cost a Git server and this machine: questions and processes are counted, on a real server."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from controller.adapters.git import Git
+from controller.adapters.telemetry import PrometheusMetrics
+from controller.adapters.volume import Volume
+from controller.app.controller import App
+from controller.app.pod import git_settings
+from controller.core.model import GitCredentials
+from controller.settings import load
+from tests.support.byhand import ByHand
+from tests.support.eventually import eventually
+from tests.support.gitserver import SETTINGS, GitServer, Repository, hitch, refusal
+from tests.support.world import project
+
+ENVIRON = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim"}
+
+
+@dataclass
+class Controller:
+    """A controller whose cluster is played by hand; what is asked while it is stopped comes at once when it starts."""
+
+    root: Path
+    cluster: ByHand = field(default_factory=ByHand)
+    calls: list[str] = field(default_factory=list)
+    data: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def ask(self, name: str, **data: str) -> None:
+        self.data[name] = data
+        self.cluster.ask(name, **data)
+
+    def trigger(self, text: str) -> None:
+        for name, data in self.data.items():
+            self.cluster.ask(name, trigger=text, **data)
+
+    def finish(self, run: int) -> Counter[str]:
+        """Start, and let this run of all requests begin and succeed; return the git processes that it cost."""
+        settings = load(ENVIRON, {})
+        git = Git(self.root, git_settings(settings), lambda operation, _: self.calls.append(operation))
+        app = App(settings, self.cluster, Volume(self.root), git, PrometheusMetrics("0"))
+        with capture_logs():
+            assert app.start(threading.Event())
+            jobs = {("Job", f"{name}-a-{run}") for name in self.data}
+            eventually(lambda: jobs <= self.cluster.stored.keys(), 60)
+            for key in jobs:
+                self.cluster.end_job(self.cluster.stored[key])
+            eventually(lambda: {record["phase"] for record in self.records()} == {"Ready"}, 60)
+            app.stop()
+        calls, self.calls = Counter(self.calls), []
+        return calls
+
+    def records(self) -> list[Mapping[str, str]]:
+        return [self.cluster.stored["ConfigMap", f"{name}-status"]["data"] for name in self.data]
+
+
+# --- one question for all who asked before ---------------------------------------------------------
+
+
+def at_once(actions: list[Callable[[], object]]) -> list[object]:
+    with ThreadPoolExecutor(8) as pool:
+        return [future.result(60) for future in [pool.submit(action) for action in actions]]
+
+
+def test_one_question_serves_all_who_asked_before_it_began_whatever_their_ref(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    shared = list[None]()
+    git, url = Git(volume, SETTINGS, on_shared=lambda: shared.append(None)), server.url("iris")
+    commits = {"": iris.git("rev-parse", "HEAD")}
+    for number in range(10):
+        iris.git("checkout", "--quiet", "-b", f"branch-{number}")
+        commits[f"branch-{number}"] = iris.commit({"number": f"{number}"})
+    iris.git("checkout", "--quiet", "main")
+    since = time.monotonic()
+    refs = [*commits] * 4
+    assert at_once([partial(git.resolve, url, ref, None, since) for ref in refs]) == [*commits.values()] * 4
+    assert (server.count("/info/refs"), len(shared)) == (1, len(refs) - 1)
+    pushed = iris.commit({"a": "b"})
+    assert git.resolve(url, "main", None, since) == commits[""]  # as good an answer as then
+    assert git.resolve(url, "main", None, time.monotonic()) == pushed
+    assert git.resolve(url, "main") == pushed
+    assert server.count("/info/refs") == 3
+
+
+def test_what_a_server_says_to_one_is_given_to_nobody_with_other_credentials(
+    server: GitServer, iris: Repository, git: Git
+) -> None:
+    url, ada, since = server.url("iris"), GitCredentials("ada", "right"), time.monotonic()
+    server.login = ("ada", "right")
+    commit = iris.git("rev-parse", "HEAD")
+    for ref in ("main", commit):  # what a whole commit needs is looked at, too
+        assert git.resolve(url, ref, ada, since) == commit
+        for other in (None, GitCredentials("ada", "wrong"), GitCredentials("bob", "right")):
+            assert refusal(lambda ref=ref, other=other: git.resolve(url, ref, other, since))[0] in {  # type: ignore[misc]
+                "GitRefused", "RepositoryRefused",
+            }  # fmt: skip
+        assert git.resolve(url, ref, ada, since) == commit
+
+
+def test_a_server_in_trouble_is_asked_once_for_all_and_again_for_those_who_come_back(
+    server: GitServer, iris: Repository, git: Git
+) -> None:
+    url, since = server.url("iris"), time.monotonic()
+    server.fault = "500"
+    said = at_once([lambda: hitch(lambda: git.resolve(url, "main", None, since))[0]] * 20)
+    assert said == ["GitServerError"] * 20
+    assert server.count("/info/refs") == 1
+    server.fault = ""
+    assert git.resolve(url, "main", None, time.monotonic()) == iris.git("rev-parse", "HEAD")
+
+
+# --- many requests at once -------------------------------------------------------------------------
+
+
+def test_many_requests_of_one_repository_ask_once_and_see_what_was_pushed_before_their_triggers(
+    server: GitServer, volume: Path
+) -> None:
+    iris, controller = server.repository("iris"), Controller(volume)
+    for number in range(40):
+        controller.ask(f"q{number}", repository=server.url("iris"))
+    for run in (1, 2):
+        commit = iris.commit(project("a") | {"run": f"{run}"})
+        controller.trigger(f"t{run}")
+        calls = controller.finish(run)
+        assert {record["poll-commit"] for record in controller.records()} == {commit}
+        assert (calls["ls-remote"], calls["fetch"], calls["checkout-index"]) == (1, 1, 1)
