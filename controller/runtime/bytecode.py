@@ -23,8 +23,9 @@ def write(folder: str, tools: str) -> None:
     for name in sorted(os.listdir(HERE)):
         if name.startswith("stage_") and name.endswith(".py"):
             importlib.import_module(name[: -len(".py")])
-    with contextlib.suppress(ImportError):
-        importlib.import_module("ctypes")  # where the launcher is not PID 1
+    for name in ("ctypes", "hashlib", "shutil"):  # what they import once they need it
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     sys.pycache_prefix = os.path.abspath(folder)
     for source in sorted({getattr(module, "__file__", None) or "" for module in sys.modules.values()}):
         own = os.path.dirname(source) == HERE

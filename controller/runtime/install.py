@@ -132,7 +132,7 @@ class BuildLauncher(stage_attempt.Launcher):
             self.keeper.end("TimedOut")
         return 60.0 if self.keeper.why else left
 
-    def _judge(self, ended: stage_attempt.Ended) -> None:
+    def _judge(self, ended: stage_order.Ended) -> None:
         name, status, set_verdict = self.name, ended.status, self.outcome.set
         if self.keeper.why == "TimedOut":
             limit = f"{self.order.limit:g} s, the time limit of environment builds"

@@ -12,10 +12,14 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, TypeVar
 
+TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, TypeVar
+
     from controller.runtime import stage_log, stage_order, stage_output, stage_process, stage_redact, stage_text
+
+    T = TypeVar("T")
 else:  # published side by side: the script's folder is where Python looks first
     import stage_log
     import stage_order
@@ -24,21 +28,11 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_redact
     import stage_text
 
-T = TypeVar("T")
 DRAIN = 1.0  # seconds for output that is still in the pipe
 FLUSH = 10.0  # seconds for each destination of the output at the end
 WAKE = 0.5  # seconds for waking the controller
 OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_LOCAL_FOLDER", "COACHWORK_POD_IP", "COACHWORK_TERMINATION_LOG")
 _NOT_IN_FILE = ("attempt", "first_start")  # in the termination message only
-
-
-class Ended(NamedTuple):
-    """How a process ended."""
-
-    status: int  # its exit code, or -n for signal n
-    left: int  # processes that it left running, and that were killed
-    out_of_memory: bool  # the kernel killed it, or one of its processes
-    seconds: float
 
 
 class Launcher:
@@ -55,14 +49,14 @@ class Launcher:
         self._folder, self._limit, self._wake = folder, limit, wake
         self._redactor = stage_redact.Redactor(secrets)
         self.output = stage_output.Output(1, self._redactor)
+        self._claimed: Optional[Tuple[str, int, int, bool]] = None  # path, descriptor, cap, rotate
         self._termination_log = os.environ.get("COACHWORK_TERMINATION_LOG", "/dev/termination-log")
 
     def claim(self, cap: int, rotate: bool) -> int:
         """Return the next number, taken by creating its log. Raises OSError."""
         number, descriptor = stage_log.claim(self._folder)
         self.outcome.attempt = number
-        log = os.path.join(self._folder, f"{number}.log")
-        self.output.open_log(stage_log.LogFile(log, descriptor, cap, rotate))
+        self._claimed = os.path.join(self._folder, f"{number}.log"), descriptor, cap, rotate
         return number
 
     def work(self) -> None:
@@ -104,7 +98,7 @@ class Launcher:
 
     def execute(
         self, name: str, command: List[str], folder: str, variables: Dict[str, str], check: Callable[[float], float]
-    ) -> Ended:
+    ) -> stage_order.Ended:
         """Run a process to its end, kill at once what it left running, and read the rest of what it said.
 
         `check` gets the seconds since its start; it may end it, and returns for how long nothing will change by itself.
@@ -112,6 +106,7 @@ class Launcher:
         drain, keeper = stage_output.Drain(self.output), self.keeper
         kills, started = stage_process.oom_kills(), time.monotonic()
         keeper.start(command, folder, variables, drain.inlet)
+        self._open_log()  # it reads and hashes what the script does not wait for
         drain.begin(keeper.has_ended)
         status = keeper.wait(lambda: check(time.monotonic() - started))
         seconds = time.monotonic() - started
@@ -124,7 +119,13 @@ class Launcher:
         if left:
             what = f"{left} processes that it left running were" if left > 1 else "the process that it left running was"
             self.output.say(f"{name} ended; {what} killed")
-        return Ended(status, left, status != 0 and stage_process.oom_kills() > kills, seconds)
+        return stage_order.Ended(status, left, status != 0 and stage_process.oom_kills() > kills, seconds)
+
+    def _open_log(self) -> None:
+        """Begin to write the log that was claimed."""
+        if self._claimed:
+            self.output.open_log(stage_log.LogFile(*self._claimed))
+            self._claimed = None
 
     def tidy(self, message: str) -> str:
         """Return a message as it may be shown."""
@@ -133,6 +134,7 @@ class Launcher:
     def _report(self) -> None:
         """Write the verdict into the log, to the kubelet and next to the log; close everything."""
         outcome = self.outcome
+        self._open_log()
         outcome.message = self.tidy(outcome.message)
         self.output.say(f"{outcome.reason}: {outcome.message}")
         message = {key: getattr(outcome, key) for key in ("reason", "message", "exit_code", "attempt", "first_start")}

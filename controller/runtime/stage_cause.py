@@ -84,7 +84,7 @@ class Said(NamedTuple):
 
 def read(output: bytes, places: ScriptPlaces, status: int) -> Said:
     """Return what a script said last: its last traceback or syntax error, else its last line with a word in it."""
-    text = SEQUENCE.sub("", output.decode("utf-8", "replace"))
+    text = re.sub(SEQUENCE, "", output.decode("utf-8", "replace"))
     lines = [line if len(line) <= LINE else line[: LINE // 2] + line[-LINE // 2 :] for line in _END.split(text)]
     return _read(lines, places, status, CHAIN)._replace(output=text)
 

@@ -8,16 +8,17 @@ the Python that a link names.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
+TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional
+
     from controller.runtime import stage_order, stage_output
 else:  # published side by side
     import stage_order
@@ -47,9 +48,21 @@ def damage(folder: str) -> str:
         return "its Python is gone"
     if not os.path.isfile(os.path.join(folder, LOCK)):
         return f"its {LOCK} is gone"
-    installed = glob.glob(os.path.join(glob.escape(folder), "lib", "*", "site-packages", "*-info"))
+    pythons = _names(folder, "lib")
+    installed = [name for python in pythons for name in _names(folder, "lib", python, "site-packages")]
     lines = stage_order.read_text(os.path.join(folder, LOCK), LARGEST).splitlines()
-    return "packages of it are gone" if len(installed) < sum(line[:1] not in ("", "#") for line in lines) else ""
+    return (
+        "packages of it are gone"
+        if sum(name.endswith("-info") for name in installed) < sum(line[:1] not in ("", "#") for line in lines)
+        else ""
+    )
+
+
+def _names(*parts: str) -> List[str]:
+    try:
+        return os.listdir(os.path.join(*parts))
+    except OSError:
+        return []
 
 
 def identity() -> Dict[str, str]:

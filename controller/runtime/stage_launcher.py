@@ -8,9 +8,11 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
+TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
+    from typing import Any, Dict, Optional, Tuple
+
     from controller.runtime import (
         stage_attempt,
         stage_cause,
@@ -231,7 +233,7 @@ class StageLauncher(stage_attempt.Launcher):
 
     # --- the verdict ------------------------------------------------------------------------------
 
-    def _verdict(self, ended: stage_attempt.Ended) -> Tuple[int, str, str]:
+    def _verdict(self, ended: stage_order.Ended) -> Tuple[int, str, str]:
         """Return exit code, reason and message for a script's end."""
         status, left = ended.status, ended.left
         code = status if status >= 0 else 128 - status

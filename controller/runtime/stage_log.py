@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import time
 from contextlib import suppress
-from typing import Tuple
 
+TYPE_CHECKING = False  # of typing: stage_order.py says why
+if TYPE_CHECKING:
+    from typing import Tuple
+
+TOO_LONG = 10  # digits of an attempt's number
 MARKS = 1024 * 1024  # bytes of marks; then a minute lies between two of them
+NOT_OPEN = -2
 MARK = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
@@ -25,8 +28,11 @@ class LogFile:
         self.size = 0
         self.capped = False
         self._path, self._descriptor, self._cap, self._rotate = path, descriptor, cap, rotate
-        self._hash = hashlib.sha256()
-        self._marks, self._marked, self._marker = 0, 0, self._open_marks()
+        from hashlib import sha256  # noqa: PLC0415 - a script does not wait for this import
+
+        self._begin_hash = sha256
+        self._hash = sha256()
+        self._marks, self._marked, self._marker = 0, 0, NOT_OPEN
 
     @property
     def sha256(self) -> str:
@@ -75,6 +81,8 @@ class LogFile:
 
     def _mark(self) -> None:
         now = int(time.time())
+        if self._marker == NOT_OPEN:
+            self._marker = self._open_marks()
         if self._marker >= 0 and abs(now - self._marked) >= (1 if self._marks < MARKS else 60):
             try:
                 self._marks += os.write(self._marker, b"%d %d\n" % (self.size, now))
@@ -102,20 +110,21 @@ class LogFile:
             os.rename(self._path, old)
         os.rename(fresh, self._path)
         os.close(self._descriptor)
-        self._descriptor, self.size, self._hash = descriptor, 0, hashlib.sha256()
+        self._descriptor, self.size, self._hash = descriptor, 0, self._begin_hash()
         if self._marker >= 0:
             os.close(self._marker)
             with suppress(OSError):  # those of an older file would say wrong times of this one
                 os.unlink(f"{old}.times")
             with suppress(OSError):
                 os.rename(f"{self._path}.times", f"{old}.times")
-            self._marks, self._marked, self._marker = 0, 0, self._open_marks()
+            self._marks, self._marked, self._marker = 0, 0, NOT_OPEN
 
 
 def newest(folder: str) -> int:
     """Return the number of the last attempt in `folder`, 0 for none. Raises OSError."""
-    found = map(re.compile(r"(\d{1,9})\.(log|json)").match, os.listdir(folder))
-    return max((int(match.group(1)) for match in found if match), default=0)
+    names = [name.split(".") for name in os.listdir(folder)]  # a pattern would be compiled before each script
+    kept = [number for number, *kind in names if kind[:1] in (["log"], ["json"]) and len(number) < TOO_LONG]
+    return max((int(number) for number in kept if number.isdecimal()), default=0)
 
 
 def claim(folder: str) -> Tuple[int, int]:

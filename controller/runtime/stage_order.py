@@ -1,6 +1,6 @@
 """What a launch has to do, and its outcome; small files written so that readers see all or nothing.
 
-No dataclasses here: their import is a fifth of what the launcher costs before the script.
+Neither dataclasses nor typing here: their imports are a fifth of what the launcher costs before the script.
 """
 
 from __future__ import annotations
@@ -9,7 +9,25 @@ import errno
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+TYPE_CHECKING = False  # typing has one, and is not imported before a script: it costs a start more than all of ours
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+else:
+
+    class NamedTuple:
+        """Sets the annotated fields, by position or by name, as a tuple of typing does."""
+
+        def __init__(self, *values: Any, **named: Any) -> None:
+            """Set them. Raises TypeError."""
+            fields = type(self).__annotations__
+            given = {**dict(zip(fields, values)), **named}  # noqa: B905 - Python 3.8
+            problems = [f"missing {name}" for name in fields if not (name in given or hasattr(self, name))]
+            problems += [f"unknown {name}" for name in given if name not in fields]
+            if problems:
+                raise TypeError(", ".join(problems))
+            vars(self).update(given)
+
 
 HAND_OVER = "hand files over to later stages in COACHWORK_ARTIFACTS"
 MAY_PASS = 1  # the exit code of what another attempt may mend
@@ -105,6 +123,15 @@ class Outcome:
     def set(self, exit_code: int, reason: str, message: str) -> None:
         """Set the verdict."""
         self.exit_code, self.reason, self.message = exit_code, reason, message
+
+
+class Ended(NamedTuple):
+    """How a process ended."""
+
+    status: int  # its exit code, or -n for signal n
+    left: int  # processes that it left running, and that were killed
+    out_of_memory: bool  # the kernel killed it, or one of its processes
+    seconds: float
 
 
 def now() -> str:

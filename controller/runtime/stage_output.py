@@ -14,9 +14,11 @@ import sys
 import termios
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Tuple
 
+TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
+    from typing import Callable, Deque, List, Optional, Tuple
+
     from controller.runtime.stage_log import LogFile
     from controller.runtime.stage_redact import Redactor
 

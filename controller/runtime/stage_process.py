@@ -12,7 +12,10 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Callable, Dict, List, Optional, Set, Tuple
+
+TYPE_CHECKING = False  # of typing: stage_order.py says why
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Optional, Set, Tuple
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 STOPPING = (signal.SIGTERM, signal.SIGINT)

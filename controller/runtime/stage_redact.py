@@ -11,7 +11,10 @@ from __future__ import annotations
 import binascii
 import os
 import re
-from typing import Iterable, List, Set, Tuple
+
+TYPE_CHECKING = False  # of typing: stage_order.py says why
+if TYPE_CHECKING:
+    from typing import Iterable, List, Set, Tuple
 
 SHORTEST = 4  # characters of a value
 MASK = b"***"

@@ -36,3 +36,32 @@ def test_bytecode_of_other_sources_is_ignored(stage: Stage) -> None:
     launcher = stage.tools / "stage_launcher.py"
     launcher.write_text(launcher.read_text().replace("copied the repository", "took the repository"))
     assert "coachwork: took the repository" in stage.run("print('hello')").text
+
+
+LIBRARY = """
+__future__ binascii codecs collections contextlib copyreg encodings enum errno fcntl functools importlib itertools
+json keyword locale math operator re reprlib select selectors signal subprocess termios threading types warnings
+"""
+OWN = "stage_attempt stage_copy stage_launcher stage_log stage_order stage_output stage_process stage_redact stage_text"
+WATCHED = """
+import os, sys
+began = set(sys.modules)
+def hook(event, _):
+    if event == "subprocess.Popen":
+        print("imported", *sorted(set(sys.modules) - began), file=sys.stderr, flush=True)
+sys.addaudithook(hook)
+exec(open(os.path.join(sys.path[0], "whole.py")).read())
+"""
+
+
+def test_before_a_script_of_a_batch_stage_little_is_imported(stage: Stage) -> None:
+    launch = stage.tools / "launch.py"
+    launch.rename(stage.tools / "whole.py")
+    launch.write_text(WATCHED)
+    ended = stage.run("print('hello')")
+    assert ended.code == 0, ended.text
+    (line,) = [line for line in ended.text.splitlines() if line.startswith("imported ")]
+    names = {name.partition(".")[0] for name in line.split()[1:] if not name.startswith(("_", "ctypes", "struct"))}
+    own = {name for name in names if name.startswith("stage_")}
+    assert own == set(OWN.split())
+    assert names - own - set(LIBRARY.split()) == set()

@@ -69,7 +69,7 @@ def test_last_words(tmp_path: Path, output: str, code: int, words: tuple[str, st
     for name in ("project/lib.py", "project/train/train.py", "other/a.py"):
         tmp_path.joinpath("work", name).parent.mkdir(parents=True, exist_ok=True)
         tmp_path.joinpath("work", name).touch()
-    places = ScriptPlaces(*(path.replace("/s/", f"{tmp_path}/") for path in PLACES))
+    places = ScriptPlaces(*(path.replace("/s/", f"{tmp_path}/") for path in vars(PLACES).values()))
     said = read(output.replace("/s/", f"{tmp_path}/").encode(), places, code)
     assert (said.text, said.place) == words
 
