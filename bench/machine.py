@@ -28,3 +28,9 @@ def _processor() -> str:
 def spread(seconds: Sequence[float]) -> str:
     """Give median and range of some times."""
     return f"{statistics.median(seconds):7.2f} s  ({min(seconds):.2f} to {max(seconds):.2f}, {len(seconds)} times)"
+
+
+def milliseconds(seconds: Sequence[float]) -> str:
+    """Give median and range of some short times."""
+    low, median, high = (value * 1e3 for value in (min(seconds), statistics.median(seconds), max(seconds)))
+    return f"{median:7.0f} ms  ({low:.0f} to {high:.0f}, {len(seconds)} times)"

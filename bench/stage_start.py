@@ -1,7 +1,9 @@
-"""From a stage's container's start to its script's first line: pip in the pod, a cold environment, a warm one.
+"""From a container's start to its script's first line: without requirements, a warm environment, a cold one, pip.
 
-All on one cluster in one run, with pandas, scikit-learn and Flask. The script itself tells: it reads from /proc when
-process 1 of its container began. The cold environment counts the whole time of its build, pod and all.
+All on one cluster in one run, in turns, with pandas, scikit-learn and Flask, against `python3 -c pass` in a pod of the
+same image. The script itself tells: it reads from /proc when process 1 of its container began (to 10 ms), and the
+launcher's outcome says when it was ready to work and when it started the script. The cold environment counts the whole
+time of its build, pod and all.
 """
 
 import json
@@ -14,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench.machine import machine, spread
+from bench.machine import machine, milliseconds, spread
 from tests.support.e2e import NAMESPACE, Coachwork, told
 from tests.support.e2e_projects import batch, project
 from tests.support.incluster_git import InClusterGit
@@ -24,17 +26,25 @@ from tests.support.kubectl import Failed, kubectl
 
 GIT_NAMESPACE = f"{NAMESPACE}-bench-git"
 PACKAGES = ("pandas", "scikit-learn", "flask")
-STAGES = 5  # with equal requirements, each in a step of its own
-WARM_RUNS = 3
+STAGES = 5  # with equal requirements, and as many without, each in a step of its own
+ROUNDS = 4
 PIP_RUNS = 2
 LIMIT = 900  # seconds of a run
 CLOCK = """
 import os, time
 fields = open("/proc/1/stat").read().rpartition(")")[2].split()
 began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-print("first line after %.3f s" % (time.clock_gettime(time.CLOCK_BOOTTIME) - began), flush=True)
+lasted = time.clock_gettime(time.CLOCK_BOOTTIME) - began
+print("first line after %.3f s at %.3f" % (lasted, time.time()), flush=True)
 """
-FIRST_LINE = re.compile(r"first line after ([0-9.]+) s")
+FIRST_LINE = re.compile(r"first line after ([0-9.]+) s at ([0-9.]+)")
+FLOOR = f"""
+import subprocess, time
+for _ in range({STAGES}):
+    began = time.monotonic()
+    subprocess.run(["python3", "-c", "pass"], check=True)
+    print(time.monotonic() - began)
+"""
 
 
 @contextmanager
@@ -63,10 +73,27 @@ def unique() -> str:
     return "\n".join([*PACKAGES, f"six ; platform_version == '{uuid.uuid4().hex}'", ""])
 
 
-def first_lines(coachwork: Coachwork, name: str, run: int) -> list[float]:
+class Start(NamedTuple):
+    """Seconds from the beginning of process 1, and what they were."""
+
+    whole: float
+    python: float  # until the launcher's first step: its Python and its imports
+    launcher: float  # until it started the script
+    script: float  # until the script's first line: its Python
+
+
+def starts(coachwork: Coachwork, name: str, run: int, kind: str) -> list[Start]:
     """Give what the scripts of one run have told."""
-    logs = (coachwork.run_file(name, run, f"logs/s{number}/1.log") for number in range(STAGES))
-    return [float(match[1]) for log in logs if (match := FIRST_LINE.search(log))]
+    found = []
+    for number in range(STAGES):
+        log, outcome = (coachwork.run_file(name, run, f"logs/{kind}{number}/1.{part}") for part in ("log", "json"))
+        match = FIRST_LINE.search(log)
+        assert match, log
+        whole, at = float(match[1]), float(match[2])
+        steps = (datetime.fromisoformat(json.loads(outcome)[key]).timestamp() for key in ("started", "script_started"))
+        ready, started = steps
+        found.append(Start(whole, ready - (at - whole), started - ready, at - started))
+    return found
 
 
 def build_seconds(coachwork: Coachwork, record: dict[str, str]) -> float:
@@ -75,28 +102,32 @@ def build_seconds(coachwork: Coachwork, record: dict[str, str]) -> float:
     return (datetime.fromisoformat(stage["finished"]) - datetime.fromisoformat(stage["started"])).total_seconds()
 
 
-def with_pip() -> float:
-    """Give the first line's time of a pod that installs with pip by itself."""
-    name = f"pip-{uuid.uuid4().hex[:6]}"
-    install = "python3 -m venv /tmp/e && /tmp/e/bin/pip install -q $PACKAGES >&2"
+def pod(command: list[str], **variables: str) -> str:
+    """Give what a pod of the image prints that runs this command to its end."""
+    name = f"bare-{uuid.uuid4().hex[:6]}"
     security = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
     container = {
-        "name": "pip",
+        "name": "bare",
         "image": IMAGE,
-        "command": ["sh", "-c", f'{install} && exec /tmp/e/bin/python -c "$SCRIPT"'],
-        "env": [
-            {"name": "HOME", "value": "/tmp"},  # noqa: S108 - in the pod
-            {"name": "PACKAGES", "value": " ".join(PACKAGES)},
-            {"name": "SCRIPT", "value": CLOCK},
-        ],
+        "command": command,
+        "env": [{"name": key, "value": value} for key, value in {"HOME": "/tmp", **variables}.items()],  # noqa: S108
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     spec = {"restartPolicy": "Never", "securityContext": security, "containers": [container]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": GIT_NAMESPACE}, "spec": spec}
-    kubectl("create", "-f", "-", text=json.dumps(pod))
+    metadata = {"name": name, "namespace": GIT_NAMESPACE}
+    kubectl(
+        "create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    )
     wait = ("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", f"--timeout={LIMIT}s")
     kubectl("-n", GIT_NAMESPACE, *wait, seconds=LIMIT + 10)
-    match = FIRST_LINE.search(kubectl("-n", GIT_NAMESPACE, "logs", name))
+    return kubectl("-n", GIT_NAMESPACE, "logs", name)
+
+
+def with_pip() -> float:
+    """Give the first line's time of a pod that installs with pip by itself."""
+    install = "python3 -m venv /tmp/e && /tmp/e/bin/pip install -q $PACKAGES >&2"
+    command = ["sh", "-c", f'{install} && exec /tmp/e/bin/python -c "$SCRIPT"']
+    match = FIRST_LINE.search(pod(command, PACKAGES=" ".join(PACKAGES), SCRIPT=CLOCK))
     assert match, "the pod said nothing"
     return float(match[1])
 
@@ -110,10 +141,11 @@ def counted(before: dict[str, float], after: dict[str, float], operation: str) -
 def measure(coachwork: Coachwork) -> None:
     """Do it all, and print what came of it."""
     name = coachwork.name("bench")
-    stages = [batch(f"s{number}", CLOCK, requirements=unique()) for number in range(STAGES)]
-    same = stages[0]["s0/requirements.txt"]
-    files = project(name, " >> ".join(f"s{number}" for number in range(STAGES)), *stages)
-    files |= {f"s{number}/requirements.txt": same for number in range(STAGES)}
+    stages = [batch(f"warm{number}", CLOCK, requirements=unique()) for number in range(STAGES)]
+    same = stages[0]["warm0/requirements.txt"]
+    stages += [batch(f"bare{number}", CLOCK) for number in range(STAGES)]
+    files = project(name, " >> ".join(f"warm{number} >> bare{number}" for number in range(STAGES)), *stages)
+    files |= {f"warm{number}/requirements.txt": same for number in range(STAGES)}
     coachwork.git.push(name, files)
     before = coachwork.metrics()
     coachwork.request(name, image=IMAGE)
@@ -121,26 +153,38 @@ def measure(coachwork: Coachwork) -> None:
     assert record["phase"] == "Ready", told(record)
     after = coachwork.metrics()
     cold = build_seconds(coachwork, record)
-    warm = first_lines(coachwork, name, 1)
-    pip = []
-    for number in range(WARM_RUNS):  # in turns, so that a busy moment of the machine meets all alike
-        pip += [with_pip()] if number < PIP_RUNS else []
-        record = coachwork.trigger(name, f"again-{number}", seconds=LIMIT)
-        warm += first_lines(coachwork, name, number + 2)
+    pip: list[float] = []
+    floor: list[float] = []
+    found: dict[str, list[Start]] = {"bare": [], "warm": []}
+    for number in range(1, ROUNDS + 1):  # in turns, so that a busy moment of the machine meets all alike
+        if number > 1:
+            coachwork.trigger(name, f"again-{number}", seconds=LIMIT)
+        for kind, so_far in found.items():
+            so_far.extend(starts(coachwork, name, number, kind))
+        floor += map(float, pod(["python3", "-c", FLOOR]).split())
+        pip += [with_pip()] if number <= PIP_RUNS else []
+    first = cold + found["warm"][0].whole
+    print(f"pip in the pod        {spread(pip)}")
+    print(f"cold environment      {first:7.2f} s  (built once for {STAGES} stages, pod and all, then the start)")
+    print(f"warm environment      {milliseconds([start.whole for start in found['warm']])}")
+    print(f"without requirements  {milliseconds([start.whole for start in found['bare']])}")
+    print(f"python3 -c pass       {milliseconds(floor)}")
+    for kind, title in (("bare", "without requirements"), ("warm", "warm environment")):
+        whole, python, launcher, script = (statistics.median(column) for column in zip(*found[kind], strict=True))
+        print(
+            f"{title} is {whole / statistics.median(floor):.1f} times python3 -c pass: launcher's Python and imports "
+            f"{python * 1e3:.0f} ms, its work {launcher * 1e3:.0f} ms, the script's Python {script * 1e3:.0f} ms"
+        )
+    warm = statistics.median(start.whole for start in found["warm"])
+    print(
+        f"warm is {statistics.median(pip) / warm:.0f} times faster than pip; "
+        f"cold {statistics.median(pip) / first:.1f} times"
+    )
     folder = json.loads(coachwork.run_file(name, 1, "run.json"))["environments"][0]["folder"]
     builds = coachwork.shell("ls", f"/var/lib/coachwork/builds/{folder}/logs").split()
-    print(f"pip in the pod       {spread(pip)}")
-    print(
-        f"cold environment     {cold + warm[0]:7.2f} s  (built once for {STAGES} stages, pod and all, then the start)"
-    )
-    print(f"warm environment     {spread(warm)}")
-    print(
-        f"warm is {statistics.median(pip) / statistics.median(warm):.0f} times faster than pip; "
-        f"cold {statistics.median(pip) / (cold + warm[0]):.1f} times"
-    )
     print(f"builds for {STAGES} stages with equal requirements: {sum(item.endswith('.log') for item in builds)}")
     print(
-        f"git calls of a run of {STAGES} stages: {counted(before, after, 'ls-remote'):g} ls-remote, "
+        f"git calls of a run of {2 * STAGES} stages: {counted(before, after, 'ls-remote'):g} ls-remote, "
         f"{counted(before, after, 'fetch'):g} fetch, {counted(before, after, 'clone'):g} clone"
     )
 
@@ -149,7 +193,8 @@ def main() -> None:
     """Measure on the cluster of KUBECONFIG."""
     print(f"machine: {machine()}")
     print(
-        f"method:  one run on one cluster, {IMAGE}, {', '.join(PACKAGES)}; process 1's start to the script's first line"
+        f"method:  one run on one cluster, {IMAGE}, {', '.join(PACKAGES)}; process 1's start to the script's first "
+        f"line, {ROUNDS} runs with {STAGES} stages of each kind, one at a time"
     )
     try:
         with cluster() as coachwork:
