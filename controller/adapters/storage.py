@@ -64,11 +64,15 @@ def refuse_full(folder: Path) -> None:
 
 def make(folder: Path) -> None:
     """Make a folder and those above it: `mkdir` alone would leave their modes to the umask."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        with suppress(FileExistsError):
-            path.mkdir()
-            path.chmod(FOLDER_MODE)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make(folder.parent)
+        make(folder)
+    else:
+        folder.chmod(FOLDER_MODE)
 
 
 def mark_used(folder: Path) -> None:

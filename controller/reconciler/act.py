@@ -57,7 +57,8 @@ class Actor:
     def prepare(self, actions: Iterable[Action]) -> None:
         """Make the folders that the actions' pods need, before anything is recorded. Raises Transient."""
         written = (action.manifest for action in actions if isinstance(action, Write))
-        self.volume.prepare(folder for manifest in written for folder in manifests.folders_of(manifest))
+        if folders := [folder for manifest in written for folder in manifests.folders_of(manifest)]:
+            self.volume.prepare(folders)
 
     def carry_out(self, request: Request, actions: Iterable[Action]) -> Sequence[Refusal]:
         """Carry out all actions in their order; return what the server refused. Raises NotYet, Transient."""

@@ -44,6 +44,8 @@ class _Outdated:
 
 def read(text: str) -> Ending:
     """Return how an attempt ended, as far as it is said."""
+    if not text:  # mostly: pods are read at each of their changes
+        return Ending()
     # U+FFFD is no damage here: the launcher writes it where a script's words are not UTF-8
     return codec.view(codec.from_plain(Ending, codec.parsed(text), "what the launcher left")) or Ending()
 

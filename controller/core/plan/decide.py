@@ -110,7 +110,9 @@ def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime,
     if not decision.outcome:
         return decision
     tidy = Tidy(retained(decision.record, request.keep_runs, observed))  # last: it may take long
-    return replace(decision, actions=(*decision.actions, tidy))
+    more = request.poll or observed.serving or pending(request, decision.record, known.digest, commit)
+    again = decision.requeue_after if more else None
+    return replace(decision, actions=(*decision.actions, tidy), requeue_after=again)
 
 
 def _of_run(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:
