@@ -7,7 +7,6 @@ a sweep takes what no run will use.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import assert_never
 
@@ -17,6 +16,7 @@ from controller.core.inputs import credentials, project
 from controller.core.model import GitCredentials, Pipeline, Policy, ProjectTree, Request
 from controller.core.plan import Needs, needs
 from controller.core.plan.needs import Need
+from controller.once import once
 from controller.reconciler.environments import Builders
 from controller.reconciler.observe import build, holder
 from controller.reconciler.ports import Cluster, Source, Volume
@@ -66,7 +66,7 @@ class Gatherer:
         self._view, self._cluster, self._source, self._volume = view, cluster, source, volume
         self._folders, self._policy = folders, policy
         self._builders = Builders(source, volume)
-        self._read = lru_cache(REMEMBERED_PROJECTS)(self._read_project)
+        self._read = once(REMEMBERED_PROJECTS, self._read_project)
 
     def gather(self, request: Request, open_: Needs, moment: Moment) -> Mapping[Need, object]:
         """Return an answer to each question."""

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from controller.adapters.git import Git
@@ -134,3 +136,30 @@ def test_many_requests_of_one_repository_ask_once_and_see_what_was_pushed_before
         calls = controller.finish(run)
         assert {record["poll-commit"] for record in controller.records()} == {commit}
         assert (calls["ls-remote"], calls["fetch"], calls["checkout-index"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("repositories", "branches", "is_commit"),
+    [(1, 1, False), (1, 1, True), (1, 10, False), (5, 1, False)],
+    ids=["a repository", "a commit", "ten branches", "five repositories"],
+)
+def test_a_commit_that_is_known_costs_no_process_but_the_question_and_one_reading(
+    server: GitServer, volume: Path, repositories: int, branches: int, *, is_commit: bool
+) -> None:
+    controller = Controller(volume)
+    for place, branch in product(range(repositories), range(branches)):
+        repository = Repository(server.root / f"r{place}") if branch else server.repository(f"r{place}")
+        repository.git("checkout", "--quiet", "-B", f"b{branch}")
+        commit = repository.commit(project("a") | {"branch": f"{branch}"})
+        for number in range(20 // repositories // branches):
+            ref = commit if is_commit else f"b{branch}"
+            controller.ask(f"q{place}-{branch}-{number}", repository=server.url(f"r{place}"), ref=ref)
+    commits = repositories * branches
+    first = controller.finish(1)
+    assert first["fetch"] == first["init"] == repositories
+    assert first["read-tree"] == first["checkout-index"] == commits
+    controller.trigger("again")
+    questions = 0 if is_commit else repositories
+    assert (
+        controller.finish(2) == Counter({"ls-remote": questions, "rev-parse": commits, "ls-tree": commits}) + Counter()
+    )

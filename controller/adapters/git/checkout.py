@@ -106,6 +106,7 @@ class Checkouts:
     def _lay(self, draft: Draft, remote: Remote, commit: str, below: str, depth: int) -> None:
         """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
         url = remote.url
+        self._mirrors.have(remote, commit)
         listed = self._sound(remote, commit, lambda: entries(self._mirrors, url, commit))
         draft.take(listed)
         if not below and any(entry.path.split("/")[0] == layout.COMPLETE for entry in listed):
@@ -119,7 +120,7 @@ class Checkouts:
             check(module, there, allow_file=self._settings.allow_file)
             inside = f"{below}/{module.path}".lstrip("/")
             draft.enter(inside, depth + 1)
-            self._mirrors.have(there, module.commit)
+            self._mirrors.have(there, module.commit)  # first: whether it is another's shows then
             self._mirrors.check_access(there)
             self._lay(draft, there, module.commit, inside, depth + 1)
         if modules:  # no sweep takes their mirrors as long as this one is needed
@@ -128,7 +129,6 @@ class Checkouts:
 
     def _sound(self, remote: Remote, commit: str, action: Callable[[], Result], *, again: bool = True) -> Result:
         """Work with the mirror; one in which that fails is broken, and made again once."""
-        self._mirrors.have(remote, commit)
         try:
             return action()
         except Failed as failed:
@@ -136,6 +136,7 @@ class Checkouts:
                 raise faults.error(place(remote.url), failed.stderr) from None
             storage.refuse_full(self._root)  # which is not the mirror's fault
         self._mirrors.rebuild(remote, commit)
+        self._mirrors.have(remote, commit)
         return self._sound(remote, commit, action, again=False)
 
     def _write(self, draft: Draft, url: str, commit: str, below: str) -> None:

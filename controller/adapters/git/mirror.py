@@ -70,8 +70,12 @@ class Mirrors:
 
     def commit(self, url: str, name: str) -> str:
         """Return the commit that the object `name` (all digits) of the mirror is or points to, "" if it has none."""
+        return self.name(url, f"{name}^{{commit}}")
+
+    def name(self, url: str, revision: str) -> str:
+        """Return the id of the object that `revision` names in the mirror, "" if it has none."""
         try:
-            return self.local(url, ["rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"]).decode().strip()
+            return self.local(url, ["rev-parse", "--verify", "--end-of-options", revision]).decode().strip()
         except Failed:  # missing, or the mirror is broken: both are mended by a fetch
             return ""
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache, partial
 from pathlib import Path
 
 from controller.adapters import storage
@@ -31,6 +30,7 @@ from controller.core.errors import Invalid, Transient
 from controller.core.inputs import repository as grammar
 from controller.core.model import GitCredentials, ProjectTree, Unread
 from controller.core.text import near
+from controller.once import once
 
 SHOWN = 10  # folders in a message
 REMEMBERED = 1024  # days of last changes
@@ -59,7 +59,7 @@ class Git:
         self._runner = Runner(home, self._settings.allow_file, on_call)
         self._mirrors = Mirrors(self._root, self._settings, self._runner, on_shared)
         self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
-        self._last_change = lru_cache(REMEMBERED)(partial(last_change, self._mirrors))  # some hundred git processes
+        self._last_change = once(REMEMBERED, self._changed_last)  # some hundred git processes
 
     def resolve(
         self, repository: str, ref: str, credentials: GitCredentials | None = None, since: float | None = None
@@ -78,8 +78,11 @@ class Git:
             grammar.ref(ref)
         with _translated(repository):
             if grammar.is_commit(ref.lower()):
-                commit = self._mirrors.have(remote, ref.lower())
-                self._mirrors.check_access(remote, since)
+                commit, mirror = ref.lower(), self._mirrors.folder(repository)
+                storage.mark_used(mirror)
+                if not mirror.exists() or not self._checkouts.complete(repository, commit):
+                    commit = self._mirrors.have(remote, commit)
+                self._mirrors.check_access(remote, since)  # the mirror knows whether that is needed
                 return commit
             refs = self._mirrors.advertised(remote, since)
             if not refs.commits:
@@ -116,14 +119,16 @@ class Git:
         Raises Invalid (PathNotFound, RepositoryTooLarge), Transient (NotPublished).
         """
         with self._open(repository, commit, path) as reading:
-            self._mirrors.have(Remote(repository), commit)  # it may have been removed since
+            storage.mark_used(self._mirrors.folder(repository))
             inner = reading.project.relative_to(reading.root).as_posix()
             name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
-            try:
-                digest = self._mirrors.local(repository, ["rev-parse", "--verify", "--end-of-options", name])
-            except Failed:
+            digest = self._mirrors.name(repository, name)
+            if not digest:  # or the mirror was removed since
+                self._mirrors.have(Remote(repository), commit)
+                digest = self._mirrors.name(repository, name)
+            if not digest:
                 line = f'path: "{clean(path)}" is inside a submodule: give that repository itself'
-                raise Invalid("PathNotFound", [line]) from None
+                raise Invalid("PathNotFound", [line])
             found = read(reading)
             empty = [
                 f"{clean(module.path)}: is a submodule that .gitmodules gives no address for: its folder is empty"
@@ -131,7 +136,7 @@ class Git:
                 if not module.url
             ]
         warnings = (*found.warnings(), *empty)
-        return ProjectTree(digest.decode().strip(), frozenset(found.files), {}, found.faults, warnings, path)
+        return ProjectTree(digest, frozenset(found.files), {}, found.faults, warnings, path)
 
     def extend(self, repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
         """Return the tree with what else is wanted of its files; each is there then, or its fault is.
@@ -167,8 +172,11 @@ class Git:
         with checking("PathNotFound", "path"):
             grammar.folder(path)
         with _translated(repository):
-            self._mirrors.have(Remote(repository), commit)
             return self._last_change(repository, commit, path, tuple(files), meaning)
+
+    def _changed_last(self, repository: str, commit: str, path: str, files: tuple[str, ...], meaning: Meaning) -> str:
+        self._mirrors.have(Remote(repository), commit)
+        return last_change(self._mirrors, repository, commit, path, files, meaning)
 
     def snapshot(self, folder: Path) -> Snapshot:
         """Return a folder of this machine as it stands, as a commit that `publish` takes; needs `allow_file`.
