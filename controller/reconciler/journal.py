@@ -73,7 +73,7 @@ class Journal:
         if decision.record.phase == "Blocked" or (decision.error and not decision.actions):
             return
         self.actor.prepare(decision.actions)
-        if decision.outcome:
+        if decision.outcome or (decision.record.finished and decision.record.stages != entry.known.record.stages):
             self.folders.end(request, decision.record)
         if not entry.status or entry.status.get("data") != data:
             self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(data))

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from controller.core import layout, names
 from controller.core.errors import NotYet
-from controller.core.facts import JobFact, read_deployment, read_job
+from controller.core.facts import JobFact, ended_well, read_deployment, read_job
 from controller.core.facts.owners import owner, owner_name, owner_uid
 from controller.core.model import Attempt, Cause, Children, Object, Record, Request
 from controller.core.plan import Known, Observed, Refusal
@@ -26,7 +26,11 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
 
     def read(job: Object) -> JobFact:
         stage = stages.get(job["metadata"]["name"])
-        return _job(cluster, volume, children, job, logs[stage] if stage else None)
+        if not stage or record.stages[stage].state != "Running":
+            return _job(cluster, volume, children, job, None)
+        fact = _job(cluster, volume, children, job, logs[stage])
+        may_have_ended = fact.state == "Failed" or any(owner_uid(pod) == fact.uid for pod in children.pods)
+        return ended_well(fact, volume.attempts(logs[stage])) if may_have_ended else fact
 
     jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
     ended: dict[str, Cause | None] = {}
@@ -66,7 +70,9 @@ def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
     job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
     if job is None:
         return Build(ready, made, lingering=not all(map(_has_ended, children.pods)))
-    return Build(ready, made, _job(cluster, volume, children, job, layout.build_logs(folder)))
+    logs = layout.build_logs(folder)
+    fact = _job(cluster, volume, children, job, logs)  # the logs are also those of builds before that of this Job
+    return Build(ready, made, ended_well(fact, volume.attempts(logs)) if made else fact)
 
 
 def _job(cluster: Cluster, volume: Volume, children: Children, job: Object, logs: PurePosixPath | None) -> JobFact:

@@ -82,10 +82,7 @@ def test_a_deleted_job_whose_log_says_that_it_ended_well_is_done(world: World) -
     world.source.push(project("a >> b"))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
-    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
-    logs = world.root / "runs" / f"iris-{uid}" / "1" / "logs" / "a"
-    (logs / "1.log").write_text("hello")
-    (logs / "1.json").write_text('{"exit_code": 0}')
+    world.leave(world.logs("a"))
     world.cluster.remove("Job", "iris-a-1")
     assert world.settle().stages["a"].state == "Done"
     assert set(world.jobs()) == {"iris-b-1"}
@@ -95,8 +92,7 @@ def test_a_deleted_job_that_had_begun_fails_and_is_not_run_twice(world: World) -
     world.source.push(project("a"))
     world.cluster.ask("iris", repository=REPOSITORY)
     world.settle()
-    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
-    (world.root / "runs" / f"iris-{uid}" / "1" / "logs" / "a" / "1.log").write_text("hello")
+    world.leave(world.logs("a"), "")
     world.cluster.remove("Job", "iris-a-1")
     kept = world.settle()
     assert (kept.phase, kept.reason) == ("Failed", "JobDeleted")

@@ -236,10 +236,11 @@ class ByHand(Api):
         condition |= {"lastTransitionTime": at} if at else {}
         self._store.note(job, {"conditions": [condition], "failed": 0 if good else 1})
 
-    def begin_pod(self, job: Object) -> str:
-        """Let a Job's pod run; return its name."""
+    def begin_pod(self, job: Object, phase: str = "Running", image: str = "") -> str:
+        """Let a Job's pod run, or be in another phase; return its name."""
         name = f"{job['metadata']['name']}-p"
-        self._pod(job, name, {"phase": "Running"})
+        shown = {"containerStatuses": [{"name": names.STAGE_CONTAINER, "imageID": image}]} if image else {}
+        self._pod(job, name, {"phase": phase, **shown})
         return name
 
     def roll_out(self, deployment: Object) -> None:

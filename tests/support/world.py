@@ -201,6 +201,18 @@ class World:
             self.pass_()
         return self.settle()
 
+    def logs(self, stage: str, run: int = 1) -> Path:
+        """Return where a stage's launchers leave their logs and outcomes."""
+        uid = self.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+        return self.root / layout.logs("iris", uid, run, stage)
+
+    def leave(self, folder: Path, outcome: str = '{"exit_code": 0}', attempt: int = 1) -> None:
+        """Leave an attempt's log, and its outcome unless that is ""."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{attempt}.log").touch()
+        if outcome:
+            (folder / f"{attempt}.json").write_text(outcome)
+
     def jobs(self) -> dict[str, Object]:
         """Return the Jobs by name."""
         return {item["metadata"]["name"]: item for item in self.cluster.of_kind("Job")}

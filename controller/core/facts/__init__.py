@@ -7,6 +7,16 @@ when 0, status appears late): what is missing means "not known yet", never an er
 from controller.core.facts.drift import Drift
 from controller.core.facts.news import news
 from controller.core.facts.pods import PodFact, read_pod
-from controller.core.facts.workloads import DeploymentFact, JobFact, read_deployment, read_job
+from controller.core.facts.workloads import DeploymentFact, JobFact, ended_well, read_deployment, read_job
 
-__all__ = ["DeploymentFact", "Drift", "JobFact", "PodFact", "news", "read_deployment", "read_job", "read_pod"]
+__all__ = [
+    "DeploymentFact",
+    "Drift",
+    "JobFact",
+    "PodFact",
+    "ended_well",
+    "news",
+    "read_deployment",
+    "read_job",
+    "read_pod",
+]

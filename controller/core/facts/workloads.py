@@ -17,7 +17,7 @@ from controller.core.facts.pods import (
     newest,
     read_pod,
 )
-from controller.core.model import Cause, Object
+from controller.core.model import Attempt, Cause, Object
 from controller.core.text import clean
 
 FIRST_PAUSE, LAST_PAUSE = 10, 600  # seconds of the Job controller between two attempts, each twice the one before
@@ -119,6 +119,25 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         return fact
     container = container_of(((job.get("spec") or {}).get("template") or {}).get("spec") or {})
     return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or ""), refused=container or None)
+
+
+def ended_well(fact: JobFact, attempts: Sequence[Attempt]) -> JobFact:
+    """Return the fact about a Job with what its launchers left: done is what the outcome of its newest attempt says.
+
+    The cluster knows that a second or two later, or never, where it lost the pod in between.
+    """
+    last = attempts[-1] if attempts else None
+    if fact.deleting or fact.state == "Succeeded" or not last or not last.ended or last.exit_code != 0:
+        return fact
+    unseen = fact.state == "Running" and not fact.running  # its pod is Pending still, as far as anybody has said
+    return replace(
+        fact,
+        state="Succeeded",
+        attempts=fact.attempts + unseen,
+        last_attempt=max(fact.last_attempt, last.number),
+        blocked="",
+        cause=None,
+    )
 
 
 def _between(job: Object, failed: int, last: PodFact) -> Cause | None:

@@ -21,6 +21,7 @@ from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
 from controller.core.plan.services import held, released, with_drift
 from controller.core.plan.settle import INVALID_REQUEST, retained, settle
+from controller.core.plan.stage import with_images
 from controller.core.plan.trigger import (
     MAY_COME,
     Pending,
@@ -55,6 +56,7 @@ def decide(known: Known, observed: Observed, policy: Policy, now: datetime) -> D
         decision = _decided(known, observed, policy, now)
     except Unanswered as unanswered:
         return unanswered.needs
+    decision = replace(decision, record=with_images(decision.record, observed))
     if not isinstance(known.found, Corrupt):
         return decision
     return replace(decision, actions=(Emit("record-damaged", "Warning", "RecordDamaged", DAMAGED), *decision.actions))

@@ -46,13 +46,18 @@ def settle(request: Request, record: Record, observed: Observed, now: datetime) 
 
 
 def stale_jobs(record: Record, observed: Observed) -> tuple[Action, ...]:
-    """Return the deletion of Jobs of earlier runs, and of those that still run though their run is over."""
+    """Return the deletion of Jobs of earlier runs, and of those that still run though their run is over.
+
+    Those of stages that are done are about to end by themselves.
+    """
+    done = {item for stage in record.stages.values() if stage.state == "Done" for item in stage.objects}
     return tuple(
         Delete("Job", fact.name, fact.uid)
         for fact in observed.jobs.values()
         if fact.owner == record.request_uid
         and not fact.deleting
         and (fact.run < record.run or (not record.active and fact.state == "Running"))
+        and f"Job/{fact.name}" not in done
     )
 
 

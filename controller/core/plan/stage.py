@@ -11,7 +11,7 @@ from controller.core.facts.pods import OF_IMAGES, in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
 from controller.core.manifests.pod import repeats
-from controller.core.model import STARTING, Batch, Cause, Object, Policy, Service, Stage, StageRecord
+from controller.core.model import STARTING, Batch, Cause, Object, Policy, Record, Service, Stage, StageRecord
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Delete, Observed
 from controller.core.plan.services import converge, of_stage
@@ -41,6 +41,22 @@ def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Ob
     if not view and isinstance(stage.work, Service):
         view = _service(context, stage, stage.work, record, observed, now)
     return view or _batch(context, stage, record, observed, now)
+
+
+def with_images(record: Record, observed: Observed) -> Record:
+    """Return the record with the images of stages that were done before their node said which it was."""
+    found = {
+        name: fact.image
+        for name, stage in record.stages.items()
+        if stage.state == "Done" and not stage.image
+        for item in stage.objects
+        if (fact := observed.jobs.get(item.removeprefix("Job/"))) and fact.image
+    }
+    if not found:
+        return record
+    return replace(
+        record, stages={**record.stages, **{name: replace(record.stages[name], image=found[name]) for name in found}}
+    )
 
 
 def explained(context: RunContext, stage: str, fact: Fact) -> Fact:

@@ -1,0 +1,126 @@
+"""Done is what the outcome of a stage's newest attempt says, however late the cluster notices the pod's end."""
+
+import json
+
+import pytest
+
+from controller.core import layout, names
+from tests.support.world import REPOSITORY, World, project
+
+
+def begun(world: World, dag: str = "a >> b", phase: str = "Running") -> None:
+    """Start a run whose first Job has a pod."""
+    world.source.push(project(dag))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.begin_pod(world.jobs()["iris-a-1"], phase)
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Failed", "Unknown"])
+def test_the_next_step_opens_once_the_outcome_is_there_whatever_the_pod_seems_to_do(world: World, phase: str) -> None:
+    begun(world, phase=phase)
+    world.leave(world.logs("a"))
+    record = world.settle()
+    assert (record.stages["a"].state, record.stages["a"].attempts, record.step) == ("Done", 1, 2)
+    assert set(world.jobs()) == {"iris-a-1", "iris-b-1"}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {1: ""},
+        {1: '{"exit_code": 1, "reason": "ExitCode"}'},  # the Job controller judges that
+        {1: '{"exit_code": 0'},
+        {1: '{"exit_code": "0"}'},
+        {1: '[{"exit_code": 0}]'},
+        {1: '{"exit_code": 0}', 2: ""},  # another attempt has begun
+        {1: '{"exit_code": 0}', 2: '{"exit_code": 1}'},
+    ],
+)
+def test_anything_else_is_left_to_the_job_controller(world: World, left: dict[int, str]) -> None:
+    begun(world)
+    for attempt, outcome in left.items():
+        world.leave(world.logs("a"), outcome, attempt)
+    assert world.settle().stages["a"].state == "Running"
+    assert set(world.jobs()) == {"iris-a-1"}
+
+
+def test_an_outcome_counts_for_its_own_stage_and_run_alone(world: World) -> None:
+    begun(world, "a,c >> b")
+    world.leave(world.logs("c"))  # whose pod nobody has seen yet
+    world.leave(world.logs("a", run=2))
+    assert {stage.state for stage in world.settle().stages.values()} == {"Running", "Waiting"}
+    world.cluster.begin_pod(world.jobs()["iris-c-1"], "Pending")
+    record = world.settle()
+    assert {name: stage.state for name, stage in record.stages.items()} == {"a": "Running", "b": "Waiting", "c": "Done"}
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_is_recorded_as_done_stays_done_whatever_becomes_of_its_pod(world: World, code: int) -> None:
+    begun(world)
+    world.leave(world.logs("a"))
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-a-1"], code)
+    assert world.settle().stages["a"].state == "Done"
+    world.cluster.remove("Job", "iris-a-1")
+    (world.logs("a") / "1.json").unlink()
+    assert world.settle().stages["a"].state == "Done"
+    assert set(world.jobs()) == {"iris-b-1"}
+    assert world.finish_all().phase == "Ready"
+
+
+def test_a_job_that_failed_after_its_script_was_done_is_done(world: World) -> None:
+    begun(world)
+    world.leave(world.logs("a"))  # and the call to wake was lost; then its pod was killed
+    world.cluster.end_job(world.jobs()["iris-a-1"], 137)
+    assert world.settle().stages["a"].state == "Done"
+
+
+def test_a_pod_that_is_about_to_end_is_not_stopped_when_the_run_ends_first(world: World) -> None:
+    begun(world, "a")
+    world.leave(world.logs("a"))
+    assert world.settle().phase == "Ready"
+    assert set(world.jobs()) == {"iris-a-1"}
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    world.settle()
+    assert set(world.jobs()) == {"iris-a-2"}
+
+
+def test_a_job_of_a_run_that_is_over_whose_stage_is_not_done_is_stopped(world: World) -> None:
+    begun(world, "a,c")
+    world.cluster.begin_pod(world.jobs()["iris-c-1"])
+    world.leave(world.logs("a"))
+    world.cluster.ask("iris", repository=REPOSITORY, cancel="1")
+    assert world.settle().phase == "Cancelled"
+    assert not world.jobs()
+
+
+def test_the_image_of_a_stage_that_was_quicker_than_its_node_is_recorded_when_the_node_says_it(world: World) -> None:
+    begun(world, "a", "Pending")
+    world.leave(world.logs("a"))
+    assert world.settle().stages["a"].image == ""
+    world.cluster.begin_pod(world.jobs()["iris-a-1"], "Succeeded", image="python@sha256:1")
+    assert world.settle().stages["a"].image == "python@sha256:1"
+    run = json.loads((world.logs("a").parents[1] / "run.json").read_text())
+    assert (run["image_digests"], run["outcome"]) == ({"a": "python@sha256:1"}, "Succeeded")
+
+
+def test_a_build_is_published_once_its_outcome_is_there_and_an_older_builds_outcome_is_not_its_own(
+    world: World,
+) -> None:
+    world.source.push(project("a") | {"a/requirements.txt": "flask==3.0.0\n"})
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    (build,) = world.jobs().values()
+    folder = names.environment_of(build)
+    world.cluster.begin_pod(build)
+    world.leave(world.root / layout.build_logs(folder))  # of a build whose environment was swept
+    world.settle()
+    assert set(world.jobs()) == {build["metadata"]["name"]}
+    world.leave(world.root / layout.build_logs(folder), "", attempt=2)
+    world.make_environment(layout.built(folder), folder)
+    world.settle()
+    assert "iris-a-1" not in world.jobs()  # it is still at it
+    world.leave(world.root / layout.build_logs(folder), attempt=2)
+    world.settle()
+    assert "iris-a-1" in world.jobs()
