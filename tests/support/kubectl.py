@@ -60,12 +60,12 @@ def watched(namespace: str, kind: str, name: str, *, seconds: float) -> Iterator
     command = ["kubectl", "-n", namespace, "get", kind, f"--field-selector=metadata.name={name}"]
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with closing(_stream([*command, "--watch", "--output-watch-events", "-o", "json"], deadline)) as changes:
+        with closing(stream([*command, "--watch", "--output-watch-events", "-o", "json"], deadline)) as changes:
             for change in changes:
                 yield None if change["type"] == "DELETED" else change["object"]
 
 
-def _stream(command: list[str], deadline: float) -> Generator[Object]:
+def stream(command: list[str], deadline: float) -> Generator[Object]:
     """Yield the JSON documents that a command prints, one after the other, until it ends or the deadline passes."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         timer = threading.Timer(max(deadline - time.monotonic(), 0.0), process.kill)
