@@ -28,7 +28,7 @@ from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Timeouts, Transport, login
 from controller.adapters.kube.watch import Watch, WatchCache
 from controller.core import names
-from controller.core.model import Object
+from controller.core.snapshot import Snapshot
 from tests.support.e2e import NAMESPACE, Coachwork
 from tests.support.e2e_projects import batch, project
 from tests.support.incluster_git import InClusterGit
@@ -64,15 +64,16 @@ class Seen:
     writes: list[float] = field(default_factory=list)  # when records changed
     moved: threading.Condition = field(default_factory=threading.Condition)
 
-    def changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+    def changed(self, kind: str, old: Snapshot | None, new: Snapshot | None) -> None:
         """Take note of a change."""
         if new is None:
             return
-        labels, now = names.labels_of(new), time.time()
+        before, item = old.opened() if old else None, new.opened()
+        labels, now = names.labels_of(item), time.time()
         request = labels.get(names.REQUEST, "")
         with self.moved:
             if kind == "Job":
-                self.jobs[request] += old is None or old["metadata"]["uid"] != new["metadata"]["uid"]
+                self.jobs[request] += before is None or before["metadata"]["uid"] != item["metadata"]["uid"]
             elif labels.get(names.ROLE) == names.ROLE_STATUS:
                 self.writes.append(now)
                 phase = labels.get(names.PHASE, "")
@@ -100,7 +101,7 @@ def watching(transport: Transport, *kinds: str) -> Iterator[Seen]:
     seen, watches = Seen(), list[Watch]()
     for kind in kinds:
         feed = Resource(transport, permitted(kind, "watch"), NAMESPACE, "bench")
-        watches.append(Watch(feed, WatchCache(kind, seen.changed, _bare)))
+        watches.append(Watch(feed, WatchCache(kind, seen.changed)))
     try:
         for watch in watches:
             watch.start()
@@ -110,10 +111,6 @@ def watching(transport: Transport, *kinds: str) -> Iterator[Seen]:
     finally:
         for watch in watches:
             watch.stop()
-
-
-def _bare(item: Object) -> Object:
-    return {"metadata": {key: item["metadata"].get(key) for key in ("name", "uid", "resourceVersion", "labels")}}
 
 
 @dataclass(frozen=True)

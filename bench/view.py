@@ -8,6 +8,7 @@ from typing import TypeAlias
 from bench.machine import machine
 from controller.core import names
 from controller.core.model import Children, Object
+from controller.core.snapshot import Snapshot
 from controller.reconciler.view import View, owner_key
 
 REQUESTS = (100, 1000, 5000)
@@ -29,7 +30,8 @@ def objects(request: str) -> Iterable[tuple[str, Object]]:
         uid = f"{request}-{number}"
         yield "Job", {"metadata": {"name": uid, "uid": uid, "labels": own}}
         yield "Pod", {"metadata": {"name": f"{uid}-p", "uid": f"{uid}-p", "labels": own}}
-        yield "Event", {"metadata": {"name": f"{uid}.1"}, "involvedObject": {"kind": "Job", "name": uid, "uid": uid}}
+        about = {"kind": "Job", "name": uid, "uid": uid}
+        yield "Event", {"metadata": {"name": f"{uid}.1"}, "involvedObject": about, "reason": "FailedCreate"}
     for kind in ("Deployment", "Service"):
         yield kind, {"metadata": {"name": f"{request}--web", "uid": request, "labels": own}}
 
@@ -57,13 +59,14 @@ def measure(requests: int) -> tuple[float, float, float]:
     """Return the CPU seconds of a walk, of a look-up, and of a change, with so many requests in the caches."""
     view, caches = View(lambda _key: None), {kind: dict[str, Object]() for kind in KINDS}
     for kind, item in (pair for number in range(requests) for pair in objects(f"r{number}")):
-        view.changed(kind, None, item)
-        caches[kind][item["metadata"]["name"]] = item
+        if held := Snapshot.of(kind, item):
+            view.changed(kind, None, held)
+            caches[kind][held.name] = held.opened()
     assert walk(caches, "r7") == view.children("r7")
 
     def change(number: int) -> None:
         pod = caches["Pod"][f"r{number % requests}-0-p"]
-        view.changed("Pod", pod, dict(pod))
+        view.changed("Pod", None, Snapshot.of("Pod", pod))
 
     found = cpu(lambda number: view.children(f"r{number % requests}"), TIMES)
     changed = cpu(change, TIMES)

@@ -5,7 +5,7 @@ Nothing is reconciled before all watch lists have synced, and a pass under way g
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +22,7 @@ from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.volume.sweeping import Sweeping
 from controller.core import errors, layout
 from controller.core.documents import status as statuses
-from controller.core.model import Object
+from controller.core.snapshot import OnChange
 from controller.reconciler import Cluster, Reconciler, Source, View
 from controller.settings import Settings, policy
 from controller.workqueue import BACKOFF_LIMIT, WorkQueue
@@ -42,8 +42,8 @@ _log = structlog.get_logger()
 class WatchedCluster(Cluster, Protocol):
     """A cluster with its watches: what the app needs in addition to the reconciler."""
 
-    def start(self, on_change: Callable[[str, Object | None, Object | None], None]) -> None:
-        """Start watching; `on_change` is called for each change: kind, object before and after (None: not there)."""
+    def start(self, on_change: OnChange) -> None:
+        """Start watching; `on_change` is called for each change."""
 
     def stop(self) -> None:
         """Stop watching."""

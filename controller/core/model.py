@@ -1,18 +1,11 @@
 """The nouns: frozen values that the rest of the core computes with. No behaviour beyond trivial properties."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object exactly as the API gives or takes it."""
-
-OnChange: TypeAlias = Callable[[str, Object | None, Object | None], None]
-"""Called once for each change: kind, the object before (None: new), the object after (None: gone).
-
-It is called under the lock of a store, so that it learns of an object's changes in their order: it is quick, and does
-not call back.
-"""
 
 # --- what the user asks for -------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from controller.core.documents import status as statuses
 from controller.core.errors import Invalid
 from controller.core.facts.owners import owner_uid
 from controller.core.inputs import request as requests
-from controller.core.model import Object, Record, RunSpec
+from controller.core.model import Object, PastRun, Record, RunSpec
 
 MINUTE = 60.0
 INTERVAL = 15 * MINUTE  # between sweeps: with the grace of what was used, well within the hour
@@ -92,18 +92,64 @@ class Needed:
 # --- what the objects of a namespace say --------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a request says of what it needs; `mirror` is None where it can't be read."""
+
+    name: str
+    mirror: PurePosixPath | None = None
+    keep: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What a record says, or nothing readable (None): the run's own needs, and the rest without its texts."""
+
+    request: str  # label
+    run: frozenset[PurePosixPath] = frozenset()
+    base: frozenset[int] = frozenset()  # the run that an active one goes on from
+    record: Record | None = None
+
+
 def references(objects: Iterable[Object]) -> frozenset[PurePosixPath]:
-    """Return what requests, records, releases, Deployments, Jobs and Pods need: all of a namespace, as they are now."""
-    listed = list(objects)
-    config_maps = [item for item in listed if item["kind"] == "ConfigMap"]
-    living = {item["metadata"]["uid"]: item for item in config_maps if _label(item, names.ROLE) == names.ROLE_REQUEST}
-    statuses_of = {owner_uid(item): item for item in config_maps if _label(item, names.ROLE) == names.ROLE_STATUS}
-    needed = {path for uid, item in living.items() for path in _of_request(item, statuses_of.get(uid))}
-    for item in config_maps:  # its request may have lost its label, and lives
-        if _label(item, names.ROLE) != names.ROLE_REQUEST and (uid := owner_uid(item)) not in living:
-            needed.add(layout.request(_label(item, names.REQUEST), uid))
-            needed |= {*_of_run(codec.good(statuses.read(item.get("data") or {}, uid)))}
-    return frozenset(needed).union(*map(mounted, listed))
+    """Return what requests, records, releases, Deployments, Jobs and Pods need: all of a namespace, as they are now.
+
+    An object is let go of once it is read: there may be more of them than memory holds.
+    """
+    needed, living, recorded = set[PurePosixPath](), dict[str, _Claim](), dict[str, _Recorded]()
+    for item in objects:
+        needed |= mounted(item)
+        role = _label(item, names.ROLE) if item["kind"] == "ConfigMap" else ""
+        if role == names.ROLE_REQUEST:
+            living[item["metadata"]["uid"]] = _claim(item)
+        elif role == names.ROLE_STATUS:
+            recorded[owner_uid(item)] = _read(item)
+        elif item["kind"] == "ConfigMap":
+            recorded.setdefault(owner_uid(item), _Recorded(_label(item, names.REQUEST)))
+    for uid, claim in living.items():
+        needed.update(_of_request(claim, uid, recorded.get(uid)))
+    for uid in recorded.keys() - living:  # its request may have lost its label, and lives
+        needed |= {layout.request(recorded[uid].request, uid), *recorded[uid].run}
+    return frozenset(needed)
+
+
+def _claim(item: Object) -> _Claim:
+    name = item["metadata"]["name"]
+    try:
+        request = requests.read(item)
+    except Invalid:
+        return _Claim(name)
+    return _Claim(name, layout.mirror(request.repository), request.keep_runs)
+
+
+def _read(item: Object) -> _Recorded:
+    record = codec.good(statuses.read(item.get("data") or {}, owner_uid(item)))
+    if record is None:
+        return _Recorded(_label(item, names.REQUEST))
+    history = tuple(PastRun(past.run, past.outcome) for past in record.history)
+    thin = Record(record.request_uid, run=record.run, release_run=record.release_run, history=history)
+    base = {record.spec.base} if record.active and record.spec else set[int]()
+    return _Recorded(_label(item, names.REQUEST), frozenset(_of_run(record)), frozenset(base), thin)
 
 
 def mounted(item: Object) -> frozenset[PurePosixPath]:
@@ -150,24 +196,18 @@ def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:
                 yield path
 
 
-def _of_request(item: Object, status: Object | None) -> Iterator[PurePosixPath]:
+def _of_request(claim: _Claim, uid: str, recorded: _Recorded | None) -> Iterator[PurePosixPath]:
     """Yield what a request needs: of its own folder what its record keeps, or all where nobody says what that is."""
-    name, uid = item["metadata"]["name"], item["metadata"]["uid"]
-    record = codec.good(statuses.read(status.get("data") or {}, uid)) if status else None
-    yield from _of_run(record)
-    try:
-        request = requests.read(item)
-    except Invalid:
-        yield layout.request(name, uid)
+    if recorded:
+        yield from recorded.run
+    if claim.mirror:
+        yield claim.mirror
+    if claim.mirror is None or recorded is None or recorded.record is None:
+        yield layout.request(claim.name, uid)
         return
-    yield layout.mirror(request.repository)
-    if record is None:
-        yield layout.request(name, uid)
-        return
-    yield from (layout.cache(name, uid), layout.record(name, uid))
-    runs = retained(record, request.keep_runs)  # what serves is mounted, and so needed anyway
-    base = {record.spec.base} if record.active and record.spec else set()
-    yield from (layout.run(name, uid, run) for run in runs | base)
+    yield from (layout.cache(claim.name, uid), layout.record(claim.name, uid))
+    runs = retained(recorded.record, claim.keep) | recorded.base  # what serves is mounted, and so needed anyway
+    yield from (layout.run(claim.name, uid, run) for run in runs)
 
 
 def retained(record: Record, keep: int) -> frozenset[int]:

@@ -1,7 +1,7 @@
 """What the watch caches hold, indexed by what the reconciler asks for: once, for every implementation of the port.
 
 A cluster reports each change (`changed`), in order for each object; a look-up never blocks, and costs what it returns,
-however many requests there are. What is returned is shared with the caches: nobody may change it.
+however many requests there are. What is returned is the caller's own.
 """
 
 import threading
@@ -14,6 +14,7 @@ from controller.core import names
 from controller.core.documents import status as statuses
 from controller.core.facts import news
 from controller.core.model import Children, Object
+from controller.core.snapshot import Snapshot
 
 Index: TypeAlias = Literal["request", "environment", "subject", "role", "awaited"]
 """request: label; environment: the folder that it builds; subject: uid that an Event is about; role: of a ConfigMap;
@@ -33,31 +34,33 @@ class View:
         self._wake, self._later = wake, later or (lambda key, _seconds: wake(key))
         self._passing = threading.local()
         self._lock = threading.Lock()
-        self._objects: dict[tuple[str, str], Object] = {}  # by kind and name
-        self._found: dict[tuple[str, Index, str], dict[str, Object]] = defaultdict(dict)  # by name
+        self._held: dict[tuple[str, str], Snapshot] = {}  # by kind and name
+        self._found: dict[tuple[str, Index, str], dict[str, str]] = defaultdict(dict)  # names, with whom they are about
 
-    def changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+    def changed(self, kind: str, old: Snapshot | None, new: Snapshot | None) -> None:
         """Take note of a change (`old` is None for a new object, `new` for one that is gone), and wake its requests.
 
         An object that changed hands is about two requests.
         """
-        name = str((new or old or {})["metadata"]["name"])
+        if (about := new or old) is None:
+            return
+        name = about.name
+        item = new.opened() if new else None
         with self._lock:
-            before = self._objects.get((kind, name))
-            if before is not None:
-                for index, value in _entries(kind, before):
+            before = self._held.pop((kind, name), None)
+            known = before.opened() if before else None
+            if known:
+                for index, value in _entries(kind, known):
                     entry = self._found[kind, index, value]
                     del entry[name]
                     if not entry:
                         del self._found[kind, index, value]
-            seconds = news(kind, before, new, self._pods_of(new) if kind == "Job" else ())
-            if new is None:
-                self._objects.pop((kind, name), None)
-            else:
-                self._objects[kind, name] = new
-                for index, value in _entries(kind, new):
-                    self._found[kind, index, value][name] = new
-            keys = {key for item in (before, new) if item is not None for key in self._about(kind, item)}
+            seconds = news(kind, known, item, self._pods_of(item) if kind == "Job" else ())
+            if new and item:
+                self._held[kind, name] = new
+                for index, value in _entries(kind, item):
+                    self._found[kind, index, value][name] = owner_key(kind, item) or ""
+            keys = {key for each in (known, item) if each for key in self._about(kind, each)}
             if kind in WRITTEN:
                 keys.discard(getattr(self._passing, "name", ""))
             for key in (
@@ -93,13 +96,12 @@ class View:
         if kind == "Event":
             involved = item.get("involvedObject") or {}
             kind = str(involved.get("kind"))
-            subject = self._objects.get((kind, str(involved.get("name")))) if kind in {"Job", "Pod"} else None
+            subject = self._held.get((kind, str(involved.get("name")))) if kind in {"Job", "Pod"} else None
             if subject is None:
                 return
-            item = subject
+            item = subject.opened()
         if folder := names.environment_of(item):  # a build belongs to no request: all that wait for it are woken
-            for record in self._get("ConfigMap", "awaited", folder):
-                yield from filter(None, [owner_key("ConfigMap", record)])
+            yield from filter(None, self._found.get(("ConfigMap", "awaited", folder), {}).values())
         elif key := owner_key(kind, item):
             yield key
 
@@ -109,11 +111,10 @@ class View:
         Returns whether there is any.
         """
         with self._lock:
-            record = self._objects.get(("ConfigMap", names.status_of(name)), {})
-            keys = {owner_key("ConfigMap", item) for item in self._get("ConfigMap", "awaited", name)}
-        if _is_running(names.labels_of(record)):
+            keys = {*filter(None, self._found.get(("ConfigMap", "awaited", name), {}).values())}
+        if _is_running(names.labels_of(self.status(name) or {})):
             keys.add(name)
-        for key in sorted(filter(None, keys)):
+        for key in sorted(keys):
             self._wake(key)
         return bool(keys)
 
@@ -160,13 +161,13 @@ class View:
 
     def _config_map(self, name: str, role: str) -> Object | None:
         with self._lock:
-            item = self._objects.get(("ConfigMap", name))
-        return item if item is not None and names.labels_of(item).get(names.ROLE) == role else None
+            there = name in self._found.get(("ConfigMap", "role", role), {})
+            held = self._held["ConfigMap", name] if there else None
+        return held.opened() if held else None
 
     def _get(self, kind: str, index: Index, value: str) -> Sequence[Object]:
         """Return what an index has, by name."""
-        entry = self._found.get((kind, index, value), {})
-        return [entry[name] for name in sorted(entry)]
+        return [self._held[kind, name].opened() for name in sorted(self._found.get((kind, index, value), ()))]
 
     def _warnings(self, subjects: Sequence[Object]) -> Sequence[Object]:
         uids = {str(item["metadata"].get("uid")) for item in subjects}

@@ -18,6 +18,7 @@ from controller.adapters.local import LocalCluster, Machine
 from controller.adapters.local.api import Api
 from controller.core.errors import Conflict
 from controller.core.model import Object
+from controller.core.snapshot import Snapshot
 from controller.reconciler import View
 from tests.support.byhand import ByHand
 from tests.support.eventually import eventually
@@ -38,23 +39,16 @@ class World:
     """(method, path, body) -> answer."""
     view: View = field(init=False)
     keys: list[str] = field(default_factory=list)
-    listeners: list[Callable[[str], None]] = field(default_factory=list)
-    """(key): called with each request that is woken."""
     watchers: list[Callable[[], None]] = field(default_factory=list)
     """Called after each change, also of what wakes nobody."""
 
     def __post_init__(self) -> None:
-        self.view = View(self._woken)
+        self.view = View(self.keys.append)
 
-    def changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+    def changed(self, kind: str, old: Snapshot | None, new: Snapshot | None) -> None:
         self.view.changed(kind, old, new)
         for watch in self.watchers:
             watch()
-
-    def _woken(self, key: str) -> None:
-        self.keys.append(key)
-        for listen in self.listeners:
-            listen(key)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,7 +15,7 @@ from controller.core.model import Object, Pipeline, Policy, Request, Resources, 
 from controller.core.model import Service as ServiceWork
 from tests.contract.conftest import World
 from tests.support.eventually import eventually
-from tests.support.workloads import BUSYBOX, config_map, deployment, labels
+from tests.support.workloads import BUSYBOX, config_map, deployment, job, labels
 
 BACKEND = {"name": "serve", "port": {"number": 80}}
 OTHER_UID = "00000000-0000-0000-0000-000000000000"
@@ -161,12 +161,24 @@ def test_when_we_last_applied_can_be_read_from_the_cache(world: World) -> None:
     assert "fieldsV1" not in ours[0]
 
 
-def test_an_object_from_the_cache_can_be_written_back(world: World) -> None:
-    world.kube.create(config_map("iris"))
+def test_the_version_in_the_cache_is_that_of_the_server(world: World) -> None:
+    made = world.kube.create(config_map("iris"))
     cached = world.view.request("iris")
     assert cached is not None
-    changed = world.kube.replace({**cached, "data": {"key": "second"}})
-    assert changed["metadata"]["managedFields"]
+    metadata = {**made["metadata"], "resourceVersion": cached["metadata"]["resourceVersion"]}
+    changed = world.kube.replace({**made, "metadata": metadata, "data": {"key": "second"}})
+    assert changed["data"] == {"key": "second"}
+
+
+@pytest.mark.worlds("by hand", "real")
+def test_a_change_that_nobody_reads_wakes_nobody(world: World) -> None:
+    world.kube.create(job("iris-train-7", "true", suspend=True))
+    eventually(lambda: world.keys)
+    world.keys.clear()
+    world.edit("Job", "iris-train-7", {"metadata": {"annotations": {"example.com/note": "x"}}})
+    world.edit("Job", "iris-train-7", {"metadata": {"labels": {"coachwork.io/stage": "another"}}})
+    eventually(lambda: world.keys)
+    assert world.keys == ["iris"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from controller.core import names
 from controller.core.errors import Refused, Transient
+from controller.core.snapshot import Snapshot
 from tests.support.world import REPOSITORY, World, project
 
 WEB = project("web", services={"web": 5000})
@@ -117,7 +118,7 @@ def test_a_write_on_a_stale_view_leaves_no_stale_copy_on_the_volume(memory: Path
     kept = world.finish_all()
     world.cluster.ask("iris", repository=REPOSITORY, trigger="third", suspend="true")
     world.cluster.sync()
-    world.view.changed("ConfigMap", stale, stale)  # a watch that lags
+    world.view.changed("ConfigMap", None, Snapshot.of("ConfigMap", stale))  # a watch that lags
     world.pass_()
     world.cluster.ask("iris", repository=REPOSITORY, trigger="again", suspend="true")
     world.cluster.remove("ConfigMap", "iris-status")

@@ -10,6 +10,7 @@ from controller.app.doctor import Doctor
 from controller.core.doctor import CHECKS, Finding, from_json
 from controller.core.errors import Transient
 from controller.core.model import GitCredentials, Policy
+from controller.core.snapshot import Snapshot
 from controller.reconciler import View
 from tests.support.apiproxy import ApiServer, status
 from tests.support.world import Projects
@@ -46,7 +47,8 @@ def source() -> Projects:
 def ask(view: View, name: str, **data: str) -> None:
     keys = {key.replace("_", "-"): value for key, value in {"repository": "https://git.example/x", **data}.items()}
     labels = {"coachwork.io/role": "request"}
-    view.changed("ConfigMap", None, {"metadata": {"name": name, "uid": "u", "labels": labels}, "data": keys})
+    item = {"metadata": {"name": name, "uid": "u", "labels": labels}, "data": keys}
+    view.changed("ConfigMap", None, Snapshot.of("ConfigMap", item))
 
 
 def examine(kube: Kube, view: View, source: Projects, root: Path) -> dict[str, list[Finding]]:

@@ -2,7 +2,7 @@
 
 What it stores, refuses and reports is the production code's (`adapters/local/api.py`), held to the contract suite. It
 adds a hand that plays kubelet and controllers, caches that lag, and moments at which the controller can be killed. All
-objects that it hands out refuse to be changed: they are shared with the caches.
+objects that it hands out refuse to be changed: they are what it has stored.
 """
 
 import base64
@@ -16,13 +16,14 @@ from controller.adapters.local.api import Api
 from controller.adapters.local.store import Change, Store
 from controller.adapters.local.workloads import collect
 from controller.core import names
-from controller.core.model import Object, OnChange
+from controller.core.model import Object
+from controller.core.snapshot import OnChange, Snapshot
 
 KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:
-    raise TypeError("an object of the caches is shared: nobody may change it")
+    raise TypeError("an object of the store is shared: nobody may change it")
 
 
 class _Fixed(dict[str, Any]):
@@ -89,7 +90,7 @@ class ByHand(Api):
         self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, name) -> what such a call meets
         self.hook = hook
         self._lagging = lagging
-        self._news: list[tuple[str, Object | None, Object | None]] = []  # that the caches have not learned of
+        self._news: list[tuple[str, Snapshot | None, Snapshot | None]] = []  # that the caches have not learned of
         store = Store("test")
         store.subscribe(self._keep)
         super().__init__(store, lambda _manifest: None)
@@ -114,8 +115,8 @@ class ByHand(Api):
     def start(self, on_change: OnChange) -> None:
         """Report all changes, at once or, where the caches lag, by `sync`."""
 
-        def report(kind: str, old: Object | None, new: Object | None) -> None:
-            self._news.append((kind, _fixed(old), _fixed(new)))
+        def report(kind: str, old: Snapshot | None, new: Snapshot | None) -> None:
+            self._news.append((kind, old, new))
             if not self._lagging:
                 self.sync()
 
@@ -126,8 +127,8 @@ class ByHand(Api):
         """Let the caches learn of everything, or of these kinds only (each has a watch of its own), or of one name."""
         news, self._news = self._news, []
         for kind, old, new in news:
-            about = (new or old or {})["metadata"]["name"]
-            if (kinds and kind not in kinds) or (name and about != name):
+            about = new or old
+            if (kinds and kind not in kinds) or (name and about and about.name != name):
                 self._news.append((kind, old, new))
             else:
                 self._to(kind, old, new)

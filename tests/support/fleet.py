@@ -22,6 +22,7 @@ from controller.adapters.volume import Volume
 from controller.core import names
 from controller.core.documents import status as statuses
 from controller.core.model import Object
+from controller.core.snapshot import Snapshot
 from controller.reconciler import Reconciler, View
 from controller.workqueue import WorkQueue
 from tests.support.byhand import request_of
@@ -132,7 +133,7 @@ class Fleet:
         if after is not None:
             self._queue.add_after(key, after)
 
-    def _changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+    def _changed(self, kind: str, old: Snapshot | None, new: Snapshot | None) -> None:
         with self.timed("view"):
             self._view.changed(kind, old, new)
 

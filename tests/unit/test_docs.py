@@ -92,7 +92,7 @@ GIVEN = {
 }
 TABLES = {
     "_WAITING",
-    "_UNMOUNTED",
+    "UNMOUNTED",
     "INVALID_REQUEST",
     "TOO_LARGE",
     "MISSING",

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import PurePosixPath
 
 from controller.adapters.kube import fields
@@ -15,7 +14,8 @@ from controller.adapters.kube.transport import OnCall, Timeouts, Transport, logi
 from controller.adapters.kube.watch import Watch, WatchCache
 from controller.core import names, sweep, times
 from controller.core.errors import Conflict
-from controller.core.model import Object, OnChange
+from controller.core.model import Object
+from controller.core.snapshot import OnChange
 
 TRIES = 5  # at a write whose precondition others move
 
@@ -37,7 +37,7 @@ class Kube:
     def start(self, on_change: OnChange) -> None:
         """Begin to watch; `on_change` is called for each change, from many threads, in order for each object."""
         watched = [self._resource(row.name, "watch") for row in WATCHED]
-        self._caches = {one.kind: WatchCache(one.kind, on_change, one.trim) for one in watched}
+        self._caches = {one.kind: WatchCache(one.kind, on_change) for one in watched}
         self._watches = tuple(Watch(one, self._caches[one.kind]) for one in watched)
         for watch in self._watches:
             watch.start()
@@ -77,8 +77,7 @@ class Kube:
 
     def pods_of_job(self, uid: str) -> Sequence[Object]:
         """List the pods of one Job from the API server itself."""
-        pods = self._resource("Pod", "list")
-        return [pods.trim(item) for item in pods.listed(("labelSelector", f"{names.CONTROLLER_UID}={uid}"))]
+        return [*self._resource("Pod", "list").listed(("labelSelector", f"{names.CONTROLLER_UID}={uid}"))]
 
     def references(self) -> frozenset[PurePosixPath]:
         """Return what living objects and records need of the shared volume, by the API server itself.
@@ -87,7 +86,8 @@ class Kube:
         the next (docs/adr/0012).
         """
         kinds = (self._resource(kind, "watch") for kind in sweep.KINDS)
-        return sweep.references(chain.from_iterable(map(one.trim, one.listed(one.row.selector)) for one in kinds))
+        listed = ({**item, "kind": one.kind} for one in kinds for item in one.listed(one.row.selector))
+        return sweep.references(listed)
 
     def create(self, manifest: Object) -> Object:
         """Create. Raises AlreadyExists where the name is taken."""

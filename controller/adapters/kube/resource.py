@@ -34,7 +34,7 @@ class Resource:
             return None
 
     def listed(self, *selector: Pair) -> Iterator[Object]:
-        """Yield all that is there now, or what of it is selected, page by page."""
+        """Yield all that is there now, or what of it is selected, page by page; lists leave apiVersion and kind out."""
         token = ""
         while True:
             try:
@@ -93,14 +93,6 @@ class Resource:
             ("resourceVersion", version), ("timeoutSeconds", str(seconds)),
         )  # fmt: skip
         return self.transport.lines(Call("watch", self.row.resource, "GET", self.row.path(self.namespace), query))
-
-    def trim(self, item: Object) -> Object:
-        """Return an object fit for the cache: named (lists leave kind and apiVersion out), without ballast."""
-        metadata = dict(item["metadata"])
-        entries = metadata.pop("managedFields", None)
-        if entries and self.row.name not in ("Pod", "Job", "Event"):  # says how and when we wrote, not which fields
-            metadata["managedFields"] = [{k: v for k, v in entry.items() if k != "fieldsV1"} for entry in entries]
-        return {**item, "apiVersion": self.row.api_version, "kind": self.row.name, "metadata": metadata}
 
     def _page(self, token: str, *selector: Pair) -> Object:
         more = (("continue", token),) if token else ()

@@ -9,13 +9,15 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
 
 from controller.core.errors import Conflict, Expired, NotYet, Refused, Transient
-from controller.core.model import Object, OnChange
+from controller.core.model import Object
+from controller.core.snapshot import OnChange, Snapshot
 
 SERVER_SECONDS = (270, 310)  # the server ends a watch after so long; drawn, so that watches don't end all at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between rounds
@@ -54,83 +56,102 @@ class Feed(Protocol):
         """Begin to watch after this version, for so long at most."""
 
 
-class WatchCache:
-    """The objects of one kind by name, from the watch and our own writes. Safe to use from many threads.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held of an object, and the version that it is of, or one since in which nothing of it has changed."""
 
-    What it returns is shared: nobody may change it. A version is never replaced by an older one, whichever comes first.
-    Each object is stored as `trim` leaves it.
+    snapshot: Snapshot
+    version: str
+
+
+class WatchCache:
+    """What is held of one kind's objects, by name, from the watch and our own writes. Safe to use from many threads.
+
+    A version is never replaced by an older one, whichever comes first.
     """
 
-    def __init__(self, kind: str, on_change: OnChange, trim: Callable[[Object], Object]) -> None:
+    def __init__(self, kind: str, on_change: OnChange) -> None:
         self._kind = kind
         self._on_change = on_change
-        self._trim = trim
         self._lock = threading.Lock()
-        self._objects: dict[str, Object] = {}
+        self._objects: dict[str, Held] = {}
         self._version = ""  # the watch has brought everything up to here
 
     def get(self, name: str) -> Object | None:
-        """Return the object of this name."""
+        """Return what is held of the object of this name."""
         with self._lock:
-            return self._objects.get(name)
+            found = self._objects.get(name)
+        return found.snapshot.opened() if found else None
 
-    def put(self, new: Object) -> None:
+    def held(self, item: Object) -> Held | None:
+        """Return what is to be held of an object, None for one that nobody reads."""
+        snapshot = Snapshot.of(self._kind, item)
+        return Held(snapshot, _version(item)) if snapshot else None
+
+    def put(self, answer: Object) -> None:
         """Store the answer to a write of ours, unless the watch has already passed it."""
-        new = self._trim(new)
+        new = self.held(answer)
         with self._lock:
-            if self._version and not _later(_version(new), self._version):
-                return
-            self._report(self._set(new), new)
+            if new and not (self._version and not _later(new.version, self._version)):
+                self._set(new)
 
-    def note(self, event: str, new: Object) -> None:
+    def note(self, event: str, item: Object) -> None:
         """Store what the watch brings: ADDED, MODIFIED or DELETED."""
-        new = self._trim(new)
+        new, name, version = self.held(item), _name(item), _version(item)
         with self._lock:
-            self._version = _version(new)
+            self._version = version
+            old = self._objects.get(name)
             if event != "DELETED":
-                self._report(self._set(new), new)
-            elif (old := self._objects.get(_name(new))) and not _later(_version(old), _version(new), unsure=False):
-                self._report(self._objects.pop(_name(new)), None)  # else we have created one of this name since then
+                if new:
+                    self._set(new)
+            elif old and not _later(old.version, version, unsure=False):  # else we have created one of this name since
+                del self._objects[name]
+                self._report(old, None)
 
     def leaving(self, name: str, uid: str, since: str) -> None:
         """Mark an object that we have deleted: nobody deletes it again before the watch reports it gone."""
         with self._lock:
             old = self._objects.get(name)
-            if old and old["metadata"].get("uid") == uid:
-                self._objects[name] = {**old, "metadata": {"deletionTimestamp": since, **old["metadata"]}}
-                self._on_change(self._kind, old, self._objects[name])
+            if old and old.snapshot.opened()["metadata"].get("uid") == uid:
+                new = self._objects[name] = replace(old, snapshot=old.snapshot.marked(since))
+                self._report(old, new)
 
     def passed(self, version: str) -> None:
         """Note that the watch has brought everything up to this version (a bookmark)."""
         with self._lock:
             self._version = version
 
-    def replace(self, objects: Iterable[Object], version: str) -> None:
+    def replace(self, listed: Iterable[Held], version: str) -> None:
         """Store a whole list: what it lacks is gone, except what we wrote after it was made."""
-        fresh = {_name(new): self._trim(new) for new in objects}
+        fresh = {new.snapshot.name: new for new in listed}
         with self._lock:
-            if self._version.isdecimal() and _later(self._version, version, unsure=False):
-                keep = dict[str, Object]()  # the server's history was set back (restored from a backup)
-            else:
-                keep = {n: old for n, old in self._objects.items() if _later(_version(old), version, unsure=False)}
             before = self._objects
-            same = {name: before[name] for name, new in fresh.items() if before.get(name) == new}  # the view holds it
-            self._objects, self._version = {**fresh, **same, **keep}, version
+            if self._version.isdecimal() and _later(self._version, version, unsure=False):
+                later = dict[str, Held]()  # the server's history was set back (restored from a backup)
+            else:
+                later = {name: old for name, old in before.items() if _later(old.version, version, unsure=False)}
+            shared = {name: _shared(before.get(name), new) for name, new in fresh.items()}
+            self._objects, self._version = {**shared, **later}, version
             for name in sorted({*before, *self._objects}):
                 self._report(before.get(name), self._objects.get(name))
 
-    def _set(self, new: Object) -> Object | None:
-        """Store `new` if it is newer; return the old one, or `new` itself where nothing changed."""
-        old = self._objects.get(_name(new))
-        if old is not None and not _later(_version(new), _version(old)):
-            return new
-        self._objects[_name(new)] = new
-        return old
+    def _set(self, new: Held) -> None:
+        """Store `new` if it is newer."""
+        old = self._objects.get(new.snapshot.name)
+        if old is None or _later(new.version, old.version):
+            self._objects[new.snapshot.name] = new = _shared(old, new)
+            self._report(old, new)
 
-    def _report(self, old: Object | None, new: Object | None) -> None:
+    def _report(self, old: Held | None, new: Held | None) -> None:
         """Report what really changed."""
-        if old is not new and old != new:
-            self._on_change(self._kind, old, new)
+        before, after = (one.snapshot if one else None for one in (old, new))
+        if before != after:
+            self._on_change(self._kind, before, after)
+
+
+def _shared(old: Held | None, new: Held) -> Held:
+    """Return `new` with the snapshot of `old` where they are equal: others hold that one, too."""
+    return replace(new, snapshot=old.snapshot) if old and old.snapshot == new.snapshot else new
 
 
 class Watch:
@@ -200,14 +221,14 @@ class Watch:
 
     def _list(self) -> None:
         """Read all pages, and only then change the cache."""
-        objects, token = list[Object](), ""
+        listed, token = list[Held | None](), ""
         while not self._stopping.is_set():
             page = self._feed.page(token)
             metadata = _metadata(page)
-            objects += (_checked(item) for item in page.get("items") or ())
+            listed += (self._cache.held(_checked(item)) for item in page.get("items") or ())
             token = metadata.get("continue") or ""
             if not token:
-                self._cache.replace(objects, _version(page))
+                self._cache.replace(filter(None, listed), _version(page))
                 self._version = _version(page)
                 self._synced.set()
                 return

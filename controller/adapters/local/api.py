@@ -14,7 +14,8 @@ from controller.adapters.local.store import LOCAL_ADDRESS, Change, Store, annota
 from controller.adapters.local.workloads import delete
 from controller.core import names, sweep
 from controller.core.errors import AlreadyExists, Conflict, Refused, Transient
-from controller.core.model import Object, OnChange
+from controller.core.model import Object
+from controller.core.snapshot import OnChange, Snapshot
 
 DELETABLE = ("Job", "CronJob", "Deployment", "Service", "Ingress")  # by the controller; a person may delete others too
 
@@ -22,7 +23,7 @@ DELETABLE = ("Job", "CronJob", "Deployment", "Service", "Ingress")  # by the con
 class Api:
     """One namespace: implements `controller.app.WatchedCluster`. Safe to use from many threads.
 
-    Objects that it returns and reports are shared: nobody may change them.
+    Objects that it returns are shared: nobody may change them.
     """
 
     def __init__(self, store: Store, admit: Callable[[Object], None]) -> None:
@@ -41,8 +42,8 @@ class Api:
         It is called from many threads, one at a time.
         """
         with self._store.still() as objects:
-            for item in filter(_is_watched, objects):
-                on_change(item["kind"], None, item)
+            for held in filter(None, map(_held, objects)):
+                on_change(held.kind, None, held)
             self._on_change = on_change
         self._synced.set()
 
@@ -65,8 +66,8 @@ class Api:
 
     def _report(self, change: Change) -> None:
         """Report a change of what the controller watches; what loses its labels is gone, for a watch."""
-        old, new = (item if item is not None and _is_watched(item) else None for item in (change.old, change.new))
-        if old or new:
+        old, new = map(_held, (change.old, change.new))
+        if old != new:
             self._on_change(change.item["kind"], old, new)
 
     # --- calls -----------------------------------------------------------------------------------
@@ -164,6 +165,11 @@ class Api:
     def objects(self, kind: str) -> Sequence[Object]:
         """Return all objects of a kind, oldest first: Events of all types among them."""
         return self._store.of_kind(kind)
+
+
+def _held(item: Object | None) -> Snapshot | None:
+    """Return what the caches hold of an object, None for one that is not watched, or not there."""
+    return Snapshot.of(item["kind"], item) if item is not None and _is_watched(item) else None
 
 
 def _is_watched(item: Object) -> bool:

@@ -15,7 +15,8 @@ from controller.adapters.local.schedule import Scheduler
 from controller.adapters.local.services import Services
 from controller.adapters.local.store import LOCAL_ADDRESS, Change, Store, annotations
 from controller.adapters.local.workloads import collect
-from controller.core.model import Object, OnChange
+from controller.core.model import Object
+from controller.core.snapshot import OnChange
 
 
 class LocalCluster(Api):

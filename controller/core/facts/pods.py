@@ -49,7 +49,7 @@ _UNPULLED_WHY = (  # in the order in which they are looked for: a kubelet's sent
     (r"no space left", "no space left on the node"),
 )
 _KEYS = {"cpu": "CPU_REQUEST", "memory": "MEMORY_REQUEST_MB", "nvidia.com/gpu": "GPU"}  # by what the scheduler names
-_UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
+UNMOUNTED = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _waiting(pod: Object, container: Object, events: Iterable[Object]) -> tuple[
         return "schedule", _no_room(pod.get("spec") or {}, scheduled.get("message") or "")
     uid = (pod.get("metadata") or {}).get("uid") or ""
     for event in events:
-        if event.get("reason") in _UNMOUNTED and concerns(event, uid):
+        if event.get("reason") in UNMOUNTED and concerns(event, uid):
             return "schedule", Cause(str(event["reason"]), _steady(event.get("message") or ""))
     return "", None
 

@@ -20,6 +20,7 @@ from controller.core.facts.pods import (
 from controller.core.model import Attempt, Cause, Object
 from controller.core.text import clean
 
+NO_POD = "FailedCreate"  # reason of an Event about a Job: a quota, or an admission policy
 FIRST_PAUSE, LAST_PAUSE = 10, 600  # seconds of the Job controller between two attempts, each twice the one before
 
 
@@ -113,7 +114,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     if current:
         return replace(fact, blocked=current.blocked, cause=current.cause, starting=current.starting)
     # a quota's denial shows only in an Event about the Job
-    denied = (event for event in events if concerns(event, fact.uid) and event.get("reason") == "FailedCreate")
+    denied = (event for event in events if concerns(event, fact.uid) and event.get("reason") == NO_POD)
     denial = next(denied, None)
     if not denial:
         return fact

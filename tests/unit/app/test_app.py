@@ -11,7 +11,7 @@ from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.app.controller import App, pass_limit, stuck
 from controller.core.errors import Conflict, NotYet, Refused, Transient
-from controller.core.model import OnChange
+from controller.core.snapshot import OnChange
 from controller.settings import load
 from tests.support.byhand import ByHand
 from tests.support.eventually import eventually

@@ -1,7 +1,7 @@
 """A service whose pods a quota forbids says so at once."""
 
-from controller.core.facts import read_deployment
 from controller.core.model import Object
+from tests.support.held import read_deployment
 
 
 def deployment(message: str) -> Object:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.facts import DeploymentFact, JobFact, read_deployment, read_job, read_pod
+from controller.core import names
+from controller.core.facts import DeploymentFact, JobFact
 from controller.core.model import Cause, Object
+from tests.support.held import read_deployment, read_job, read_pod
 from tests.support.statuses import condition, deployment, event, job, pod, said, service_pod, terminated, waiting
 
 IMAGE = "registry.invalid/nope:1"
@@ -585,8 +587,8 @@ STATE = half(waiting=half(reason=REASON, message=TEXT), terminated=ENDED, runnin
 CONDITION = half(type=REASON, status=TEXT, reason=REASON, message=TEXT, lastUpdateTime=TEXT)
 OWNERS = some(half(uid=st.sampled_from(["job-uid", "u"]), controller=st.booleans()))
 METADATA = half(
-    uid=TEXT, labels=half(a=TEXT), annotations=half(a=TEXT), ownerReferences=OWNERS, creationTimestamp=TEXT,
-    deletionTimestamp=TEXT,
+    uid=TEXT, labels=half(**{names.STAGE: TEXT}), annotations=half(**{names.DIGEST: TEXT}), ownerReferences=OWNERS,
+    creationTimestamp=TEXT, deletionTimestamp=TEXT,
 )  # fmt: skip
 CONTAINER = half(name=st.just("stage"), image=TEXT, state=STATE, lastState=STATE)
 POD = half(
@@ -601,7 +603,7 @@ STATUS = half(
     conditions=some(CONDITION), failed=NUMBER, active=NUMBER, observedGeneration=NUMBER, replicas=NUMBER,
     updatedReplicas=NUMBER, availableReplicas=NUMBER, readyReplicas=NUMBER,
 )  # fmt: skip
-SPEC = half(replicas=NUMBER, selector=half(matchLabels=half(a=TEXT)))
+SPEC = half(replicas=NUMBER, selector=half(matchLabels=half(**{names.STAGE: TEXT})))
 OWN = METADATA.map(lambda metadata: {**metadata, "name": "n", "uid": "job-uid"})
 FIELDS = some(half(manager=st.just("coachwork"), time=TEXT, subresource=TEXT))
 

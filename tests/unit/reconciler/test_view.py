@@ -1,6 +1,5 @@
 """What the caches hold is found by what it is about, and a look-up costs what it returns."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,68 +8,66 @@ from hypothesis import strategies as st
 
 from controller.core import names
 from controller.core.model import Object
+from controller.core.snapshot import Snapshot
 from controller.reconciler.view import View, owner_key
 
 calm = settings(deadline=None)  # a busy machine is no failure
 
 
-class Counted(dict[str, Any]):
-    """An object that counts how often anybody looks into it."""
+class Counted(Snapshot):
+    """A snapshot that counts how often anybody opens one."""
 
-    visits = 0
+    opens = 0
 
-    def __getitem__(self, key: str) -> Any:
-        Counted.visits += 1
-        return super().__getitem__(key)
+    def opened(self) -> Object:
+        Counted.opens += 1
+        return super().opened()
 
-    def get(self, key: str, default: Any = None) -> Any:
-        Counted.visits += 1
-        return super().get(key, default)
 
-    def __iter__(self) -> Iterator[str]:
-        Counted.visits += 1
-        return super().__iter__()
+def change(view: View, kind: str, old: Object | None, new: Object | None) -> None:
+    """Let a cluster report a change."""
+    view.changed(kind, *(Counted.of(kind, item) if item else None for item in (old, new)))
 
 
 def thing(name: str, version: int = 1, **labels: str) -> Object:
     """Build an object; `labels` are those of coachwork.io."""
     marks = {f"{names.DOMAIN}/{key}": value for key, value in labels.items()}
-    return Counted({"metadata": {"name": name, "uid": f"{name}-{version}", "labels": marks}})
+    return {"metadata": {"name": name, "uid": f"{name}-{version}", "labels": marks}}
 
 
 def warning(name: str, kind: str, subject: Object) -> Object:
     """Build an Event about an object."""
     involved = {"kind": kind, **{key: subject["metadata"][key] for key in ("name", "uid")}}
-    return Counted({"metadata": {"name": name}, "involvedObject": involved})
+    return {"metadata": {"name": name}, "involvedObject": involved, "reason": "FailedMount"}
 
 
 def record(name: str, phase: str, *folders: str) -> Object:
     """Build the record of a request whose run wants these environments."""
     spec = "\n".join(["environments:", *(f"- name: environment\n  folder: {folder}" for folder in folders)])
-    return Counted({**thing(f"{name}-status", role="status", request=name, phase=phase), "data": {"run-spec": spec}})
+    return {**thing(f"{name}-status", role="status", request=name, phase=phase), "data": {"run-spec": spec}}
 
 
 def fill(view: View, requests: int) -> None:
     """Let so many requests be there, each with a run of three Jobs, their pods, a warning, a service and a build."""
     for request in (f"r{number}" for number in range(requests)):
-        view.changed("ConfigMap", None, thing(request, role="request"))
-        view.changed("ConfigMap", None, record(request, "Running", f"env-of-{request}"))
-        view.changed("ConfigMap", None, thing(f"{request}-release", role="release", request=request))
+        change(view, "ConfigMap", None, thing(request, role="request"))
+        change(view, "ConfigMap", None, record(request, "Running", f"env-of-{request}"))
+        change(view, "ConfigMap", None, thing(f"{request}-release", role="release", request=request))
         for number in range(3):
             job = thing(f"{request}-{number}", request=request)
-            view.changed("Job", None, job)
-            view.changed("Pod", None, thing(f"{request}-{number}-p", request=request))
-            view.changed("Event", None, warning(f"{request}-{number}.7", "Job", job))
+            change(view, "Job", None, job)
+            change(view, "Pod", None, thing(f"{request}-{number}-p", request=request))
+            change(view, "Event", None, warning(f"{request}-{number}.7", "Job", job))
         for kind in ("Deployment", "Service", "Ingress", "CronJob"):
-            view.changed(kind, None, thing(request, request=request))
-        view.changed("Job", None, thing(f"build-{request}", environment=f"env-of-{request}"))
+            change(view, kind, None, thing(request, request=request))
+        change(view, "Job", None, thing(f"build-{request}", environment=f"env-of-{request}"))
 
 
-def visits(requests: int) -> int:
-    """Return how many objects are looked into by all look-ups about one of so many requests, and by its changes."""
+def opens(requests: int) -> int:
+    """Return how many snapshots are opened by all look-ups about one of so many requests, and by its changes."""
     view = View(lambda _key: None)
     fill(view, requests)
-    Counted.visits = 0
+    Counted.opens = 0
     assert view.request("r1")
     assert view.status("r1")
     assert view.release("r1")
@@ -79,14 +76,14 @@ def visits(requests: int) -> int:
     assert [len(found) for found in (children.deployments, children.services, children.cronjobs)] == [1, 1, 1]
     assert len(view.build("env-of-r1").jobs) == 1
     build = thing("build-r1", 2, environment="env-of-r1")
-    view.changed("Job", None, build)
-    view.changed("Event", None, warning("build-r1.8", "Job", build))
-    view.changed("ConfigMap", None, record("r1", "Ready", "env-of-r1"))
-    return Counted.visits
+    change(view, "Job", None, build)
+    change(view, "Event", None, warning("build-r1.8", "Job", build))
+    change(view, "ConfigMap", None, record("r1", "Ready", "env-of-r1"))
+    return Counted.opens
 
 
 def test_a_look_up_costs_the_same_however_many_requests_there_are() -> None:
-    assert visits(500) == visits(2)
+    assert opens(500) == opens(2)
 
 
 def test_everything_about_a_request_is_found_by_name_and_nothing_else() -> None:
@@ -111,20 +108,20 @@ def view(woken: list[str]) -> View:
 
 def test_an_object_that_changed_hands_wakes_both_requests(view: View, woken: list[str]) -> None:
     old, new = thing("shared", request="iris"), thing("shared", request="other")
-    view.changed("Service", None, old)
-    view.changed("Service", old, new)
+    change(view, "Service", None, old)
+    change(view, "Service", old, new)
     assert woken == ["iris", "iris", "other"]
     assert not view.children("iris").services
-    assert view.children("other").services == [new]
+    assert view.children("other").services == [{**new, "kind": "Service"}]
 
 
 def test_an_event_wakes_the_request_of_its_job_or_pod(view: View, woken: list[str]) -> None:
     job = thing("iris-a-1", request="iris")
-    view.changed("Event", None, warning("early", "Job", job))
+    change(view, "Event", None, warning("early", "Job", job))
     assert woken == []
-    view.changed("Job", None, job)
-    view.changed("Event", None, warning("late", "Job", job))
-    view.changed("Event", None, warning("of-another", "Node", job))
+    change(view, "Job", None, job)
+    change(view, "Event", None, warning("late", "Job", job))
+    change(view, "Event", None, warning("of-another", "Node", job))
     assert woken == ["iris", "iris"]
     assert [event["metadata"]["name"] for event in view.children("iris").events] == ["early", "late", "of-another"]
 
@@ -135,17 +132,17 @@ def test_a_build_wakes_all_whose_run_may_wait_for_it(view: View, woken: list[str
         record("other", "Running", "e2"),
         record("third", "Ready", "e2"),
     ):
-        view.changed("ConfigMap", None, item)
-    view.changed("ConfigMap", None, thing("nobody", role="status", phase="Running"))
+        change(view, "ConfigMap", None, item)
+    change(view, "ConfigMap", None, thing("nobody", role="status", phase="Running"))
     woken.clear()
     build = thing("build", environment="e2")
-    view.changed("Job", None, build)
+    change(view, "Job", None, build)
     assert woken == ["iris", "other"]
-    view.changed("Event", None, warning("build.1", "Job", build))
+    change(view, "Event", None, warning("build.1", "Job", build))
     assert woken == ["iris", "other"] * 2
-    view.changed("ConfigMap", None, record("iris", "Ready", "e1", "e2"))
+    change(view, "ConfigMap", None, record("iris", "Ready", "e1", "e2"))
     woken.clear()
-    view.changed("Job", build, None)
+    change(view, "Job", build, None)
     assert woken == ["other"]
 
 
@@ -168,7 +165,7 @@ def test_a_call_wakes_the_request_whose_run_is_under_way_and_all_that_wait_for_a
         record("third", "Ready", "e2"),
         thing("nobody-status", phase="Running"),
     ):
-        view.changed("ConfigMap", None, item)
+        change(view, "ConfigMap", None, item)
     woken.clear()
     assert view.wake(called) is bool(who)
     assert woken == who
@@ -179,9 +176,9 @@ def test_a_call_wakes_the_request_whose_run_is_under_way_and_all_that_wait_for_a
     ["environments:\n- {name: environment, folder: '0123'}", '{"environments": [{"folder": "0123"}]}', "folder: 0123"],
 )
 def test_an_environment_is_found_in_any_form_of_a_run_s_spec(view: View, woken: list[str], spec: str) -> None:
-    view.changed("ConfigMap", None, {**record("iris", "Running"), "data": {"run-spec": spec}})
+    change(view, "ConfigMap", None, {**record("iris", "Running"), "data": {"run-spec": spec}})
     woken.clear()
-    view.changed("Job", None, thing("build", environment="0123"))
+    change(view, "Job", None, thing("build", environment="0123"))
     assert woken == ["iris"]
 
 
@@ -227,32 +224,32 @@ def test_what_changes_no_fact_wakes_nobody_and_what_is_on_its_way_can_wait(
     woken: list[tuple[str, float]] = []
     view = View(lambda key: woken.append((key, 0.0)), lambda key, seconds: woken.append((key, seconds)))
     if before:
-        view.changed(kind, None, before)
+        change(view, kind, None, before)
     woken.clear()
-    view.changed(kind, before, after)
+    change(view, kind, before, after)
     assert woken == ([] if when is None else [("iris", when)])
 
 
 def test_a_job_that_is_complete_says_nothing_after_its_pod_did(view: View, woken: list[str]) -> None:
     job = thing("iris-a-1", request="iris")
-    view.changed("Job", None, job)
-    view.changed("Pod", None, pod("Succeeded"))
+    change(view, "Job", None, job)
+    change(view, "Pod", None, pod("Succeeded"))
     woken.clear()
-    view.changed("Job", job, {**job, "status": COMPLETE})
+    change(view, "Job", job, {**job, "status": COMPLETE})
     assert woken == []
 
 
 def test_a_pass_is_not_woken_by_records_and_jobs_that_it_writes_and_others_are(view: View, woken: list[str]) -> None:
-    view.changed("ConfigMap", None, record("other", "Running", "e1"))
+    change(view, "ConfigMap", None, record("other", "Running", "e1"))
     woken.clear()
     with view.passing("iris"):
-        view.changed("ConfigMap", None, record("iris", "Running", "e1"))
-        view.changed("Job", None, thing("iris-a-1", request="iris"))
-        view.changed("Job", None, thing("build", environment="e1"))
+        change(view, "ConfigMap", None, record("iris", "Running", "e1"))
+        change(view, "Job", None, thing("iris-a-1", request="iris"))
+        change(view, "Job", None, thing("build", environment="e1"))
         assert woken == ["other"]
-        view.changed("Service", None, thing("iris--web", request="iris"))
+        change(view, "Service", None, thing("iris--web", request="iris"))
         assert woken == ["other", "iris"]
-    view.changed("Job", None, thing("iris-b-1", request="iris"))
+    change(view, "Job", None, thing("iris-b-1", request="iris"))
     assert woken == ["other", "iris", "iris"]
 
 
@@ -271,10 +268,10 @@ def test_the_indexes_never_differ_from_what_is_there(steps: list[tuple[str, str,
         old, new = there.get((kind, name)), thing(name, request=request) if request else None
         if old is None and new is None:
             continue
-        view.changed(kind, old, new)
+        change(view, kind, old, new)
         there.pop((kind, name), None)
         if new is not None:
-            there[kind, name] = new
+            there[kind, name] = {**new, "kind": kind}
     for request in ("iris", "x"):
         mine = {key: item for key, item in sorted(there.items()) if owner_key(key[0], item) == request}
         found = view.children(request)
