@@ -21,6 +21,7 @@ REQUIREMENTS = "requirements.json"  # of a build, and in an environment: what it
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
 SUBMODULES = "coachwork-submodules"  # in a mirror: the names of its submodules' mirrors, of the last checkout
 USES = "uses.json"  # in a run's folder
+UNCOMPILED = ".uncompiled"  # in an environment: not all of its modules are compiled, which is no reason not to use it
 STALE = ".stale"  # in an environment: its Python is no longer the image's; the next run builds another
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -50,6 +50,8 @@ class Actor:
     volume: Volume
     clock: Clock
     namespace: str
+    wake: Callable[[str], object]
+    """Wakes all that wait for an environment: its Job goes on when it is published, so no object changes."""
     _rejected: dict[str, int] = field(default_factory=dict)
     _restored: dict[str, datetime] = field(default_factory=dict)  # by uid: when it may be put back again
     _events: Sent = field(default_factory=Sent)
@@ -79,6 +81,7 @@ class Actor:
                     refusals.append(self._delete(action))
                 case Publish(folder):
                     self.volume.publish_environment(folder)
+                    self.wake(folder)
                 case Emit():
                     self._emit(request, action)
                 case Tidy(runs):

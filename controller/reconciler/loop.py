@@ -35,7 +35,7 @@ class Reconciler:
         self._metrics, self._clock, self._policy = metrics, clock, policy
         folders = RunFolders(volume, policy.version)
         self._gatherer = Gatherer(view, cluster, source, volume, folders, policy)
-        self._actor = Actor(cluster, volume, clock, policy.namespace)
+        self._actor = Actor(cluster, volume, clock, policy.namespace, view.wake)
         self._journal = Journal(view, cluster, volume, folders, self._actor, policy.namespace)
         self._polls: dict[str, Poll | None] = {}
 

@@ -68,11 +68,9 @@ def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
     ready = volume.has_environment(folder)
     children = view.build(folder)
     job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
-    if job is None:
-        return Build(ready, made, lingering=not all(map(_has_ended, children.pods)))
-    logs = layout.build_logs(folder)
-    fact = _job(cluster, volume, children, job, logs)  # the logs are also those of builds before that of this Job
-    return Build(ready, made, ended_well(fact, volume.attempts(logs)) if made else fact)
+    fact = _job(cluster, volume, children, job, layout.build_logs(folder)) if job else None
+    lingering = job is None and not all(map(_has_ended, children.pods))
+    return Build(ready, ready and volume.is_uncompiled(folder), made, fact, lingering)
 
 
 def _job(cluster: Cluster, volume: Volume, children: Children, job: Object, logs: PurePosixPath | None) -> JobFact:

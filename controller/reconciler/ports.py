@@ -82,6 +82,9 @@ class Volume(Protocol):
     def has_environment(self, folder: str) -> bool:
         """Return whether an environment is published, and whole."""
 
+    def is_uncompiled(self, folder: str) -> bool:
+        """Return whether modules of a published environment are not compiled."""
+
     def made_environment(self, folder: str) -> bool:
         """Return whether a build has made it, whole."""
 

@@ -45,7 +45,7 @@ class BuildOrder(NamedTuple):
     commit: str
     environment: str  # what the complete environment says of itself
     limit: float  # for all of it
-    paths: Dict[str, str]  # checkout, tools, scratch, logs, build, cache
+    paths: Dict[str, str]  # those of NEEDED; published: where stages find it, for who compiles what they use already
     project: str = "."  # below the checkout
     grace: float = 10
     log_cap: int = 64 * 1024 * 1024
@@ -53,7 +53,8 @@ class BuildOrder(NamedTuple):
     space: int = 0  # bytes that must be free where it is built
     memory: int = 0  # MiB that the container must be allowed
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
-    wake: str = ""  # what to call after a good end, HOST:PORT/PATH; "": nothing
+    compiles: bool = True  # the modules; else stages can write what they compile
+    wake: str = ""  # what to call once the environment can be used, HOST:PORT/PATH; "": nothing
 
 
 class BuildLauncher(stage_attempt.Launcher):
@@ -62,9 +63,11 @@ class BuildLauncher(stage_attempt.Launcher):
     def __init__(self, order: BuildOrder) -> None:
         """Take over output and signals of the process."""
         secrets = secret_values(os.environ, order.secrets)
-        super().__init__(order.grace, order.paths["logs"], order.limit, secrets, order.wake)
+        super().__init__(order.grace, order.paths["logs"], order.limit, secrets, wake="")
         self.order, self.name = order, "requirements"  # by which a user knows them, once they are read
-        self.requirements = os.path.join(order.paths["build"], install_requirements.FILE)
+        self.published = order.paths.get("published", "")
+        places = [os.path.join(place, install_requirements.FILE) for place in (order.paths["build"], self.published)]
+        self.requirements = next(filter(os.path.exists, places), places[0])
         self.failure = os.path.join(order.paths["scratch"], "failure.json")
 
     def work(self) -> None:
@@ -119,6 +122,9 @@ class BuildLauncher(stage_attempt.Launcher):
             "failure": self.failure,
             "sources": order.sources,
             "lock": lock if os.path.exists(lock) else "",
+            "published": self.published,
+            "compiles": order.compiles,
+            "wake": order.wake,
         }
         command = [sys.executable, os.path.join(paths["tools"], "install_build.py")]
         command += stage_order.arguments(json.dumps(job))

@@ -3,31 +3,31 @@
 The versions of a lock are taken where there is one; where they are not available any more, that is said and everything
 is resolved again (`only_locked`: refused). Several may build the same at once: each has a folder of its own and holds a
 lock on it, `.complete` is written last, and only then does the folder get its name. What killed builds of this machine
-left is removed first; all other halves are the sweeper's (docs/adr/0014). What goes wrong is left as JSON in the file
-`failure`: exit code, reason, message in one line.
+left is removed first; all other halves are the sweeper's (docs/adr/0014). Where the order says `published`, stages use
+it before its modules are compiled, which goes on here once the controller knows of it (docs/adr/0031). What goes wrong
+is left as JSON in the file `failure`: exit code, reason, message in one line.
 """
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import errno
 import fcntl
 import glob
 import json
 import os
-import re
 import shutil
 import signal
 import sys
 import time
 import urllib.parse
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Optional
 
 if TYPE_CHECKING:
     from controller.runtime import (
         install_cause,
+        install_compile,
         install_progress,
         install_requirements,
         install_resolve,
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
         stage_environment,
         stage_order,
         stage_text,
+        stage_wake,
     )
 else:  # published side by side: the script's folder is where Python looks first
     import install_cause
+    import install_compile
     import install_progress
     import install_requirements
     import install_resolve
@@ -47,12 +49,14 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_environment
     import stage_order
     import stage_text
+    import stage_wake
 
 say = install_progress.say
 PARTIAL = ".partial-"  # environment.partial-MACHINE-RANDOM: a build under way, or what is left of one
 BOOT = "/proc/sys/kernel/random/boot_id"  # what all containers of a machine share, and only as long as it runs
-TESTS = re.compile(r"/tests?/")  # of packages, often most of their files: not compiled
-MOST_WORKERS = 4  # each is a process; the container's limits may be far below the node's processors
+WAKE = 2.0  # seconds
+NICEST = 19
+HEAD_START = 3.0  # seconds in which what waited for the environment starts, and needs the processors
 
 
 class Job(NamedTuple):
@@ -69,10 +73,13 @@ class Job(NamedTuple):
     sources: Dict[str, str]  # address in a requirement -> folder of its checkout
     lock: str  # "": the newest versions that fit
     only_locked: bool = False
+    compiles: bool = False  # the modules; else who uses it can write what it compiles
+    published: str = ""  # where stages find it, if it is compiled behind their backs; "": before they do
+    wake: str = ""  # what to call once it can be used (see stage_wake.py)
 
 
-def build(job: Job, document: install_requirements.RequirementsDocument, progress: install_progress.Progress) -> None:
-    """Make the environment. Raises Unable, OSError."""
+def build(job: Job, document: install_requirements.RequirementsDocument, progress: install_progress.Progress) -> int:
+    """Make the environment; return its folder as a descriptor: it may be moved at any time. Raises Unable, OSError."""
     _remove_dead(job.target)
     shutil.rmtree(job.scratch, ignore_errors=True)
     os.makedirs(job.scratch)
@@ -82,7 +89,7 @@ def build(job: Job, document: install_requirements.RequirementsDocument, progres
         held = _locked_folder(partial)
         try:
             _fill(job._replace(target=partial), prepared, held, progress)
-            _settle(partial, job)
+            return _settle(partial, job, held)
         except (OSError, stage_order.Unable) as error:
             if _is_at(partial, held) or _is_at(job.target, held):
                 raise
@@ -130,19 +137,29 @@ def _is_at(path: str, held: int) -> bool:
         return False
 
 
-def _settle(partial: str, job: Job) -> None:
-    """Rename a finished folder to its name, unless another build was quicker; what is damaged makes room."""
+def finished(job: Job) -> Optional[int]:
+    """Return a descriptor of this environment where it is there and whole, published or to be; else None."""
+    for place in (job.published, job.target):
+        with contextlib.suppress(OSError):
+            if stage_environment.complete(place) == job.environment and not stage_environment.damage(place):
+                return os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
+def _settle(partial: str, job: Job, held: int) -> int:
+    """Rename a finished folder to its name; return it, or what another build was quicker with. Damage makes room."""
     try:
         os.rename(partial, job.target)
     except OSError:
         if not os.path.isdir(job.target):
             raise
-        if stage_environment.complete(job.target) == job.environment and not stage_environment.damage(job.target):
-            return
+        if (other := finished(job._replace(published=""))) is not None:
+            return other
         damaged = f"{partial}-damaged"  # nobody locks it: it goes now, or with the next build
         os.rename(job.target, damaged)
         os.rename(partial, job.target)
         shutil.rmtree(damaged, ignore_errors=True)
+    return held
 
 
 def _fill(job: Job, prepared: install_requirements.Prepared, held: int, progress: install_progress.Progress) -> None:
@@ -156,17 +173,15 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int, progress
     index = install_uv.indexes(environment, prepared.files[0].items)
     with progress.step(f"choosing versions from {index}"):
         _install(job, uv, prepared, index)
-    if not job.only_locked:  # stages can't write what Python compiles; a private environment is writable
-        started = time.monotonic()
-        workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-        with progress.step("compiling the packages' modules"):
-            compileall.compile_dir(install_uv.packages_folder(job.target), quiet=2, rx=TESTS, workers=workers)
-        say(f"compiled in {time.monotonic() - started:.1f} s")
     _write(held, stage_environment.LOCK, "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
     shutil.copyfile(job.requirements, os.path.join(job.target, install_requirements.FILE))
     _write(held, stage_environment.PYTHON, json.dumps(stage_environment.identity()))
     if damage := stage_environment.damage(job.target):
         raise OSError(errno.EIO, f"the installation has ended, and {damage}", job.target)
+    if job.compiles:
+        _write(held, stage_environment.UNCOMPILED, "")
+    if job.compiles and not job.published:
+        install_compile.compile_modules(held, job.target, progress)
     _write(held, stage_environment.COMPLETE, f"{job.environment}\n")
 
 
@@ -234,6 +249,24 @@ def _write(folder: int, name: str, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def _compile(job: Job, folder: int, name: str, progress: install_progress.Progress) -> None:
+    """Compile an environment that stages may use from now on; the controller is woken first, to publish it.
+
+    Raises OSError, Unable where it was not: it learns of the environment when this process ends, so that is now.
+    """
+    try:
+        if not _is_at(job.published, folder):
+            stage_wake.call(job.wake, WAKE)
+            time.sleep(HEAD_START)
+        os.nice(NICEST)
+        install_compile.compile_modules(folder, job.published, progress)
+    except OSError as error:
+        if error.errno in stage_order.FULL:
+            raise
+        later = f"{name}: installed; compiled by the next attempt: {error}"
+        raise stage_order.Unable("NotCompiled", later, stage_order.MAY_PASS) from error
+
+
 def main() -> None:
     """Build; on failure leave the cause and exit with its code; when it has to end, leave what it was doing."""
     job, name, progress = Job(**json.loads("".join(sys.argv[1:]))), "requirements", install_progress.Progress()
@@ -246,7 +279,11 @@ def main() -> None:
     try:
         document = install_requirements.read(job.requirements)
         name = document.file
-        build(job, document, progress)
+        held = finished(job) if job.published else None
+        if held is None:
+            held = build(job, document, progress)
+        if job.published:
+            _compile(job, held, name, progress)
     except stage_order.Unable as error:
         failure = error
     except OSError as error:

@@ -25,6 +25,7 @@ else:  # published side by side
     import stage_output
 
 COMPLETE = ".complete"  # install_build.py writes it last: the environment's own name
+UNCOMPILED = ".uncompiled"  # as long as not all of its modules are compiled; no reason not to use it
 LOCK = "lock.txt"  # every package that was installed, as NAME==VERSION
 PYTHON = "python.json"  # which Python made it
 REQUIREMENTS = "requirements.json"  # what it was made of

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controller.core import layout, names, times
-from controller.core.errors import Invalid, Transient
+from controller.core.errors import Invalid, Refused, Transient
 from controller.core.model import Object, Record
 from tests.support.statuses import event
 from tests.support.world import POLICY, REPOSITORY, World, project
@@ -60,6 +60,63 @@ def test_a_stage_starts_when_its_environment_is_published(world: World) -> None:
     mounted = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
     assert mounted["/coachwork/environment"]["subPath"] == f"environments/{folder}"
     assert mounted["/coachwork/environment"]["readOnly"]
+
+
+def test_a_stage_starts_while_its_environment_is_compiled(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    (job,) = builds(world)
+    world.build(job, ends=False)
+    assert states(world.settle()) == {"environment": "Done", "a": "Running"}
+    assert builds(world) == [job]
+    world.compile(job)
+    assert world.finish_all().phase == "Ready"
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert states(world.settle())["environment"] == "Reused"
+    assert builds(world) == []  # nobody needs it any more
+
+
+def test_all_that_wait_for_an_environment_learn_that_it_can_be_used(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    world.cluster.ask("other", repository=REPOSITORY, project_name="other")
+    world.settle("other")
+    world.build(builds(world)[0], ends=False)
+    world.woken.clear()
+    world.pass_()
+    assert sorted(set(world.woken)) == ["iris", "other"]
+
+
+@pytest.mark.parametrize("lost", ["its Job was deleted", "its Job ended early"])
+def test_what_was_left_uncompiled_is_compiled_with_the_next_run(world: World, lost: str) -> None:
+    begin(world, project("a", packages=FLASK))
+    (job,) = builds(world)
+    world.build(job, ends=False)
+    world.settle()
+    if lost == "its Job was deleted":
+        world.cluster.remove("Job", job["metadata"]["name"])
+    else:
+        world.cluster.end_job(job)
+    world.cluster.end_job(world.jobs()["iris-a-1"])
+    assert world.settle().phase == "Ready"
+    for trigger in ("again", "and again"):
+        world.cluster.ask("iris", repository=REPOSITORY, trigger=trigger)
+        kept = world.settle()
+        assert states(kept) == {"environment": "Reused", "a": "Running"}
+        world.cluster.end_job(world.jobs()[f"iris-a-{kept.run}"])
+        world.settle()
+    (again,) = builds(world)
+    assert again["metadata"]["uid"] != job["metadata"]["uid"]
+
+
+def test_a_job_that_can_not_be_made_to_compile_fails_no_run(world: World) -> None:
+    begin(world, project("a", packages=FLASK))
+    (job,) = builds(world)
+    world.build(job, ends=False)
+    world.settle()
+    world.cluster.remove("Job", job["metadata"]["name"])
+    world.finish_all()
+    world.cluster.refuse["create", job["metadata"]["name"]] = Refused("exceeded quota", forbidden=True)
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="again")
+    assert states(world.settle()) == {"environment": "Reused", "a": "Running"}
 
 
 def test_an_environment_that_is_there_is_taken_as_it_is(world: World) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.building import KEY, Builder
+from tests.support.building import KEY, Builder, waking
 from tests.support.datedindex import serving
 from tests.support.launching import PYTHON_38, Stage, wait_for, wheel
 
@@ -58,6 +58,73 @@ def test_a_build_leaves_a_complete_environment(builder: Builder) -> None:
     assert "plume==1.0" in builder.log()
     assert builder.log().splitlines()[-1].endswith("complete")
     assert ended.results[1]["reason"] == "Completed"
+
+
+# --- compiled while stages use it -------------------------------------------------------------------
+
+
+READS = "import sys; sys.dont_write_bytecode = True; import plume"  # as from a volume that is mounted read-only
+
+
+def compiled(folder: Path) -> list[str]:
+    """Return the modules of an environment that are compiled."""
+    return [path.name.partition(".")[0] for path in folder.glob("lib/python*/site-packages/__pycache__/*.pyc")]
+
+
+def test_an_environment_can_be_used_before_it_is_compiled(builder: Builder) -> None:
+    builder.published.mkdir(parents=True)  # as the controller makes it for the mount
+    then = list[object]()
+
+    def woken() -> None:
+        builder.published.rmdir()
+        published = builder.publish()
+        builder.stage.env = dict(builder.env)
+        then.extend([builder.stage.run(READS).code, compiled(published)])
+        then.append((published / ".uncompiled").exists())
+
+    with waking(woken) as address:
+        ended = builder.run("plume\n", **builder.behind(address))
+    assert ended.code == 0, ended.text
+    assert then == [0, [], True]
+    assert compiled(builder.published) == ["plume"]
+    assert not (builder.published / ".uncompiled").exists()
+    (code,) = builder.published.glob("lib/python*/site-packages/__pycache__/*.pyc")
+    assert str(builder.published / "lib").encode() in code.read_bytes()  # tracebacks name where stages find it
+
+
+def test_a_build_that_can_not_wake_the_controller_ends_at_once_and_the_next_attempt_compiles(builder: Builder) -> None:
+    ended = builder.run("plume\n", **builder.behind("127.0.0.1:1/wake/it"))
+    assert (ended.code, ended.message["reason"]) == (1, "NotCompiled"), ended.text
+    assert ended.message["message"].startswith(f"{REQUIREMENTS}: installed; compiled by the next attempt: ")
+    published = builder.publish()
+    shutil.rmtree(builder.build)  # nothing of it is needed any more
+    builder.build.mkdir()
+    assert builder.run(**builder.behind("127.0.0.1:1/wake/it")).code == 0
+    assert "choosing versions" not in builder.log(1)
+    assert compiled(published) == ["plume"]
+
+
+def test_what_was_compiled_before_a_build_was_killed_is_not_compiled_again(builder: Builder) -> None:
+    wheel(builder.index, "quill", "1.0", "x = 1\n" * 100_000)  # takes a while to compile
+    with waking(builder.publish) as address:
+        process = builder.start("plume\nquill\n", **builder.behind(address))
+        wait_for(lambda: compiled(builder.published), "the first module")
+        before = builder.published / "lib"
+        (first,) = before.glob("python*/site-packages/__pycache__/plume.*.pyc")
+        made = first.stat().st_mtime_ns
+        process.terminate()
+        assert builder.end(process).code
+    assert (builder.published / ".uncompiled").exists()
+    assert builder.run(**builder.behind("nobody:1/")).code == 0
+    assert sorted(compiled(builder.published)) == ["plume", "quill"]
+    assert first.stat().st_mtime_ns == made
+    assert not list(before.glob("python*/site-packages/__pycache__/*.pyc.*"))
+
+
+def test_a_module_that_is_none_keeps_no_other_from_being_compiled(builder: Builder) -> None:
+    wheel(builder.index, "odd", "1.0", "print 'of another Python'\n")
+    assert builder.run("plume\nodd\n").code == 0
+    assert compiled(builder.environment) == ["plume"]
 
 
 def test_the_checkout_is_not_written_to_and_not_copied(builder: Builder) -> None:

@@ -1,9 +1,13 @@
 """Runs the builder of environments as a real process, on wheels made here: no network."""
 
+import http.server
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,10 +88,8 @@ class Builder:
             self.ask()
         self.logs.mkdir(exist_ok=True)
         self.scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
-        paths = {name: str(self.root / name) for name in FOLDERS}
-        paths |= {"build": str(self.build), "logs": str(self.logs), "scratch": str(self.scratch)}
-        told = {"kind": "environment", "commit": COMMIT, "environment": KEY, "limit": 60}
-        told |= {"paths": paths, "grace": 5} | order
+        told = {"kind": "environment", "commit": COMMIT, "environment": KEY, "limit": 60, "grace": 5}
+        told |= order | {"paths": self.paths() | order.get("paths", {})}
         return self.stage.spawn("install.py", told, self.env)
 
     def end(self, process: subprocess.Popen[bytes]) -> Ended:
@@ -105,9 +107,23 @@ class Builder:
     def lock(self) -> list[str]:
         return (self.environment / "lock.txt").read_text().splitlines()
 
+    @property
+    def published(self) -> Path:
+        """The folder that stages have mounted; a pod that is there already has what was in its place before."""
+        return self.root / "environments" / KEY
+
+    def behind(self, wake: str) -> dict[str, Any]:
+        """Return what has a builder compile an environment that stages use already; `wake` is whom it calls first."""
+        return {"paths": {"published": str(self.published)}, "wake": wake}
+
+    def paths(self) -> dict[str, str]:
+        """Return the folders of an order."""
+        own = {"build": str(self.build), "logs": str(self.logs), "scratch": str(self.scratch)}
+        return {name: str(self.root / name) for name in FOLDERS} | own
+
     def publish(self) -> Path:
         """Move the environment as the controller does, and have the stage use it."""
-        published = self.root / "environments" / KEY
+        published = self.published
         published.parent.mkdir(exist_ok=True)
         self.environment.rename(published)
         self.stage.order |= {"environment": KEY, "requirements": FILE}
@@ -118,3 +134,25 @@ class Builder:
         """Run a line of Python in the environment."""
         command = [str(self.environment / "bin/python"), "-c", code]
         return subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def waking(called: Callable[[], object]) -> Iterator[str]:
+    """Call a function whenever a builder calls the address that this yields, before it gets its answer."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            called()
+            self.send_response(202)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_port}/wake/{KEY}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -152,8 +152,9 @@ class World:
     ) -> None:
         self.policy = policy
         self.cluster = ByHand(lagging=lagging, hook=hook)
+        self.woken: list[str] = []
         self.source, self.metrics, self.clock, self.root = Projects(), Counter(), Clock(), root
-        self.volume, self.view = Volume(root), View(lambda _key: None)
+        self.volume, self.view = Volume(root), View(self.woken.append)
         self.cluster.start(self.view.changed)
         self.restart()
 
@@ -217,10 +218,18 @@ class World:
         """Return the Jobs by name."""
         return {item["metadata"]["name"]: item for item in self.cluster.of_kind("Job")}
 
-    def build(self, job: Object, lock: str = "flask==3.0.0\n") -> None:
-        """Let a build make its environment."""
+    def build(self, job: Object, lock: str = "flask==3.0.0\n", *, ends: bool = True) -> None:
+        """Let a build make its environment. One that has not ended compiles it."""
         folder = names.environment_of(job)
         self.make_environment(layout.built(folder), folder, lock)
+        if ends:
+            self.cluster.end_job(job)
+        else:
+            (self.root / layout.built(folder) / layout.UNCOMPILED).touch()
+
+    def compile(self, job: Object) -> None:
+        """Let a build compile what it has made, and end."""
+        (self.root / layout.environment(names.environment_of(job)) / layout.UNCOMPILED).unlink()
         self.cluster.end_job(job)
 
     def make_environment(self, path: PurePosixPath, folder: str, lock: str = "flask==3.0.0\n") -> None:

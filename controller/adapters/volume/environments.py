@@ -1,7 +1,7 @@
 """Environments on the shared volume: which folder a key means, what a build has made, its publishing by a rename.
 
-A published environment is never written to again, but for the mark that its Python is out of date. A damaged one is
-treated as absent.
+A published environment is never written to again, but for its compiled modules, which its build adds, and the mark that
+its Python is out of date. A damaged one is treated as absent; what is compiled of it does not count.
 """
 
 import os
@@ -46,6 +46,11 @@ class EnvironmentFolders:
     def has_environment(self, folder: str) -> bool:
         """Return whether an environment is published, and whole. Raises Transient."""
         return self._is_whole(layout.environment(folder), folder)
+
+    def is_uncompiled(self, folder: str) -> bool:
+        """Return whether modules of a published environment are not compiled. Raises Transient."""
+        with storage.translated("look for an environment"):
+            return (self._root / layout.environment(folder) / layout.UNCOMPILED).exists()
 
     def made_environment(self, folder: str) -> bool:
         """Return whether a build has made it, whole. Raises Transient."""

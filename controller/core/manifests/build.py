@@ -62,6 +62,7 @@ def _mounts(context: RunContext, environment: Environment) -> list[Object]:
         pod.mount(layout.checkout(spec.repository, spec.commit), layout.IN_CHECKOUT, read_only=True),
         pod.mount(layout.tools(context.policy.tools), layout.IN_TOOLS, read_only=True),
         pod.mount(layout.BUILDS, layout.IN_BUILDS),
+        *([pod.mount(layout.environment(environment.folder), layout.IN_ENVIRONMENT)] if context.policy.wake else []),
         *(
             pod.mount(layout.checkout(source.repository, source.commit), _source(number), read_only=True)
             for number, source in enumerate(environment.sources)
@@ -93,7 +94,11 @@ def _variables(context: RunContext) -> list[Object]:
 
 
 def order(context: RunContext, environment: Environment) -> dict[str, Any]:
-    """Return install.py's settings (see there)."""
+    """Return install.py's settings (see there).
+
+    Only a builder that can wake us compiles what is published; it has the environment mounted for that, and writes in
+    it until its Job has ended. On a laptop, stages write what they compile.
+    """
     spec, policy = context.spec, context.policy
     return {
         "kind": "environment",
@@ -114,6 +119,8 @@ def order(context: RunContext, environment: Environment) -> dict[str, Any]:
             "logs": str(layout.IN_BUILDS / environment.folder / "logs"),
             "build": str(layout.IN_BUILDS / environment.folder),
             "cache": str(layout.IN_BUILDS / layout.BUILD_CACHE.name),
+            **({"published": str(layout.IN_ENVIRONMENT)} if policy.wake else {}),
         },
+        **({"compiles": False} if policy.platform else {}),
         **pod.wake(policy, environment.folder),
     }

@@ -191,9 +191,10 @@ def folders_of(manifest: Object) -> tuple[PurePosixPath, ...]:
 
     The kubelet would make a missing one, and root would own it.
     """
-    if environment := names.environment_of(manifest):
-        return layout.BUILD_CACHE, layout.build_logs(environment)
     template = manifest.get("spec", {}).get("template") or {"spec": {"containers": ()}}
     mounts = (mount for item in template["spec"]["containers"] for mount in item["volumeMounts"])
     paths = (PurePosixPath(mount.get("subPath", "")) for mount in mounts if mount["name"] == names.SHARED_VOLUME)
+    if environment := names.environment_of(manifest):
+        published = (path for path in paths if path == layout.environment(environment))
+        return layout.BUILD_CACHE, layout.build_logs(environment), *published
     return tuple(path for path in paths if path.is_relative_to(layout.RUNS))

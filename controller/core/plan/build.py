@@ -57,14 +57,14 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
 
 def _standing(context: RunContext, item: Environment, record: StageRecord, build: Build, now: datetime) -> StageView:
     fact = build.job
-    if build.ready:  # nobody needs what a Job still makes, and one that ended well has nothing more to say
+    if build.ready:
         began = {"state": "Reused"} if record.state == "Waiting" else {"attempts": max(record.attempts, 1)}
         over = replace(done(record, now), **began)
         spare = (Publish(item.folder),) if build.made else ()
-        return StageView(over, (*spare, *(removal(fact) if fact and fact.state != "Failed" else ())))
+        return StageView(over, (*spare, *_left_over(context, item, build)))
     if fact and (fact.uid == item.stale or outdated(fact, lambda: manifests.build(context, item))):
         return StageView(record, removal(fact))
-    if build.made and (fact is None or fact.state == "Succeeded"):
+    if build.made:
         return StageView(record, (Publish(item.folder),), due=now)
     if fact is None and build.lingering:
         return StageView(record)
@@ -81,6 +81,18 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
     if fact is None:
         return StageView(record, (Create(manifests.build(context, item), item.name),))
     return _judged(context, explained(context, item.stages[0], fact), record, now)
+
+
+def _left_over(context: RunContext, item: Environment, build: Build) -> tuple[Action, ...]:
+    """Return what is left to do for an environment that is there: its Job compiles it, and goes once it has.
+
+    Nobody needs what another Job still makes; one that failed stays for its cause.
+    """
+    fact = build.job
+    if fact is None:
+        return (Create(manifests.build(context, item), item.name),) if build.uncompiled and not build.lingering else ()
+    stays = fact.state == "Failed" or (build.uncompiled and fact.state == "Running")
+    return () if stays else removal(fact)
 
 
 def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: datetime) -> StageView:

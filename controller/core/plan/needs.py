@@ -93,6 +93,7 @@ class Build:
     """An environment as the volume and the cluster have it."""
 
     ready: bool = False  # published
+    uncompiled: bool = False  # and some of its modules are not compiled
     made: bool = False  # complete, but not published yet
     job: JobFact | None = None
     lingering: bool = False  # there is no Job, but a pod of one that has not ended

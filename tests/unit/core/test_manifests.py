@@ -179,7 +179,8 @@ def test_batch_stages_and_builds_are_told_whom_to_call_and_services_are_not() ->
             [manifests.job(each, TRAIN) for each in (quiet, called)],
         )
     )
-    assert builds[1] == builds[0] | {"wake": f"coachwork:81/wake/{'e' * 20}"}
+    paths = {**builds[0]["paths"], "published": "/coachwork/environment"}  # compiled there once all know of it
+    assert builds[1] == builds[0] | {"wake": f"coachwork:81/wake/{'e' * 20}", "paths": paths}
     assert jobs[1] == jobs[0] | {"wake": "coachwork:81/wake/iris"}
     assert manifests.service_objects(called, WEB) == manifests.service_objects(quiet, WEB)
 

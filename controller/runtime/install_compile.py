@@ -1,0 +1,43 @@
+"""Compiles the modules of an environment that stages may use already: files are only added, each by a rename.
+
+It works in the folder by a descriptor of it, so the controller may publish it meanwhile. A stage's Python compares each
+compiled file with its module, and never sees half of one. `.uncompiled` in the environment goes last: as long as it is
+there, the next attempt or the next run goes on where this one ended (docs/adr/0031).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import py_compile
+import re
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controller.runtime import install_uv, stage_environment, stage_order
+    from controller.runtime.install_progress import Progress, say
+else:  # published side by side
+    import install_uv
+    import stage_environment
+    import stage_order
+    from install_progress import say
+
+TESTS = re.compile(r"tests?$|__pycache__$")  # folders of packages; tests are often most of their files
+MOST = 1_000_000  # modules
+
+
+def compile_modules(folder: int, path: str, progress: Progress) -> None:
+    """Compile all modules of the environment in an open folder, which stages find at `path`. Raises OSError."""
+    os.fchdir(folder)
+    if not os.path.exists(stage_environment.UNCOMPILED):
+        return
+    started = time.monotonic()
+    with progress.step("compiling the packages' modules"):
+        for module in stage_order.files(install_uv.packages_folder(""), MOST, TESTS.match):
+            if module.endswith(".py") and not os.path.exists(importlib.util.cache_from_source(module)):
+                with contextlib.suppress(py_compile.PyCompileError):  # for another Python, or a template
+                    py_compile.compile(module, dfile=os.path.join(path, module), doraise=True)
+    os.unlink(stage_environment.UNCOMPILED)
+    say(f"compiled in {time.monotonic() - started:.1f} s")
