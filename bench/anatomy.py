@@ -10,6 +10,7 @@ the controller's log has lines of git (COACHWORK_LOG_LEVEL=DEBUG).
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import threading
@@ -28,6 +29,7 @@ from tests.support.e2e_projects import batch, project
 from tests.support.kubectl import Failed, stream
 
 LIMIT = 120.0  # seconds of a run
+STAND = 1.0  # seconds until the watches stand
 SETTLED = 3.0  # seconds until the cluster has noticed the end of the last pod
 KINDS = ("configmaps", "jobs", "pods")
 SCRIPT = """
@@ -45,6 +47,8 @@ STEP = (
 LAST = "next Job"  # of the last step: none, the next record says Ready
 NOTICED = "pod seen ended"  # for comparison: what a controller without wake-ups would wait for
 
+LABEL = re.compile(r'"([^"]*)"')
+
 Moments = dict[str, float]
 
 
@@ -55,10 +59,9 @@ class Seen:
     name: str
     first: dict[tuple[str, ...], float] = field(default_factory=dict)  # by what was seen
 
-    def follow(self, kind: str, deadline: float) -> None:
-        """Note the first time of everything that is shown of one kind of object."""
-        selector = f"--selector=coachwork.io/request={self.name}"
-        command = ["kubectl", "-n", NAMESPACE, "get", kind, selector, "--watch", "--output-watch-events", "-o", "json"]
+    def follow(self, kind: str, which: Sequence[str], deadline: float) -> None:
+        """Note the first time of everything that objects of one kind show."""
+        command = ["kubectl", "-n", NAMESPACE, "get", kind, *which, "--watch", "--output-watch-events", "-o", "json"]
         for change in stream(command, deadline):
             at = time.time()
             for what in _shown(kind, change["object"]):
@@ -68,7 +71,9 @@ class Seen:
 def _shown(kind: str, item: dict[str, Any]) -> Iterable[tuple[str, ...]]:
     """Yield what an object shows that a moment can be of."""
     stage = item["metadata"]["labels"].get("coachwork.io/stage", "")
-    if kind == "jobs":
+    if "coachwork.io/request" not in item["metadata"]["labels"]:
+        yield ("request",)
+    elif kind == "jobs":
         yield "Job", stage
     elif kind == "pods":
         yield "pod", stage
@@ -85,11 +90,14 @@ def _shown(kind: str, item: dict[str, Any]) -> Iterable[tuple[str, ...]]:
 def one_run(coachwork: Coachwork, steps: Sequence[Sequence[str]], name: str) -> tuple[Moments, dict[str, Moments]]:
     """Make one run of a repository that is there; return the moments before its first Job, and those of each stage."""
     seen, deadline = Seen(name), time.monotonic() + LIMIT
-    watches = [threading.Thread(target=seen.follow, args=(kind, deadline), daemon=True) for kind in KINDS]
-    for watch in watches:
-        watch.start()
-    time.sleep(1.0)  # until they stand
-    applied = time.time()
+    of_it = ("-l", f"coachwork.io/request={name}")
+    for kind, which in [
+        ("configmaps", ("--field-selector", f"metadata.name={name}")),
+        *((kind, of_it) for kind in KINDS),
+    ]:
+        threading.Thread(target=seen.follow, args=(kind, which, deadline), daemon=True).start()
+    time.sleep(STAND)
+    began = time.time()
     coachwork.request(name)
     record = coachwork.ended(name, seconds=LIMIT)
     if record["phase"] != "Ready":
@@ -97,10 +105,10 @@ def one_run(coachwork: Coachwork, steps: Sequence[Sequence[str]], name: str) -> 
     time.sleep(SETTLED)
     lines = [json.loads(line) for line in coachwork.log().splitlines() if line.startswith("{")]
     lines = [line | {"at": _posix(line["time"])} for line in lines]
-    lines = [line for line in lines if line["at"] >= applied]
-    begun = [line["at"] - line["seconds"] for line in lines if line.get("request") == name and "seconds" in line]
+    lines = [line for line in lines if line["at"] >= began]
+    passes = [line["at"] - line["seconds"] for line in lines if line.get("request") == name and "seconds" in line]
     git = {line["operation"]: line["at"] for line in reversed(lines) if line["event"] == "git"}
-    head = {"request applied": applied, "request seen": min(begun, default=0.0)}
+    head = {"request applied": seen.first[("request",)], "request seen": min(passes, default=0.0)}
     head |= {"ref resolved": git.get("ls-remote", 0.0), "checkout": git.get("checkout-index", 0.0)}
     head |= {"record": seen.first.get(("record", "Running"), 0.0), "Ready": seen.first.get(("record", "Ready"), 0.0)}
     woken = [line["at"] for line in lines if line["event"] == "woken" and line["by"] == name]
@@ -161,26 +169,34 @@ def sections(order: Sequence[str], all_moments: Sequence[Moments]) -> None:
 
 def measure(coachwork: Coachwork, steps: Sequence[Sequence[str]], times: int) -> None:
     """Do it all, one run after the other, and print what came of it."""
-    runs = []
-    for _ in range(times + 1):
+    runs: list[tuple[Moments, dict[str, Moments]]] = []
+    before = coachwork.metrics()
+    for number in range(times + 1):
+        if number == 1:  # the first warms up what is made once
+            runs, before = [], coachwork.metrics()
         name = coachwork.name("anatomy")
-        files = project(
-            name, " >> ".join(map(",".join, steps)), *(batch(stage, SCRIPT) for step in steps for stage in step)
-        )
-        coachwork.git.push(name, files)
+        files = [batch(stage, SCRIPT) for step in steps for stage in step]
+        coachwork.git.push(name, project(name, " >> ".join(map(",".join, steps)), *files))
         runs.append(one_run(coachwork, steps, name))
-    runs = runs[1:]  # the first warms up what is made once
+    counted = {key: value - before.get(key, 0.0) for key, value in coachwork.metrics().items()}
     heads, stages = [head for head, _ in runs], [moments for _, of in runs for moments in of.values()]
-    before = [head | {"Job": min(moments["Job"] for moments in of.values())} for head, of in runs]
+    first = [head | {"Job": min(moments["Job"] for moments in of.values())} for head, of in runs]
     print(f"{'':44} {'median':>10}  {'p95':>10}  {'of':>4}")
     print("before the first Job")
-    sections((*BEFORE, "Job"), before)
+    sections((*BEFORE, "Job"), first)
     print("a stage")
     sections((*STEP, LAST), stages)
     print("in all")
     show("request applied -> Ready", [head["Ready"] - head["request applied"] for head in heads])
     show("script ends -> next Job (or Ready)", [moments[LAST] - moments["script ends"] for moments in stages])
     show("script ends -> pod seen ended", [moments[NOTICED] - moments["script ends"] for moments in stages])
+    for what, prefix in (
+        ("passes", "coachwork_reconciles_total"),
+        ("calls of the API server", "coachwork_api_calls_total"),
+    ):
+        found = {key.removeprefix(prefix): value / times for key, value in counted.items() if key.startswith(prefix)}
+        shown = (f"{value:.1f} {','.join(LABEL.findall(key))}" for key, value in found.items() if value)
+        print(f"{what} in a run: {'; '.join(sorted(shown, reverse=True))}")
     print("one run, from the request (ms)")
     head, of = runs[-1]
     for stage, moments in {"": head, **of}.items():

@@ -62,13 +62,12 @@ class LogFile:
         os.fsync(self._descriptor)
 
     def end(self, complete: bool) -> None:
-        """Write the last line, about all before it, and close. Raises OSError."""
+        """Write the last line, about all before it, which is on the disk, and close. Raises OSError."""
         verdict = "complete" if complete else "not complete"
         line = f"coachwork: end of the log: {self.size} bytes, sha256 {self.sha256}, {verdict}\n".encode()
         self._mark()
         while line:
             line = line[os.write(self._descriptor, line) :]
-        self.sync()
         os.close(self._descriptor)
         if self._marker >= 0:
             os.close(self._marker)

@@ -7,7 +7,10 @@ controller have noticed the end, some seconds later.
 from __future__ import annotations
 
 import socket
-from typing import Any
+
+TYPE_CHECKING = False  # of typing: stage_order.py says why
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def call(address: str, limit: float) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, List
 
+TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
+    from typing import List
+
     from controller.runtime.stage_order import HAND_OVER, ScriptPlaces, files, read_text
 else:  # published side by side: the script's folder is where Python looks first
     from stage_order import HAND_OVER, files, read_text
