@@ -1,9 +1,9 @@
 """From a container's start to its script's first line: without requirements, a warm environment, a cold one, pip.
 
-All on one cluster in one run, in turns, with pandas, scikit-learn and Flask, against `python3 -c pass` in a pod of the
-same image. The script itself tells: it reads from /proc when process 1 of its container began (to 10 ms), and the
-launcher's outcome says when it was ready to work and when it started the script. The cold environment counts the whole
-time of its build, pod and all.
+All on one cluster in one run, in turns, with pandas, scikit-learn and Flask, against Python alone in a pod of the same
+image: as process 1 of its container, and `python3 -c pass`. The script itself tells: it reads from /proc when process 1
+of its container began (to 10 ms), and the launcher's outcome says when it was ready to work and when it started the
+script. The cold environment counts the whole time of its build, pod and all.
 """
 
 import json
@@ -102,25 +102,23 @@ def build_seconds(coachwork: Coachwork, record: dict[str, str]) -> float:
     return (datetime.fromisoformat(stage["finished"]) - datetime.fromisoformat(stage["started"])).total_seconds()
 
 
-def pod(command: list[str], **variables: str) -> str:
-    """Give what a pod of the image prints that runs this command to its end."""
+def pod(*commands: list[str], **variables: str) -> str:
+    """Give what a pod of the image prints whose containers run these commands, one after the other."""
     name = f"bare-{uuid.uuid4().hex[:6]}"
     security = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
-    container = {
-        "name": "bare",
+    common = {
         "image": IMAGE,
-        "command": command,
         "env": [{"name": key, "value": value} for key, value in {"HOME": "/tmp", **variables}.items()],  # noqa: S108
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
-    spec = {"restartPolicy": "Never", "securityContext": security, "containers": [container]}
+    *first, last = ({**common, "name": f"c{number}", "command": each} for number, each in enumerate(commands))
+    spec = {"restartPolicy": "Never", "securityContext": security, "initContainers": first, "containers": [last]}
     metadata = {"name": name, "namespace": GIT_NAMESPACE}
-    kubectl(
-        "create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    )
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    kubectl("create", "-f", "-", text=json.dumps(manifest))
     wait = ("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", f"--timeout={LIMIT}s")
     kubectl("-n", GIT_NAMESPACE, *wait, seconds=LIMIT + 10)
-    return kubectl("-n", GIT_NAMESPACE, "logs", name)
+    return kubectl("-n", GIT_NAMESPACE, "logs", name, "--all-containers")
 
 
 def with_pip() -> float:
@@ -152,33 +150,23 @@ def measure(coachwork: Coachwork) -> None:
     record = coachwork.ended(name, seconds=LIMIT)
     assert record["phase"] == "Ready", told(record)
     after = coachwork.metrics()
-    cold = build_seconds(coachwork, record)
-    pip: list[float] = []
-    floor: list[float] = []
-    found: dict[str, list[Start]] = {"bare": [], "warm": []}
+    warm, bare = list[Start](), list[Start]()
+    pip, alone, floor = list[float](), list[float](), list[float]()
     for number in range(1, ROUNDS + 1):  # in turns, so that a busy moment of the machine meets all alike
         if number > 1:
             coachwork.trigger(name, f"again-{number}", seconds=LIMIT)
-        for kind, so_far in found.items():
-            so_far.extend(starts(coachwork, name, number, kind))
+        warm += starts(coachwork, name, number, "warm")
+        bare += starts(coachwork, name, number, "bare")
+        alone += [float(found[1]) for found in FIRST_LINE.finditer(pod(*[["python3", "-c", CLOCK]] * STAGES))]
         floor += map(float, pod(["python3", "-c", FLOOR]).split())
         pip += [with_pip()] if number <= PIP_RUNS else []
-    first = cold + found["warm"][0].whole
-    print(f"pip in the pod        {spread(pip)}")
-    print(f"cold environment      {first:7.2f} s  (built once for {STAGES} stages, pod and all, then the start)")
-    print(f"warm environment      {milliseconds([start.whole for start in found['warm']])}")
-    print(f"without requirements  {milliseconds([start.whole for start in found['bare']])}")
-    print(f"python3 -c pass       {milliseconds(floor)}")
-    for kind, title in (("bare", "without requirements"), ("warm", "warm environment")):
-        whole, python, launcher, script = (statistics.median(column) for column in zip(*found[kind], strict=True))
-        print(
-            f"{title} is {whole / statistics.median(floor):.1f} times python3 -c pass: launcher's Python and imports "
-            f"{python * 1e3:.0f} ms, its work {launcher * 1e3:.0f} ms, the script's Python {script * 1e3:.0f} ms"
-        )
-    warm = statistics.median(start.whole for start in found["warm"])
+    show(warm, bare, alone, floor)
+    first, median = build_seconds(coachwork, record) + warm[0].whole, statistics.median(pip)
+    print(f"pip in the pod         {spread(pip)}")
+    print(f"cold environment       {first:7.2f} s  (built once for {STAGES} stages, pod and all, then the start)")
     print(
-        f"warm is {statistics.median(pip) / warm:.0f} times faster than pip; "
-        f"cold {statistics.median(pip) / first:.1f} times"
+        f"warm is {median / statistics.median(start.whole for start in warm):.0f} times faster than pip; "
+        f"cold {median / first:.1f} times"
     )
     folder = json.loads(coachwork.run_file(name, 1, "run.json"))["environments"][0]["folder"]
     builds = coachwork.shell("ls", f"/var/lib/coachwork/builds/{folder}/logs").split()
@@ -187,6 +175,18 @@ def measure(coachwork: Coachwork) -> None:
         f"git calls of a run of {2 * STAGES} stages: {counted(before, after, 'ls-remote'):g} ls-remote, "
         f"{counted(before, after, 'fetch'):g} fetch, {counted(before, after, 'clone'):g} clone"
     )
+
+
+def show(warm: list[Start], bare: list[Start], alone: list[float], floor: list[float]) -> None:
+    """Print how long starts took, what they were, and what Python alone takes."""
+    for title, found in (("without requirements", bare), ("warm environment", warm)):
+        whole, python, launcher, script = (statistics.median(column) for column in zip(*found, strict=True))
+        parts = f"{python * 1e3:.0f} + {launcher * 1e3:.0f} + {script * 1e3:.0f} ms"
+        print(f"{title:<22} {milliseconds([start.whole for start in found])}  = {parts}", end="")
+        print(f", {whole / statistics.median(alone):.1f} times Python alone")
+    print(f"{'Python alone, as PID 1':<22} {milliseconds(alone)}")
+    print(f"{'python3 -c pass':<22} {milliseconds(floor)}")
+    print("(the sums: container, launcher's Python and imports + launcher's own work + script's Python)")
 
 
 def main() -> None:

@@ -8,23 +8,15 @@ lets a full or hanging volume hold up the script.
 Python compiles a script at every start, so this one is short: what it does is in stage_launcher.py.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 
-
-def bytecode() -> str | None:
-    """Return the folder of the bytecode that bytecode.py made for this Python, None where it made none.
-
-    Official images have the standard library without any, so each start would compile it.
-    """
-    folder = os.path.join(sys.path[0], "bytecode")
-    library = os.path.dirname(os.__file__)
-    one = os.path.join(folder + library, f"threading.{sys.implementation.cache_tag}.pyc")
-    return folder if os.path.exists(one) else sys.pycache_prefix
-
+# Official images have the standard library without bytecode, so each start would compile what it imports. Found here is
+# what bytecode.py made, if it was made for this Python; nothing is imported before.
+_bytecode = os.path.join(sys.path[0], "bytecode")
+_one = f"{_bytecode}{os.path.dirname(os.__file__)}/threading.{sys.implementation.cache_tag}.pyc"
 
 if __name__ == "__main__":
-    sys.pycache_prefix = bytecode()
-    __import__("stage_launcher").main()  # only now
+    if os.path.exists(_one):
+        sys.pycache_prefix = _bytecode
+    __import__("stage_launcher").main()
