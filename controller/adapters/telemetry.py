@@ -158,6 +158,8 @@ class PrometheusMetrics:
         self._calls = Counter(
             "coachwork_api_calls", "Calls of the API server", ["verb", "resource", "code"], registry=registry
         )
+        self._limit = Gauge("coachwork_api_limit", "Calls of the API server that may be under way", registry=registry)
+        self._waited = Counter("coachwork_api_wait_seconds", "Time that calls waited for their turn", registry=registry)
         self._git = Counter("coachwork_git_calls", "Calls of git", ["operation", "outcome"], registry=registry)
         self._shared = Counter("coachwork_git_shared", "Answers of Git servers that served again", registry=registry)
         self._depth = Gauge("coachwork_queue_depth", "Requests that wait for a pass", registry=registry)
@@ -199,6 +201,11 @@ class PrometheusMetrics:
         """Count a call of the API server: verb and resource as RBAC names them, HTTP status (0: no answer)."""
         status = str(code or "error")
         self._calls.labels(verb, resource, status if status in API_CODES else "other").inc()
+
+    def api_turn(self, limit: int, seconds: float) -> None:
+        """Record how many calls of the API server may be under way, and how long one waited for its turn."""
+        self._limit.set(limit)
+        self._waited.inc(seconds)
 
     def git_call(self, operation: str, outcome: str) -> None:
         """Count a call of git: its subcommand (one of GIT_OPERATIONS, else other); one of GIT_OUTCOMES."""

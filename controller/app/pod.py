@@ -12,6 +12,7 @@ import structlog
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube.cluster import connect
 from controller.adapters.kube.kinds import CALLS
+from controller.adapters.kube.limit import Limit
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Archive, Volume
 from controller.adapters.volume.sweeper import Sweeper
@@ -39,8 +40,9 @@ def serve(settings: Settings) -> Exit:
     _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
     try:
         cluster = connect(
-            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call
-        )
+            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call,
+            limit=Limit(metrics.api_turn),
+        )  # fmt: skip
         source = Git(root, git_settings(settings), metrics.git_call, metrics.git_shared)
         volume = Volume(root)
         app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.kube.cluster import Kube, connect
+from controller.adapters.kube.limit import MOST, Limit
 from controller.adapters.kube.transport import Timeouts
 from controller.adapters.kube.watch import FIRST_PAUSE
 from controller.core.errors import Conflict, Invalid, NotYet, Refused, Transient
 from controller.reconciler import View
-from tests.support.apiproxy import ApiServer, cut, mute, redirect, silence, status, stream
+from tests.support.apiproxy import ApiServer, Fault, cut, mute, redirect, silence, status, stream
 from tests.support.eventually import eventually
+from tests.support.workloads import config_map
 
 FIRM = Timeouts(connect=2, read=2, silence=1)
 
@@ -205,6 +207,25 @@ def test_stop_waits_for_no_pause(server: ApiServer, join: Callable[..., Kube]) -
     kube = join()
     kube.stop()
     eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "watch-ConfigMap"])
+
+
+@pytest.mark.parametrize(
+    "fault", [status(429, retry_after="60"), status(503, retry_after="60"), status(500, retry_after="60")]
+)
+def test_a_server_that_asks_for_a_pause_gets_no_call_meanwhile(server: ApiServer, tmp_path: Path, fault: Fault) -> None:
+    turns: list[tuple[int, float]] = []
+    limit = Limit(lambda *turn: turns.append(turn))
+    kube = connect(kubeconfig=server.kubeconfig(tmp_path / "config"), limit=limit)
+    kube.create(config_map("iris"))
+    server.script("create", fault)
+    for name in ("wine", "beer"):
+        with pytest.raises(Transient) as caught:
+            kube.create(config_map(name))
+        assert 0 < (caught.value.retry_after or 0) <= 60
+    assert server.count("create") == 2
+    assert [present for present, _ in turns] == [MOST, MOST]
+    assert limit.present == 1
+    kube.stop()
 
 
 @pytest.mark.parametrize(

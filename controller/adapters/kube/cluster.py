@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from controller.adapters.kube import fields
 from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Method, permitted
+from controller.adapters.kube.limit import Limit
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import OnCall, Timeouts, Transport, login
 from controller.adapters.kube.watch import Watch, WatchCache
@@ -159,10 +160,11 @@ def connect(
     context: str = "",
     on_call: OnCall = lambda _verb, _resource, _code: None,
     timeouts: Timeouts | None = None,
+    limit: Limit | None = None,
 ) -> Kube:
     """Return the cluster that a kubeconfig, or the pod's own service account, leads to. Does not call it yet.
 
     Without `namespace`: the context's or the pod's, else `default`. Raises Invalid where there are no credentials.
     """
     client, own = login(kubeconfig, context)
-    return Kube(Transport(client, on_call, timeouts or Timeouts()), namespace or own or "default")
+    return Kube(Transport(client, on_call, timeouts or Timeouts(), limit), namespace or own or "default")

@@ -15,6 +15,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from controller.adapters.kube import translate
+from controller.adapters.kube.limit import Limit
 from controller.core.errors import Invalid, Transient
 from controller.core.model import Object
 from controller.core.text import clean, nearest, quoted
@@ -123,10 +124,11 @@ class Body:
 class Transport:
     """One API server, with one set of credentials. Safe to use from many threads."""
 
-    def __init__(self, client: "ApiClient", on_call: OnCall, timeouts: Timeouts) -> None:
+    def __init__(self, client: "ApiClient", on_call: OnCall, timeouts: Timeouts, limit: Limit | None = None) -> None:
         self._client = client
         self._on_call = on_call
         self._timeouts = timeouts
+        self._limit = limit or Limit()
 
     def call(self, call: Call) -> Object:
         """Make one call and return the object answered. Raises what `translate` says."""
@@ -134,9 +136,11 @@ class Transport:
 
     def call_for_headers(self, call: Call) -> tuple[Object, urllib3.HTTPHeaderDict]:
         """Make one call and return the object answered with the answer's headers. Raises what `translate` says."""
-        response = self._send(call, self._timeouts.read)
+        with self._limit.turn():
+            response = self._send(call, self._timeouts.read)
+            body = self._read(response)
         try:
-            value: Any = json.loads(self._read(response))
+            value: Any = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise Transient("ApiUnavailable", "API server: the answer is not JSON") from error
         if not isinstance(value, dict):
