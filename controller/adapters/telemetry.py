@@ -122,6 +122,7 @@ GIT_OPERATIONS: Final = (
     *("cat-file", "checkout-index", "config", "fetch", "init", "log", "ls-remote", "ls-tree", "read-tree", "rev-parse"),
     "other",
 )
+WAKE_ANSWERS: Final = (202, 404, 429)  # web/wake.py's
 GIT_OUTCOMES: Final = ("ok", "error", "timeout", "too-large")
 API_CODES: Final = (
     *("200", "201", "400", "401", "403", "404", "409", "410", "422", "429", "500", "502", "503", "504"),
@@ -162,6 +163,7 @@ class PrometheusMetrics:
         self._waited = Counter("coachwork_api_wait_seconds", "Time that calls waited for their turn", registry=registry)
         self._git = Counter("coachwork_git_calls", "Calls of git", ["operation", "outcome"], registry=registry)
         self._shared = Counter("coachwork_git_shared", "Answers of Git servers that served again", registry=registry)
+        self._wakes = Counter("coachwork_wakes", "Calls of pods that are done", ["answer"], registry=registry)
         self._depth = Gauge("coachwork_queue_depth", "Requests that wait for a pass", registry=registry)
         self._size = Gauge("coachwork_volume_size_bytes", "Size of the shared volume", registry=registry)
         self._free = Gauge("coachwork_volume_free_bytes", "What of the shared volume is free", registry=registry)
@@ -175,6 +177,8 @@ class PrometheusMetrics:
             self._reconciles.labels(result)
         for operation, outcome in product(GIT_OPERATIONS, GIT_OUTCOMES):
             self._git.labels(operation, outcome)
+        for answer in WAKE_ANSWERS:
+            self._wakes.labels(answer)
         for kind in SWEPT_KINDS:
             self._swept.labels(kind)
             self._freed.labels(kind)
@@ -214,6 +218,10 @@ class PrometheusMetrics:
     def git_shared(self) -> None:
         """Count an answer of a Git server that served again, without a call."""
         self._shared.inc()
+
+    def wake_call(self, answer: int) -> None:
+        """Count a call of a pod that is done, by the answer that it gets (one of WAKE_ANSWERS)."""
+        self._wakes.labels(answer).inc()
 
     def queue_depth(self, depth: int) -> None:
         """Record how many requests wait for a pass."""

@@ -57,7 +57,7 @@ def serve(settings: Settings) -> Exit:
         settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
         examine=doctor.examine,
     )  # fmt: skip
-    ports = [web, *([WakeServer(settings.wake_port, app.wake)] if settings.wake else [])]
+    ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.wake_call)] if settings.wake else [])]
     for port in ports:
         port.start()
     threading.Thread(target=doctor.preflight, name="preflight", daemon=True).start()

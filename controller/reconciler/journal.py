@@ -73,8 +73,10 @@ class Journal:
         if decision.record.phase == "Blocked" or (decision.error and not decision.actions):
             return
         self.actor.prepare(decision.actions)
-        if decision.outcome or (decision.record.finished and decision.record.stages != entry.known.record.stages):
+        if decision.outcome:
             self.folders.end(request, decision.record)
+        if decision.late_images:
+            self.folders.name_images(request, decision.record.run, decision.late_images)
         if not entry.status or entry.status.get("data") != data:
             self.volume.keep_text(layout.record(request.name, request.uid), statuses.copy(data))
 

@@ -1,6 +1,7 @@
 """What a run leaves on the volume next to its logs and artifacts: what it uses, ran with, and installed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from controller.core import layout
 from controller.core.documents import attempt, codec
@@ -70,6 +71,13 @@ class RunFolders:
         self.volume.keep_text(layout.run_record(*owner), documents.write(file))
         if record.spec:
             self.volume.keep_text(layout.run_spec(*owner), documents.write_spec(record.spec))
+
+    def name_images(self, request: Request, run: int, images: Mapping[str, str]) -> None:
+        """Add images that nodes named after the run's end to its file. Raises Transient."""
+        file = self.run(request, run)
+        if file.outcome and not images.items() <= file.image_digests.items():
+            file = replace(file, image_digests={**file.image_digests, **images})
+            self.volume.keep_text(layout.run_record(request.name, request.uid, run), documents.write(file))
 
     def recall_build(self, request: Request, folder: str) -> None:
         """Put back what builds a swept environment as it was: its requirements and versions, from a kept run."""

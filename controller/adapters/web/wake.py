@@ -21,10 +21,15 @@ ADDRESSES: Final = 2000  # in a second
 
 
 class Bell:
-    """Passes calls on to `wake`, which returns whether anything waits for a name. Safe to use from many threads."""
+    """Passes calls on to `wake`, which returns whether anything waits for a name. Safe to use from many threads.
 
-    def __init__(self, wake: Callable[[str], bool], clock: Callable[[], float]) -> None:
-        self._wake, self._clock = wake, clock
+    `on_call` receives the status of each answer.
+    """
+
+    def __init__(
+        self, wake: Callable[[str], bool], on_call: Callable[[int], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._wake, self._on_call, self._clock = wake, on_call, clock
         self._lock = threading.Lock()
         self._second = 0.0
         self._calls: Counter[str] = Counter()  # in this second, by address
@@ -32,10 +37,13 @@ class Bell:
     def ring(self, address: str, path: str) -> Reply:
         """Wake what waits for the name in the path; return the answer to the call."""
         if not self._admits(address):
-            return Reply(429, b"too many calls\n")
-        if path.startswith(PREFIX) and self._wake(path.removeprefix(PREFIX)):
-            return Reply(202, b"ok\n")
-        return Reply(404, b"nothing waits for that\n")
+            reply = Reply(429, b"too many calls\n")
+        elif path.startswith(PREFIX) and self._wake(path.removeprefix(PREFIX)):
+            reply = Reply(202, b"ok\n")
+        else:
+            reply = Reply(404, b"nothing waits for that\n")
+        self._on_call(reply.status)
+        return reply
 
     def _admits(self, address: str) -> bool:
         second = self._clock() // 1
@@ -51,9 +59,9 @@ class Bell:
 class WakeServer(Listener):
     """Serves in threads of its own from `start` until `stop`."""
 
-    def __init__(self, port: int, wake: Callable[[str], bool]) -> None:
-        """Listen on the port (0: any free one). Raises OSError."""
-        super().__init__("wake", port, type("Caller", (_Caller,), {"bell": Bell(wake, time.monotonic)}))
+    def __init__(self, port: int, wake: Callable[[str], bool], on_call: Callable[[int], None]) -> None:
+        """Listen on the port (0: any free one); see Bell. Raises OSError."""
+        super().__init__("wake", port, type("Caller", (_Caller,), {"bell": Bell(wake, on_call)}))
 
 
 class _Caller(Answering):

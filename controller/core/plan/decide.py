@@ -6,6 +6,7 @@ below it: what is refused, declined, waits, is tried again, replaced or queued. 
 carried out leads to one without actions.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,7 +22,7 @@ from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
 from controller.core.plan.services import held, released, with_drift
 from controller.core.plan.settle import INVALID_REQUEST, retained, settle
-from controller.core.plan.stage import with_images
+from controller.core.plan.stage import late_images
 from controller.core.plan.trigger import (
     MAY_COME,
     Pending,
@@ -56,10 +57,19 @@ def decide(known: Known, observed: Observed, policy: Policy, now: datetime) -> D
         decision = _decided(known, observed, policy, now)
     except Unanswered as unanswered:
         return unanswered.needs
-    decision = replace(decision, record=with_images(decision.record, observed))
+    decision = _with_images(known, decision, late_images(decision.record, observed))
     if not isinstance(known.found, Corrupt):
         return decision
     return replace(decision, actions=(Emit("record-damaged", "Warning", "RecordDamaged", DAMAGED), *decision.actions))
+
+
+def _with_images(known: Known, decision: Decision, late: Mapping[str, str]) -> Decision:
+    """Return the decision with late images in its record, if that is written anyway; else the run's file gets them."""
+    record = decision.record
+    if not late or record == known.record:
+        return replace(decision, late_images=late if record.finished else {})
+    named = {name: replace(record.stages[name], image=image) for name, image in late.items()}
+    return replace(decision, record=replace(record, stages={**record.stages, **named}))
 
 
 def _decided(known: Known, observed: Observed, policy: Policy, now: datetime) -> Decision:

@@ -186,3 +186,4 @@ class Decision:
     not_begun: tuple[str, ...] = ()  # outcomes of what came to no run in this pass
     error: NotYet | Transient | None = None
     poll: Poll | None = None  # to be remembered
+    late_images: Mapping[str, str] = field(default_factory=dict)  # by stage of the run that is over, for its file

@@ -1,6 +1,6 @@
 """One stage of the open step: what its objects say, and what it still needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -43,20 +43,15 @@ def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Ob
     return view or _batch(context, stage, record, observed, now)
 
 
-def with_images(record: Record, observed: Observed) -> Record:
-    """Return the record with the images of stages that were done before their node said which it was."""
-    found = {
+def late_images(record: Record, observed: Observed) -> Mapping[str, str]:
+    """Return the images of stages that were done before their node said which they were."""
+    return {
         name: fact.image
         for name, stage in record.stages.items()
         if stage.state == "Done" and not stage.image
         for item in stage.objects
         if (fact := observed.jobs.get(item.removeprefix("Job/"))) and fact.image
     }
-    if not found:
-        return record
-    return replace(
-        record, stages={**record.stages, **{name: replace(record.stages[name], image=found[name]) for name in found}}
-    )
 
 
 def explained(context: RunContext, stage: str, fact: Fact) -> Fact:

@@ -1,6 +1,7 @@
 """The port at which pods say that they are done."""
 
 import socket
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +26,7 @@ def woken() -> Woken:
 
 @pytest.fixture
 def server(woken: Woken) -> Iterator[WakeServer]:
-    made = WakeServer(0, woken)
+    made = WakeServer(0, woken, lambda _status: None)
     made.start()
     yield made
     made.stop()
@@ -57,16 +58,18 @@ def test_a_call_wakes_what_it_names_and_nothing_can_be_read(
 
 def test_calls_of_one_address_are_bounded_and_those_of_others_count(woken: Woken) -> None:
     now = [100.0]
-    bell = Bell(woken, lambda: now[0])
+    counted = Counter[int]()
+    bell = Bell(woken, lambda status: counted.update([status]), lambda: now[0])
     answers = [bell.ring("10.0.0.1", IRIS).status for _ in range(1000)]
     assert answers == [202] * CALLS + [429] * (1000 - CALLS)
     assert bell.ring("10.0.0.2", IRIS).status == 202
     assert len(woken) == CALLS + 1
     now[0] += 1
     assert bell.ring("10.0.0.1", IRIS).status == 202
+    assert counted == {202: CALLS + 2, 429: 1000 - CALLS}
 
 
 def test_addresses_are_bounded(woken: Woken) -> None:
-    bell = Bell(woken, lambda: 100.0)
+    bell = Bell(woken, lambda _status: None, lambda: 100.0)
     assert {bell.ring(str(number), IRIS).status for number in range(ADDRESSES)} == {202}
     assert [bell.ring(address, IRIS).status for address in ("one more", "0")] == [429, 202]
