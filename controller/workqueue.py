@@ -85,6 +85,17 @@ class WorkQueue:
         self._add_after(key, longer, waits=True)
         return longer
 
+    def park(self, key: str, delay: float) -> None:
+        """Add `key` when it is called, or else in `delay` seconds."""
+        self._add_after(key, delay, waits=True)
+
+    def call(self, key: str) -> None:
+        """Add a key that was parked, if it still waits to be called."""
+        with self._changed:
+            if self._delayed.pop(key, None) is not None:
+                self._add(key, self._waiting.pop(key, self._clock()))
+                self._changed.notify()
+
     def failures(self, key: str) -> int:
         """Return how often in a row `key` was retried."""
         with self._changed:
@@ -109,6 +120,7 @@ class WorkQueue:
                     key = self._ready.popleft()
                     self._dirty.discard(key)
                     self._active.add(key)
+                    self._waiting.pop(key, None)
                     if (due := self._delayed.pop(key, None)) is not None:
                         self._early[key] = due
                     if self._ready:

@@ -1,6 +1,7 @@
 """Locks with a bounded wait: among the threads of this process, and among processes on the shared volume.
 
-Both, because some network file systems know a file lock by process only. Refuses to wait for long: NotYet instead.
+Both, because some network file systems know a file lock by process only. Refuses to wait for long: NotYet instead; or
+to wait at all, where the wait is 0: Busy, which says when it is over.
 """
 
 import fcntl
@@ -8,14 +9,41 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from controller.core.errors import NotYet
+from controller.core.errors import Busy, NotYet
 
 PAUSE = 0.05  # seconds between two tries on a file lock
 BACK = 5.0  # seconds until a pass that found no room comes back
+
+
+def busy(over: "Future[None]", message: str) -> Busy:
+    """Return the error for what is taken until `over` is done."""
+    return Busy(BACK, message, lambda call: over.add_done_callback(lambda _: call()))
+
+
+class Turn:
+    """One at a time among the threads of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._over: Future[None] = Future()
+        self._over.set_result(None)
+
+    @contextmanager
+    def take(self, wait: float, message: str) -> Iterator[None]:
+        """Take the turn, after so many seconds at most. Raises NotYet, or Busy where the wait is 0."""
+        if not self._lock.acquire(timeout=wait):
+            raise NotYet(BACK, message) if wait else busy(self._over, message)
+        over = self._over = Future()
+        try:
+            yield
+        finally:
+            self._lock.release()
+            over.set_result(None)  # after that: whoever is called finds it free
 
 
 class Locks:
@@ -25,17 +53,15 @@ class Locks:
         """Wait for so many seconds at most."""
         self._wait = wait
         self._guard = threading.Lock()
-        self._threads: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()
+        self._threads: WeakValueDictionary[Path, Turn] = WeakValueDictionary()
 
     @contextmanager
     def hold(self, file: Path, what: str) -> Iterator[None]:
-        """Hold the lock on `file`, whose folder exists. Raises NotYet, saying that `what` is being worked on."""
+        """Hold the lock on `file`, whose folder exists. Raises NotYet, Busy, saying that `what` is being worked on."""
         deadline = time.monotonic() + self._wait
         with self._guard:
-            lock = self._threads.setdefault(file, threading.Lock())
-        if not lock.acquire(timeout=self._wait):
-            raise NotYet(BACK, f"{what}: another pass is working on it")
-        try:
+            turn = self._threads.setdefault(file, Turn())
+        with turn.take(self._wait, f"{what}: another pass is working on it"):
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
             try:
                 while not _locks(descriptor):
@@ -45,8 +71,6 @@ class Locks:
                 yield
             finally:
                 os.close(descriptor)  # which gives the file lock up
-        finally:
-            lock.release()
 
 
 def _locks(descriptor: int) -> bool:

@@ -34,6 +34,7 @@ PATIENCE = {
     **dict.fromkeys(("ApiUnavailable", "ApiOverloaded", "Unauthorized"), API_PATIENCE),
     errors.VOLUME_FULL: ROOM_PATIENCE,
 }
+BUSY_PATIENCE = 30.0  # seconds: a pass that waits for another one is called when that is over
 DRAIN_SECONDS = 25.0  # for passes under way; the pod's grace period is 30
 
 _log = structlog.get_logger()
@@ -180,6 +181,10 @@ class App:
     def _reconcile(self, key: str) -> tuple[str, dict[str, object]]:
         try:
             after = self._reconciler.reconcile(key, partial(self._queue.added, key))
+        except errors.Busy as busy:
+            self._queue.park(key, BUSY_PATIENCE)
+            busy.then(partial(self._queue.call, key))
+            return "not-yet", {"waits_for": str(busy)}
         except errors.NotYet as error:
             return "not-yet", {"waits_for": str(error), "again_in": round(self._queue.wait(key, error.delay), 2)}
         except errors.Transient as error:

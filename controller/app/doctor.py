@@ -1,6 +1,7 @@
 """The doctor in the controller's pod: questions the cluster, Git and the volume, all at once and within bounds."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from controller.adapters.kube.kinds import RIGHTS
 from controller.adapters.volume.probe import probe
 from controller.core import doctor
 from controller.core.doctor import Finding, Reached
-from controller.core.errors import Invalid, NotYet, Refused, Transient
+from controller.core.errors import Busy, Invalid, NotYet, Refused, Transient
 from controller.core.inputs import credentials, repository, request
 from controller.core.model import Object, Policy, Request
 from controller.reconciler import Source, View
@@ -107,12 +108,13 @@ class Doctor:
 
     def _git(self) -> list[Finding]:
         every = [parsed for configmap in self._configmaps()[:MOST_REQUESTS] if (parsed := _parsed(configmap))]
-        calls = {parsed.name: partial(self._reach, parsed) for parsed in every}
+        since = time.monotonic()
+        calls = {parsed.name: partial(self._reach, parsed, since) for parsed in every}
         slow: dict[str, Reached | None] = {parsed.name: Reached(parsed.name) for parsed in every}
         return doctor.git(filter(None, _all_at_once(calls, slow, SECONDS, GIT_AT_ONCE)))
 
-    def _reach(self, parsed: Request) -> Reached | None:
-        """Ask a request's remote for what `ref` is; for a commit, whether it answers at all.
+    def _reach(self, parsed: Request, since: float) -> Reached | None:
+        """Ask a request's remote for what `ref` is, or was since then; for a commit, whether it answers at all.
 
         None where its Secret is wrong: that is reported with the requests.
         """
@@ -123,7 +125,12 @@ class Doctor:
         except (Invalid, Transient, NotYet, Refused):
             return None
         try:
-            return Reached(parsed.name, self._source.resolve(parsed.repository, ref, opened))
+            return Reached(parsed.name, self._source.resolve(parsed.repository, ref, opened, since))
+        except Busy as busy:
+            over = threading.Event()
+            busy.then(over.set)
+            over.wait(SECONDS)
+            return self._reach(parsed, since)
         except Invalid as invalid:
             return Reached(parsed.name, problems=invalid.problems)
         except (Transient, NotYet, Refused) as error:

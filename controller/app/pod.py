@@ -76,7 +76,10 @@ def uid_of(manifest: Object | None) -> str:
 
 
 def git_settings(settings: Settings) -> GitSettings:
-    """Return Git's part of the settings; remotes that do not answer must leave workers to the other requests."""
+    """Return Git's part of the settings: remotes that do not answer must leave workers to the other requests.
+
+    No pass waits for another one; it is called when that is over.
+    """
     return GitSettings(
         resolve_timeout=settings.git_resolve_timeout,
         fetch_timeout=settings.git_fetch_timeout,
@@ -84,4 +87,5 @@ def git_settings(settings: Settings) -> GitSettings:
         max_files=settings.git_max_files,
         concurrency=min(settings.git_concurrency, max(settings.workers // 2, 1)),
         allow_file=settings.allow_file_repositories,
+        wait=0,
     )

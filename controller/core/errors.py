@@ -4,7 +4,7 @@ Each adapter translates foreign errors into these once, in one table (after flux
 `internal/error`); only the worker boundary logs and counts them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 WARNING = "warning: "  # before a warning among problems
 TRIED_AGAIN = "; it is tried again"  # what Git's errors say; taken away where it is tried for a while only, or once
@@ -34,6 +34,15 @@ class NotYet(Exception):
         """Take a delay in seconds and what is waited for."""
         self.delay = delay
         super().__init__(message)
+
+
+class Busy(NotYet):
+    """Another pass is at what this one needs: come back when that is over, which takes no worker until then."""
+
+    def __init__(self, delay: float, message: str, then: Callable[[Callable[[], object]], object]) -> None:
+        """Take what a NotYet takes, for those who can't be called, and what calls a function once it is over."""
+        self.then = then
+        super().__init__(delay, message)
 
 
 class Transient(Exception):

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from controller.core import images
-from controller.core.errors import Invalid, NotYet, Refused, Transient
+from controller.core.errors import Busy, Invalid, NotYet, Refused, Transient
 from controller.core.inputs import credentials, project
 from controller.core.model import GitCredentials, Pipeline, Policy, ProjectTree, Request
 from controller.core.plan import Needs, needs
@@ -24,6 +24,7 @@ from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
 REMEMBERED_PROJECTS = 256
+UNSAID = 10.0  # seconds in which a pass waits for another one, and no record says so
 FILE_ROUNDS = 40  # of files that name files (twice as many as requirements may have), and of modules that import others
 
 
@@ -69,11 +70,15 @@ class Gatherer:
         self._read = once(REMEMBERED_PROJECTS, self._read_project)
 
     def gather(self, request: Request, open_: Needs, moment: Moment) -> Mapping[Need, object]:
-        """Return an answer to each question."""
+        """Return an answer to each question. Raises Busy where another pass is at it, as long as that is no news."""
         answers: dict[Need, object] = {}
         for question in open_.questions:
             try:
                 answers[question] = self._answer(request, question, moment)
+            except Busy as busy:
+                if moment.monotonic - moment.news < UNSAID:
+                    raise
+                answers[question] = busy
             except (Invalid, NotYet, Transient) as error:
                 answers[question] = error
             except Refused as refused:  # a right that is missing, of a look-up: no stage's fault

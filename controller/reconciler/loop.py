@@ -81,6 +81,8 @@ class Reconciler:
             self._polls[known.request.name] = decision.poll
             manifest = self._journal.manifest(entry, decision.record)
             self._journal.copy(entry, decision, manifest)
+        except errors.Busy:  # it comes back as if it had not begun
+            raise
         except (errors.NotYet, errors.Transient) as error:
             decision = self._decision(known, Observed(failed=error), moment)
             manifest = self._journal.manifest(entry, decision.record)

@@ -3,8 +3,9 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -22,7 +23,7 @@ from controller.core.model import GitCredentials
 from controller.settings import load
 from tests.support.byhand import ByHand
 from tests.support.eventually import eventually
-from tests.support.gitserver import SETTINGS, GitServer, Repository, hitch, refusal
+from tests.support.gitserver import SETTINGS, GitServer, Repository, hitch, refusal, serving
 from tests.support.world import project
 
 ENVIRON = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim"}
@@ -45,19 +46,26 @@ class Controller:
         for name, data in self.data.items():
             self.cluster.ask(name, trigger=text, **data)
 
-    def finish(self, run: int) -> Counter[str]:
-        """Start, and let this run of all requests begin and succeed; return the git processes that it cost."""
-        settings = load(ENVIRON, {})
+    @contextmanager
+    def running(self) -> Iterator[PrometheusMetrics]:
+        settings, metrics = load(ENVIRON, {}), PrometheusMetrics("0")
         git = Git(self.root, git_settings(settings), lambda operation, _: self.calls.append(operation))
-        app = App(settings, self.cluster, Volume(self.root), git, PrometheusMetrics("0"))
+        app = App(settings, self.cluster, Volume(self.root), git, metrics)
         with capture_logs():
             assert app.start(threading.Event())
+            try:
+                yield metrics
+            finally:
+                app.stop()
+
+    def finish(self, run: int) -> Counter[str]:
+        """Start, and let this run of all requests begin and succeed; return the git processes that it cost."""
+        with self.running():
             jobs = {("Job", f"{name}-a-{run}") for name in self.data}
             eventually(lambda: jobs <= self.cluster.stored.keys(), 60)
             for key in jobs:
                 self.cluster.end_job(self.cluster.stored[key])
             eventually(lambda: {record["phase"] for record in self.records()} == {"Ready"}, 60)
-            app.stop()
         calls, self.calls = Counter(self.calls), []
         return calls
 
@@ -163,3 +171,26 @@ def test_a_commit_that_is_known_costs_no_process_but_the_question_and_one_readin
     assert (
         controller.finish(2) == Counter({"ls-remote": questions, "rev-parse": commits, "ls-tree": commits}) + Counter()
     )
+
+
+def test_a_slow_host_holds_up_nobody_else_however_many_of_its_repositories_wait(
+    server: GitServer, volume: Path, tmp_path: Path
+) -> None:
+    controller, names = Controller(volume), [f"q{number}" for number in range(40)]
+    with serving(tmp_path / "slow") as slow:
+        slow.repository("iris").commit(project("a"))
+        for name in names:
+            (slow.root / f"{name}.git").symlink_to(slow.root / "iris" / ".git")
+            controller.ask(name, repository=slow.url(name))
+        server.repository("iris").commit(project("a"))
+        controller.ask("quick", repository=server.url("iris"))
+        slow.fault = "late"
+        with controller.running() as metrics:
+            eventually(lambda: ("Job", "quick-a-1") in controller.cluster.stored)
+            assert slow.count("/info/refs") == 2  # half of the places wait for it, and nobody for a place
+            assert [key for key in controller.cluster.stored if key[0] == "Job"] == [("Job", "quick-a-1")]
+            slow.released.set()
+            eventually(lambda: all(("Job", f"{name}-a-1") in controller.cluster.stored for name in names), 60)
+            assert (metrics.value("coachwork_reconciles_total", result="not-yet") or 0) < 10 * len(names)
+    calls = Counter(controller.calls)
+    assert calls["ls-remote"] == calls["fetch"] == 1 + len(names)

@@ -81,9 +81,8 @@ class GitServer:
     """Serves the repositories below `root`. `fault` decides how; requests are counted as "GET /x.git/info/refs"."""
 
     root: Path
-    fault: str = (
-        ""  # "", hang, 404, 401, 500, redirect:URL, moved:FOLDER, drop, endless; `#pack` after it: only for the pack
-    )
+    # "", hang, late (until released), 404, 401, 500, redirect:URL, moved:FOLDER, drop, endless; `X#pack`: only then
+    fault: str = ""
     requests: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -143,6 +142,9 @@ class Handler(BaseHTTPRequestHandler):
     def misbehave(self, fault: str, body: bytes) -> None:
         if fault == "hang":
             self.git.released.wait(60)
+        elif fault == "late":
+            self.git.released.wait(60)
+            self.reply(*self.backend(body))
         elif fault.startswith("moved:") and self.path.startswith(fault.removeprefix("moved:")):
             self.reply(*self.backend(body))
         elif fault.startswith("moved:"):

@@ -202,3 +202,27 @@ def test_a_key_that_only_waits_counts_from_its_news_and_any_other_from_when_it_c
         queue.done("a")
         assert queue.get() == "a"
         assert (queue.added("a") <= between) is as_before, ways
+
+
+def test_a_parked_key_comes_when_it_is_called_and_once_or_else_after_its_delay() -> None:
+    for called_early in (True, False):
+        queue = WorkQueue()
+        queue.add("a")
+        assert queue.get() == "a"
+        between = time.monotonic()
+        queue.park("a", 3600.0)
+        if called_early:  # before the pass that parked it is over
+            queue.call("a")
+        queue.done("a")
+        if not called_early:
+            queue.call("a")
+        queue.call("a")
+        assert queue.get() == "a"
+        assert queue.added("a") <= between
+        queue.done("a")
+        assert len(queue) == 0
+    queue.park("a", 0.0)
+    assert queue.get() == "a"
+    queue.call("a")  # it has come already
+    queue.done("a")
+    assert len(queue) == 0

@@ -12,7 +12,7 @@ from math import inf
 from weakref import WeakValueDictionary
 
 from controller.adapters.git.remote import Refs, Remote, place
-from controller.adapters.locks import BACK
+from controller.adapters.locks import Turn
 from controller.core.errors import Invalid, NotYet, Transient
 
 KEPT = 30.0  # seconds: passes that were due at once have come by then
@@ -23,7 +23,7 @@ ROOM = 100_000  # refs of all answers that are kept: some 25 MB
 class Answer:
     """What a remote said last to those with certain credentials, and when that question began (monotonic)."""
 
-    turn: threading.Lock = field(default_factory=threading.Lock)  # of the one who puts the question
+    turn: Turn = field(default_factory=Turn)  # of the one who puts the question
     began: float = -inf
     said: Refs | Invalid | Transient | None = None
 
@@ -54,16 +54,15 @@ class Answers:
             answer = self._known.setdefault(remote, Answer())
         shared = answer.began >= since
         if not shared:
-            if not answer.turn.acquire(timeout=self._wait):
-                if isinstance(answer.said, Transient):  # it is tried again by one of many: the status of the rest stays
-                    raise answer.said.with_traceback(None)
-                raise NotYet(BACK, f"{place(remote.url)}: another pass is asking it")
             try:
-                shared = answer.began >= since  # the one that was waited for may have begun late enough
-                if not shared:
-                    self._put(remote, answer, question)
-            finally:
-                answer.turn.release()
+                with answer.turn.take(self._wait, f"{place(remote.url)}: another pass is asking it"):
+                    shared = answer.began >= since  # the one that was waited for may have begun late enough
+                    if not shared:
+                        self._put(remote, answer, question)
+            except NotYet:
+                if isinstance(answer.said, Transient):  # it is tried again by one of many: the status of the rest stays
+                    raise answer.said.with_traceback(None) from None
+                raise
         if shared:
             self._on_shared()
         if isinstance(answer.said, Refs):

@@ -86,7 +86,7 @@ class Checkouts:
                 self._mirrors.have(remote, commit)
             return
         storage.make(target.parent)
-        with self._locks.hold(target.parent / ".lock", place(url)):
+        with self._locks.hold(target.parent / f".lock-{commit[:2]}", place(url)):
             if self.complete(url, commit):
                 return
             storage.sweep_partials(target)

@@ -78,7 +78,7 @@ class GitSettings:
     allow_file: bool = False  # file:// and absolute paths
     concurrency: int = 4  # git processes that talk to remotes at once
     pause: float = 30  # in which a host that did not answer is left alone
-    wait: float = 5  # for one of them, or for a lock, before the pass comes back later
+    wait: float = 5  # for one of them, or for a lock, before the pass comes back later; 0: it is called when it can
 
 
 class Failed(Exception):

@@ -74,6 +74,8 @@ class Mirrors:
 
     def name(self, url: str, revision: str) -> str:
         """Return the id of the object that `revision` names in the mirror, "" if it has none."""
+        if not self.folder(url).exists():
+            return ""
         try:
             return self.local(url, ["rev-parse", "--verify", "--end-of-options", revision]).decode().strip()
         except Failed:  # missing, or the mirror is broken: both are mended by a fetch
@@ -99,9 +101,9 @@ class Mirrors:
 
         Raises Invalid (RefNotFound where the remote does not have it either), Transient, NotYet.
         """
-        storage.mark_used(self.folder(remote.url))
-        commit = self.commit(remote.url, name)
-        if commit:
+        mirror = self.folder(remote.url)
+        storage.mark_used(mirror)
+        if commit := self.commit(remote.url, name):
             return commit
         with self._held(remote.url):
             commit = self.commit(remote.url, name)  # somebody else may have fetched it meanwhile
@@ -109,7 +111,7 @@ class Mirrors:
                 self._update(remote, name)
                 commit = self.commit(remote.url, name)
             if not commit:  # no branch or tag holds it: a pull request's, or one before a forced push
-                self._fetch(remote, self.folder(remote.url), [], [f"+{name}:{KEPT}{name}"])
+                self._fetch(remote, mirror, [], [f"+{name}:{KEPT}{name}"])
                 commit = self.commit(remote.url, name)
         if not commit:
             line = f"{place(remote.url)}: {name} is not a commit: give a branch, a tag or a commit"
@@ -177,22 +179,46 @@ class Mirrors:
         path, ids = self.folder(remote.url), f"--object-format={'sha256' if sha256 else 'sha1'}"
         storage.sweep_partials(path)
         with storage.partial(path) as folder:
-            limits = Limits(self._settings.fetch_timeout)
-            self._runner.run(["init", "--quiet", "--bare", "--template=", ids, "--", str(folder)], limits)
-            if not empty:
-                self._fetch(remote, folder, [], BRANCHES_AND_TAGS)
+
+            def init() -> None:
+                limits = Limits(self._settings.fetch_timeout)
+                self._runner.run(["init", "--quiet", "--bare", "--template=", ids, "--", str(folder)], limits)
+
+            if empty:
+                init()
+            else:
+                self._fetch(remote, folder, [], BRANCHES_AND_TAGS, init)
             storage.replace(folder, path, path.parent)
 
-    def _fetch(self, remote: Remote, folder: Path, options: Sequence[str], refspecs: Sequence[str]) -> None:
+    def _fetch(
+        self,
+        remote: Remote,
+        folder: Path,
+        options: Sequence[str],
+        refspecs: Sequence[str],
+        first: Callable[[], None] = lambda: None,
+    ) -> None:
         if remote.credentials:
             (folder / PRIVATE).touch()
         limits = Limits(self._settings.fetch_timeout, folder, self._settings.max_bytes)
-        self._remote(remote, [*FETCH, *options, "--", remote.url, *refspecs], limits, GIT_DIR=str(folder))
+        self._remote(remote, [*FETCH, *options, "--", remote.url, *refspecs], limits, first, GIT_DIR=str(folder))
 
-    def _remote(self, remote: Remote, arguments: Sequence[str], limits: Limits, **env: str) -> bytes:
-        """Run git with the remote, in one of the few places for that, and translate what may go wrong."""
+    def _remote(
+        self,
+        remote: Remote,
+        arguments: Sequence[str],
+        limits: Limits,
+        first: Callable[[], None] = lambda: None,
+        /,
+        **env: str,
+    ) -> bytes:
+        """Run git with the remote, in one of the few places for that, and translate what may go wrong.
+
+        `first` is called once there is a place.
+        """
         question = arguments[0] == "ls-remote"
         with self._places.take(remote.url, limits.seconds, question=question), private.opened(remote) as opening:
+            first()
             try:
                 return self._runner.run(arguments, limits, {**opening, **env})
             except TooLarge:

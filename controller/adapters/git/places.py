@@ -5,15 +5,18 @@ Refuses to let one host have all of them, and to wait again for one that has jus
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 from controller.adapters.git.command import TimedOut
 from controller.adapters.git.remote import place
-from controller.adapters.locks import BACK
+from controller.adapters.locks import BACK, busy
 from controller.core.errors import NotYet, Transient
 from controller.core.inputs.repository import server
+
+TAKEN = "all places for Git are taken by other repositories"
 
 
 class Places:
@@ -25,18 +28,19 @@ class Places:
         self._wait, self._pause = wait, pause
         self._taken: Counter[str] = Counter()
         self._silent: dict[str, tuple[float, float]] = {}  # host: when it may be tried again, the limit it exceeded
+        self._refused: dict[str, dict[str, Future[None]]] = defaultdict(dict)  # host: what found no place, by address
         self._changed = threading.Condition()
 
     @contextmanager
     def take(self, url: str, limit: float, *, question: bool) -> Iterator[None]:
         """Hold a place for what has to end within `limit` seconds: a question, or a transfer, which may just be large.
 
-        Raises NotYet where all are taken, Transient (GitTimeout) in place of TimedOut, and where a question to the host
-        timed out of late.
+        Raises NotYet where all are taken (Busy where nobody is to wait), Transient (GitTimeout) in place of TimedOut,
+        and where a question to the host timed out of late.
         """
         there = server(url)
         host = f"{there.host}:{there.port}" if there else ""  # "": this machine
-        self._enter(host, url, limit)
+        waiting = self._enter(host, url, limit)
         silent: float | None = 0.0  # the limit that the host exceeded, 0: it answered, None: nobody knows
         try:
             yield
@@ -51,8 +55,12 @@ class Places:
                 if silent:
                     self._silent[host] = (time.monotonic() + self._pause, silent)
                 self._changed.notify_all()
+                called = self._called()
+            for one in (*waiting, *called):
+                one.set_result(None)
 
-    def _enter(self, host: str, url: str, limit: float) -> None:
+    def _enter(self, host: str, url: str, limit: float) -> list["Future[None]"]:
+        """Take a place; return whom to call at its end: those who found none for the same address before."""
         deadline = time.monotonic() + self._wait
         with self._changed:
             while True:
@@ -64,10 +72,23 @@ class Places:
                 if not self._changed.wait(deadline - time.monotonic()):
                     if host in self._silent:  # so that a status stays
                         raise _unanswered(url, self._silent[host][1])
-                    raise NotYet(BACK, "all places for Git are taken by other repositories")
+                    if self._wait:
+                        raise NotYet(BACK, TAKEN)
+                    raise busy(self._refused[host].setdefault(url, Future()), TAKEN)
             self._taken[host] += 1
             if host in self._silent:  # this is the one try: the others need not wait for its end
                 self._silent[host] = (time.monotonic() + limit + self._pause, self._silent[host][1])
+            return [self._refused[host].pop(url)] if url in self._refused[host] else []
+
+    def _called(self) -> list["Future[None]"]:
+        """Return whose turn it is: of each host as many addresses as find a place now, those that came first."""
+        left, called = self._count - self._taken.total(), list[Future[None]]()
+        for host, refused in list(self._refused.items()):
+            free = min(self._share - self._taken[host], left)
+            called += [refused.pop(url) for url in list(refused)[: max(free, 0)]]
+            if not refused:
+                del self._refused[host]
+        return called
 
 
 def _unanswered(url: str, limit: float) -> Transient:

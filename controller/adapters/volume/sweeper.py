@@ -27,7 +27,7 @@ Living = Callable[[], AbstractSet[PurePosixPath]]
 """Returns what living objects and records need now. May raise Refused, NotYet, Transient: then nothing is swept."""
 
 TOPS = (layout.MIRRORS, layout.CHECKOUTS, layout.ENVIRONMENTS, layout.BUILDS, layout.RUNS, layout.TOOLS, layout.SCRATCH)
-OWN_NAMES = (".home", ".lock")  # hidden, and no halves of anything
+OWN_NAMES = (".home", ".lock")  # what is hidden, begins like this, and is no half of anything
 _NAMES = {
     layout.MIRRORS: r".+\.git",
     layout.ENVIRONMENTS: r"[^.].*",
@@ -124,7 +124,7 @@ class Sweeper:
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
-            hidden = entry.name.startswith(".") and entry.name not in OWN_NAMES
+            hidden = entry.name.startswith(".") and not entry.name.startswith(OWN_NAMES)
             if hidden and not entry.name.startswith(layout.TRASH):
                 yield folder / entry.name, "left"
             elif pattern and re.fullmatch(pattern, entry.name) and entry.is_dir(follow_symlinks=False):
