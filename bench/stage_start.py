@@ -62,7 +62,7 @@ def cluster() -> Iterator[Coachwork]:
             yield coachwork
         finally:
             coachwork.clean()
-            kubectl("delete", "namespace", GIT_NAMESPACE, "--wait=false")
+            kubectl("delete", "namespace", GIT_NAMESPACE)  # wholly: another benchmark may follow
 
 
 IMAGE = "python:3.12-slim"
