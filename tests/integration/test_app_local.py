@@ -52,6 +52,13 @@ def get(address: str) -> str:
         return str(answer.read().decode())
 
 
+def test_steps_follow_each_other_by_the_calls_of_pods_alone(tmp_path: Path) -> None:
+    with laptop(tmp_path, deaf=True) as machine:
+        machine.repository.commit(project("save >> load", save=batch(SAVE), load=batch(LOAD)))
+        machine.ask()
+        machine.wait("Ready")
+
+
 def test_a_stage_that_fails_once_is_tried_again(machine: Laptop) -> None:
     script = "import os, sys\nsys.exit(os.environ['COACHWORK_ATTEMPT'] == '1')\n"
     files = batch(script) | {"config.ini": batch("")["config.ini"].replace("RETRIES = 0", "RETRIES = 1")}

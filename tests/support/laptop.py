@@ -11,9 +11,11 @@ from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
+from controller.adapters.web import WakeServer
 from controller.app.controller import App
 from controller.core import names
 from controller.core.model import Object
+from controller.core.snapshot import OnChange, Snapshot
 from controller.settings import load
 from tests.support.eventually import eventually
 from tests.support.gitserver import Repository
@@ -46,14 +48,25 @@ class Killed(BaseException):
 class Connection:
     """What an app holds of the cluster. Once severed, each call ends its thread: the app has been killed."""
 
-    def __init__(self, cluster: LocalCluster) -> None:
-        self._cluster, self._severed = cluster, threading.Event()
+    def __init__(self, cluster: LocalCluster, *, deaf: bool) -> None:
+        self._cluster, self._deaf, self._severed = cluster, deaf, threading.Event()
 
     def sever(self) -> None:
         self._severed.set()
 
     def stop(self) -> None:
         """Leave the cluster to the next app."""
+
+    def start(self, on_change: OnChange) -> None:
+        """Report what changes; where the cluster is deaf, not that a pod has ended."""
+
+        def heard(kind: str, old: Snapshot | None, new: Snapshot | None) -> None:
+            status = (new.opened() if new else {}).get("status") or {}
+            ended = {"Pod": status.get("phase") == "Succeeded", "Job": status.get("conditions")}
+            if not ended.get(kind):
+                on_change(kind, old, new)
+
+        self._cluster.start(heard if self._deaf else on_change)
 
     def __getattr__(self, name: str) -> Any:
         if self._severed.is_set():
@@ -68,6 +81,7 @@ class Laptop:
     root: Path
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     steady: float = 0.1  # seconds; for a person 2, as in a cluster
+    deaf: bool = False  # it never says that a pod has ended: pods do, by calling
 
     def __post_init__(self) -> None:
         self.volume = self.root / "volume"
@@ -84,11 +98,18 @@ class Laptop:
     def begin(self) -> None:
         """Start an app."""
         flags = {"namespace": NAMESPACE, "image": "python:3.12", "volume": self.volume, "workers": 2}
+        if self.deaf:
+            self.port = WakeServer(0, self._woken, lambda _status: None)
+            self.port.start()
+            flags["wake"] = f"127.0.0.1:{self.port.port}"
         settings = load({}, {**flags, "allow_file_repositories": True})
-        self.connection = Connection(self.cluster)
+        self.connection = Connection(self.cluster, deaf=self.deaf)
         git = Git(self.volume, GitSettings(allow_file=True))
         self.app = App(settings, self.connection, Volume(self.volume), git, PrometheusMetrics("0"))
         assert self.app.start(threading.Event())
+
+    def _woken(self, name: str) -> bool:
+        return self.app.wake(name)
 
     def kill(self) -> None:
         """Let the app die where it stands; what it started lives on."""
@@ -132,14 +153,18 @@ class Laptop:
 
 
 @contextmanager
-def laptop(root: Path, secrets: Mapping[str, Mapping[str, str]] | None = None, steady: float = 0.1) -> Iterator[Laptop]:
+def laptop(
+    root: Path, secrets: Mapping[str, Mapping[str, str]] | None = None, steady: float = 0.1, *, deaf: bool = False
+) -> Iterator[Laptop]:
     """Return a machine with an app; in the end nothing of it runs on."""
-    machine = Laptop(root, secrets or {}, steady)
+    machine = Laptop(root, secrets or {}, steady, deaf)
     try:
         yield machine
         assert not machine.app.trouble()
     finally:
         machine.app.stop()
+        if deaf:
+            machine.port.stop()
         machine.cluster.stop()
     assert not list((root / "scratch").glob("*"))
     eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith(("local-", "worker-"))])
