@@ -102,12 +102,12 @@ class Fleet:
     @contextmanager
     def timed(self, section: str) -> Iterator[None]:
         """Count the CPU of the block for this section, but for that of the sections in it."""
-        began = time.process_time()
+        began = time.thread_time()
         self._inner.append(0.0)
         try:
             yield
         finally:
-            whole = time.process_time() - began
+            whole = time.thread_time() - began
             self.cpu[section] += whole - self._inner.pop()
             if self._inner:
                 self._inner[-1] += whole

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ HISTORY_LIMIT = 60
 HANDLED_LIMIT = 50
 PROBLEM_LIMIT = 100
 LARGEST_RUN = 10**9
+SHORT, REMEMBERED = 1024, 2048  # characters of a text that is remembered as it is written, and how many are
 NODES = 100_000  # of a part: what the largest ConfigMap holds
 EMPTY: Sequence[object] = ("", 0, [])  # what is not written of a stage, or of an earlier run
 NAME = "the record"  # in messages
@@ -203,7 +205,14 @@ def copied(text: str) -> dict[str, str]:
 
 def copy(data: Mapping[str, str]) -> str:
     """Return the text of the copy on the volume."""
-    return yaml.safe_dump(dict(data), sort_keys=True, allow_unicode=True)
+    return "".join((_line if len(text) <= SHORT else _emitted)(key, text) for key, text in sorted(data.items()))
+
+
+def _emitted(key: str, text: str) -> str:
+    return yaml.safe_dump({key: text}, allow_unicode=True)
+
+
+_line = lru_cache(REMEMBERED)(_emitted)  # that emitter is slow, and most of what a record says, others say, too
 
 
 def manifest(request: str, uid: str, namespace: str, record: Record) -> Object:
