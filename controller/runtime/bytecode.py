@@ -12,6 +12,12 @@ import importlib.util
 import os
 import py_compile
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controller.runtime import launch
+else:
+    import launch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = os.path.dirname(os.__file__)
@@ -26,7 +32,7 @@ def write(folder: str, tools: str) -> None:
     for name in ("ctypes", "hashlib", "shutil"):  # what they import once they need it
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    sys.pycache_prefix = os.path.abspath(folder)
+    sys.pycache_prefix = folder  # as it is: the folder of a build moves while it works there
     for source in sorted({getattr(module, "__file__", None) or "" for module in sys.modules.values()}):
         own = os.path.dirname(source) == HERE
         if source.endswith(".py") and (own or source.startswith(LIBRARY + os.sep)):
@@ -35,5 +41,5 @@ def write(folder: str, tools: str) -> None:
             py_compile.compile(source, compiled, place, doraise=True, invalidation_mode=_INVALIDATION)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not launch.bytecode():
     write(*sys.argv[1:])

@@ -12,6 +12,8 @@ import importlib.util
 import os
 import py_compile
 import re
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ else:  # published side by side
 
 TESTS = re.compile(r"tests?$|__pycache__$")  # folders of packages; tests are often most of their files
 MOST = 1_000_000  # modules
+LIMIT = 60  # seconds for the launcher's
 
 
 def compile_modules(folder: int, path: str, progress: Progress) -> None:
@@ -34,6 +37,10 @@ def compile_modules(folder: int, path: str, progress: Progress) -> None:
     if not os.path.exists(stage_environment.UNCOMPILED):
         return
     started = time.monotonic()
+    tools = os.path.dirname(os.path.abspath(__file__))
+    command = [sys.executable, os.path.join(tools, "bytecode.py"), "bytecode", tools]  # the launcher's (docs/adr/0029)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False)
     with progress.step("compiling the packages' modules"):
         for module in stage_order.files(install_uv.packages_folder(""), MOST, TESTS.match):
             if module.endswith(".py") and not os.path.exists(importlib.util.cache_from_source(module)):

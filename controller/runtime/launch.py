@@ -11,12 +11,22 @@ Python compiles a script at every start, so this one is short: what it does is i
 import os
 import sys
 
-# Official images have the standard library without bytecode, so each start would compile what it imports. Found here is
-# what bytecode.py made, if it was made for this Python; nothing is imported before.
-_bytecode = os.path.join(sys.path[0], "bytecode")
-_one = f"{_bytecode}{os.path.dirname(os.__file__)}/threading.{sys.implementation.cache_tag}.pyc"
+
+def bytecode() -> str:
+    """Return the folder of what bytecode.py made for this Python, with the tools or the environment, "" for none.
+
+    Official images have the standard library without bytecode, so that each start would compile what it imports:
+    nothing is imported before, __future__ included.
+    """
+    tools = os.path.dirname(os.path.abspath(__file__))
+    of_this_python = f"{os.path.dirname(os.__file__)}/threading.{sys.implementation.cache_tag}.pyc"
+    for place in (tools, os.path.join(os.path.dirname(tools), "environment")):
+        folder = os.path.join(place, "bytecode")
+        if os.path.exists(folder + of_this_python):
+            return folder
+    return ""
+
 
 if __name__ == "__main__":
-    if os.path.exists(_one):
-        sys.pycache_prefix = _bytecode
+    sys.pycache_prefix = bytecode() or sys.pycache_prefix
     __import__("stage_launcher").main()

@@ -87,6 +87,7 @@ def test_an_environment_can_be_used_before_it_is_compiled(builder: Builder) -> N
     assert ended.code == 0, ended.text
     assert then == [0, [], True]
     assert compiled(builder.published) == ["plume"]
+    assert list(builder.published.glob("bytecode/**/stage_launcher.*.pyc"))  # what the launcher imports, too
     assert not (builder.published / ".uncompiled").exists()
     (code,) = builder.published.glob("lib/python*/site-packages/__pycache__/*.pyc")
     assert str(builder.published / "lib").encode() in code.read_bytes()  # tracebacks name where stages find it

@@ -12,22 +12,23 @@ COMPILED = re.compile(r"^# code object from (/.*\.py)$", re.MULTILINE)  # byteco
 PYTHONS = [sys.executable, pytest.param(PYTHON_38, marks=pytest.mark.skipif(not PYTHON_38, reason="no Python 3.8"))]
 
 
-def bring_bytecode(stage: Stage) -> None:
-    """Compile what the launcher needs, as the image of the controller brings it along."""
+def bring_bytecode(stage: Stage, place: str = "tools") -> None:
+    """Compile what the launcher needs, as the image of the controller brings it along, or an environment."""
     script = str(stage.tools / "bytecode.py")
-    subprocess.run([stage.python, script, stage.tools / "bytecode", stage.tools], check=True, timeout=60)
+    subprocess.run([stage.python, script, stage.root / place / "bytecode", stage.tools], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_with_its_bytecode_the_launcher_compiles_nothing(stage: Stage, python: str) -> None:
+@pytest.mark.parametrize("place", ["tools", "environment"])
+def test_with_its_bytecode_the_launcher_compiles_nothing(stage: Stage, python: str, place: str) -> None:
     stage.python = python
-    bring_bytecode(stage)
+    bring_bytecode(stage, place)
     stage.env["PYTHONVERBOSE"] = "1"
     ended = stage.run("print('hello')")
     assert (ended.code, COMPILED.findall(ended.text)) == (0, [])
     for name in ("stage_launcher", "threading"):  # our own, and of the standard library
         assert re.search(
-            rf"^# code object from '{stage.tools}/bytecode/.*/{name}\.\S+\.pyc'$", ended.text, re.MULTILINE
+            rf"^# code object from '{stage.root}/{place}/bytecode/.*/{name}\.\S+\.pyc'$", ended.text, re.MULTILINE
         )
 
 
