@@ -4,16 +4,18 @@ What is looked up may be put on the volume first (a checkout, what builds an env
 a sweep takes what no run will use.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import inf
 from types import MappingProxyType
 from typing import assert_never
 
 from controller.core import images
 from controller.core.errors import Busy, Invalid, NotYet, Refused, Transient
 from controller.core.inputs import credentials, project
-from controller.core.model import GitCredentials, Pipeline, Policy, ProjectTree, Request
+from controller.core.model import GitCredentials, Object, Pipeline, Policy, ProjectTree, Request
 from controller.core.plan import Needs, needs
 from controller.core.plan.needs import Need
 from controller.once import once
@@ -24,6 +26,7 @@ from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
 REMEMBERED_PROJECTS = 256
+SECRETS_KEPT = 30.0  # seconds
 UNSAID = 10.0  # seconds in which a pass waits for another one, and no record says so
 FILE_ROUNDS = 40  # of files that name files (twice as many as requirements may have), and of modules that import others
 
@@ -59,7 +62,7 @@ class Moment:
 
 
 class Gatherer:
-    """Answers the questions of decisions; remembers projects that were read."""
+    """Answers the questions of decisions; remembers projects that were read, and for a while Secrets of Git."""
 
     def __init__(
         self, view: View, cluster: Cluster, source: Source, volume: Volume, folders: RunFolders, policy: Policy
@@ -67,6 +70,7 @@ class Gatherer:
         self._view, self._cluster, self._source, self._volume = view, cluster, source, volume
         self._folders, self._policy = folders, policy
         self._builders = Builders(source, volume)
+        self._secrets: dict[str, tuple[float, Object | None]] = {}  # when each was read
         self._read = once(REMEMBERED_PROJECTS, self._read_project)
 
     def gather(self, request: Request, open_: Needs, moment: Moment) -> Mapping[Need, object]:
@@ -90,10 +94,11 @@ class Gatherer:
     ) -> object:
         match question:
             case needs.Commit():
-                since, opened = moment.of(question.since), self._credentials(request)
+                since = moment.of(question.since)
+                opened = self._credentials(request, since)
                 return self._source.resolve(request.repository, request.ref, opened, since)
             case needs.Project():
-                self._publish(request, question.repository, question.commit, begins=question.begins)
+                self._publish(request, question.repository, question.commit, moment, begins=question.begins)
                 return self._read(question.repository, question.commit, question.path, question.image)
             case needs.KeptSpec():
                 return self._folders.spec(request, question.run)
@@ -101,11 +106,11 @@ class Gatherer:
                 return self._folders.run(request, question.run)
             case needs.Environments():
                 self._folders.retire(request, question.record)
-                return self._builders.decide(request, question, self._credentials(request), moment.news)
+                return self._builders.decide(request, question, self._credentials(request, moment.news), moment.news)
             case needs.BuildOf():
                 return build(self._view, self._cluster, self._volume, question.folder)
             case needs.Sources():
-                self._sources(request, question)
+                self._sources(request, question, moment)
             case needs.Holder():
                 live = self._cluster.get(question.kind, question.name)
                 return holder(self._cluster, request.uid, live) if live else ""
@@ -125,25 +130,35 @@ class Gatherer:
         tree = read_project(self._source, repository, commit, path)
         return tree, project.load(tree, python=images.of_request(image, self._policy))
 
-    def _sources(self, request: Request, question: needs.Sources) -> None:
+    def _sources(self, request: Request, question: needs.Sources, moment: Moment) -> None:
         if question.record:
             self._folders.retire(request, question.record)
         for item in question.environments:
             for source in item.sources:
-                self._publish(request, source.repository, source.commit)
+                self._publish(request, source.repository, source.commit, moment)
             self._folders.recall_build(request, item.folder)
 
-    def _publish(self, request: Request, repository: str, commit: str, *, begins: bool = False) -> None:
+    def _publish(self, request: Request, repository: str, commit: str, moment: Moment, *, begins: bool = False) -> None:
         """Put a checkout on the volume; what opens the request's repository goes to no other server.
 
         For a run that `begins` it is marked as used, too, and the mirror is there then, whose history is read. An
         active run needs neither, and goes on without the Secret.
         """
         if begins or not self._source.published(repository, commit):
-            opened = credentials.fitting(self._credentials(request), request.repository, repository)
+            opened = credentials.fitting(self._credentials(request, moment.news), request.repository, repository)
             self._source.publish(repository, commit, opened)
 
-    def _credentials(self, request: Request) -> GitCredentials:
-        """Read what opens the request's repository, each time: the Secret may be another by now. Raises Invalid."""
-        secret = self._cluster.get("Secret", request.git_secret) if request.git_secret else None
+    def _credentials(self, request: Request, since: float) -> GitCredentials:
+        """Return what opens the request's repository, as the Secret is now, or was then or later. Raises Invalid."""
+        secret = self._secret(request.git_secret, since) if request.git_secret else None
         return credentials.git_credentials(secret, request.git_secret, request.repository)
+
+    def _secret(self, name: str, since: float) -> Object | None:
+        """Read a Secret, unless somebody has read it since (docs/adr/0030)."""
+        began, secret = self._secrets.get(name, (-inf, None))
+        if began < since:
+            began = time.monotonic()
+            secret = self._cluster.get("Secret", name)
+            kept = {other: read for other, read in self._secrets.copy().items() if began - read[0] < SECRETS_KEPT}
+            self._secrets = {**kept, name: (began, secret)}
+        return secret

@@ -19,12 +19,14 @@ from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.app.controller import App
 from controller.app.pod import git_settings
-from controller.core.model import GitCredentials
+from controller.core.model import GitCredentials, Object
+from controller.reconciler import Reconciler, View
 from controller.settings import load
 from tests.support.byhand import ByHand
 from tests.support.eventually import eventually
 from tests.support.gitserver import SETTINGS, GitServer, Repository, hitch, refusal, serving
-from tests.support.world import project
+from tests.support.world import POLICY, Clock, project
+from tests.support.world import Counter as Outcomes
 
 ENVIRON = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim"}
 
@@ -194,3 +196,58 @@ def test_a_slow_host_holds_up_nobody_else_however_many_of_its_repositories_wait(
             assert (metrics.value("coachwork_reconciles_total", result="not-yet") or 0) < 10 * len(names)
     calls = Counter(controller.calls)
     assert calls["ls-remote"] == calls["fetch"] == 1 + len(names)
+
+
+# --- polls -----------------------------------------------------------------------------------------
+
+
+class Counted(ByHand):
+    """A cluster that counts what is read of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = Counter[str]()
+
+    def get(self, kind: str, name: str) -> Object | None:
+        self.read[kind] += 1
+        return super().get(kind, name)
+
+
+def test_polls_of_one_repository_are_one_question_in_an_interval_and_write_nothing(
+    server: GitServer, volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, clock, names, calls = Counted(), Clock(), [f"q{number}" for number in range(40)], list[str]()
+    iris, view = server.repository("iris"), View(lambda _name: None)
+    git = Git(volume, git_settings(load(ENVIRON, {})), lambda operation, _: calls.append(operation))
+    reconciler = Reconciler(view, cluster, git, Volume(volume), Outcomes(), clock, POLICY)
+    cluster.start(view.changed)
+    iris.commit(project("a"))
+    server.login = ("ada", "x")
+    cluster.secret("opens", username="ada", password="x")
+    cluster.edit("Secret", "opens", lambda item: item.update(type="kubernetes.io/basic-auth"))
+
+    began, real = clock.now, time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + (clock.now - began).total_seconds())
+
+    def round_(seconds: float) -> float:
+        """Make a pass over each request; return after how many seconds all are due."""
+        clock.pass_(seconds)
+        asked = time.monotonic()
+        return max(reconciler.reconcile(name, lambda: asked) or 0.0 for name in names)
+
+    for name in names:
+        cluster.ask(name, repository=server.url("iris"), git_secret="opens", poll="1h", run_on_create="false")
+    due = round_(0)
+    due = round_(due)  # the first commit is only noted
+    calls.clear()
+    cluster.writes.clear()
+    cluster.read.clear()
+    for _ in range(3):
+        due = round_(due)
+        assert (calls, cluster.writes, cluster.read) == (["ls-remote"], [], {"Secret": 1})
+        calls.clear()
+        cluster.read.clear()
+    iris.commit(project("a"))
+    round_(due)
+    assert all(("Job", f"{name}-a-1") in cluster.stored for name in names)
+    assert (calls.count("ls-remote"), calls.count("fetch"), cluster.read["Secret"]) == (1, 1, 1)
