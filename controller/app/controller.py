@@ -35,6 +35,7 @@ PATIENCE = {
     errors.VOLUME_FULL: ROOM_PATIENCE,
 }
 BUSY_PATIENCE = 30.0  # seconds: a pass that waits for another one is called when that is over
+FIRST, LAST = {"Running": 0, "": 1, "Pending": 1, "Queued": 1}, 2  # by phase, when a request gets its first pass
 DRAIN_SECONDS = 25.0  # for passes under way; the pod's grace period is 30
 
 _log = structlog.get_logger()
@@ -83,7 +84,8 @@ class App:
     ) -> None:
         self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
-        self.view = View(self._queue.add, self._queue.add_after)
+        self._listed = False
+        self.view = View(self._changed, self._queue.add_after)
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
@@ -102,20 +104,24 @@ class App:
     def start(self, stopping: threading.Event, *, left_over: Iterable[str] = ()) -> bool:
         """Start watching, wait for all lists, then start the workers. Return False if `stopping` came first.
 
-        `left_over` are names of requests that may be gone; their folders on the volume are then removed.
+        `left_over` are names of requests that may be gone; their folders on the volume are then removed. Active runs
+        get the first passes: where thousands are over, somebody waits for these.
         """
         self._cluster.start(self.view.changed)
         while not self._cluster.wait_synced(SYNC_SECONDS):
             if stopping.is_set():
                 return False
             _log.warning("waiting for the api server")
-        for name in {*self.view.requests(), *left_over}:
+        self._listed = True
+        phases = self._phases()
+        ranks = dict.fromkeys(left_over, LAST) | {name: FIRST.get(phase, LAST) for name, phase in phases.items()}
+        for name in sorted(ranks, key=ranks.__getitem__):
             self._queue.add(name)
         for worker in self._workers:
             worker.start()
         if self._sweeping:
             self._sweeping.start()
-        _log.info("controller ready", requests=len(self.view.requests()))
+        _log.info("controller ready", requests=len(phases))
         return True
 
     def stop(self) -> None:
@@ -158,6 +164,11 @@ class App:
     def _phases(self) -> Mapping[str, str]:
         """Return the phase of each request, as its record says."""
         return {name: statuses.phase(self.view.status(name)) for name in self.view.requests()}
+
+    def _changed(self, name: str) -> None:
+        """Queue a request that a change is about; those of the first lists are queued in an order of their own."""
+        if self._listed:
+            self._queue.add(name)
 
     def _wake(self) -> None:
         """Wake the requests that a full volume has held up: there may be room now."""

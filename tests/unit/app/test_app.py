@@ -10,7 +10,9 @@ from structlog.testing import capture_logs
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.app.controller import App, pass_limit, stuck
+from controller.core.documents import status as statuses
 from controller.core.errors import Conflict, NotYet, Refused, Transient
+from controller.core.model import Phase, Record
 from controller.core.snapshot import OnChange
 from controller.settings import load
 from tests.support.byhand import ByHand
@@ -124,6 +126,22 @@ def test_what_the_api_refuses_is_not_a_defect(process: Process, fault: Exception
     process.cluster.hook = lambda _verb, _moment: None
     eventually(lambda: process.phase("iris") == "Running")
     assert process.passes("defect") == 0
+
+
+def test_active_runs_get_the_first_passes(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    phases: dict[str, Phase] = {"a": "Ready", "b": "Failed", "d": "Running", "e": "Ready", "f": "Running"}
+    for name in "abcdef":
+        process.cluster.ask(name, repository=REPOSITORY)
+    for name, phase in phases.items():
+        uid = process.cluster.stored["ConfigMap", name]["metadata"]["uid"]
+        process.cluster.put(statuses.manifest(name, uid, "test", Record(uid, phase=phase)))
+    with capture_logs() as logs:
+        process.start()
+        eventually(lambda: process.passes("done") >= len("abcdef"))
+        process.app.stop()
+    passes = [log["request"] for log in logs if log["event"] == "reconciled"]
+    assert [*dict.fromkeys(passes)] == [*"dfcabe"]
 
 
 def test_nothing_is_judged_before_all_lists_are_there(process: Process) -> None:
