@@ -5,7 +5,8 @@
 Events and managedFields are in whole seconds. So the moments are from what has milliseconds: the bench's own watches,
 the controller's log, the outcomes on the volume, and the scripts themselves, which read from /proc when process 1 of
 their container began. All clocks have to be one, so this wants a cluster on this machine. Two rows are there only where
-the controller's log has lines of git (COACHWORK_LOG_LEVEL=DEBUG).
+the controller's log has lines of git (COACHWORK_LOG_LEVEL=DEBUG). A call does not say which stage it is of: at once, it
+may be another's.
 """
 
 import argparse
