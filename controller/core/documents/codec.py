@@ -7,7 +7,8 @@ shown as far as it is known here, and so can a damaged one.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
@@ -109,7 +110,7 @@ def read(form: type[T], value: object) -> tuple[T, tuple[str, ...]]:
 def plain(value: Any) -> Any:
     """Return a form as mappings and lists, with what is unknown in its place: YAML and JSON have no others."""
     if is_dataclass(value) and not isinstance(value, type):
-        known = {item.name: plain(getattr(value, item.name)) for item in fields(value) if item.name != "unknown"}
+        known = {item.name: plain(getattr(value, item.name)) for item in _known(type(value))}
         return {**known, **getattr(value, "unknown", {})}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
@@ -135,9 +136,7 @@ def printable(value: T) -> T:
         case Mapping():
             shown = {printable(key): printable(item) for key, item in value.items()}
         case _ if is_dataclass(value) and not isinstance(value, type):
-            known = {
-                item.name: printable(getattr(value, item.name)) for item in fields(value) if item.name != "unknown"
-            }
+            known = {item.name: printable(getattr(value, item.name)) for item in _known(type(value))}
             shown = replace(value, **known, **({"unknown": {}} if hasattr(value, "unknown") else {}))
     return cast("T", shown)
 
@@ -167,6 +166,12 @@ def from_plain(form: type[T], document: object, what: str) -> Answer[T]:
 def to_json(value: Any) -> str:
     """Return the text of a file that holds a form, or mappings and lists."""
     return json.dumps(plain(value), indent=1, sort_keys=True, default=str) + "\n"
+
+
+@cache
+def _known(form: Any) -> tuple[Field[Any], ...]:
+    """Return the fields of a form that this version knows: each record asks for those of the same few forms."""
+    return tuple(item for item in fields(form) if item.name != "unknown")
 
 
 def _read(form: Any, value: Any, place: str, misfits: list[str]) -> Any:
@@ -202,12 +207,11 @@ def _default(kind: Any, args: Sequence[Any]) -> Any:
 
 
 def _fields(form: Any, value: Mapping[str, Any], place: str, misfits: list[str]) -> Any:
-    known = [item for item in fields(form) if item.name != "unknown"]
     given = {}
-    for item in known:
+    for item in _known(form):
         required = item.default is MISSING and item.default_factory is MISSING
         if item.name in value or required:
             given[item.name] = _read(item.type, value.get(item.name), f"{place}.{item.name}", misfits)
-    if len(known) < len(fields(form)):
+    if "unknown" in form.__dataclass_fields__:
         given["unknown"] = {str(key): item for key, item in value.items() if key not in given}
     return form(**given)
