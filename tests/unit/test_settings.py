@@ -135,6 +135,20 @@ def test_what_is_not_an_amount_of_a_resource_is_refused(text: str) -> None:
     assert problem.startswith("COACHWORK_DEFAULT_REQUESTS: expected amounts of cpu, memory, ephemeral-storage, ")
 
 
+@pytest.mark.parametrize("text", ["coachwork:81", "coachwork.ml.svc:8081", "10.0.0.7:1", "[fd00::7]:65535"])
+def test_pods_call_a_host_and_a_port(text: str) -> None:
+    assert policy(load(NEEDED | {"COACHWORK_WAKE": text}, {}), "t").wake == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["coachwork", ":81", "coachwork:", "coachwork:0", "coachwork:65536", "http://coachwork:81", "a b:81", "fd00::7"],
+)
+def test_what_is_not_a_host_with_a_port_is_refused(text: str) -> None:
+    (problem,) = problems(NEEDED | {"COACHWORK_WAKE": text})
+    assert problem.startswith("COACHWORK_WAKE: expected a ")
+
+
 @given(st.dictionaries(st.sampled_from(SETTING_NAMES), st.text(max_size=2000)))
 def test_hostile_values_give_settings_or_bounded_one_line_problems(environ: dict[str, str]) -> None:
     with suppress(Invalid), one_line_problems():
