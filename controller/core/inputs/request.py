@@ -7,6 +7,7 @@ repository's address is never repeated in a problem: it may hold a password.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -107,6 +108,7 @@ def identity(configmap: Object) -> Request:
     )
 
 
+@lru_cache(64)  # a pass asks for it whenever it decides again
 def digest(request: Request) -> str:
     """Return the SHA-256 (hexadecimal) of everything in a request that changes what runs.
 
