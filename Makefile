@@ -74,6 +74,7 @@ check: lint types layers test ## Everything that needs no cluster: lint, types, 
 bench: $(READY) ## Measure, side by side; the last two need KUBECONFIG and an installation of overlays/dev
 	$(BIN)/python -m bench.command_line
 	$(BIN)/python -m bench.view
+	$(BIN)/python -m bench.git_processes
 	$(BIN)/python -m bench.stage_start
 	$(BIN)/python -m bench.anatomy
 
