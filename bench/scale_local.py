@@ -101,8 +101,9 @@ def main(count: int) -> None:
     """Measure `count` requests at once, and a tenth of them."""
     print(f"machine: {machine()}")
     print("method:  CPU of one process and thread, side by side in one run; volume in memory, API and Git by doubles")
-    small, large = measured(max(count // SHARE, 1)), measured(count)
+    small = measured(max(count // SHARE, 1))
     show(small)
+    large = measured(count)
     show(large)
     print(f"       CPU a run at {large.requests} is {cost(large) / cost(small):.2f} times that at {small.requests}")
     profile(min(count, PROFILED))
