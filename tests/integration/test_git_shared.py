@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import yaml
 
 from controller.adapters.git import Git
 from controller.adapters.volume import Volume
@@ -144,6 +145,42 @@ def test_a_slow_host_holds_up_nobody_else_however_many_of_its_repositories_wait(
             assert (metrics.value("coachwork_reconciles_total", result="not-yet") or 0) < 10 * len(names)
     calls = Counter(controller.calls)
     assert calls["ls-remote"] == calls["fetch"] == 1 + len(names)
+
+
+def test_no_run_is_older_than_its_trigger_whatever_is_pushed_and_asked_meanwhile(
+    server: GitServer, volume: Path
+) -> None:
+    iris, controller, names = server.repository("iris"), Controller(volume), [f"q{number}" for number in range(6)]
+    pushed, before = [iris.commit(project("a"))], dict[tuple[str, str], int]()
+    for name in names:
+        controller.ask(name, repository=server.url("iris"), run_on_create="false")
+
+    def finished() -> bool:
+        """End what runs; return whether each request's last trigger is finished."""
+        for job in controller.cluster.of_kind("Job"):
+            if "status" not in job:
+                controller.cluster.end_job(job)
+        return {record.get("finished-trigger") for record in controller.records()} == {"last"}
+
+    with controller.running():
+        eventually(lambda: len([key for key in controller.cluster.stored if key[1].endswith("-status")]) == len(names))
+        for number in range(30):
+            pushed.append(iris.commit({"number": f"{number}"}))
+            for name in names[number % 3 :: 3] if number < 29 else names:
+                trigger = f"t{number}" if number < 29 else "last"
+                before[name, trigger] = len(pushed) - 1
+                controller.cluster.ask(name, trigger=trigger, **controller.data[name])
+            finished()
+        eventually(finished, 60)
+    runs = [
+        (pushed.index(past["commit"]), before[name, past["trigger"]])
+        for name, record in zip(names, controller.records(), strict=True)
+        for past in yaml.safe_load(record["history"])
+        if past["outcome"] == "Succeeded"
+    ]
+    assert len(runs) >= 2 * len(names)
+    assert [run for run in runs if run[0] < run[1]] == []
+    assert Counter(controller.calls)["ls-remote"] <= len(before)
 
 
 # --- polls -----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What the caches hold is found by what it is about, and a look-up costs what it returns."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -303,3 +304,19 @@ def config_map(role: str | None, **labels: str) -> Object:
 )
 def test_an_object_s_key_is_the_request_that_it_is_about(kind: str, manifest: Object, owner: str | None) -> None:
     assert owner_key(kind, manifest) == owner
+
+
+def test_nobody_finds_news_before_it_is_known_when_they_came() -> None:
+    found, readers = list[Object | None](), list[threading.Thread]()
+
+    def wake(name: str) -> None:
+        reader = threading.Thread(target=lambda: found.append(caches.request(name)))
+        reader.start()
+        reader.join(0.1)
+        readers.append(reader)
+        assert found == []
+
+    caches = View(wake)
+    change(caches, "ConfigMap", None, thing("iris", role="request"))
+    readers[0].join(20)
+    assert [item is not None for item in found] == [True]
