@@ -1,5 +1,6 @@
 """The controller in its pod: makes the adapters from the settings, and ends on a signal."""
 
+import gc
 import signal
 import sys
 import threading
@@ -61,6 +62,7 @@ def serve(settings: Settings) -> Exit:
     for port in ports:
         port.start()
     threading.Thread(target=doctor.preflight, name="preflight", daemon=True).start()
+    gc.freeze()  # modules and settings stay: collections need not walk through them while thousands of objects come
     if app.start(stopping, left_over=left_over):
         stopping.wait()
     _log.info("controller stopping")
