@@ -1,4 +1,4 @@
-"""Compiles the launcher and what it imports of the standard library: `python3 bytecode.py FOLDER TOOLS`.
+"""Compiles launcher and installer and what they import of the standard library: `python3 bytecode.py FOLDER TOOLS`.
 
 What it writes into FOLDER is found with `sys.pycache_prefix = FOLDER` by a Python of the same version whose standard
 library is in the same place, for a launcher in TOOLS. It is used only where a source has the hash that it had here, so
@@ -25,11 +25,11 @@ _INVALIDATION = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
 def write(folder: str, tools: str) -> None:
-    """Write the bytecode of all that a launch may import."""
+    """Write the bytecode of all that a launch or a build may import."""
     for name in sorted(os.listdir(HERE)):
-        if name.startswith("stage_") and name.endswith(".py"):
+        if name.startswith(("stage_", "install_")) and name.endswith(".py"):
             importlib.import_module(name[: -len(".py")])
-    for name in ("ctypes", "hashlib", "shutil"):  # what they import once they need it
+    for name in ("ctypes", "email.message", "email.parser", "hashlib", "shutil"):  # what they import once they need it
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     sys.pycache_prefix = folder  # as it is: the folder of a build moves while it works there

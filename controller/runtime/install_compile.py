@@ -36,6 +36,7 @@ def compile_modules(folder: int, path: str, progress: Progress) -> None:
     os.fchdir(folder)
     if not os.path.exists(stage_environment.UNCOMPILED):
         return
+    sys.pycache_prefix = None  # what we run with is elsewhere
     started = time.monotonic()
     tools = os.path.dirname(os.path.abspath(__file__))
     command = [sys.executable, os.path.join(tools, "bytecode.py"), "bytecode", tools]  # the launcher's (docs/adr/0029)

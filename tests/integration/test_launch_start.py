@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.support.building import Builder
 from tests.support.launching import PYTHON_38, Stage
 
 COMPILED = re.compile(r"^# code object from (/.*\.py)$", re.MULTILINE)  # bytecode is in quotes there
@@ -30,6 +31,16 @@ def test_with_its_bytecode_the_launcher_compiles_nothing(stage: Stage, python: s
         assert re.search(
             rf"^# code object from '{stage.root}/{place}/bytecode/.*/{name}\.\S+\.pyc'$", ended.text, re.MULTILINE
         )
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_with_its_bytecode_a_build_compiles_nothing_of_its_own(builder: Builder, python: str) -> None:
+    builder.stage.python = python
+    bring_bytecode(builder.stage)
+    builder.env["PYTHONVERBOSE"] = "1"
+    ended = builder.run("plume\n", compiles=False)
+    assert (ended.code, [path for path in COMPILED.findall(ended.text) if "site-packages" not in path]) == (0, [])
+    assert re.search(r"/tools/bytecode/.*/install_uv\.\S+\.pyc'$", ended.text, re.MULTILINE)
 
 
 def test_bytecode_of_other_sources_is_ignored(stage: Stage) -> None:
