@@ -1,20 +1,24 @@
 """A port that is listened on: so many connections at once, in all and for each address, and one request on each.
 
+What a connection sends is bounded too, in bytes and in seconds: else a few would take all memory, or all places.
 Plain http.server, HTTP/1.0: no keep-alive means no idle threads.
 """
 
+import io
 import socket
 import threading
 import time
 from collections import Counter
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import structlog
 
 from controller.adapters.web.replies import Headers, Reply
 
-READ_TIMEOUT: Final = 5  # seconds that a connection may be silent
+READ_TIMEOUT: Final = 5  # seconds for a request, and for an answer
+READ_BYTES: Final = 32 * 1024  # of a request: the longest path, percent-encoded, and what proxies add
 CONNECTIONS: Final = 32  # at once; more are closed unanswered
 OF_ONE_ADDRESS: Final = 20  # of them; followers, commands and probes may all come through one node
 
@@ -101,11 +105,42 @@ class _Server(ThreadingHTTPServer):
         _log.debug("connection broken", client=str(client_address))
 
 
+class _Request(io.RawIOBase):
+    """What a connection sends, in so many seconds from now and of so many bytes."""
+
+    def __init__(self, connection: socket.socket, seconds: float, most: int) -> None:
+        self._connection, self._seconds, self._most = connection, seconds, most
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what is there. Raises OSError, and HTTPException, which http.server answers with 431."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if not self._most:
+            raise HTTPException("too long")
+        self._connection.settimeout(left)
+        count = self._connection.recv_into(memoryview(buffer)[: self._most])
+        self._connection.settimeout(self._seconds)  # for the answer
+        self._most -= count
+        return count
+
+
 class Answering(BaseHTTPRequestHandler):
     """One connection, one request."""
 
-    timeout = READ_TIMEOUT
+    timeout: ClassVar[float] = READ_TIMEOUT
+    most: ClassVar[int] = READ_BYTES
     server_version, sys_version = "coachwork", ""
+
+    def setup(self) -> None:
+        """Bound what is read."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Request(self.connection, self.timeout, self.most))
 
     def reply(self, reply: Reply, *, with_body: bool = True) -> None:
         """Write a whole answer."""

@@ -1,8 +1,8 @@
 """POST /wake/NAME: a stage's launcher or a build says that it is done, so that its requests are looked at now.
 
 A call proves nothing and can do no more than an event of the cluster does, so it needs no password; how many count is
-bounded, for each address and in all. One that is lost costs the second or two until the cluster has noticed. It has a
-port of its own: who may call reads nothing there, and no flood of calls takes a place from a probe.
+bounded, for each address and in all, and so is what is read of it. One that is lost costs the time until the cluster
+has noticed. It has a port of its own: callers read nothing there, and no flood of them takes a place from a probe.
 """
 
 import threading
@@ -18,6 +18,8 @@ from controller.adapters.web.replies import Reply
 PREFIX: Final = "/wake/"
 CALLS: Final = 10  # of one address in a second: a pod calls once, but all of a node may come from its address
 ADDRESSES: Final = 2000  # in a second
+LIMIT: Final = 1.0  # seconds for a call to be read: a launcher waits half of one
+BYTES: Final = 1024  # of a call; names have 63
 
 
 class Bell:
@@ -67,6 +69,8 @@ class WakeServer(Listener):
 class _Caller(Answering):
     """One call. What it carries is not read."""
 
+    timeout: ClassVar = LIMIT
+    most: ClassVar = BYTES
     bell: ClassVar[Bell]
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from controller.adapters.volume import Archive
 from controller.adapters.web import API_ROOM, CONNECTIONS, FOLLOWERS, WebServer
 from controller.adapters.web.api import ROUTES, parse
+from controller.adapters.web.listener import READ_BYTES
 from controller.core.archive import NoAnswer
 from controller.core.errors import Transient
 from controller.core.model import StageRecord
@@ -131,6 +132,12 @@ def test_garbage_gets_an_error_and_the_server_lives(port: int) -> None:
         garbage.sendall(b"\x16\x03\x01\x00\xff rubbish\r\n\r\n")
         assert b"400" in garbage.recv(1000)
     assert ask(port, "/healthz")[0] == 200
+
+
+def test_no_more_is_read_of_a_request_than_one_needs(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as endless:
+        endless.sendall(b"GET /healthz HTTP/1.0\r\nX: ".ljust(READ_BYTES, b"x"))
+        assert b"431" in endless.recv(1000)
 
 
 def test_more_connections_than_there_is_room_for_are_closed_unanswered(port: int) -> None:

@@ -1,12 +1,13 @@
 """The port at which pods say that they are done."""
 
+import select
 import socket
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from controller.adapters.web.wake import ADDRESSES, CALLS, Bell, WakeServer
+from controller.adapters.web.wake import ADDRESSES, BYTES, CALLS, Bell, WakeServer
 
 IRIS = "/wake/iris"
 
@@ -48,12 +49,28 @@ def say(server: WakeServer, words: str) -> bytes:
         ("POST /metrics HTTP/1.0", b"404", []),
         (f"GET {IRIS} HTTP/1.0", b"501", []),
         ("GET /api/runs/iris HTTP/1.0", b"501", []),
+        (f"POST {IRIS} HTTP/1.0\r\nX: ".ljust(BYTES - 4, "x"), b"202", ["iris"]),
     ],
 )
 def test_a_call_wakes_what_it_names_and_nothing_can_be_read(
     server: WakeServer, woken: Woken, words: str, status: bytes, names: list[str]
 ) -> None:
     assert (say(server, words), woken) == (status, names)
+
+
+def test_no_more_is_read_of_a_call_than_one_needs(server: WakeServer, woken: Woken) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as endless:
+        endless.sendall(f"POST {IRIS} HTTP/1.0\r\nX: ".ljust(BYTES, "x").encode())
+        assert endless.recv(1000).split()[1] == b"431"
+    assert not woken
+
+
+def test_a_call_that_comes_a_byte_at_a_time_keeps_no_place(server: WakeServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
+        sent = 0
+        while sent < BYTES and not select.select([slow], [], [], 0.05)[0]:  # until it is closed
+            sent += slow.send(b"x")
+        assert sent < BYTES / 2
 
 
 def test_calls_of_one_address_are_bounded_and_those_of_others_count(woken: Woken) -> None:
