@@ -64,9 +64,9 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
 
 def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
     """Return how an environment stands. Raises Transient."""
-    made = volume.made_environment(folder)  # first: what is published in between must not look lost
+    children = view.build(folder)  # first: what happens from here on wakes the request
+    made = volume.made_environment(folder)  # before `ready`: what is published in between must not look lost
     ready = volume.has_environment(folder)
-    children = view.build(folder)
     job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
     fact = _job(cluster, volume, children, job, layout.build_logs(folder)) if job else None
     lingering = job is None and not all(map(_has_ended, children.pods))

@@ -18,7 +18,7 @@ from controller.core.snapshot import Snapshot
 
 Index: TypeAlias = Literal["request", "environment", "subject", "role", "awaited"]
 """request: label; environment: the folder that it builds; subject: uid that an Event is about; role: of a ConfigMap;
-awaited: an environment's folder that the run in this record waits for, or may."""
+awaited: an environment's folder that the run in this record waits for, or may, or that a pass has asked for."""
 
 WRITTEN = ("ConfigMap", "Job")  # kinds of which a pass knows what it writes: services others may change on the way
 
@@ -51,17 +51,14 @@ class View:
             known = before.opened() if before else None
             if known:
                 for index, value in _entries(kind, known):
-                    entry = self._found[kind, index, value]
-                    del entry[name]
-                    if not entry:
-                        del self._found[kind, index, value]
+                    self._remove((kind, index, value), name)
             seconds = news(kind, known, item, self._pods_of(item) if kind == "Job" else ())
             if new and item:
                 self._held[kind, name] = new
                 for index, value in _entries(kind, item):
                     self._found[kind, index, value][name] = owner_key(kind, item) or ""
             keys = {key for each in (known, item) if each for key in self._about(kind, each)}
-            if kind in WRITTEN:
+            if kind in WRITTEN and (known or not self._found.get(("Event", "subject", _uid(item)))):
                 keys.discard(getattr(self._passing, "name", ""))
             for key in (
                 sorted(keys) if seconds is not None else ()
@@ -75,13 +72,25 @@ class View:
     def passing(self, name: str) -> Iterator[None]:
         """Let what this thread writes in the block, of records and Jobs, not wake the request `name`.
 
-        A decision is final until there is news, or says that it is not; what it was about to write is none.
+        A decision is final until there is news, or says that it is not; what it was about to write is none. All else
+        is: what happens meanwhile to an environment that it asks for (`build`), which no record may name yet, and an
+        Event that came before the Job that it is about.
         """
-        self._passing.name = name
+        self._passing.name, self._passing.asked = name, set()
         try:
             yield
         finally:
             self._passing.name = ""
+            with self._lock:
+                for folder in self._passing.asked:
+                    self._remove(("ConfigMap", "awaited", folder), f"{name}/")
+
+    def _remove(self, key: tuple[str, Index, str], name: str) -> None:
+        """Remove one name from an index."""
+        entry = self._found[key]
+        del entry[name]
+        if not entry:
+            del self._found[key]
 
     def _pods_of(self, job: Object | None) -> Sequence[Object]:
         """Return the pods that may be a Job's."""
@@ -153,9 +162,13 @@ class View:
     def build(self, folder: str) -> Children:
         """Return the Job that builds an environment (label coachwork.io/environment=FOLDER), its pods and warnings.
 
-        A change of them wakes every request with an active run that wants it: builds belong to no request.
+        A change of them wakes every request with an active run that wants it, and one whose
+        pass asks here, until that is over: builds belong to no request.
         """
         with self._lock:
+            if asking := getattr(self._passing, "name", ""):
+                self._passing.asked.add(folder)
+                self._found["ConfigMap", "awaited", folder][f"{asking}/"] = asking  # not the name of an object
             jobs, pods = self._get("Job", "environment", folder), self._get("Pod", "environment", folder)
             return Children(jobs=jobs, pods=pods, events=self._warnings((*jobs, *pods)))
 
@@ -170,7 +183,7 @@ class View:
         return [self._held[kind, name].opened() for name in sorted(self._found.get((kind, index, value), ()))]
 
     def _warnings(self, subjects: Sequence[Object]) -> Sequence[Object]:
-        uids = {str(item["metadata"].get("uid")) for item in subjects}
+        uids = set(map(_uid, subjects))
         events = [event for uid in uids for event in self._get("Event", "subject", uid)]
         return sorted(events, key=lambda event: str(event["metadata"]["name"]))
 
@@ -186,6 +199,11 @@ def owner_key(kind: str, item: Object) -> str | None:
     if kind == "ConfigMap" and labels.get(names.ROLE) not in {names.ROLE_STATUS, names.ROLE_RELEASE}:
         return None
     return labels.get(names.REQUEST) or None
+
+
+def _uid(item: Object | None) -> str:
+    """Return an object's uid, as Events name it."""
+    return str((item or {}).get("metadata", {}).get("uid"))
 
 
 def _is_running(labels: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from threading import Thread
 
 import pytest
 
@@ -659,3 +660,26 @@ def test_all_git_requirements_that_can_not_be_had_are_reported_at_once(world: Wo
     kept = begin(world, project("a,b", packages={**FROM_GIT, "b": f"git+{other}@v2\ngit+{LIB}@v1\n"}))
     assert (kept.phase, kept.reason) == ("Invalid", "RefMissing")
     assert [line.split(" (")[0] for line in kept.problems] == ["a/requirements.txt:2", "b/requirements.txt:1"]
+
+
+def test_a_run_that_asks_for_a_shared_build_hears_of_its_end_before_its_record_is_written(world: World) -> None:
+    world.source.push(project("a", packages={"a": "flask==3.0.0"}))
+    world.cluster.ask("ada", repository=REPOSITORY)
+    world.settle("ada")
+    (build,) = world.jobs().values()
+
+    def end(_verb: str, _moment: str) -> None:
+        """Let the build end, and passes of the other request publish it, before the first write of this one."""
+        world.cluster.hook = lambda _verb, _moment: None
+        world.build(build)
+        other = Thread(target=world.settle, args=["ada"])
+        other.start()
+        other.join()
+
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.woken.clear()
+    world.cluster.hook = end
+    world.pass_()
+    assert world.record().active
+    assert "iris" in world.woken
+    assert world.settle().stages["a"].state == "Running"

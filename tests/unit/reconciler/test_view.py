@@ -254,6 +254,38 @@ def test_a_pass_is_not_woken_by_records_and_jobs_that_it_writes_and_others_are(v
     assert woken == ["other", "iris", "iris"]
 
 
+def test_an_event_that_comes_before_the_job_of_a_pass_wakes_it(view: View, woken: list[str]) -> None:
+    job = thing("iris-a-1", request="iris")
+    with view.passing("iris"):
+        change(view, "Event", None, warning("denied", "Job", job))
+        assert woken == []
+        change(view, "Job", None, job)
+        assert woken == ["iris"]
+
+
+@pytest.mark.parametrize("owner", ["iris", "x"])  # whose name is that of the record of x
+def test_a_pass_is_woken_by_builds_that_it_has_asked_for_before_its_record_names_them(
+    view: View, woken: list[str], owner: str
+) -> None:
+    ours, theirs = "x-status", record(owner, "Running", "e1")
+    change(view, "ConfigMap", None, theirs)
+    build = thing("build", environment="e1")
+    change(view, "Job", None, build)
+    for asks in (True, False):
+        woken.clear()
+        with view.passing(ours):
+            if asks:
+                view.build("e1")
+            view.wake("e1")
+            change(view, "Pod", None, thing(f"build-{asks}", environment="e1"))
+        assert woken == [*([owner, ours] * 2 if asks else [owner] * 2)]
+    woken.clear()
+    view.wake("e1")
+    assert woken == [owner]
+    change(view, "ConfigMap", theirs, None)
+    assert not view.wake("e1")
+
+
 changes = st.lists(
     st.tuples(st.sampled_from(["Job", "Pod", "Service"]), st.sampled_from("ab"), st.sampled_from(["iris", "x", ""])),
     max_size=30,
