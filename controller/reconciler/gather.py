@@ -74,13 +74,17 @@ class Gatherer:
         self._read = once(REMEMBERED_PROJECTS, self._read_project)
 
     def gather(self, request: Request, open_: Needs, moment: Moment) -> Mapping[Need, object]:
-        """Return an answer to each question. Raises Busy where another pass is at it, as long as that is no news."""
+        """Return an answer to each question. Raises Busy where another pass is at it, as long as that is no news.
+
+        A poll is nothing that the rest of a pass has to wait for: it comes later.
+        """
         answers: dict[Need, object] = {}
         for question in open_.questions:
             try:
                 answers[question] = self._answer(request, question, moment)
             except Busy as busy:
-                if moment.monotonic - moment.news < UNSAID:
+                polled = isinstance(question, needs.Commit) and question.since is not None
+                if not polled and moment.monotonic - moment.news < UNSAID:
                     raise
                 answers[question] = busy
             except (Invalid, NotYet, Transient) as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.errors import Invalid, Transient
+from controller.core.errors import Busy, Invalid, Transient
 from controller.core.model import Object, Record
 from tests.support.world import REPOSITORY, World, project
 
@@ -84,6 +84,21 @@ def test_a_look_that_fails_is_reported_next_to_what_serves_and_disturbs_nothing(
     assert told == [kept.poll_problem]
     world.source.fault = None
     assert world.passes(4, 61).poll_problem == ""
+
+
+def test_a_look_that_finds_git_busy_comes_soon_and_holds_up_nothing(world: World) -> None:
+    world.source.push(project("web", services={"web": 5000}))
+    polled(world)
+    world.settle()
+    (service,) = world.cluster.of_kind("Service")
+    world.cluster.delete("Service", service["metadata"]["name"], service["metadata"]["uid"])
+    world.source.push(project("a"))
+    world.source.fault = Busy(5.0, "all places for Git are taken by other repositories", lambda _call: None)
+    kept = world.passes(1, 31)
+    assert world.cluster.of_kind("Service")
+    assert (kept.phase, kept.run, kept.poll_problem) == ("Ready", 1, "")
+    world.source.fault = None
+    assert world.passes(2, 8).run == 2
 
 
 # --- rerun -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from controller.adapters.git.remote import Refs, Remote, place
 from controller.adapters.locks import Turn
-from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.errors import Invalid, Transient
 
 KEPT = 30.0  # seconds: passes that were due at once have come by then
 ROOM = 100_000  # refs of all answers that are kept: some 25 MB
@@ -54,15 +54,10 @@ class Answers:
             answer = self._known.setdefault(remote, Answer())
         shared = answer.began >= since
         if not shared:
-            try:
-                with answer.turn.take(self._wait, f"{place(remote.url)}: another pass is asking it"):
-                    shared = answer.began >= since  # the one that was waited for may have begun late enough
-                    if not shared:
-                        self._put(remote, answer, question)
-            except NotYet:
-                if isinstance(answer.said, Transient):  # it is tried again by one of many: the status of the rest stays
-                    raise answer.said.with_traceback(None) from None
-                raise
+            with answer.turn.take(self._wait, f"{place(remote.url)}: another pass is asking it"):
+                shared = answer.began >= since  # the one that was waited for may have begun late enough
+                if not shared:
+                    self._put(remote, answer, question)
         if shared:
             self._on_shared()
         if isinstance(answer.said, Refs):

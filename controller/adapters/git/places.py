@@ -6,15 +6,18 @@ Refuses to let one host have all of them, and to wait again for one that has jus
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias
 
 from controller.adapters.git.command import TimedOut
 from controller.adapters.git.remote import place
-from controller.adapters.locks import BACK, busy
-from controller.core.errors import NotYet, Transient
+from controller.adapters.locks import BACK
+from controller.core.errors import Busy, NotYet, Transient
 from controller.core.inputs.repository import server
+
+Call: TypeAlias = Callable[[], object]
 
 TAKEN = "all places for Git are taken by other repositories"
 
@@ -28,7 +31,7 @@ class Places:
         self._wait, self._pause = wait, pause
         self._taken: Counter[str] = Counter()
         self._silent: dict[str, tuple[float, float]] = {}  # host: when it may be tried again, the limit it exceeded
-        self._refused: dict[str, dict[str, Future[None]]] = defaultdict(dict)  # host: what found no place, by address
+        self._lines: dict[str, dict[str, list[Call]]] = defaultdict(dict)  # host: whom to call, by address, in order
         self._changed = threading.Condition()
 
     @contextmanager
@@ -56,38 +59,50 @@ class Places:
                     self._silent[host] = (time.monotonic() + self._pause, silent)
                 self._changed.notify_all()
                 called = self._called()
-            for one in (*waiting, *called):
-                one.set_result(None)
+            for call in (*waiting, *called):
+                call()
 
-    def _enter(self, host: str, url: str, limit: float) -> list["Future[None]"]:
-        """Take a place; return whom to call at its end: those who found none for the same address before."""
+    def _enter(self, host: str, url: str, limit: float) -> list[Call]:
+        """Take a place; return whom to call at its end: those who wait for one for the same address."""
         deadline = time.monotonic() + self._wait
         with self._changed:
             while True:
                 again, exceeded = self._silent.get(host, (0.0, 0.0))
                 if time.monotonic() < again:
                     raise _unanswered(url, exceeded)
-                if self._taken[host] < self._share and self._taken.total() < self._count:
+                if self._free(host):
                     break
                 if not self._changed.wait(deadline - time.monotonic()):
-                    if host in self._silent:  # so that a status stays
-                        raise _unanswered(url, self._silent[host][1])
-                    if self._wait:
-                        raise NotYet(BACK, TAKEN)
-                    raise busy(self._refused[host].setdefault(url, Future()), TAKEN)
+                    raise NotYet(BACK, TAKEN) if self._wait else Busy(BACK, TAKEN, partial(self._line_up, host, url))
             self._taken[host] += 1
             if host in self._silent:  # this is the one try: the others need not wait for its end
                 self._silent[host] = (time.monotonic() + limit + self._pause, self._silent[host][1])
-            return [self._refused[host].pop(url)] if url in self._refused[host] else []
+            return self._lines.get(host, {}).pop(url, [])
 
-    def _called(self) -> list["Future[None]"]:
-        """Return whose turn it is: of each host as many addresses as find a place now, those that came first."""
-        left, called = self._count - self._taken.total(), list[Future[None]]()
-        for host, refused in list(self._refused.items()):
-            free = min(self._share - self._taken[host], left)
-            called += [refused.pop(url) for url in list(refused)[: max(free, 0)]]
-            if not refused:
-                del self._refused[host]
+    def _free(self, host: str) -> int:
+        """Return how many places there are for the host now."""
+        return max(min(self._share - self._taken[host], self._count - self._taken.total()), 0)
+
+    def _line_up(self, host: str, url: str, call: Call) -> None:
+        """Call once there is a place for the address; nothing is kept free for those who do not want to be called."""
+        with self._changed:
+            if not (free := self._free(host)):
+                self._lines[host].setdefault(url, []).append(call)
+        if free:
+            call()
+
+    def _called(self) -> list[Call]:
+        """Return whose turn it is: of each host as many addresses as find a place now, those that came first.
+
+        An address stays where it is in its line until it has a place: somebody else may be faster than who is called.
+        """
+        called = list[Call]()
+        for host, line in list(self._lines.items()):
+            for url in [url for url, calls in line.items() if calls][: self._free(host)]:
+                called += line[url]
+                line[url] = []
+            if not any(line.values()):
+                del self._lines[host]
         return called
 
 

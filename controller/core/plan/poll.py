@@ -35,10 +35,11 @@ def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
         last = Poll(about, problem=known.record.poll_problem, due=_next(request, now))
     if last.due and now < last.due:
         return last
+    moment = _next(request, now) - timedelta(seconds=request.poll) - _distance(request)  # the repository's last one
     try:
-        return Poll(about, observed.ask(Commit(last.due and last.due - _distance(request))), due=_next(request, now))
-    except NotYet:  # another pass is at the same repository: soon, and nothing is wrong
-        return replace(last, due=_next(request, now))
+        return Poll(about, observed.ask(Commit(moment)), due=_next(request, now))
+    except NotYet as busy:  # other passes are at Git: soon, as of the same moment, and nothing is wrong
+        return replace(last, due=now + timedelta(seconds=max(busy.delay, _spread(request))))
     except Transient as error:
         problem = f"{error.reason}: {error}"
     except Invalid as invalid:
@@ -62,8 +63,11 @@ def _next(request: Request, now: datetime) -> datetime:
 
 def _distance(request: Request) -> timedelta:
     """Return how long after the repository's moment the request has its own."""
-    most = min((request.poll or 1) / _SPREAD, _LONGEST_SPREAD)
-    return timedelta(seconds=most * (_number(request.uid) / 2**32))
+    return timedelta(seconds=_spread(request) * (_number(request.uid) / 2**32))
+
+
+def _spread(request: Request) -> float:
+    return min((request.poll or 1) / _SPREAD, _LONGEST_SPREAD)
 
 
 def _number(text: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controller.adapters.git import answers as module
@@ -93,7 +93,14 @@ class Host:
             assert (len(self.begun[who]), self.shared) == (questions, shared + 1)
 
 
+AN_OLD_ERROR: list[Step] = [  # while the server, which was down, is asked again
+    *(("break", 0, ()), ("ask", 0, ()), ("serve", 0, ()), ("push", 0, ())),
+    *(("ask", 0, ()), ("ask", 0, ()), ("serve", 0, [("serve", 0, ())])),
+]
+
+
 @given(STEPS)
+@example(AN_OLD_ERROR)
 @settings(deadline=None, max_examples=share(1.0))
 def test_whoever_asks_hears_of_every_push_before_and_no_question_is_put_twice(steps: list[Step]) -> None:
     Host().play(steps)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.documents.codec import Good
+from controller.core.errors import NotYet
 from controller.core.model import Record, Request
 from controller.core.plan import Known, Observed, Poll
 from controller.core.plan.decision import Unanswered
@@ -48,5 +49,11 @@ def test_requests_of_one_repository_ask_as_of_one_moment_in_each_interval(
         assert since
         assert timedelta() <= first.due - since <= timedelta(seconds=min(every / 4, 20))
         assert after == replace(first, commit="c" * 40, due=first.due + timedelta(seconds=every))
+        busy = poll(known(uid, every, first), Observed(answers={Commit(since): NotYet(5.0, "busy")}), first.due)
+        assert busy
+        assert busy.due
+        assert timedelta(seconds=5) <= busy.due - first.due <= timedelta(seconds=20)
+        again, _ = asked(known(uid, every, busy), busy.due)
+        assert again in (since, since + timedelta(seconds=every))
         moments.add(since)
     assert max(moments) - min(moments) in (timedelta(), timedelta(seconds=every))
