@@ -45,7 +45,17 @@ def compile_modules(folder: int, path: str, progress: Progress) -> None:
     with progress.step("compiling the packages' modules"):
         for module in stage_order.files(install_uv.packages_folder(""), MOST, TESTS.match):
             if module.endswith(".py") and not os.path.exists(importlib.util.cache_from_source(module)):
-                with contextlib.suppress(py_compile.PyCompileError):  # for another Python, or a template
-                    py_compile.compile(module, dfile=os.path.join(path, module), doraise=True)
+                _compile(module, os.path.join(path, module))
     os.unlink(stage_environment.UNCOMPILED)
     say(f"compiled in {time.monotonic() - started:.1f} s")
+
+
+def _compile(module: str, shown: str) -> None:
+    """Compile one module, if it can be: it keeps no other from it. Raises OSError where the volume is full."""
+    try:
+        py_compile.compile(module, dfile=shown, doraise=True)
+    except py_compile.PyCompileError:  # for another Python, or a template
+        pass
+    except OSError as error:  # a name that is too long for what is written, a link in its place
+        if error.errno in stage_order.FULL:
+            raise

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,10 +123,16 @@ def test_what_was_compiled_before_a_build_was_killed_is_not_compiled_again(build
     assert not list(before.glob("python*/site-packages/__pycache__/*.pyc.*"))
 
 
-def test_a_module_that_is_none_keeps_no_other_from_being_compiled(builder: Builder) -> None:
-    wheel(builder.index, "odd", "1.0", "print 'of another Python'\n")
-    assert builder.run("plume\nodd\n").code == 0
-    assert compiled(builder.environment) == ["plume"]
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_module_that_can_not_be_compiled_keeps_no_other_from_it(builder: Builder, behind: bool) -> None:
+    with zipfile.ZipFile(wheel(builder.index, "odd", "1.0", "print 'of another Python'\n"), "a") as archive:
+        archive.writestr("a" * 245 + ".py", "")  # no file system has names as long as what it is compiled to
+    with waking(builder.publish) as address:
+        ended = builder.run("plume\nodd\n", **(builder.behind(address) if behind else {}))
+    assert ended.code == 0, ended.text
+    made = builder.published if behind else builder.environment
+    assert compiled(made) == ["plume"]
+    assert not (made / ".uncompiled").exists()
 
 
 def test_the_checkout_is_not_written_to_and_not_copied(builder: Builder) -> None:
