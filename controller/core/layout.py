@@ -69,9 +69,14 @@ def inherited(name: str, uid: str, number: int, base: int) -> PurePosixPath:
     return run(name, uid, number) / f".inherited-{base}"
 
 
+def all_logs(name: str, uid: str, number: int) -> PurePosixPath:
+    """Return the folder of the logs of a run's stages."""
+    return run(name, uid, number) / "logs"
+
+
 def logs(name: str, uid: str, number: int, stage: str) -> PurePosixPath:
     """Return the folder of one stage's logs in one run: <attempt>.log and <attempt>.json."""
-    return run(name, uid, number) / "logs" / names.kubernetes_name(stage)
+    return all_logs(name, uid, number) / names.kubernetes_name(stage)
 
 
 def outdated(name: str, uid: str, number: int, stage: str) -> PurePosixPath:

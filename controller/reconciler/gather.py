@@ -118,6 +118,8 @@ class Gatherer:
             case needs.Holder():
                 live = self._cluster.get(question.kind, question.name)
                 return holder(self._cluster, request.uid, live) if live else ""
+            case needs.NewestRun():
+                return self._volume.newest_run(request.name, request.uid, question.after)
             case needs.RunFolder():
                 self._folders.begin(request, question)
             case needs.Inherited():

@@ -30,7 +30,7 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
             return _job(cluster, volume, children, job, None)
         fact = _job(cluster, volume, children, job, logs[stage])
         may_have_ended = fact.state == "Failed" or any(owner_uid(pod) == fact.uid for pod in children.pods)
-        return ended_well(fact, volume.attempts(logs[stage])) if may_have_ended else fact
+        return ended_well(fact, volume.last_attempt(logs[stage])) if may_have_ended else fact
 
     jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
     ended: dict[str, Cause | None] = {}
@@ -44,8 +44,8 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
             jobs[name] = JobFact(
                 name, "", record.request_uid, record.run, deleting=True, attempts=1, running=True, cause=cause
             )
-        elif attempts := volume.attempts(logs[stage]):
-            ended[stage] = _ending(name, attempts[-1])
+        elif last := volume.last_attempt(logs[stage]):
+            ended[stage] = _ending(name, last)
     deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
     release = view.release(request.name)
     return Observed(
@@ -81,10 +81,9 @@ def _job(cluster: Cluster, volume: Volume, children: Children, job: Object, logs
     fact = read_job(job, children.pods, children.events)
     if fact.state == "Failed" and fact.cause is None:
         fact = read_job(job, cluster.pods_of_job(fact.uid), children.events)
-    attempts = volume.attempts(logs) if logs and fact.state == "Failed" and fact.cause is None else ()
-    if not attempts:
+    last = volume.last_attempt(logs) if logs and fact.state == "Failed" and fact.cause is None else None
+    if not last:
         return fact
-    last = attempts[-1]
     words = last.message or f"attempt {last.number} was ended from outside, with its pod"
     return replace(fact, cause=Cause(last.reason or "PodLost", words))
 

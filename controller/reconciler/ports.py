@@ -118,6 +118,12 @@ class Volume(Protocol):
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Return the attempts that left something in a stage's log folder, oldest first."""
 
+    def last_attempt(self, folder: PurePosixPath) -> Attempt | None:
+        """Return the newest of them: a stage can leave any number."""
+
+    def newest_run(self, name: str, uid: str, after: int) -> int:
+        """Return the number of the request's newest run that has left logs, `after` if it is not newer than that."""
+
     def runs(self, name: str, uid: str) -> Sequence[int]:
         """Return the request's runs that have a folder, newest first."""
 

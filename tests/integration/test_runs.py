@@ -1,6 +1,9 @@
 """What a run does, pass by pass: the real reconciler and volume on an API server in memory."""
 
+from copy import deepcopy
 from pathlib import Path
+
+import pytest
 
 from controller.core import names
 from controller.core.errors import Invalid
@@ -86,6 +89,30 @@ def test_a_deleted_job_whose_log_says_that_it_ended_well_is_done(world: World) -
     world.cluster.remove("Job", "iris-a-1")
     assert world.settle().stages["a"].state == "Done"
     assert set(world.jobs()) == {"iris-b-1"}
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_no_run_takes_the_logs_of_a_run_that_the_cluster_forgot_for_its_own(world: World, restored: bool) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="one")
+    world.finish_all()
+    known = deepcopy(world.cluster.stored["ConfigMap", "iris-status"])
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="two")
+    world.settle()
+    world.leave(world.logs("a", run=2))
+    assert world.finish_all().run == 2
+    for job in [*world.jobs()]:
+        world.cluster.remove("Job", job)
+    world.cluster.remove("ConfigMap", "iris-status")
+    if restored:  # from a backup; the volume has gone on
+        world.cluster.restore(known)
+    else:
+        (world.logs("a").parents[2] / "record.yaml").unlink()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="three")
+    kept = world.settle()
+    assert kept.run == 3
+    world.cluster.begin_pod(world.jobs()["iris-a-3"], "Pending")
+    assert world.settle().stages["a"].state == "Running"
 
 
 def test_a_deleted_job_that_had_begun_fails_and_is_not_run_twice(world: World) -> None:

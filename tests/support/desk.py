@@ -275,6 +275,8 @@ class Desk:
                 return Build(ready=folder in self.environments, job=fact)
             case needs.Holder(kind, name):
                 return self.holders.get((kind, name), "")
+            case needs.NewestRun(after):
+                return after
             case needs.Sources() | needs.RunFolder() | needs.Inherited():
                 return None
             case needs.Room():

@@ -18,6 +18,7 @@ from controller.core.model import Record
 from controller.core.text import nearest, quoted
 
 REMEMBERED = 256  # records
+LOGS = 1000  # folders and files that are looked at for a log
 _OWNER = re.compile(layout.OWNER)
 _RUN = re.compile(r"[1-9][0-9]{0,8}")
 _LOG = re.compile(r"[1-9][0-9]{0,8}\.log")
@@ -32,6 +33,12 @@ def owners(tree: Tree) -> list[tuple[str, str]]:
 def runs(tree: Tree, name: str, uid: str) -> tuple[int, ...]:
     """Return the runs of a request that have a folder, newest first. Raises OSError."""
     return tuple(sorted(map(int, tree.names(layout.request(name, uid), _RUN)), reverse=True))
+
+
+def has_logs(tree: Tree, name: str, uid: str, run: int) -> bool:
+    """Return whether a pod of a run may have left anything of its logs. Raises OSError."""
+    files, complete = tree.walk(layout.all_logs(name, uid, run), files=1, entries=LOGS)
+    return bool(files) or not complete
 
 
 def attempts(tree: Tree, folder: PurePosixPath) -> list[int]:

@@ -118,15 +118,27 @@ class Volume(EnvironmentFolders):
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Return the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
         with storage.translated("read attempts"):
-            return [
-                documents.of_log(number, self._tree.read_any(folder / f"{number}.json", documents.LIMIT))
-                for number in runs.attempts(self._tree, folder)
-            ]
+            return [self._attempt(folder, number) for number in runs.attempts(self._tree, folder)]
+
+    def last_attempt(self, folder: PurePosixPath) -> Attempt | None:
+        """Return the newest of them: a stage can leave any number. Raises Transient."""
+        with storage.translated("read the last attempt"):
+            numbers = runs.attempts(self._tree, folder)
+            return self._attempt(folder, numbers[-1]) if numbers else None
+
+    def _attempt(self, folder: PurePosixPath, number: int) -> Attempt:
+        return documents.of_log(number, self._tree.read_any(folder / f"{number}.json", documents.LIMIT))
 
     def requests(self) -> Sequence[str]:
         """Return the names of the requests that have a folder here, whether they still live or not."""
         with storage.translated("list runs"):
             return sorted({name for name, _ in runs.owners(self._tree)})
+
+    def newest_run(self, name: str, uid: str, after: int) -> int:
+        """Return the request's newest run that has left logs, `after` if it is not newer. Raises Transient."""
+        with storage.translated("list runs"):
+            newer = (run for run in runs.runs(self._tree, name, uid) if run > after)
+            return next((run for run in newer if runs.has_logs(self._tree, name, uid, run)), after)
 
     def runs(self, name: str, uid: str) -> Sequence[int]:
         """Return the request's runs that have a folder, newest first. Raises Transient."""

@@ -122,12 +122,11 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or ""), refused=container or None)
 
 
-def ended_well(fact: JobFact, attempts: Sequence[Attempt]) -> JobFact:
+def ended_well(fact: JobFact, last: Attempt | None) -> JobFact:
     """Return the fact about a Job with what its launchers left: done is what the outcome of its newest attempt says.
 
     The cluster knows that a second or two later, or never, where it lost the pod in between.
     """
-    last = attempts[-1] if attempts else None
     if fact.deleting or fact.state == "Succeeded" or not last or not last.ended or last.exit_code != 0:
         return fact
     unseen = fact.state == "Running" and not fact.running  # its pod is Pending still, as far as anybody has said

@@ -49,13 +49,14 @@ def prepared(
         stages = select(request, pipeline, earlier, before)
         spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
     sources = needs.Sources(environments, known.record if request.rerun else None)  # else retired by `Environments`
-    observed.require(sources, *(needs.BuildOf(item.folder) for item in environments))
+    newest = needs.NewestRun(known.record.run)
+    observed.require(sources, newest, *(needs.BuildOf(item.folder) for item in environments))
     observed.ask(sources)
     jobs = [(item, observed.ask(needs.BuildOf(item.folder)).job) for item in environments]
     # an earlier failed build is over and done with
     unbuilt = (replace(item, stale=job.uid if job and job.state == "Failed" else "") for item, job in jobs)
     spec = replace(spec, environments=tuple(unbuilt))
-    record = _started(known, request, pending, spec, stages, now)
+    record = _started(known, request, pending, spec, stages, observed.ask(newest) + 1, now)
     context = context_of(request, record, spec, pipeline, policy)
     context, lost = _with_free_names(request, context, observed)
     problems = (*pipeline.warnings, *notes, *context.renamed(), *lost)
@@ -149,6 +150,7 @@ def _started(
     pending: Pending,
     spec: RunSpec,
     stages: Mapping[str, StageRecord],
+    number: int,
     now: datetime,
 ) -> Record:
     """Return the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
@@ -160,9 +162,9 @@ def _started(
         absorb(request, record, known.digest, "" if spec.rerun else spec.commit),
         phase="Running",
         reason="Started",
-        message=f"run {record.run + 1} of commit {spec.commit[:12]} has started",
+        message=f"run {number} of commit {spec.commit[:12]} has started",
         problems=(),
-        run=record.run + 1,
+        run=number,
         step=0,
         spec=replace(spec, trigger=pending.trigger, cause=pending.cause, base=base, part=part),
         ref=request.ref or "HEAD",

@@ -123,6 +123,13 @@ class Holder(Question[str]):
 
 
 @dataclass(frozen=True, slots=True)
+class NewestRun(Question[int]):
+    """The newest run that has left logs, `after` if it is not newer: what is there would be taken for a new run's."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder(Question[None]):
     """Nothing, once the volume has what a new run begins with: a copy of run `base`'s artifacts, and what it uses."""
 
@@ -154,6 +161,7 @@ Need: TypeAlias = (
     | BuildOf
     | Sources
     | Holder
+    | NewestRun
     | RunFolder
     | Inherited
     | Room

@@ -1,13 +1,14 @@
 """The shared volume: written as a whole or not at all, and never left on a stage's say-so."""
 
 import fcntl
+import io
 import json
 import os
 import re
 import stat
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from controller.adapters import removal
 from controller.adapters.storage import FOLDER_MODE
 from controller.adapters.volume import Volume, environments
+from controller.adapters.volume.tree import Tree
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.model import Attempt
@@ -148,6 +150,33 @@ def test_attempts_are_read_in_their_order(volume: Volume, logs: Path) -> None:
 
 def test_a_folder_that_is_not_there_holds_no_attempts(volume: Volume) -> None:
     assert volume.attempts(LOGS) == []
+    assert volume.last_attempt(LOGS) is None
+
+
+def test_the_last_attempt_costs_no_more_where_a_stage_leaves_many(
+    volume: Volume, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def opened(tree: Tree, path: PurePosixPath, opens: Callable[[Tree, PurePosixPath], io.FileIO] = Tree.open) -> Any:
+        read.append(path.name)
+        return opens(tree, path)
+
+    monkeypatch.setattr(Tree, "open", opened)
+    for number in range(1, 101):
+        (logs / f"{number}.log").write_text("")
+    (logs / "100.json").write_text('{"exit_code": 0}')
+    assert volume.last_attempt(LOGS) == Attempt(100, ended=True, exit_code=0)
+    assert read == ["100.json"]
+
+
+def test_a_run_counts_once_a_pod_has_left_something_of_its_logs(volume: Volume, logs: Path) -> None:
+    owner = ("iris", UID)
+    newest = 1  # of LOGS
+    assert volume.newest_run(*owner, 0) == 0  # its folders are there
+    (logs / "1.log").write_text("")
+    volume.keep_text(layout.uses(*owner, newest + 7), "[]")  # of a run that never began
+    assert [volume.newest_run(*owner, after) for after in (0, newest, newest + 1)] == [newest, newest, newest + 1]
 
 
 @pytest.mark.parametrize("name", ["²", "①", "x", "-1", "1.old", "٣", "9" * 200])

@@ -42,7 +42,8 @@ def test_a_new_run_asks_for_all_that_it_is_made_of_before_it_is_recorded() -> No
     desk.push(project("a >> web", services={"web": 5000}, packages={"a": "flask==3.0.0"}))
     desk.ask()
     desk.pass_()
-    assert kinds(desk) == ["Commit", "Project", "Environments", "Sources", "BuildOf", "Holder", "RunFolder"]
+    asked = ["Commit", "Project", "Environments", "Sources", "NewestRun", "BuildOf", "Holder", "RunFolder"]
+    assert kinds(desk) == asked
     held = {(item.kind, item.name) for item in desk.questions if isinstance(item, needs.Holder)}
     assert {("Job", "iris-a-1"), ("Deployment", "iris--web"), ("ConfigMap", "iris-release")} <= held
 
@@ -288,7 +289,7 @@ def test_the_folders_of_earlier_runs_go_when_a_run_ends_after_all_that_must_not_
 
 
 QUESTIONS = [needs.Commit, needs.Project, needs.Environments, needs.Sources, needs.BuildOf, needs.Holder,
-             needs.RunFolder, needs.Live, needs.KeptSpec, needs.KeptRun]  # fmt: skip
+             needs.NewestRun, needs.RunFolder, needs.Live, needs.KeptSpec, needs.KeptRun]  # fmt: skip
 ERRORS = [DOWN, BUSY, WRONG, Invalid("SecretMissing", ["no Secret"]), Transient("VolumeFull", "no room")]
 STEPS: list[dict[str, Any]] = [
     {}, {"trigger": "t1"}, {"trigger": "t2", "on_overlap": "replace"}, {"trigger": "t3", "at_rerun": "t3 1"},
