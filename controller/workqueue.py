@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 BACKOFF_FIRST, BACKOFF_LIMIT = 0.5, 300.0
 PATIENCE = 30.0  # seconds between looks at what is only not there yet
+SPARE = 64  # wishes that no longer stand and are kept, with as many more as stand: the heap is rebuilt seldom
 
 
 class WorkQueue:
@@ -66,6 +67,9 @@ class WorkQueue:
             if due < self._delayed.get(key, float("inf")):
                 self._delayed[key] = due
                 heapq.heappush(self._heap, (due, key))
+                if len(self._heap) > 2 * len(self._delayed) + SPARE:  # a day's wish of each pass would stay for a day
+                    self._heap = [(moment, other) for other, moment in self._delayed.items()]
+                    heapq.heapify(self._heap)
                 self._changed.notify()
 
     def retry(self, key: str, *, at_least: float = 0.0, at_most: float = BACKOFF_LIMIT) -> float:

@@ -1,7 +1,9 @@
 """The queue's one invariant (client-go's): a key is never worked on twice at a time, and no wish is lost."""
 
+import itertools
 import threading
 import time
+import weakref
 from collections import Counter, deque
 
 from hypothesis import given, settings
@@ -226,3 +228,23 @@ def test_a_parked_key_comes_when_it_is_called_and_once_or_else_after_its_delay()
     queue.call("a")  # it has come already
     queue.done("a")
     assert len(queue) == 0
+
+
+class Key(str):
+    """A key that can be seen to be kept."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_wishes_that_no_longer_stand_do_not_add_up() -> None:
+    queue, keys = WorkQueue(lambda: next(seconds)), list[weakref.ref[Key]]()
+    seconds = itertools.count()
+    queue.add_after("earlier", 80000.0)
+    for _ in range(2000):  # passes, each of which wishes for one a day later
+        queue.add("iris")
+        queue.get()
+        queue.add_after(key := Key("iris"), 86400.0)
+        queue.done("iris")
+        keys.append(weakref.ref(key))
+    del key
+    assert sum(kept() is not None for kept in keys) < 100
