@@ -16,9 +16,10 @@ from controller.core.errors import AlreadyExists, Conflict, Expired, NotYet, Ref
 
 MOST = 64  # more than a controller has threads: a server that is well never makes one wait
 PATIENCE = 5.0  # seconds that a call waits for its turn; beyond, its thread is better used elsewhere
+LONGEST_HOLD = 30.0  # seconds for which one answer holds all calls; the one that got it may wait longer
 
 OnTurn: TypeAlias = Callable[[int, float], None]
-"""Called for each call whose turn comes: the present limit, and the seconds that it waited."""
+"""Called when a call's turn came or it gave up, and when the limit falls: the limit, the seconds that a call waited."""
 
 
 class Limit:
@@ -78,8 +79,8 @@ class Limit:
             finally:
                 self._waiting.remove(ticket)
                 self._changed.notify_all()
-        began = self._clock()
-        self._on_turn(self.present, began - came)
+                began = self._clock()
+                self._on_turn(self.present, began - came)
         return began
 
     def _wait(self, ticket: object) -> float:
@@ -94,4 +95,5 @@ class Limit:
             now = self._clock()
             if began > self._lowered:
                 self._limit, self._lowered = max(min(self._limit, self._under_way) / 2, 1.0), now
-            self._held_until = max(self._held_until, now + retry_after)
+            self._held_until = max(self._held_until, now + min(retry_after, LONGEST_HOLD))
+            self._on_turn(self.present, 0.0)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from controller.adapters.kube.limit import MOST, Limit
+from controller.adapters.kube.limit import MOST, PATIENCE, Limit
 from controller.core.errors import Conflict, Refused, Transient
 from tests.support.eventually import eventually
 
@@ -98,6 +98,26 @@ def test_no_call_is_made_before_the_server_wants_one(limit: Limit, clock: Clock)
     assert (caught.value.reason, caught.value.retry_after) == ("ApiOverloaded", 10.0)
     clock.now = 30.0
     make(limit, None)
+
+
+def test_one_answer_holds_all_calls_for_half_a_minute_at_most(limit: Limit, clock: Clock) -> None:
+    make(limit, Transient("ApiOverloaded", "429", retry_after=300.0))
+    clock.now = 30.0
+    make(limit, None)
+
+
+def test_what_is_reported_holds_a_limit_that_fell_and_the_waits_of_calls_that_gave_up(clock: Clock) -> None:
+    said: list[tuple[int, float]] = []
+    limit = Limit(lambda *turn: said.append(turn), clock)
+    make(limit, OVERLOADED)
+    assert said == [(MOST, 0.0), (1, 0.0)]
+    with limit.turn():
+        said.clear()
+        clock.jump = 2.0
+        with pytest.raises(Transient), limit.turn():
+            pytest.fail("a call was made")
+    assert [present for present, _ in said] == [1]
+    assert said[0][1] >= PATIENCE
 
 
 def test_a_call_whose_turn_does_not_come_gives_its_thread_back(limit: Limit, clock: Clock) -> None:
