@@ -55,6 +55,8 @@ say = install_progress.say
 PARTIAL = ".partial-"  # environment.partial-MACHINE-RANDOM: a build under way, or what is left of one
 BOOT = "/proc/sys/kernel/random/boot_id"  # what all containers of a machine share, and only as long as it runs
 WAKE = 2.0  # seconds
+CALLS = 2  # one may find the controller busy, or come before the volume shows it what was made
+NOBODY = b"404"  # waits: its run was stopped
 NICEST = 19
 HEAD_START = 3.0  # seconds in which what waited for the environment starts, and needs the processors
 
@@ -74,7 +76,7 @@ class Job(NamedTuple):
     lock: str  # "": the newest versions that fit
     only_locked: bool = False
     compiles: bool = False  # the modules; else who uses it can write what it compiles
-    published: str = ""  # where stages find it, if it is compiled behind their backs; "": before they do
+    published: str = ""  # where stages find it, if it is compiled while they use it; "": before
     wake: str = ""  # what to call once it can be used (see stage_wake.py)
 
 
@@ -139,7 +141,7 @@ def _is_at(path: str, held: int) -> bool:
 
 def finished(job: Job) -> Optional[int]:
     """Return a descriptor of this environment where it is there and whole, published or to be; else None."""
-    for place in (job.published, job.target):
+    for place in filter(None, (job.published, job.target)):
         with contextlib.suppress(OSError):
             if stage_environment.complete(place) == job.environment and not stage_environment.damage(place):
                 return os.open(place, os.O_RDONLY | os.O_CLOEXEC)
@@ -249,6 +251,17 @@ def _write(folder: int, name: str, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def _have_published(job: Job, folder: int) -> None:
+    """Call the controller until the environment is published, or nobody waits for it. Raises OSError."""
+    for _ in range(CALLS):
+        answer = stage_wake.call(job.wake, WAKE)
+        time.sleep(HEAD_START)
+        if not _is_at(job.target, folder):  # whatever the answers were
+            return
+    if answer.split()[1:2] != [NOBODY]:
+        raise OSError(f"not published after {CALLS} calls of the controller")
+
+
 def _compile(job: Job, folder: int, name: str, progress: install_progress.Progress) -> None:
     """Compile an environment that stages may use from now on; the controller is woken first, to publish it.
 
@@ -256,8 +269,7 @@ def _compile(job: Job, folder: int, name: str, progress: install_progress.Progre
     """
     try:
         if not _is_at(job.published, folder):
-            stage_wake.call(job.wake, WAKE)
-            time.sleep(HEAD_START)
+            _have_published(job, folder)
         os.nice(NICEST)
         install_compile.compile_modules(folder, job.published, progress)
     except OSError as error:

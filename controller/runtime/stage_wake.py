@@ -1,4 +1,4 @@
-"""The call that wakes the controller once an attempt has ended well: it says nothing, and its answer does not matter.
+"""The call that wakes the controller once an attempt has ended well: it says nothing, and its answer proves nothing.
 
 The controller then looks for the outcome on the volume. Without the call it looks when the kubelet and the Job
 controller have noticed the end, some seconds later.
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def call(address: str, limit: float) -> None:
-    """POST to `address`, HOST:PORT/PATH, each step in at most `limit` seconds. Raises OSError."""
+def call(address: str, limit: float) -> bytes:
+    """POST to `address`, HOST:PORT/PATH, each step in at most `limit` seconds; return how the answer begins.
+
+    Raises OSError.
+    """
     place, _, path = address.partition("/")
     host, _, port = place.rpartition(":")
     name: Any = host.strip("[]").encode()  # for a name that is text Python loads its tables of Unicode
     with socket.create_connection((name, int(port)), limit) as connection:
         connection.sendall(f"POST /{path} HTTP/1.0\r\nHost: {place}\r\n\r\n".encode())
-        connection.recv(1)  # it has arrived
+        return connection.recv(100)  # it has arrived

@@ -106,6 +106,23 @@ def test_a_build_that_can_not_wake_the_controller_ends_at_once_and_the_next_atte
     assert compiled(published) == ["plume"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "published_by", "code"),
+    [(429, 2, 0), (202, 3, 1), (404, 3, 0)],  # busy; never published; nobody waits
+)
+def test_a_build_compiles_once_it_is_published_whatever_its_calls_are_answered(
+    builder: Builder, answer: int, published_by: int, code: int
+) -> None:
+    calls = iter(range(1, published_by))
+    with waking(lambda: next(calls, 0) or builder.publish(), answer) as address:
+        ended = builder.run("plume\n", **builder.behind(address))
+    assert ended.code == code, ended.text
+    assert ended.message["reason"] == ("NotCompiled" if code else "Completed")
+    assert next(calls, 0) == 0
+    made = builder.published if builder.published.exists() else builder.environment
+    assert compiled(made) == ([] if code else ["plume"])
+
+
 def test_what_was_compiled_before_a_build_was_killed_is_not_compiled_again(builder: Builder) -> None:
     wheel(builder.index, "quill", "1.0", "x = 1\n" * 100_000)  # takes a while to compile
     with waking(builder.publish) as address:

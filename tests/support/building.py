@@ -137,13 +137,13 @@ class Builder:
 
 
 @contextmanager
-def waking(called: Callable[[], object]) -> Iterator[str]:
+def waking(called: Callable[[], object], answer: int = 202) -> Iterator[str]:
     """Call a function whenever a builder calls the address that this yields, before it gets its answer."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             called()
-            self.send_response(202)
+            self.send_response(answer)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
