@@ -35,6 +35,13 @@ OWN_VARIABLES = ("COACHWORK_LEASH", "COACHWORK_LOCAL_FOLDER", "COACHWORK_POD_IP"
 _NOT_IN_FILE = ("attempt", "first_start")  # in the termination message only
 
 
+def late(name: str) -> Any:
+    """Import a module after the script, from a volume that may be gone by now. Raises ImportError."""
+    if problem := stage_output.within(FLUSH, lambda: importlib.import_module(name)):
+        raise ImportError(f"{name}: {problem}")
+    return sys.modules[name]
+
+
 class Launcher:
     """One attempt at a stage or a build, from its first step to its exit code: its process, its log, its verdict."""
 
@@ -81,8 +88,7 @@ class Launcher:
         self.finish()
         self._report()
         if self._wake and not self.outcome.exit_code:
-            waking = importlib.import_module("stage_wake")
-            stage_output.within(WAKE, lambda: waking.call(self._wake, WAKE))
+            stage_output.within(WAKE, lambda: importlib.import_module("stage_wake").call(self._wake, WAKE))
         return self.outcome.exit_code
 
     def repeat(self) -> None:

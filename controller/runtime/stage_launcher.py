@@ -136,7 +136,7 @@ class StageLauncher(stage_attempt.Launcher):
             return before if late in before else f"{stage_text.clean(before, MOST_BEFORE)}; {late})"
         if service.is_misplaced:
             return f"{self.places.script}: {service.cause}; {late})"
-        said = importlib.import_module("stage_cause").read(self.late, self.places, 0).words
+        said = stage_attempt.late("stage_cause").read(self.late, self.places, 0).words
         return f"{self.places.script}: {late}: {RAISE}): {service.cause}; {f'{LAST}: {said}' if said else SILENT}"
 
     def _claim(self) -> None:
@@ -170,10 +170,11 @@ class StageLauncher(stage_attempt.Launcher):
         if self.service:
             self.service.stop()
         elif ended.status == 0:
-            warnings = importlib.import_module("stage_warnings")
-            self._warn(warnings.discarded(self.places, self.since))
-            self._warn(warnings.borrowed(self.places, self.since) if self.local else "")
-        outcome.set(*self._verdict(ended))
+            self._warn_of_files()
+        try:
+            outcome.set(*self._verdict(ended))
+        except ImportError as error:
+            outcome.set(*self._unexplained(ended.status, error))
         if self.service and self.keeper.why != "StartupTimeout":
             self.service.note_end(self.tidy(outcome.message))
 
@@ -210,7 +211,7 @@ class StageLauncher(stage_attempt.Launcher):
             service.note_answer()
             if self.local:  # elsewhere it would not be ready
                 self._warn(importlib.import_module("stage_service").only_here(self.order.port))
-                self._warn(importlib.import_module("stage_warnings").borrowed(self.places, self.since))
+                self._warn_of_files()
             return 60.0
         left = self.order.limit - seconds
         self._warn(service.take_warning() if service else "")
@@ -230,6 +231,13 @@ class StageLauncher(stage_attempt.Launcher):
             text = self.tidy(text)
             self.outcome.warnings.append(text)
             self.output.say(f"warning: {text}")
+
+    def _warn_of_files(self) -> None:
+        """Warn of files that are lost, or on this machine only."""
+        with contextlib.suppress(ImportError):  # a good end is worth more
+            warnings = stage_attempt.late("stage_warnings")
+            self._warn("" if self.service else warnings.discarded(self.places, self.since))
+            self._warn(warnings.borrowed(self.places, self.since) if self.local else "")
 
     # --- the verdict ------------------------------------------------------------------------------
 
@@ -253,9 +261,19 @@ class StageLauncher(stage_attempt.Launcher):
             return self._explain(status, ended.out_of_memory)
         return code, "Completed", f"{script}: completed"
 
+    def _unexplained(self, status: int, error: ImportError) -> Tuple[int, str, str]:
+        """Return exit code, reason and message for an end that can't be explained."""
+        codes, why = {"TimedOut": TIMED_OUT, "StartupTimeout": stage_order.HOPELESS}, self.keeper.why
+        code = codes.get(why, status if status >= 0 else 128 - status)
+        return (
+            code,
+            why or "ExitCode",
+            f"{self.places.script}: exited with code {code}; its cause is not known: {error}",
+        )
+
     def _not_done(self, status: int) -> str:
         """Return the message of a script whose time was over: first what another process or thread of it failed for."""
-        cause: Any = importlib.import_module("stage_cause")
+        cause: Any = stage_attempt.late("stage_cause")
         said = cause.read(self.output.said, self.places, status)
         late = f"not done within {self.order.limit:g} s (MAX_COMPLETION_TIME_SECONDS"
         if said.place and said.final:
@@ -266,7 +284,7 @@ class StageLauncher(stage_attempt.Launcher):
 
     def _explain(self, status: int, out_of_memory: bool) -> Tuple[int, str, str]:
         """Return exit code, reason and message for a script that failed by itself."""
-        cause: Any = importlib.import_module("stage_cause")
+        cause: Any = stage_attempt.late("stage_cause")
         said = cause.read(self.output.said, self.places, status)
         code, reason, remedy, hopeless = status if status >= 0 else 128 - status, "ExitCode", "", False
         if status > 0 and not out_of_memory:
@@ -280,7 +298,7 @@ class StageLauncher(stage_attempt.Launcher):
         """Return reason, remedy ("": unknown), and whether another attempt would end in the same way."""
         folder = os.environ.get("COACHWORK_LOCAL_FOLDER", "")  # on a laptop: of which the commit was made
         try:
-            remedies: Any = importlib.import_module("stage_remedy")
+            remedies: Any = stage_attempt.late("stage_remedy")
             published = self.order.paths["checkout"]
             reason, remedy, hopeless = remedies.find(
                 remedies.FailedScript(said, self.places, published, self.environment, folder, self.local)

@@ -193,7 +193,7 @@ class Output:
         self._stdout.put(chunk)
 
 
-def within(limit: float, work: Callable[[], None]) -> str:
+def within(limit: float, work: Callable[[], object]) -> str:
     """Do `work` in a thread for at most `limit` seconds (a volume may hang); return what went wrong, "" for nothing."""
     outcome = ["hangs"]
 
@@ -201,8 +201,8 @@ def within(limit: float, work: Callable[[], None]) -> str:
         try:
             work()
             outcome[0] = ""
-        except OSError as error:
-            outcome[0] = error.strerror or str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller goes on
+            outcome[0] = getattr(error, "strerror", None) or str(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -352,6 +352,19 @@ def test_a_controller_that_does_not_answer_changes_nothing(stage: Stage, host: s
     assert "wake" not in ended.text
 
 
+@pytest.mark.parametrize("gone", ["stage_wake", "stage_warnings", "stage_cause", "stage_remedy"])
+@pytest.mark.parametrize(
+    ("script", "code"), [("", 0), ("raise SystemExit(7)", 7), ("import time; time.sleep(99)", 124)]
+)
+def test_the_end_of_a_script_stands_although_the_tools_are_gone_by_then(
+    stage: Stage, gone: str, script: str, code: int
+) -> None:
+    remove = f"import os; os.unlink({str(stage.tools / gone) + '.py'!r})\n"
+    ended = stage.run(remove + script, wake="127.0.0.1:1/wake/iris", limit=2)
+    assert (ended.code, ended.results[1]["exit_code"]) == (code, code), ended.text
+    assert "Traceback" not in ended.text
+
+
 FLAKY = "import os, sys; n = os.environ['COACHWORK_ATTEMPT']; print('attempt', n); sys.exit(n < '{}')"
 
 

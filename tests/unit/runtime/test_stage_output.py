@@ -97,6 +97,11 @@ def test_work_on_a_volume_that_hangs_is_given_up() -> None:
     assert within(60, lambda: None) == ""
 
 
+def test_work_on_a_volume_that_fails_ends_there() -> None:
+    assert within(60, lambda: Path("/none").stat()) == "No such file or directory"
+    assert within(60, lambda: int("x")).startswith("invalid literal")
+
+
 # --- whose words they are -------------------------------------------------------------------------------
 
 
