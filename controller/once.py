@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
@@ -10,18 +11,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def once(size: int, function: Callable[P, T]) -> Callable[P, T]:
+def once(
+    size: int, function: Callable[P, T], turn: Callable[[], AbstractContextManager[object]] = threading.Lock
+) -> Callable[P, T]:
     """Return a function that remembers its last `size` results; an exception is not remembered.
 
-    While a result is being computed, whoever wants the same waits for it.
+    While a result is being computed, whoever wants the same waits for it; or raises what a `turn` that is taken raises.
     """
     remembered = lru_cache(size)(function)
-    guard, turns = threading.Lock(), WeakValueDictionary[object, threading.Lock]()
+    guard, turns = threading.Lock(), WeakValueDictionary[object, AbstractContextManager[object]]()
 
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         with guard:
-            turn = turns.setdefault((args, *kwargs.items()), threading.Lock())
-        with turn:
+            mine = turns.setdefault((args, *kwargs.items()), turn())
+        with mine:
             return remembered(*args, **kwargs)  # type: ignore[arg-type]  # an argument that is not hashable raises
 
     return call

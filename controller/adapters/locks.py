@@ -20,30 +20,29 @@ PAUSE = 0.05  # seconds between two tries on a file lock
 BACK = 5.0  # seconds until a pass that found no room comes back
 
 
-def busy(over: "Future[None]", message: str) -> Busy:
-    """Return the error for what is taken until `over` is done."""
-    return Busy(BACK, message, lambda call: over.add_done_callback(lambda _: call()))
-
-
 class Turn:
     """One at a time among the threads of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: float, message: str) -> None:
+        """Wait for so many seconds at most; the message says who has it then."""
+        self._wait, self._message = wait, message
         self._lock = threading.Lock()
         self._over: Future[None] = Future()
         self._over.set_result(None)
 
-    @contextmanager
-    def take(self, wait: float, message: str) -> Iterator[None]:
-        """Take the turn, after so many seconds at most. Raises NotYet, or Busy where the wait is 0."""
-        if not self._lock.acquire(timeout=wait):
-            raise NotYet(BACK, message) if wait else busy(self._over, message)
-        over = self._over = Future()
-        try:
-            yield
-        finally:
-            self._lock.release()
-            over.set_result(None)  # after that: whoever is called finds it free
+    def __enter__(self) -> None:
+        """Take the turn. Raises NotYet, or Busy where the wait is 0."""
+        if not self._lock.acquire(timeout=self._wait):
+            raise NotYet(BACK, self._message) if self._wait else self._busy(self._over)
+        self._over = Future()
+
+    def __exit__(self, *_: object) -> None:
+        over = self._over
+        self._lock.release()
+        over.set_result(None)  # after that: whoever is called finds it free
+
+    def _busy(self, over: "Future[None]") -> Busy:
+        return Busy(BACK, self._message, lambda call: over.add_done_callback(lambda _: call()))
 
 
 class Locks:
@@ -60,8 +59,8 @@ class Locks:
         """Hold the lock on `file`, whose folder exists. Raises NotYet, Busy, saying that `what` is being worked on."""
         deadline = time.monotonic() + self._wait
         with self._guard:
-            turn = self._threads.setdefault(file, Turn())
-        with turn.take(self._wait, f"{what}: another pass is working on it"):
+            turn = self._threads.setdefault(file, Turn(self._wait, f"{what}: another pass is working on it"))
+        with turn:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
             try:
                 while not _locks(descriptor):

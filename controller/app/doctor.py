@@ -19,7 +19,7 @@ from controller.core import doctor
 from controller.core.doctor import Finding, Reached
 from controller.core.errors import Busy, Invalid, NotYet, Refused, Transient
 from controller.core.inputs import credentials, repository, request
-from controller.core.model import Object, Policy, Request
+from controller.core.model import GitCredentials, Object, Policy, Request
 from controller.reconciler import Source, View
 
 SECONDS: Final = 20.0  # of a whole examination: a command waits for it, through the API server
@@ -111,7 +111,7 @@ class Doctor:
         since = time.monotonic()
         calls = {parsed.name: partial(self._reach, parsed, since) for parsed in every}
         slow: dict[str, Reached | None] = {parsed.name: Reached(parsed.name) for parsed in every}
-        return doctor.git(filter(None, _all_at_once(calls, slow, SECONDS, GIT_AT_ONCE)))
+        return doctor.git(filter(None, _all_at_once(calls, slow, SECONDS + 1, GIT_AT_ONCE)))
 
     def _reach(self, parsed: Request, since: float) -> Reached | None:
         """Ask a request's remote for what `ref` is, or was since then; for a commit, whether it answers at all.
@@ -125,16 +125,23 @@ class Doctor:
         except (Invalid, Transient, NotYet, Refused):
             return None
         try:
-            return Reached(parsed.name, self._source.resolve(parsed.repository, ref, opened, since))
-        except Busy as busy:
-            over = threading.Event()
-            busy.then(over.set)
-            over.wait(SECONDS)
-            return self._reach(parsed, since)
+            return Reached(parsed.name, self._resolve(parsed.repository, ref, opened, since))
         except Invalid as invalid:
             return Reached(parsed.name, problems=invalid.problems)
         except (Transient, NotYet, Refused) as error:
             return Reached(parsed.name, problems=(str(error),))
+
+    def _resolve(self, address: str, ref: str, opened: GitCredentials, since: float) -> str:
+        """Resolve `ref`, waiting for passes that are at it for as long as an examination lasts."""
+        while True:
+            try:
+                return self._source.resolve(address, ref, opened, since)
+            except Busy as busy:
+                over = threading.Event()
+                busy.then(over.set)
+                over.wait(left := since + SECONDS - time.monotonic())
+                if left <= 0:
+                    raise
 
     def _configmaps(self) -> list[Object]:
         found = (self._view.request(name) for name in self._view.requests())

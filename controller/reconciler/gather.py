@@ -4,6 +4,7 @@ What is looked up may be put on the volume first (a checkout, what builds an env
 a sweep takes what no run will use.
 """
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
 REMEMBERED_PROJECTS = 256
-SECRETS_KEPT = 30.0  # seconds
+SECRETS_KEPT = 30.0  # seconds; at most, whether anybody asks again or not
 UNSAID = 10.0  # seconds in which a pass waits for another one, and no record says so
 FILE_ROUNDS = 40  # of files that name files (twice as many as requirements may have), and of modules that import others
 
@@ -70,6 +71,7 @@ class Gatherer:
         self._view, self._cluster, self._source, self._volume = view, cluster, source, volume
         self._folders, self._policy = folders, policy
         self._builders = Builders(source, volume)
+        self._guard = threading.Lock()
         self._secrets: dict[str, tuple[float, Object | None]] = {}  # when each was read
         self._read = once(REMEMBERED_PROJECTS, self._read_project)
 
@@ -165,6 +167,10 @@ class Gatherer:
         if began < since:
             began = time.monotonic()
             secret = self._cluster.get("Secret", name)
-            kept = {other: read for other, read in self._secrets.copy().items() if began - read[0] < SECRETS_KEPT}
-            self._secrets = {**kept, name: (began, secret)}
+            with self._guard:
+                self._secrets[name] = (began, secret)
+                if len(self._secrets) == 1:
+                    letting_go = threading.Timer(SECRETS_KEPT, self._secrets.clear)
+                    letting_go.daemon = True
+                    letting_go.start()
         return secret

@@ -1,18 +1,21 @@
 """The doctor in the controller's pod: one question that fails, or a request that is wrong, silences no other."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from controller.adapters.kube.cluster import Kube, connect
+from controller.app import doctor as module
 from controller.app.doctor import Doctor
 from controller.core.doctor import CHECKS, Finding, from_json
-from controller.core.errors import Transient
+from controller.core.errors import Busy, Transient
 from controller.core.model import GitCredentials, Policy
 from controller.core.snapshot import Snapshot
 from controller.reconciler import View
 from tests.support.apiproxy import ApiServer, status
+from tests.support.eventually import eventually
 from tests.support.world import Projects
 
 POLICY = Policy(namespace="ns", image="coachwork:0.1.0", claim="coachwork", tools="t", version="1.2.3")
@@ -76,6 +79,16 @@ def test_each_check_is_answered_whatever_becomes_of_the_others(
     assert "no-such-secret" in found["requests"][0].message
     assert [line.message for line in found["git"]] == ["away: no answer"]
     assert "no volume is mounted" in found["volume"][0].message
+
+
+def test_an_examination_waits_for_no_pass_that_never_ends(
+    kube: Kube, view: View, source: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.2)
+    source.faults[ELSEWHERE] = Busy(5.0, "another pass is asking it", lambda _call: None)
+    ask(view, "away", repository=ELSEWHERE)
+    assert [line.state for line in examine(kube, view, source, tmp_path)["git"]] == ["wrong"]
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("doctor")])
 
 
 class Impatient(Projects):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from controller.adapters.git import Git, GitSettings
 from controller.core import layout
-from controller.core.errors import NotYet, Transient
+from controller.core.errors import Busy, NotYet, Transient
 from controller.core.inputs.project.asof import Meaning
 from controller.core.model import Unread
 from tests.support.gitserver import CLEAN, INI, SETTINGS, GitServer, Repository, hitch, published, refusal
@@ -302,6 +303,27 @@ def test_the_history_of_a_commit_is_looked_at_once(server: GitServer, volume: Pa
     assert (calls.count("log"), calls.count("cat-file")) == (1, 9)
     assert git.last_change(server.url("busy"), head, ".", ["r.txt"], Meaning("train")) == "2021-03-02"
     assert (calls.count("log"), calls.count("cat-file")) == (1, 9)
+
+
+def test_a_history_that_another_pass_looks_at_holds_no_worker(server: GitServer, volume: Path) -> None:
+    git, met, url = Git(volume, replace(SETTINGS, wait=0)), list[BaseException | None](), server.url("shared")
+    head = commit_on(server.repository("shared"), "2021-03-04", r_txt="six")
+    git.publish(url, head)
+
+    def look() -> str:
+        return git.last_change(url, head, ".", ["r.txt"], meaning)
+
+    def meaning(texts: Mapping[str, bytes]) -> str:
+        if not met:
+            met.append(pool.submit(look).exception(20))
+        return repr(texts)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert look() == "2021-03-05"
+    busy, days = met[0], list[str]()
+    assert isinstance(busy, Busy)
+    busy.then(lambda: days.append(look()))
+    assert days == ["2021-03-05"]
 
 
 def test_a_merge_does_not_touch_what_it_brings(git: Git, server: GitServer) -> None:

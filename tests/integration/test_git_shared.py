@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -14,14 +15,15 @@ import yaml
 from controller.adapters.git import Git
 from controller.adapters.volume import Volume
 from controller.app.pod import git_settings
+from controller.core.errors import Transient
 from controller.core.model import GitCredentials, Object
-from controller.reconciler import Reconciler, View
+from controller.reconciler import Reconciler, View, gather
 from controller.settings import load
 from tests.support.byhand import ByHand
 from tests.support.eventually import eventually
 from tests.support.gitserver import SETTINGS, GitServer, Repository, hitch, refusal, serving
 from tests.support.manyrequests import ENVIRON, Controller
-from tests.support.world import POLICY, Clock, project
+from tests.support.world import POLICY, REPOSITORY, Clock, Projects, project
 from tests.support.world import Counter as Outcomes
 
 # --- one question for all who asked before ---------------------------------------------------------
@@ -183,7 +185,7 @@ def test_no_run_is_older_than_its_trigger_whatever_is_pushed_and_asked_meanwhile
     assert Counter(controller.calls)["ls-remote"] <= len(before)
 
 
-# --- polls -----------------------------------------------------------------------------------------
+# --- Secrets and polls -------------------------------------------------------------------------------
 
 
 class Counted(ByHand):
@@ -236,3 +238,21 @@ def test_polls_of_one_repository_are_one_question_in_an_interval_and_write_nothi
     round_(due)
     assert all(("Job", f"{name}-a-1") in cluster.stored for name in names)
     assert (calls.count("ls-remote"), calls.count("fetch"), cluster.read["Secret"]) == (1, 1, 1)
+
+
+def test_a_secret_is_let_go_whether_anybody_asks_again_or_not(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "SECRETS_KEPT", 0.0)
+    cluster, view, asked = Counted(), View(lambda _name: None), time.monotonic()
+    source = Projects(fault=Transient("GitUnreachable", "no answer"))
+    reconciler = Reconciler(view, cluster, source, Volume(volume), Outcomes(), Clock(), POLICY)
+    cluster.start(view.changed)
+    cluster.secret("opens", username="ada", password="x")
+    cluster.edit("Secret", "opens", lambda item: item.update(type="kubernetes.io/basic-auth"))
+    cluster.ask("iris", repository=REPOSITORY, git_secret="opens")
+
+    def is_read_again() -> bool:
+        with suppress(Transient):
+            reconciler.reconcile("iris", lambda: asked)  # as of then it would do
+        return cluster.read["Secret"] > 1
+
+    eventually(is_read_again)

@@ -7,7 +7,7 @@ anything for long.
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from weakref import WeakValueDictionary
 
@@ -23,7 +23,7 @@ ROOM = 100_000  # refs of all answers that are kept: some 25 MB
 class Answer:
     """What a remote said last to those with certain credentials, and when that question began (monotonic)."""
 
-    turn: Turn = field(default_factory=Turn)  # of the one who puts the question
+    turn: Turn  # of the one who puts the question
     began: float = -inf
     said: Refs | Invalid | Transient | None = None
 
@@ -51,10 +51,11 @@ class Answers:
         Invalid, Transient, NotYet.
         """
         with self._guard:
-            answer = self._known.setdefault(remote, Answer())
+            turn = Turn(self._wait, f"{place(remote.url)}: another pass is asking it")
+            answer = self._known.setdefault(remote, Answer(turn))
         shared = answer.began >= since
         if not shared:
-            with answer.turn.take(self._wait, f"{place(remote.url)}: another pass is asking it"):
+            with answer.turn:
                 shared = answer.began >= since  # the one that was waited for may have begun late enough
                 if not shared:
                     self._put(remote, answer, question)

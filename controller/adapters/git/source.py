@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from controller.adapters import storage
@@ -25,6 +26,7 @@ from controller.adapters.git.remote import (
 from controller.adapters.git.snapshot import Snapshot, find, left_out, take
 from controller.adapters.git.syntax import modules
 from controller.adapters.git.tree import ProjectFiles, fingerprint, inside, read, sources, texts
+from controller.adapters.locks import Turn
 from controller.core import layout
 from controller.core.errors import Invalid, Transient
 from controller.core.inputs import repository as grammar
@@ -59,7 +61,8 @@ class Git:
         self._runner = Runner(home, self._settings.allow_file, on_call)
         self._mirrors = Mirrors(self._root, self._settings, self._runner, on_shared)
         self._checkouts = Checkouts(self._root, self._settings, self._mirrors)
-        self._last_change = once(REMEMBERED, self._changed_last)  # some hundred git processes
+        turn = partial(Turn, self._settings.wait, "another pass looks up since when files mean what they mean")
+        self._last_change = once(REMEMBERED, self._changed_last, turn)  # some hundred git processes
 
     def resolve(
         self, repository: str, ref: str, credentials: GitCredentials | None = None, since: float | None = None
@@ -165,7 +168,7 @@ class Git:
     def last_change(self, repository: str, commit: str, path: str, files: Sequence[str], meaning: Meaning) -> str:
         """Return the day since which these files of the project mean what they mean; "" for what is not committed.
 
-        Raises Invalid (as `resolve`), Transient.
+        Raises Invalid (as `resolve`), Transient, NotYet.
         """
         self._check(repository)
         _check_commit(commit)
