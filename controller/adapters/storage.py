@@ -69,6 +69,8 @@ def make(folder: Path) -> None:
     except FileExistsError:
         return
     except FileNotFoundError:
+        if folder.parent.is_symlink():  # and leads nowhere: the disk of a top folder is not mounted
+            raise
         make(folder.parent)
         make(folder)
     else:

@@ -133,6 +133,16 @@ def test_a_volume_that_is_not_a_folder_is_unavailable(tmp_path: Path) -> None:
     assert caught.value.reason == "VolumeUnavailable"
 
 
+def test_a_top_folder_whose_disk_is_not_mounted_is_a_volume_that_can_come_back(volume: Volume, tmp_path: Path) -> None:
+    (tmp_path / layout.RUNS).symlink_to("disk")
+    with pytest.raises(Transient) as caught:
+        volume.prepare([LOGS])
+    assert caught.value.reason == "VolumeUnavailable"
+    (tmp_path / "disk").mkdir()
+    volume.prepare([LOGS])
+    assert (tmp_path / "disk").joinpath(*LOGS.parts[1:]).is_dir()
+
+
 # --- attempts: the stage can write there, too ----------------------------------------------------------
 
 
