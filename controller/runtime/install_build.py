@@ -287,7 +287,11 @@ def main() -> None:
         stage_order.write_atomically(job.failure, left, durable=False)
         sys.exit(code)  # what is half goes on the way out
 
-    signal.signal(signal.SIGTERM, lambda *_: leave({"doing": progress.doing()}, 128 + signal.SIGTERM))
+    def stop(*_: object) -> NoReturn:
+        leave({"doing": progress.doing(), "made": held is not None}, 128 + signal.SIGTERM)
+
+    held: Optional[int] = None
+    signal.signal(signal.SIGTERM, stop)
     try:
         document = install_requirements.read(job.requirements)
         name = document.file

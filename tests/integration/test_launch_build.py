@@ -582,6 +582,14 @@ def test_a_build_over_its_time_is_ended(builder: Builder) -> None:
     assert ended.message["message"].startswith(told)
 
 
+def test_a_build_whose_compilation_takes_too_long_fails_nothing(builder: Builder) -> None:
+    (builder.stage.tools / "bytecode.py").write_text("import time\ntime.sleep(600)\n")
+    with waking(builder.publish) as address:
+        ended = builder.run("plume\n", limit=15, **builder.behind(address))
+    assert (ended.code, ended.message["reason"]) == (1, "NotCompiled"), ended.text
+    assert (builder.published / ".uncompiled").exists()
+
+
 def test_a_build_that_has_to_end_ends_with_all_that_it_started(builder: Builder) -> None:
     hang(builder)
     process = builder.start("plume\n")
