@@ -189,7 +189,8 @@ def _read(form: Any, value: Any, place: str, misfits: list[str]) -> Any:
         return tuple(_read(*pair, place, misfits) for pair in zip(kinds, value, strict=True))
     if kind is Mapping and isinstance(value, Mapping):
         return {str(key): _read(args[1], item, f"{place}.{key}", misfits) for key, item in value.items()}
-    if kind is not UnionType and isinstance(value, str if kind is Literal else kind):
+    is_number = not isinstance(value, bool) or kind not in (int, float)  # to Python, true is 1
+    if kind is not UnionType and is_number and isinstance(value, str if kind is Literal else kind):
         return value
     misfits.append(f"{place.lstrip('.') or 'it'} is {quoted(value)}")
     return _default(kind, args)

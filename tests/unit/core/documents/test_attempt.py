@@ -34,7 +34,12 @@ def test_what_a_later_launcher_adds_is_ignored() -> None:
 @given(st.dictionaries(st.sampled_from(["exit_code", "reason", "message", "notes", "bytes", "complete"]), VALUES))
 def test_whatever_a_stage_leaves_there_is_read(left: dict[str, object]) -> None:
     end = attempt.of_log(1, json.dumps(left))
-    assert end.ended == isinstance(left.get("exit_code"), int)
+    assert end.ended == (type(left.get("exit_code")) is int)
+
+
+@pytest.mark.parametrize("code", [False, True, "0", 0.0, None, [0]])
+def test_an_exit_code_is_a_number(code: object) -> None:
+    assert attempt.of_log(1, json.dumps({"exit_code": code})) == Attempt(1, ended=False)
 
 
 @pytest.mark.parametrize(
