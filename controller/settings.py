@@ -173,6 +173,8 @@ def load(environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
     problems += [f"{places[str(fault.location[0])]}: {fault.sentence}" for fault in faults]
     if "context" in texts and "kubeconfig" not in texts:
         problems.append(f"{places['context']}: names a context, but no kubeconfig is set: set {PREFIX}KUBECONFIG too")
+    if found and found.wake and found.wake_port == found.port != 0:
+        problems.append(f"{places['wake_port']}: {found.port} is the port of the pages too: set another")
     if problems or not found:
         raise Invalid("InvalidSettings", problems)
     return found

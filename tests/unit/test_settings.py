@@ -59,6 +59,15 @@ def test_a_flag_hides_a_bad_variable() -> None:
     assert load(NEEDED | {"COACHWORK_WORKERS": "many"}, {"workers": 3}).workers == 3
 
 
+def test_calls_have_a_port_of_their_own() -> None:
+    same = {"COACHWORK_WAKE_PORT": "8080"}
+    assert load(NEEDED | same, {}).wake == ""  # none is listened on
+    assert load(NEEDED, {"wake": "coachwork:81", "port": 0, "wake_port": 0}).wake_port == 0
+    assert problems(NEEDED | same, wake="coachwork:81") == (
+        "COACHWORK_WAKE_PORT: 8080 is the port of the pages too: set another",
+    )
+
+
 def test_an_empty_variable_is_as_if_it_were_not_set() -> None:
     assert load(NEEDED | {"COACHWORK_NODE": "", "COACHWORK_WORKERS": ""}, {}).workers == 8
 
