@@ -39,6 +39,7 @@ def write(folder: str, tools: str) -> None:
             place = os.path.join(tools, os.path.basename(source)) if own else source
             compiled = importlib.util.cache_from_source(place)
             py_compile.compile(source, compiled, place, doraise=True, invalidation_mode=_INVALIDATION)
+    # launch.py looks for that of `threading`: a launcher has imported it, and in this order it comes late
 
 
 if __name__ == "__main__" and not launch.bytecode():

@@ -176,7 +176,7 @@ class Volume(EnvironmentFolders):
             if not (target / layout.COMPLETE).exists():
                 with storage.partial(target) as folder:
                     for name, file in files.items():
-                        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                        storage.make((folder / name).parent)
                         shutil.copyfile(file, folder / name)
                         (folder / name).chmod(0o755)
                     storage.write(folder / layout.COMPLETE, digest)

@@ -449,6 +449,7 @@ def test_tools_are_published_once_for_each_content_by_however_many(volume: Volum
     assert (folder / "bytecode" / "lib" / "json.pyc").read_bytes() == b"1"
     assert (folder / layout.COMPLETE).read_text() == digests[0]
     assert stat.S_IMODE((folder / "launch.py").stat().st_mode) == 0o755
+    assert stat.S_IMODE((folder / "bytecode" / "lib").stat().st_mode) == FOLDER_MODE
     tool.write_text("print(2)")
     digests.append(volume.publish_tools(tools))
     (tmp_path / "bytecode" / "lib" / "json.pyc").write_bytes(b"2")

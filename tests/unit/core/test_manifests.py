@@ -169,7 +169,7 @@ def test_the_pods_own_deadline_is_behind_all_that_the_launcher_watches() -> None
     assert "activeDeadlineSeconds" not in pod_of(everything(BOTH)[1])
 
 
-def test_batch_stages_and_builds_are_told_whom_to_call_and_services_are_not() -> None:
+def test_batch_stages_and_builds_know_whom_to_call_and_services_do_not() -> None:
     spec = replace(SPEC, environments=(Environment("environment", "e" * 20, ("train",)),))
     quiet, called = (context([TRAIN], [WEB], spec=spec, policy=replace(POLICY, wake=at)) for at in ("", "coachwork:81"))
     builds, jobs = (
