@@ -71,12 +71,14 @@ test-long: $(READY) ## Run long tests, and those of properties with 15 times as 
 check: lint types layers test ## Everything that needs no cluster: lint, types, layers, test
 
 .PHONY: bench
-bench: $(READY) ## Measure, side by side; the last two need KUBECONFIG and an installation of overlays/dev
+bench: $(READY) ## Measure, side by side; the last three need KUBECONFIG and an installation of overlays/dev
 	$(BIN)/python -m bench.command_line
 	$(BIN)/python -m bench.view
 	$(BIN)/python -m bench.git_processes
+	$(BIN)/python -m bench.scale 1000 --local
 	$(BIN)/python -m bench.stage_start
 	$(BIN)/python -m bench.anatomy
+	$(BIN)/python -m bench.environments
 
 .PHONY: image
 image: ## Build IMAGE (coachwork:dev), and hand it to the cluster's nodes if E2E_LOAD_IMAGE says how
