@@ -54,11 +54,16 @@ def serve(settings: Settings) -> Exit:
         return Exit.UNREACHABLE
     archive = Archive(root, living=lambda name: uid_of(app.view.request(name)))
     doctor = Doctor(cluster, app.view, source, root, replace(policy(settings, tools_digest=""), version=version))
-    web = WebServer(
-        settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
-        examine=doctor.examine,
-    )  # fmt: skip
-    ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.wake_call)] if settings.wake else [])]
+    try:
+        web = WebServer(
+            settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
+            examine=doctor.examine,
+        )  # fmt: skip
+        ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.wake_call)] if settings.wake else [])]
+    except OSError as error:
+        remedy = "set COACHWORK_PORT and COACHWORK_WAKE_PORT to ports that are free, and that user 10001 may have"
+        _log.error("controller can't listen", error=str(error), remedy=remedy)
+        return Exit.UNREACHABLE
     for port in ports:
         port.start()
     threading.Thread(target=doctor.preflight, name="preflight", daemon=True).start()
