@@ -1,4 +1,4 @@
-"""The keys that wait to be reconciled: ready, dirty, active, delayed.
+"""The keys that wait to be reconciled: ready, active, delayed; those first whose turn lets go on what has begun.
 
 The one invariant is client-go's (`util/workqueue`): a key is never worked on twice at a time, and one that is added
 while it is worked on comes again afterwards. Failures of a key are counted here, for its back-off, and when a key was
@@ -9,11 +9,12 @@ import heapq
 import random
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 BACKOFF_FIRST, BACKOFF_LIMIT = 0.5, 300.0
 PATIENCE = 30.0  # seconds between looks at what is only not there yet
+STREAK = 8  # keys in a row that are taken before those that came earlier: nobody waits for ever
 SPARE = 64  # wishes that no longer stand and are kept, with as many more as stand: the heap is rebuilt seldom
 
 
@@ -22,12 +23,14 @@ class WorkQueue:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ready: deque[str] = deque()
-        self._dirty: set[str] = set()  # has to be worked on; in `_ready` unless it is active
+        self._first: OrderedDict[str, None] = OrderedDict()
+        self._ready: OrderedDict[str, None] = OrderedDict()
+        self._streak = 0  # keys of `_first` that were taken in a row
         self._active: set[str] = set()
+        self._again: dict[str, bool] = {}  # active, and added since it was taken; whether it goes first
         self._delayed: dict[str, float] = {}  # key -> when (monotonic); the earliest wish wins
         self._heap: list[tuple[float, str]] = []  # may hold wishes that no longer stand
-        self._added: dict[str, float] = {}  # when a dirty or active key was added last, or came due
+        self._added: dict[str, float] = {}  # when a ready or active key was added last, or came due
         self._waiting: dict[str, float] = {}  # the same of a delayed key that only waits to be worked on to its end
         self._failures: dict[str, int] = {}
         self._early: dict[str, float] = {}  # taken before their own time, because something was new -> that time
@@ -37,12 +40,12 @@ class WorkQueue:
     def __len__(self) -> int:
         """Return the number of keys that wait to be taken now."""
         with self._changed:
-            return len(self._ready)
+            return len(self._first) + len(self._ready)
 
-    def add(self, key: str) -> None:
-        """Add `key`: it is processed as soon as a worker is free."""
+    def add(self, key: str, *, first: bool = False) -> None:
+        """Add `key`: it is processed as soon as a worker is free; `first`: before those that are not."""
         with self._changed:
-            self._add(key, self._clock())
+            self._add(key, self._clock(), first=first)
             self._changed.notify()
 
     def added(self, key: str) -> float:
@@ -120,14 +123,15 @@ class WorkQueue:
                 wait = self._promote()
                 if self._closed:
                     return None
-                if self._ready:
-                    key = self._ready.popleft()
-                    self._dirty.discard(key)
+                if self._first or self._ready:
+                    ahead = bool(self._first) and (self._streak < STREAK or not self._ready)
+                    self._streak = self._streak + 1 if ahead else 0
+                    key, _ = (self._first if ahead else self._ready).popitem(last=False)
                     self._active.add(key)
                     self._waiting.pop(key, None)
                     if (due := self._delayed.pop(key, None)) is not None:
                         self._early[key] = due
-                    if self._ready:
+                    if self._first or self._ready:
                         self._changed.notify()  # several may have come due at once
                     return key
                 self._changed.wait(wait)
@@ -137,8 +141,8 @@ class WorkQueue:
         with self._changed:
             self._active.discard(key)
             self._early.pop(key, None)
-            if key in self._dirty:
-                self._ready.append(key)
+            if (first := self._again.pop(key, None)) is not None:
+                (self._first if first else self._ready)[key] = None
                 self._changed.notify()
             else:
                 self._added.pop(key, None)
@@ -162,13 +166,15 @@ class WorkQueue:
                 failures = self._failures[key] = failures + 1
         return 2.0 ** min(failures - 1, 20)
 
-    def _add(self, key: str, moment: float) -> None:
+    def _add(self, key: str, moment: float, *, first: bool = False) -> None:
         self._added[key] = max(moment, self._added.get(key, moment))
-        if key in self._dirty:
-            return
-        self._dirty.add(key)
-        if key not in self._active:
-            self._ready.append(key)
+        if key in self._active:
+            self._again[key] = first or self._again.get(key, False)
+        elif first:
+            self._ready.pop(key, None)
+            self._first.setdefault(key)
+        elif key not in self._first:
+            self._ready.setdefault(key)
 
     def _promote(self) -> float | None:
         """Move what is due to the ready keys; return the seconds until the next is due, None if nothing waits."""

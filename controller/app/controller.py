@@ -85,7 +85,7 @@ class App:
         self._cluster, self._metrics = cluster, metrics
         self._queue = WorkQueue()
         self._listed = False
-        self.view = View(self._changed, self._queue.add_after)
+        self.view = View(self._changed, self._queue.add_after, partial(self._changed, first=True))
         metrics.show_requests(self._phases)
         tools = volume.publish_tools(tool_files())
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
@@ -165,10 +165,10 @@ class App:
         """Return the phase of each request, as its record says."""
         return {name: statuses.phase(self.view.status(name)) for name in self.view.requests()}
 
-    def _changed(self, name: str) -> None:
+    def _changed(self, name: str, *, first: bool = False) -> None:
         """Queue a request that a change is about; those of the first lists are queued in an order of their own."""
         if self._listed:
-            self._queue.add(name)
+            self._queue.add(name, first=first)
 
     def _wake(self) -> None:
         """Wake the requests that a full volume has held up: there may be room now."""
@@ -209,7 +209,9 @@ class App:
             _log.exception("defect in a pass", request=key)
             return "defect", {"again_in": round(self._queue.retry(key), 2)}
         self._queue.forget(key)
-        if after is not None:
+        if after == 0.0:
+            self._queue.add(key, first=True)
+        elif after is not None:
             self._queue.add_after(key, after)
         return "done", {} if after is None else {"again_in": round(after, 2)}
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def serve(settings: Settings) -> Exit:
             settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call,
             limit=Limit(metrics.api_turn),
         )  # fmt: skip
-        source = Git(root, git_settings(settings), metrics.git_call, metrics.git_shared)
+        source = Git(root, git_settings(settings), partial(_git_called, metrics), metrics.git_shared)
         volume = Volume(root)
         app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
         left_over = volume.requests()
@@ -75,6 +76,12 @@ def serve(settings: Settings) -> Exit:
     for port in ports:
         port.stop()
     return Exit.DONE
+
+
+def _git_called(metrics: PrometheusMetrics, operation: str, outcome: str) -> None:
+    """Count a call of git; its time is in the log for who asks where a run's goes (bench/anatomy.py)."""
+    metrics.git_call(operation, outcome)
+    _log.debug("git", operation=operation, outcome=outcome)
 
 
 def uid_of(manifest: Object | None) -> str:

@@ -6,7 +6,7 @@ however many requests there are. What is returned is the caller's own.
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
@@ -16,8 +16,9 @@ from controller.core.facts import news
 from controller.core.model import Children, Object
 from controller.core.snapshot import Snapshot
 
-Index: TypeAlias = Literal["request", "environment", "subject", "role", "awaited"]
+Index: TypeAlias = Literal["request", "environment", "subject", "role", "active", "awaited"]
 """request: label; environment: the folder that it builds; subject: uid that an Event is about; role: of a ConfigMap;
+active: the request whose record says that a run is under way;
 awaited: an environment's folder that the run in this record waits for, or may, or that a pass has asked for."""
 
 WRITTEN = ("ConfigMap", "Job")  # kinds of which a pass knows what it writes: services others may change on the way
@@ -26,12 +27,17 @@ WRITTEN = ("ConfigMap", "Job")  # kinds of which a pass knows what it writes: se
 class View:
     """The caches as the reconciler reads them. Safe to use from many threads."""
 
-    def __init__(self, wake: Callable[[str], None], later: Callable[[str, float], None] | None = None) -> None:
+    def __init__(
+        self,
+        wake: Callable[[str], None],
+        later: Callable[[str, float], None] | None = None,
+        first: Callable[[str], None] | None = None,
+    ) -> None:
         """`wake` is called with the name of each request that a change is about: it is quick, and asks nothing here.
 
-        `later` instead, with seconds, where the change can wait for so long.
+        `later` instead, with seconds, where the change can wait for so long; `first`, where a run is under way.
         """
-        self._wake, self._later = wake, later or (lambda key, _seconds: wake(key))
+        self._calm, self._later, self._first = wake, later or (lambda key, _seconds: wake(key)), first or wake
         self._passing = threading.local()
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str], Snapshot] = {}  # by kind and name
@@ -121,11 +127,15 @@ class View:
         """
         with self._lock:
             keys = {*filter(None, self._found.get(("ConfigMap", "awaited", name), {}).values())}
-        if _is_running(names.labels_of(self.status(name) or {})):
-            keys.add(name)
-        for key in sorted(keys):
-            self._wake(key)
+            if ("ConfigMap", "active", name) in self._found:
+                keys.add(name)
+            for key in sorted(keys):
+                self._wake(key)
         return bool(keys)
+
+    def _wake(self, key: str) -> None:
+        """Wake a request: what is under way goes on before something else begins."""
+        (self._first if ("ConfigMap", "active", key) in self._found else self._calm)(key)
 
     # --- look-ups --------------------------------------------------------------------------------
 
@@ -206,18 +216,14 @@ def _uid(item: Object | None) -> str:
     return str((item or {}).get("metadata", {}).get("uid"))
 
 
-def _is_running(labels: Mapping[str, str]) -> bool:
-    """Return whether these are the labels of a record whose run is under way."""
-    return labels.get(names.ROLE) == names.ROLE_STATUS and labels.get(names.PHASE) == "Running"
-
-
 def _entries(kind: str, item: Object) -> Iterator[tuple[Index, str]]:
     """Yield the entries of the indexes that lead to an object."""
     match kind:
         case "ConfigMap":
             labels = names.labels_of(item)
             yield "role", str(labels.get(names.ROLE))
-            if _is_running(labels):
+            if labels.get(names.ROLE) == names.ROLE_STATUS and labels.get(names.PHASE) == "Running":
+                yield "active", str(labels.get(names.REQUEST))
                 yield from (("awaited", folder) for folder in statuses.environments(item))
         case "Event":
             yield "subject", str((item.get("involvedObject") or {}).get("uid"))

@@ -75,7 +75,7 @@ class Fleet:
             Outcomes(),
         )
         self._store.subscribe(self._follow)
-        self._view = View(self._queue.add, self._queue.add_after)
+        self._view = View(self._queue.add, self._queue.add_after, partial(self._queue.add, first=True))
         cluster, source, volume = (
             Counted(target, section, self)
             for target, section in ((self._api, "api"), (Projects([project("a")]), "source"), (Volume(root), "volume"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from controller.workqueue import BACKOFF_FIRST, BACKOFF_LIMIT, WorkQueue
+from controller.workqueue import BACKOFF_FIRST, BACKOFF_LIMIT, STREAK, WorkQueue
 from tests.support.eventually import eventually
 from tests.support.examples import share
 
@@ -23,28 +23,35 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.queue = WorkQueue()
+        self.first: deque[str] = deque()
         self.waiting: deque[str] = deque()
-        self.again: set[str] = set()
+        self.streak = 0
+        self.again: dict[str, bool] = {}
         self.active: set[str] = set()
 
-    @rule(key=KEYS)
-    def add(self, key: str) -> None:
-        self.queue.add(key)
+    @rule(key=KEYS, first=st.booleans())
+    def add(self, key: str, *, first: bool = False) -> None:
+        self.queue.add(key, first=first)
         if key in self.active:
-            self.again.add(key)
-        elif key not in self.waiting:
-            self.waiting.append(key)
+            self.again[key] = first or self.again.get(key, False)
+        elif key in self.waiting and first:
+            self.waiting.remove(key)
+            self.first.append(key)
+        elif key not in (*self.first, *self.waiting):
+            (self.first if first else self.waiting).append(key)
 
     @rule(key=KEYS)
     def add_before_a_later_wish(self, key: str) -> None:
         self.queue.add_after(key, 3600.0)
         self.add(key)
 
-    @precondition(lambda self: self.waiting)
+    @precondition(lambda self: self.first or self.waiting)
     @rule()
     def get(self) -> None:
         key = self.queue.get()
-        assert key == self.waiting.popleft()
+        ahead = bool(self.first) and (self.streak < STREAK or not self.waiting)
+        self.streak = self.streak + 1 if ahead else 0
+        assert key == (self.first if ahead else self.waiting).popleft()
         assert key not in self.active
         self.active.add(key)
 
@@ -55,16 +62,32 @@ class Model(RuleBasedStateMachine):
         self.queue.done(key)
         self.active.discard(key)
         if key in self.again:
-            self.again.discard(key)
-            self.waiting.append(key)
+            (self.first if self.again.pop(key) else self.waiting).append(key)
 
     @invariant()
     def agrees(self) -> None:
-        assert len(self.queue) == len(self.waiting)
+        assert len(self.queue) == len(self.first) + len(self.waiting)
 
 
 TestModel = Model.TestCase
 TestModel.settings = settings(deadline=None, max_examples=share(0.3))
+
+
+def test_what_has_begun_goes_on_before_what_begins_and_nothing_waits_for_ever() -> None:
+    queue = WorkQueue()
+    for number in range(3):
+        queue.add(f"new-{number}")
+    queue.add("new-2", first=True)  # its run has begun meanwhile
+    for number in range(STREAK):
+        queue.add(f"active-{number}", first=True)
+    taken = [queue.get() for _ in range(len(queue))]
+    assert taken == [
+        "new-2",
+        *(f"active-{number}" for number in range(STREAK - 1)),
+        "new-0",
+        f"active-{STREAK - 1}",
+        "new-1",
+    ]
 
 
 def test_many_workers_never_share_a_key_and_lose_no_addition() -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-import structlog
 from git.cmd import Git
 
 PASSED = frozenset({
@@ -62,8 +61,6 @@ ENVIRONMENT = {
 POLL = 0.2  # seconds between two checks of the clock and the watched folder
 STDOUT_LIMIT = 64 * 1024 * 1024  # bytes: the refs of a very large repository, or 100,000 long paths
 STDERR_LIMIT = 64 * 1024
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +205,6 @@ class Runner:
             outcome = "too-large"
             raise
         finally:
-            _log.debug("git", operation=operation, outcome=outcome)
             if self.on_call:
                 self.on_call(operation, outcome)
 

@@ -127,6 +127,18 @@ def test_an_event_wakes_the_request_of_its_job_or_pod(view: View, woken: list[st
     assert [event["metadata"]["name"] for event in view.children("iris").events] == ["early", "late", "of-another"]
 
 
+def test_a_request_whose_run_is_under_way_goes_first() -> None:
+    woken, first = list[str](), list[str]()
+    view = View(woken.append, first=first.append)
+    change(view, "Job", None, thing("iris-a-1", request="iris"))
+    change(view, "ConfigMap", None, record("iris", "Running"))
+    change(view, "Job", None, thing("iris-b-1", request="iris"))
+    assert view.wake("iris")
+    change(view, "ConfigMap", record("iris", "Running"), record("iris", "Ready"))
+    assert (woken, first) == (["iris", "iris"], ["iris", "iris", "iris"])
+    assert not view.wake("iris")
+
+
 def test_a_build_wakes_all_whose_run_may_wait_for_it(view: View, woken: list[str]) -> None:
     for item in (
         record("iris", "Running", "e1", "e2"),
