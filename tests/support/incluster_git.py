@@ -66,6 +66,7 @@ def manifests(
             "kind": "Deployment",
             "metadata": meta,
             "spec": {
+                "minReadySeconds": 2,  # kube-proxy learns of a ready pod about a second later
                 "selector": {"matchLabels": {"app": name}},
                 "template": {"metadata": {"labels": {"app": name}}, "spec": _pod(name, image, max(ports.values()))},
             },
