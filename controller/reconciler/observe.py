@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import PurePosixPath
 
 from controller.core import layout, names
 from controller.core.errors import NotYet
@@ -26,11 +25,12 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
 
     def read(job: Object) -> JobFact:
         stage = stages.get(job["metadata"]["name"])
+        fact = _job(cluster, children, job)
         if not stage or record.stages[stage].state != "Running":
-            return _job(cluster, volume, children, job, None)
-        fact = _job(cluster, volume, children, job, logs[stage])
+            return fact
         may_have_ended = fact.state == "Failed" or any(owner_uid(pod) == fact.uid for pod in children.pods)
-        return ended_well(fact, volume.last_attempt(logs[stage])) if may_have_ended else fact
+        last = volume.last_attempt(logs[stage]) if may_have_ended else None
+        return ended_well(_explained(fact, last), last)
 
     jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
     ended: dict[str, Cause | None] = {}
@@ -68,21 +68,26 @@ def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
     made = volume.made_environment(folder)  # before `ready`: what is published in between must not look lost
     ready = volume.has_environment(folder)
     job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
-    fact = _job(cluster, volume, children, job, layout.build_logs(folder)) if job else None
+    fact = _job(cluster, children, job) if job else None
+    if fact and _is_unexplained(fact):
+        fact = _explained(fact, volume.last_attempt(layout.build_logs(folder)))
     lingering = job is None and not all(map(_has_ended, children.pods))
     return Build(ready, ready and volume.is_uncompiled(folder), made, fact, lingering)
 
 
-def _job(cluster: Cluster, volume: Volume, children: Children, job: Object, logs: PurePosixPath | None) -> JobFact:
-    """Return the fact about a Job: why it failed from its pods, else from what the launcher left in its `logs`.
-
-    One that failed without a known cause costs one live list of its pods.
-    """
+def _job(cluster: Cluster, children: Children, job: Object) -> JobFact:
+    """Return the fact about a Job. One that failed without a known cause costs one live list of its pods."""
     fact = read_job(job, children.pods, children.events)
-    if fact.state == "Failed" and fact.cause is None:
-        fact = read_job(job, cluster.pods_of_job(fact.uid), children.events)
-    last = volume.last_attempt(logs) if logs and fact.state == "Failed" and fact.cause is None else None
-    if not last:
+    return read_job(job, cluster.pods_of_job(fact.uid), children.events) if _is_unexplained(fact) else fact
+
+
+def _is_unexplained(fact: JobFact) -> bool:
+    return fact.state == "Failed" and fact.cause is None
+
+
+def _explained(fact: JobFact, last: Attempt | None) -> JobFact:
+    """Return the fact about a Job with why it failed by what the launcher left, where its pods do not say."""
+    if not last or not _is_unexplained(fact):
         return fact
     words = last.message or f"attempt {last.number} was ended from outside, with its pod"
     return replace(fact, cause=Cause(last.reason or "PodLost", words))

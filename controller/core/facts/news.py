@@ -8,7 +8,7 @@ from controller.core.facts.pods import read_pod
 from controller.core.facts.workloads import digest_of, read_job
 from controller.core.model import Object
 
-STARTS, RUNS = 5.0, 1.0  # seconds after which it is shown that a pod still starts, or that it runs
+STARTS, RUNS = 5, 1  # seconds after which it is shown that a pod still starts, or that it runs
 
 
 def news(kind: str, old: Object | None, new: Object | None, pods: Iterable[Object]) -> float | None:

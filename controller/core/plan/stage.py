@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from controller.core import images, manifests, times
 from controller.core.facts import DeploymentFact, JobFact
+from controller.core.facts.news import STARTS
 from controller.core.facts.pods import OF_IMAGES, in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
@@ -19,7 +20,7 @@ from controller.core.text import fit, format_duration
 
 Fact = TypeVar("Fact", JobFact, DeploymentFact)
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
-START_SECONDS = (5, 15)  # after which it is said that a pod still starts, and then why: most need less
+START_SECONDS = (STARTS, 15)  # after which it is said that a pod still starts, and then why: most need less
 _WAITS = "; waits up to "  # behind a cause, with the grace that it gets
 STAGE_REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
 
