@@ -19,11 +19,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from bench.machine import machine
+from bench.machine import machine, p95, posix
 from bench.stage_start import cluster
 from tests.support.e2e import NAMESPACE, Coachwork, told
 from tests.support.e2e_projects import batch, project
@@ -105,7 +104,7 @@ def one_run(coachwork: Coachwork, steps: Sequence[Sequence[str]], name: str) -> 
         raise Failed(told(record))
     time.sleep(SETTLED)
     lines = [json.loads(line) for line in coachwork.log().splitlines() if line.startswith("{")]
-    lines = [line | {"at": _posix(line["time"])} for line in lines]
+    lines = [line | {"at": posix(line["time"])} for line in lines]
     lines = [line for line in lines if line["at"] >= began]
     passes = [line["at"] - line["seconds"] for line in lines if line.get("request") == name and "seconds" in line]
     git = {line["operation"]: line["at"] for line in reversed(lines) if line["event"] == "git"}
@@ -134,21 +133,12 @@ def _of_stage(coachwork: Coachwork, seen: Seen, name: str, stage: str) -> Moment
     return {
         **{what: seen.first.get((what, stage), 0.0) for what in ("Job", "pod", "scheduled", NOTICED)},
         "container started": began,
-        "launcher": _posix(outcome["started"]),
+        "launcher": posix(outcome["started"]),
         "script begins": first,
         "script ends": last,
-        "outcome written": _posix(outcome["finished"]),
+        "outcome written": posix(outcome["finished"]),
         "next record": seen.first.get(("done", stage), 0.0),
     }
-
-
-def _posix(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
-def p95(values: Sequence[float]) -> float:
-    """Return the value that 95 % do not exceed (nearest rank)."""
-    return sorted(values)[max(-(-len(values) * 95 // 100) - 1, 0)]
 
 
 def show(label: str, values: Sequence[float]) -> None:

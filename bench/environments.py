@@ -17,11 +17,10 @@ import statistics
 import sys
 import time
 import uuid
-from datetime import datetime
 from itertools import pairwise
 
 from bench import near_index
-from bench.machine import machine, milliseconds
+from bench.machine import machine, milliseconds, posix
 from bench.stage_start import CLOCK, FIRST_LINE, GIT_NAMESPACE, IMAGE, LIMIT, PACKAGES, cluster, unique
 from tests.support.e2e import NAMESPACE, VOLUME, Coachwork, told
 from tests.support.e2e_projects import batch, project
@@ -62,11 +61,6 @@ MOMENTS = (
 IMPORTED = re.compile(r"imported (\w+) ([0-9.]+) ([0-9.]+)")
 
 Moments = dict[str, float]
-
-
-def posix(text: str) -> float:
-    """Give a moment of RFC 3339 in seconds."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def begin(coachwork: Coachwork, name: str, secret: str) -> None:

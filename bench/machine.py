@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 
@@ -34,3 +35,13 @@ def milliseconds(seconds: Sequence[float]) -> str:
     """Give median and range of some short times."""
     low, median, high = (value * 1e3 for value in (min(seconds), statistics.median(seconds), max(seconds)))
     return f"{median:7.0f} ms  ({low:.0f} to {high:.0f}, {len(seconds)} times)"
+
+
+def p95(values: Sequence[float]) -> float:
+    """Give the value that 95 % do not exceed (nearest rank)."""
+    return sorted(values)[max(-(-len(values) * 95 // 100) - 1, 0)]
+
+
+def posix(text: str) -> float:
+    """Give a moment of RFC 3339 in seconds."""
+    return datetime.fromisoformat(text).timestamp()

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from bench.machine import machine
 from controller.core import names
+from tests.support.apiproxy import kubeconfig
 
 REQUESTS = (100, 3000)
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -149,17 +150,10 @@ def measure(requests: int, root: Path) -> Measured:
 
 def environ(root: Path, port: int) -> dict[str, str]:
     """Return the environment of a controller before the server at this port."""
-    config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "it",
-        "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "it", "user": {"token": "t"}}],
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "coachwork"}}],
-    }  # fmt: skip
-    (root / "config").write_text(json.dumps(config))
     (root / "volume").mkdir()
     settings = {
         "NAMESPACE": "coachwork", "IMAGE": "python:3.12-slim", "VOLUME": str(root / "volume"), "PORT": str(PORT),
-        "WAKE_PORT": str(PORT + 1), "KUBECONFIG": str(root / "config"), "LOG_LEVEL": "ERROR",
+        "WAKE_PORT": str(PORT + 1), "KUBECONFIG": kubeconfig(root / "config", port, "coachwork"), "LOG_LEVEL": "ERROR",
     }  # fmt: skip
     return {**os.environ, **{f"COACHWORK_{key}": value for key, value in settings.items()}}
 

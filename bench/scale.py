@@ -9,20 +9,18 @@ may go on at the same moment. `--local`: without a cluster, see bench/scale_loca
 import json
 import re
 import sys
-import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
 from statistics import median
 
-from bench.machine import machine
+from bench.machine import machine, p95, posix
+from bench.stage_start import cluster
 from controller.adapters.kube.kinds import permitted
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Timeouts, Transport, login
@@ -34,7 +32,6 @@ from tests.support.e2e_projects import batch, project
 from tests.support.incluster_git import InClusterGit
 from tests.support.kubectl import Failed, eventually, kubectl, listed
 
-GIT_NAMESPACE = f"{NAMESPACE}-bench-git"
 TEMPLATE = "bench-fake-nodes"
 GO = "coachwork.io/bench"  # label of nodes that pods of `--kill` wait for
 AT_ONCE = 16  # creates of requests
@@ -232,14 +229,7 @@ def started(coachwork: Coachwork) -> tuple[float, float]:
     (pod,) = listed(NAMESPACE, "pods", "app.kubernetes.io/component=controller")
     begun = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
     lines = (json.loads(line) for line in coachwork.log().splitlines() if '"controller ready"' in line)
-    return datetime.fromisoformat(begun).timestamp(), max(
-        datetime.fromisoformat(line["time"]).timestamp() for line in lines
-    )
-
-
-def quantile(times: Sequence[float], share: float) -> float:
-    """Return the value below which this share of the values lies."""
-    return sorted(times)[min(int(share * len(times)), len(times) - 1)]
+    return posix(begun), max(posix(line["time"]) for line in lines)
 
 
 def report(before: Usage, after: Usage, seen: Seen, began: float, created: float, count: int) -> None:
@@ -262,7 +252,7 @@ def report(before: Usage, after: Usage, seen: Seen, began: float, created: float
     )
     print(
         f"  runs/s: {count / times[-1]:.1f} in all, {(count * 0.8) / max(most - tenth, 0.001):.1f} from a tenth to nine"
-        f" tenths; one took {median(times):.1f} s (median), {quantile(times, 0.95):.1f} s (95 %) from the first create"
+        f" tenths; one took {median(times):.1f} s (median), {p95(times):.1f} s (95 %) from the first create"
     )
     print(f"  controller: {cpu:.1f} ms of CPU per run (git included), peak {after.peak:.0f} MiB, pid {after.pid}")
     print(
@@ -369,17 +359,8 @@ def main() -> None:
         client, _ = login("", "")
         client.configuration.connection_pool_maxsize = AT_ONCE + 4
         transport = Transport(client, lambda _verb, _resource, _code: None, Timeouts())
-        with tempfile.TemporaryDirectory() as folder:
-            git = InClusterGit(GIT_NAMESPACE, Path(folder))
-            kubectl(
-                "apply",
-                "-f",
-                "-",
-                text=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GIT_NAMESPACE}}),
-            )
-            git.start()
-            coachwork = Coachwork(git)
-            address = prepare(git, held="--kill" in options)
+        with cluster() as coachwork:
+            address = prepare(coachwork.git, held="--kill" in options)
             (recovery if "--kill" in options else burst)(coachwork, transport, address, count)
             restart(coachwork, transport, count)
     except Failed as failed:

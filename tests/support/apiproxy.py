@@ -190,14 +190,7 @@ class ApiServer:
 
     def kubeconfig(self, path: Path) -> str:
         """Write a kubeconfig that leads here; return its path."""
-        config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "it",
-            "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-            "users": [{"name": "it", "user": {"token": "t0ken"}}],
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "ns"}}],
-        }  # fmt: skip
-        path.write_text(json.dumps(config))
-        return str(path)
+        return kubeconfig(path, self.port)
 
     # --- what is in it ---
 
@@ -279,3 +272,15 @@ class ApiServer:
 def _written(manifest: Object) -> dict[str, str]:
     """Return the arguments of `put` for a created ConfigMap."""
     return {"name": manifest["metadata"]["name"], **manifest.get("data", {})}
+
+
+def kubeconfig(path: Path, port: int, namespace: str = "ns") -> str:
+    """Write a kubeconfig that leads to a port of this machine; return its path."""
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "it",
+        "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "it", "user": {"token": "t0ken"}}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": namespace}}],
+    }  # fmt: skip
+    path.write_text(json.dumps(config))
+    return str(path)
