@@ -157,12 +157,12 @@ def test_no_run_is_older_than_its_trigger_whatever_is_pushed_and_asked_meanwhile
     for name in names:
         controller.ask(name, repository=server.url("iris"), run_on_create="false")
 
-    def finished() -> bool:
-        """End what runs; return whether each request's last trigger is finished."""
+    def finished() -> set[str | None]:
+        """End what runs; return the last trigger of each request that is finished, None where none is."""
         for job in controller.cluster.of_kind("Job"):
             if "status" not in job:
                 controller.cluster.end_job(job)
-        return {record.get("finished-trigger") for record in controller.records()} == {"last"}
+        return {record.get("finished-trigger") for record in controller.records()}
 
     with controller.running():
         eventually(lambda: len([key for key in controller.cluster.stored if key[1].endswith("-status")]) == len(names))
@@ -173,7 +173,9 @@ def test_no_run_is_older_than_its_trigger_whatever_is_pushed_and_asked_meanwhile
                 before[name, trigger] = len(pushed) - 1
                 controller.cluster.ask(name, trigger=trigger, **controller.data[name])
             finished()
-        eventually(finished, 60)
+            if number == 15:  # however slow this machine is: else one run could serve all triggers
+                eventually(lambda: None not in finished(), 60)
+        eventually(lambda: finished() == {"last"}, 60)
     runs = [
         (pushed.index(past["commit"]), before[name, past["trigger"]])
         for name, record in zip(names, controller.records(), strict=True)
