@@ -187,6 +187,9 @@ class Children:
 
 # --- what is recorded ---------------------------------------------------------------------------
 
+LATER: Final = {"later": True}
+"""Metadata of a field that 0.1.0 did not have: it is written where it says something, so no upgrade writes records."""
+
 Phase: TypeAlias = Literal[
     "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled", "Blocked"
 ]
@@ -271,6 +274,9 @@ class RunSpec:
     images: tuple[tuple[str, str], ...] = ()  # of stages that run in another image than the default one
     taken: tuple[str, ...] = ()  # short names of its services that others hold
     part: tuple[str, ...] = ()  # the stages that a run of a part of the project starts; (): all
+    steps: tuple[tuple[str, ...], ...] = field(default=(), metadata=LATER)  # of the project; (): 0.1.0 began the run
+    services: tuple[str, ...] = field(default=(), metadata=LATER)  # the stages among them that serve
+    on_failure: str = field(default="", metadata=LATER)  # the stage that runs when the run has failed; in no step
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 

@@ -108,9 +108,13 @@ def read(form: type[T], value: object) -> tuple[T, tuple[str, ...]]:
 
 
 def plain(value: Any) -> Any:
-    """Return a form as mappings and lists, with what is unknown in its place: YAML and JSON have no others."""
+    """Return a form as mappings and lists, with what is unknown in its place: YAML and JSON have no others.
+
+    Fields that a later version has added are there only where they say something.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        known = {item.name: plain(getattr(value, item.name)) for item in _known(type(value))}
+        given = ((item, getattr(value, item.name)) for item in _known(type(value)))
+        known = {item.name: plain(part) for item, part in given if part or "later" not in item.metadata}
         return {**known, **getattr(value, "unknown", {})}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]

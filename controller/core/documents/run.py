@@ -86,6 +86,9 @@ class RunFile:
     rerun: int = 0
     pod_template: str = ""
     part: tuple[str, ...] = ()
+    steps: tuple[tuple[str, ...], ...] = ()
+    services: tuple[str, ...] = ()
+    on_failure: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretVersion, ...] = ()

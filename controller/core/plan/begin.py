@@ -55,7 +55,14 @@ def prepared(
     jobs = [(item, observed.ask(needs.BuildOf(item.folder)).job) for item in environments]
     # an earlier failed build is over and done with
     unbuilt = (replace(item, stale=job.uid if job and job.state == "Failed" else "") for item, job in jobs)
-    spec = replace(spec, environments=tuple(unbuilt))
+    services = tuple(stage.name for stage in pipeline.stages.values() if isinstance(stage.work, Service))
+    spec = replace(
+        spec,
+        environments=tuple(unbuilt),
+        steps=pipeline.steps,
+        services=services,
+        on_failure=pipeline.run_on_failure,
+    )
     record = _started(known, request, pending, spec, stages, observed.ask(newest) + 1, now)
     context = context_of(request, record, spec, pipeline, policy)
     context, lost = _with_free_names(request, context, observed)

@@ -67,6 +67,9 @@ def specs() -> st.SearchStrategy[RunSpec]:
         cause=WORD,
         parameters=pairs,
         rerun=NUMBER,
+        steps=st.lists(st.lists(WORD, max_size=3).map(tuple), max_size=3).map(tuple),
+        services=st.lists(WORD, max_size=3).map(tuple),
+        on_failure=WORD,
     )
 
 

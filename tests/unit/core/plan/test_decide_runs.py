@@ -1,5 +1,7 @@
 """What a run does, pass by pass: `decide` alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from controller.core import names
@@ -34,6 +36,25 @@ def test_a_failing_stage_fails_the_run_and_stops_what_runs_next_to_it(desk: Desk
     assert kept.message == "stage a: a/run.py:7: exited with code 3: ValueError: no rows"
     assert {name: stage.state for name, stage in kept.stages.items()} == {"a": "Failed", "b": "Stopped", "c": "Skipped"}
     assert set(desk.jobs()) == {"iris-a-1"}
+
+
+def test_a_run_says_from_its_first_second_which_stages_its_project_has(desk: Desk) -> None:
+    desk.push(project("a,b >> web", services={"web": 5000}, on_failure="mend"))
+    desk.ask()
+    kept = desk.settle()
+    assert kept.spec
+    assert (kept.spec.steps, kept.spec.services, kept.spec.on_failure) == ((("a", "b"), ("web",)), ("web",), "mend")
+
+
+def test_a_repeated_run_says_so_too_where_an_older_version_began_the_first(desk: Desk) -> None:
+    desk.push(project("a >> b"))
+    desk.ask()
+    desk.finish_all()
+    desk.specs[1] = replace(desk.specs[1], steps=())
+    desk.ask(trigger="t1", at_rerun="t1 1", at_from="t1 b")
+    kept = desk.settle()
+    assert kept.spec
+    assert (kept.run, kept.spec.part, kept.spec.steps) == (2, ("b",), (("a",), ("b",)))
 
 
 def test_a_service_is_rolled_out_and_released(desk: Desk) -> None:
