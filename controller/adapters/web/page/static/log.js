@@ -1,0 +1,111 @@
+"use strict";
+// Shows a log, its end first, and what is written meanwhile. All of it is a stage's: it is added as text, never as HTML.
+
+const view = document.getElementById("log");
+const state = document.getElementById("log-state");
+const find = document.getElementById("log-find");
+const end = document.getElementById("log-end");
+const BLOCK = 500; // lines; the browser lays out only the blocks that are seen
+const ROOM = 96 << 20; // characters that are kept; a batch stage's whole log has at most 64 MiB
+const AGAIN = 2000; // ms
+const SEQUENCE = /\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])/g; // ECMA-48: colours
+const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+let blocks, rest, kept; // what is shown: lines by block, the line without an end, characters
+let abort;
+
+function clean(line) { // of a line that was written over, as a progress bar, its last state
+  const last = line.replace(/\r+$/, "");
+  return last.slice(last.lastIndexOf("\r") + 1).replace(SEQUENCE, "").replace(HIDDEN, (one) => {
+    return `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
+function clear() {
+  blocks = [];
+  rest = "";
+  kept = 0;
+  view.replaceChildren(document.createElement("pre")); // of the line without an end
+}
+
+function add(text) {
+  const stays = atEnd();
+  const lines = (rest + text).split("\n");
+  rest = lines.pop();
+  for (let from = 0; from < lines.length; ) {
+    let block = blocks.at(-1);
+    if (!block || block.lines.length >= BLOCK) blocks.push((block = { lines: [], place: document.createElement("pre") }));
+    const some = lines.slice(from, from + BLOCK - block.lines.length).map(clean);
+    from += some.length;
+    kept += some.reduce((sum, line) => sum + line.length + 1, 0);
+    block.lines.push(...some);
+    block.place.append(some.filter(found).map((line) => `${line}\n`).join(""));
+    if (!block.place.isConnected) view.lastChild.before(block.place);
+  }
+  view.lastChild.textContent = clean(rest);
+  while (kept > ROOM) {
+    const first = blocks.shift();
+    kept -= first.lines.reduce((sum, line) => sum + line.length + 1, 0);
+    first.place.remove();
+  }
+  if (stays) toEnd();
+}
+
+function found(line) {
+  return !find.value || line.toLowerCase().includes(find.value.toLowerCase());
+}
+
+function filter() {
+  for (const { lines, place } of blocks) place.textContent = lines.filter(found).map((line) => `${line}\n`).join("");
+  toEnd();
+}
+
+function atEnd() {
+  return view.scrollHeight - view.scrollTop - view.clientHeight < 8;
+}
+
+function toEnd() {
+  view.scrollTop = view.scrollHeight;
+}
+
+async function read() {
+  abort = new AbortController();
+  try {
+    const answer = await fetch(view.dataset.source, { cache: "no-store", signal: abort.signal });
+    if (!answer.ok) {
+      const said = await answer.json().catch(() => ({}));
+      state.textContent = said.error ?? answer.statusText;
+      if (answer.status === 429 || answer.status >= 500) setTimeout(read, AGAIN);
+      return;
+    }
+    state.textContent = "";
+    await pour(answer.body.pipeThrough(new TextDecoderStream()).getReader());
+  } catch {
+    if (abort.signal.aborted) return;
+    state.textContent = "Connection lost. Trying again …";
+    setTimeout(read, AGAIN);
+  }
+}
+
+async function pour(reader) {
+  let first = true, waiting = "", drawn = Promise.resolve();
+  for (let chunk; !(chunk = await reader.read()).done; ) {
+    if (first) clear(); // only now: what was shown stays while there is nothing to replace it
+    first = false;
+    waiting += chunk.value;
+    if (waiting === chunk.value) drawn = new Promise(frame).then(() => { add(waiting); waiting = ""; });
+  }
+  await drawn;
+}
+
+function frame(done) { // no frame is drawn where nobody looks
+  if (document.hidden) setTimeout(done, 200);
+  else requestAnimationFrame(done);
+}
+
+clear();
+find.addEventListener("input", filter);
+end.addEventListener("click", () => { toEnd(); view.focus(); });
+addEventListener("pagehide", () => abort.abort());
+addEventListener("pageshow", (event) => { if (event.persisted) read(); });
+read();

@@ -1,0 +1,163 @@
+"use strict";
+// Keeps a page as the controller sees it: after each event the page is fetched again, and only what differs is
+// replaced, so that focus, selection, scroll and what is open stay. Nothing is fetched while nobody looks.
+
+const main = document.getElementById("main");
+const { events, root = "" } = document.body.dataset;
+const PAUSE = 1000; // between two fetches, and ten times what the last one took
+const PATIENCE = 45000; // without a sign of life; one comes every 15 s
+
+// --- replace what differs ---------------------------------------------------------------------------
+
+function morph(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeName !== fresh.nodeName || old.id !== fresh.id) {
+    old.replaceWith(fresh);
+  } else if (old.nodeType !== Node.ELEMENT_NODE) {
+    old.nodeValue = fresh.nodeValue;
+  } else if (!("keep" in old.dataset)) {
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    for (const { name } of [...old.attributes]) {
+      if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name); // <details> is the reader's
+    }
+    morphChildren(old, fresh);
+  }
+}
+
+function morphChildren(old, fresh) {
+  const coming = new Set([...fresh.children].map((node) => node.id));
+  for (const node of [...old.children]) if (node.id && !coming.has(node.id)) node.remove();
+  const here = new Map([...old.children].filter((node) => node.id).map((node) => [node.id, node]));
+  let at = old.firstChild;
+  for (const next of [...fresh.childNodes]) {
+    const same = next.id ? here.get(next.id) : at && !at.id && at.nodeName === next.nodeName ? at : undefined;
+    while (same && at !== same && at && !at.id) at = removed(at); // what has an id is moved only if the order changed
+    if (!same) {
+      old.insertBefore(next, at);
+      continue;
+    }
+    if (same === at) at = at.nextSibling;
+    else old.insertBefore(same, at);
+    morph(same, next);
+  }
+  while (at) at = removed(at);
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
+}
+
+// --- stay connected -----------------------------------------------------------------------------------
+
+let source, wait, patience, late = 0; // late: the server's clock before this one's, in ms
+let fetching = false, again = false;
+
+function connect() {
+  clearTimeout(wait);
+  if (document.hidden || source || !events) return;
+  source = new EventSource(events);
+  source.onmessage = () => { alive(); refresh(); };
+  source.addEventListener("alive", alive);
+  source.onerror = lost;
+  patience = setTimeout(lost, PATIENCE);
+}
+
+function disconnect() {
+  clearTimeout(wait);
+  clearTimeout(patience);
+  source?.close();
+  source = undefined;
+}
+
+function alive() {
+  clearTimeout(patience);
+  patience = setTimeout(lost, PATIENCE);
+  say("");
+}
+
+function lost() {
+  disconnect();
+  if (document.hidden) return;
+  say("Connection lost: what you see may be old. Trying again …");
+  wait = setTimeout(connect, PAUSE);
+}
+
+function say(words) {
+  const place = document.getElementById("connection");
+  if (place.textContent !== words) place.textContent = words;
+  place.hidden = !words;
+}
+
+async function refresh() {
+  again = true;
+  if (fetching) return;
+  fetching = true;
+  while (again) {
+    again = false;
+    const began = performance.now();
+    try {
+      const answer = await fetch(location.href, { cache: "no-store" });
+      if (!answer.headers.get("Content-Type")?.startsWith("text/html")) throw new Error(answer.statusText);
+      late = Date.parse(answer.headers.get("Date")) - Date.now() || 0;
+      show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    } catch {
+      lost();
+    }
+    await new Promise((done) => setTimeout(done, Math.max(PAUSE, 10 * (performance.now() - began))));
+  }
+  fetching = false;
+}
+
+function show(page) {
+  const focused = document.activeElement;
+  document.title = page.title;
+  morph(main, page.getElementById("main"));
+  if (main.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
+  for (const field of document.querySelectorAll("[data-filter]")) filter(field);
+  tick();
+}
+
+// --- ages, and filters ----------------------------------------------------------------------------------
+
+function duration(seconds) { // as format_duration in core/text.py
+  const whole = Math.max(Math.round(seconds), 0);
+  for (const [unit, name, below, part] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]) {
+    if (whole >= unit) return `${Math.floor(whole / unit)} ${name} ${Math.floor((whole % unit) / below)} ${part}`;
+  }
+  return `${whole} s`;
+}
+
+function tick() {
+  if (document.hidden) return;
+  for (const time of document.querySelectorAll("time[data-since]")) {
+    const words = duration((Date.now() + late - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== words) time.textContent = words;
+  }
+}
+
+function filter(field) {
+  const words = field.value.toLowerCase().split(/\s+/);
+  for (const row of document.getElementById(field.dataset.filter).children) {
+    const text = row.textContent.toLowerCase();
+    row.hidden = !words.every((word) => text.includes(word));
+  }
+}
+
+for (const field of document.querySelectorAll("[data-filter]")) {
+  field.addEventListener("input", () => filter(field));
+  filter(field); // a browser that goes back has its words still
+}
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input, textarea, select");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  document.querySelector("input[type=search]")?.focus();
+  event.preventDefault();
+});
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", connect);
+setInterval(tick, 1000);

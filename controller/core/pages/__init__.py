@@ -1,0 +1,1 @@
+"""What the page says, as frozen values for its templates. Computes only."""

@@ -1,0 +1,102 @@
+"""A real Chromium, and what no page of ours may do in it: break its policy, fail in a script, or call elsewhere."""
+
+import os
+import re
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or ""
+SECONDS = 30.0  # in which what a page is to show has to come
+SERIOUS = ("serious", "critical")
+# What the browser says of a stage's HTML and pictures that it holds back, as it should, and of answers that are errors.
+HELD_BACK = re.compile(r"Blocked script execution in .* sandboxed|Failed to load resource: ")
+
+
+def missing() -> str:
+    """Return why no browser can be had here, "" if one can."""
+    if not CHROMIUM:
+        return "no chromium on PATH (Debian: apt-get install chromium)"
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return "a browser needs more address space than this shell gives (ulimit -v)"
+    return ""
+
+
+@dataclass
+class Window:
+    """One page, and everything that went wrong in it."""
+
+    page: Page
+    wrong: list[str] = field(default_factory=list)
+    held_back: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(SECONDS * 1000)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
+        self.page.on("dialog", self._dialog)
+        self.page.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            (self.held_back if HELD_BACK.match(message.text) else self.wrong).append(message.text)
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.hostname not in ("127.0.0.1", None) or request.method != "GET":
+            self.wrong.append(f"{request.method} {request.url}")
+
+    def serious(self) -> list[str]:
+        """Return what axe-core finds on the page that keeps somebody from using it."""
+        found = Axe().run(self.page).response["violations"]
+        return [f"{one['id']}: {_places(one)}" for one in found if one["impact"] in SERIOUS]
+
+    def wide(self) -> list[str]:
+        """Return the elements that make the page wider than the window."""
+        return list(
+            self.page.evaluate(
+                """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+                [...document.querySelectorAll("*")].filter((one) => one.getBoundingClientRect().right > innerWidth)
+                .map((one) => `${one.nodeName} ${one.id} ${one.className}`)"""
+            )
+        )
+
+
+def _places(violation: dict[str, Any]) -> str:
+    return "; ".join(f"{node['html'][:200]} {node.get('failureSummary', '')[:300]}" for node in violation["nodes"][:3])
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Yield a browser of its own profile; skip the test where none can be had."""
+    if reason := missing():
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def window(browser: Browser, **options: Any) -> Iterator[Window]:
+    """Yield a new window (`options` as of Playwright's contexts); fail where something went wrong in it."""
+    context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"} | options))
+    try:
+        it = Window(context.new_page())
+        yield it
+        assert it.wrong == []
+    finally:
+        context.close()
