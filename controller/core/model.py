@@ -224,6 +224,7 @@ class StageRecord:
     waiting_since: str = ""  # first seen unable to start
     waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)  # the numbers that it left
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 
@@ -363,6 +364,8 @@ class Attempt:
     message: str = ""
     started: str = ""
     finished: str = ""
+    script: str = ""  # when the script's process started, RFC 3339 in UTC with milliseconds
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)  # the numbers that it left
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 

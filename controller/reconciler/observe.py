@@ -23,13 +23,16 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
     stages = _stage_jobs(record)
     logs = {stage: layout.logs(request.name, request.uid, record.run, stage) for stage in record.stages}
 
+    numbers: dict[str, Mapping[str, float]] = {}
+
     def read(job: Object) -> JobFact:
         stage = stages.get(job["metadata"]["name"])
         fact = _job(cluster, children, job)
         if not stage or record.stages[stage].state != "Running":
             return fact
-        may_have_ended = fact.state == "Failed" or any(owner_uid(pod) == fact.uid for pod in children.pods)
+        may_have_ended = fact.state != "Running" or any(owner_uid(pod) == fact.uid for pod in children.pods)
         last = volume.last_attempt(logs[stage]) if may_have_ended else None
+        numbers[stage] = last.metrics if last else {}
         return ended_well(_explained(fact, last), last)
 
     jobs = {job["metadata"]["name"]: read(job) for job in children.jobs}
@@ -45,7 +48,7 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
                 name, "", record.request_uid, record.run, deleting=True, attempts=1, running=True, cause=cause
             )
         elif last := volume.last_attempt(logs[stage]):
-            ended[stage] = _ending(name, last)
+            ended[stage], numbers[stage] = _ending(name, last), last.metrics
     deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
     release = view.release(request.name)
     return Observed(
@@ -58,6 +61,7 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
         cronjob=next((item for item in children.cronjobs if item["metadata"]["name"] == request.name), None),
         release=release if release and owner_uid(release) == request.uid else None,
         ended=ended,
+        numbers=numbers,
         refusals=tuple(refusals),
     )
 

@@ -169,8 +169,10 @@ class StageLauncher(stage_attempt.Launcher):
         ended = self.execute("the script", command, self.places.folder, self._variables(), self._check)
         if self.service:
             self.service.stop()
-        elif ended.status == 0:
-            self._warn_of_files()
+        else:
+            self._take_numbers()
+            if ended.status == 0:
+                self._warn_of_files()
         try:
             outcome.set(*self._verdict(ended))
         except ImportError as error:
@@ -184,6 +186,8 @@ class StageLauncher(stage_attempt.Launcher):
         before = variables.get("PYTHONPATH")
         variables["PYTHONPATH"] = os.pathsep.join([self.places.project] + ([before] if before else []))
         variables["COACHWORK_ATTEMPT"] = str(self.outcome.attempt)
+        if not self.service:
+            variables["COACHWORK_METRICS"] = self._metrics
         scratch = self.order.scratch
         for home in (variables.get("HOME", ""), os.path.join(scratch, "home"), scratch):  # the first that is writable
             try:
@@ -225,6 +229,22 @@ class StageLauncher(stage_attempt.Launcher):
                 self.late = self.output.said
             self.keeper.end("StartupTimeout" if service else "TimedOut")
         return max(0.0, left)
+
+    @property
+    def _metrics(self) -> str:
+        """Return where a batch script may leave numbers: a new file for each attempt, of which a pod may have two."""
+        return os.path.join(self.order.scratch, f"metrics-{self.outcome.attempt}.json")
+
+    def _take_numbers(self) -> None:
+        """Take over the numbers that the script has left."""
+        if not os.path.isfile(self._metrics):
+            return
+        with contextlib.suppress(ImportError):
+            numbers, problem = stage_attempt.late("stage_metrics").read(self._metrics, self._redactor.text)
+            self._warn(problem and f"COACHWORK_METRICS: {problem}")
+            self.outcome.metrics = numbers
+            if numbers:
+                self.output.say(f"numbers: {', '.join(f'{name} {value!r}' for name, value in numbers.items())}")
 
     def _warn(self, text: str) -> None:
         if text:

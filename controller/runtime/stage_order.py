@@ -118,6 +118,7 @@ class Outcome:
         self.started = now()
         self.script_started = self.first_start = ""
         self.warnings: List[str] = []
+        self.metrics: Dict[str, float] = {}  # the numbers that the script left
         self.environment = ""  # outdated: another Python made it
 
     def set(self, exit_code: int, reason: str, message: str) -> None:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from controller.core import layout, names
+from controller.core.documents import codec
+from controller.core.documents import run as runs
 from tests.support.world import REPOSITORY, World, project
 
 
@@ -121,3 +123,34 @@ def test_an_outcome_that_an_older_build_left_is_not_a_new_ones(world: World) -> 
     world.leave(world.root / layout.build_logs(names.environment_of(build)))  # its environment was swept
     assert world.settle().stages["environment"].state == "Running"
     assert set(world.jobs()) == {build["metadata"]["name"]}
+
+
+NUMBERS = '{"accuracy": 0.93, "rows": 1200}'
+
+
+@pytest.mark.parametrize("how", ["at once", "with its Job", "after its pod", "without its Job", "badly"])
+def test_the_numbers_that_a_stage_left_are_in_the_record_and_in_what_the_run_left(world: World, how: str) -> None:
+    begun(world)
+    code = int(how == "badly")
+    outcome = f'{{"exit_code": {code}, "script_started": "2026-01-01T00:00:00.125Z", "metrics": {NUMBERS}}}'
+    world.leave(world.logs("a"), outcome)
+    match how:
+        case "with its Job" | "badly":
+            world.cluster.end_job(world.jobs()["iris-a-1"], code)
+        case "after its pod":
+            world.cluster.end_job(world.jobs()["iris-a-1"])
+            for kind, name in [key for key in world.cluster.stored if key[0] == "Pod"]:
+                world.cluster.remove(kind, name)
+        case "without its Job":
+            world.cluster.remove("Job", "iris-a-1")
+    stage = world.settle().stages["a"]
+    assert stage.state == ("Failed" if code else "Done")
+    assert {**stage.metrics} == json.loads(NUMBERS)
+    world.finish_all()
+    (file,) = world.root.glob("runs/iris-*/1/run.json")
+    left = codec.good(runs.read(file.read_text()))
+    assert left
+    assert {**left.stages["a"].metrics} == json.loads(NUMBERS)
+    assert isinstance(left.stages["a"].attempts, tuple)
+    (attempt,) = left.stages["a"].attempts
+    assert ({**attempt.metrics}, attempt.script) == (json.loads(NUMBERS), "2026-01-01T00:00:00.125Z")

@@ -4,9 +4,10 @@
 there, too, and the launcher may be another version's: nothing is believed but what has the right shape.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core import layout
+from controller.core import layout, numbers
 from controller.core.documents import codec
 from controller.core.model import Attempt, Unknown
 
@@ -25,6 +26,7 @@ class Ending:
     finished: str = ""
     environment: str = ""  # outdated: another Python made it
     warnings: tuple[str, ...] = ()
+    metrics: Mapping[str, object] = field(default_factory=dict, hash=False)
     bytes: int | None = None  # of the log, with its SHA-256
     sha256: str = ""
     complete: bool = False
@@ -56,7 +58,8 @@ def of_log(number: int, text: str) -> Attempt:
     if end.exit_code is None:
         return Attempt(number, ended=False)
     words = {name: getattr(end, name) for name in ("reason", "message", "started", "finished")}
-    return Attempt(number, ended=True, exit_code=end.exit_code, **words)
+    metrics = numbers.taken(end.metrics)
+    return Attempt(number, ended=True, exit_code=end.exit_code, **words, script=end.script_started, metrics=metrics)
 
 
 def read_outdated(text: str) -> str:

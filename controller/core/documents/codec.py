@@ -194,7 +194,8 @@ def _read(form: Any, value: Any, place: str, misfits: list[str]) -> Any:
     if kind is Mapping and isinstance(value, Mapping):
         return {str(key): _read(args[1], item, f"{place}.{key}", misfits) for key, item in value.items()}
     is_number = not isinstance(value, bool) or kind not in (int, float)  # to Python, true is 1
-    if kind is not UnionType and is_number and isinstance(value, str if kind is Literal else kind):
+    expected = str if kind is Literal else (int, float) if kind is float else kind  # JSON writes 1.0 as 1, too
+    if kind is not UnionType and is_number and isinstance(value, expected):
         return value
     misfits.append(f"{place.lstrip('.') or 'it'} is {quoted(value)}")
     return _default(kind, args)

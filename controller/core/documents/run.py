@@ -15,7 +15,7 @@ from controller.core.documents import codec
 from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
 from controller.core.model import Attempt, GitSource, PastRun, Record, RunSpec, StageRecord, Unknown
 
-EMPTY: Sequence[object] = ("", None, [])  # what is not written of a stage
+EMPTY: Sequence[object] = ("", None, [], {})  # what is not written of a stage
 _ORIGIN = re.compile(r"# (\S+) is from (.+)")  # as install_build.py writes it
 
 
@@ -55,6 +55,7 @@ class StageEntry:
     waiting_since: str = ""
     waiting_for: str = ""
     objects: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 

@@ -27,7 +27,7 @@ PROBLEM_LIMIT = 100
 LARGEST_RUN = 10**9
 SHORT, REMEMBERED = 1024, 2048  # characters of a text that is remembered as it is written, and how many are
 NODES = 100_000  # of a part: what the largest ConfigMap holds
-EMPTY: Sequence[object] = ("", 0, [])  # what is not written of a stage, or of an earlier run
+EMPTY: Sequence[object] = ("", 0, [], {})  # what is not written of a stage, or of an earlier run
 NAME = "the record"  # in messages
 
 _RENAMED = {"step": "run-step", "spec": "run-spec", "handled": "handled-triggers", "queued": "queued-trigger"}

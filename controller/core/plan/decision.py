@@ -89,6 +89,8 @@ class Observed:
     ended: Mapping[str, Cause | None] = field(default_factory=dict)
     """Stages of the open step whose Job is really gone, by what their log folder says: None: ended well; a cause: ran
     and did not end well, or nobody knows. A stage that is not here and has no Job never started."""
+    numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What the last attempt of a stage of the open step has left, where it may have ended."""
     refusals: tuple[Refusal, ...] = ()
     failed: NotYet | Transient | None = None  # what kept this pass from observing or recording
     answers: Mapping[Question[Any], Any] = field(default_factory=dict)  # a value, or the error that came instead

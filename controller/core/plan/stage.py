@@ -41,7 +41,10 @@ def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Ob
     view = refused(stage.name, record, observed, context.policy, now)
     if not view and isinstance(stage.work, Service):
         view = _service(context, stage, stage.work, record, observed, now)
-    return view or _batch(context, stage, record, observed, now)
+    view = view or _batch(context, stage, record, observed, now)
+    if view.record.state not in ("Done", "Failed"):
+        return view
+    return replace(view, record=replace(view.record, metrics=observed.numbers.get(stage.name, {})))
 
 
 def late_images(record: Record, observed: Observed) -> Mapping[str, str]:

@@ -27,11 +27,11 @@ def test_what_the_launchers_of_0_1_0_left_is_read_whole() -> None:
 
 
 def test_what_a_later_launcher_adds_is_ignored() -> None:
-    later = json.dumps({"exit_code": 3, "reason": "ExitCode", "metrics": {"rmse": 1}, "version": 2})
+    later = json.dumps({"exit_code": 3, "reason": "ExitCode", "traces": {"rmse": 1}, "version": 2})
     assert attempt.of_log(2, later) == Attempt(2, ended=True, exit_code=3, reason="ExitCode")
 
 
-@given(st.dictionaries(st.sampled_from(["exit_code", "reason", "message", "notes", "bytes", "complete"]), VALUES))
+@given(st.dictionaries(st.sampled_from(["exit_code", "reason", "message", "notes", "bytes", "metrics"]), VALUES))
 def test_whatever_a_stage_leaves_there_is_read(left: dict[str, object]) -> None:
     end = attempt.of_log(1, json.dumps(left))
     assert end.ended == (type(left.get("exit_code")) is int)
@@ -59,3 +59,14 @@ def test_only_the_name_of_an_environment_can_be_called_outdated(text: str, folde
 def test_words_of_a_script_that_are_not_utf_8_hide_nothing() -> None:
     text = json.dumps({"exit_code": 1, "reason": "ExitCode", "message": "ValueError: caf\ufffd"}, ensure_ascii=False)
     assert attempt.of_log(1, text).message == "ValueError: caf\ufffd"
+
+
+def test_of_a_stages_numbers_only_finite_ones_with_plain_names_are_taken() -> None:
+    good: dict[str, object] = {"accuracy": 0.93, "rows": 1200, "f1-score/macro": 0, "top@5": -1e-9}
+    odd = {"": 1, "a b": 1, "x" * 65: 1, "é": 1, "text": "1", "yes": True, "none": None, "list": [1], "deep": {"a": 1}}
+    left = json.dumps(
+        {"exit_code": 0, "metrics": {**odd, **good, "nan": float("nan"), "inf": float("-inf"), "big": 10**400}}
+    )
+    assert attempt.of_log(1, left).metrics == good
+    many = json.dumps({"exit_code": 0, "metrics": {f"n{number}": number for number in range(60)}})
+    assert [*attempt.of_log(1, many).metrics] == [f"n{number}" for number in range(50)]
