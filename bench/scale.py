@@ -358,7 +358,7 @@ def main() -> None:
     try:
         client, _ = login("", "")
         client.configuration.connection_pool_maxsize = AT_ONCE + 4
-        transport = Transport(client, lambda _verb, _resource, _code: None, Timeouts())
+        transport = Transport(client, lambda *_: None, Timeouts())
         with cluster() as coachwork:
             address = prepare(coachwork.git, held="--kill" in options)
             (recovery if "--kill" in options else burst)(coachwork, transport, address, count)

@@ -23,8 +23,8 @@ class WorkQueue:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._first: OrderedDict[str, None] = OrderedDict()
-        self._ready: OrderedDict[str, None] = OrderedDict()
+        self._first: OrderedDict[str, float] = OrderedDict()  # since when each waits
+        self._ready: OrderedDict[str, float] = OrderedDict()
         self._streak = 0  # keys of `_first` that were taken in a row
         self._active: set[str] = set()
         self._again: dict[str, bool] = {}  # active, and added since it was taken; whether it goes first
@@ -41,6 +41,12 @@ class WorkQueue:
         """Return the number of keys that wait to be taken now."""
         with self._changed:
             return len(self._first) + len(self._ready)
+
+    def oldest(self) -> float:
+        """Return for how many seconds the key waits that has waited longest to be taken, 0 where none does."""
+        with self._changed:
+            since = min((*self._first.values(), *self._ready.values()), default=None)
+            return 0.0 if since is None else self._clock() - since
 
     def add(self, key: str, *, first: bool = False) -> None:
         """Add `key`: it is processed as soon as a worker is free; `first`: before those that are not."""
@@ -142,7 +148,7 @@ class WorkQueue:
             self._active.discard(key)
             self._early.pop(key, None)
             if (first := self._again.pop(key, None)) is not None:
-                (self._first if first else self._ready)[key] = None
+                (self._first if first else self._ready)[key] = self._clock()
                 self._changed.notify()
             else:
                 self._added.pop(key, None)
@@ -167,14 +173,14 @@ class WorkQueue:
         return 2.0 ** min(failures - 1, 20)
 
     def _add(self, key: str, moment: float, *, first: bool = False) -> None:
+        now = self._clock()
         self._added[key] = max(moment, self._added.get(key, moment))
         if key in self._active:
             self._again[key] = first or self._again.get(key, False)
         elif first:
-            self._ready.pop(key, None)
-            self._first.setdefault(key)
+            self._first.setdefault(key, self._ready.pop(key, now))
         elif key not in self._first:
-            self._ready.setdefault(key)
+            self._ready.setdefault(key, now)
 
     def _promote(self) -> float | None:
         """Move what is due to the ready keys; return the seconds until the next is due, None if nothing waits."""

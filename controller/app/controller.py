@@ -82,20 +82,22 @@ class App:
         platform: str = "",
         sweeper: Sweeper | None = None,
     ) -> None:
-        self._cluster, self._metrics = cluster, metrics
+        self._cluster, self._metrics = cluster, metrics.work
         self._queue = WorkQueue()
         self._listed = False
         self.view = View(self._changed, self._queue.add_after, partial(self._changed, first=True))
-        metrics.show_requests(self._phases)
+        metrics.requests.show(self._phases)
+        metrics.work.show_queue(self._queue.__len__, self._queue.oldest, settings.workers, lambda: len(self._passes))
+        metrics.work.show_ready(self.unready)
         tools = volume.publish_tools(tool_files())
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
         self._pass_limit = pass_limit(settings)
         self._short_of_room: set[str] = set()
         self._sweeping = (
-            Sweeping(sweeper, cluster.references, metrics, layout.tools(tools), self._wake) if sweeper else None
+            Sweeping(sweeper, cluster.references, metrics.volume, layout.tools(tools), self._wake) if sweeper else None
         )
         ours = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
-        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics, lambda: datetime.now(UTC), ours)
+        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics.runs, lambda: datetime.now(UTC), ours)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)
@@ -186,7 +188,6 @@ class App:
                 self._queue.done(key)
             seconds = time.monotonic() - started
             self._metrics.reconciled(result, seconds)
-            self._metrics.queue_depth(len(self._queue))
             _log.info("reconciled", request=key, result=result, seconds=round(seconds, 4), **details)
 
     def _reconcile(self, key: str) -> tuple[str, dict[str, object]]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from controller.core.model import GitCredentials, Object, Policy, Request
 from controller.reconciler import Source, View
 
 SECONDS: Final = 20.0  # of a whole examination: a command waits for it, through the API server
+RIGHTS_PAUSE: Final = 15 * 60.0  # between two looks at the controller's own rights: some 50 calls each
 GIT_AT_ONCE: Final = 4
 MOST_REQUESTS: Final = 200  # that are examined, by name
 ROLE_REMEDY: Final = "apply deploy/base/role.yaml of the controller's release (kubectl apply -k)"
@@ -35,13 +36,22 @@ _log = structlog.get_logger()
 class Doctor:
     """Examines the installation that it runs in."""
 
-    def __init__(self, cluster: Kube, view: View, source: Source, root: Path, policy: Policy) -> None:
+    def __init__(
+        self,
+        cluster: Kube,
+        view: View,
+        source: Source,
+        root: Path,
+        policy: Policy,
+        on_lacking: Callable[[Collection[tuple[str, str]]], None] = lambda _rights: None,
+    ) -> None:
+        """`on_lacking` is called with the rights (verb, resource) that are missing, whenever somebody has looked."""
         self._cluster, self._view, self._source, self._policy = cluster, view, source, policy
-        self._examiner = cluster.examiner()
+        self._examiner, self._on_lacking = cluster.examiner(), on_lacking
         self._busy = threading.Lock()
         examiner, claim, node = self._examiner, policy.claim, policy.node
         self._parts: Mapping[str, Callable[[], list[Finding]]] = {
-            "rights": lambda: doctor.rights("rights", RIGHTS, examiner.lacking(), ROLE_REMEDY),
+            "rights": self._rights,
             "volume": lambda: doctor.volume(probe(root), str(root)),
             "claim": lambda: [doctor.claim(examiner.claim(claim), claim, node)],
             "images": lambda: doctor.images(
@@ -69,11 +79,15 @@ class Doctor:
             self._busy.release()
         return {"version": self._policy.version, "findings": [asdict(one) for part in parts for one in part]}
 
-    def preflight(self) -> None:
-        """Log what is wrong and quickly known; never raises, and does not delay the start."""
-        for finding in (*self._part("volume"), *self._part("rights")):
-            if finding.state == "wrong":
-                _log.warning("preflight", check=finding.check, problem=finding.message, remedy=finding.remedy)
+    def preflight(self, stopping: threading.Event) -> None:
+        """Log what is wrong and quickly known, and again and again whether rights are missing; never raises."""
+        checks = ["volume", "rights"]
+        while not stopping.is_set():
+            for finding in (finding for check in checks for finding in self._part(check)):
+                if finding.state == "wrong":
+                    _log.warning("preflight", check=finding.check, problem=finding.message, remedy=finding.remedy)
+            checks = ["rights"]
+            stopping.wait(RIGHTS_PAUSE)
 
     def _part(self, check: str) -> list[Finding]:
         """Return a part's findings, or why it could not be examined."""
@@ -83,6 +97,11 @@ class Doctor:
             return [Finding(check, "wrong", f"could not be examined: {error}")]
 
     # --- parts ---------------------------------------------------------------------------------------
+
+    def _rights(self) -> list[Finding]:
+        lacking = self._examiner.lacking()
+        self._on_lacking({(verb, resource) for (_, resource), verbs in lacking.items() for verb in verbs})
+        return doctor.rights("rights", RIGHTS, lacking, ROLE_REMEDY)
 
     def _pod_security(self) -> list[Finding]:
         stage, loose = doctor.trial_stage(self._policy), doctor.trial_loose(self._policy)

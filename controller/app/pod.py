@@ -13,7 +13,7 @@ import structlog
 
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube.cluster import connect
-from controller.adapters.kube.kinds import CALLS
+from controller.adapters.kube.kinds import CALLS, RIGHTS, WATCHED
 from controller.adapters.kube.limit import Limit
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Archive, Volume
@@ -31,21 +31,25 @@ _log = structlog.get_logger()
 
 def serve(settings: Settings) -> Exit:
     """Run the controller until SIGTERM or SIGINT; return the exit code."""
-    configure_logging(settings.log_level, sys.stdout)
+    version = metadata.version("coachwork")
+    metrics = PrometheusMetrics(version)
+    configure_logging(settings.log_level, sys.stdout, metrics.work.hid)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    version = metadata.version("coachwork")
-    metrics = PrometheusMetrics(version)
-    metrics.expect_calls(CALLS)
+    metrics.api.expect(CALLS, [(verb, resource) for (_, resource), verbs in RIGHTS.items() for verb in verbs])
     root = Path(settings.volume)
     _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
     try:
         cluster = connect(
-            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api_call,
-            limit=Limit(metrics.api_turn),
+            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api.called,
+            limit=Limit(metrics.api.turn),
         )  # fmt: skip
-        source = Git(root, git_settings(settings), partial(_git_called, metrics), metrics.git_shared)
+        source = Git(
+            root, git_settings(settings), partial(_git_called, metrics), metrics.git.shared, metrics.git.failed
+        )
+        for kind in WATCHED:
+            metrics.api.show_watch(kind.resource, partial(cluster.watch_age, kind.name))
         volume = Volume(root)
         app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
         left_over = volume.requests()
@@ -54,20 +58,21 @@ def serve(settings: Settings) -> Exit:
         _log.error("controller can't start", error=str(error), remedy=remedy)
         return Exit.UNREACHABLE
     archive = Archive(root, living=lambda name: uid_of(app.view.request(name)))
-    doctor = Doctor(cluster, app.view, source, root, replace(policy(settings, tools_digest=""), version=version))
+    ours = replace(policy(settings, tools_digest=""), version=version)
+    doctor = Doctor(cluster, app.view, source, root, ours, metrics.api.lacks)
     try:
         web = WebServer(
             settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
             examine=doctor.examine,
         )  # fmt: skip
-        ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.wake_call)] if settings.wake else [])]
+        ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.web.woken)] if settings.wake else [])]
     except OSError as error:
         remedy = "set COACHWORK_PORT and COACHWORK_WAKE_PORT to ports that are free, and that user 10001 may have"
         _log.error("controller can't listen", error=str(error), remedy=remedy)
         return Exit.UNREACHABLE
     for port in ports:
         port.start()
-    threading.Thread(target=doctor.preflight, name="preflight", daemon=True).start()
+    threading.Thread(target=doctor.preflight, args=(stopping,), name="preflight", daemon=True).start()
     gc.freeze()  # modules and settings stay: collections need not walk through them while thousands of objects come
     if app.start(stopping, left_over=left_over):
         stopping.wait()
@@ -78,9 +83,9 @@ def serve(settings: Settings) -> Exit:
     return Exit.DONE
 
 
-def _git_called(metrics: PrometheusMetrics, operation: str, outcome: str) -> None:
+def _git_called(metrics: PrometheusMetrics, operation: str, outcome: str, seconds: float) -> None:
     """Count a call of git; its time is in the log for who asks where a run's goes (bench/anatomy.py)."""
-    metrics.git_call(operation, outcome)
+    metrics.git.called(operation, outcome, seconds)
     _log.debug("git", operation=operation, outcome=outcome)
 
 

@@ -94,7 +94,7 @@ def _local(root: Path) -> Iterator[World]:
 def _real(kubeconfig: str) -> Iterator[World]:
     """Make a namespace on a real cluster, and delete it afterwards."""
     namespace = f"contract-{uuid.uuid4().hex[:12]}"
-    root = Transport(login(kubeconfig, "")[0], lambda _verb, _resource, _code: None, Timeouts())
+    root = Transport(login(kubeconfig, "")[0], lambda *_: None, Timeouts())
 
     def admin(method: str, path: str, body: Object | None = None) -> Object:
         return root.call(Call("admin", "any", method, path.format(namespace=namespace), body=body))

@@ -78,7 +78,7 @@ def test_a_remote_that_did_not_move_is_not_fetched_and_one_that_moved_is_fetched
     server: GitServer, iris: Repository, git: Git, volume: Path
 ) -> None:
     calls: list[tuple[str, str]] = []
-    git = Git(volume, SETTINGS, lambda operation, outcome: calls.append((operation, outcome)))
+    git = Git(volume, SETTINGS, lambda operation, outcome, _: calls.append((operation, outcome)))
     url = server.url("iris")
     first = published(git, volume, url)
     assert calls.count(("fetch", "ok")) == 1
@@ -98,7 +98,7 @@ def test_a_remote_that_did_not_move_is_not_fetched_and_one_that_moved_is_fetched
 
 def test_two_threads_that_publish_one_commit_clone_once(server: GitServer, iris: Repository, volume: Path) -> None:
     calls: list[str] = []
-    git = Git(volume, SETTINGS, lambda operation, _: calls.append(operation))
+    git = Git(volume, SETTINGS, lambda operation, *_: calls.append(operation))
     commit = iris.git("rev-parse", "HEAD")
     start = threading.Barrier(2)
 
@@ -290,7 +290,7 @@ def test_a_name_that_no_file_can_have_is_refused_and_the_mirror_is_kept(
     server: GitServer, iris: Repository, volume: Path
 ) -> None:
     calls: list[str] = []
-    git = Git(volume, SETTINGS, lambda operation, _: calls.append(operation))
+    git = Git(volume, SETTINGS, lambda operation, *_: calls.append(operation))
     blob = iris.git("hash-object", "-w", "--stdin", stdin="x")
     iris.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{'x' * 300}")
     iris.git("commit", "--quiet", "--message", "long")

@@ -294,7 +294,7 @@ def test_a_commit_that_changes_no_requirement_is_passed_over(git: Git, server: G
 
 def test_the_history_of_a_commit_is_looked_at_once(server: GitServer, volume: Path) -> None:
     calls: list[str] = []
-    git = Git(volume, SETTINGS, lambda operation, _: calls.append(operation))
+    git = Git(volume, SETTINGS, lambda operation, *_: calls.append(operation))
     repository = server.repository("busy")
     head = [commit_on(repository, f"2021-03-{day:02}", r_txt=f"six{' ' * day}") for day in range(1, 10)][-1]
     git.publish(server.url("busy"), head)

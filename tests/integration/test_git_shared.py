@@ -207,7 +207,7 @@ def test_polls_of_one_repository_are_one_question_in_an_interval_and_write_nothi
 ) -> None:
     cluster, clock, names, calls = Counted(), Clock(), [f"q{number}" for number in range(40)], list[str]()
     iris, view = server.repository("iris"), View(lambda _name: None)
-    git = Git(volume, git_settings(load(ENVIRON, {})), lambda operation, _: calls.append(operation))
+    git = Git(volume, git_settings(load(ENVIRON, {})), lambda operation, *_: calls.append(operation))
     reconciler = Reconciler(view, cluster, git, Volume(volume), Outcomes(), clock, POLICY)
     cluster.start(view.changed)
     iris.commit(project("a"))

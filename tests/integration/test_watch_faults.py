@@ -277,7 +277,7 @@ def test_each_call_is_counted_with_its_verb_resource_and_code(server: ApiServer,
     kube = connect(
         "ns",
         kubeconfig=server.kubeconfig(tmp_path / "config"),
-        on_call=lambda verb, resource, code: calls.append((verb, resource, code)),
+        on_call=lambda verb, resource, code, _: calls.append((verb, resource, code)),
     )
     kube.create({"kind": "ConfigMap", "metadata": {"name": "iris"}})
     server.stop()

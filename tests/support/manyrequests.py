@@ -41,7 +41,7 @@ class Controller:
     @contextmanager
     def running(self) -> Iterator[PrometheusMetrics]:
         settings, metrics = load(ENVIRON, {}), PrometheusMetrics("0")
-        git = Git(self.root, git_settings(settings), lambda operation, _: self.calls.append(operation))
+        git = Git(self.root, git_settings(settings), lambda operation, *_: self.calls.append(operation))
         app = App(settings, self.cluster, Volume(self.root), git, metrics)
         with capture_logs():
             assert app.start(threading.Event())

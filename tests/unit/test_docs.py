@@ -12,15 +12,12 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from controller.adapters.telemetry import (
-    API_CODES,
-    GIT_OPERATIONS,
-    GIT_OUTCOMES,
-    RECONCILE_RESULTS,
-    RUN_OUTCOMES,
-    SWEPT_KINDS,
-    PrometheusMetrics,
-)
+from controller.adapters.telemetry import PrometheusMetrics
+from controller.adapters.telemetry.api import API_CODES
+from controller.adapters.telemetry.git import GIT_OPERATIONS, GIT_OUTCOMES, GIT_REASONS
+from controller.adapters.telemetry.runs import RUN_OUTCOMES
+from controller.adapters.telemetry.volume import VOLUME_KINDS
+from controller.adapters.telemetry.work import RECONCILE_RESULTS
 from controller.cli import COMMANDS, load
 from controller.core import layout, manifests, names
 from controller.core.documents import status
@@ -266,7 +263,7 @@ def test_every_setting_is_explained_with_its_default_and_none_is_invented() -> N
 
 def test_every_metric_is_explained_and_none_is_invented() -> None:
     metrics = PrometheusMetrics("0")
-    metrics.show_requests(dict)
+    metrics.requests.show(dict)
     text = metrics.exposition("")[1].decode()
     found = set(re.findall(r"^# HELP (coachwork_\w+) ", text, re.MULTILINE))
     shown = {name for name in rows("metrics") if name.startswith("coachwork_")}
@@ -275,8 +272,9 @@ def test_every_metric_is_explained_and_none_is_invented() -> None:
     assert rows("metrics", "Values of `result`") == set(RECONCILE_RESULTS)
     assert rows("metrics", "Values of `code`") == set(API_CODES)
     assert rows("metrics", "Values of `operation`") == set(GIT_OPERATIONS)
-    assert rows("metrics", "Values of `kind`") == set(SWEPT_KINDS)
+    assert rows("metrics", "Values of `kind`") == set(VOLUME_KINDS)
     assert rows("metrics", "Values of `outcome` of Git") == set(GIT_OUTCOMES)
+    assert rows("metrics", "Values of `reason` of Git") == set(GIT_REASONS)
 
 
 # --- the record -----------------------------------------------------------------------------------

@@ -143,11 +143,11 @@ def size_of(folder: Path, enough: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs git. `home` is an empty folder, None: the person's own settings count; `on_call` receives each outcome."""
+    """Runs git. `home` is an empty folder, None: a person's own settings count; `on_call` gets outcomes and times."""
 
     home: Path | None
     allow_file: bool = False
-    on_call: Callable[[str, str], None] | None = None
+    on_call: Callable[[str, str, float], None] | None = None
 
     def run(
         self, arguments: Sequence[str], limits: Limits, env: Mapping[str, str] | None = None, given: str = ""
@@ -194,7 +194,7 @@ class Runner:
 
     @contextmanager
     def _counted(self, operation: str) -> Iterator[None]:
-        outcome = "error"
+        outcome, began = "error", time.monotonic()
         try:
             yield
             outcome = "ok"
@@ -206,7 +206,7 @@ class Runner:
             raise
         finally:
             if self.on_call:
-                self.on_call(operation, outcome)
+                self.on_call(operation, outcome, time.monotonic() - began)
 
 
 @contextmanager

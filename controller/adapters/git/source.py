@@ -45,14 +45,16 @@ class Git:
         self,
         root: Path,
         settings: GitSettings | None = None,
-        on_call: Callable[[str, str], None] | None = None,
+        on_call: Callable[[str, str, float], None] | None = None,
         on_shared: Callable[[], None] = lambda: None,
+        on_failure: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         """Use the volume's root.
 
-        For metrics, `on_call(operation, outcome)` is called for each git process, `on_shared()` for each answer of a
-        remote that serves again.
+        For metrics, `on_call(operation, outcome, seconds)` is called for each git process, `on_shared()` for each
+        answer of a remote that serves again, `on_failure(reason)` for each error of a method.
         """
+        self._on_failure = on_failure
         self._settings = settings or GitSettings()
         self._root = root.resolve()
         private.sweep()
@@ -76,10 +78,10 @@ class Git:
         RepositoryEmpty, RepositoryTooLarge, RefNotFound, RefAmbiguous, and those of git-secret, all Git*), Transient,
         NotYet.
         """
-        remote = self._remote(repository, credentials)
-        with checking("RefNotFound", "ref"):
-            grammar.ref(ref)
-        with _translated(repository):
+        with self._answering(repository):
+            remote = self._remote(repository, credentials)
+            with checking("RefNotFound", "ref"):
+                grammar.ref(ref)
             if grammar.is_commit(ref.lower()):
                 commit, mirror = ref.lower(), self._mirrors.folder(repository)
                 storage.mark_used(mirror)
@@ -101,7 +103,7 @@ class Git:
         """Return whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
         self._check(repository)
         _check_commit(commit)
-        with _translated(repository):
+        with self._answering(repository):
             return self._checkouts.complete(repository, commit)
 
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
@@ -111,9 +113,9 @@ class Git:
         is `resolve`'s to say: a checkout that is there already costs no question to the remote. Raises Invalid (as
         `resolve`), Transient, NotYet.
         """
-        remote = self._remote(repository, credentials)
-        _check_commit(commit)
-        with _translated(repository):
+        with self._answering(repository):
+            remote = self._remote(repository, credentials)
+            _check_commit(commit)
             self._checkouts.publish(remote, commit)
 
     def read(self, repository: str, commit: str, path: str) -> ProjectTree:
@@ -174,7 +176,7 @@ class Git:
         _check_commit(commit)
         with checking("PathNotFound", "path"):
             grammar.folder(path)
-        with _translated(repository):
+        with self._answering(repository):
             return self._last_change(repository, commit, path, tuple(files), meaning)
 
     def _changed_last(self, repository: str, commit: str, path: str, files: tuple[str, ...], meaning: Meaning) -> str:
@@ -188,13 +190,13 @@ class Git:
         """
         found = find(folder)
         self._check(found.url)
-        with _translated(found.url):
+        with self._answering(found.url):
             return take(self._mirrors, found)
 
     def left_out(self, folder: Path) -> Mapping[str, str]:
         """Return why files that lie in a folder are not in its snapshot, by name. Raises as `snapshot`."""
         found = find(folder)
-        with _translated(found.url):
+        with self._answering(found.url):
             return left_out(self._mirrors, found)
 
     @contextmanager
@@ -204,11 +206,28 @@ class Git:
         _check_commit(commit)
         with checking("PathNotFound", "path"):
             grammar.folder(path)
-        with _translated(repository):
+        with self._answering(repository):
             if not self._checkouts.complete(repository, commit):
                 raise Transient("NotPublished", f"{place(repository)}: no complete checkout of {commit} on the volume")
             root = self._checkouts.path(repository, commit)
             yield ProjectFiles(root, _project(root, path), self._settings.max_files, self._settings.max_text)
+
+    @contextmanager
+    def _answering(self, repository: str) -> Iterator[None]:
+        """Count errors, and turn what a local git process or the volume says into ours.
+
+        What the remote says, mirror.py translates.
+        """
+        try:
+            with storage.translated(f"work with {place(repository)}", reason="VolumeFailed"):
+                yield
+        except (Invalid, Transient) as error:
+            self._on_failure(error.reason)
+            raise
+        except (Failed, TimedOut, TooLarge) as error:
+            self._on_failure("GitFailed")
+            line = f"{place(repository)}: its mirror on the shared volume can't be used; it is tried again"
+            raise Transient("GitFailed", line) from error
 
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)
@@ -269,14 +288,3 @@ def _no_folder(root: Path, path: str) -> Invalid:
 def _folders(folder: Path) -> list[str]:
     with os.scandir(folder) as listing:
         return sorted(entry.name for entry in listing if entry.is_dir(follow_symlinks=False) and entry.name != ".git")
-
-
-@contextmanager
-def _translated(repository: str) -> Iterator[None]:
-    """Turn what a local git process or the volume says into our errors; mirror.py does so with the remote's words."""
-    try:
-        with storage.translated(f"work with {place(repository)}", reason="VolumeFailed"):
-            yield
-    except (Failed, TimedOut, TooLarge) as error:
-        line = f"{place(repository)}: its mirror on the shared volume can't be used; it is tried again"
-        raise Transient("GitFailed", line) from error

@@ -66,6 +66,10 @@ class Kube:
         """Return whether every watch's thread lives: a dead one is a defect that only a restart mends."""
         return bool(self._watches) and all(watch.alive for watch in self._watches)
 
+    def watch_age(self, kind: str) -> float:
+        """Return the seconds since the watch of a kind last heard anything, 0 before `start`."""
+        return next((watch.age() for watch in self._watches if watch.kind == kind), 0.0)
+
     def examiner(self) -> Examiner:
         """Return what asks about the controller's own standing."""
         return Examiner(self._transport, self.namespace)
@@ -158,7 +162,7 @@ def connect(
     *,
     kubeconfig: str = "",
     context: str = "",
-    on_call: OnCall = lambda _verb, _resource, _code: None,
+    on_call: OnCall = lambda _verb, _resource, _code, _seconds: None,
     timeouts: Timeouts | None = None,
     limit: Limit | None = None,
 ) -> Kube:

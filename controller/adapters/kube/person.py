@@ -259,7 +259,7 @@ def join(
         client, own = login(kubeconfig, context)
     except Invalid as invalid:
         raise Transient(invalid.reason, invalid.problems[0]) from invalid
-    transport = Transport(client, lambda _verb, _resource, _code: None, TIMEOUTS)
+    transport = Transport(client, lambda *_: None, TIMEOUTS)
     return Person(transport, namespace or own or names.MANAGER, clean(str(client.configuration.host)), notice)
 
 

@@ -23,8 +23,8 @@ from controller.core.text import clean, nearest, quoted
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-OnCall: TypeAlias = Callable[[str, str, int], None]
-"""Called for each call: RBAC verb, resource, HTTP code (0: no answer)."""
+OnCall: TypeAlias = Callable[[str, str, int, float], None]
+"""Called for each call: RBAC verb, resource, HTTP code (0: no answer), seconds until the answer began."""
 
 Failure: TypeAlias = Callable[[translate.Answer], Exception]
 """Returns the error for an answer of 300 and above."""
@@ -164,12 +164,12 @@ class Transport:
 
     def _send(self, call: Call, read_timeout: float, failure: Failure = translate.failure) -> urllib3.BaseHTTPResponse:
         """Send, and return the answer with its body unread; report it to `on_call`."""
-        code = 0
+        code, began = 0, time.monotonic()
         try:
             response = self._request(call, read_timeout)
             code = response.status
         finally:
-            self._on_call(call.verb, call.resource, code)
+            self._on_call(call.verb, call.resource, code, time.monotonic() - began)
         if 200 <= code < 300:  # noqa: PLR2004 - the range of HTTP
             return response
         body = self._read(response)

@@ -162,6 +162,7 @@ class Watch:
         self._cache = cache
         self._version = ""  # "": list first
         self._progress = False
+        self._heard = time.monotonic()
         self._lines: WatchStream | None = None
         self._synced = threading.Event()
         self._stopping = threading.Event()
@@ -181,6 +182,15 @@ class Watch:
         """End the thread; nothing is reported after that but a change that is being reported at this moment."""
         self.request_stop()
         self._thread.join(STOP_LIMIT)
+
+    @property
+    def kind(self) -> str:
+        """Return the kind that is watched."""
+        return self._feed.kind
+
+    def age(self) -> float:
+        """Return the seconds since the server last said anything of this kind: bookmarks come each minute."""
+        return time.monotonic() - self._heard
 
     @property
     def alive(self) -> bool:
@@ -229,7 +239,7 @@ class Watch:
             token = metadata.get("continue") or ""
             if not token:
                 self._cache.replace(filter(None, listed), _version(page))
-                self._version = _version(page)
+                self._version, self._heard = _version(page), time.monotonic()
                 self._synced.set()
                 return
 
@@ -244,7 +254,7 @@ class Watch:
                 if self._stopping.is_set():
                     return
                 self._take(line)
-                self._progress = True
+                self._progress, self._heard = True, time.monotonic()
         finally:
             self._lines = None
             lines.close()

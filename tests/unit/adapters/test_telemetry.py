@@ -16,20 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.adapters import telemetry
+from controller.adapters import git
 from controller.adapters.kube.kinds import CALLS
-from controller.adapters.telemetry import (
-    GIT_OPERATIONS,
-    GIT_OUTCOMES,
-    NAMED_REQUESTS,
-    PHASES,
-    RECONCILE_RESULTS,
-    RUN_OUTCOMES,
-    VALUE_LIMIT,
-    PrometheusMetrics,
-    configure_logging,
-    redact,
-)
+from controller.adapters.telemetry import PrometheusMetrics, configure_logging
+from controller.adapters.telemetry.git import GIT_OPERATIONS, GIT_OUTCOMES
+from controller.adapters.telemetry.redaction import VALUE_LIMIT, redact
+from controller.adapters.telemetry.requests import NAMED_REQUESTS, PHASES
+from controller.adapters.telemetry.runs import RUN_OUTCOMES
+from controller.adapters.telemetry.work import RECONCILE_RESULTS
 from controller.adapters.volume.sweeper import TOPS
 
 
@@ -156,13 +150,13 @@ def samples(metrics: PrometheusMetrics) -> dict[str, float]:
 
 def test_each_sign_of_life_is_a_metric() -> None:
     metrics = PrometheusMetrics("1.2.3")
-    metrics.run_ended("Succeeded")
-    metrics.show_requests(lambda: {"iris": "Ready", "wine": "Ready"})
-    metrics.reconciled("done", 0.02)
-    metrics.api_call("create", "jobs", 201)
-    metrics.api_call("list", "pods", 0)
-    metrics.git_call("fetch", "timeout")
-    metrics.queue_depth(3)
+    metrics.runs.run_ended("Succeeded")
+    metrics.requests.show(lambda: {"iris": "Ready", "wine": "Ready"})
+    metrics.work.reconciled("done", 0.02)
+    metrics.api.called("create", "jobs", 201, 0.1)
+    metrics.api.called("list", "pods", 0, 0.1)
+    metrics.git.called("fetch", "timeout", 20)
+    metrics.work.show_queue(lambda: 3, lambda: 7.5, 8, lambda: 2)
     expected = {
         "coachwork_runs_totalSucceeded": 1,
         "coachwork_requestsReady": 2,
@@ -172,6 +166,9 @@ def test_each_sign_of_life_is_a_metric() -> None:
         "coachwork_api_calls_totalerrorpodslist": 1,
         "coachwork_git_calls_totalfetchtimeout": 1,
         "coachwork_queue_depth": 3,
+        "coachwork_queue_oldest_seconds": 7.5,
+        "coachwork_workers": 8,
+        "coachwork_workers_busy": 2,
         "coachwork_build_info1.2.3": 1,
     }
     found = samples(metrics)
@@ -197,19 +194,19 @@ def series(metrics: PrometheusMetrics) -> set[tuple[str, ...]]:
 
 def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later() -> None:
     metrics = PrometheusMetrics("0")
-    metrics.show_requests(lambda: {"iris": "Ready", "wine": "written by somebody", "new": ""})
-    metrics.expect_calls(CALLS)
+    metrics.requests.show(lambda: {"iris": "Ready", "wine": "written by somebody", "new": ""})
+    metrics.api.expect(CALLS, CALLS)
     before = series(metrics)
     for outcome in RUN_OUTCOMES:
-        metrics.run_ended(outcome)
+        metrics.runs.run_ended(outcome)
     for result in RECONCILE_RESULTS:
-        metrics.reconciled(result, 0.1)
+        metrics.work.reconciled(result, 0.1)
     for (verb, resource), code in product(CALLS, (*range(200, 600), 0)):
-        metrics.api_call(verb, resource, code)
+        metrics.api.called(verb, resource, code, 0.1)
     for operation, outcome in product((*operations(), "gc"), GIT_OUTCOMES):
-        metrics.git_call(operation, outcome)
+        metrics.git.called(operation, outcome, 0.1)
     for top in TOPS:
-        metrics.swept({str(top): 1}, {str(top): 1})
+        metrics.volume.swept({str(top): 1}, {str(top): 1})
     assert series(metrics) == before
     assert {phase for name, *labels in before if name == "coachwork_requests" for phase in labels} == set(PHASES)
 
@@ -217,7 +214,7 @@ def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later()
 def test_a_request_has_a_series_as_long_as_it_is_there_and_those_in_need_come_first() -> None:
     phases = {f"r{number:04}": "Ready" for number in range(NAMED_REQUESTS + 5)} | {"sick": "Failed", "odd": "x"}
     metrics = PrometheusMetrics("0")
-    metrics.show_requests(lambda: phases)
+    metrics.requests.show(lambda: phases)
     named = [labels for name, *labels in series(metrics) if name == "coachwork_request_phase"]
     assert len(named) == NAMED_REQUESTS
     assert ["Failed", "sick"] in named
@@ -229,9 +226,9 @@ def test_a_request_has_a_series_as_long_as_it_is_there_and_those_in_need_come_fi
 def operations() -> set[str]:
     """Return every subcommand of git that the controller runs: the first words of its lists."""
     listed = subprocess.run(["git", "--list-cmds=main"], capture_output=True, text=True, check=True).stdout.split()
-    git = Path(telemetry.__file__).parent / "git"
+    folder = Path(git.__file__).parent
     trees = [
-        ast.parse(path.read_text("utf-8")) for path in git.glob("*.py") if path.name != "snapshot.py"
+        ast.parse(path.read_text("utf-8")) for path in folder.glob("*.py") if path.name != "snapshot.py"
     ]  # a laptop's
     lists = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.List | ast.Tuple) and node.elts)
     firsts = {node.elts[0].value for node in lists if isinstance(node.elts[0], ast.Constant)}
@@ -244,7 +241,7 @@ def test_every_subcommand_of_git_has_counters_of_its_own() -> None:
 
 def test_two_sets_of_metrics_share_nothing() -> None:
     one, other = PrometheusMetrics("0"), PrometheusMetrics("0")
-    one.run_ended("Failed")
+    one.runs.run_ended("Failed")
     assert other.value("coachwork_runs_total", outcome="Failed") == 0
 
 

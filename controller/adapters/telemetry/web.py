@@ -1,0 +1,26 @@
+"""Those who call the controller."""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+WAKE_ANSWERS: Final = (202, 404, 429)  # web/wake.py's
+
+
+class WebMetrics:
+    """Counts calls of pods that are done, and shows who reads pages."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._wakes = Counter("coachwork_wakes", "Calls of pods that are done", ["answer"], registry=registry)
+        self._readers = Gauge("coachwork_pages_readers", "Answers of pages that are under way", registry=registry)
+        for answer in WAKE_ANSWERS:
+            self._wakes.labels(answer)
+
+    def woken(self, answer: int) -> None:
+        """Count a call of a pod that is done, by the answer that it gets (one of WAKE_ANSWERS)."""
+        self._wakes.labels(answer).inc()
+
+    def show_readers(self, count: Callable[[], float]) -> None:
+        """Show, at every scrape, how many answers of pages are under way."""
+        self._readers.set_function(count)
