@@ -18,9 +18,10 @@ from controller.adapters.kube.limit import Limit
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Archive, Volume
 from controller.adapters.volume.sweeper import Sweeper
-from controller.adapters.web import WakeServer, WebServer
+from controller.adapters.web import Site, WakeServer, WebServer
 from controller.app.controller import App
 from controller.app.doctor import Doctor
+from controller.app.live import Watched
 from controller.core import errors
 from controller.core.exits import Exit
 from controller.core.model import Object
@@ -61,10 +62,8 @@ def serve(settings: Settings) -> Exit:
     ours = replace(policy(settings, tools_digest=""), version=version)
     doctor = Doctor(cluster, app.view, source, root, ours, metrics.api.lacks)
     try:
-        web = WebServer(
-            settings.port, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready, archive=archive,
-            examine=doctor.examine,
-        )  # fmt: skip
+        site = Site(Watched(app.view), archive, settings.namespace, "pod", version, doctor.examine)
+        web = WebServer(settings.port, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
         ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.web.woken)] if settings.wake else [])]
     except OSError as error:
         remedy = "set COACHWORK_PORT and COACHWORK_WAKE_PORT to ports that are free, and that user 10001 may have"

@@ -39,9 +39,14 @@ class View:
         """
         self._calm, self._later, self._first = wake, later or (lambda key, _seconds: wake(key)), first or wake
         self._passing = threading.local()
+        self._subscribers: list[Callable[[str], None]] = []
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str], Snapshot] = {}  # by kind and name
         self._found: dict[tuple[str, Index, str], dict[str, str]] = defaultdict(dict)  # names, with whom they are about
+
+    def subscribe(self, on_change: Callable[[str], None]) -> None:
+        """Call `on_change` with the name of each request that changed, or whose record did; it asks nothing here."""
+        self._subscribers.append(on_change)
 
     def changed(self, kind: str, old: Snapshot | None, new: Snapshot | None) -> None:
         """Take note of a change (`old` is None for a new object, `new` for one that is gone), and wake its requests.
@@ -73,6 +78,14 @@ class View:
                     self._later(key, seconds)
                 else:
                     self._wake(key)
+        self._report(kind, known, item)
+
+    def _report(self, kind: str, *items: Object | None) -> None:
+        """Call the subscribers about what changed of a request itself."""
+        if kind == "ConfigMap" and self._subscribers:
+            for key in filter(None, {owner_key(kind, item) for item in items if item}):
+                for on_change in self._subscribers:
+                    on_change(key)
 
     @contextmanager
     def passing(self, name: str) -> Iterator[None]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from controller.adapters.volume import Archive
-from controller.adapters.web import WebServer
+from controller.adapters.web import Site, WebServer
+from controller.app.live import Watched
 from controller.core import names
 from tests.support.eventually import eventually
 from tests.support.laptop import Laptop, batch, laptop, project
@@ -46,13 +47,9 @@ def address(machine: Laptop) -> Iterator[str]:
         request = machine.cluster.get("ConfigMap", name)
         return str(request["metadata"]["uid"]) if request else ""
 
+    site = Site(Watched(machine.app.view), Archive(machine.volume, living), "ml", "pod", "0")
     server = WebServer(
-        0,
-        metrics=lambda _accept: ("text/plain", b""),
-        healthy=machine.app.trouble,
-        ready=machine.app.unready,
-        archive=Archive(machine.volume, living),
-        examine=dict,
+        0, site, metrics=lambda _accept: ("text/plain", b""), healthy=machine.app.trouble, ready=machine.app.unready
     )
     server.start()
     yield f"http://127.0.0.1:{server.port}/api"

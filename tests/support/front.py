@@ -18,7 +18,8 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Archive
-from controller.adapters.web import WebServer
+from controller.adapters.web import Site, WebServer
+from controller.app.live import Watched
 from controller.app.pod import uid_of
 from controller.core.model import Object
 from tests.support.laptop import NAMESPACE, Laptop
@@ -162,14 +163,8 @@ def front(machine: Laptop, root: Path) -> Iterator[Front]:
     """Return a front before this machine's cluster, with the controller's pages behind it."""
     archive = Archive(machine.volume, living=lambda name: uid_of(machine.app.view.request(name)))
     metrics = PrometheusMetrics("0")
-    pages = WebServer(
-        0,
-        metrics=metrics.exposition,
-        healthy=machine.app.trouble,
-        ready=machine.app.unready,
-        archive=archive,
-        examine=lambda: it.examination,
-    )
+    site = Site(Watched(machine.app.view), archive, NAMESPACE, "pod", "0", lambda: it.examination)
+    pages = WebServer(0, site, metrics=metrics.exposition, healthy=machine.app.trouble, ready=machine.app.unready)
     pages.start()
     it = Front(machine, root / "kubeconfig", pages)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(it))

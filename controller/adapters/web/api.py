@@ -1,19 +1,21 @@
 """The pages below /api/, which are only read: a table of routes over what runs left behind.
 
-A request is bounded here, before the volume is touched: a volume that hangs holds the few places of these pages, never
-those of /healthz and /metrics. Refuses a path that leads elsewhere: `..`, NUL and slashes that hide in escapes.
+Refuses a path that leads elsewhere: `..`, NUL and slashes that hide in escapes.
 """
 
 import re
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from controller.adapters.web.replies import BYTES, TAR, TEXT, Reply, Stream, as_json, error
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from controller.adapters.web.ports import RunArchive
+from controller.adapters.web.replies import BYTES, TAR, TEXT, Full, Reply, Room, Stream, Streamed, Whole, as_json, error
 from controller.core.archive import Content, Extract, Listing, NoAnswer
 from controller.core.errors import Transient
 from controller.core.text import nearest, quoted
@@ -27,28 +29,6 @@ SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}  # a
 
 Examine = Callable[[], Mapping[str, object]]
 """Returns what the doctor found. Raises Transient."""
-
-
-class RunArchive(Protocol):
-    """What is read of kept runs. Each method raises NoAnswer and Transient."""
-
-    def runs(self, name: str) -> Sequence[Mapping[str, object]]:
-        """Return the record of each kept run, newest first."""
-
-    def run(self, name: str, run: str) -> Mapping[str, object]:
-        """Return the record of one run: a number, latest or good."""
-
-    def logs(self, name: str, run: str = "") -> Sequence[Mapping[str, object]]:
-        """Return all attempts of all stages of a run; "": the latest."""
-
-    def log(self, name: str, stage: str, *, run: str, attempt: int, extract: Extract, follow: bool) -> Content:
-        """Return one log; run "", attempt 0: the newest."""
-
-    def artifacts(self, name: str, run: str = "") -> Listing:
-        """Return the artifacts of a run; "": the last good one."""
-
-    def artifact(self, name: str, run: str, path: Sequence[str], *, tar: bool) -> Content:
-        """Return one file of a run's artifacts, or a folder of them as an archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +65,7 @@ class Query:
 def parse(target: str, accept: str) -> Query:
     """Return a request's target as a query. Raises NoAnswer where it could lead elsewhere, or to no page."""
     path, _, text = target.removeprefix(PREFIX).partition("?")
-    first, *names = (_component(part) for part in path.removesuffix("/").split("/"))
+    first, *names = (component(part) for part in path.removesuffix("/").split("/"))
     for route in ROUTES:
         start, *places = route.split("/")
         fits = len(names) >= len(places) if places[-1:] == ["PATH"] else len(names) == len(places)
@@ -104,9 +84,9 @@ def parse(target: str, accept: str) -> Query:
     return Query(route, tuple(names), dict(pairs), accept)
 
 
-def _component(part: str) -> str:
+def component(part: str) -> str:
     """Return one component of a path as a file's name is written in Python. Raises NoAnswer."""
-    octets = unquote_to_bytes(part.encode("latin-1", "replace"))  # as http.server read it
+    octets = unquote_to_bytes(part.encode("latin-1", "replace"))  # as it was sent
     name = octets.decode("utf-8", "surrogateescape")
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise NoAnswer("wrong", f"{quoted(name)} in the path: expected a name")
@@ -114,40 +94,52 @@ def _component(part: str) -> str:
 
 
 class ReadApi:
-    """Answers requests below /api/ from an archive, and from what `examine` finds."""
+    """Answers queries below /api/ from an archive, and from what `examine` finds."""
 
     def __init__(self, archive: RunArchive, examine: Examine) -> None:
         self.archive, self.examine = archive, examine
-        self._room, self._followers = threading.Semaphore(API_ROOM), threading.Semaphore(FOLLOWERS)
 
-    def serve(self, target: str, accept: str, send: Callable[[Reply | Stream], None]) -> None:
-        """Answer with `send`, which returns when all is sent; its places are held until then."""
-        reply: Reply | Stream
+    def answer(self, query: Query) -> Reply | Stream:
+        """Return the answer, a refusal included; a stream has to be closed."""
+        try:
+            return ROUTES[query.route].answer(self, query)
+        except NoAnswer as none:
+            return error(STATUS[none.kind], str(none))
+        except Transient as failed:
+            return error(503, f"{failed}; try again later")
+
+
+class Api:
+    """The ASGI application for the paths below /api/: an answer needs a place, and following one of fewer."""
+
+    def __init__(self, api: ReadApi) -> None:
+        self._api, self._room, self._followers = api, Room(API_ROOM), Room(FOLLOWERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         with ExitStack() as held:
             try:
-                query = parse(target, accept)
-                if query.flag("follow") and not _take(self._followers, held):
+                query = parse(target(scope), Headers(scope=scope).get("accept", ""))
+                following, room = query.flag("follow"), self._room
+                if following:
                     line = f"{FOLLOWERS} logs are being followed already: try again later, or read without follow"
-                    reply = error(429, line)
-                elif not _take(self._room, held):
-                    line = f"{API_ROOM} requests are being answered already: try again later (or the volume hangs)"
-                    reply = error(429, line)
-                else:
-                    reply = ROUTES[query.route].answer(self, query)
+                    held.enter_context(self._followers.place())
+                line = f"{API_ROOM} requests are being answered already: try again later (or the volume hangs)"
+                held.enter_context(room.place())
             except NoAnswer as none:
-                reply = error(STATUS[none.kind], str(none))
-            except Transient as failed:
-                reply = error(503, f"{failed}; try again later")
-            if isinstance(reply, Stream):
-                held.callback(reply.close)
-            send(reply)
+                response: Whole | Streamed = Whole(error(STATUS[none.kind], str(none)))
+            except Full:
+                response = Whole(error(429, line))
+            else:
+                reply = await room.run(self._api.answer, query)
+                response = Streamed(reply, room) if isinstance(reply, Stream) else Whole(reply)
+            await response(scope, receive, send)
 
 
-def _take(places: threading.Semaphore, held: ExitStack) -> bool:
-    """Take one of the places until `held` ends."""
-    if taken := places.acquire(blocking=False):
-        held.callback(places.release)
-    return taken
+def target(scope: Scope) -> str:
+    """Return the target of a request as it was sent: what is decoded no longer shows what hid in escapes."""
+    parts: tuple[bytes, bytes] = scope["raw_path"], scope["query_string"]
+    return b"?".join(filter(None, parts)).decode("latin-1")
 
 
 def _log(api: ReadApi, query: Query) -> Stream:

@@ -1,165 +1,220 @@
-"""A port that is listened on: so many connections at once, in all and for each address, and one request on each.
+"""A port that is listened on: one event loop in a thread of its own, and bounds on all that a connection may take.
 
-What a connection sends is bounded too, in bytes and in seconds: else a few would take all memory, or all places.
-Plain http.server, HTTP/1.0: no keep-alive means no idle threads.
+So many connections at once, in all and for each address; so many bytes and seconds for what is asked; and an answer
+that nobody takes is given up. uvicorn does HTTP; it has no such bounds but one on a request's head.
 """
 
-import io
+import asyncio
+import contextlib
 import socket
+import struct
+import sys
 import threading
-import time
 from collections import Counter
-from http.client import HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
+import h11
 import structlog
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from controller.adapters.web.replies import Headers, Reply
-
-READ_TIMEOUT: Final = 5  # seconds for a request, and for an answer
+READ_TIMEOUT: Final = 5.0  # seconds for a request; for a part of an answer; and that a connection waits for the next
 READ_BYTES: Final = 32 * 1024  # of a request: the longest path, percent-encoded, and what proxies add
-CONNECTIONS: Final = 32  # at once; more are closed unanswered
-OF_ONE_ADDRESS: Final = 20  # of them; followers, commands and probes may all come through one node
+CONNECTIONS: Final = 256  # at once; more are closed unanswered
+# Of them; all readers may come through one node, whose kubelet's probes have its address too: more than all rooms have.
+OF_ONE_ADDRESS: Final = 128
+WRITE_TIMEOUT: Final = 300.0  # seconds in which a reader takes a piece: one that pages through a log pauses
+KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # seconds, seconds
+STOPPING: Final = "coachwork.stopping"  # in a request's scope: the event that ends streams
 
 _log = structlog.get_logger()
 
 
+class BrokenOff(Exception):
+    """An answer that can't be finished: it ends in a reset, so that a part is not mistaken for the whole."""
+
+
+@dataclass(slots=True)
+class Limits:
+    """What connections to one port may take, and what they have taken."""
+
+    seconds: float = READ_TIMEOUT
+    most: int = READ_BYTES
+    guests: Counter[str] = field(default_factory=Counter)  # connections by address
+
+    def admit(self, address: str) -> bool:
+        """Take a place for a connection of this address, if there is one: in all, and for the address.
+
+        So a pod that holds connections open leaves some for the kubelet's probes.
+        """
+        free = self.guests.total() < CONNECTIONS and self.guests[address] < OF_ONE_ADDRESS
+        self.guests[address] += free
+        return free
+
+    def leave(self, address: str) -> None:
+        """Free the place of a connection."""
+        self.guests[address] -= 1
+        self.guests += Counter()  # forget those of whom none is left
+
+
 class Listener:
-    """Answers in threads of its own from `start` until `stop`."""
+    """Answers with an ASGI application from `start` until `stop`."""
 
-    def __init__(self, name: str, port: int, handler: type["Answering"]) -> None:
-        """Listen on the port (0: any free one). Raises OSError."""
-        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-        self._server = _Server(family, port, handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name=name, args=(0.1,), daemon=True)
+    def __init__(self, name: str, address: tuple[str, int], app: ASGIApp, limits: Limits | None = None) -> None:
+        """Listen on this address ("": of all interfaces; port 0: any free one). Raises OSError."""
+        both = not address[0] and socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        self._socket = socket.create_server(address, family=family, backlog=64, dualstack_ipv6=both)
+        self.port: int = self._socket.getsockname()[1]
+        self._stopping = asyncio.Event()
+        limits = limits or Limits()
+        connection = type("Connection", (Connection,), {"limits": limits, "stopping": self._stopping})
+        self._server = uvicorn.Server(uvicorn.Config(
+            app, interface="asgi3", http=connection, h11_max_incomplete_event_size=limits.most, ws="none",
+            lifespan="off", loop="asyncio",
+            proxy_headers=False, server_header=False, log_config=None, log_level="critical", access_log=False,
+            timeout_keep_alive=int(READ_TIMEOUT), timeout_graceful_shutdown=int(READ_TIMEOUT),
+        ))  # fmt: skip
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name=name, daemon=True)
 
-    @property
-    def port(self) -> int:
-        """The port that the server listens on."""
-        return self._server.server_port
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve([self._socket])
 
     def start(self) -> None:
         """Start answering."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, and leave what is being answered READ_TIMEOUT seconds at most. Needs a `start` before."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.drain()
+        """Stop listening, end streams, and leave what is being answered READ_TIMEOUT seconds at most."""
+        self._server.should_exit = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            if self._loop:
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        if self._thread.ident:
+            self._thread.join(2 * READ_TIMEOUT)
+        self._socket.close()
 
 
-class _Server(ThreadingHTTPServer):
-    """Both IP families where the machine has them, and a bound on the connections at once."""
+class Connection(H11Protocol):
+    """One connection, within its limits."""
 
-    daemon_threads = True
-    block_on_close = False  # `drain` waits instead, but not for ever
-    request_queue_size = 64
+    limits: Limits
+    stopping: asyncio.Event
 
-    def __init__(self, family: socket.AddressFamily, port: int, handler: type["Answering"]) -> None:
-        self.address_family = family
-        self._room = threading.BoundedSemaphore(CONNECTIONS)
-        self._guests: Counter[str] = Counter()  # connections by address
-        self._door = threading.Lock()
-        super().__init__(("", port), handler)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._app, self.app = self.app, self._answer  # what is made of a request goes through _answer
+        self._deadline: asyncio.TimerHandle | None = None
+        self._count = self._unsent = 0
+        self._admitted = ""
 
-    def server_bind(self) -> None:
-        """Bind for IPv4 too where the socket is one of IPv6."""
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Admit it, or close it."""
+        super().connection_made(transport)
+        address = self.client[0] if self.client else ""
+        if not self.limits.admit(address):
+            transport.abort()
+            return
+        self._admitted = address
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that is gone is noticed
+        for option, seconds in KEEPALIVE:
+            connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
+        self._arm(self.limits.seconds)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, if there is room: in all, and for this client.
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Free its place."""
+        self._disarm()
+        if self._admitted:
+            self.limits.leave(self._admitted)
+            self._admitted = ""
+        super().connection_lost(exc)
 
-        So a pod that holds connections open leaves some for the kubelet's probes.
-        """
-        address = client_address[0]
-        with self._door:
-            admitted = self._guests[address] < OF_ONE_ADDRESS and self._room.acquire(blocking=False)
-            self._guests[address] += admitted
-        if admitted:
-            super().process_request(request, client_address)
+    def data_received(self, data: bytes) -> None:
+        """Read no more of a request than its limit."""
+        self._count += len(data)
+        if self._count <= self.limits.most:
+            super().data_received(data)
+        elif self._answering:  # a body, which nothing here takes
+            self.transport.abort()
+        if self._count >= self.limits.most and not self._answering:
+            self._refuse(431, b"too long\n")
+
+    def handle_events(self) -> None:
+        """Begin to answer a request that is complete: it has come in time."""
+        super().handle_events()
+        if self._answering:
+            self._disarm()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self._count = 0
+        self._arm(2 * self.limits.seconds)  # for what is still unsent, and for the next request
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request."""
+        fault = sys.exception()
+        status = fault.error_status_hint if isinstance(fault, h11.RemoteProtocolError) else 400
+        self._refuse(status, f"{msg}\n".encode())
+
+    def reset(self) -> None:
+        """Close so that the other side gets an error, not an end."""
+        if not self.transport.is_closing():
+            linger = struct.pack("ii", 1, 0)
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.transport.abort()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        """Answer what is no request, and close."""
+        if self.conn.our_state is not h11.IDLE:
+            self.transport.abort()
+            return
+        head = f"HTTP/1.1 {status} Refused\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self._late)
+
+    def _disarm(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+
+    def _late(self) -> None:
+        """Give the connection up, unless the other side is still taking the last answer."""
+        unsent = self.transport.get_write_buffer_size()
+        taking, self._unsent = 0 < unsent != self._unsent, unsent
+        if taking:
+            self._arm(self.limits.seconds)
         else:
-            self.shutdown_request(request)
+            self.transport.abort()
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer, and free the place."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a defect is logged and becomes a 500, or a reset where the head is sent."""
+
+        async def bounded(message: Message) -> None:
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                await send(message)
+
+        scope[STOPPING] = self.stopping
         try:
-            super().process_request_thread(request, client_address)
-        finally:
-            with self._door:
-                self._guests[client_address[0]] -= 1
-                self._guests += Counter()  # forget those of whom none is left
-            self._room.release()
-
-    def drain(self) -> None:
-        """Wait until nothing is being answered, at most READ_TIMEOUT seconds."""
-        deadline = time.monotonic() + READ_TIMEOUT
-        for _ in range(CONNECTIONS):
-            self._room.acquire(timeout=max(0, deadline - time.monotonic()))
-
-    def handle_error(self, _request: Any, client_address: Any) -> None:
-        """Log that a connection broke off, without a traceback on standard error."""
-        _log.debug("connection broken", client=str(client_address))
-
-
-class _Request(io.RawIOBase):
-    """What a connection sends, in so many seconds from now and of so many bytes."""
-
-    def __init__(self, connection: socket.socket, seconds: float, most: int) -> None:
-        self._connection, self._seconds, self._most = connection, seconds, most
-        self._deadline = time.monotonic() + seconds
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read what is there. Raises OSError, and HTTPException, which http.server answers with 431."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        if not self._most:
-            raise HTTPException("too long")
-        self._connection.settimeout(left)
-        count = self._connection.recv_into(memoryview(buffer)[: self._most])
-        self._connection.settimeout(self._seconds)  # for the answer
-        self._most -= count
-        return count
-
-
-class Answering(BaseHTTPRequestHandler):
-    """One connection, one request."""
-
-    timeout: ClassVar[float] = READ_TIMEOUT
-    most: ClassVar[int] = READ_BYTES
-    server_version, sys_version = "coachwork", ""
-
-    def setup(self) -> None:
-        """Bound what is read."""
-        super().setup()
-        self.rfile.close()
-        self.rfile = io.BufferedReader(_Request(self.connection, self.timeout, self.most))
-
-    def reply(self, reply: Reply, *, with_body: bool = True) -> None:
-        """Write a whole answer."""
-        self.head(reply.status, reply.content_type, len(reply.body), reply.headers)
-        if with_body:
-            self.wfile.write(reply.body)
-
-    def head(self, status: int, content_type: str, size: int | None, headers: Headers) -> None:
-        """Write the head of an answer."""
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        if size is not None:
-            self.send_header("Content-Length", str(size))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Log requests for debugging only: probes come every other second."""
-        _log.debug("http request", text=format % args, client=self.client_address[0])
+            await self._app(scope, receive, bounded)
+        except (BrokenOff, TimeoutError):
+            self.reset()
+        except Exception:  # noqa: BLE001 - a page's defect must not look like a dead controller
+            _log.exception("page failed", path=scope["path"])
+            if self.cycle.response_started:
+                self.reset()
+            else:
+                await PlainTextResponse(b"failed; the controller's log says why\n", 500)(scope, receive, send)

@@ -9,16 +9,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from typing import ClassVar, Final
+from dataclasses import replace
+from typing import Final
 
-from controller.adapters.web.listener import Answering, Listener
-from controller.adapters.web.replies import Reply
+from starlette.types import Receive, Scope, Send
+
+from controller.adapters.web.listener import Limits, Listener
+from controller.adapters.web.replies import Reply, Room, Whole
 
 PREFIX: Final = "/wake/"
 CALLS: Final = 10  # of one address in a second: a pod calls once, but all of a node may come from its address
 ADDRESSES: Final = 2000  # in a second
 LIMIT: Final = 1.0  # seconds for a call to be read: a launcher waits half of one
+THREADS: Final = 4  # that look who waits
 BYTES: Final = 1024  # of a call; names have 63
 
 
@@ -63,17 +66,13 @@ class WakeServer(Listener):
 
     def __init__(self, port: int, wake: Callable[[str], bool], on_call: Callable[[int], None]) -> None:
         """Listen on the port (0: any free one); see Bell. Raises OSError."""
-        super().__init__("wake", port, type("Caller", (_Caller,), {"bell": Bell(wake, on_call)}))
+        self._bell, self._room = Bell(wake, on_call), Room(THREADS)
+        super().__init__("wake", ("", port), self._call, Limits(LIMIT, BYTES))
 
-
-class _Caller(Answering):
-    """One call. What it carries is not read."""
-
-    timeout: ClassVar = LIMIT
-    most: ClassVar = BYTES
-    bell: ClassVar[Bell]
-
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
-        """Answer it; a pod that is gone by then is not an error."""
-        with suppress(ConnectionError, TimeoutError):
-            self.reply(self.bell.ring(self.client_address[0], self.path))
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call. What it carries is not read."""
+        if scope["method"] == "POST":
+            reply = await self._room.run(self._bell.ring, scope["client"][0], scope["path"])
+        else:
+            reply = Reply(405, b"only POST\n", headers={"Allow": "POST"})  # RFC 9110
+        await Whole(replace(reply, headers={**reply.headers, "Connection": "close"}))(scope, receive, send)

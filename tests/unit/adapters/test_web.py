@@ -19,12 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.adapters.volume import Archive
-from controller.adapters.web import API_ROOM, CONNECTIONS, FOLLOWERS, WebServer
+from controller.adapters.web import API_ROOM, FOLLOWERS, Site, WebServer
 from controller.adapters.web.api import ROUTES, parse
-from controller.adapters.web.listener import READ_BYTES
+from controller.adapters.web.changes import Changes
+from controller.adapters.web.listener import OF_ONE_ADDRESS, READ_BYTES
+from controller.adapters.web.ports import LiveRequest
 from controller.core.archive import NoAnswer
 from controller.core.errors import Transient
-from controller.core.model import StageRecord
+from controller.core.model import Record, StageRecord
 from tests.support.eventually import eventually
 from tests.support.keptruns import JOB, KeptRuns
 
@@ -47,6 +49,21 @@ class Controller:
         return ""
 
 
+class Fixed(Changes):
+    """Requests that are all there is to know of them: iris, which runs."""
+
+    def requests(self) -> Sequence[LiveRequest]:
+        return [LiveRequest("iris", self.version("iris"), lambda: ({}, Record("", "Running")))]
+
+    def request(self, name: str) -> LiveRequest | None:
+        return next((item for item in self.requests() if item.name == name), None)
+
+
+@pytest.fixture
+def live() -> Fixed:
+    return Fixed()
+
+
 @pytest.fixture
 def controller() -> Controller:
     return Controller()
@@ -57,20 +74,14 @@ def kept(tmp_path: Path) -> KeptRuns:
     return KeptRuns(tmp_path)
 
 
-def server_of(controller: Controller, archive: Archive) -> WebServer:
-    return WebServer(
-        0,
-        metrics=controller.metrics,
-        healthy=controller.healthy,
-        ready=controller.ready,
-        archive=archive,
-        examine=lambda: {"version": "1", "findings": []},
-    )
+def server_of(controller: Controller, archive: Archive, live: Fixed | None = None) -> WebServer:
+    site = Site(live or Fixed(), archive, "ml", "pod", "1", lambda: {"version": "1", "findings": []})
+    return WebServer(0, site, metrics=controller.metrics, healthy=controller.healthy, ready=controller.ready)
 
 
 @pytest.fixture
-def server(controller: Controller, kept: KeptRuns) -> Iterator[WebServer]:
-    made = server_of(controller, kept.archive)
+def server(controller: Controller, kept: KeptRuns, live: Fixed) -> Iterator[WebServer]:
+    made = server_of(controller, kept.archive, live)
     made.start()
     yield made
     made.stop()
@@ -116,7 +127,7 @@ def test_head_gives_the_length_and_no_body(port: int) -> None:
     assert (status, body, headers["Content-Length"]) == (200, "", "3")
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics/", "/../etc/passwd", "/%00"])
+@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/../etc/passwd", "/%00"])
 def test_everything_else_is_not_found(port: int, path: str) -> None:
     assert ask(port, path)[0] == 404
 
@@ -141,7 +152,7 @@ def test_no_more_is_read_of_a_request_than_one_needs(port: int) -> None:
 
 
 def test_more_connections_than_there_is_room_for_are_closed_unanswered(port: int) -> None:
-    silent = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(CONNECTIONS)]
+    silent = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(OF_ONE_ADDRESS)]
     with socket.create_connection(("127.0.0.1", port), timeout=10) as surplus:
         assert surplus.recv(1) == b""
     for connection in silent:
@@ -154,6 +165,33 @@ def test_a_stopped_server_refuses_connections(controller: Controller, kept: Kept
     server.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+# --- the page --------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_the_requests_and_loads_nothing_from_elsewhere(port: int) -> None:
+    status, body, headers = ask(port, "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "iris" in body
+    assert 'href="./static/style.css"' in body
+    assert ask(port, "/static/style.css")[0] == 200
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+
+
+def test_a_reader_learns_that_a_request_has_changed(port: int, live: Fixed) -> None:
+    with ExitStack() as stack:
+        response = following(port, stack, "/events?request=iris")
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert _event(response) == {"version": 0, "requests": None}  # whatever there is may be new
+        live.note("iris")
+        assert _event(response) == {"version": 1, "requests": ["iris"]}
+
+
+def _event(response: http.client.HTTPResponse) -> object:
+    while not (line := response.readline()).startswith(b"data: "):
+        assert line
+    return json.loads(line.removeprefix(b"data: "))
 
 
 # --- below /api/ -----------------------------------------------------------------------------------
@@ -376,5 +414,5 @@ def test_a_file_that_shrinks_while_it_is_sent_breaks_the_download_off(port: int,
         assert response.headers["Content-Length"] == str(size)
         assert len(response.read(1000)) == 1000
         os.truncate(path, 1000)
-        with pytest.raises(http.client.IncompleteRead):
+        with pytest.raises(ConnectionResetError):
             response.read()

@@ -47,8 +47,8 @@ def say(server: WakeServer, words: str) -> bytes:
         ("POST /wake/nobody HTTP/1.0", b"404", ["nobody"]),
         ("POST /wake/ HTTP/1.0", b"404", [""]),
         ("POST /metrics HTTP/1.0", b"404", []),
-        (f"GET {IRIS} HTTP/1.0", b"501", []),
-        ("GET /api/runs/iris HTTP/1.0", b"501", []),
+        (f"GET {IRIS} HTTP/1.0", b"405", []),
+        ("GET /api/runs/iris HTTP/1.0", b"405", []),
         (f"POST {IRIS} HTTP/1.0\r\nX: ".ljust(BYTES - 4, "x"), b"202", ["iris"]),
     ],
 )
