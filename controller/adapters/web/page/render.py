@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from controller.adapters.web.ports import Site
 from controller.adapters.web.replies import Reply, Whole
+from controller.core.text import format_size
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -24,6 +25,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.environment.filters |= {"size": format_size}
 
     def __call__(self, request: Request, template: str, status: int = 200, **values: Any) -> Whole:
         """Return a page. Every template has `root`, which leads to the page's root, and `site`."""

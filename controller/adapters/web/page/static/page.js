@@ -3,7 +3,7 @@
 // replaced, so that focus, selection, scroll and what is open stay. Nothing is fetched while nobody looks.
 
 const main = document.getElementById("main");
-const { events, root = "" } = document.body.dataset;
+const { events } = document.body.dataset;
 const PAUSE = 1000; // between two fetches, and ten times what the last one took
 const PATIENCE = 45000; // without a sign of life; one comes every 15 s
 
@@ -53,22 +53,24 @@ function removed(node) {
 
 // --- stay connected -----------------------------------------------------------------------------------
 
-let source, wait, patience, late = 0; // late: the server's clock before this one's, in ms
+let source, wait, patience, beat, late = 0; // late: how far the server's clock is ahead of this one, in ms
 let fetching = false, again = false;
 
 function connect() {
   clearTimeout(wait);
   if (document.hidden || source || !events) return;
   source = new EventSource(events);
-  source.onmessage = () => { alive(); refresh(); };
   source.addEventListener("alive", alive);
+  source.addEventListener("change", () => {
+    alive();
+    refresh();
+  });
   source.onerror = lost;
   patience = setTimeout(lost, PATIENCE);
 }
 
 function disconnect() {
-  clearTimeout(wait);
-  clearTimeout(patience);
+  for (const timer of [wait, patience, beat]) clearTimeout(timer);
   source?.close();
   source = undefined;
 }
@@ -100,16 +102,21 @@ async function refresh() {
     again = false;
     const began = performance.now();
     try {
-      const answer = await fetch(location.href, { cache: "no-store" });
+      const address = location.href;
+      const answer = await fetch(address, { cache: "no-store" });
       if (!answer.headers.get("Content-Type")?.startsWith("text/html")) throw new Error(answer.statusText);
       late = Date.parse(answer.headers.get("Date")) - Date.now() || 0;
-      show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (address === location.href) show(page);
     } catch {
       lost();
     }
     await new Promise((done) => setTimeout(done, Math.max(PAUSE, 10 * (performance.now() - began))));
   }
   fetching = false;
+  clearTimeout(beat);
+  const seconds = Number(main.dataset.beat); // of what grows by itself, as a timeline
+  if (seconds && source) beat = setTimeout(refresh, 1000 * seconds);
 }
 
 function show(page) {
@@ -117,11 +124,10 @@ function show(page) {
   document.title = page.title;
   morph(main, page.getElementById("main"));
   if (main.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
-  for (const field of document.querySelectorAll("[data-filter]")) filter(field);
   tick();
 }
 
-// --- ages, and filters ----------------------------------------------------------------------------------
+// --- ages, and searches ---------------------------------------------------------------------------------
 
 function duration(seconds) { // as format_duration in core/text.py
   const whole = Math.max(Math.round(seconds), 0);
@@ -139,22 +145,27 @@ function tick() {
   }
 }
 
-function filter(field) {
-  const words = field.value.toLowerCase().split(/\s+/);
-  for (const row of document.getElementById(field.dataset.filter).children) {
-    const text = row.textContent.toLowerCase();
-    row.hidden = !words.every((word) => text.includes(word));
-  }
+let typing;
+
+function search(field) { // the server does it
+  const address = new URL(location.href);
+  address.searchParams.delete("page");
+  address.searchParams.delete(field.dataset.query);
+  if (field.value) address.searchParams.set(field.dataset.query, field.value);
+  history.replaceState(null, "", address);
+  refresh();
 }
 
-for (const field of document.querySelectorAll("[data-filter]")) {
-  field.addEventListener("input", () => filter(field));
-  filter(field); // a browser that goes back has its words still
-}
+main.addEventListener("input", ({ target }) => {
+  if (!target.dataset.query) return;
+  clearTimeout(typing);
+  typing = setTimeout(search, 200, target);
+});
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input, textarea, select");
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  document.querySelector("input[type=search]")?.focus();
+  const field = document.querySelector("input[type=search]");
+  const meant = event.key === "/" && !(event.ctrlKey || event.metaKey || event.altKey);
+  if (!field || !meant || event.target.matches("input, textarea, select")) return;
+  field.focus();
   event.preventDefault();
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
