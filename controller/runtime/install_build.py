@@ -189,7 +189,7 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int, progress
 
 def _install(job: Job, uv: install_uv.Uv, prepared: install_requirements.Prepared, index: str) -> None:
     python = os.path.join(job.target, "bin", "python")
-    base = ["pip", "install", "--no-progress", "--python", python]
+    base = ["pip", "install", "--python", python]
     install = [*base, *prepared.arguments]
     search = install_wheels.Search(uv, python, prepared, job.scratch)
     wheels = install_wheels.Advice() if job.only_locked else install_wheels.advise(search, prepared)
@@ -281,7 +281,8 @@ def _compile(job: Job, folder: int, name: str, progress: install_progress.Progre
 
 def main() -> None:
     """Build; on failure leave the cause and exit with its code; when it has to end, leave what it was doing."""
-    job, name, progress = Job(**json.loads("".join(sys.argv[1:]))), "requirements", install_progress.Progress()
+    job, name = Job(**json.loads("".join(sys.argv[1:]))), "requirements"
+    progress = install_progress.Progress(os.path.join(os.path.dirname(job.target), install_progress.FILE))
 
     def leave(left: Dict[str, Any], code: int) -> NoReturn:
         stage_order.write_atomically(job.failure, left, durable=False)
@@ -308,6 +309,8 @@ def main() -> None:
         failure = stage_order.Unable(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
+    finally:
+        progress.close()
     leave({"code": failure.code, "reason": failure.reason, "message": str(failure)}, failure.code)
 
 

@@ -43,7 +43,9 @@ def compile_modules(folder: int, path: str, progress: Progress) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(command, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False)
     with progress.step("compiling the packages' modules"):
-        for module in stage_order.files(install_uv.packages_folder(""), MOST, TESTS.match):
+        packages = install_uv.packages_folder("")
+        for module in stage_order.files(packages, MOST, TESTS.match):
+            progress.at(os.path.relpath(module, packages).split(os.sep)[0])
             if module.endswith(".py") and not os.path.exists(importlib.util.cache_from_source(module)):
                 _compile(module, os.path.join(path, module))
     os.unlink(stage_environment.UNCOMPILED)

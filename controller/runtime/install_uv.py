@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, NamedTuple
 if TYPE_CHECKING:
     from controller.runtime.install_progress import Progress, say
     from controller.runtime.install_requirements import ListedItem
+    from controller.runtime.install_terminal import SETTINGS, Terminal
     from controller.runtime.stage_order import Unable
     from controller.runtime.stage_text import canonical
 else:  # published side by side
     from install_progress import say
+    from install_terminal import SETTINGS, Terminal
     from stage_order import Unable
     from stage_text import canonical
 
@@ -58,24 +60,27 @@ class Uv(NamedTuple):
 
     def run(self, arguments: List[str], folder: str, quiet: bool = False) -> Done:
         """Run uv and pass on, at once, what it says, unless `quiet`. Raises Unable if it can't run at all."""
+        terminal = Terminal()
         try:
             process = subprocess.Popen(
                 [self.binary, *arguments],
                 cwd=folder,
-                env=self.environment,
+                env={**self.environment, **SETTINGS},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=terminal.output,
                 stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
             )
         except OSError as error:
+            terminal.close()
             hint = ": is the image's C library another one than glibc (Alpine)?" if os.path.exists(self.binary) else ""
             cause = f"{self.name}: uv can't run: {error.strerror}{hint}"
             raise Unable("InstallFailed", f"{cause} Use an image with glibc" if hint else cause) from error
         output = ""
         try:
-            for line in process.stdout or ():
+            for line in terminal.lines():
+                if line is None:
+                    self.progress.see(terminal)
+                    continue
                 output = (output + line)[-KEPT:]
                 self.progress.hear(line)
                 if not quiet:
@@ -83,6 +88,7 @@ class Uv(NamedTuple):
             return Done(process.wait(), output)
         finally:
             process.kill()  # nothing if it has ended; else it would write on while we remove
+            terminal.close()
 
 
 def without_credentials(text: str) -> str:
