@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.model import STARTING, Record, StageRecord, StageState
+from controller.core.model import Record, StageRecord, StageState
+from controller.core.pages.graph import groups
 from controller.core.text import shorten
 
 ORDER = {
@@ -72,13 +73,8 @@ class Scene:
     @property
     def groups(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
         """The stages with the number of their step; 0 for those in none: environments, and the failure stage."""
-        stages, spec = self.record.stages, self.record.spec
-        steps = tuple(enumerate(self.steps, start=1))
-        others = [name for name in stages if not any(name in step for step in self.steps)]
-        builds = {item.name for item in spec.environments} if spec else set()
-        first = tuple(name for name in others if name in builds)
-        last = tuple(name for name in others if name not in builds)
-        return tuple((number, names) for number, names in ((0, first), *steps, (0, last)) if names)
+        spec = self.record.spec
+        return groups(self.steps, self.record.stages, {item.name for item in spec.environments} if spec else ())
 
     @property
     def changes(self) -> list[tuple[int, str, StageRecord]]:
@@ -95,13 +91,6 @@ class Scene:
         stages = tuple(self.record.stages.values())
         failures = [other.finished for other in stages if other.state == "Failed"]
         return min(failures) if failures else max((other.finished for other in stages[:-1]), default="")
-
-
-def shown_state(stage: StageRecord) -> str:
-    """Return the state as a person sees it: what can't start yet waits, and what can is not yet Running."""
-    if stage.state != "Running":
-        return stage.state
-    return "Waiting" if stage.waiting_for else STARTING if stage.reason == STARTING else stage.state
 
 
 def doing(stage: StageRecord) -> str:

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli import text
-from controller.cli.scene import Scene, doing, shown_state
+from controller.cli.scene import Scene, doing
 from controller.core.model import STARTING, Record, StageRecord
+from controller.core.pages.states import shown_state
 from controller.core.text import format_duration
 
 COLOURS = {

@@ -15,13 +15,12 @@ from controller.core import slots, times
 from controller.core.documents.codec import plain
 from controller.core.errors import Invalid, Transient
 from controller.core.model import Phase
+from controller.core.pages.listing import FIRST, UNRECORDED
 from controller.core.text import format_duration, nearest, quoted
 
 TITLES = ("name", "phase", "run", "commit", "changed", "next", "message")
 PHASES: Final[tuple[str, ...]] = get_args(Phase)
-FIRST = ("Failed", "Invalid", "Blocked", "Degraded")  # phases that somebody should look at
 PLAIN_KEYS = ("ref", "path", "schedule", "time-zone", "poll", "suspend")
-UNRECORDED = "the controller has not noticed it yet"
 
 
 @connected(local=True)
@@ -137,14 +136,9 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
     return lines
 
 
-def next_slot(data: Mapping[str, str], now: datetime) -> datetime | None:
-    """Return when a request's schedule comes next, in its own zone; None without a valid schedule."""
-    return slots.following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
-
-
 def shown_slot(data: Mapping[str, str], now: datetime, *, short: bool = False) -> str:
     """Return when a request's schedule comes next, and how long from now (alone, if short); "" where never."""
-    slot = next_slot(data, now)
+    slot = slots.of_request(data, now)
     if slot and data.get("suspend") == "true":
         return "suspended"
     wait = f"in {format_duration((slot - now).total_seconds())}" if slot else ""
@@ -154,7 +148,7 @@ def shown_slot(data: Mapping[str, str], now: datetime, *, short: bool = False) -
 def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
     """Return a request for programs. The shape is documented in docs/reference/cli.md."""
     record = standing.record
-    slot = next_slot(standing.data, now)
+    slot = slots.of_request(standing.data, now)
     return {
         "request": standing.name,
         "data": dict(standing.data),

@@ -4,7 +4,7 @@ It walks as robfig/cron v3 does, which Kubernetes uses: field by field from the 
 So both agree about what becomes of a slot when clocks change, down to the oddities.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -52,6 +52,11 @@ def following(schedule: str, zone: str, now: datetime) -> datetime | None:
             lambda time: time.second == 0,
         ),
     )
+
+
+def of_request(data: Mapping[str, str], now: datetime) -> datetime | None:
+    """Return when the schedule of a request with these keys comes next; None without a valid one."""
+    return following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
 
 
 def _walk(time: datetime, takes: tuple[Callable[[datetime], bool], ...]) -> datetime | None:

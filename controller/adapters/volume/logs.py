@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
-from controller.adapters.volume.logtext import Growing, Whole
+from controller.adapters.volume.logtext import Growing, Whole, began
 from controller.adapters.volume.runs import Runs, attempts
 from controller.adapters.volume.tree import Tree, size
 from controller.core import layout, names
@@ -78,10 +78,11 @@ class Logs:
     def _described(self, logs: StageLogs, number: int) -> dict[str, object]:
         """Return all that is known of an attempt."""
         end = documents.read(self._tree.read_any(logs.folder / f"{number}.json", documents.LIMIT))
-        length = end.bytes or 0
-        if end.bytes is None and (file := self._tree.find(logs.folder / f"{number}.log")):
+        log, length = logs.folder / f"{number}.log", end.bytes or 0
+        if end.bytes is None and (file := self._tree.find(log)):
             with file:
                 length = size(file)
+        started = fit(end.started, REASON_LIMIT) or began(self._tree, log)
         return {
             "stage": logs.stage,
             "environment_of": list(logs.environment_of),
@@ -92,7 +93,8 @@ class Logs:
             "sha256": fit(end.sha256, REASON_LIMIT),
             "complete": end.complete,
             "notes": [fit(note) for note in end.notes[:NOTES_LIMIT]],
-            "started": fit(end.started, REASON_LIMIT),
+            "started": started,
+            "script": fit(end.script_started, REASON_LIMIT),
             "finished": fit(end.finished, REASON_LIMIT),
             "exit_code": end.exit_code,
             "reason": fit(end.reason, REASON_LIMIT),

@@ -21,6 +21,7 @@ from controller.core.archive import Extract
 TAIL_BYTES = 64 * 1024 * 1024  # of one file that are searched for its last lines
 OWN = b"coachwork: "  # the launcher's own lines begin with it; they are not counted
 MARKS_LIMIT = 4 << 20  # bytes of the launcher's marks that are read
+FIRST_MARK = 64  # bytes that hold the first of them
 MISSED = b"coachwork: the log was turned over faster than it was read; lines are missing here\n"
 
 
@@ -58,6 +59,12 @@ def _marks(text: str) -> list[tuple[int, int]]:
 def _time(second: int) -> bytes:
     """Return it in RFC 3339. Many lines come in the same second, and follow each other."""
     return times.text(datetime.fromtimestamp(second, UTC)).encode()
+
+
+def began(tree: Tree, path: PurePosixPath) -> str:
+    """Return when the first line of a log came (RFC 3339, to the second), "" where that is not known."""
+    marks = _marks(tree.read_any(path.with_name(f"{path.name}.times"), FIRST_MARK))
+    return _time(marks[0][1]).decode() if marks else ""
 
 
 class Whole:

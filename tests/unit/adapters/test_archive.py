@@ -173,6 +173,15 @@ def test_logs_are_listed_with_what_the_launcher_said_at_the_end(kept: KeptRuns) 
     assert {"attempt": 2, "ended": False, "bytes": 3, "exit_code": None}.items() <= two.items()
 
 
+def test_an_attempt_that_goes_on_began_when_its_first_line_came(kept: KeptRuns) -> None:
+    kept.run(1)
+    kept.record(1, {"train": StageRecord("Running"), "serve": StageRecord("Waiting")})
+    for stage, marks in {"train": "0 1767225600\n90 1767225677\n", "serve": "\0 90\nx"}.items():
+        kept.log(1, stage, 1, b"coachwork: batch stage train\n").with_suffix(".log.times").write_text(marks)
+    found = {str(entry["stage"]): (entry["started"], entry["script"]) for entry in kept.archive.logs("iris")}
+    assert found == {"train": ("2026-01-01T00:00:00Z", ""), "serve": ("", "")}
+
+
 def test_the_logs_of_environments_are_listed_and_read_under_their_names(kept: KeptRuns) -> None:
     build = kept.path(layout.build_logs("key-2"))
     build.mkdir(parents=True)

@@ -1,0 +1,86 @@
+"""The list of all requests: those that need somebody first, searched and cut to one page."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from controller.core import slots, times
+from controller.core.model import Phase, Record
+from controller.core.pages.history import Bar, bars
+from controller.core.pages.states import Tone, tone
+from controller.core.text import visible
+
+FIRST: Final[tuple[Phase, ...]] = ("Failed", "Invalid", "Blocked", "Degraded")  # somebody should look at these
+UNRECORDED: Final = "the controller has not noticed it yet"
+PAGE: Final = 100  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request in the list; times are RFC 3339, "" where there is none."""
+
+    name: str
+    phase: Phase
+    tone: Tone
+    message: str
+    run: int
+    commit: str
+    active: bool
+    changed: str  # when its run began, or ended
+    schedule: tuple[str, str]  # and its time zone
+    suspended: bool
+    bars: tuple[Bar, ...]
+
+    @property
+    def words(self) -> str:
+        """What a search finds it by."""
+        return f"{self.name} {self.phase} {self.message} {self.commit}".lower()
+
+    def next(self, now: datetime) -> str:
+        """Return when its schedule comes next, "" where it does not."""
+        slot = None if self.suspended else slots.following(*self.schedule, now)
+        return times.text(slot) if slot else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page of the list shows: some of the `found`, and how many there are of each phase."""
+
+    shown: tuple[Row, ...]
+    found: int
+    number: int
+    pages: int
+    phases: tuple[tuple[Phase, int], ...]
+
+
+def row(name: str, data: Mapping[str, str], record: Record) -> Row:
+    """Return the row of one request with these keys."""
+    recorded = bool(record.message or record.run or record.history)
+    return Row(
+        name=name,
+        phase=record.phase,
+        tone=tone(record.phase),
+        message=visible(record.message) if recorded else UNRECORDED,
+        run=record.run,
+        commit=record.spec.commit if record.run and record.spec else "",
+        active=record.active,
+        changed=record.finished or record.started,
+        schedule=(data.get("schedule", ""), data.get("time-zone", "")),
+        suspended=data.get("suspend") == "true",
+        bars=bars(record.history),
+    )
+
+
+def page(rows: Iterable[Row], search: str, phase: str, number: int) -> Page:
+    """Return a page of the rows whose name, phase, message or commit holds all words of `search`, and in that phase."""
+    words = search.lower().split()
+    matching = [item for item in rows if all(word in item.words for word in words)]
+    counts = Counter(item.phase for item in matching)
+    found = [item for item in matching if phase in ("", item.phase)]
+    found.sort(key=lambda item: (item.phase not in FIRST, not item.active, item.name))
+    pages = max(-(-len(found) // PAGE), 1)
+    number = min(max(number, 1), pages)
+    order = sorted(counts.items(), key=lambda pair: (pair[0] not in FIRST, pair[0]))
+    return Page(tuple(found[PAGE * (number - 1) : PAGE * number]), len(found), number, pages, tuple(order))

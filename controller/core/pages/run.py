@@ -1,0 +1,86 @@
+"""One run: what it was made of, its stages in their steps, its timeline, its attempts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from controller.core.diff import seconds
+from controller.core.documents.codec import printable
+from controller.core.documents.run import Installed, RunFile
+from controller.core.model import Attempt
+from controller.core.pages.graph import Node, Step, graph
+from controller.core.pages.states import Tone, tone
+from controller.core.pages.timeline import Timeline, timeline
+from controller.core.text import fit
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """A stage with its attempts."""
+
+    node: Node
+    step: str
+    attempts: tuple[Attempt, ...]
+    numbers: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """All that a page shows of a run. `state` is its phase while it is active, then its outcome."""
+
+    name: str
+    file: RunFile
+    state: str
+    tone: Tone
+    active: bool
+    seconds: float | None
+    steps: tuple[Step, ...]
+    timeline: Timeline | None
+    rows: tuple[StageRow, ...]
+
+    @property
+    def number(self) -> int:
+        """The run's number."""
+        return self.file.run
+
+    @property
+    def environments(self) -> tuple[Installed, ...]:
+        """The environments that are being built."""
+        stages = self.file.stages
+        return tuple(
+            item
+            for item in self.file.environments
+            if item.name in stages and stages[item.name].state in ("Waiting", "Running")
+        )
+
+
+def run_view(name: str, file: RunFile, attempts: Mapping[str, Sequence[Attempt]], now: datetime) -> RunView:
+    """Return the view of a run. `attempts` are those that are known of one that goes on."""
+    run = printable(file)
+    known = {
+        stage: tuple(map(printable, attempts.get(stage, () if isinstance(entry.attempts, int) else entry.attempts)))
+        for stage, entry in run.stages.items()
+    }
+    active = not run.finished
+    state = "Running" if active else run.outcome or "Unknown"
+    steps = graph(run)
+    return RunView(
+        name=name,
+        file=run,
+        state=state,
+        tone=tone(state),
+        active=active,
+        seconds=seconds(run.started, run.finished),
+        steps=steps,
+        timeline=timeline(run, known, now),
+        rows=tuple(
+            StageRow(node, step.title, known.get(node.name, ()), _numbers(run, node.name))
+            for step in steps
+            for node in step.nodes
+        ),
+    )
+
+
+def _numbers(run: RunFile, stage: str) -> tuple[tuple[str, float], ...]:
+    entry = run.stages.get(stage)
+    return tuple((fit(name), value) for name, value in entry.metrics.items()) if entry else ()

@@ -1,0 +1,157 @@
+"""What each second of a run was: waiting, an environment, a start, a script, or the pause before another attempt."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby, pairwise
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from controller.core import times
+from controller.core.documents.codec import read
+from controller.core.documents.run import RunFile, StageEntry
+from controller.core.model import STARTING, Attempt
+from controller.core.pages.graph import Node, graph
+
+Kind: TypeAlias = Literal["script", "environment", "start", "pause", "end", "waiting"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""Of what goes on at once, a run's second is counted as the first of these."""
+MEANING: Final[Mapping[Kind, str]] = {
+    "script": "the stage's own script",
+    "environment": "packages are installed",
+    "start": "from the step's begin to the script's first moment: pod, image, copy of the project",
+    "pause": "between a failed attempt and the next one",
+    "end": "from the script's end until it counts",
+    "waiting": "for an earlier step, or for what keeps the pod from starting",
+}
+PASSED: Final = ("Reused", "Unchanged", "Skipped")  # states of a stage that did nothing in this run
+_LISTED: Final = frozenset({"ended", "exit_code", "reason", "message", "started", "script", "finished"})
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of time of one kind, in seconds since the run's start."""
+
+    kind: Kind
+    begin: float
+    end: float
+    attempt: int = 0
+    failed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end - self.begin
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The time of one stage or environment, without gaps as far as it is known."""
+
+    node: Node
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A run of so many seconds: its lanes, the whole of it as one lane, and how much of it was of each kind."""
+
+    seconds: float
+    lanes: tuple[Lane, ...]
+    whole: tuple[Segment, ...]
+    totals: tuple[tuple[Kind, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """Points in time as seconds since a run's start; `now` is its end, or the present."""
+
+    zero: datetime
+    now: float = 0.0
+
+    def at(self, written: str) -> float | None:
+        moment = times.moment(written)
+        return max((moment - self.zero).total_seconds(), 0.0) if moment else None
+
+
+def attempts_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Attempt, ...]]:
+    """Return the attempts of each stage, from what is listed of a run's logs."""
+    found: dict[str, tuple[Attempt, ...]] = {}
+    for entry in entries:
+        listed = {key: value for key, value in entry.items() if key in _LISTED}
+        attempt, _ = read(Attempt, {"number": entry["attempt"], **listed})
+        found[entry["stage"]] = (*found.get(entry["stage"], ()), attempt)
+    return found
+
+
+def timeline(run: RunFile, attempts: Mapping[str, Sequence[Attempt]], now: datetime) -> Timeline | None:
+    """Return the timeline of a run, None of one that has no start. `attempts` are those that are known by now."""
+    if (zero := times.moment(run.started)) is None:
+        return None
+    clock = _Clock(zero, max(((times.moment(run.finished) or now) - zero).total_seconds(), 0.0))
+    builds: dict[str, tuple[Segment, ...]] = {}
+    lanes = []
+    for node in (node for step in graph(run) for node in step.nodes):
+        stage, tried = run.stages.get(node.name, StageEntry(state=node.state)), attempts.get(node.name, ())
+        pieces = _pieces(_marks(node, stage, tried, builds.get(node.name, ()), clock))
+        builds |= dict.fromkeys(node.stages, pieces)
+        lanes.append(Lane(node, pieces))
+    end = max([clock.now, *(piece.end for lane in lanes for piece in lane.segments)])
+    whole = _whole([piece for lane in lanes for piece in lane.segments], end)
+    totals = ((kind, sum(piece.seconds for piece in whole if piece.kind == kind)) for kind in KINDS)
+    return Timeline(end, tuple(lanes), whole, tuple(pair for pair in totals if pair[1]))
+
+
+def _marks(
+    node: Node, stage: StageEntry, tried: Sequence[Attempt], build: Sequence[Segment], clock: _Clock
+) -> Iterator[Segment]:
+    """Yield what a stage's time was, in order; where one ends counts, and where the one before did."""
+    if node.state in PASSED:
+        return
+    opened = clock.at(stage.started)
+    for piece in build:  # its packages come before its step opens
+        yield Segment("waiting" if piece.kind == "waiting" else "environment", piece.begin, piece.end)
+    yield Segment("waiting", 0, clock.now if opened is None else opened)
+    if opened is None:
+        return
+    work: Kind = "environment" if node.kind == "environment" else "script"
+    ended = clock.at(stage.finished)
+    limit = clock.now if ended is None else ended
+    known = [(attempt, begun) for attempt in tried if (begun := clock.at(attempt.started)) is not None]
+    if node.kind == "environment":  # an earlier run may have begun to install it
+        known = [(attempt, begun) for attempt, begun in known if begun]
+    for attempt, begun in known:
+        yield Segment("start" if attempt is known[0][0] else "pause", 0, min(begun, limit))
+        yield Segment("start", 0, clock.at(attempt.script) or begun)
+        over = clock.at(attempt.finished) if attempt.ended else None
+        over = limit if over is None else min(over, limit) if node.kind == "service" else over
+        yield Segment(work, 0, over, attempt.number, failed=attempt.ended and attempt.exit_code != 0)
+    if not known:
+        yield Segment("waiting" if stage.waiting_for else "start" if stage.reason == STARTING else work, 0, limit)
+    yield Segment("end" if ended is not None else "pause", 0, limit)
+
+
+def _pieces(marks: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Return the segments that have a length, each from where the one before it ended."""
+    found, at = [], 0.0
+    for mark in marks:
+        if mark.end > at:
+            found.append(Segment(mark.kind, at, mark.end, mark.attempt, mark.failed))
+            at = mark.end
+    return tuple(found)
+
+
+def _whole(pieces: Sequence[Segment], end: float) -> tuple[Segment, ...]:
+    """Return the time of all pieces as one lane, up to `end`."""
+    edges = sorted({0.0, end, *(edge for piece in pieces for edge in (piece.begin, piece.end))})
+    changes: dict[float, list[tuple[Kind, int]]] = {edge: [] for edge in edges}
+    for piece in pieces:
+        changes[piece.begin].append((piece.kind, 1))
+        changes[piece.end].append((piece.kind, -1))
+    going, found = dict.fromkeys(KINDS, 0), []
+    for begin, until in pairwise(edges):
+        for kind, more in changes[begin]:
+            going[kind] += more
+        kind = next((kind for kind in KINDS if going[kind]), "waiting")
+        found.append(Segment(kind, begin, until))
+    runs = [[*same] for _, same in groupby(found, key=lambda piece: piece.kind)]
+    return tuple(Segment(same[0].kind, same[0].begin, same[-1].end) for same in runs)
