@@ -365,6 +365,7 @@ class Attempt:
     started: str = ""
     finished: str = ""
     script: str = ""  # when the script's process started, RFC 3339 in UTC with milliseconds
+    redacted: int = field(default=0, metadata=LATER)  # values of secrets that were blanked in its log
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)  # the numbers that it left
     unknown: Unknown = field(default_factory=dict, hash=False)
 

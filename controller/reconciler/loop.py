@@ -8,6 +8,7 @@ from controller.core import errors
 from controller.core.model import Object, Policy
 from controller.core.plan import Decision, Known, Needs, Observed, Poll, Refusal, decide
 from controller.reconciler.act import STALE_DELAY, Actor
+from controller.reconciler.counting import Counting
 from controller.reconciler.gather import Gatherer, Moment
 from controller.reconciler.journal import Journal
 from controller.reconciler.observe import observe
@@ -32,11 +33,12 @@ class Reconciler:
         policy: Policy,
     ) -> None:
         self._view, self._cluster, self._volume = view, cluster, volume
-        self._metrics, self._clock, self._policy = metrics, clock, policy
+        self._clock, self._policy = clock, policy
         folders = RunFolders(volume, policy.version)
         self._gatherer = Gatherer(view, cluster, source, volume, folders, policy)
         self._actor = Actor(cluster, volume, clock, policy.namespace, view.wake)
         self._journal = Journal(view, cluster, volume, folders, self._actor, policy.namespace)
+        self._counting = Counting(volume, metrics)
         self._polls: dict[str, Poll | None] = {}
 
     def reconcile(self, name: str, added: Callable[[], float] = time.monotonic) -> float | None:
@@ -65,6 +67,7 @@ class Reconciler:
     def _forget(self, name: str) -> None:
         """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""
         self._polls.pop(name, None)
+        self._counting.forget(name)
         children = self._view.children(name)
         if children.pods or children.jobs or children.deployments:
             return
@@ -87,8 +90,8 @@ class Reconciler:
             decision = self._decision(known, Observed(failed=error), moment)
             manifest = self._journal.manifest(entry, decision.record)
         self._journal.write(entry, manifest)
-        for outcome in filter(None, (decision.outcome, *decision.not_begun)):
-            self._metrics.run_ended(outcome)
+        outcomes = filter(None, (decision.outcome, *decision.not_begun))
+        self._counting.count(known.request, known.record, decision.record, outcomes, moment)
         return decision, self._actor.carry_out(known.request, decision.actions)
 
     def _decision(self, known: Known, observed: Observed, moment: Moment) -> Decision:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from controller.core.changes import StageKind
 from controller.core.model import Attempt, GitCredentials, Object, ProjectTree, Unread
 
 
@@ -135,10 +136,31 @@ class Volume(Protocol):
 
 
 class Metrics(Protocol):
-    """The counters of the reconciler."""
+    """The counters of the reconciler. Times are seconds, None where nobody knows."""
 
-    def run_ended(self, outcome: str) -> None:
+    def run_began(self, waited: float) -> None:
+        """Note how long a run that has begun was waited for."""
+
+    def run_ended(self, outcome: str, lasted: float | None) -> None:
         """Count a run by its outcome: Succeeded, Failed, Cancelled; Invalid or Refused where none came of it."""
+
+    def failed(self, reason: str) -> None:
+        """Count a run that failed, or that none came of, by the reason."""
+
+    def stage_ended(self, kind: StageKind, state: str, lasted: float | None) -> None:
+        """Count a stage or environment by the state that it ended in."""
+
+    def script_began(self, kind: StageKind, waited: float | None) -> None:
+        """Note how long it took from the opening of a stage's step to the first moment of its script."""
+
+    def attempt_ended(self, kind: StageKind, outcome: str) -> None:
+        """Count an attempt: succeeded, failed or stopped."""
+
+    def retried(self, reason: str) -> None:
+        """Count an attempt that another one followed, by the reason that it failed for."""
+
+    def redacted(self, count: int) -> None:
+        """Count values of secrets that launchers have blanked in what stages wrote."""
 
 
 class Clock(Protocol):

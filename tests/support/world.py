@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
+from prometheus_client import CollectorRegistry
+
+from controller.adapters.telemetry.runs import RunMetrics
 from controller.adapters.volume import Volume
 from controller.core import layout, names
 from controller.core.documents import codec
@@ -129,13 +132,15 @@ class Projects:
             raise self.fault
 
 
-@dataclass
-class Counter:
-    """The Metrics port."""
+class Counter(RunMetrics):
+    """The Metrics port, with all outcomes in their order."""
 
-    outcomes: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.registry, self.outcomes = CollectorRegistry(), list[str]()
+        super().__init__(self.registry)
 
-    def run_ended(self, outcome: str) -> None:
+    def run_ended(self, outcome: str, lasted: float | None) -> None:
+        super().run_ended(outcome, lasted)
         self.outcomes.append(outcome)
 
 

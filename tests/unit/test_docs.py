@@ -14,12 +14,18 @@ import yaml
 
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.telemetry.api import API_CODES
-from controller.adapters.telemetry.git import GIT_OPERATIONS, GIT_OUTCOMES, GIT_REASONS
-from controller.adapters.telemetry.runs import RUN_OUTCOMES
+from controller.adapters.telemetry.git import GIT_OPERATIONS, GIT_OUTCOMES
+from controller.adapters.telemetry.runs import (
+    ATTEMPT_OUTCOMES,
+    ENVIRONMENT_ANSWERS,
+    REDACTED_IN,
+    RUN_OUTCOMES,
+    STAGES,
+)
 from controller.adapters.telemetry.volume import VOLUME_KINDS
 from controller.adapters.telemetry.work import RECONCILE_RESULTS
 from controller.cli import COMMANDS, load
-from controller.core import layout, manifests, names
+from controller.core import layout, manifests, names, reasons
 from controller.core.documents import status
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.inputs import engine, podtemplate, request, variables
@@ -274,7 +280,28 @@ def test_every_metric_is_explained_and_none_is_invented() -> None:
     assert rows("metrics", "Values of `operation`") == set(GIT_OPERATIONS)
     assert rows("metrics", "Values of `kind`") == set(VOLUME_KINDS)
     assert rows("metrics", "Values of `outcome` of Git") == set(GIT_OUTCOMES)
-    assert rows("metrics", "Values of `reason` of Git") == set(GIT_REASONS)
+    assert rows("metrics", "Values of `kind` of stages") == set(STAGES)
+    assert rows("metrics", "Values of `outcome` of attempts") == set(ATTEMPT_OUTCOMES)
+    assert rows("metrics", "Values of `answer` of environments") == {*ENVIRONMENT_ANSWERS.values()}
+    assert rows("metrics", "Values of `place`") == set(REDACTED_IN)
+    assert rows("metrics", "Values of `reason` of Git") == reasons.OF_GIT
+    assert rows("metrics", "Values of `reason` of failures") == reasons.OF_RUNS
+    assert rows("metrics", "Values of `reason` of retries") == reasons.OF_ATTEMPTS
+
+
+NO_FAILURE = {  # reasons of what goes well, waits or is tried again, of the command line, and of a service that serves
+    *("ApiOverloaded", "ApiUnavailable", "NotYet", "PollFailed", "Unauthorized"),
+    *("Cancelled", "Completed", "RecordDamaged", "ReleaseMissing", "Replaced", "RunStarted", "ServiceDegraded"),
+    *("ServiceDrifted", "Skipped", "Started", "Starting", "StepRunning", "Succeeded", "Suspended", "WaitingForTrigger"),
+    *("AlreadyRunning", "BadKubeconfig", "Busy", "ControllerBusy", "ControllerDown", "ControllerMissing"),
+    *("ControllerTooOld", "FolderUnreadable", "Forbidden", "InvalidSettings", "MissingSecrets", "NotFound"),
+    *("PythonMissing", "WrongUse"),
+}  # fmt: skip
+
+
+def test_each_reason_that_something_can_fail_for_is_a_label_of_metrics() -> None:
+    labels = reasons.OF_RUNS | reasons.OF_ATTEMPTS | reasons.OF_GIT
+    assert {*emitted()} - NO_FAILURE == labels - {reasons.OTHER}
 
 
 # --- the record -----------------------------------------------------------------------------------

@@ -1,8 +1,4 @@
-"""All metrics, and how they are scraped.
-
-Each label but `request`, `stage` and `name` has a closed set of values, all there from the first scrape: a counter that
-appears with its first value shows no increase, and the first failure would go unnoticed.
-"""
+"""All metrics, and how they are scraped."""
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
+from controller.adapters.telemetry.families import counter, gauge
 from controller.core import layout
 
 VOLUME_KINDS: Final = (
@@ -17,15 +18,10 @@ class VolumeMetrics:
     """Shows what is on the volume, and counts what was removed from it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._size = Gauge("coachwork_volume_size_bytes", "Size of the shared volume", registry=registry)
-        self._free = Gauge("coachwork_volume_free_bytes", "What of the shared volume is free", registry=registry)
-        self._swept = Counter(
-            "coachwork_swept", "Things that were removed from the volume", ["kind"], registry=registry
-        )
-        self._freed = Counter("coachwork_swept_bytes", "Bytes that removals set free", ["kind"], registry=registry)
-        for kind in VOLUME_KINDS:
-            self._swept.labels(kind)
-            self._freed.labels(kind)
+        self._size = gauge(registry, "volume_size_bytes", "Size of the shared volume")
+        self._free = gauge(registry, "volume_free_bytes", "What of the shared volume is free")
+        self._swept = counter(registry, "swept", "Things that were removed from the volume", kind=VOLUME_KINDS)
+        self._freed = counter(registry, "swept_bytes", "Bytes that removals set free", kind=VOLUME_KINDS)
 
     def room(self, size: int, free: int) -> None:
         """Record the shared volume's size and what of it is free, in bytes."""

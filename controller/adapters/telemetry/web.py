@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
+
+from controller.adapters.telemetry.families import counter, gauge
 
 WAKE_ANSWERS: Final = (202, 404, 429)  # web/wake.py's
 
@@ -12,10 +14,9 @@ class WebMetrics:
     """Counts calls of pods that are done, and shows who reads pages."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._wakes = Counter("coachwork_wakes", "Calls of pods that are done", ["answer"], registry=registry)
-        self._readers = Gauge("coachwork_pages_readers", "Answers of pages that are under way", registry=registry)
-        for answer in WAKE_ANSWERS:
-            self._wakes.labels(answer)
+        answers = tuple(map(str, WAKE_ANSWERS))
+        self._wakes = counter(registry, "wakes", "Calls of pods that are done", answer=answers)
+        self._readers = gauge(registry, "pages_readers", "Answers of pages that are under way")
 
     def woken(self, answer: int) -> None:
         """Count a call of a pod that is done, by the answer that it gets (one of WAKE_ANSWERS)."""

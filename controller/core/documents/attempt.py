@@ -58,8 +58,15 @@ def of_log(number: int, text: str) -> Attempt:
     if end.exit_code is None:
         return Attempt(number, ended=False)
     words = {name: getattr(end, name) for name in ("reason", "message", "started", "finished")}
-    metrics = numbers.taken(end.metrics)
-    return Attempt(number, ended=True, exit_code=end.exit_code, **words, script=end.script_started, metrics=metrics)
+    return Attempt(
+        number,
+        ended=True,
+        exit_code=end.exit_code,
+        **words,
+        script=end.script_started,
+        redacted=max(end.redacted, 0),
+        metrics=numbers.taken(end.metrics),
+    )
 
 
 def read_outdated(text: str) -> str:

@@ -150,7 +150,7 @@ def samples(metrics: PrometheusMetrics) -> dict[str, float]:
 
 def test_each_sign_of_life_is_a_metric() -> None:
     metrics = PrometheusMetrics("1.2.3")
-    metrics.runs.run_ended("Succeeded")
+    metrics.runs.run_ended("Succeeded", 4.5)
     metrics.requests.show(lambda: {"iris": "Ready", "wine": "Ready"})
     metrics.work.reconciled("done", 0.02)
     metrics.api.called("create", "jobs", 201, 0.1)
@@ -198,7 +198,7 @@ def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later()
     metrics.api.expect(CALLS, CALLS)
     before = series(metrics)
     for outcome in RUN_OUTCOMES:
-        metrics.runs.run_ended(outcome)
+        metrics.runs.run_ended(outcome, 4.5)
     for result in RECONCILE_RESULTS:
         metrics.work.reconciled(result, 0.1)
     for (verb, resource), code in product(CALLS, (*range(200, 600), 0)):
@@ -241,7 +241,7 @@ def test_every_subcommand_of_git_has_counters_of_its_own() -> None:
 
 def test_two_sets_of_metrics_share_nothing() -> None:
     one, other = PrometheusMetrics("0"), PrometheusMetrics("0")
-    one.runs.run_ended("Failed")
+    one.runs.run_ended("Failed", 4.5)
     assert other.value("coachwork_runs_total", outcome="Failed") == 0
 
 
