@@ -22,6 +22,7 @@ from controller.adapters.web import Site, WakeServer, WebServer
 from controller.app.controller import App
 from controller.app.doctor import Doctor
 from controller.app.live import Watched
+from controller.app.waiting import waiting
 from controller.core import errors
 from controller.core.exits import Exit
 from controller.core.model import Object
@@ -58,7 +59,7 @@ def serve(settings: Settings) -> Exit:
         remedy = "see that the volume is mounted and writable by user 10001; coachwork doctor says more once it runs"
         _log.error("controller can't start", error=str(error), remedy=remedy)
         return Exit.UNREACHABLE
-    archive = Archive(root, living=lambda name: uid_of(app.view.request(name)))
+    archive = Archive(root, lambda name: uid_of(app.view.request(name)), partial(waiting, app.view))
     ours = replace(policy(settings, tools_digest=""), version=version)
     doctor = Doctor(cluster, app.view, source, root, ours, metrics.api.lacks)
     try:

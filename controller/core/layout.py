@@ -21,6 +21,7 @@ REQUIREMENTS = "requirements.json"  # of a build, and in an environment: what it
 PYTHON = "python.json"  # in an environment: the Python that it was made with (runtime/stage_environment.py)
 SUBMODULES = "coachwork-submodules"  # in a mirror: the names of its submodules' mirrors, of the last checkout
 USES = "uses.json"  # in a run's folder
+PROGRESS = "progress.json"  # in a build's folder
 UNCOMPILED = ".uncompiled"  # in an environment: not all of its modules are compiled, which is no reason not to use it
 STALE = ".stale"  # in an environment: its Python is no longer the image's; the next run builds another
 
@@ -127,6 +128,11 @@ def build_logs(folder: str) -> PurePosixPath:
 def build_lock(folder: str) -> PurePosixPath:
     """Return the file that says which versions a build has to take; absent: the newest that fit."""
     return build(folder) / LOCK
+
+
+def build_progress(folder: str) -> PurePosixPath:
+    """Return the file that says how far a build is: runtime/install_progress.py writes it."""
+    return build(folder) / PROGRESS
 
 
 def build_requirements(folder: str) -> PurePosixPath:

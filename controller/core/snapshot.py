@@ -79,7 +79,11 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         "spec": {"nodeName": ..., "containers": _all("name", "image", "resources")},
         "status": {
             **_all("phase", "reason", "message"),
-            "conditions": Some("type", ("Ready", "PodScheduled"), _all("type", "status", "reason", "message")),
+            "conditions": Some(
+                "type",
+                ("Ready", "PodScheduled", "PodReadyToStartContainers"),
+                _all("type", "status", "reason", "message", "lastTransitionTime"),
+            ),
             "containerStatuses": {
                 **_all("name", "image", "imageID"),
                 "state": {"running": ..., "waiting": _all("reason", "message"), "terminated": _ENDED},

@@ -141,6 +141,7 @@ class Progress:
             downloads = [{"name": name[:LONGEST_NAME], "got": got, "size": size} for name, (got, size) in largest]
             content = {
                 "version": 1,
+                "step": self._step,
                 "doing": self._what()[:LONGEST_TEXT],
                 "since": self._begun,
                 "done": self._done,

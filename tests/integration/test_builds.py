@@ -3,11 +3,17 @@
 import json
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from threading import Thread
 
 import pytest
 
+from controller.adapters.volume import Archive
+from controller.app.waiting import waiting
 from controller.core import layout, names, times
+from controller.core.documents import codec
+from controller.core.documents.progress import Download, Progress, Report
 from controller.core.errors import Invalid, Refused, Transient
 from controller.core.model import Object, Record
 from tests.support.statuses import event
@@ -137,6 +143,29 @@ def test_two_requests_share_one_build(world: World) -> None:
     world.settle("other")
     world.settle()
     assert set(world.jobs()) == {"iris-a-1", "other-a-1"}
+
+
+def test_who_waits_for_a_build_that_another_has_begun_reads_how_far_it_is(world: World) -> None:
+    begin(world, project("first >> a", packages=FLASK))
+    world.cluster.ask("other", repository=REPOSITORY, project_name="other")
+    world.settle("other")
+    (job,) = builds(world)
+    pages = Archive(world.root, lambda _name: "", partial(waiting, world.view))
+    node = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-01-01T00:00:05Z"}
+    pod = world.cluster.begin_pod(job, "Pending", conditions=[node])
+    world.cluster.begin_pod(world.jobs()["iris-first-1"], "Running")
+    step = "waiting for a node"
+    assert pages.progress("iris") == Report(1, {"environment": Progress(step, step, "2026-01-01T00:00:05Z")})
+    world.cluster.edit("Pod", pod, lambda item: item["status"].update(phase="Running"))
+    how_far = Progress("downloading 2 packages", "1 of 2", "", 1, 2, (Download("flask", 1, 3),))
+    file = world.root / layout.build_progress(folder_of(world))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**codec.plain(how_far), "written": times.text(datetime.now(UTC))}))
+    assert pages.progress("other") == Report(1, {"environment": how_far})
+    world.build(job)
+    file.unlink()
+    world.settle("other")
+    assert pages.progress("other") == Report(1)
 
 
 def test_a_build_that_fails_fails_the_run_before_any_stage_that_needs_it(world: World) -> None:

@@ -8,7 +8,7 @@ objects that it hands out refuse to be changed: they are what it has stored.
 import base64
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -237,11 +237,11 @@ class ByHand(Api):
         condition |= {"lastTransitionTime": at} if at else {}
         self._store.note(job, {"conditions": [condition], "failed": 0 if good else 1})
 
-    def begin_pod(self, job: Object, phase: str = "Running", image: str = "") -> str:
+    def begin_pod(self, job: Object, phase: str = "Running", image: str = "", conditions: Sequence[Object] = ()) -> str:
         """Let a Job's pod run, or be in another phase; return its name."""
         name = f"{job['metadata']['name']}-p"
         shown = {"containerStatuses": [{"name": names.STAGE_CONTAINER, "imageID": image}]} if image else {}
-        self._pod(job, name, {"phase": phase, **shown})
+        self._pod(job, name, {"phase": phase, **shown, "conditions": list(conditions)})
         return name
 
     def roll_out(self, deployment: Object) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from controller.adapters import storage
@@ -10,16 +11,29 @@ from controller.adapters.volume.artifacts import Artifacts
 from controller.adapters.volume.logs import Logs
 from controller.adapters.volume.runs import Runs
 from controller.adapters.volume.tree import NOT_THERE, Tree
+from controller.core import layout
 from controller.core.archive import GOOD, Archived, Content, Extract, Listing, NoAnswer
+from controller.core.documents import progress as documents
+from controller.core.documents.progress import Progress, Report
 from controller.core.documents.run import page
+from controller.core.model import Record
 
 
 class Archive:
     """The shared volume, mounted at `root`, for readers. Safe in several threads."""
 
-    def __init__(self, root: Path, living: Callable[[str], str]) -> None:
-        """Read below `root`; `living` returns the uid of the living request of a name, "" where none is known."""
-        tree = Tree(root)
+    def __init__(
+        self,
+        root: Path,
+        living: Callable[[str], str],
+        waiting: Callable[[str, Record], Mapping[str, Progress]] = lambda _name, _record: {},
+    ) -> None:
+        """Read below `root`; `living` returns the uid of the living request of a name, "" where none is known.
+
+        `waiting` returns what the stages and environments of its active run wait for whose containers do not run yet.
+        """
+        self._tree = tree = Tree(root)
+        self._waiting = waiting
         self._runs = Runs(tree, living)
         self._logs, self._artifacts = Logs(tree, self._runs), Artifacts(tree)
 
@@ -45,6 +59,14 @@ class Archive:
             raise NoAnswer("absent", f"run {number} of {name} left no record: it was cut off before its end")
         return page(left)
 
+    def progress(self, name: str) -> Report:
+        """Return what stages and environments of the active run are at before their scripts run."""
+        with _translated("read how far builds are"):
+            record = self._runs.request(name).record
+            if record is None or not record.active:
+                return Report(record.run if record else 0)
+            return Report(record.run, {**builds(self._tree, record), **self._waiting(name, record)})
+
     def logs(self, name: str, run: str = "") -> Sequence[Mapping[str, object]]:
         """Return all attempts of all stages and environments of a run; "": of the latest, or where a stage last ran."""
         with _translated("list logs"):
@@ -69,6 +91,14 @@ class Archive:
             archived = self._runs.request(name)
             answer = self._artifacts.archive if tar else self._artifacts.content
             return answer(archived, self._runs.choose(archived, run), path)
+
+
+def builds(tree: Tree, record: Record) -> Mapping[str, Progress]:
+    """Return how far the builds are that a run needs, whichever run had them begun. Raises OSError."""
+    items = record.spec.environments if record.spec else ()
+    texts = {item.name: tree.read_any(layout.build_progress(item.folder), documents.LIMIT) for item in items}
+    found = {name: documents.read(text, datetime.now(UTC)) for name, text in texts.items()}
+    return {name: progress for name, progress in found.items() if progress}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from controller.adapters.web.ports import RunArchive
 from controller.adapters.web.replies import BYTES, TAR, TEXT, Full, Reply, Room, Stream, Streamed, Whole, as_json, error
 from controller.core.archive import Content, Extract, Listing, NoAnswer
+from controller.core.documents import codec
 from controller.core.errors import Transient
 from controller.core.text import nearest, quoted
 
@@ -184,6 +185,7 @@ class Route(NamedTuple):
 ROUTES: Final[Mapping[str, Route]] = {
     "runs/NAME": Route(lambda api, query: as_json(api.archive.runs(*query.names))),
     "runs/NAME/RUN": Route(lambda api, query: as_json(api.archive.run(*query.names))),
+    "progress/NAME": Route(lambda api, query: as_json(codec.plain(api.archive.progress(*query.names)))),
     "logs/NAME": Route(lambda api, query: as_json(api.archive.logs(query.names[0], query.run)), ("run",)),
     "logs/NAME/STAGE": Route(_log, ("run", "attempt", "follow", "tail", "timestamps")),
     "artifacts/NAME": Route(lambda api, query: _listing(api.archive.artifacts(query.names[0], query.run)), ("run",)),

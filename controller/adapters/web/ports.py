@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from controller.core.archive import Content, Extract, Listing
+from controller.core.documents.progress import Report
 from controller.core.model import Object, Record
 
 
@@ -63,6 +64,9 @@ class RunArchive(Protocol):
 
     def run(self, name: str, run: str) -> Mapping[str, object]:
         """Return the record of one run: a number, latest or good."""
+
+    def progress(self, name: str) -> Report:
+        """Return what stages and environments of the active run are at before their scripts run."""
 
     def logs(self, name: str, run: str = "") -> Sequence[Mapping[str, object]]:
         """Return all attempts of all stages of a run; "": the latest."""

@@ -12,7 +12,7 @@ from controller.core.snapshot import EVENTS, Snapshot
 REAL: list[Object] = json.loads((Path(bench.__file__).parent / "objects.json").read_text())
 """As an API server gives them: a request whose one stage has run, its record, Job and pod."""
 
-SHARES = {"ConfigMap": 0.75, "Job": 0.1, "Pod": 0.1}
+SHARES = {"ConfigMap": 0.75, "Job": 0.1, "Pod": 0.11}
 
 
 @pytest.mark.parametrize("item", REAL, ids=lambda item: item["metadata"]["name"])

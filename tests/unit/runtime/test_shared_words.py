@@ -4,7 +4,14 @@ import pytest
 
 from controller.core import errors, layout, numbers
 from controller.core.facts.pods import LAUNCHER_FAILED
-from controller.runtime import install_requirements, stage_copy, stage_environment, stage_metrics, stage_order
+from controller.runtime import (
+    install_progress,
+    install_requirements,
+    stage_copy,
+    stage_environment,
+    stage_metrics,
+    stage_order,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +25,7 @@ from controller.runtime import install_requirements, stage_copy, stage_environme
         (layout.PYTHON, stage_environment.PYTHON),
         (layout.REQUIREMENTS, stage_environment.REQUIREMENTS),
         (layout.REQUIREMENTS, install_requirements.FILE),
+        (layout.PROGRESS, install_progress.FILE),
         (numbers.NAME.pattern, stage_metrics.NAME.pattern),
         (numbers.MOST, stage_metrics.MOST),
         (layout.outdated("iris", "u", 1, "train").name, stage_environment.OUTDATED),
