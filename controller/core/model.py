@@ -75,11 +75,26 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one of a stage's numbers has to be for a run to go on: `text` is the limit as it is written.
+
+    It is `number`, or what the last good run had, changed by it as `change` says.
+    """
+
+    name: str
+    operator: str  # >= > <= < ==
+    text: str
+    number: float
+    change: Literal["", "*", "+", "-"] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Runs to its end. `retries` attempts follow a failing one; the limit is the script's own time in seconds."""
 
     max_completion_seconds: int = 60
     retries: int = 2
+    require: tuple[Comparison, ...] = ()  # that its numbers hold, or it fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +308,7 @@ class PastRun:
     message: str = ""
     started: str = ""
     finished: str = ""
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)  # some of each stage
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 
@@ -328,6 +344,8 @@ class Record:
     request_digest: str = ""
     release_run: int = 0
     release_commit: str = ""
+    release_numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    """By stage: the numbers of the last good run that ran it."""
     history: tuple[PastRun, ...] = ()  # newest first
     failure: Failure | None = None  # of the active run
     pending_since: str = ""  # since when a run that is asked for can't begin, for the reason that is shown

@@ -1,19 +1,37 @@
-"""The numbers that a batch stage has left: a model's accuracy, how many rows there were."""
+"""The numbers that batch stages leave: a model's accuracy, how many rows there were; and the gates that they pass.
+
+A gate is written `accuracy >= 0.9, rmse <= previous * 1.05`, where `previous` is the number of the last good run. The
+launcher judges it, by what `order` says.
+"""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Final
+from typing import Any, Final, cast
+
+from controller.core.model import Comparison
+from controller.core.text import quoted
 
 MOST: Final = 50  # of a stage
+MOST_OF_PAST: Final = 20  # of a run in the history
+MOST_REQUIRED: Final = 20  # comparisons of a gate
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@%+-]{0,63}")  # as runtime/stage_metrics.py has it
+LIKE: Final = "comparisons like accuracy >= 0.9, rmse <= previous * 1.05"
+EXACT: Final = 10**12  # below it, a whole number is shown with all its digits
+_NUMBER = r"[-+]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,2})?"
+_COMPARISON = re.compile(
+    rf"(?P<name>{NAME.pattern})\s*(?P<operator>>=|<=|==|>|<)\s*"
+    rf"(?P<text>(?P<number>{_NUMBER})|previous(?:\s*(?P<change>[*+-])\s*(?P<by>{_NUMBER}))?)"
+)
+
+Numbers = Mapping[str, float]
 
 
 def taken(left: Mapping[str, object]) -> dict[str, float]:
     """Return what of a stage's numbers can be recorded: anybody could have written them."""
     good = ((name, value) for name, value in left.items() if NAME.fullmatch(name) and _is_finite(value))
-    return {name: value for name, value in islice(good, MOST) if isinstance(value, int | float)}
+    return dict(islice(cast("Iterable[tuple[str, float]]", good), MOST))
 
 
 def _is_finite(value: object) -> bool:
@@ -21,3 +39,64 @@ def _is_finite(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
         return False
+
+
+def first(numbers: Mapping[str, Numbers], most: int) -> dict[str, dict[str, float]]:
+    """Return the first so many numbers of a run, by stage."""
+    found: dict[str, dict[str, float]] = {}
+    for stage, name, value in islice(((stage, *item) for stage, own in numbers.items() for item in own.items()), most):
+        found.setdefault(stage, {})[name] = value
+    return found
+
+
+def shown(value: float, digits: int = 6) -> str:
+    """Return a number as people read it: a whole one as it is, any other with so many digits at most."""
+    return str(int(value)) if value == int(value) and abs(value) < EXACT else f"{value:.{digits}g}"
+
+
+def listed(numbers: Numbers) -> str:
+    """Return the numbers of a stage in one line."""
+    return ", ".join(f"{name} {shown(value)}" for name, value in numbers.items())
+
+
+# --- gates ------------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
+    """Return the comparisons of a gate, and a sentence for each part that is none."""
+    parts = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+    found = {part: _COMPARISON.fullmatch(part) for part in parts}
+    problems = [f"expected {LIKE}, got {quoted(part)}" for part, match in found.items() if not match]
+    if len(found) > MOST_REQUIRED:
+        problems = [f"has {len(found)} comparisons: {MOST_REQUIRED} at most"]
+    return tuple(_comparison(match) for match in found.values() if match), tuple(problems)
+
+
+def _comparison(match: re.Match[str]) -> Comparison:
+    name, operator, text = match["name"], match["operator"], match["text"]
+    if match["number"]:
+        return Comparison(name, operator, text, float(match["number"]))
+    return Comparison(name, operator, text, float(match["by"] or 1), cast("Any", match["change"] or "*"))
+
+
+def order(gate: Iterable[Comparison], before: Numbers) -> list[list[Any]]:
+    """Return a gate as its launcher takes it: name, operator, limit, and words for the latter two.
+
+    Where the last good run has no such number, the limit is None, which every number passes.
+    """
+    return [[item.name, item.operator, limit, _words(item, limit)] for item in gate for limit in [_limit(item, before)]]
+
+
+def _limit(item: Comparison, before: Numbers) -> float | None:
+    if not item.change:
+        return item.number
+    if item.name not in before:
+        return None
+    value = before[item.name]
+    limit = {"*": value * item.number, "+": value + item.number, "-": value - item.number}[item.change]
+    return limit if math.isfinite(limit) else None
+
+
+def _words(item: Comparison, limit: float | None) -> str:
+    which = f", which is {shown(limit, 12)}" if item.change and limit is not None else ""
+    return f"{item.operator} {item.text}{which}"

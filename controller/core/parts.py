@@ -5,7 +5,7 @@ It is one stage, or a stage and all that comes after it, with the artifacts of a
 
 from collections.abc import Callable, Mapping
 
-from controller.core.documents.run import RunFile
+from controller.core.documents.run import RunFile, StageEntry
 from controller.core.errors import Invalid
 from controller.core.model import Pipeline, Record, Request, Service, StageRecord, StageState
 from controller.core.text import nearest, quoted
@@ -20,8 +20,8 @@ def going_on_from(request: Request, record: Record) -> int:
     return request.rerun or record.run
 
 
-def states_before(request: Request, record: Record, recall: Callable[[int], RunFile]) -> Mapping[str, str]:
-    """Return the states of the stages of the run that `request` goes on from, {} where it goes on from none.
+def states_before(request: Request, record: Record, recall: Callable[[int], RunFile]) -> Mapping[str, StageEntry]:
+    """Return states and numbers of the stages of the run that `request` goes on from, {} where it goes on from none.
 
     `recall` returns the file of a kept run, an empty one where it is not kept. A stage that was reused there is as it
     was where it ran. Where that run is no longer kept it was judged when it was reused.
@@ -30,36 +30,39 @@ def states_before(request: Request, record: Record, recall: Callable[[int], RunF
         return {}
     run = going_on_from(request, record)
     states, base = _states_of(record, run, recall)
-    reused = {name for name, state in states.items() if state == "Reused"}
+    reused = {name for name, stage in states.items() if stage.state == "Reused"}
     while reused and 0 < base < run:
         run = base
         earlier, base = _states_of(record, run, recall)
         states |= {name: earlier[name] for name in reused & earlier.keys()}
-        reused = {name for name in reused if earlier.get(name) == "Reused"}
+        reused = {name for name in reused & earlier.keys() if earlier[name].state == "Reused"}
     return states
 
 
-def _states_of(record: Record, run: int, recall: Callable[[int], RunFile]) -> tuple[dict[str, str], int]:
-    """Return the states of a run's stages, and the run whose artifacts it began with (0: none, or unknown)."""
+def _states_of(record: Record, run: int, recall: Callable[[int], RunFile]) -> tuple[dict[str, StageEntry], int]:
+    """Return how a run's stages went, and the run whose artifacts it began with (0: none, or unknown)."""
     if run == record.run:
         base = record.spec.base if record.spec else 0
-        return {name: UNFINISHED.get(stage.state, stage.state) for name, stage in record.stages.items()}, base
+        return {
+            name: StageEntry(UNFINISHED.get(stage.state, stage.state), metrics=stage.metrics)
+            for name, stage in record.stages.items()
+        }, base
     file = recall(run)
-    return {name: stage.state for name, stage in file.stages.items()}, file.base
+    return dict(file.stages), file.base
 
 
 def select(
-    request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, str], part: tuple[str, ...] = ()
+    request: Request, pipeline: Pipeline, earlier: int, before: Mapping[str, StageEntry], part: tuple[str, ...] = ()
 ) -> dict[str, StageRecord]:
     """Return the records that a run begins with: Waiting; Reused or Skipped where it is only a part.
 
-    `before` are the states of the stages of run `earlier`, whose artifacts are taken. `part` is what a run that is
+    `before` is how the stages went of run `earlier`, whose artifacts are taken. `part` is what a run that is
     repeated was to start: nothing is known of the packages of others. Reused is only what succeeded, and no service:
     services have to be up. Raises Invalid where the stage, or a run to go on from, is not there, or where that run did
     not get as far.
     """
     stages = [name for step in pipeline.steps for name in step]
-    succeeded = {name for name in stages if before.get(name) in SUCCEEDED}
+    succeeded = {name for name in stages if name in before and before[name].state in SUCCEEDED}
     if first := request.only or request.resume:
         _check(first, pipeline, earlier)
         number = next(number for number, step in enumerate(pipeline.steps) if first in step)
@@ -77,14 +80,17 @@ def select(
         raise Invalid("NothingToReuse", [f"{line}: begin with {part[0]} or later, or repeat another run"])
     if undone := [name for name, state in states.items() if state == "Reused" and name not in succeeded]:
         lacking = ", ".join(
-            f"stage {name} of run {earlier} is {before[name]}"
+            f"stage {name} of run {earlier} is {before[name].state}"
             if name in before
             else f"run {earlier} had no stage {name}"
             for name in undone
         )
         remedy = f"begin with {undone[0]}, or go on from a run that got as far"
         raise Invalid("NothingToReuse", [f"{lacking}, so nothing of it can be reused: {remedy}"])
-    return {name: StageRecord(state=state) for name, state in states.items()}
+    return {
+        name: StageRecord(state=state, metrics=before[name].metrics if state == "Reused" else {})
+        for name, state in states.items()
+    }
 
 
 def to_run(pipeline: Pipeline, stages: Mapping[str, StageRecord]) -> tuple[str, ...]:

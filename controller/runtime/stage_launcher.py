@@ -55,6 +55,8 @@ class StageLauncher(stage_attempt.Launcher):
         self.local = address in ("", LOOPBACK)
         self.since = 0.0  # when the script began
         self.late = b""  # what a service had said when its time to start was over
+        self.gate: Any = importlib.import_module("stage_metrics") if order.require else None
+        self.odd = ""  # what is wrong with the numbers that the script left
         self.service: Optional[stage_service.PortWatch] = None
         if order.kind == "service":
             self.service = importlib.import_module("stage_service").PortWatch(order, address, self.output.say)
@@ -240,8 +242,8 @@ class StageLauncher(stage_attempt.Launcher):
         if not os.path.isfile(self._metrics):
             return
         with contextlib.suppress(ImportError):
-            numbers, problem = stage_attempt.late("stage_metrics").read(self._metrics, self._redactor.text)
-            self._warn(problem and f"COACHWORK_METRICS: {problem}")
+            numbers, self.odd = stage_attempt.late("stage_metrics").read(self._metrics, self._redactor.text)
+            self._warn(self.odd and f"COACHWORK_METRICS: {self.odd}")
             self.outcome.metrics = numbers
             if numbers:
                 self.output.say(f"numbers: {', '.join(f'{name} {value!r}' for name, value in numbers.items())}")
@@ -279,7 +281,14 @@ class StageLauncher(stage_attempt.Launcher):
             return code, "ServiceEnded", f"{script}: {ENDED}{LEFT if left else ''}"
         if code:
             return self._explain(status, ended.out_of_memory)
-        return code, "Completed", f"{script}: completed"
+        return self._judged()
+
+    def _judged(self) -> Tuple[int, str, str]:
+        """Return exit code, reason and message for a good end of a batch script, whose numbers may have to hold."""
+        key = "require" if self.order.is_yaml else "REQUIRE"
+        if self.gate and (unmet := self.gate.unmet(self.order.require, self.outcome.metrics, self.odd, key)):
+            return stage_order.HOPELESS, "RequirementNotMet", unmet
+        return 0, "Completed", f"{self.places.script}: completed"
 
     def _unexplained(self, status: int, error: ImportError) -> Tuple[int, str, str]:
         """Return exit code, reason and message for an end that can't be explained."""

@@ -1,4 +1,4 @@
-"""The numbers that a batch script leaves in the file that COACHWORK_METRICS names.
+"""The numbers that a batch script leaves in the file that COACHWORK_METRICS names, and what they have to hold.
 
 The file is the script's: nothing of it is taken but finite numbers with short, plain names.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import re
 
 TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Tuple
+    from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 MOST, MOST_BYTES, MOST_SHOWN = 50, 16 * 1024, 3
 EXACT = 2**53  # above it a float does not hold each whole number
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@%+-]{0,63}")  # as core/numbers.py has it
+HOLDS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "==": operator.eq}
 EXPECTED = 'expected a JSON object like {"accuracy": 0.93}'
 RULE = "a name is 1 to 64 letters, digits and _ . : / @ % + -, a value a finite number"
 
@@ -56,3 +58,18 @@ def _is_number(value: object) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
         return False
+
+
+def unmet(gate: Iterable[Tuple[str, str, Optional[float], str]], numbers: Dict[str, float], odd: str, key: str) -> str:
+    """Return which comparisons of a gate (name, operator, limit, words) do not hold, "" for none.
+
+    Without a limit it is enough that the number is there. `odd` is what `read` found wrong, `key` the gate's.
+    """
+    problems = []
+    for name, sign, limit, words in gate:
+        if name not in numbers:
+            why = f" ({odd})" if odd else ""
+            problems.append(f"{name} was not written to COACHWORK_METRICS{why}, {key} wants {words}")
+        elif limit is not None and not HOLDS[sign](numbers[name], limit):
+            problems.append(f"{name} is {numbers[name]!r}, {key} wants {words}")
+    return "; ".join(problems)

@@ -12,7 +12,7 @@ import time
 
 TYPE_CHECKING = False  # typing has one, and is not imported before a script: it costs a start more than all of ours
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+    from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 else:
 
     class NamedTuple:
@@ -80,6 +80,7 @@ class StageOrder(NamedTuple):
     first_retry: Optional[float] = None  # seconds from the first failure to an attempt in the same pod; None: none
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
     wake: str = ""  # what to call after a good end, HOST:PORT/PATH; "": nothing
+    require: Sequence[Tuple[str, str, Optional[float], str]] = ()  # what its numbers have to hold: see stage_metrics.py
 
     @property
     def scratch(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from controller.core.model import Object
 from tests.support.eventually import eventually
@@ -100,6 +101,38 @@ def test_a_broken_new_version_of_a_service_is_rolled_back_and_the_old_answers_al
         assert "ImportError: broken" in status["message"]
         eventually(lambda: len(machine.cluster.objects("Pod")) == 1)
     assert machine.cluster.addresses()["demo--web"] == address
+
+
+def test_a_worse_model_is_not_served_and_the_old_one_answers_all_the_time(machine: Laptop) -> None:
+    train = """
+import json, os, pathlib
+accuracy = ACCURACY
+pathlib.Path(os.environ["COACHWORK_ARTIFACTS"], "model").write_text(str(accuracy))
+pathlib.Path(os.environ["COACHWORK_METRICS"]).write_text(json.dumps({"accuracy": accuracy}))
+"""
+    model = "(pathlib.Path(os.environ['COACHWORK_ARTIFACTS']) / 'model').read_bytes()"
+    web = service(ANSWER.replace('b"VERSION"', model).replace("import http", "import pathlib, http"), 5000)
+
+    def trained(accuracy: float) -> None:
+        gated = batch(train.replace("ACCURACY", str(accuracy)))
+        gated["config.ini"] = gated["config.ini"].replace("RETRIES = 0", "RETRIES = 2\nREQUIRE = accuracy >= previous")
+        machine.repository.commit(project("train >> web", train=gated, web=web))
+
+    trained(0.9)
+    machine.ask()
+    machine.wait("Ready")
+    address = machine.cluster.addresses()["demo--web"]
+    with answering(lambda: get(address) == "0.9"):
+        trained(0.8)
+        machine.trigger("worse")
+        status = machine.wait("Failed", run=2)
+        assert status["reason"] == "RequirementNotMet"
+        assert status["message"] == "stage train: accuracy is 0.8, REQUIRE wants >= previous, which is 0.9"
+        assert yaml.safe_load(status["stages"])["train"]["attempts"] == 1
+    trained(0.95)
+    machine.trigger("better")
+    assert yaml.safe_load(machine.wait("Ready", run=3)["release-numbers"]) == {"train": {"accuracy": 0.95}}
+    eventually(lambda: get(machine.cluster.addresses()["demo--web"]) == "0.95")
 
 
 def test_a_service_that_somebody_scales_to_nothing_or_deletes_answers_again(machine: Laptop) -> None:

@@ -175,6 +175,51 @@ def test_a_path_of_numbers_that_is_no_file_holds_nobody_up(stage: Stage, made: s
     assert (ended.code, ended.results[1]["metrics"]) == (0, {})
 
 
+@pytest.mark.parametrize(
+    ("numbers", "gate", "problem"),
+    [
+        ('{"accuracy": 0.93}', [["accuracy", ">=", 0.9, ">= 0.9"]], ""),
+        ('{"accuracy": 0.9}', [["accuracy", ">=", 0.9, ">= 0.9"], ["accuracy", "==", 0.9, "== 0.9"]], ""),
+        ('{"accuracy": 0.87}', [["accuracy", ">=", 0.9, ">= 0.9"]], "accuracy is 0.87, REQUIRE wants >= 0.9"),
+        ('{"accuracy": 0.9}', [["accuracy", ">", 0.9, "> 0.9"]], "accuracy is 0.9, REQUIRE wants > 0.9"),
+        (
+            '{"rows": 5, "rmse": 2.5}',
+            [["rows", ">", 5, "> 5"], ["rmse", "<=", 2.1, "<= previous * 1.05, which is 2.1"], ["rows", "<", 6, "< 6"]],
+            "rows is 5, REQUIRE wants > 5; rmse is 2.5, REQUIRE wants <= previous * 1.05, which is 2.1",
+        ),
+        ('{"rmse": 1e9}', [["rmse", "<=", None, "<= previous"]], ""),
+        (
+            "{}",
+            [["rmse", "<=", None, "<= previous"]],
+            "rmse was not written to COACHWORK_METRICS, REQUIRE wants <= pre",
+        ),
+        (
+            '{"rmse": NaN}',
+            [["rmse", "<", 2, "< 2"]],
+            "rmse was not written to COACHWORK_METRICS (not recorded: 'rmse': a name is 1 to 64 letters",
+        ),
+    ],
+)
+def test_a_stage_whose_numbers_do_not_hold_fails_once_and_says_which(
+    stage: Stage, numbers: str, gate: list[list[object]], problem: str
+) -> None:
+    ended = stage.run(WRITE.format(repr(numbers)), require=gate, first_retry=0, attempts=3)
+    assert [*ended.results] == [1]
+    assert (ended.code, ended.message["reason"]) == ((121, "RequirementNotMet") if problem else (0, "Completed"))
+    assert ended.message["message"].startswith(problem)
+
+
+def test_a_script_that_fails_by_itself_is_not_judged_by_its_numbers(stage: Stage) -> None:
+    ended = stage.run(WRITE.format("'{}'") + "raise SystemExit(3)", require=[["rmse", "<", 2, "< 2"]])
+    assert (ended.code, ended.message["reason"]) == (3, "ExitCode")
+
+
+def test_a_gate_in_yaml_is_named_as_it_is_written_there(stage: Stage) -> None:
+    stage.file("bodywork.yaml", "version: '1.0'\n")
+    ended = stage.run("pass", require=[["rmse", "<", 2, "< 2"]])
+    assert ended.message["message"] == "rmse was not written to COACHWORK_METRICS, require wants < 2"
+
+
 # --- what a script finds --------------------------------------------------------------------------
 
 

@@ -324,6 +324,7 @@ FULL = Record(
     request_digest="x",
     release_run=1,
     release_commit="x",
+    release_numbers={"NAME": {"x": 1.0}},
     history=(PastRun(),),
     poll_commit="x",
     poll_problem="x",

@@ -1,7 +1,7 @@
 """What every manifest of a run is made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from controller.core import images, names
 from controller.core.documents.status import owner_reference
@@ -20,6 +20,9 @@ class RunContext:
     policy: Policy
     previous: int = 0
     failure: Failure | None = None  # what the failure stage hears of
+    numbers: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict, hash=False
+    )  # by stage, of the last good run
 
     @property
     def project(self) -> str:

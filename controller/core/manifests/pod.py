@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core import layout, names
+from controller.core import layout, names, numbers
 from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.facts.workloads import FIRST_PAUSE
 from controller.core.inputs import podtemplate
@@ -203,8 +203,11 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
     }
     if isinstance(work, Batch):
         settings |= {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
-        first = {"first_retry": policy.first_retry} if repeats(policy, work) else {}
-        return settings | first | wake(policy, context.request)
+        if repeats(policy, work):
+            settings["first_retry"] = policy.first_retry
+        if work.require:
+            settings["require"] = numbers.order(work.require, context.numbers.get(stage.name, {}))
+        return settings | wake(policy, context.request)
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
 
 

@@ -80,6 +80,7 @@ def context_of(request: Request, record: Record, spec: RunSpec, pipeline: Pipeli
         pipeline=pipeline,
         policy=policy,
         previous=record.release_run,
+        numbers=record.release_numbers,
     )
 
 

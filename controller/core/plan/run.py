@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controller.core import manifests, times
+from controller.core import manifests, numbers, times
 from controller.core.documents.status import REASON_LIMIT
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
@@ -236,6 +236,7 @@ def _end(
     known = record.failure.message if record.failure else ""
     if not message.startswith(known) and not good:  # ended while its failure stage ran
         message = f"{message} (it had failed: {known})"
+    left = {name: stage.metrics for name, stage in record.stages.items() if stage.metrics}
     past = PastRun(
         run=record.run,
         outcome=outcome,
@@ -245,7 +246,9 @@ def _end(
         message=fit(message),
         started=record.started,
         finished=times.text(now),
+        metrics=numbers.first(left, numbers.MOST_OF_PAST),
     )
+    known_numbers = {name: own for name, own in record.release_numbers.items() if name in record.stages}
     ended = replace(
         record,
         phase=_PHASES[outcome],
@@ -258,6 +261,7 @@ def _end(
         failure=None,
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
+        release_numbers={**known_numbers, **left} if good else record.release_numbers,
     )
     line = message if good else f"run {record.run}: {message}"
     news = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", line)

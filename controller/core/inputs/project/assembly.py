@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from controller.core import images
+from controller.core import images, numbers
 from controller.core.inputs import requirements
 from controller.core.inputs.project import dag, forms
 from controller.core.inputs.project.reading import Place, Reading
@@ -88,7 +88,8 @@ def stage(
         )
     else:
         batch = form.batch or forms.BatchForm()
-        work = Batch(max_completion_seconds=batch.max_completion_time_seconds, retries=batch.retries)
+        require, _ = numbers.parse(batch.require)
+        work = Batch(batch.max_completion_time_seconds, batch.retries, require)
     return Stage(
         name=name,
         folder=folder or str(path.parent),

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from controller.core import images
+from controller.core import images, numbers
 from controller.core.inputs import engine, kinds, variables
 from controller.core.inputs.engine import SECTION, Expected
 from controller.core.inputs.project import dag, yamlfault
@@ -127,11 +127,28 @@ class Section(engine.Form):
         return data
 
 
+def _gate(value: Any) -> Any:
+    """Return the text of a gate that may be a list of its comparisons."""
+    return ", ".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+
+
 class BatchForm(Section):
     """A stage that runs to its end."""
 
     max_completion_time_seconds: Seconds = 60
     retries: Annotated[int, Field(ge=0, le=100), Expected("a whole number, 0 or more")] = 2
+    require: Annotated[
+        str,
+        BeforeValidator(_gate),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        Expected(numbers.LIKE),
+    ] = ""
+
+    @classmethod
+    def together(cls, data: Mapping[str, Any]) -> Iterator[engine.Broken]:
+        """Yield what of a gate is no comparison."""
+        if isinstance(gate := _gate(data.get("require")), str):
+            yield from ((("require",), problem) for problem in numbers.parse(gate)[1])
 
 
 class ServiceForm(Section):

@@ -28,6 +28,8 @@ from tests.support.later import sealed
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60).map(fit)
 WORD = st.text("abcdefghijklmnop-_0123456789:~{}[]#", max_size=12)
 NUMBER = st.integers(0, 10_000)
+MEASURED = st.dictionaries(WORD, st.floats(allow_nan=False, allow_infinity=False) | NUMBER, max_size=3)
+MEASURED_STAGES = st.dictionaries(WORD, MEASURED, max_size=2)
 
 
 def stages() -> st.SearchStrategy[dict[str, StageRecord]]:
@@ -42,13 +44,14 @@ def stages() -> st.SearchStrategy[dict[str, StageRecord]]:
         waiting_since=WORD,
         waiting_for=st.sampled_from(["", "start", "schedule"]),
         objects=st.lists(WORD.filter(bool), max_size=3).map(tuple),
+        metrics=MEASURED,
     )
     return st.dictionaries(st.text("abcxyz_-019", min_size=1, max_size=8), one, max_size=4)
 
 
 def pasts() -> st.SearchStrategy[PastRun]:
-    texts = {field.name: LINE for field in fields(PastRun) if field.name not in ("run", "unknown")}
-    return st.builds(PastRun, run=NUMBER, **texts)
+    texts = {field.name: LINE for field in fields(PastRun) if field.name not in ("run", "metrics", "unknown")}
+    return st.builds(PastRun, run=NUMBER, metrics=MEASURED_STAGES, **texts)
 
 
 def specs() -> st.SearchStrategy[RunSpec]:
@@ -94,6 +97,7 @@ def records() -> st.SearchStrategy[Record]:
         request_digest=WORD,
         release_run=NUMBER,
         release_commit=WORD,
+        release_numbers=MEASURED_STAGES,
         history=st.lists(pasts(), max_size=3).map(tuple),
         poll_commit=WORD,
         poll_problem=LINE,

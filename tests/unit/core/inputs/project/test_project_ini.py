@@ -2,9 +2,10 @@
 
 import pytest
 
+from controller.core import numbers
 from controller.core.errors import Invalid
 from controller.core.inputs.project import load
-from controller.core.model import Batch, Pipeline, Resources, Secret, Service, Stage
+from controller.core.model import Batch, Comparison, Pipeline, Resources, Secret, Service, Stage
 from tests.support.projects import BATCH_INI, MAIN_INI, SERVICE_INI, one_stage, problems_of, tree
 
 FULL_MAIN = """
@@ -31,6 +32,8 @@ GPU=1
 [batch]
 MAX_COMPLETION_TIME_SECONDS=300
 RETRIES=0
+REQUIRE = accuracy >= 0.9  # of the test set
+  rmse <= previous * 1.05
 [env]
 Rate = 50%%(x)s
 GREETING = "hello ; # world"
@@ -76,7 +79,14 @@ def test_a_batch_stage_has_all_that_its_files_say() -> None:
         name="train-a",
         folder="train-a",
         script="src/train.py",
-        work=Batch(max_completion_seconds=300, retries=0),
+        work=Batch(
+            max_completion_seconds=300,
+            retries=0,
+            require=(
+                Comparison("accuracy", ">=", "0.9", 0.9),
+                Comparison("rmse", "<=", "previous * 1.05", 1.05, "*"),
+            ),
+        ),
         requirements_file="train-a/requirements.txt",
         requirements=("pandas==2.2.3", "scikit-learn"),
         resources=Resources(cpu_request=0.5, memory_request_mb=250, cpu_limit=2.0, memory_limit_mb=500, gpu=1),
@@ -120,6 +130,10 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
         (BATCH_INI + "[batch]\nRETRIES = two", '[batch] RETRIES: expected a whole number, 0 or more, got "two"'),
         (BATCH_INI + "[batch]\nRETRIES = -1", "[batch] RETRIES: expected a whole number, 0 or more, got -1"),
         (BATCH_INI + "[batch]\nRETRIES = 1.5", "[batch] RETRIES: expected a whole number, 0 or more, got 1.5"),
+        (
+            BATCH_INI + "[batch]\nREQUIRE = rows > 1, rmse => 2\n",
+            f'[batch] REQUIRE: expected {numbers.LIKE}, got "rmse => 2"',
+        ),
         (
             BATCH_INI + "[batch]\nMAX_COMPLETION_TIME_SECONDS = 0",
             "[batch] MAX_COMPLETION_TIME_SECONDS: expected a whole number of seconds, 1 or more, got 0",

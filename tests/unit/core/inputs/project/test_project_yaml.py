@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core import numbers
 from controller.core.inputs.project import load
 from controller.core.model import Batch, Resources, Secret, Service, Stage
 from tests.support.projects import BATCH_INI, MAIN_INI, problems_of, tree
@@ -131,6 +132,10 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
          "stages.train.service.port: missing: write a port, a whole number from 1 to 65535"),
         ("    batch:", '    batch:\n      retries: "2"',
          'stages.train.batch.retries: expected a whole number, 0 or more, got "2"'),
+        ("    batch:", "    batch:\n      require: [rows > 1, accuracy]",
+         f'stages.train.batch.require: expected {numbers.LIKE}, got "accuracy"'),
+        ("    batch:", "    batch:\n      require: 0.9",
+         f"stages.train.batch.require: expected {numbers.LIKE}, got 0.9"),
         ("    batch:", "    batch:\n      retries: true",
          "stages.train.batch.retries: expected a whole number, 0 or more, got true"),
         ("    batch:", "    batch:\n    cpu_request: .inf",
