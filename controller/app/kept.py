@@ -4,15 +4,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+import anyio
+from anyio import to_thread
+
 from controller.adapters import storage
 from controller.adapters.pages import Page, Reader
 from controller.adapters.volume import Archive
 from controller.adapters.web.api import ROUTES, ReadApi, parse
+from controller.adapters.web.ports import LiveRequest, Site
 from controller.adapters.web.replies import Stream
 from controller.app.lock import lock
 from controller.core import layout, names, times
@@ -81,16 +87,32 @@ class Kept(Reader):
         return [pair for pair in pairs if names.labels_of(pair).get(label) in values]
 
     def _config_maps(self, item: Archived) -> list[Object]:
+        """Return the request and its record."""
+        request, record = self.pair(item)
+        return [request, statuses.manifest(item.name, item.uid, NAMESPACE, record)]
+
+    def pair(self, item: Archived) -> tuple[Object, Record]:
         """Return the request and its record. A run that nobody carries on any more is shown as it was left."""
         record = item.record or Record(item.uid)
         folder = self._root / layout.request(item.name, item.uid)
         if record.active and (held := lock(folder)):
             held.close()
-            record = _interrupted(record, (self._root / layout.record(item.name, item.uid)).stat().st_mtime)
+            record = _interrupted(record, self.written(item) / 1e9)
         data = {"repository": record.spec.repository, "path": record.spec.path} if record.spec else {}
-        metadata = {"name": item.name, "uid": item.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
-        request = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-        return [request, statuses.manifest(item.name, item.uid, NAMESPACE, record)]
+        about = {"name": item.name, "uid": item.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
+        request = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data}
+        return request, record
+
+    def written(self, item: Archived) -> int:
+        """Return when the record was last written (nanoseconds), 0 where there is none."""
+        try:
+            return (self._root / layout.record(item.name, item.uid)).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def site(self) -> Site:
+        """Return what a page shows of this machine."""
+        return Site(_Watched(self), self._archive, NAMESPACE, "laptop", metadata.version("coachwork"))
 
     def page(
         self,
@@ -110,6 +132,37 @@ class Kept(Reader):
         if isinstance(reply, Stream):
             return _Read(reply.chunks, reply.close)
         return _Read(iter([reply.body]), lambda: None)
+
+
+class _Watched:
+    """What is kept as a page shows it: looked at again and again while somebody waits for a change."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def requests(self) -> Sequence[LiveRequest]:
+        """Return all projects, by name."""
+        return [self._made(item) for _, item in sorted(self._kept.all().items())]
+
+    def request(self, name: str) -> LiveRequest | None:
+        """Return one project, None where none of that name has run."""
+        item = self._kept.all().get(name)
+        return self._made(item) if item else None
+
+    def _made(self, item: Archived) -> LiveRequest:
+        return LiveRequest(item.name, self._kept.written(item), partial(self._kept.pair, item))
+
+    def version(self, name: str = "") -> int:
+        """Return when a record was last written: this one, or any."""
+        return max((item.version for item in self.requests() if name in ("", item.name)), default=0)
+
+    async def wait(self, name: str, version: int, seconds: float) -> int:
+        """Wait, so many seconds at most, until the version is another one; return it."""
+        for _ in range(int(seconds / PAUSE)):
+            if (now := await to_thread.run_sync(self.version, name)) != version:
+                return now
+            await anyio.sleep(PAUSE)
+        return version
 
 
 class _Read:

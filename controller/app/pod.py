@@ -18,7 +18,9 @@ from controller.adapters.kube.limit import Limit
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Archive, Volume
 from controller.adapters.volume.sweeper import Sweeper
-from controller.adapters.web import Site, WakeServer, WebServer
+from controller.adapters.web.ports import Site
+from controller.adapters.web.server import WebServer
+from controller.adapters.web.wake import WakeServer
 from controller.app.controller import App
 from controller.app.doctor import Doctor
 from controller.app.live import Watched

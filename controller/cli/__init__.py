@@ -18,6 +18,7 @@ COMMANDS: Final = {  # its help's first sentence, shown by `coachwork --help` wi
         "deploy https://github.com/acme/iris --name iris --ref main",
     ),
     "status": ("Show all requests, or one with its stages and problems.", "status iris"),
+    "ui": ("Show the page of all requests, or of one, in a browser.", "ui iris"),
     "runs": ("Show the runs of a request.", "runs iris"),
     "logs": ("Show what stages printed.", "logs iris train --tail 50"),
     "artifacts": ("List or fetch the files that a run saved.", "artifacts iris models --to fetched"),

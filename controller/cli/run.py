@@ -3,12 +3,11 @@
 import os
 import re
 import shlex
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +18,13 @@ from controller.adapters import pythons
 from controller.app import laptop
 from controller.app.laptop import LaptopRun
 from controller.app.place import find
+from controller.app.state import state_folder
 from controller.cli import text
 from controller.cli.options import Folder, Output, Ref, Target, Variables
 from controller.cli.report import all_of
 from controller.cli.scene import Scene
 from controller.cli.show import LAST_LINES, Screen, last_words, screen
+from controller.cli.signals import stop_on_signals
 from controller.cli.stream import Stream
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
@@ -46,6 +47,7 @@ Resume = Annotated[
 Python = Annotated[
     str, typer.Option(metavar="PROGRAM", help="The Python that runs the stages; by default what the project requires.")
 ]
+Ui = Annotated[bool, typer.Option("--ui", help="Show the run in a browser; stays until Ctrl-C, services or not.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Do not show what the stages print, but at the end of one that failed.")
 ]
@@ -62,6 +64,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     resume: Resume = "",
     python: Python = "",
     exit_when_ready: ExitWhenReady = False,
+    ui: Ui = False,
     quiet: Quiet = False,
     output: Output = "text",
 ) -> None:
@@ -82,16 +85,16 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         chosen = pythons.choose(place.pipeline, interpreter, only)
     for warning in place.pipeline.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    stopping = _stop_on_signals()
+    stopping = stop_on_signals()
     options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume)
     stream = Stream(place.own) if output == "text" and not quiet else None
     view = stream or screen(output)
     with closing(view):
-        with laptop.running(place, options) as current:
+        with laptop.running(place, options) as current, _page(current, view) if ui else nullcontext():
             for line in chosen.lines:
                 view.note(line)
             following = _Following(current, view, stream, {*place.pipeline.warnings, *chosen.notes})
-            record = following.to_the_end(stopping, stay=not exit_when_ready, quiet=output == "json")
+            record = following.to_the_end(stopping, stay=not exit_when_ready, page=ui, quiet=output == "json")
             over = current.over(record)
             if output == "text":
                 lines = LAST_LINES if quiet else 0
@@ -124,13 +127,18 @@ def _secrets(path: Path) -> dict[str, str]:
     return values
 
 
-def _stop_on_signals() -> threading.Event:
-    """Return what the signals set that ask for an end; a hang-up only where it is not ignored, as by nohup."""
-    stopping = threading.Event()
-    hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
-    for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
-        signal.signal(number, lambda _number, _frame: stopping.set())
-    return stopping
+def _page(current: LaptopRun, view: Screen) -> AbstractContextManager[None]:
+    """Serve the page of what runs and ran here, as `coachwork ui --local` does, and open it at this run."""
+    from controller.adapters.web.server import Pages  # noqa: PLC0415 (loads what a run without a page need not)
+    from controller.app.kept import Kept  # noqa: PLC0415 (as above)
+    from controller.cli.ui import opened  # noqa: PLC0415 (as above)
+
+    return opened(
+        Pages(Kept(state_folder()).site()),
+        0,
+        f"requests/{current.name}",
+        note=lambda address: view.note(f"page: {address}"),
+    )
 
 
 class _Following:
@@ -141,8 +149,8 @@ class _Following:
         self._current, self._view, self._stream, self._shown = current, view, stream, shown
         self._began = time.monotonic()
 
-    def to_the_end(self, stopping: threading.Event, *, stay: bool, quiet: bool) -> Record:
-        """Show the run until it is over, and its services until they are stopped; return the last record.
+    def to_the_end(self, stopping: threading.Event, *, stay: bool, page: bool, quiet: bool) -> Record:
+        """Show the run until it is over, and its services or its `page` until they are stopped; return the last record.
 
         `quiet`: where everything is does not have to be said once it is over.
         """
@@ -150,7 +158,7 @@ class _Following:
         while True:
             record = _begun(self._current.record())
             over = self._current.over(record)
-            stays = stay and self._serves(record)
+            stays = stay and (page or self._serves(record))
             # What a stage prints comes after the line that it runs, and before the line that it has ended.
             heard = {name: it for name, it in record.stages.items() if name in running or it.state != "Running"}
             self.show_output(replace(record, stages=heard), whole=over and not stays)  # a service may never stop

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from controller.adapters.volume import Archive
-from controller.adapters.web import Site, WebServer
+from controller.adapters.web.ports import Site
+from controller.adapters.web.server import WebServer
 from controller.app.live import Watched
 from controller.core import names
 from tests.support.eventually import eventually

@@ -18,7 +18,8 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Archive
-from controller.adapters.web import Site, WebServer
+from controller.adapters.web.ports import Site
+from controller.adapters.web.server import WebServer
 from controller.app.live import Watched
 from controller.app.pod import uid_of
 from controller.core.model import Object
@@ -36,7 +37,7 @@ class Front:
 
     machine: Laptop
     kubeconfig: Path
-    pages: WebServer
+    pages: WebServer = field(init=False)
     port: int = 0
     calls: list[tuple[str, str]] = field(default_factory=list)
     refusing: tuple[int, Object] | None = None
@@ -44,6 +45,15 @@ class Front:
     deployment: Object = field(default_factory=dict)  # the controller's, where it does not answer
     examination: dict[str, object] = field(default_factory=dict)  # what the controller's own doctor finds
     forbidden: frozenset[str] = frozenset()  # verbs that the person may not use
+
+    def replace(self) -> None:
+        """Let a controller's pages be there, after others have stopped."""
+        archive = Archive(self.machine.volume, living=lambda name: uid_of(self.machine.app.view.request(name)))
+        site = Site(Watched(self.machine.app.view), archive, NAMESPACE, "pod", "0", lambda: self.examination)
+        app, metrics = self.machine.app, PrometheusMetrics("0")
+        self.pages = WebServer(0, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
+        self.pages.start()
+        self.deployment = {}
 
     def _review(self, body: Object) -> tuple[int, Object]:
         return 201, {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
@@ -151,6 +161,7 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
                 answer = error
             with answer:
                 self.send_response(answer.status)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
                 self.end_headers()
                 while chunk := answer.read1(65536):
                     self.wfile.write(chunk)
@@ -161,12 +172,8 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
 @contextmanager
 def front(machine: Laptop, root: Path) -> Iterator[Front]:
     """Return a front before this machine's cluster, with the controller's pages behind it."""
-    archive = Archive(machine.volume, living=lambda name: uid_of(machine.app.view.request(name)))
-    metrics = PrometheusMetrics("0")
-    site = Site(Watched(machine.app.view), archive, NAMESPACE, "pod", "0", lambda: it.examination)
-    pages = WebServer(0, site, metrics=metrics.exposition, healthy=machine.app.trouble, ready=machine.app.unready)
-    pages.start()
-    it = Front(machine, root / "kubeconfig", pages)
+    it = Front(machine, root / "kubeconfig")
+    it.replace()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(it))
     it.port = server.server_port
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -176,7 +183,7 @@ def front(machine: Laptop, root: Path) -> Iterator[Front]:
     finally:
         server.shutdown()
         server.server_close()
-        pages.stop()
+        it.pages.stop()
 
 
 def config(server: str, namespace: str = NAMESPACE) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
-from controller.adapters.web import WakeServer
+from controller.adapters.web.wake import WakeServer
 from controller.app.controller import App
 from controller.core import names
 from controller.core.model import Object

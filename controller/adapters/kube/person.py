@@ -18,7 +18,7 @@ from controller.adapters.kube import translate
 from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.resource import Resource
-from controller.adapters.kube.transport import Body, Call, Timeouts, Transport, login
+from controller.adapters.kube.transport import Body, Call, Forwarded, Timeouts, Transport, login
 from controller.adapters.pages import RESTART_SECONDS, Reader
 from controller.core import names, times
 from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
@@ -40,6 +40,7 @@ ONLY: Final = MappingProxyType({"services/proxy": SERVICE, "deployments": DEPLOY
 MANAGER: Final = f"{names.MANAGER}-cli"  # of the fields that a command states; the controller has others
 TIMEOUTS: Final = Timeouts(connect=4.0, read=30.0)
 UNSAID: Final = 2.0  # seconds of a call after which a person learns what it waits for
+QUIET: Final = 45.0  # seconds that a page which is kept up to date may say nothing: three signs of life
 SILENCE: Final = 3600.0  # seconds that a log which is followed may say nothing
 INSTALL: Final = "kubectl apply -k deploy/overlays/dev, or name its namespace with -n"
 RESTART_PAUSE: Final = 1.0  # seconds between two calls meanwhile
@@ -124,6 +125,22 @@ class Person(Reader):
                 if time.monotonic() >= until:
                     raise Transient("ControllerDown", down) from error
             time.sleep(RESTART_PAUSE)
+
+    def forward(self, target: str, accept: str) -> Forwarded:
+        """Return what the controller answers to this target, whatever it is. Raises as `page`, at once."""
+        base = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/services/{SERVICE}/proxy"
+        call = Call("get", "services/proxy", "GET", base + target, accept=accept)
+
+        def failure(said: translate.Answer) -> Exception | None:
+            own = isinstance(said.status.get("error"), str) or said.status.get("kind") != "Status"
+            return None if own else self._failure(said)
+
+        try:
+            return self._transport.forwarded(call, failure, SILENCE if "follow=1" in target else QUIET)
+        except (Refused, NotYet, Transient) as error:
+            if getattr(error, "reason", "") == "ControllerDown":
+                raise Transient("ControllerDown", self._down()[0]) from error
+            raise self._explained(error, "get", "services/proxy") from error
 
     def _down(self) -> tuple[str, bool]:
         """Return in one line how the controller that does not answer stands, and whether it may be back in a moment."""

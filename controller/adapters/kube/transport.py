@@ -3,10 +3,12 @@
 Nothing is tried again here: the client's own retries and redirects are off, since the work queue's back-off decides.
 """
 
+import io
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -85,10 +87,8 @@ class LineStream:
 
     def abort(self) -> None:
         """End a read that is under way."""
-        try:
+        with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself in the meantime
             self._response.shutdown()
-        except (ValueError, RuntimeError, OSError):  # it has ended by itself in the meantime
-            return
 
 
 class Body:
@@ -119,6 +119,27 @@ class Body:
             return read(size)
         except (HTTPError, OSError) as error:
             raise translate.unreachable(error) from error
+
+
+class Forwarded:
+    """An answer as it is, whatever its status: to be iterated over. `abort` may be called from another thread."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+        self.status, self.headers = response.status, response.headers
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Return what has come, as soon as it has. Raises Transient where it breaks off or falls silent."""
+        return iter(Body(self._response))
+
+    def abort(self) -> None:
+        """End a read that is under way."""
+        with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself in the meantime
+            self._response.shutdown()
+
+    def close(self) -> None:
+        """Drop the connection: it can't be used again."""
+        self._response.close()
 
 
 class Transport:
@@ -157,6 +178,22 @@ class Transport:
         `silence`: seconds within which the next bytes come.
         """
         return Body(self._send(call, silence, failure))
+
+    def forwarded(
+        self, call: Call, failure: Callable[[translate.Answer], Exception | None], silence: float
+    ) -> Forwarded:
+        """Make one call and return its answer as it is, unless `failure` has an error for one of 400 and above.
+
+        `silence`: seconds within which the next bytes come.
+        """
+        response = self._request(call, silence)
+        json_like = response.headers.get("Content-Type", "").startswith(("application/json", "text/plain"))
+        if response.status >= 400 and json_like:  # noqa: PLR2004 - the range of HTTP
+            body = self._read(response)
+            if error := failure(translate.answer(response.status, response.headers, body)):
+                raise error
+            response = urllib3.HTTPResponse(io.BytesIO(body), response.headers, response.status, preload_content=False)
+        return Forwarded(response)
 
     def close(self) -> None:
         """Drop the idle connections."""

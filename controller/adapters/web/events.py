@@ -12,9 +12,8 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from controller.adapters.web.listener import STOPPING
 from controller.adapters.web.ports import Live
-from controller.adapters.web.replies import Full, Room, Whole, error, while_connected
+from controller.adapters.web.replies import STOPPING, Full, Room, Whole, error, while_connected
 from controller.core.errors import Transient
 
 READERS: Final = 64
@@ -52,7 +51,11 @@ class Events:
         try:
             while not ended.done():
                 now = await self._room.run(self._live.version, name)
-                event = await self._room.run(self._event, name, version, now) if now != version else ": \n\n"
+                event = (
+                    await self._room.run(self._event, name, version, now)
+                    if now != version
+                    else "event: alive\ndata: 0\n\n"
+                )
                 await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
                 version = now
                 await asyncio.wait({ended}, timeout=CALM)

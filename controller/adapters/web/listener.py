@@ -21,6 +21,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from controller.adapters.web.replies import STOPPING, BrokenOff
+
 READ_TIMEOUT: Final = 5.0  # seconds for a request; for a part of an answer; and that a connection waits for the next
 READ_BYTES: Final = 32 * 1024  # of a request: the longest path, percent-encoded, and what proxies add
 CONNECTIONS: Final = 256  # at once; more are closed unanswered
@@ -28,13 +30,8 @@ CONNECTIONS: Final = 256  # at once; more are closed unanswered
 OF_ONE_ADDRESS: Final = 128
 WRITE_TIMEOUT: Final = 300.0  # seconds in which a reader takes a piece: one that pages through a log pauses
 KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # seconds, seconds
-STOPPING: Final = "coachwork.stopping"  # in a request's scope: the event that ends streams
 
 _log = structlog.get_logger()
-
-
-class BrokenOff(Exception):
-    """An answer that can't be finished: it ends in a reset, so that a part is not mistaken for the whole."""
 
 
 @dataclass(slots=True)

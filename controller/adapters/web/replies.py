@@ -18,8 +18,6 @@ from anyio import to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from controller.adapters.web.listener import STOPPING, BrokenOff
-
 JSON, TEXT, BYTES, TAR = (
     "application/json",
     "text/plain; charset=utf-8",
@@ -27,6 +25,7 @@ JSON, TEXT, BYTES, TAR = (
     "application/x-tar",
 )
 PAUSE: Final = 0.25  # seconds between two reads of a stream that has nothing new
+STOPPING: Final = "coachwork.stopping"  # in a request's scope: the event that ends streams
 PIECE: Final = 64 * 1024  # bytes of a page that wait for a slow reader
 PIECE_TIMEOUT: Final = 10.0  # seconds in which it takes them
 _REASONS = {  # metav1.StatusReason, by which kubectl introduces the message
@@ -41,6 +40,10 @@ Headers = Mapping[str, str]
 T = TypeVar("T")
 
 _log = structlog.get_logger()
+
+
+class BrokenOff(Exception):
+    """An answer that can't be finished: it ends in a reset, so that a part is not mistaken for the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +170,20 @@ class Streamed(Response):
             raise BrokenOff from fault  # the head is sent: there is no other way to say it
 
 
-async def while_connected(receive: Receive, call: Callable[[], Awaitable[None]]) -> None:
-    """Await `call` until it ends or the client goes away; a thread that it waits for is waited for."""
+async def while_connected(
+    receive: Receive, call: Callable[[], Awaitable[None]], on_leave: Callable[[], None] = lambda: None
+) -> None:
+    """Await `call` until it ends or the client goes away; a thread that it waits for is waited for.
+
+    `on_leave` is called when the client goes away, to end what such a thread waits for.
+    """
     fault: Exception | None = None
     async with anyio.create_task_group() as group:
 
         async def leave() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
+            on_leave()
             group.cancel_scope.cancel()
 
         group.start_soon(leave)

@@ -5,17 +5,18 @@ reader is in the way of a probe.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.adapters.web import page
 from controller.adapters.web.api import PREFIX, Api, ReadApi
 from controller.adapters.web.events import Events
 from controller.adapters.web.listener import Listener
 from controller.adapters.web.ports import Site
+from controller.adapters.web.protect import ReadOnly
 from controller.adapters.web.replies import Reply, Room, Whole
 
 Check = Callable[[], str]
@@ -24,17 +25,6 @@ Check = Callable[[], str]
 PROBES: Final = 8  # of /healthz and /readyz, at once
 SCRAPES: Final = 4
 LOOKS: Final = 8  # for what has changed
-HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-}
-"""Of every answer that does not state its own."""
 
 
 class WebServer(Listener):
@@ -50,7 +40,7 @@ class WebServer(Listener):
             "/readyz": Page(probes, lambda _accept: _checked(ready())),
             "/metrics": Page(scrapes, lambda accept: _metrics(*metrics(accept))),
         }
-        super().__init__("web", ("", port), Pages(site, signs))
+        super().__init__("web", ("", port), ReadOnly(Pages(site, signs)))
 
 
 def _metrics(content_type: str, body: bytes) -> Reply:
@@ -75,9 +65,9 @@ class Page:
 
 
 class Pages:
-    """The ASGI application for all that is only read, with the headers that protect it."""
+    """The ASGI application for what a place shows."""
 
-    def __init__(self, site: Site, signs: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, site: Site, signs: Mapping[str, ASGIApp] = MappingProxyType({})) -> None:
         """`signs` are further pages, by path."""
         self.events = Events(site.live, Room(LOOKS))
         self._api = Api(ReadApi(site.archive, site.examine))
@@ -86,21 +76,9 @@ class Pages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-
-        async def protected(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=(raw := list(message["headers"])))
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                message = {**message, "headers": raw}
-            await send(message)
-
-        if scope["method"] not in ("GET", "HEAD"):
-            reply = Reply(405, b"only GET and HEAD\n", headers={"Allow": "GET, HEAD"})  # RFC 9110
-            await Whole(reply)(scope, receive, protected)
-        elif scope["raw_path"].startswith(PREFIX.encode()):
-            await self._api(scope, receive, protected)
+        if scope["raw_path"].startswith(PREFIX.encode()):
+            await self._api(scope, receive, send)
         elif sign := self._first.get(scope["path"]):
-            await sign(scope, receive, protected)
+            await sign(scope, receive, send)
         else:
-            await self._page(scope, receive, protected)
+            await self._page(scope, receive, send)

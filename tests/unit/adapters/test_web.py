@@ -19,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.adapters.volume import Archive
-from controller.adapters.web import API_ROOM, FOLLOWERS, Site, WebServer
-from controller.adapters.web.api import ROUTES, parse
+from controller.adapters.web.api import API_ROOM, FOLLOWERS, ROUTES, parse
 from controller.adapters.web.changes import Changes
 from controller.adapters.web.listener import OF_ONE_ADDRESS, READ_BYTES
-from controller.adapters.web.ports import LiveRequest
+from controller.adapters.web.ports import LiveRequest, Site
+from controller.adapters.web.server import WebServer
 from controller.core.archive import NoAnswer
 from controller.core.errors import Transient
 from controller.core.model import Record, StageRecord

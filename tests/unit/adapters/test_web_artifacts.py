@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.web import Site, WebServer
 from controller.adapters.web.changes import Changes
-from controller.adapters.web.ports import LiveRequest
+from controller.adapters.web.ports import LiveRequest, Site
+from controller.adapters.web.server import WebServer
 from controller.core.model import StageRecord
 from tests.support.keptruns import JOB, KeptRuns
 

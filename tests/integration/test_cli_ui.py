@@ -1,0 +1,149 @@
+"""`coachwork ui`: the page of a cluster, or of this machine, for one browser on this machine."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.cli import CommandLine, Running, write
+from tests.support.eventually import eventually
+from tests.support.front import Front, front
+from tests.support.laptop import batch, laptop
+from tests.support.laptop import project as files
+from tests.support.world import project
+
+
+@dataclass
+class Browser:
+    """A browser that has opened an address, cookies and all."""
+
+    address: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.address).port or 0
+
+    @property
+    def opening(self) -> str:
+        parts = urlsplit(self.address)
+        return f"{parts.path}?{parts.query}"
+
+    @contextmanager
+    def asking(self, target: str, method: str = "GET", **headers: str) -> Iterator[http.client.HTTPResponse]:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+            connection.request(method, target, headers={**self.headers, **headers})
+            with connection.getresponse() as response:
+                yield response
+
+    def ask(self, target: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+        with self.asking(target, method, **headers) as response:
+            return response.status, response.read().decode()
+
+    def open(self) -> str:
+        """Open the address; return where it leads."""
+        with self.asking(self.opening) as response:
+            assert response.status == 303
+            self.headers["Cookie"] = response.headers["Set-Cookie"].partition(";")[0]
+            assert "HttpOnly" in response.headers["Set-Cookie"]
+            return response.headers["Location"]
+
+
+def opened(running: Running) -> Browser:
+    return Browser(running.line(_is_page).removeprefix("page: "))
+
+
+def _is_page(line: str) -> bool:
+    return line.startswith("page: ")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Front]:
+    with laptop(tmp_path) as machine, front(machine, tmp_path) as it:
+        yield it
+
+
+@contextmanager
+def ui(there: Front, home: Path, *arguments: str) -> Iterator[Running]:
+    running = CommandLine(home).start("ui", *arguments, "--no-browser", "--kubeconfig", str(there.kubeconfig))
+    try:
+        yield running
+    finally:
+        running.interrupt()
+        assert running.end().code == 0
+
+
+def test_a_browser_that_was_let_in_sees_what_the_cluster_shows(there: Front, tmp_path: Path) -> None:
+    there.machine.repository.commit(files("train", train=batch("print('trained')")))
+    there.machine.ask()
+    there.machine.wait("Ready")
+    with ui(there, tmp_path / "home", "demo") as running:
+        browser = opened(running)
+        assert browser.open() == "/requests/demo"
+        status, page = browser.ask("/")
+        assert (status, "demo" in page) == (200, True)
+        assert "\ntrained\n" in browser.ask("/api/logs/demo/train?follow=1")[1]
+        assert json.loads(browser.ask("/api/runs/demo/9")[1])["code"] == 404
+        with browser.asking("/events?request=demo") as events:
+            assert events.headers["Content-Type"] == "text/event-stream"
+            assert events.readline().startswith(b"id: ")
+
+
+def test_nobody_else_is_let_in(there: Front, tmp_path: Path) -> None:
+    with ui(there, tmp_path / "home") as running:
+        browser = opened(running)
+        assert browser.ask("/")[0] == 403
+        assert browser.ask("/?token=guessed")[0] == 403
+        assert browser.ask(browser.opening, Host=f"evil.example:{browser.port}")[0] == 403
+        browser.open()
+        assert browser.ask("/", Host=f"evil.example:{browser.port}")[0] == 403, "a name that leads here now"
+        assert browser.ask("/", Host=f"localhost:{browser.port}")[0] == 200
+        assert [browser.ask("/", method)[0] for method in ("POST", "PUT", "PATCH", "DELETE")] == [405] * 4
+
+
+def test_it_goes_on_when_the_controller_was_replaced_and_says_so(there: Front, tmp_path: Path) -> None:
+    with ui(there, tmp_path / "home") as running:
+        browser = opened(running)
+        browser.open()
+        with browser.asking("/events") as events:
+            assert events.readline()
+            there.pages.stop()
+            there.deployment = {"spec": {"replicas": 1}, "status": {}}
+            while events.readline():  # a stream of no length just ends
+                pass
+        status, line = browser.ask("/")
+        assert (status, "Deployment coachwork has 0 of 1 pods ready" in line) == (503, True)
+        running.error(lambda line: line.endswith("; trying again"))
+        there.replace()
+        eventually(lambda: browser.ask("/")[0] == 200)
+        running.error(lambda line: line == "the controller answers again")
+
+
+def test_runs_of_this_machine_are_shown_without_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = write(tmp_path / "iris", project("train") | {"train/run.py": "print('trained')"})
+    running = coachwork.start("run", str(folder), "--ui")
+    browser = Browser(running.error(_is_page).removeprefix("page: "))
+    assert browser.open() == "/requests/iris"
+    running.line(lambda line: line.startswith("Ready: run 1"))
+    assert "\ntrained\n" in browser.ask("/api/logs/iris/train")[1]
+    with browser.asking("/events?request=iris") as events:
+        assert events.readline().startswith(b"id: ")
+        running.interrupt()
+        assert running.end().code == 0, "the page ends, and the outcome is that of the run"
+    running = coachwork.start("ui", "iris", "--local", "--no-browser")
+    browser = opened(running)
+    browser.open()
+    assert "iris" in browser.ask("/")[1]
+    running.interrupt()
+    assert running.end().code == 0
+
+
+def test_a_port_that_is_taken_is_said_to_be(there: Front, tmp_path: Path) -> None:
+    shell = CommandLine(tmp_path / "home")
+    ended = shell.run("ui", "--port", str(there.port), "--no-browser", "--kubeconfig", str(there.kubeconfig))
+    assert (ended.code, ended.err) == (2, f"--port {there.port}: Address already in use: name another one")
