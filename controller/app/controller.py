@@ -20,6 +20,8 @@ from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.volume.sweeping import Sweeping
+from controller.app.live import Watched
+from controller.app.signals import Signals
 from controller.core import errors, layout
 from controller.core.documents import status as statuses
 from controller.core.snapshot import OnChange
@@ -86,7 +88,8 @@ class App:
         self._queue = WorkQueue()
         self._listed = False
         self.view = View(self._changed, self._queue.add_after, partial(self._changed, first=True))
-        metrics.requests.show(self._phases)
+        self.live = Watched(self.view)
+        metrics.requests.show(self._phases, Signals(self.live).of)
         metrics.work.show_queue(self._queue.__len__, self._queue.oldest, settings.workers, lambda: len(self._passes))
         metrics.work.show_ready(self.unready)
         tools = volume.publish_tools(tool_files())

@@ -23,7 +23,6 @@ from controller.adapters.web.server import WebServer
 from controller.adapters.web.wake import WakeServer
 from controller.app.controller import App
 from controller.app.doctor import Doctor
-from controller.app.live import Watched
 from controller.app.waiting import waiting
 from controller.core import errors
 from controller.core.exits import Exit
@@ -65,7 +64,7 @@ def serve(settings: Settings) -> Exit:
     ours = replace(policy(settings, tools_digest=""), version=version)
     doctor = Doctor(cluster, app.view, source, root, ours, metrics.api.lacks)
     try:
-        site = Site(Watched(app.view), archive, settings.namespace, "pod", version, doctor.examine)
+        site = Site(app.live, archive, settings.namespace, "pod", version, doctor.examine)
         web = WebServer(settings.port, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
         ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.web.woken)] if settings.wake else [])]
     except OSError as error:

@@ -29,7 +29,7 @@ OF_RUNS: Final = frozenset({
     *("ImageUnavailable", "InvalidImageName", "InvalidPodTemplate", "InvalidProject", "InvalidRequest"),
     *("InvalidTrigger", "JobDeleted", "LauncherFailed", "LogUnavailable", "MissingConfiguration", "NameTaken"),
     *("NoProject", "NotReady", "NothingToReuse", "PodRefused", "PodTemplateMissing", "QuotaExceeded"),
-    *("RecordTooNew", "RejectedByCluster", "ReleaseUnreadable", "RunNotKept", "ScriptMissing"),
+    *("RecordTooNew", "RejectedByCluster", "ReleaseUnreadable", "RequirementNotMet", "RunNotKept", "ScriptMissing"),
     *("SecretMissing", "SecretUnusable", "ServerError", "ServiceEnded", "StartupTimeout", "UnknownStage"),
     *("Unschedulable", "WorkspaceFailed", "WorkspaceFull", "WorkspaceTooLarge"),
 })  # fmt: skip

@@ -19,6 +19,7 @@ from controller.adapters.telemetry.git import GIT_OUTCOMES
 from controller.adapters.telemetry.runs import RUN_OUTCOMES
 from controller.adapters.telemetry.work import RECONCILE_RESULTS
 from controller.core.model import Phase
+from controller.core.signs import Signs
 from tests.support.kustomize import DEPLOY
 
 OPERATOR, GRAFANA = DEPLOY / "components" / "prometheus-operator", DEPLOY / "components" / "grafana-dashboard"
@@ -57,7 +58,8 @@ def queries() -> Iterator[tuple[str, str]]:
 def exposed() -> dict[str, set[str]]:
     """Return each sample that a scrape can show, with its labels."""
     metrics = PrometheusMetrics("1")
-    metrics.requests.show(lambda: {"iris": "Ready"})
+    signs = Signs("ExitCode", 1, 2, 3, 4, 5, 6, None, 7, (("train", "accuracy", 0.9),))
+    metrics.requests.show(lambda: {"iris": "Ready"}, lambda names: dict.fromkeys(names, signs))
     metrics.api.called("get", "configmaps", 200, 0.1)
     metrics.git.called("fetch", "ok", 0.1)
     metrics.work.reconciled("done", 0.1)

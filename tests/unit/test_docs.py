@@ -269,7 +269,7 @@ def test_every_setting_is_explained_with_its_default_and_none_is_invented() -> N
 
 def test_every_metric_is_explained_and_none_is_invented() -> None:
     metrics = PrometheusMetrics("0")
-    metrics.requests.show(dict)
+    metrics.requests.show(dict, lambda _names: {})
     text = metrics.exposition("")[1].decode()
     found = set(re.findall(r"^# HELP (coachwork_\w+) ", text, re.MULTILINE))
     shown = {name for name in rows("metrics") if name.startswith("coachwork_")}

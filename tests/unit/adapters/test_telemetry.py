@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -21,10 +22,11 @@ from controller.adapters.kube.kinds import CALLS
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.telemetry.git import GIT_OPERATIONS, GIT_OUTCOMES
 from controller.adapters.telemetry.redaction import VALUE_LIMIT, redact
-from controller.adapters.telemetry.requests import NAMED_REQUESTS, PHASES
+from controller.adapters.telemetry.requests import NAMED_REQUESTS, NUMBERS, OF_REQUESTS, PHASES
 from controller.adapters.telemetry.runs import RUN_OUTCOMES
 from controller.adapters.telemetry.work import RECONCILE_RESULTS
 from controller.adapters.volume.sweeper import TOPS
+from controller.core.signs import Signs
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def samples(metrics: PrometheusMetrics) -> dict[str, float]:
 def test_each_sign_of_life_is_a_metric() -> None:
     metrics = PrometheusMetrics("1.2.3")
     metrics.runs.run_ended("Succeeded", 4.5)
-    metrics.requests.show(lambda: {"iris": "Ready", "wine": "Ready"})
+    metrics.requests.show(lambda: {"iris": "Ready", "wine": "Ready"}, lambda _names: {})
     metrics.work.reconciled("done", 0.02)
     metrics.api.called("create", "jobs", 201, 0.1)
     metrics.api.called("list", "pods", 0, 0.1)
@@ -194,7 +196,7 @@ def series(metrics: PrometheusMetrics) -> set[tuple[str, ...]]:
 
 def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later() -> None:
     metrics = PrometheusMetrics("0")
-    metrics.requests.show(lambda: {"iris": "Ready", "wine": "written by somebody", "new": ""})
+    metrics.requests.show(lambda: {"iris": "Ready", "wine": "written by somebody", "new": ""}, lambda _names: {})
     metrics.api.expect(CALLS, CALLS)
     before = series(metrics)
     for outcome in RUN_OUTCOMES:
@@ -213,12 +215,20 @@ def test_every_series_is_there_from_the_first_scrape_on_and_none_is_born_later()
 
 def test_a_request_has_a_series_as_long_as_it_is_there_and_those_in_need_come_first() -> None:
     phases = {f"r{number:04}": "Ready" for number in range(NAMED_REQUESTS + 5)} | {"sick": "Failed", "odd": "x"}
+    numbers = tuple(("a", f"n{key}", float(key)) for key in range(50))
+    signs = Signs("ExitCode", 1, 2, 3, 4, 5, 6, None, 7, numbers)
     metrics = PrometheusMetrics("0")
-    metrics.requests.show(lambda: phases)
+    metrics.requests.show(lambda: phases, lambda names: dict.fromkeys(names, signs))
     named = [labels for name, *labels in series(metrics) if name == "coachwork_request_phase"]
     assert len(named) == NAMED_REQUESTS
     assert ["Failed", "sick"] in named
     assert metrics.value("coachwork_requests", phase="Ready") == NAMED_REQUESTS + 5, "all are counted"
+    each = Counter(
+        name for name, *labels in series(metrics) if name.startswith(("coachwork_request_", "coachwork_stage_m"))
+    )
+    assert each.pop("coachwork_stage_metric") == NUMBERS
+    assert len(each) == len(OF_REQUESTS) + 2
+    assert set(each.values()) == {NAMED_REQUESTS}
     phases.clear()
     assert not [labels for name, *labels in series(metrics) if name == "coachwork_request_phase"]
 
