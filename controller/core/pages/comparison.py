@@ -47,7 +47,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SideBySide:
     """All that differs; `scale` is the longest time of a stage, in seconds."""
 
     sides: tuple[Side, Side]
@@ -57,13 +57,13 @@ class Comparison:
     scale: float
 
 
-def comparison(before: RunFile, after: RunFile) -> Comparison:
+def comparison(before: RunFile, after: RunFile) -> SideBySide:
     """Return two runs side by side."""
     found = compare(before, after)
-    left, right = numbers_of(before), numbers_of(after)
+    left, right = (numbers_of({name: stage.metrics for name, stage in run.stages.items()}) for run in (before, after))
     grouped = ((title, tuple(_of(title, found.changes))) for title in GROUPS)
     stages = tuple((name, *pair) for name, pair in found.stages.items())
-    return Comparison(
+    return SideBySide(
         sides=(_side(before), _side(after)),
         groups=tuple(grouped),
         numbers=tuple(Number(name, left.get(name), right.get(name)) for name in {**left, **right}),

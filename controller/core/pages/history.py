@@ -1,7 +1,7 @@
 """The runs of a request over time: the history, how long its runs took, and the numbers that they left."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from controller.core.diff import seconds
@@ -39,7 +39,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A number of a stage over the runs that are kept, oldest first; a point's `x` and `y` are between 0 and 1."""
+    """A number of a stage over the runs of the history, oldest first; a point's `x` and `y` are between 0 and 1."""
 
     name: str
     runs: tuple[int, ...]
@@ -70,25 +70,34 @@ def lines(record: Record) -> tuple[PastRun, ...]:
     """Return the lines of the history, that of the active run first."""
     if not record.active or record.spec is None:
         return record.history
-    active = PastRun(record.run, "Running", record.spec.commit, record.spec.trigger, started=record.started)
-    return replace(active, message=record.message), *record.history
+    numbers = {name: stage.metrics for name, stage in record.stages.items() if stage.metrics}
+    active = PastRun(
+        run=record.run,
+        outcome="Running",
+        commit=record.spec.commit,
+        trigger=record.spec.trigger,
+        message=record.message,
+        started=record.started,
+        metrics=numbers,
+    )
+    return active, *record.history
 
 
-def series(kept: Sequence[RunFile]) -> tuple[Series, ...]:
-    """Return the numbers of the kept runs (newest first), by stage and name."""
+def series(lines: Sequence[PastRun]) -> tuple[Series, ...]:
+    """Return the numbers in the lines of a history (newest first), by stage and name."""
     found: dict[str, list[tuple[int, float]]] = {}
-    for run in reversed(kept):
-        for name, value in numbers_of(run).items():
-            found.setdefault(name, []).append((run.run, value))
+    for past in reversed(lines):
+        for name, value in numbers_of(past.metrics).items():
+            found.setdefault(name, []).append((past.run, value))
     return tuple(Series(name, *map(tuple, zip(*pairs, strict=True))) for name, pairs in sorted(found.items()))
 
 
-def numbers_of(run: RunFile) -> Mapping[str, float]:
-    """Return the numbers of a run: those of a stage named after both."""
-    return {f"{stage} {name}": value for stage, entry in run.stages.items() for name, value in entry.metrics.items()}
+def numbers_of(stages: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the numbers of a run's stages, each named after both."""
+    return {f"{stage} {name}": value for stage, metrics in stages.items() for name, value in metrics.items()}
 
 
-def history(record: Record, kept: Sequence[RunFile], series: Sequence[Series]) -> tuple[HistoryRow, ...]:
+def history(lines: Sequence[PastRun], kept: Sequence[RunFile], series: Sequence[Series]) -> tuple[HistoryRow, ...]:
     """Return the history, newest first. `kept` are the runs that can be looked into."""
     files = {run.run: run for run in kept}
     older = dict(zip(sorted(files, reverse=True), sorted(files, reverse=True)[1:], strict=False))
@@ -102,5 +111,5 @@ def history(record: Record, kept: Sequence[RunFile], series: Sequence[Series]) -
             before=older.get(past.run, 0),
             numbers=tuple(dict(zip(one.runs, one.values, strict=True)).get(past.run) for one in series),
         )
-        for past in lines(record)
+        for past in lines
     )

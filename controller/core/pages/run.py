@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from controller.core.diff import seconds
 from controller.core.documents.codec import printable
@@ -11,7 +12,7 @@ from controller.core.model import Attempt
 from controller.core.pages.graph import Node, Step, graph
 from controller.core.pages.states import Tone, tone
 from controller.core.pages.timeline import Timeline, timeline
-from controller.core.text import fit
+from controller.core.text import fit, format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,29 @@ def run_view(name: str, file: RunFile, attempts: Mapping[str, Sequence[Attempt]]
             for node in step.nodes
         ),
     )
+
+
+_FACTS: Final = ("commit", "repository", "path", "ref", "cause", "trigger", "image", "controller")
+
+
+def facts(run: RunFile) -> tuple[tuple[str, str], ...]:
+    """Return what a run was made of, as titles and values; its packages are elsewhere."""
+    pairs = {
+        "commit": run.commit,
+        **{
+            name: getattr(run, name)
+            for name in ("repository", "path", "ref", "cause", "trigger", "image", "controller")
+        },
+        "repeats run": str(run.rerun or ""),
+        "goes on from run": str(run.base or ""),
+        "only": ", ".join(run.part),
+        "deadline": format_duration(run.deadline),
+        **{f"image of {stage}": image for stage, image in run.images.items()},
+        **{f"parameter {name}": value for name, value in run.parameters},
+        **{f"variable {name}": value for name, value in run.env.items()},
+        **{f"secret {item.name}": f"version {item.resource_version}" for item in run.secrets},
+    }
+    return tuple((title, value) for title, value in pairs.items() if value)
 
 
 def _numbers(run: RunFile, stage: str) -> tuple[tuple[str, float], ...]:

@@ -50,6 +50,12 @@ class Lane:
     node: Node
     segments: tuple[Segment, ...]
 
+    @property
+    def busy(self) -> float:
+        """How much of it was the stage's own, and neither for others nor for its environment."""
+        others = ("waiting",) if self.node.kind == "environment" else ("waiting", "environment")
+        return sum(piece.seconds for piece in self.segments if piece.kind not in others)
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
@@ -131,11 +137,13 @@ def _marks(
 
 
 def _pieces(marks: Iterable[Segment]) -> tuple[Segment, ...]:
-    """Return the segments that have a length, each from where the one before it ended."""
-    found, at = [], 0.0
+    """Return the segments that have a length, each from where the one before it ended; what is alike is one."""
+    found, at = list[Segment](), 0.0
     for mark in marks:
         if mark.end > at:
-            found.append(Segment(mark.kind, at, mark.end, mark.attempt, mark.failed))
+            same = found[-1:] and (found[-1].kind, found[-1].attempt) == (mark.kind, mark.attempt)
+            begin = found.pop().begin if same else at
+            found.append(Segment(mark.kind, begin, mark.end, mark.attempt, mark.failed))
             at = mark.end
     return tuple(found)
 

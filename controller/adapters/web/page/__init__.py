@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from controller.adapters.web.api import STATUS
-from controller.adapters.web.page import artifacts, logs, requests
+from controller.adapters.web.page import artifacts, compare, logs, requests, run
 from controller.adapters.web.page.render import Renderer
 from controller.adapters.web.ports import Site
 from controller.core.archive import NoAnswer
@@ -29,6 +29,8 @@ def routes(site: Site, render: Renderer) -> list[BaseRoute]:
     """Return the routes of all pages of a place."""
     return [
         *requests.routes(site, render),
+        *run.routes(site, render),
+        *compare.routes(site, render),
         *logs.routes(site, render),
         *artifacts.routes(site, render),
         Mount("/static", StaticFiles(directory=HERE / "static")),

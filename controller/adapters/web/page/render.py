@@ -6,8 +6,10 @@ from typing import Any, Final
 import jinja2
 from starlette.requests import Request
 
+from controller.adapters.web.page.words import FILTERS
 from controller.adapters.web.ports import Site
 from controller.adapters.web.replies import Reply, Whole
+from controller.core.pages.timeline import MEANING
 from controller.core.text import format_size
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -25,7 +27,8 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.filters |= {"size": format_size}
+        self.environment.filters |= {"size": format_size, **FILTERS}
+        self.environment.globals |= {"meaning": MEANING}
 
     def __call__(self, request: Request, template: str, status: int = 200, **values: Any) -> Whole:
         """Return a page. Every template has `root`, which leads to the page's root, and `site`."""

@@ -3,9 +3,9 @@
 from typing import Any
 
 from controller.core.documents.run import Installed, RunFile, SecretVersion, StageEntry
-from controller.core.model import PastRun, Record, RunSpec
+from controller.core.model import PastRun, Record, RunSpec, StageRecord
 from controller.core.pages.comparison import comparison
-from controller.core.pages.history import Series, history, series
+from controller.core.pages.history import Series, history, lines, series
 
 
 def kept(number: int, accuracy: float | None, **more: Any) -> RunFile:
@@ -14,20 +14,26 @@ def kept(number: int, accuracy: float | None, **more: Any) -> RunFile:
 
 
 def test_the_history_begins_with_the_active_run_and_leads_to_the_kept_ones() -> None:
-    past = (PastRun(4, "Succeeded", "c4"), PastRun(0, "Refused"), PastRun(3, "Failed", "c3"), PastRun(1, "Succeeded"))
-    record = Record("u", run=5, spec=RunSpec("r", "c5", ".", "t", "i", trigger="now"), started="x", history=past)
-    files = [kept(5, None), kept(4, 0.9), kept(3, 0.8)]
-    numbers = series(files)
-    assert numbers == (Series("train accuracy", (3, 4), (0.8, 0.9)),)
-    found = history(record, files, numbers)
-    assert [(line.past.run, line.past.outcome, line.kept, line.before, line.numbers) for line in found] == [
-        (5, "Running", True, 4, (None,)),
+    past = (
+        PastRun(4, "Succeeded", "c4", metrics={"train": {"accuracy": 0.9}}),
+        PastRun(0, "Refused"),
+        PastRun(3, "Failed", "c3", metrics={"train": {"accuracy": 0.8}}),
+        PastRun(1, "Succeeded"),
+    )
+    stages = {"train": StageRecord("Done", metrics={"accuracy": 0.7}), "web": StageRecord("Running")}
+    spec = RunSpec("r", "c5", ".", "t", "i", trigger="now")
+    found = lines(Record("u", run=5, spec=spec, started="x", stages=stages, history=past))
+    numbers = series(found)
+    assert numbers == (Series("train accuracy", (3, 4, 5), (0.8, 0.9, 0.7)),)
+    rows = history(found, [kept(5, None), kept(4, 0.9), kept(3, 0.8)], numbers)
+    assert [(row.past.run, row.past.outcome, row.kept, row.before, row.numbers) for row in rows] == [
+        (5, "Running", True, 4, (0.7,)),
         (4, "Succeeded", True, 3, (0.9,)),
         (0, "Refused", False, 0, (None,)),
         (3, "Failed", True, 0, (0.8,)),
         (1, "Succeeded", False, 0, (None,)),
     ]
-    assert (found[0].past.trigger, found[1].cause) == ("now", "Polled")
+    assert (rows[0].past.trigger, rows[1].cause) == ("now", "Polled")
 
 
 def test_numbers_are_drawn_between_their_least_and_greatest() -> None:

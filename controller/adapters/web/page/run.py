@@ -1,0 +1,24 @@
+"""One run."""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from controller.adapters.web.page import runs
+from controller.adapters.web.page.render import Renderer
+from controller.adapters.web.ports import Site
+from controller.core.pages.run import facts
+
+
+def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
+    """Return the routes."""
+
+    def one(request: Request) -> Response:
+        item = runs.requested(site, request.path_params["name"])
+        run = runs.view(site, item.name, item.record, request.path_params["run"])
+        others = [other.run for other in runs.kept(site, item.name)[0] if other.run != run.number]
+        return render(request, "run.html", run=run, others=others, facts=facts(run.file))
+
+    return [Route("/requests/{name}/runs/{run}", one)]

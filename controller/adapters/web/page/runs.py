@@ -1,0 +1,47 @@
+"""What is read of runs for several pages."""
+
+from datetime import UTC, datetime
+
+from controller.adapters.web.ports import LiveRequest, Site
+from controller.core.archive import LATEST, NoAnswer
+from controller.core.documents import codec
+from controller.core.documents.run import RunFile, of_active
+from controller.core.errors import Transient
+from controller.core.model import Record
+from controller.core.pages.run import RunView, run_view
+from controller.core.pages.timeline import attempts_of
+from controller.core.text import nearest, quoted
+
+
+def requested(site: Site, name: str) -> LiveRequest:
+    """Return a request. Raises NoAnswer where it is not there."""
+    if found := site.live.request(name):
+        return found
+    remedy = nearest(name, (item.name for item in site.live.requests()))
+    raise NoAnswer("absent", f"no request {quoted(name)} in {site.namespace}: {remedy}")
+
+
+def kept(site: Site, name: str) -> tuple[list[RunFile], str]:
+    """Return what the kept runs of a request left, newest first, and why that can't be read."""
+    try:
+        return [codec.read(RunFile, entry)[0] for entry in site.archive.runs(name)], ""
+    except NoAnswer:
+        return [], ""
+    except Transient as fault:
+        return [], str(fault)
+
+
+def view(site: Site, name: str, record: Record, run: str) -> RunView:
+    """Return the view of one run: a number, latest or good. Raises NoAnswer, Transient.
+
+    The request's last run is shown as its record has it, whatever the volume says: that is newer, or all there is.
+    """
+    now, last = datetime.now(UTC), str(record.run)
+    try:
+        if record.active and run in (LATEST, last):
+            return run_view(name, of_active(name, record), attempts_of(site.archive.logs(name, last)), now)
+        return run_view(name, codec.read(RunFile, site.archive.run(name, run))[0], {}, now)
+    except (NoAnswer, Transient):
+        if not record.run or run not in (LATEST, last):
+            raise
+        return run_view(name, of_active(name, record), {}, now)

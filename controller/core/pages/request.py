@@ -1,0 +1,22 @@
+"""What a page says of one request in addition to its runs."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from controller.core.model import Record
+
+KEYS: Final = ("repository", "ref", "path", "schedule", "time-zone", "poll", "suspend")
+
+
+def facts(data: Mapping[str, str], record: Record) -> tuple[tuple[str, str], ...]:
+    """Return what there is to say, as titles and values."""
+    release = f"run {record.release_run}, commit {record.release_commit[:7]}" if record.release_run else ""
+    pairs = {
+        **{key: data.get(key, "") for key in KEYS},
+        "reason": record.reason,
+        "release": release,
+        "queued": f"trigger {record.queued}" if record.queued else "",
+        "poll problem": record.poll_problem,
+        "schedule problem": record.schedule_problem,
+    }
+    return tuple((title, value) for title, value in pairs.items() if value)

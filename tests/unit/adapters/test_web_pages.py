@@ -1,0 +1,206 @@
+"""The pages of requests and runs: what they say, that their links lead somewhere, and that nothing on them acts."""
+
+import http.client
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from controller.core.errors import Transient
+from controller.core.model import PastRun, Record, StageRecord
+from controller.core.pages.listing import PAGE
+from tests.support.keptruns import KeptRuns
+from tests.support.shownpage import SPEC, UID, Place, ago, idle, retried, served
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e"
+SHOWN = "&lt;img src=x onerror=alert(1)&gt;\\u202e"
+
+
+class Page(HTMLParser):
+    """A page's text, links, and what a browser would run or restyle."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html, self.text, self.acts = html, "", list[str]()
+        self.links, self.ids = list[str](), list[str]()
+        self.feed(html)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.links += [value for key in ("href", "src") if (value := given.get(key))]
+        self.ids += [value for value in [given.get("id")] if value]
+        if (tag == "script" and "src" not in given) or tag in ("style", "form", "iframe", "object", "img"):
+            self.acts.append(tag)
+        self.acts += [key for key in given if key == "style" or key.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {data}"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    place = Place(KeptRuns(tmp_path))
+    for run in (6, 7):
+        record, attempts = retried(run)
+        spec = replace(SPEC, commit=f"{run}" * 40, parameters=(("ALPHA", f"0.{run}"),))
+        place.leave(replace(record, spec=spec), attempts, f"flask==3.{run}\n")
+    place.put("iris", record, repository="https://git.example/iris", schedule="0 6 * * *")
+    return place
+
+
+@pytest.fixture
+def address(place: Place) -> Iterator[str]:
+    with served(place) as address:
+        yield address
+
+
+def get(address: str, path: str = "", status: int = 200) -> Page:
+    """Return a page, on which nothing may act."""
+    url = urlsplit(urljoin(address, path))
+    with closing(http.client.HTTPConnection(url.netloc, timeout=10)) as connection:
+        connection.request("GET", f"{url.path}{url.query and '?'}{url.query}")
+        answer = connection.getresponse()
+        page = Page(answer.read().decode())
+    assert (answer.status, page.acts) == (status, [])
+    assert len(page.ids) == len(set(page.ids))
+    return page
+
+
+def active(message: str = "") -> Record:
+    stages = {
+        "environment": StageRecord("Done", started=ago(9), finished=ago(8)),
+        "prepare": StageRecord("Running", started=ago(8), message=message),
+    }
+    return Record(UID, "Running", run=1, step=1, spec=SPEC, started=ago(9), stages=stages, message=message)
+
+
+def test_a_run_is_shown_with_its_stages_timeline_attempts_and_what_it_was_made_of(address: str) -> None:
+    text = get(address, "requests/iris/runs/7").text
+    for words in (
+        "Run 7 Succeeded run 7 succeeded took 1 min 33 s",
+        "Environments environment environment Done 31 s",
+        "Step 2 train batch Done, attempt 2 53 s",
+        "On failure tell batch Skipped",
+        "script 55.0 s environment 21.0 s start 7.0 s pause 10.0 s",
+        "accuracy 0.941 rows 15000",
+        "ExitCode 1",
+        "train/train.py:7: ValueError: no rows",
+        f"commit {'7' * 40}",
+        "parameter ALPHA 0.7",
+        "environment of train, serve: 1 packages flask 3.7",
+    ):
+        assert words in text
+
+
+def test_a_request_is_shown_with_its_last_run_and_its_history(address: str) -> None:
+    text = get(address, "requests/iris").text
+    for words in ("iris Ready run 7 succeeded", "schedule 0 6 * * *", "next slot", "Run 7 Succeeded", "train accuracy"):
+        assert words in text
+    assert get(address, "requests/iris/runs/latest").text == get(address, "requests/iris/runs/7").text
+
+
+def test_two_runs_are_shown_side_by_side(address: str) -> None:
+    text = get(address, "requests/iris/compare?runs=6,7").text
+    for words in ("accuracy 0.94 0.941 +0.001", "package flask train, serve 3.6 3.7", "parameter ALPHA 0.6 0.7"):
+        assert words in text
+    assert get(address, "requests/iris/compare").text == get(address, "requests/iris/compare?runs=7,7").text
+
+
+def test_all_stages_of_a_run_are_there_before_any_file_of_it_is(place: Place, address: str) -> None:
+    place.put("wine", active())
+    text = get(address, "requests/wine").text
+    for words in ("Step 1 prepare batch Running", "Step 2 train batch Waiting report batch Waiting", "serve service"):
+        assert words in text
+
+
+def test_a_page_says_what_it_can_without_the_volume(
+    place: Place, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(*_: object) -> object:
+        raise Transient("VolumeUnavailable", "the volume does not answer")
+
+    for name in ("runs", "run", "logs"):
+        monkeypatch.setattr(place.kept.archive, name, hangs)
+    place.put("wine", active())
+    for name in ("iris", "wine"):
+        text = get(address, f"requests/{name}").text
+        assert "the volume does not answer: attempts, packages and older runs are not shown" in text
+        assert "Step 3 serve service" in text
+    assert "the volume does not answer" in get(address, "requests/iris/runs/6", 503).text
+
+
+def test_links_lead_to_pages_wherever_the_page_is_mounted(address: str) -> None:
+    seen, ahead = set[str](), {address}
+    while ahead:
+        url = ahead.pop()
+        seen.add(url)
+        links = get(address, url).links
+        assert [link for link in links if link.startswith("/") or "//" in link] == []
+        pages = {urljoin(url, link).partition("#")[0] for link in links if "/static/" not in urljoin(url, link)}
+        ahead |= {page for page in pages if "/api/" not in page} - seen
+    assert {urlsplit(url).path for url in seen} >= {
+        "/",
+        "/requests/iris",
+        "/requests/iris/runs/6",
+        "/requests/iris/runs/7/stages/train",
+        "/requests/iris/runs/7/artifacts",
+        "/requests/iris/compare",
+    }
+
+
+def test_what_stages_and_people_wrote_is_text(place: Place, address: str) -> None:
+    line = PastRun(3, "Failed", HOSTILE, HOSTILE, HOSTILE, HOSTILE, ago(9), ago(8))
+    failed = replace(active(HOSTILE), reason=HOSTILE, problems=(HOSTILE,), history=(line,), queued=HOSTILE)
+    place.put("wine", replace(failed, spec=replace(SPEC, env=(("A", HOSTILE),))), repository=HOSTILE, ref=HOSTILE)
+    for path in ("", "requests/wine", "requests/wine/runs/1"):
+        html = get(address, path).html
+        assert SHOWN in html
+        assert "<img" not in html
+    for path in (f"requests/{HOSTILE}", "requests/iris/runs/<b>", "requests/iris/compare?runs=<b>,7", "<b>"):
+        get(
+            address,
+            path.replace("<", "%3C").replace(" ", "%20").encode("unicode_escape").decode(),
+            400 if "runs" in path else 404,
+        )
+
+
+@pytest.mark.parametrize(
+    ("query", "shown", "words"),
+    [
+        ("", PAGE, "Page 1 of 3, 251 in all"),
+        ("?page=3", 51, "Page 3 of 3, 251 in all"),
+        ("?page=-1", PAGE, "Page 1 of 3"),
+        ("?q=team-7&phase=Failed", 1, "team-7"),
+        ("?q=nothing", 0, "Nothing matches."),
+        ("?phase=Ready", 1, "iris"),
+    ],
+)
+def test_many_requests_are_found_page_by_page(place: Place, address: str, query: str, shown: int, words: str) -> None:
+    for number in range(250):
+        place.put(f"team-{number}", idle("Failed" if number == 7 else "Degraded", runs=3))
+    page = get(address, query)
+    assert len([name for name in page.ids if name.startswith("request-")]) == shown
+    assert words in page.text
+
+
+def test_only_what_has_changed_is_read_again_for_the_list(place: Place, address: str) -> None:
+    get(address)
+    reads = list[str]()
+    known = place.found
+
+    class Counted(dict[str, object]):
+        def __getitem__(self, name: str) -> object:
+            reads.append(name)
+            return known[name]
+
+    place.found = Counted(known)  # type: ignore[assignment]
+    get(address)
+    assert reads == []
+    place.note("iris")
+    get(address)
+    assert reads == ["iris"]
