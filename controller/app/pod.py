@@ -66,6 +66,7 @@ def serve(settings: Settings) -> Exit:
     try:
         site = Site(app.live, archive, settings.namespace, "pod", version, doctor.examine)
         web = WebServer(settings.port, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
+        metrics.web.show_readers(web.readers)
         ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.web.woken)] if settings.wake else [])]
     except OSError as error:
         remedy = "set COACHWORK_PORT and COACHWORK_WAKE_PORT to ports that are free, and that user 10001 may have"

@@ -114,14 +114,14 @@ class Api:
     """The ASGI application for the paths below /api/: an answer needs a place, and following one of fewer."""
 
     def __init__(self, api: ReadApi) -> None:
-        self._api, self._room, self._followers = api, Room(API_ROOM), Room(FOLLOWERS)
+        self._api, self.room, self._followers = api, Room(API_ROOM), Room(FOLLOWERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         with ExitStack() as held:
             try:
                 query = parse(target(scope), Headers(scope=scope).get("accept", ""))
-                following, room = query.flag("follow"), self._room
+                following, room = query.flag("follow"), self.room
                 if following:
                     line = f"{FOLLOWERS} logs are being followed already: try again later, or read without follow"
                     held.enter_context(self._followers.place())

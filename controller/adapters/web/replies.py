@@ -89,6 +89,11 @@ class Room:
         self.places = self._free = places
         self._limiter: anyio.CapacityLimiter | None = None  # is of a loop
 
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return self.places - self._free
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """Take a place for the block. Raises Full."""

@@ -17,7 +17,7 @@ from controller.adapters.web.events import Events
 from controller.adapters.web.listener import Listener
 from controller.adapters.web.ports import Site
 from controller.adapters.web.protect import ReadOnly
-from controller.adapters.web.replies import Reply, Room, Whole
+from controller.adapters.web.replies import Full, Reply, Room, Whole
 
 Check = Callable[[], str]
 """Returns "" if all is well, else one line that says what is not."""
@@ -25,6 +25,7 @@ Check = Callable[[], str]
 PROBES: Final = 8  # of /healthz and /readyz, at once
 SCRAPES: Final = 4
 LOOKS: Final = 8  # for what has changed
+PAGES: Final = 32  # that are made or sent
 
 
 class WebServer(Listener):
@@ -40,7 +41,12 @@ class WebServer(Listener):
             "/readyz": Page(probes, lambda _accept: _checked(ready())),
             "/metrics": Page(scrapes, lambda accept: _metrics(*metrics(accept))),
         }
-        super().__init__("web", ("", port), ReadOnly(Pages(site, signs)))
+        self._pages = Pages(site, signs)
+        super().__init__("web", ("", port), ReadOnly(self._pages))
+
+    def readers(self) -> int:
+        """Return how many answers of pages are under way."""
+        return self._pages.readers()
 
 
 def _metrics(content_type: str, body: bytes) -> Reply:
@@ -69,9 +75,9 @@ class Pages:
 
     def __init__(self, site: Site, signs: Mapping[str, ASGIApp] = MappingProxyType({})) -> None:
         """`signs` are further pages, by path."""
-        self.events = Events(site.live, Room(LOOKS))
+        self._events, self._room = Events(site.live, Room(LOOKS)), Room(PAGES)
         self._api = Api(ReadApi(site.archive, site.examine))
-        self._first: Mapping[str, ASGIApp] = {**signs, "/events": self.events}
+        self._first: Mapping[str, ASGIApp] = {**signs, "/events": self._events}
         self._page = page.application(site, f"there are /, {', '.join(self._first)} and {PREFIX}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,5 +86,16 @@ class Pages:
             await self._api(scope, receive, send)
         elif sign := self._first.get(scope["path"]):
             await sign(scope, receive, send)
-        else:
+        elif scope["path"].startswith(page.STATIC):
             await self._page(scope, receive, send)
+        else:
+            try:
+                with self._room.place():
+                    await self._page(scope, receive, send)
+            except Full:
+                line = f"{PAGES} pages are being shown already: try again later (or the volume hangs)\n"
+                await Whole(Reply(429, line.encode()))(scope, receive, send)
+
+    def readers(self) -> int:
+        """Return how many answers are under way."""
+        return sum(room.taken for room in (self._room, self._events.readers, self._api.room))

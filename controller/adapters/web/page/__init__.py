@@ -23,6 +23,7 @@ from controller.core.archive import NoAnswer
 from controller.core.errors import Transient
 
 HERE: Final = Path(__file__).parent
+STATIC: Final = "/static"
 
 
 def routes(site: Site, render: Renderer) -> list[BaseRoute]:
@@ -33,7 +34,7 @@ def routes(site: Site, render: Renderer) -> list[BaseRoute]:
         *compare.routes(site, render),
         *logs.routes(site, render),
         *artifacts.routes(site, render),
-        Mount("/static", StaticFiles(directory=HERE / "static")),
+        Mount(STATIC, StaticFiles(directory=HERE / "static")),
     ]
 
 

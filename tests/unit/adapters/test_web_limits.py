@@ -1,0 +1,231 @@
+"""What connections may take of the HTTP port: places, bytes, seconds and memory. Over a real socket."""
+
+import asyncio
+import http.client
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp
+
+from controller.adapters.web.api import API_ROOM
+from controller.adapters.web.changes import NAMES, Changes
+from controller.adapters.web.events import READERS
+from controller.adapters.web.guard import OwnPage
+from controller.adapters.web.listener import OF_ONE_ADDRESS, Limits, Listener
+from controller.adapters.web.ports import LiveRequest, Site
+from controller.adapters.web.replies import Reply, Room, Stream, Streamed, Whole
+from controller.adapters.web.server import PAGES, PROBES, WebServer
+from controller.core.errors import Transient
+
+SOON = 0.3  # seconds for a request
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@contextmanager
+def listening(app: ASGIApp, most: int = 1000) -> Iterator[int]:
+    server = Listener("web", ("127.0.0.1", 0), app, Limits(SOON, most))
+    server.start()
+    try:
+        yield server.port
+    finally:
+        server.stop()
+
+
+@contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        yield connection
+
+
+HELLO = Whole(Reply(200, b"hello\n"))
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "second"])
+def test_a_request_that_comes_a_byte_at_a_time_keeps_no_place(before: bytes) -> None:
+    with listening(HELLO) as port, connected(port) as slow:
+        slow.sendall(before)
+        if before:
+            _until(slow, b"hello\n")
+        sent = 0
+        while sent < 900 and not select.select([slow], [], [], 0.02)[0]:  # until it is closed
+            sent += slow.send(b"x")
+        assert sent < 900
+        assert slow.recv(1000) == b""
+
+
+def test_a_connection_serves_again_and_is_closed_when_nothing_comes() -> None:
+    with listening(HELLO) as port, connected(port) as calm:
+        for _ in range(3):
+            calm.sendall(GET)
+            _until(calm, b"hello\n")
+        assert calm.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nX: ".ljust(1000, b"x"), b"431"),
+        (b"GET / HTTP/1.1\r\nX: ".ljust(100_000, b"x") + b"\r\n\r\n", b"431"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n", b"200"),
+    ],
+    ids=["endless", "at once", "a body that never comes"],
+)
+def test_no_more_is_read_of_a_request_than_one_needs(sent: bytes, status: bytes) -> None:
+    with listening(HELLO) as port, connected(port) as endless:
+        endless.sendall(sent)
+        assert endless.recv(1000).split()[1] == status
+
+
+def test_a_reader_that_takes_nothing_keeps_little_in_memory_and_its_end_is_noticed() -> None:
+    made, closed = [0], threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        while True:
+            made[0] += 1
+            yield bytes(1 << 16)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await Streamed(Stream(pieces(), closed.set, None), Room(1))(scope, receive, send)
+
+    with listening(app) as port, connected(port) as reader:
+        reader.sendall(GET)
+        assert reader.recv(10)
+        before = -1
+        while before != made[0]:  # sockets hold some megabytes
+            before = made[0]
+            select.select([], [], [], 0.2)
+        assert made[0] < 500
+        assert not closed.is_set()
+        reader.close()
+        assert closed.wait(20)
+
+
+# --- probes ----------------------------------------------------------------------------------------
+
+
+class Hanging:
+    """A volume that does not answer; `entered` counts those who ask it."""
+
+    def __init__(self) -> None:
+        self.release, self.entered = threading.Event(), threading.Semaphore(0)
+
+    def runs(self, *_args: object, **_more: object) -> Any:
+        self.entered.release()
+        self.release.wait(60)
+        raise Transient("VolumeUnavailable", "the shared volume: Stale file handle")
+
+    run = logs = log = artifacts = artifact = progress = runs
+
+
+class Nothing(Changes):
+    def requests(self) -> Sequence[LiveRequest]:
+        return ()
+
+    def request(self, _name: str) -> LiveRequest | None:
+        return None
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    it = Hanging()
+    yield it
+    it.release.set()
+
+
+@contextmanager
+def serving(archive: Any) -> Iterator[WebServer]:
+    site = Site(Nothing(), archive, "ml", "pod", "1")
+    server = WebServer(0, site, metrics=lambda _: ("text/plain", b"1"), healthy=str, ready=str)
+    server.start()
+    try:
+        yield server
+    finally:
+        archive.release.set()
+        server.stop()
+
+
+def status(port: int, path: str) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+
+def test_no_reader_is_in_the_way_of_a_probe(hanging: Hanging) -> None:
+    assert API_ROOM + PAGES + READERS + PROBES < OF_ONE_ADDRESS, "all may come by way of one node, as its probes do"
+    with serving(hanging) as server, ExitStack() as stack:
+
+        def ask(path: str) -> socket.socket:
+            connection = stack.enter_context(connected(server.port))
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            return connection
+
+        for path, count in (("/api/runs/iris", API_ROOM), ("/requests/iris/runs/1/artifacts", PAGES)):
+            for _ in range(count):
+                ask(path)
+                assert hanging.entered.acquire(timeout=20)
+            assert status(server.port, path) == 429
+        for _ in range(READERS):
+            assert b"event: change" in _until(ask("/events"), b"change")
+        assert status(server.port, "/events") == 429
+        assert server.readers() == API_ROOM + PAGES + READERS
+        assert {status(server.port, path) for path in ("/healthz", "/readyz", "/metrics", "/static/style.css")} == {200}
+    assert server.readers() == 0
+
+
+def _until(connection: socket.socket, wanted: bytes) -> bytes:
+    got = b""
+    while wanted not in got:
+        piece = connection.recv(1000)
+        assert piece, got
+        got += piece
+    return got
+
+
+# --- changes ---------------------------------------------------------------------------------------
+
+
+def waiting(changes: Changes, name: str, act: Callable[[], None]) -> int:
+    """Return the version that one who waits for a change of this request gets, after `act` in another thread."""
+
+    async def wait() -> int:
+        known = changes.version(name)
+        task = asyncio.create_task(changes.wait(name, known, 60))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(act)
+        return await task
+
+    return asyncio.run(wait())
+
+
+def test_who_waits_learns_of_a_change_from_another_thread_and_of_no_other_request() -> None:
+    changes = Changes()
+    changes.note("wine")
+    assert waiting(changes, "iris", lambda: changes.note("iris")) == 2
+    assert waiting(changes, "", lambda: changes.note("wine")) == 3
+    assert (changes.version("iris"), changes.version("wine"), changes.version("nobody")) == (2, 3, 0)
+    assert asyncio.run(changes.wait("iris", 2, 0)) == 2, "none came in time"
+    assert asyncio.run(changes.wait("iris", 1, 60)) == 2, "it had come before"
+
+
+def test_names_that_are_remembered_are_bounded() -> None:
+    changes = Changes()
+    for number in range(NAMES + 1):
+        changes.note(str(number))
+    assert changes.version("0") == 0
+    assert changes.version() == NAMES + 1
+
+
+# --- a person's own page -----------------------------------------------------------------------------
+
+
+def test_an_address_that_a_program_was_started_with_lets_in_once() -> None:
+    page = OwnPage(HELLO, 0)
+    page.start()
+    target = page.opened("requests/iris", once=True).partition(str(page.port))[2]
+    assert [status(page.port, target) for _ in range(2)] == [303, 403]
+    page.stop()
