@@ -38,7 +38,7 @@ def remove(place: Path) -> None:
         while folders:
             folder = folders.pop()
             _unlock(folder)
-            for entry in _entries(folder):
+            for entry in entries(folder):
                 with suppress(OSError):
                     inner = Path(entry.path)
                     if not entry.is_dir(follow_symlinks=False):
@@ -65,7 +65,7 @@ def sizes(places: Iterable[Path]) -> list[int]:
     links, found = Counter[tuple[int, int]](), []
     for place in places:
         found.append(0)
-        for status in _statuses(place):
+        for status in statuses(place):
             links[status.st_dev, status.st_ino] += 1
             if stat.S_ISDIR(status.st_mode) or links[status.st_dev, status.st_ino] == status.st_nlink:
                 found[-1] += status.st_blocks * BLOCK
@@ -77,7 +77,7 @@ def newest(place: Path, now: float) -> float:
 
     Times after `now` are left out: the clock was set back since.
     """
-    times = (status.st_mtime for status in _statuses(place))
+    times = (status.st_mtime for status in statuses(place))
     return max((time for time in times if time <= now), default=0.0)
 
 
@@ -140,7 +140,7 @@ def _is_folder(place: Path) -> bool:
     return place.is_dir() and not place.is_symlink()
 
 
-def _statuses(place: Path) -> Iterator[os.stat_result]:
+def statuses(place: Path) -> Iterator[os.stat_result]:
     """Yield the status of a file or folder and of all that is in it; what goes meanwhile is left out."""
     with suppress(OSError):
         yield place.lstat()
@@ -148,7 +148,7 @@ def _statuses(place: Path) -> Iterator[os.stat_result]:
         return
     folders = [place]
     while folders:
-        for entry in _entries(folders.pop()):
+        for entry in entries(folders.pop()):
             with suppress(OSError):
                 yield entry.stat(follow_symlinks=False)
                 if entry.is_dir(follow_symlinks=False):
@@ -161,7 +161,7 @@ def _unlock(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+def entries(folder: Path) -> list["os.DirEntry[str]"]:
     """Return what is in a folder, nothing where it can't be read."""
     try:
         with os.scandir(folder) as listing:

@@ -133,12 +133,14 @@ def replace(folder: Path, target: Path, top: Path) -> None:
     removal.remove(trash)
 
 
-def discard(folder: Path, top: Path) -> None:
-    """Remove a folder at once for all who look, then bit by bit. What resists is left to the sweep.
+def discard(folder: Path, top: Path) -> int:
+    """Remove a folder at once for all who look, then bit by bit; return about how many bytes that freed.
+
+    What resists is left to the sweep.
 
     `top` is a folder of layout.py, in which the sweep finds what is left.
     """
-    removal.remove(_aside(folder, top))
+    return removal.erase(_aside(folder, top))
 
 
 def _aside(folder: Path, top: Path) -> Path:

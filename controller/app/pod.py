@@ -53,7 +53,7 @@ def serve(settings: Settings) -> Exit:
         )
         for kind in WATCHED:
             metrics.api.show_watch(kind.resource, partial(cluster.watch_age, kind.name))
-        volume = Volume(root)
+        volume = Volume(root, on_removed=metrics.volume.swept)
         app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
         left_over = volume.requests()
     except (errors.Invalid, errors.Transient, OSError) as error:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from controller.adapters import removal, storage
 from controller.adapters.volume.tree import Tree
+from controller.adapters.volume.usage import Usage
 from controller.core import layout, sweep
 from controller.core.documents import codec
 from controller.core.documents.run import read_uses
@@ -51,12 +52,17 @@ class Sweeper:
     """Sweeps one volume, mounted at `root`."""
 
     def __init__(self, root: Path) -> None:
-        self._root, self._tree = root, Tree(root)
+        self._root, self._tree, self._usage = root, Tree(root), Usage(root, TOPS)
 
     def room(self) -> storage.Space:
         """Return the volume's size and what is free. Raises Transient."""
         with storage.translated("measure what is free"):
             return storage.space(self._root)
+
+    def used(self) -> Mapping[str, int]:
+        """Return the bytes in each top folder, as far as they are known by now. Raises Transient."""
+        with storage.translated("measure what is used"):
+            return self._usage.measure()
 
     def touch(self, path: PurePosixPath) -> None:
         """Note that something is in use."""

@@ -26,6 +26,9 @@ class VolumeMetrics(Protocol):
     def room(self, size: int, free: int) -> None:
         """Record the volume's size and what of it is free, in bytes."""
 
+    def used(self, sizes: Mapping[str, int]) -> None:
+        """Record the bytes in each top folder of the volume."""
+
     def swept(self, things: Mapping[str, int], freed: Mapping[str, int]) -> None:
         """Count what a sweep removed, and the bytes that it freed, by the top folder of the volume."""
 
@@ -79,6 +82,7 @@ class Sweeping:
         while not self._stopping:
             try:
                 self._measure()
+                self._metrics.used(self._sweeper.used())  # may take long: after what makes room
             except (errors.NotYet, errors.Refused, errors.Transient) as error:
                 _log.warning("sweep put off", error=str(error))
             except Exception:  # noqa: BLE001 (a defect here must not end the sweeping for good)

@@ -6,9 +6,10 @@ Methods raise Transient where the volume fails: it can come back.
 import hashlib
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 from controller.adapters import removal, storage
 from controller.adapters.volume import runs
@@ -22,12 +23,19 @@ from controller.core.text import format_size, quoted
 SLICE = 10.0  # seconds of a pass for copying: less than a pass may take, and than is left to it when we are stopped
 
 
+OnRemoved: TypeAlias = Callable[[Mapping[str, int], Mapping[str, int]], None]
+"""Called with how many things went, and the bytes that came free, by the top folder of the volume."""
+
+
 class Volume(EnvironmentFolders):
     """The shared volume, mounted at `root`."""
 
-    def __init__(self, root: Path, *, has_pythons: bool = False) -> None:
-        """Use the volume that is mounted at `root`; see EnvironmentFolders."""
+    def __init__(
+        self, root: Path, *, has_pythons: bool = False, on_removed: OnRemoved = lambda _things, _freed: None
+    ) -> None:
+        """Use the volume that is mounted at `root`; see EnvironmentFolders. `on_removed` is called for each removal."""
         super().__init__(root, has_pythons=has_pythons)
+        self._on_removed = on_removed
         self._copies: dict[Path, tuple[str, ...]] = {}  # those that were interrupted, and what they have come to
 
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
@@ -152,14 +160,18 @@ class Volume(EnvironmentFolders):
         """
         with storage.translated("remove old runs"):
             for run in {*runs.runs(self._tree, name, uid)} - keep:
-                storage.discard(self._root / layout.run(name, uid, run), self._root / layout.RUNS)
+                self._remove(layout.run(name, uid, run))
 
     def forget(self, name: str, *, living: str = "") -> None:
         """Remove the folders of all requests of this name but the one whose uid is `living`."""
         with storage.translated("remove runs"):
             for owner, uid in runs.owners(self._tree):
                 if owner == name and uid != living:
-                    storage.discard(self._root / layout.request(name, uid), self._root / layout.RUNS)
+                    self._remove(layout.request(name, uid))
+
+    def _remove(self, place: PurePosixPath) -> None:
+        freed, top = storage.discard(self._root / place, self._root / layout.RUNS), str(layout.RUNS)
+        self._on_removed({top: 1}, {top: freed})
 
     def publish_tools(self, tools: Sequence[Path]) -> str:
         """Copy these files and folders into one of their own, once; return its digest. Raises Transient."""

@@ -16,6 +16,7 @@ import pytest
 
 from controller.adapters import removal
 from controller.adapters.storage import FOLDER_MODE
+from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume, environments
 from controller.adapters.volume.tree import Tree
 from controller.core import layout
@@ -523,3 +524,15 @@ def test_many_that_publish_at_once_in_the_place_of_a_damaged_one_lose_none(tmp_p
     for publisher in publishers:
         publisher.join()
     assert Volume(tmp_path).has_environment(KEY)
+
+
+def test_what_is_removed_is_counted(tmp_path: Path) -> None:
+    metrics = PrometheusMetrics("0")
+    volume = Volume(tmp_path, on_removed=metrics.volume.swept)
+    for run in (1, 2, 3):
+        volume.keep_text(layout.artifacts("iris", UID, run) / "model", "x" * 100_000)
+    volume.keep_only("iris", UID, frozenset({3}))
+    assert metrics.value("coachwork_swept_total", kind="runs") == 2
+    assert (metrics.value("coachwork_swept_bytes_total", kind="runs") or 0) >= 200_000
+    volume.forget("iris")
+    assert metrics.value("coachwork_swept_total", kind="runs") == 3
