@@ -1,16 +1,20 @@
 """The commands on a real cluster, with a person's own kubeconfig and no more rights than the Role for people gives."""
 
+import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.bareclient import Browser, to_the_end
 from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl
 from tests.support.e2e_projects import batch, project, server, service
 
@@ -41,6 +45,19 @@ class Person:
         )
         assert done.returncode == code, f"{arguments} exited {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
+
+    @contextmanager
+    def page(self) -> Iterator[Browser]:
+        """Yield a browser that was let in by `coachwork ui`; in the end Ctrl-C is pressed."""
+        command = [sys.executable, "-m", "controller", "ui", "--no-browser", "-o", "json", "-n", NAMESPACE]
+        environ = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
+        with subprocess.Popen(command, env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdout
+            browser = Browser(json.loads(running.stdout.readline())["page"])
+            browser.open()
+            yield browser
+            running.send_signal(signal.SIGINT)
+            assert running.wait(SECONDS) == 0
 
     def json(self, *arguments: str) -> Any:
         """Return the JSON that a command wrote."""
@@ -132,3 +149,30 @@ def test_a_missing_right_or_a_mistyped_name_is_answered_with_the_remedy(coachwor
     output = person.run("status", name, code=4, namespace="kube-system")
     assert "no right to get configmaps in namespace kube-system" in output
     assert "coachwork-user" in output
+
+
+def test_the_page_comes_through_the_api_server_as_it_happens_and_outlives_its_controller(
+    coachwork: Coachwork, person: Person
+) -> None:
+    name = coachwork.name("page")
+    coachwork.git.push(name, project(name, "wait", batch("wait", SLOW, seconds=900)))
+    coachwork.request(name)
+    coachwork.running(name, "wait")
+    with person.page() as browser:
+        assert name in browser.ask("/")[1]
+        with browser.asking(f"/api/logs/{name}/wait?follow=1") as log:
+            while log.readline() != b"begun\n":  # it is still running: nothing holds lines back on the way
+                pass
+        with browser.asking(f"/events?request={name}") as events:
+            assert events.headers["Content-Type"] == "text/event-stream"
+            _event(events, b"change")
+            person.run("cancel", name)
+            _event(events, b"change")
+            kubectl("-n", NAMESPACE, "delete", "pod", coachwork.controller(), "--wait=false")
+            to_the_end(events)
+        eventually(lambda: browser.ask(f"/requests/{name}")[0] == 200, "page of the next controller")
+
+
+def _event(events: http.client.HTTPResponse, kind: bytes) -> None:
+    while (line := events.readline()) != b"event: %s\n" % kind:
+        assert line

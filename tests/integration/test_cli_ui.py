@@ -1,57 +1,19 @@
 """`coachwork ui`: the page of a cluster, or of this machine, for one browser on this machine."""
 
-import http.client
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.bareclient import Browser, to_the_end
 from tests.support.cli import CommandLine, Running, write
 from tests.support.eventually import eventually
 from tests.support.front import Front, front
 from tests.support.laptop import batch, laptop
 from tests.support.laptop import project as files
 from tests.support.world import project
-
-
-@dataclass
-class Browser:
-    """A browser that has opened an address, cookies and all."""
-
-    address: str
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def port(self) -> int:
-        return urlsplit(self.address).port or 0
-
-    @property
-    def opening(self) -> str:
-        parts = urlsplit(self.address)
-        return f"{parts.path}?{parts.query}"
-
-    @contextmanager
-    def asking(self, target: str, method: str = "GET", **headers: str) -> Iterator[http.client.HTTPResponse]:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
-            connection.request(method, target, headers={**self.headers, **headers})
-            with connection.getresponse() as response:
-                yield response
-
-    def ask(self, target: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-        with self.asking(target, method, **headers) as response:
-            return response.status, response.read().decode()
-
-    def open(self) -> str:
-        """Open the address; return where it leads."""
-        with self.asking(self.opening) as response:
-            assert response.status == 303
-            self.headers["Cookie"] = response.headers["Set-Cookie"].partition(";")[0]
-            assert "HttpOnly" in response.headers["Set-Cookie"]
-            return response.headers["Location"]
 
 
 def opened(running: Running) -> Browser:
@@ -114,8 +76,7 @@ def test_it_goes_on_when_the_controller_was_replaced_and_says_so(there: Front, t
             assert events.readline()
             there.pages.stop()
             there.deployment = {"spec": {"replicas": 1}, "status": {}}
-            while events.readline():  # a stream of no length just ends
-                pass
+            to_the_end(events)
         status, line = browser.ask("/")
         assert (status, "Deployment coachwork has 0 of 1 pods ready" in line) == (503, True)
         running.error(lambda line: line.endswith("; trying again"))
