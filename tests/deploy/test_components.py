@@ -59,15 +59,16 @@ def test_every_account_pulls_with_the_secret_of_the_registry(overlay: str, tmp_p
     assert all(item["imagePullSecrets"] == [{"name": "registry"}] for item in accounts)
 
 
-def test_the_dashboard_is_where_grafana_looks_for_it(overlay: str, tmp_path: Path) -> None:
+def test_the_dashboards_are_where_grafana_looks_for_them(overlay: str, tmp_path: Path) -> None:
     boards = [
         item
         for item in added(tmp_path, overlay, "grafana-dashboard", "ConfigMap")
         if item["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
     ]
     (board,) = boards
-    text = (DEPLOY / "components" / "grafana-dashboard" / "dashboard.json").read_text(encoding="utf-8")
-    assert board["data"] == {"coachwork.json": text}
+    folder = DEPLOY / "components" / "grafana-dashboard"
+    files = {"coachwork.json": "operators.json", "coachwork-requests.json": "requests.json"}
+    assert board["data"] == {key: (folder / name).read_text(encoding="utf-8") for key, name in files.items()}
 
 
 def test_every_overlay_that_a_page_shows_can_be_built(overlay: str, tmp_path: Path) -> None:

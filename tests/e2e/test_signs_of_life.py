@@ -2,9 +2,12 @@
 
 import json
 import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from tests.support.e2e import Coachwork, eventually
+from tests.support.e2e import NAMESPACE, Coachwork, eventually
 from tests.support.e2e_projects import batch, project
+from tests.support.monitoring import OF_A_CLUSTER, compared, prometheus, shown
 
 
 def answers(coachwork: Coachwork, page: str, status: int) -> None:
@@ -32,6 +35,16 @@ def test_metrics_tell_runs_passes_calls_and_the_build(coachwork: Coachwork) -> N
     assert metrics['coachwork_reconciles_total{result="defect"}'] == 0
     for start in ('coachwork_api_calls_total{code="201"', "coachwork_build_info{version=", "coachwork_git_calls_total"):
         assert [key for key in metrics if key.startswith(start)], start
+
+
+def test_what_dashboards_and_alerts_ask_about_a_cluster_is_there(coachwork: Coachwork, tmp_path: Path) -> None:
+    name = coachwork.name("watched")
+    queries = [(where, query) for where, query in [*shown(), *compared()] if any(one in query for one in OF_A_CLUSTER)]
+    target = urlsplit(coachwork.address("coachwork")).netloc
+    with prometheus(tmp_path / "prometheus", NAMESPACE, target) as it:
+        coachwork.start(name, project(name, "one", batch("one", "")), schedule="0 0 1 1 *")
+        eventually(lambda: all(it.values(query) for _, query in queries), "data for each query")
+        assert it.unhealthy() == {}
 
 
 def test_log_lines_are_json_and_tell_of_each_pass(coachwork: Coachwork) -> None:

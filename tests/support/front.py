@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Archive
 from controller.adapters.web.ports import Site
 from controller.adapters.web.server import WebServer
@@ -50,7 +49,7 @@ class Front:
         """Let a controller's pages be there, after others have stopped."""
         archive = Archive(self.machine.volume, living=lambda name: uid_of(self.machine.app.view.request(name)))
         site = Site(Watched(self.machine.app.view), archive, NAMESPACE, "pod", "0", lambda: self.examination)
-        app, metrics = self.machine.app, PrometheusMetrics("0")
+        app, metrics = self.machine.app, self.machine.metrics
         self.pages = WebServer(0, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
         self.pages.start()
         self.deployment = {}

@@ -97,6 +97,7 @@ class Laptop:
 
     def begin(self) -> None:
         """Start an app."""
+        self.metrics = PrometheusMetrics("0")
         flags = {"namespace": NAMESPACE, "image": "python:3.12", "volume": self.volume, "workers": 2}
         if self.deaf:
             self.port = WakeServer(0, self._woken, lambda _status: None)
@@ -104,8 +105,9 @@ class Laptop:
             flags["wake"] = f"127.0.0.1:{self.port.port}"
         settings = load({}, {**flags, "allow_file_repositories": True})
         self.connection = Connection(self.cluster, deaf=self.deaf)
-        git = Git(self.volume, GitSettings(allow_file=True))
-        self.app = App(settings, self.connection, Volume(self.volume), git, PrometheusMetrics("0"))
+        counted = self.metrics.git
+        git = Git(self.volume, GitSettings(allow_file=True), counted.called, counted.shared, counted.failed)
+        self.app = App(settings, self.connection, Volume(self.volume), git, self.metrics)
         assert self.app.start(threading.Event())
 
     def _woken(self, name: str) -> bool:
@@ -122,9 +124,9 @@ class Laptop:
         keys = {"repository": f"file://{self.repository.folder}", **data}
         return self.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": keys})
 
-    def trigger(self, text: str) -> None:
-        """Have the request run again."""
-        item = self.cluster.get("ConfigMap", "demo")
+    def trigger(self, text: str, name: str = "demo") -> None:
+        """Have a request run again."""
+        item = self.cluster.get("ConfigMap", name)
         assert item
         annotations = {names.TRIGGER: text}
         self.cluster.replace({**item, "metadata": {**item["metadata"], "annotations": annotations}})
