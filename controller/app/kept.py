@@ -78,21 +78,19 @@ class Kept(Reader):
     def get(self, name: str) -> Object | None:
         """Return a ConfigMap as a cluster would have it, None if nothing has run under the name."""
         items = (item for item in self.all().values() if name in (item.name, names.status_of(item.name)))
-        pairs = (pair for item in items for pair in self._config_maps(item))
+        pairs = (pair for item in items for pair in self.pair(item))
         return next((pair for pair in pairs if pair["metadata"]["name"] == name), None)
 
     def labelled(self, label: str, values: Sequence[str]) -> list[Object]:
         """Return the ConfigMaps with one of these values of a label."""
-        pairs = (pair for item in self.all().values() for pair in self._config_maps(item))
+        pairs = (pair for item in self.all().values() for pair in self.pair(item))
         return [pair for pair in pairs if names.labels_of(pair).get(label) in values]
 
-    def _config_maps(self, item: Archived) -> list[Object]:
-        """Return the request and its record."""
-        request, record = self.pair(item)
-        return [request, statuses.manifest(item.name, item.uid, NAMESPACE, record)]
+    def pair(self, item: Archived) -> tuple[Object, Object]:
+        """Return a request and its record as a cluster would have them.
 
-    def pair(self, item: Archived) -> tuple[Object, Record]:
-        """Return the request and its record. A run that nobody carries on any more is shown as it was left."""
+        A run that nobody carries on any more is shown as it was left.
+        """
         record = item.record or Record(item.uid)
         folder = self._root / layout.request(item.name, item.uid)
         if record.active and (held := lock(folder)):
@@ -101,7 +99,7 @@ class Kept(Reader):
         data = {"repository": record.spec.repository, "path": record.spec.path} if record.spec else {}
         about = {"name": item.name, "uid": item.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
         request = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data}
-        return request, record
+        return request, statuses.manifest(item.name, item.uid, NAMESPACE, record)
 
     def written(self, item: Archived) -> int:
         """Return when the record was last written (nanoseconds), 0 where there is none."""

@@ -5,9 +5,7 @@ from functools import partial
 
 from controller.adapters.web.changes import Changes
 from controller.adapters.web.ports import LiveRequest
-from controller.core.documents import codec
-from controller.core.documents import status as statuses
-from controller.core.model import Object, Record
+from controller.core.model import Object
 from controller.reconciler import View
 
 
@@ -30,7 +28,5 @@ class Watched(Changes):
     def _made(self, name: str) -> LiveRequest:
         return LiveRequest(name, self.version(name), partial(self._read, name))
 
-    def _read(self, name: str) -> tuple[Object, Record]:
-        request, status = self._view.request(name) or {}, self._view.status(name) or {}
-        uid = str(request.get("metadata", {}).get("uid", ""))
-        return request, codec.view(statuses.read(status.get("data") or {}, uid)) or Record(uid)
+    def _read(self, name: str) -> tuple[Object, Object]:
+        return self._view.request(name) or {}, self._view.status(name) or {}

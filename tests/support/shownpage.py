@@ -10,6 +10,7 @@ from controller.adapters.web.changes import Changes
 from controller.adapters.web.ports import LiveRequest, Site
 from controller.adapters.web.server import WebServer
 from controller.core.documents import codec
+from controller.core.documents import status as statuses
 from controller.core.documents.run import of_record
 from controller.core.model import Attempt, Environment, Object, PastRun, Phase, Record, RunSpec, StageRecord
 from tests.support.keptruns import KeptRuns
@@ -46,13 +47,14 @@ class Place(Changes):
     """The requests of a place; `kept` is what the runs of `iris` left."""
 
     kept: KeptRuns
-    found: dict[str, tuple[Object, Record]] = field(default_factory=dict)
+    found: dict[str, tuple[Object, Object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def put(self, name: str, record: Record, **data: str) -> None:
-        self.found[name] = {"metadata": {"name": name, "uid": record.request_uid}, "data": data}, record
+        request = {"metadata": {"name": name, "uid": record.request_uid}, "data": data}
+        self.found[name] = request, statuses.manifest(name, record.request_uid, "ml", record)
         self.note(name)
 
     def requests(self) -> Sequence[LiveRequest]:

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from controller.core import slots, times
-from controller.core.model import Phase, Record
-from controller.core.pages.history import Bar, bars
+from controller.core.model import Phase
 from controller.core.pages.states import Tone, tone
 from controller.core.text import visible
 
@@ -22,16 +21,15 @@ class Row:
     """One request in the list; times are RFC 3339, "" where there is none."""
 
     name: str
-    phase: Phase
+    phase: str
     tone: Tone
     message: str
-    run: int
+    run: str
     commit: str
     active: bool
     changed: str  # when its run began, or ended
     schedule: tuple[str, str]  # and its time zone
     suspended: bool
-    bars: tuple[Bar, ...]
 
     @property
     def words(self) -> str:
@@ -52,24 +50,23 @@ class Page:
     found: int
     number: int
     pages: int
-    phases: tuple[tuple[Phase, int], ...]
+    phases: tuple[tuple[str, int], ...]
 
 
-def row(name: str, data: Mapping[str, str], record: Record) -> Row:
-    """Return the row of one request with these keys."""
-    recorded = bool(record.message or record.run or record.history)
+def row(name: str, data: Mapping[str, str], status: Mapping[str, str]) -> Row:
+    """Return the row of a request with these keys, and those of its record."""
+    phase, run = status.get("phase", "Pending"), status.get("run", "0")
     return Row(
         name=name,
-        phase=record.phase,
-        tone=tone(record.phase),
-        message=visible(record.message) if recorded else UNRECORDED,
-        run=record.run,
-        commit=record.spec.commit if record.run and record.spec else "",
-        active=record.active,
-        changed=record.finished or record.started,
+        phase=visible(phase),
+        tone=tone(phase),
+        message=visible(status.get("message", "")) if status else UNRECORDED,
+        run="" if run == "0" else visible(run),
+        commit=visible(status.get("run-commit", "")),
+        active="run-spec" in status and "finished" not in status,
+        changed=visible(status.get("finished") or status.get("started", "")),
         schedule=(data.get("schedule", ""), data.get("time-zone", "")),
         suspended=data.get("suspend") == "true",
-        bars=bars(record.history),
     )
 
 

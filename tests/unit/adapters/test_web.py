@@ -26,7 +26,7 @@ from controller.adapters.web.ports import LiveRequest, Site
 from controller.adapters.web.server import WebServer
 from controller.core.archive import NoAnswer
 from controller.core.errors import Transient
-from controller.core.model import Record, StageRecord
+from controller.core.model import StageRecord
 from tests.support.eventually import eventually
 from tests.support.keptruns import JOB, KeptRuns
 
@@ -53,7 +53,9 @@ class Fixed(Changes):
     """Requests that are all there is to know of them: iris, which runs."""
 
     def requests(self) -> Sequence[LiveRequest]:
-        return [LiveRequest("iris", self.version("iris"), lambda: ({}, Record("", "Running")))]
+        return [
+            LiveRequest("iris", self.version("iris"), lambda: ({}, {"data": {"phase": "Running", "request-uid": ""}}))
+        ]
 
     def request(self, name: str) -> LiveRequest | None:
         return next((item for item in self.requests() if item.name == name), None)

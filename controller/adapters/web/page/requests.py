@@ -1,6 +1,7 @@
 """The list of all requests, and one request."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -12,27 +13,37 @@ from controller.adapters.web.page.render import Renderer
 from controller.adapters.web.ports import LiveRequest, Site
 from controller.core.documents.codec import printable
 from controller.core.pages import history
-from controller.core.pages.listing import Row, page, row
+from controller.core.pages.history import Bar, bars
+from controller.core.pages.listing import Page, Row, page, row
 from controller.core.pages.request import facts
 
 
 class Rows:
-    """The rows of all requests: only what has changed is read again."""
+    """What the list shows of requests: only what has changed is read again, and a history only where it is shown."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._known: dict[str, tuple[int, Row]] = {}
+        self._rows: dict[str, tuple[int, Row]] = {}
+        self._bars: dict[str, tuple[int, tuple[Bar, ...]]] = {}
 
-    def all(self) -> list[Row]:
-        """Return the rows, by name. Raises Transient."""
-        self._known = {item.name: self._made(item) for item in self._site.live.requests()}
-        return [made for _, made in self._known.values()]
+    def page(self, search: str, phase: str, number: int) -> tuple[Page, Mapping[str, Sequence[Bar]]]:
+        """Return a page of the list, and the sparklines of its requests. Raises Transient."""
+        items = {item.name: item for item in self._site.live.requests()}
+        self._rows = {name: self._row(item) for name, item in items.items()}
+        found = page((made for _, made in self._rows.values()), search, phase, number)
+        drawn = {one.name: self._drawn(items[one.name]) for one in found.shown}
+        self._bars = {name: known for name, known in {**self._bars, **drawn}.items() if name in items}
+        return found, {name: made for name, (_, made) in drawn.items()}
 
-    def _made(self, item: LiveRequest) -> tuple[int, Row]:
-        known = self._known.get(item.name)
+    def _row(self, item: LiveRequest) -> tuple[int, Row]:
+        known = self._rows.get(item.name)
         if known and known[0] == item.version:
             return known
-        return item.version, row(item.name, item.config_map.get("data") or {}, item.record)
+        return item.version, row(item.name, item.config_map.get("data") or {}, item.status)
+
+    def _drawn(self, item: LiveRequest) -> tuple[int, tuple[Bar, ...]]:
+        known = self._bars.get(item.name)
+        return known if known and known[0] == item.version else (item.version, bars(item.record.history))
 
 
 def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
@@ -42,8 +53,8 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
     def everything(request: Request) -> Response:
         search, phase = request.query_params.get("q", ""), request.query_params.get("phase", "")
         number = request.query_params.get("page", "")
-        found = page(rows.all(), search, phase, int(number) if number.isascii() and number[:9].isdigit() else 1)
-        return render(request, "list.html", page=found, search=search, phase=phase, now=datetime.now(UTC))
+        found, drawn = rows.page(search, phase, int(number) if re.fullmatch("[0-9]{1,6}", number) else 1)
+        return render(request, "list.html", page=found, bars=drawn, search=search, phase=phase, now=datetime.now(UTC))
 
     def one(request: Request) -> Response:
         item = runs.requested(site, request.path_params["name"])
@@ -58,7 +69,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             "request.html",
             name=item.name,
             record=record,
-            row=row(item.name, data, record),
+            row=row(item.name, data, printable(item.status)),
             facts=facts(data, record),
             run=run,
             fault=fault,

@@ -5,7 +5,7 @@ from typing import Any
 from controller.core.documents.run import Installed, RunFile, SecretVersion, StageEntry
 from controller.core.model import PastRun, Record, RunSpec, StageRecord
 from controller.core.pages.comparison import comparison
-from controller.core.pages.history import Series, history, lines, series
+from controller.core.pages.history import Series, bars, history, lines, series
 
 
 def kept(number: int, accuracy: float | None, **more: Any) -> RunFile:
@@ -34,6 +34,16 @@ def test_the_history_begins_with_the_active_run_and_leads_to_the_kept_ones() -> 
         (1, "Succeeded", False, 0, (None,)),
     ]
     assert (rows[0].past.trigger, rows[1].cause) == ("now", "Polled")
+
+
+def test_a_sparkline_has_a_bar_for_each_run_that_took_time_the_newest_last() -> None:
+    past = (
+        PastRun(4, "Cancelled", started="2026-01-01T00:00:00Z"),
+        PastRun(3, "Failed", started="2026-01-01T00:00:00Z", finished="2026-01-01T00:00:05Z"),
+        PastRun(0, "Refused", finished="2026-01-01T00:00:00Z"),
+        PastRun(2, "Succeeded", started="2026-01-01T00:00:00Z", finished="2026-01-01T00:00:20Z"),
+    )
+    assert [(bar.run, bar.tone, bar.height) for bar in bars(past)] == [(2, "good", 1), (3, "bad", 0.25)]
 
 
 def test_numbers_are_drawn_between_their_least_and_greatest() -> None:

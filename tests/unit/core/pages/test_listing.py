@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controller.core.model import PastRun, Phase, Record, RunSpec
+from controller.core.documents.status import write
+from controller.core.model import Phase, Record, RunSpec
 from controller.core.pages.listing import PAGE, UNRECORDED, Row, page, row
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def item(name: str, phase: Phase = "Ready", message: str = "") -> Row:
-    return row(name, {}, Record("u", phase, message=message or "m"))
+    return row(name, {}, write(Record("u", phase, message=message)))
 
 
 def shown(items: list[Row], search: str = "", phase: str = "") -> list[str]:
@@ -19,7 +20,7 @@ def shown(items: list[Row], search: str = "", phase: str = "") -> list[str]:
 
 
 def test_requests_that_need_somebody_come_first_then_those_that_run() -> None:
-    active = row("z", {}, Record("u", "Running", spec=RunSpec("r", "c", ".", "t", "i")))
+    active = row("z", {}, write(Record("u", "Running", spec=RunSpec("r", "c", ".", "t", "i"))))
     assert shown([item("a"), active, item("c", "Failed"), item("b", "Degraded")]) == ["b", "c", "z", "a"]
 
 
@@ -48,19 +49,13 @@ def test_a_thousand_requests_come_in_pages_with_all_their_phases_counted() -> No
 
 
 def test_a_row_says_how_a_request_stands() -> None:
-    past = (
-        PastRun(3, "Failed", started="2026-01-01T00:00:00Z", finished="2026-01-01T00:00:05Z"),
-        PastRun(0, "Refused", finished="2026-01-01T00:00:00Z"),
-        PastRun(2, "Succeeded", started="2026-01-01T00:00:00Z", finished="2026-01-01T00:00:20Z"),
-    )
     spec = RunSpec("r", "abc", ".", "t", "i")
-    record = Record("u", "Failed", message="no \u202erows", run=3, spec=spec, finished="x", history=past)
-    found = row("iris", {"schedule": "0 6 * * *"}, record)
+    record = Record("u", "Failed", message="no \u202erows", run=3, spec=spec, finished="x")
+    found = row("iris", {"schedule": "0 6 * * *"}, {**write(record), "message": record.message})
     assert (found.phase, found.tone, found.commit, found.active) == ("Failed", "bad", "abc", False)
     assert found.message == "no \\u202erows"  # what would turn the line around is seen
     assert found.next(NOW) == "2026-01-01T06:00:00Z"
-    assert [(bar.run, bar.tone, bar.height) for bar in found.bars] == [(2, "good", 1), (3, "bad", 0.25)]
 
 
 def test_a_request_that_the_controller_has_not_noticed_says_so() -> None:
-    assert row("iris", {}, Record("u")).message == UNRECORDED
+    assert row("iris", {}, {}).message == UNRECORDED
