@@ -19,6 +19,8 @@ from controller.adapters.local import LocalCluster, Machine, base_environment
 from controller.adapters.pythons import Pythons
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Volume
+from controller.adapters.volume.archive import builds
+from controller.adapters.volume.tree import Tree
 from controller.app.controller import App
 from controller.app.lock import lock, tidy
 from controller.app.output import Output
@@ -28,6 +30,7 @@ from controller.core import layout, names, parts
 from controller.core.documents import codec
 from controller.core.documents import run as runs
 from controller.core.documents import status as statuses
+from controller.core.documents.progress import Progress
 from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid
 from controller.core.images import wish
@@ -198,6 +201,12 @@ class LaptopRun:
     def folder(self, record: Record) -> Path:
         """Return the folder of all that a run leaves."""
         return self._root / layout.run(self.name, self._uid, record.run)
+
+    def progress(self, record: Record) -> Mapping[str, Progress]:
+        """Return how far the builds of environments are."""
+        with contextlib.suppress(OSError):  # of the disk: the run says what it makes of it
+            return builds(Tree(self._root), record) if record.active else {}
+        return {}
 
     def addresses(self) -> Mapping[str, str]:
         """Return the addresses of the service stages that are up, by stage."""

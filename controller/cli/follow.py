@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
@@ -15,10 +15,12 @@ from controller.cli.addresses import addresses
 from controller.cli.requests import Requests, Standing
 from controller.cli.scene import Scene
 from controller.cli.show import LAST_LINES, Screen, last_words, screen
+from controller.core.documents import codec
+from controller.core.documents.progress import Progress, Report
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.exits import Exit
 from controller.core.fate import Fate, fate_of, fate_of_run
-from controller.core.model import PastRun, Phase, Record
+from controller.core.model import STARTING, PastRun, Phase, Record
 
 OUTCOMES: Final = {
     "Succeeded": Exit.DONE,
@@ -209,18 +211,36 @@ class _Following:
     def _scene(self, record: Record, elapsed: float, *, over: bool = False) -> Scene:
         name, commit = self.standing.name, record.spec.commit[:7] if record.spec else ""
         tails, found, note = {}, {}, "" if record.stages else record.message
+        progress: Mapping[str, Progress] = {}
         if over and self.output == "json":
             found = {stage: address.url for stage, address in addresses(self.requests, name).items()}
         elif not over and self.output == "text" and not self.blind:
             running = [stage for stage, item in record.stages.items() if item.state == "Running" and not item.message]
             try:
-                tails = {stage: _read_tail(self.requests, name, stage, record.run, 1) for stage in running[:TAILS]}
+                progress = self._progress(record)
+                running = [stage for stage in running if stage not in progress][:TAILS]
+                tails = {stage: _read_tail(self.requests, name, stage, record.run, 1) for stage in running}
             except Transient as error:  # the run goes on for now, but nobody looks after it
                 note = str(error) if error.reason in AWAY else note
                 self.blind = error.reason == "Forbidden"
         lasts = {stage: text.plain(lines[-1]) for stage, lines in tails.items() if lines}
         steps = (tuple(record.stages),)
-        return Scene(record, commit, steps, over, lasts, found, numbered=False, note=note, elapsed=elapsed)
+        return Scene(
+            record, commit, steps, over, lasts, found, numbered=False, note=note, elapsed=elapsed, progress=progress
+        )
+
+    def _progress(self, record: Record) -> Mapping[str, Progress]:
+        """Return what the run is at before scripts run; nothing of a controller that can't say so. Raises Transient."""
+        builds = {item.name for item in record.spec.environments} if record.spec else set()
+        stages = record.stages.items()
+        if not any(it.state == "Running" and (it.reason == STARTING or name in builds) for name, it in stages):
+            return {}
+        try:
+            answer = self.requests.person.answer("api", "progress", self.standing.name, patience=0)
+        except (NotFound, Invalid):
+            return {}
+        report = codec.printable(codec.view(codec.from_plain(Report, answer, "what the run is at")) or Report())
+        return report.stages if report.run == record.run else {}
 
     def _unseen(self, elapsed: float) -> str:
         remedy = f"; {self.requests.command('doctor')} finds out what keeps it" if elapsed > SLOW else ""

@@ -200,7 +200,10 @@ class _Following:
             running = [name for name, stage in record.stages.items() if stage.state == "Running"]
             tails = {name: text.plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
         shown, steps, elapsed = current.place.shown, current.place.pipeline.steps, time.monotonic() - self._began
-        return Scene(record, shown, steps, over, tails, current.addresses(), elapsed=elapsed, stays=stays)
+        return Scene(
+            record, shown, steps, over, tails, current.addresses(), elapsed=elapsed, stays=stays,
+            progress=current.progress(record),
+        )  # fmt: skip
 
     def _serves(self, record: Record) -> bool:
         """Return whether the run has brought up services. What an earlier one has brought up ended with it."""

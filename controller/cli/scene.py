@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.model import Record, StageRecord, StageState
+from controller.cli import text
+from controller.core.documents.progress import Progress
+from controller.core.model import STARTING, Record, StageRecord, StageState
 from controller.core.pages.graph import groups
 from controller.core.text import shorten
 
@@ -21,7 +23,7 @@ class Scene:
 
     A record alone has no steps: it is not `numbered`, and has all stages in one. `note`: what the run waits for, other
     than its stages; `elapsed`: for how many seconds it has been followed.
-    `stays`: what it has brought up stays until Ctrl-C.
+    `stays`: what it has brought up stays until Ctrl-C. `progress`: what stages and environments are at before scripts.
     """
 
     record: Record
@@ -34,29 +36,47 @@ class Scene:
     note: str = ""
     elapsed: float = 0.0
     stays: bool = False
+    progress: Mapping[str, Progress] = field(default_factory=dict)
 
     @property
     def waits(self) -> tuple[str, ...]:
         """What the run waits for, a line for each cause."""
-        return () if self.over else (*([self.note] if self.note else []), *self._causes("Waiting", "Running"))
+        if self.over:
+            return ()
+        since = {stage.message: stage.waiting_since for stage in self.record.stages.values() if stage.waiting_since}
+        causes = self._causes("Waiting", "Running")
+        held = [
+            f"{line}; waiting for {text.took(since[message], '')}" if message in since else line
+            for message, line in causes.items()
+        ]
+        return (*([self.note] if self.note else []), *held)
 
     @property
     def failures(self) -> tuple[str, ...]:
         """Why stages failed, a line for each cause; not what the record itself says of the run."""
-        return tuple(line for line in self._causes("Failed") if not (self.over and self.record.message.endswith(line)))
+        lines = self._causes("Failed").values()
+        return tuple(line for line in lines if not (self.over and self.record.message.endswith(line)))
 
-    def _causes(self, *states: StageState) -> list[str]:
+    def _causes(self, *states: StageState) -> dict[str, str]:
         found: dict[str, list[str]] = {}
         for name, stage in self.record.stages.items():
-            if stage.message and stage.state in states:
+            if stage.state in states and self.cause(name, stage):
                 found.setdefault(stage.message, []).append(self.record.title(name))
-        return [f"{', '.join(names)}: {message}" for message, names in found.items()]
+        return {message: f"{', '.join(names)}: {message}" for message, names in found.items()}
+
+    def cause(self, name: str, stage: StageRecord) -> str:
+        """Return what the record says of a stage, "" where more is known of how it starts."""
+        return "" if stage.reason == STARTING and name in self.progress else stage.message
 
     @property
     def still(self) -> tuple[str, ...]:
         """What goes on, for lines that say so again: causes were printed with their remedies when they came."""
         stages = self.record.stages.items()
-        held = [self.record.title(name) for name, it in stages if it.message and it.state in ("Waiting", "Running")]
+        held = [
+            self.record.title(name)
+            for name, it in stages
+            if it.state in ("Waiting", "Running") and self.cause(name, it)
+        ]
         waits = f"{', '.join(held)} still waiting" if held else ""
         return tuple(filter(None, (self.note, waits, *self.busy)))
 
@@ -64,11 +84,26 @@ class Scene:
     def busy(self) -> tuple[str, ...]:
         """The stages that run and wait for nothing, each with the last line that it printed."""
         running = [
-            (self.record.title(name), doing(stage), shorten(self.tails.get(name, ""), TAIL_LIMIT))
+            (self.record.title(name), self.at(name) or doing(stage), shorten(self.tails.get(name, ""), TAIL_LIMIT))
             for name, stage in self.record.stages.items()
-            if stage.state == "Running" and not stage.message
+            if stage.state == "Running" and not self.cause(name, stage)
         ]
         return tuple(": ".join(filter(None, words)) for words in running)
+
+    @property
+    def begun(self) -> Mapping[str, str]:
+        """What is under way of stages and environments, in short: nothing of those that say why they can't start."""
+        return {
+            name: self.progress[name].step
+            for name, stage in self.record.stages.items()
+            if name in self.progress and stage.state == "Running" and not stage.waiting_for
+        }
+
+    def at(self, name: str) -> str:
+        """Return how far a stage or an environment is whose script does not run yet, and since when it is at that."""
+        if not (progress := self.progress.get(name)):
+            return ""
+        return ", ".join(filter(None, (progress.doing, text.took(progress.since, ""))))
 
     @property
     def groups(self) -> tuple[tuple[int, tuple[str, ...]], ...]:

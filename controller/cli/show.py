@@ -108,7 +108,7 @@ class PlainLines(Screen):
         if scene.note and not scene.over:
             self._print("note", scene.note, scene.note)
         for number, name, stage in scene.changes:
-            if shown_state(stage) not in ("Waiting", STARTING) or stage.message:
+            if shown_state(stage) not in ("Waiting", STARTING) or scene.cause(name, stage):
                 last = scene.over and stage.message and scene.record.message.endswith(stage.message)
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
                 tries = f"(attempt {stage.attempts})" if stage.finished and stage.attempts > 1 else ""
@@ -120,6 +120,8 @@ class PlainLines(Screen):
                 printed = self._print(name, f"{stage.state} {stage.message}", line)
                 if printed and not last and stage.state == "Failed":
                     self._causes += filter(None, [stage.message])
+        for name, step in scene.begun.items():
+            self._print(f"{name} step", step, f"{scene.record.title(name)}: {step}")
         for name, address in scene.addresses.items():
             self._print(f"{name} address", address, f"service {name}: {address}")
         if scene.over:
@@ -194,7 +196,7 @@ def _table(scene: Scene, width: int, height: int) -> Table:
     for number, place, name in _rows(scene, height):
         stage = scene.record.stages.get(name, StageRecord())
         said = "" if stage.state in ("Waiting", "Running", "Failed") else stage.message  # theirs is below the table
-        words = said or scene.addresses.get(name) or scene.tails.get(name) or doing(stage)
+        words = said or scene.addresses.get(name) or scene.at(name) or scene.tails.get(name) or doing(stage)
         cells: list[str | Text] = [
             *([str(number or "") if place == 0 else ""] if scene.numbered else []),
             Text(scene.record.title(name)),

@@ -95,9 +95,8 @@ class Stream(PlainLines):
     def show(self, scene: Scene) -> None:
         """Print what has changed, and draw what is under way."""
         self._width = max([self._width, *(len(name) for _, step in scene.groups for name in step)])
-        super().show(
-            scene if self._status is None else replace(scene, stays=False, elapsed=0.0)
-        )  # the last line says it
+        told = replace(scene, progress={})  # by the builds' own lines
+        super().show(told if self._status is None else replace(told, stays=False, elapsed=0.0))  # the last line says it
         for name, (verdict, at) in list(self._verdicts.items()):
             stage = scene.record.stages.get(name)
             if stage and stage.message.endswith(verdict):  # it was printed with the stage's state
@@ -110,15 +109,18 @@ class Stream(PlainLines):
         if scene.over:
             return STOP if scene.stays else ""
         parts = [
-            " ".join(filter(None, (name, text.took(stage.started, ""), shorten(self._open(name), 60))))
+            " ".join(filter(None, (name, text.took(stage.started, ""), self._doing(scene, name))))
             for name, stage in scene.record.stages.items()
             if stage.state == "Running"
         ]
         return f"running: {', '.join(parts)}" if parts else scene.note or "preparing the run"
 
-    def _open(self, stage: str) -> str:
-        """Return the line without an end of a stage's newest attempt."""
-        return next((lines.open for (name, _), (_, lines) in reversed(self._logs.items()) if name == stage), "")
+    def _doing(self, scene: Scene, stage: str) -> str:
+        """Return how far a build is, or the line without an end of a stage's newest attempt."""
+        if stage in scene.progress:
+            return f"({scene.progress[stage].doing})"
+        lines = (lines.open for (name, _), (_, lines) in reversed(self._logs.items()) if name == stage)
+        return shorten(next(lines, ""), 60)
 
     def line(self, line: str) -> None:
         """Print lines above the last one."""

@@ -49,9 +49,9 @@ class Progress:
         self._lock = threading.RLock()  # a signal's handler may ask what this thread is just noting
         self.warning = ""  # to be said once something is built from source
 
-    def hear(self, line: str) -> None:
-        """Note what uv says."""
-        begins, ends, step = _BEGINS.match(line), _ENDS.match(line), _STEP.match(line)
+    def hear(self, line: str, *, quiet: bool = False) -> None:
+        """Note what uv says; what it only tries (`quiet`) is no step."""
+        begins, ends, step = _BEGINS.match(line), _ENDS.match(line), None if quiet else _STEP.match(line)
         with self._lock:
             self._said, self._silence = time.monotonic(), FIRST
             if begins:
@@ -94,10 +94,9 @@ class Progress:
             f"{verb} {', '.join(found[:SHOWN])}{f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''}"
             for verb, found in groups.items()
         )
-        count = f"{self._done} of {self._of} packages" if self._of else ""
         if under_way:
-            return f"{count}{count and ': '}{under_way}"
-        named = self._choosing or (f"{count} done" if count else "")
+            return f"{self._done} of {self._of} packages: {under_way}" if self._of else under_way
+        named = self._choosing or (f"{self._done} done" if self._of else "")
         return f"{self._step}: {named}" if named else self._step
 
     def _size(self, name: str) -> str:

@@ -82,7 +82,7 @@ class Uv(NamedTuple):
                     self.progress.see(terminal)
                     continue
                 output = (output + line)[-KEPT:]
-                self.progress.hear(line)
+                self.progress.hear(line, quiet=quiet)
                 if not quiet:
                     print(without_credentials(line), end="", flush=True)
             return Done(process.wait(), output)

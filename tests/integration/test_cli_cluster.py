@@ -19,6 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.front import Front, config, front, status
 from tests.support.gitserver import Repository, serving
 from tests.support.laptop import batch, laptop, project, service
+from tests.support.slowindex import half
 
 SAVE = """
 import os, pathlib
@@ -97,6 +98,17 @@ def test_a_deploy_makes_the_request_and_follows_its_run_to_the_end(person: Perso
     commit = person.machine.repository.commit(project("save", save=batch(SAVE + "print('again')")))
     ended = person.deploy()  # the same again runs the newest commit
     assert ended.out.splitlines()[-1] == f"Ready: run 2 at {commit[:7]}"
+
+
+def test_who_follows_a_run_sees_how_far_its_packages_are(person: Person, tmp_path: Path) -> None:
+    with half(tmp_path / "half") as (index, go):
+        needs = f"--index-url http://{index}\nplume\n"
+        stage = batch("import plume") | {"requirements.txt": needs}
+        person.machine.repository.commit(project("train", train=stage))
+        following = person.start("deploy", f"file://{person.machine.repository.folder}", "--name", "demo")
+        following.line(lambda line: line == "environment: downloading 1 package")
+        go.set()
+        assert following.end().code == 0
 
 
 def test_a_failed_run_is_shown_with_its_last_words_which_can_do_no_harm(person: Person) -> None:

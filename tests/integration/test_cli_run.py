@@ -18,6 +18,7 @@ import yaml
 from controller.core.names import digest
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually
+from tests.support.slowindex import half
 from tests.support.world import project
 
 SERVER = """\
@@ -121,6 +122,16 @@ def test_programs_get_objects_alone_and_quiet_ones_the_states(coachwork: Command
     assert ended.scenes()[-1]["over"]
     assert "hello" not in ended.out + ended.err
     assert "hello" not in coachwork.run("run", folder, "-q").out
+
+
+def test_how_far_packages_are_is_shown_to_who_does_not_read_the_output(coachwork: CommandLine, tmp_path: Path) -> None:
+    with half(tmp_path / "half") as (index, go):
+        files = project("train", packages={"train": f"--index-url http://{index}\nplume\n"})
+        running = coachwork.start("run", str(write(tmp_path / "iris", files)), "--quiet")
+        running.line(lambda line: line == "environment: downloading 1 package")
+        go.set()
+        ended = running.end()
+    assert ended.code == 0, ended.err
 
 
 def test_all_problems_of_a_project_are_shown_before_anything_runs(coachwork: CommandLine, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from tests.support.building import KEY, Builder, waking
 from tests.support.datedindex import serving
 from tests.support.launching import PYTHON_38, Stage, wait_for, wheel
+from tests.support.slowindex import half
 
 REQUIREMENTS = "train/requirements.txt"
 
@@ -742,49 +743,18 @@ def slow_index() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture
-def half(builder: Builder) -> Iterator[tuple[str, threading.Event]]:
-    """An index that sends the first MiB of a large package, and the other two once the event is set."""
-    go = threading.Event()
-    path = builder.root / "half"
-    made = wheel(path, "plume", "6.0", f"VALUE = {'6' * (3 << 20)!r}")
-    (path / f"{made.name}.metadata").write_text("Metadata-Version: 2.1\nName: plume\nVersion: 6.0\n")
-    page = f'<a href="/{made.name}" data-core-metadata="true">{made.name}</a>'
-
-    class Half(Index):
-        def do_GET(self) -> None:
-            body = page.encode() if self.path == "/simple/plume/" else (path / self.path[1:]).read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html" if body == page.encode() else "application/octet-stream")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: 1 << 20])
-            self.wfile.flush()
-            if body[1 << 20 :] and go.wait(60):
-                self.wfile.write(body[1 << 20 :])
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Half) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}", go
+def test_what_a_build_is_doing_can_be_read_meanwhile(builder: Builder) -> None:
+    with half(builder.root / "half") as (index, go):
+        builder.env = {"UV_DEFAULT_INDEX": f"http://me:pw-b&d-secret@{index}"}
+        build, file = builder.start("plume\n", secrets=["UV_DEFAULT_INDEX"]), builder.build / "progress.json"
+        text = wait_for(lambda: file.exists() and '"got": 10' in (text := file.read_text()) and text, "a download")
+        said = json.loads(text)
+        assert (said["step"], said["done"], said["of"]) == ("downloading 1 package", 0, 1)
+        assert said["doing"] == "0 of 1 packages: downloading plume (1.0 of 3.0 MiB)"
+        assert [item["name"] for item in said["downloads"]] == ["plume"]
+        assert "pw-b" not in text
         go.set()
-        server.shutdown()
-        thread.join()
-
-
-def test_what_a_build_is_doing_can_be_read_meanwhile(builder: Builder, half: tuple[str, threading.Event]) -> None:
-    index, go = half
-    builder.env = {"UV_DEFAULT_INDEX": f"http://me:pw-b&d-secret@{index}/simple/"}
-    build = builder.start("plume\n", secrets=["UV_DEFAULT_INDEX"])
-    file = builder.build / "progress.json"
-    said = wait_for(lambda: file.exists() and (text := file.read_text()) and '"got": 10' in text and text, "a download")
-    found = json.loads(said)
-    assert found["doing"] == "0 of 1 packages: downloading plume (1.0 of 3.0 MiB)"
-    assert (found["done"], found["of"]) == (0, 1)
-    assert [item["name"] for item in found["downloads"]] == ["plume"]
-    assert "pw-b" not in said
-    go.set()
-    ended = builder.end(build)
+        ended = builder.end(build)
     assert ended.code == 0, ended.text
     assert not file.exists()
     assert "Downloading plume (3.0MiB)\n Downloaded plume\n" in builder.log()

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from controller.adapters.web.ports import Site
 from controller.adapters.web.server import WebServer
 from controller.app.live import Watched
 from controller.app.pod import uid_of
+from controller.app.waiting import waiting
 from controller.core.model import Object
 from tests.support.laptop import NAMESPACE, Laptop
 
@@ -47,8 +49,9 @@ class Front:
 
     def replace(self) -> None:
         """Let a controller's pages be there, after others have stopped."""
-        archive = Archive(self.machine.volume, living=lambda name: uid_of(self.machine.app.view.request(name)))
-        site = Site(Watched(self.machine.app.view), archive, NAMESPACE, "pod", "0", lambda: self.examination)
+        view = self.machine.app.view
+        archive = Archive(self.machine.volume, lambda name: uid_of(view.request(name)), partial(waiting, view))
+        site = Site(Watched(view), archive, NAMESPACE, "pod", "0", lambda: self.examination)
         app, metrics = self.machine.app, self.machine.metrics
         self.pages = WebServer(0, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
         self.pages.start()

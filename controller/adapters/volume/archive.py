@@ -18,6 +18,8 @@ from controller.core.documents.progress import Progress, Report
 from controller.core.documents.run import page
 from controller.core.model import Record
 
+OPEN = ("Waiting", "Running", "Done")  # states of an environment that may be under way: it is compiled while it is used
+
 
 class Archive:
     """The shared volume, mounted at `root`, for readers. Safe in several threads."""
@@ -95,7 +97,7 @@ class Archive:
 
 def builds(tree: Tree, record: Record) -> Mapping[str, Progress]:
     """Return how far the builds are that a run needs, whichever run had them begun. Raises OSError."""
-    items = record.spec.environments if record.spec else ()
+    items = [item for item in record.spec.environments if record.stages[item.name].state in OPEN] if record.spec else []
     texts = {item.name: tree.read_any(layout.build_progress(item.folder), documents.LIMIT) for item in items}
     found = {name: documents.read(text, datetime.now(UTC)) for name, text in texts.items()}
     return {name: progress for name, progress in found.items() if progress}

@@ -58,4 +58,5 @@ def read(text: str, now: datetime) -> Progress | None:
     if not file or not written or abs(now - written) > ALIVE:
         return None
     downloads = tuple(Download(fit(item.name), max(item.got, 0), max(item.size, 0)) for item in file.downloads)
-    return Progress(fit(file.step), fit(file.doing), fit(file.since), max(file.done, 0), max(file.of, 0), downloads)
+    since = file.since if times.moment(file.since) else ""
+    return Progress(fit(file.step), fit(file.doing), since, max(file.done, 0), max(file.of, 0), downloads)

@@ -10,11 +10,14 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from controller.core import layout
+from controller.core.documents import codec
+from controller.core.documents.progress import Download, Progress
 from controller.core.errors import Transient
 from controller.core.model import PastRun, Record, StageRecord
 from controller.core.pages.listing import PAGE
 from tests.support.keptruns import KeptRuns
-from tests.support.shownpage import SPEC, UID, Place, ago, idle, retried, served
+from tests.support.shownpage import BUILT, SPEC, UID, Place, ago, idle, retried, served
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 SHOWN = "&lt;img src=x onerror=alert(1)&gt;\\u202e"
@@ -109,6 +112,24 @@ def test_two_runs_are_shown_side_by_side(address: str) -> None:
     for words in ("accuracy 0.94 0.941 +0.001", "package flask train, serve 3.6 3.7", "parameter ALPHA 0.6 0.7"):
         assert words in text
     assert get(address, "requests/iris/compare").text == get(address, "requests/iris/compare?runs=7,7").text
+
+
+def test_what_is_under_way_before_scripts_run_is_shown_with_how_far_it_is(place: Place, address: str) -> None:
+    stages = {"environment": StageRecord("Running", started=ago(9))}
+    place.put("iris", replace(active(), run=8, stages=stages))
+    place.kept.record(8, stages, environments=(BUILT,))
+    file = place.kept.path(layout.build_progress("0a"))
+    file.parent.mkdir(parents=True)
+    downloads = (Download("torch", 16 << 20, 750 << 20), Download(HOSTILE, 1, 5))
+    said = Progress("downloading 5 packages", "torch", ago(0), 3, 5, downloads)
+    file.write_text(codec.to_json({**codec.plain(said), "written": ago(0)}))
+    for path in ("requests/iris", "requests/iris/runs/8"):
+        page = get(address, path)
+        assert "Under way environment downloading 5 packages, 3 of 5 ready" in page.text
+        assert "torch 16 MiB of 750 MiB" in page.text
+        assert SHOWN in page.html
+    place.kept.record(8, stages, environments=(BUILT,), active=False)
+    assert "Under way" not in get(address, "requests/iris/runs/8").text
 
 
 def test_all_stages_of_a_run_are_there_before_any_file_of_it_is(place: Place, address: str) -> None:

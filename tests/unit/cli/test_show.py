@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from controller.cli.scene import Scene
 from controller.cli.show import JsonLines, LiveTable, PlainLines, last_words
 from controller.core import times
+from controller.core.documents.progress import Progress
 from controller.core.model import Environment, Record, RunSpec, StageRecord, StageState
 
 
@@ -117,6 +119,47 @@ def test_lines_say_again_and_again_what_runs_and_what_waits_without_the_cause(
         f"after 31 s: {waits}",
         f"after 1 min 2 s: {waits}",
     ]
+
+
+PULLING = 'pulling image "python:3.12" on node n1'
+DOWNLOADING = "3 of 19 packages: downloading torch (16.0 of 750.0 MiB)"
+
+
+def beginning() -> Scene:
+    """Return the scene of a run whose environment is built, while a stage's image is pulled."""
+    stages = {
+        "environment": StageRecord("Running", started=now()),
+        "train": StageRecord("Running", "Starting", "starting on node n1", started=now()),
+    }
+    progress = {
+        "environment": Progress("downloading 19 packages", DOWNLOADING, now(), 3, 19),
+        "train": Progress(PULLING, PULLING, now()),
+    }
+    return Scene(Record("u", run=1, stages=stages), "abc", (), numbered=False, progress=progress)
+
+
+def test_what_is_under_way_before_a_script_runs_is_shown_with_how_far_it_is() -> None:
+    drawn = picture(beginning(), 140)
+    for words in (DOWNLOADING, PULLING):
+        assert re.search(rf"{re.escape(words)}, \d+ s ", drawn)
+    assert "starting on node" not in drawn, "less is known of it"
+
+
+def test_lines_say_each_step_once_and_how_far_it_is_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, scene = PlainLines(), beginning()
+    farther = Progress("downloading 19 packages", "4 of 19 packages", "", 4, 19)
+    lines.show(scene)
+    lines.show(replace(scene, progress={**scene.progress, "environment": farther}, elapsed=31.0))
+    *steps, again = capsys.readouterr().out.splitlines()
+    assert steps == ["environment: Running", "environment: downloading 19 packages", f"train: {PULLING}"]
+    assert again.startswith(f"after 31 s: environment: 4 of 19 packages; train: {PULLING}, ")
+
+
+def test_who_waits_for_what_may_never_come_reads_for_how_long() -> None:
+    stage = StageRecord("Running", "Missing", MISSING, waiting_for="start", waiting_since="2026-01-01T00:00:00Z")
+    scene = Scene(Record("u", run=1, stages={"train": stage}), "abc", (), numbered=False)
+    (line,) = scene.waits
+    assert re.fullmatch(rf"train: {re.escape(MISSING)}; waiting for \d+ d \d+ h", line)
 
 
 def test_lines_say_once_that_a_stage_starts_and_only_if_it_takes_long(capsys: pytest.CaptureFixture[str]) -> None:

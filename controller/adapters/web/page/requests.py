@@ -70,6 +70,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             name=item.name,
             record=record,
             row=row(item.name, data, printable(item.status)),
+            progress=runs.under_way(site, run) if run else (),
             facts=facts(data, record),
             run=run,
             fault=fault,

@@ -9,6 +9,7 @@ from controller.core.documents.run import RunFile, of_active
 from controller.core.errors import Transient
 from controller.core.model import Record
 from controller.core.pages.run import RunView, run_view
+from controller.core.pages.starts import Start, starts
 from controller.core.pages.timeline import attempts_of
 from controller.core.text import nearest, quoted
 
@@ -45,3 +46,11 @@ def view(site: Site, name: str, record: Record, run: str) -> RunView:
         if not record.run or run not in (LATEST, last):
             raise
         return run_view(name, of_active(name, record), {}, now)
+
+
+def under_way(site: Site, run: RunView) -> tuple[Start, ...]:
+    """Return what a run is at before its scripts run, nothing where that can't be read: it is a courtesy."""
+    try:
+        return starts(site.archive.progress(run.name), run.file) if run.active else ()
+    except (NoAnswer, Transient):
+        return ()
