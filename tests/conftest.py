@@ -47,6 +47,10 @@ def memory() -> Iterator[Path]:
         yield Path(folder)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="write the pictures of the page in docs/images anew")
+
+
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     home.cleanup()

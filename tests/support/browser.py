@@ -7,18 +7,26 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
+
+from tests.support.cli import CommandLine, Running
 
 CHROMIUM = shutil.which("chromium") or ""
 SECONDS = 30.0  # in which what a page is to show has to come
 SERIOUS = ("serious", "critical")
-# What the browser says of a stage's HTML and pictures that it holds back, as it should, and of answers that are errors.
-HELD_BACK = re.compile(r"Blocked script execution in .* sandboxed|Failed to load resource: ")
+# What the browser says where it holds back a stage's HTML or picture, as it should, and of answers that are errors.
+HELD_BACK = re.compile(
+    r"Blocked (script execution|form submission) |.*http://elsewhere\.invalid/|Failed to load resource: "
+)
+
+
+expect.set_options(timeout=SECONDS * 1000)
 
 
 def missing() -> str:
@@ -43,7 +51,8 @@ class Window:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("dialog", self._dialog)
-        self.page.on("request", self._request)
+        self.page.on("requestfinished", self._ended)
+        self.page.on("requestfailed", self._ended)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -53,14 +62,16 @@ class Window:
         self.wrong.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def _request(self, request: Request) -> None:
-        address = urlsplit(request.url)
-        if address.hostname not in ("127.0.0.1", None) or request.method != "GET":
-            self.wrong.append(f"{request.method} {request.url}")
+    def _ended(self, request: Request) -> None:
+        """Note a request that left this machine, or would have; what the policy forbids the browser does not send."""
+        elsewhere = urlsplit(request.url).hostname not in ("127.0.0.1", None) and request.failure != "csp"
+        if elsewhere or request.method != "GET":
+            self.wrong.append(f"{request.method} {request.url} {request.failure}")
 
-    def serious(self) -> list[str]:
-        """Return what axe-core finds on the page that keeps somebody from using it."""
-        found = Axe().run(self.page).response["violations"]
+    def serious(self, *rules: str) -> list[str]:
+        """Return what axe-core finds on the page, by these rules or by all, that keeps somebody from using it."""
+        options: dict[str, Any] = {"resultTypes": ["violations"]} | ({"runOnly": [*rules]} if rules else {})
+        found = Axe().run(self.page, options=options).response["violations"]
         return [f"{one['id']}: {_places(one)}" for one in found if one["impact"] in SERIOUS]
 
     def wide(self) -> list[str]:
@@ -97,6 +108,19 @@ def window(browser: Browser, **options: Any) -> Iterator[Window]:
     try:
         it = Window(context.new_page())
         yield it
-        assert it.wrong == []
+        assert not it.wrong, "\n".join(it.wrong)
     finally:
         context.close()
+
+
+def command_line(root: Path) -> CommandLine:
+    """Return the command line of somebody without a cluster, whose terminal can open no window."""
+    return CommandLine(root / "state", env={"HOME": str(root), "DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": ""})
+
+
+def page_of(running: Running) -> str:
+    """Return the address of the page that a command says."""
+    pattern = re.compile(r"http://127\.0\.0\.1:\d+/\S*")
+    found = pattern.search(running.either(lambda line: pattern.search(line) is not None))
+    assert found
+    return found[0]

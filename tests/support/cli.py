@@ -153,17 +153,21 @@ class Running:
 
     def line(self, wanted: Callable[[str], bool]) -> str:
         """Wait for a line of the output; return it."""
-        return self._found(self.lines, wanted)
+        return self._found(lambda: self.lines, wanted)
+
+    def either(self, wanted: Callable[[str], bool]) -> str:
+        """Wait for a line on either stream; return it."""
+        return self._found(lambda: [*self.lines, *self._errors], wanted)
 
     def error(self, wanted: Callable[[str], bool]) -> str:
         """Wait for a line on standard error; return it."""
-        return self._found(self._errors, wanted)
+        return self._found(lambda: self._errors, wanted)
 
-    def _found(self, lines: list[str], wanted: Callable[[str], bool]) -> str:
+    def _found(self, lines: Callable[[], list[str]], wanted: Callable[[str], bool]) -> str:
         end = time.monotonic() + DEADLINE
         with self._changed:
             while True:
-                for line in lines:
+                for line in lines():
                     if wanted(line):
                         return line
                 left = end - time.monotonic()

@@ -46,7 +46,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             shown = preview(path, file.size, head)
             kind, crumbs = type(shown).__name__, folders.crumbs(path)
             return render(
-                request, "artifact.html", name=name, run=listing.run, file=file, shown=shown, kind=kind, crumbs=crumbs
+                request, "artifact.html", name=name, run=listing.run, file=file, shown=shown, kind=kind, path=crumbs
             )
         words = request.query_params.get("q", "")
         found = folders.folder(listing.files, path, words)
@@ -54,7 +54,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             line = f"run {listing.run} of {name} has no artifact {quoted(path)}"
             raise NoAnswer("absent", f"{line}; {nearest(path, [file.path for file in listing.files])}")
         return render(
-            request, "artifacts.html", name=name, run=listing.run, crumbs=folders.crumbs(path), listing=listing,
+            request, "artifacts.html", name=name, run=listing.run, path=folders.crumbs(path), listing=listing,
             folder=found, words=words, most=ROWS,
         )  # fmt: skip
 
@@ -64,8 +64,8 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
 
 def _below(request: Request) -> Sequence[str]:
     """Return the path below the artifacts, as names; read from what was sent, where %2F is no slash."""
-    path = request.scope["raw_path"].decode("latin-1").split("/artifacts", 1)[1].strip("/")
-    return [component(part) for part in path.split("/")] if path else []
+    sent = request.scope["raw_path"].decode("latin-1").rstrip("/").split("/")
+    return [component(part) for part in sent[6:]]  # behind /requests/NAME/runs/RUN/artifacts
 
 
 def _content(site: Site, name: str, listing: Listing, file: FileEntry) -> Content:
