@@ -5,8 +5,13 @@ import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller.adapters.kube.kinds import WATCHED
+from controller.adapters.kube.transport import Timeouts
 from tests.support.e2e import NAMESPACE, Coachwork, eventually
 from tests.support.e2e_projects import batch, project
+from tests.support.metricsdoc import documented, exported, series
 from tests.support.monitoring import OF_A_CLUSTER, compared, prometheus, shown
 
 
@@ -45,6 +50,26 @@ def test_what_dashboards_and_alerts_ask_about_a_cluster_is_there(coachwork: Coac
         coachwork.start(name, project(name, "one", batch("one", "")), schedule="0 0 1 1 *")
         eventually(lambda: all(it.values(query) for _, query in queries), "data for each query")
         assert it.unhealthy() == {}
+
+
+def test_metrics_are_as_documented(coachwork: Coachwork) -> None:
+    name = coachwork.name("described")
+    assert coachwork.start(name, project(name, "one", batch("one", "")))["phase"] == "Ready"
+    text = eventually(lambda: coachwork.http("coachwork", "/metrics").body, "metrics")
+    found, promised = exported(text), documented()
+    assert {key: each.type for key, each in found.items()} == {key: each.type for key, each in promised.items()}
+    shown = {key: each.labels for key, each in found.items() if series(text).get(key)}
+    assert shown == {key: promised[key].labels for key in shown}
+    samples = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    assert {sample.value for sample in samples["coachwork_rights_missing"]} == {0}
+    ages = {sample.labels["resource"]: sample.value for sample in samples["coachwork_watch_age_seconds"]}
+    assert set(ages) == {kind.resource for kind in WATCHED}
+    assert max(ages.values()) < Timeouts().silence
+    assert [
+        sample
+        for sample in samples["coachwork_request_last_success_timestamp_seconds"]
+        if name in sample.labels.values()
+    ]
 
 
 def test_log_lines_are_json_and_tell_of_each_pass(coachwork: Coachwork) -> None:

@@ -32,6 +32,6 @@ class PrometheusMetrics:
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
 
-    def value(self, name: str, **labels: str) -> float | None:
+    def value(self, metric: str, /, **labels: str) -> float | None:
         """Return one sample as a scrape would show it, None if there is none yet."""
-        return self._registry.get_sample_value(name, dict(labels))
+        return self._registry.get_sample_value(metric, dict(labels))
