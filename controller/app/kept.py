@@ -1,5 +1,6 @@
 """What runs of this machine have left, as the commands that show runs read it: they need no cluster for it."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,8 @@ from controller.core.errors import Invalid, NotFound
 from controller.core.model import Object, PastRun, Record
 
 NAMESPACE = "local"
+_OWNER = re.compile(layout.OWNER)
+LOOK = 0.5  # seconds between two looks at the records while a page is open
 PAUSE = 0.2  # seconds between two looks at a log that is followed
 
 
@@ -95,18 +98,17 @@ class Kept(Reader):
         folder = self._root / layout.request(item.name, item.uid)
         if record.active and (held := lock(folder)):
             held.close()
-            record = _interrupted(record, self.written(item) / 1e9)
+            record = _interrupted(record, _modified(self._root / layout.record(item.name, item.uid)) / 1e9)
         data = {"repository": record.spec.repository, "path": record.spec.path} if record.spec else {}
         about = {"name": item.name, "uid": item.uid, "labels": {names.ROLE: names.ROLE_REQUEST}}
         request = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data}
         return request, statuses.manifest(item.name, item.uid, NAMESPACE, record)
 
-    def written(self, item: Archived) -> int:
-        """Return when the record was last written (nanoseconds), 0 where there is none."""
-        try:
-            return (self._root / layout.record(item.name, item.uid)).stat().st_mtime_ns
-        except OSError:
-            return 0
+    def written(self, name: str = "") -> int:
+        """Return when a record of this name, or any, was last written (nanoseconds), 0 where there is none."""
+        found = (_OWNER.fullmatch(path.name) for path in (self._root / layout.RUNS).glob("*"))
+        owners = (match.groups() for match in found if match and name in ("", match[1]))
+        return max((_modified(self._root / layout.record(*owner)) for owner in owners), default=0)
 
     def site(self) -> Site:
         """Return what a page shows of this machine."""
@@ -132,6 +134,13 @@ class Kept(Reader):
         return _Read(iter([reply.body]), lambda: None)
 
 
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # it has gone meanwhile
+        return 0
+
+
 class _Watched:
     """What is kept as a page shows it: looked at again and again while somebody waits for a change."""
 
@@ -148,18 +157,18 @@ class _Watched:
         return self._made(item) if item else None
 
     def _made(self, item: Archived) -> LiveRequest:
-        return LiveRequest(item.name, self._kept.written(item), partial(self._kept.pair, item))
+        return LiveRequest(item.name, self._kept.written(item.name), partial(self._kept.pair, item))
 
     def version(self, name: str = "") -> int:
         """Return when a record was last written: this one, or any."""
-        return max((item.version for item in self.requests() if name in ("", item.name)), default=0)
+        return self._kept.written(name)
 
     async def wait(self, name: str, version: int, seconds: float) -> int:
         """Wait, so many seconds at most, until the version is another one; return it."""
-        for _ in range(int(seconds / PAUSE)):
+        for _ in range(int(seconds / LOOK)):
             if (now := await to_thread.run_sync(self.version, name)) != version:
                 return now
-            await anyio.sleep(PAUSE)
+            await anyio.sleep(LOOK)
         return version
 
 

@@ -211,7 +211,7 @@ class Connection(H11Protocol):
             self.reset()
         except Exception:  # noqa: BLE001 - a page's defect must not look like a dead controller
             _log.exception("page failed", path=scope["path"])
-            if self.cycle.response_started:
-                self.reset()
-            else:
+            if not self.cycle.response_started:
                 await PlainTextResponse(b"failed; the controller's log says why\n", 500)(scope, receive, send)
+            elif not self.cycle.response_complete:
+                self.reset()

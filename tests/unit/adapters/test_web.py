@@ -61,6 +61,11 @@ class Fixed(Changes):
         return next((item for item in self.requests() if item.name == name), None)
 
 
+class Broken(Fixed):
+    def requests(self) -> Sequence[LiveRequest]:
+        raise RuntimeError("bug")
+
+
 @pytest.fixture
 def live() -> Fixed:
     return Fixed()
@@ -122,6 +127,15 @@ def test_a_defect_in_a_page_is_a_500_and_the_next_request_is_answered(port: int,
     assert ask(port, "/readyz")[0] == 500
     controller.trouble = ""
     assert ask(port, "/readyz")[0] == 200
+
+
+def test_a_defect_in_a_page_for_people_is_said_on_it(controller: Controller, kept: KeptRuns) -> None:
+    server = server_of(controller, kept.archive, Broken())
+    server.start()
+    status, body, _ = ask(server.port, "/")
+    assert (status, "the controller&#39;s log says why" in body) == (500, True)
+    assert ask(server.port, "/healthz")[0] == 200
+    server.stop()
 
 
 def test_head_gives_the_length_and_no_body(port: int) -> None:

@@ -5,7 +5,7 @@ import http.client
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from controller.adapters.web.events import READERS
 from controller.adapters.web.guard import OwnPage
 from controller.adapters.web.listener import OF_ONE_ADDRESS, Limits, Listener
 from controller.adapters.web.ports import LiveRequest, Site
+from controller.adapters.web.relay import Relay
 from controller.adapters.web.replies import Reply, Room, Stream, Streamed, Whole
 from controller.adapters.web.server import PAGES, PROBES, WebServer
 from controller.core.errors import Transient
@@ -218,6 +219,42 @@ def test_names_that_are_remembered_are_bounded() -> None:
         changes.note(str(number))
     assert changes.version("0") == 0
     assert changes.version() == NAMES + 1
+
+
+# --- a page that is passed on ------------------------------------------------------------------------
+
+
+class Silent:
+    """An answer that says one thing, and then nothing until it is given up."""
+
+    status = 200
+    headers: Mapping[str, str] = {"Content-Type": "text/event-stream", "Set-Cookie": "a=b", "Server": "x"}
+
+    def __init__(self) -> None:
+        self.aborted, self.closed = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"hello"
+        self.aborted.wait(60)
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_a_reader_that_leaves_keeps_no_place_of_a_relay_and_gets_only_what_it_needs() -> None:
+    silent = Silent()
+    with listening(Relay(lambda _target, _accept: silent, lambda _line: None)) as port, connected(port) as reader:
+        reader.sendall(GET)
+        got = _until(reader, b"hello")
+        assert b"content-type: text/event-stream" in got
+        assert b"set-cookie" not in got
+        assert b"server" not in got
+        reader.close()
+        assert silent.aborted.wait(20)
+        assert silent.closed.wait(20)
 
 
 # --- a person's own page -----------------------------------------------------------------------------

@@ -55,7 +55,10 @@ def application(site: Site, others: str) -> ASGIApp:
     def failed(request: Request, error: Exception) -> Response:
         return problem(request, 503, f"{error}; try again later")
 
+    def defect(request: Request, _error: Exception) -> Response:  # it is raised again, and logged
+        return problem(request, 500, "this page failed; the controller's log says why")
+
     return Starlette(
         routes=routes(site, render),
-        exception_handlers={HTTPException: absent, NoAnswer: no_answer, Transient: failed},
+        exception_handlers={HTTPException: absent, NoAnswer: no_answer, Transient: failed, Exception: defect},
     )
