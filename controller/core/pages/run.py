@@ -56,10 +56,10 @@ class RunView:
 
 
 def run_view(name: str, file: RunFile, attempts: Mapping[str, Sequence[Attempt]], now: datetime) -> RunView:
-    """Return the view of a run. `attempts` are those that are known of one that goes on."""
+    """Return the view of a run. `attempts` are those that left a log; where none are known, what the run says."""
     run = printable(file)
     known = {
-        stage: tuple(map(printable, attempts.get(stage, () if isinstance(entry.attempts, int) else entry.attempts)))
+        stage: printable(tuple(attempts.get(stage, () if isinstance(entry.attempts, int) else entry.attempts)))
         for stage, entry in run.stages.items()
     }
     active = not run.finished

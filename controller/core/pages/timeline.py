@@ -1,7 +1,7 @@
 """What each second of a run was: waiting, an environment, a start, a script, or the pause before another attempt."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby, pairwise
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -69,14 +69,22 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """Points in time as seconds since a run's start; `now` is its end, or the present."""
+    """Points in time as seconds since a run's start; `now` is its end, or the present.
+
+    `floor` is when the last step ended: a record, whose seconds are whole ones, says that the next began before.
+    """
 
     zero: datetime
-    now: float = 0.0
+    now: float
+    floor: float = 0.0
 
     def at(self, written: str) -> float | None:
         moment = times.moment(written)
         return max((moment - self.zero).total_seconds(), 0.0) if moment else None
+
+    def opened(self, written: str) -> float | None:
+        at = self.at(written)
+        return self.floor if at is not None and at <= self.floor < at + 1 else at
 
 
 def attempts_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Attempt, ...]]:
@@ -95,12 +103,14 @@ def timeline(run: RunFile, attempts: Mapping[str, Sequence[Attempt]], now: datet
         return None
     clock = _Clock(zero, max(((times.moment(run.finished) or now) - zero).total_seconds(), 0.0))
     builds: dict[str, tuple[Segment, ...]] = {}
-    lanes = []
-    for node in (node for step in graph(run) for node in step.nodes):
-        stage, tried = run.stages.get(node.name, StageEntry(state=node.state)), attempts.get(node.name, ())
-        pieces = _pieces(_marks(node, stage, tried, builds.get(node.name, ()), clock))
-        builds |= dict.fromkeys(node.stages, pieces)
-        lanes.append(Lane(node, pieces))
+    lanes, floor = list[Lane](), 0.0
+    for step in graph(run):
+        for node in step.nodes:
+            stage, tried = run.stages.get(node.name, StageEntry(state=node.state)), attempts.get(node.name, ())
+            pieces = _pieces(_marks(node, stage, tried, builds.get(node.name, ()), replace(clock, floor=floor)))
+            builds |= dict.fromkeys(node.stages, pieces)
+            lanes.append(Lane(node, pieces))
+        floor = max([floor, *(lane.segments[-1].end for lane in lanes if lane.segments)])
     end = max([clock.now, *(piece.end for lane in lanes for piece in lane.segments)])
     whole = _whole([piece for lane in lanes for piece in lane.segments], end)
     totals = ((kind, sum(piece.seconds for piece in whole if piece.kind == kind)) for kind in KINDS)
@@ -113,7 +123,7 @@ def _marks(
     """Yield what a stage's time was, in order; where one ends counts, and where the one before did."""
     if node.state in PASSED:
         return
-    opened = clock.at(stage.started)
+    opened = clock.opened(stage.started)
     for piece in build:  # its packages come before its step opens
         yield Segment("waiting" if piece.kind == "waiting" else "environment", piece.begin, piece.end)
     yield Segment("waiting", 0, clock.now if opened is None else opened)
@@ -122,8 +132,9 @@ def _marks(
     work: Kind = "environment" if node.kind == "environment" else "script"
     ended = clock.at(stage.finished)
     limit = clock.now if ended is None else ended
-    known = [(attempt, begun) for attempt in tried if (begun := clock.at(attempt.started)) is not None]
-    if node.kind == "environment":  # an earlier run may have begun to install it
+    begins = [(attempt, clock.at(attempt.started)) for attempt in tried]
+    known = [(attempt, begun) for attempt, begun in begins if begun is not None and begun <= limit + 1]
+    if node.kind == "environment":  # earlier runs may have tried to install it, and later ones
         known = [(attempt, begun) for attempt, begun in known if begun]
     for attempt, begun in known:
         yield Segment("start" if attempt is known[0][0] else "pause", 0, min(begun, limit))

@@ -95,7 +95,7 @@ def test_a_run_is_shown_with_its_stages_timeline_attempts_and_what_it_was_made_o
         "train/train.py:7: ValueError: no rows",
         f"commit {'7' * 40}",
         "parameter ALPHA 0.7",
-        "environment of train, serve: 1 packages flask 3.7",
+        "environment of train, serve: 1 package flask 3.7",
     ):
         assert words in text
 

@@ -39,9 +39,9 @@ def view(site: Site, name: str, record: Record, run: str) -> RunView:
     """
     now, last = datetime.now(UTC), str(record.run)
     try:
-        if record.active and run in (LATEST, last):
-            return run_view(name, of_active(name, record), attempts_of(site.archive.logs(name, last)), now)
-        return run_view(name, codec.read(RunFile, site.archive.run(name, run))[0], {}, now)
+        active = record.active and run in (LATEST, last)
+        file = of_active(name, record) if active else codec.read(RunFile, site.archive.run(name, run))[0]
+        return run_view(name, file, attempts_of(site.archive.logs(name, str(file.run))), now)
     except (NoAnswer, Transient):
         if not record.run or run not in (LATEST, last):
             raise

@@ -115,6 +115,24 @@ def test_what_an_earlier_run_tried_of_a_build_is_no_part_of_this_one() -> None:
     assert drawn(shown)["environment"] == "ssee"
 
 
+def test_a_step_opens_no_sooner_than_the_one_before_it_has_ended() -> None:
+    shown = timeline(
+        run(7, train=stage("Done", 0, 3), web=stage("Done", 3, 7)),  # the record's seconds are whole ones
+        {"train": [tried(1, 0, 0, 3.9)], "web": [tried(1, 4.4, 4.9)]},
+        ZERO,
+    )
+    assert shown
+    spans = [(one.kind, one.begin, one.end) for one in shown.lanes[1].segments]
+    assert spans == [("waiting", 0, 3.9), ("start", 3.9, 4.9), ("script", 4.9, 7)]
+
+
+def test_what_tried_to_build_an_environment_after_the_run_is_no_part_of_it() -> None:
+    shown = timeline(
+        run(9, environment=stage("Done", 0, 4)), {"environment": [tried(1, 1, 2, 4), tried(2, 60, 61, 70)]}, ZERO
+    )
+    assert drawn(shown)["environment"] == "ssee"
+
+
 def test_attempts_are_read_from_what_is_listed_of_logs() -> None:
     listed = [
         {"stage": "train", "attempt": 1, "ended": True, "exit_code": 1, "started": "x", "bytes": 7},
