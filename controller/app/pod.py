@@ -36,7 +36,7 @@ def serve(settings: Settings) -> Exit:
     """Run the controller until SIGTERM or SIGINT; return the exit code."""
     version = metadata.version("coachwork")
     metrics = PrometheusMetrics(version)
-    configure_logging(settings.log_level, sys.stdout, metrics.runs.hid)
+    configure_logging(settings.log_level, sys.stdout, metrics.runs.hid, metrics.work.defect)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())

@@ -10,16 +10,24 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from controller.adapters.telemetry.redaction import HIDDEN, redact
 
 
-def configure_logging(level: str, stream: TextIO, on_hidden: Callable[[int], None] = lambda _count: None) -> None:
+def configure_logging(
+    level: str,
+    stream: TextIO,
+    on_hidden: Callable[[int], None] = lambda _count: None,
+    on_defect: Callable[[], None] = lambda: None,
+) -> None:
     """Write one JSON object for each event of at least `level` (as in settings) to `stream`; once for a process.
 
     Keys come in the order time, level, event, then the rest. What libraries log through `logging` (warnings and
-    worse) goes the same way, as the event "library message". `on_hidden` is called with how many secrets a line hides.
+    worse) goes the same way, as the event "library message". `on_hidden` is called with how many secrets a line hides,
+    `on_defect` for each line with a traceback.
     """
 
-    def count_hidden(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    def count(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if hidden := str(event).count(HIDDEN):
             on_hidden(hidden)
+        if "exception" in event:
+            on_defect()
         return event
 
     threshold = logging.getLevelNamesMapping()[level]
@@ -29,7 +37,7 @@ def configure_logging(level: str, stream: TextIO, on_hidden: Callable[[int], Non
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
     ]
-    output: list[Processor] = [redact, count_hidden, structlog.processors.JSONRenderer()]
+    output: list[Processor] = [redact, count, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, *output],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

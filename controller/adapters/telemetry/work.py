@@ -1,4 +1,4 @@
-"""The controller's own work: passes, queue and workers."""
+"""The controller's own work: passes, queue, workers and defects."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,12 +23,17 @@ class WorkMetrics:
         self._oldest = show("queue_oldest_seconds", "How long the request waits that has waited longest")
         self._workers = show("workers", "Threads that make passes")
         self._busy = show("workers_busy", "Threads that are making a pass")
+        self._defects = counter(registry, "defects", "Errors of Coachwork itself")
         self._ready = show("ready", "1 while the controller works, as /readyz says")
 
     def reconciled(self, result: str, lasted: float) -> None:
         """Count a pass (result: one of RECONCILE_RESULTS) and its duration."""
         self._reconciles.labels(result).inc()
         self._duration.observe(lasted)
+
+    def defect(self) -> None:
+        """Count an error of Coachwork itself."""
+        self._defects.inc()
 
     def show_queue(
         self, depth: Callable[[], float], oldest: Callable[[], float], workers: int, busy: Callable[[], float]

@@ -30,11 +30,16 @@ from controller.core.signs import Signs
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def metrics() -> PrometheusMetrics:
+    return PrometheusMetrics("0")
+
+
+@pytest.fixture
+def log(metrics: PrometheusMetrics) -> Iterator[io.StringIO]:
     stream, root = io.StringIO(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []
-    configure_logging("INFO", stream)
+    configure_logging("INFO", stream, metrics.runs.hid, metrics.work.defect)
     yield stream
     structlog.reset_defaults()
     root.handlers = handlers
@@ -63,6 +68,18 @@ def test_an_event_is_one_json_line_that_begins_with_time_level_and_event(log: io
 def test_events_below_the_level_are_not_written(log: io.StringIO) -> None:
     structlog.get_logger().debug("http request")
     assert not log.getvalue()
+
+
+def test_a_traceback_counts_as_a_defect_and_what_a_line_hides_as_a_redaction(
+    log: io.StringIO, metrics: PrometheusMetrics
+) -> None:
+    structlog.get_logger().warning("sweep put off", url="https://me:hunter2@git.example.com/x")
+    assert (metrics.value("coachwork_defects_total"), metrics.value("coachwork_redactions_total", place="log")) == (
+        0,
+        1,
+    )
+    structlog.get_logger().error("defect in a sweep", exc_info=ValueError("no"))
+    assert (metrics.value("coachwork_defects_total"), len(lines(log))) == (1, 2)
 
 
 def test_what_a_library_warns_of_is_a_constant_event_with_its_text_redacted(log: io.StringIO) -> None:
