@@ -8,10 +8,11 @@ from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests
+from controller.core import numbers
 from controller.core.documents.codec import plain
 from controller.core.model import PastRun
 
-TITLES = ("run", "outcome", "commit", "started", "took", "trigger", "message")
+TITLES = ("run", "outcome", "commit", "started", "took", "numbers", "trigger", "message")
 NARROW = 100  # columns of a terminal that has no room for triggers
 
 
@@ -25,14 +26,16 @@ def runs(requests: Requests, name: Name, output: Output = "text") -> None:
     commit, trigger = (record.spec.commit, record.spec.trigger) if record.spec else ("", "")
     active = PastRun(
         run=record.run, commit=commit, trigger=trigger, reason=record.reason, message=record.message,
-        started=record.started,
+        started=record.started, metrics=record.measured,
     )  # fmt: skip
     found = [plain(run) for run in (*([active] if record.active else []), *record.history)]
     if not found and output == "text":
         typer.echo(f"{name}: no runs yet", err=True)
         return
     now, width = datetime.now(UTC), text.width()
-    shown = [title for title in TITLES if title != "trigger" or not 0 < width < NARROW]
+    stages = {stage for run in found for stage in run["metrics"]}
+    left_out = {"trigger": 0 < width < NARROW, "numbers": not stages}
+    shown = [title for title in TITLES if not left_out.get(title)]
     rows = (
         {
             **run,
@@ -40,6 +43,10 @@ def runs(requests: Requests, name: Name, output: Output = "text") -> None:
             "outcome": run["outcome"] or "Running",
             "commit": run["commit"][:7],
             "started": run["started"] or run["finished"],
+            "numbers": "; ".join(
+                f"{f'{stage}: ' if len(stages) > 1 else ''}{numbers.listed(own)}"
+                for stage, own in run["metrics"].items()
+            ),
             "took": text.took(run["started"], run["finished"], now),
         }
         for run in found

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from controller.cli import text
 from controller.cli.scene import Scene, doing
+from controller.core import numbers
 from controller.core.model import STARTING, Record, StageRecord
 from controller.core.pages.states import shown_state
 from controller.core.text import format_duration
@@ -25,7 +26,7 @@ COLOURS = {
     "Failed": "red",
     "Stopped": "yellow",
 }
-STAGE_KEYS = ("state", "reason", "message", "attempts", "started", "finished")
+STAGE_KEYS = ("state", "reason", "message", "attempts", "started", "finished", "metrics")
 REFRESH = 4  # a second
 STOP = "Press Ctrl-C to stop"
 LAST_LINES = 20  # that are shown of a stage that failed
@@ -112,7 +113,8 @@ class PlainLines(Screen):
                 last = scene.over and stage.message and scene.record.message.endswith(stage.message)
                 took = text.took(stage.started, stage.finished) if stage.finished else ""
                 tries = f"(attempt {stage.attempts})" if stage.finished and stage.attempts > 1 else ""
-                words = " ".join(filter(None, (shown_state(stage), took, tries, "" if stage.message else doing(stage))))
+                left = numbers.listed(stage.metrics) or doing(stage)
+                words = " ".join(filter(None, (shown_state(stage), took, tries, "" if stage.message else left)))
                 words += f": {stage.message}" if stage.message and not last else ""
                 words = words.replace(f"{STARTING}: {STARTING.lower()}", STARTING)  # the cause begins with the state
                 place = f"step {number}  " if scene.numbered and number else ""
@@ -196,7 +198,8 @@ def _table(scene: Scene, width: int, height: int) -> Table:
     for number, place, name in _rows(scene, height):
         stage = scene.record.stages.get(name, StageRecord())
         said = "" if stage.state in ("Waiting", "Running", "Failed") else stage.message  # theirs is below the table
-        words = said or scene.addresses.get(name) or scene.at(name) or scene.tails.get(name) or doing(stage)
+        known = numbers.listed(stage.metrics) or scene.at(name) or scene.tails.get(name)
+        words = said or scene.addresses.get(name) or known or doing(stage)
         cells: list[str | Text] = [
             *([str(number or "") if place == 0 else ""] if scene.numbered else []),
             Text(scene.record.title(name)),

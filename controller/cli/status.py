@@ -11,10 +11,10 @@ from controller.cli.addresses import Address, addresses
 from controller.cli.connect import connected
 from controller.cli.options import Output
 from controller.cli.requests import Requests, Standing
-from controller.core import slots, times
+from controller.core import numbers, slots, times
 from controller.core.documents.codec import plain
 from controller.core.errors import Invalid, Transient
-from controller.core.model import Phase
+from controller.core.model import Phase, Record
 from controller.core.pages.listing import FIRST, UNRECORDED
 from controller.core.text import format_duration, nearest, quoted
 
@@ -130,10 +130,24 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
             for name, stage in record.stages.items()
         )
         lines += ["", *text.columns(("stage", "state", "took", "attempts", "message"), rows, width)]
+    lines += _numbers(record)
     if record.problems:
         heading = "problems:" if record.phase == "Invalid" else "warnings:"
         lines += ["", heading, *(f"  {line}" for line in record.problems)]
     return lines
+
+
+def _numbers(record: Record) -> list[str]:
+    """Return the numbers of the run, next to those of the last good one where that is another."""
+    before = {} if record.run == record.release_run else record.release_numbers
+    rows = [
+        (record.title(stage), name, numbers.shown(value), numbers.shown(good[name]) if name in good else "")
+        for stage, item in record.stages.items()
+        for good in [before.get(stage, {})]
+        for name, value in item.metrics.items()
+    ]
+    titles = ("stage", "number", "value", *(["last good run"] if any(row[-1] for row in rows) else []))
+    return ["", *text.columns(titles, (row[: len(titles)] for row in rows))] if rows else []
 
 
 def shown_slot(data: Mapping[str, str], now: datetime, *, short: bool = False) -> str:
@@ -161,5 +175,9 @@ def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
         "stages": {name: plain(stage) for name, stage in record.stages.items()},
         "queued": record.queued,
         "next": times.text(slot) if slot and standing.data.get("suspend") != "true" else "",
-        "release": {"run": record.release_run, "commit": record.release_commit},
+        "release": {
+            "run": record.release_run,
+            "commit": record.release_commit,
+            "numbers": plain(record.release_numbers),
+        },
     }

@@ -23,7 +23,7 @@ ROOM = 30  # characters that a column needs for texts of several lines
 SILENCE = 1.5  # seconds
 FORMAL: Final = re.compile(
     r"coachwork: (?:(?:batch|service) stage |environment \S+ of |copied the repository: |the service answers on port "
-    r"|warning: |end of the log: |Completed: |[A-Z][A-Za-z]+: (?P<verdict>.*))"
+    r"|warning: |numbers: |end of the log: |Completed: |[A-Z][A-Za-z]+: (?P<verdict>.*))"
 )
 """A line of the launcher in a log that says what is shown elsewhere: where it is, its warnings, how it ended."""
 

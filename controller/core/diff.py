@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from controller.core import times
+from controller.core import numbers, times
 from controller.core.documents.run import RunFile
 
+DIGITS = 12  # of a number
 PLAIN = ("repository", "ref", "path", "commit", "image", "controller")
 
 
@@ -57,6 +58,7 @@ def compare(before: RunFile, after: RunFile) -> Difference:
         *_texts("secret", _secrets(before), _secrets(after)),
         *_gathered("image digest", known, *digests),
         *_gathered("package", both, _packages(before), _packages(after)),
+        *_gathered("number", both, _numbers(before), _numbers(after)),
     ]
     stages = {name: (earlier.get(name), later.get(name)) for name in {**earlier, **later}}
     return Difference(tuple(changes), stages)
@@ -90,6 +92,14 @@ def _secrets(run: RunFile) -> dict[str, str]:
 def _packages(run: RunFile) -> dict[str, Mapping[str, str]]:
     """Return the packages of each stage: environments are numbered in each run, stages keep their names."""
     return {stage: item.packages for item in run.environments for stage in item.stages or [item.name]}
+
+
+def _numbers(run: RunFile) -> dict[str, Mapping[str, str]]:
+    """Return the numbers of each stage, with as many digits as tell two of them apart."""
+    return {
+        stage: {name: numbers.shown(value, DIGITS) for name, value in entry.metrics.items()}
+        for stage, entry in run.stages.items()
+    }
 
 
 def _stages(run: RunFile) -> dict[str, StageRun]:

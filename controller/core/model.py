@@ -359,6 +359,11 @@ class Record:
         """Return whether a run is active."""
         return self.spec is not None and not self.finished
 
+    @property
+    def measured(self) -> Mapping[str, Mapping[str, float]]:
+        """The numbers of the run's stages, by those that left any."""
+        return {name: stage.metrics for name, stage in self.stages.items() if stage.metrics}
+
     def title(self, name: str) -> str:
         """Return what people read of a stage or an environment: of several environments also whose each is."""
         environments = self.spec.environments if self.spec else ()

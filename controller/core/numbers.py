@@ -15,6 +15,7 @@ from controller.core.text import quoted
 
 MOST: Final = 50  # of a stage
 MOST_OF_PAST: Final = 20  # of a run in the history
+MOST_LISTED: Final = 6  # in a line
 MOST_REQUIRED: Final = 20  # comparisons of a gate
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@%+-]{0,63}")  # as runtime/stage_metrics.py has it
 LIKE: Final = "comparisons like accuracy >= 0.9, rmse <= previous * 1.05"
@@ -55,8 +56,9 @@ def shown(value: float, digits: int = 6) -> str:
 
 
 def listed(numbers: Numbers) -> str:
-    """Return the numbers of a stage in one line."""
-    return ", ".join(f"{name} {shown(value)}" for name, value in numbers.items())
+    """Return the numbers of a stage in a short line."""
+    more = [f"{len(numbers) - MOST_LISTED} more"] if len(numbers) > MOST_LISTED else []
+    return ", ".join([*(f"{name} {shown(value)}" for name, value in islice(numbers.items(), MOST_LISTED)), *more])
 
 
 # --- gates ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.e2e import Coachwork, Record, told
+from tests.support.e2e import Coachwork, Record, ask, asked_all_the_time, told
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SETOSA = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -15,14 +15,18 @@ SECONDS = 400  # packages are downloaded and unpacked while three other tests ru
 pytestmark = pytest.mark.timeout(900)
 
 
-def start(coachwork: Coachwork, example: str) -> tuple[str, Record]:
-    """Request the example as its request.yaml does, from a repository that holds all examples."""
-    name = coachwork.name(example)
-    data = yaml.safe_load((EXAMPLES / example / "request.yaml").read_text())["data"]
-    files = {
+def files() -> dict[str, bytes]:
+    """Return the files of a repository that holds all examples."""
+    return {
         f"examples/{path.relative_to(EXAMPLES)}": path.read_bytes() for path in EXAMPLES.rglob("*") if path.is_file()
     }
-    coachwork.git.push(name, files)
+
+
+def start(coachwork: Coachwork, example: str) -> tuple[str, Record]:
+    """Request the example as its request.yaml does."""
+    name = coachwork.name(example)
+    data = yaml.safe_load((EXAMPLES / example / "request.yaml").read_text())["data"]
+    coachwork.git.push(name, files())
     coachwork.request(name, path=data["path"], project_name=name)
     return name, coachwork.ended(name, seconds=SECONDS)
 
@@ -46,11 +50,29 @@ def test_serve_model_answers_predictions_from_two_replicas(coachwork: Coachwork)
     assert coachwork.http("predict", "/healthz").status == 200  # the name that a project of schema 1.1 was used to
 
 
-def test_train_and_serve_answers_with_the_model_that_was_just_trained(coachwork: Coachwork) -> None:
+def test_train_and_serve_answers_with_the_model_that_was_just_trained_unless_it_is_worse(coachwork: Coachwork) -> None:
     name, record = start(coachwork, "train-and-serve")
     assert record["phase"] == "Ready", told(record)
     reply = coachwork.http(f"{name}--serve", "/predict", SETOSA)
     assert (reply.status, reply.json()["species"]) == (200, "setosa")
-    measured = coachwork.http(f"{name}--serve", "/metrics.json").json()
+    address = coachwork.address(f"{name}--serve")
+    measured = ask(f"{address}/metrics.json").json()
     assert measured["accuracy"] > 0.9
     assert measured["commit"] == record["run-commit"]
+    assert yaml.safe_load(record["release-numbers"]) == {"train": {"accuracy": measured["accuracy"]}}
+    worse = files()
+    script = worse["examples/train-and-serve/train/train.py"]
+    worse["examples/train-and-serve/train/train.py"] = script.replace(b"fit(train_data, ", b"fit(train_data[::-1], ")
+    coachwork.git.push(name, worse)
+    with asked_all_the_time(f"{address}/metrics.json") as replies:
+        record = coachwork.trigger(name, "worse")
+        assert (record["phase"], record["reason"]) == ("Failed", "RequirementNotMet"), told(record)
+        train = coachwork.stages(record)["train"]
+        assert (train["attempts"], train["metrics"]["accuracy"] < 0.9) == (1, True)
+        assert record["message"].startswith(f"stage train: accuracy is {train['metrics']['accuracy']}, REQUIRE wants ")
+        assert (record["stage.serve"], record["release-run"]) == ("Skipped", "1")
+        (job,) = (item for item in coachwork.objects(name, "jobs") if item["metadata"]["name"].endswith("-train-2"))
+        assert [it["reason"] for it in job["status"]["conditions"] if it["type"] == "Failed"] == ["PodFailurePolicy"]
+    assert {(reply.status, reply.body) for reply in replies} == {(200, replies[0].body)}
+    assert replies[0].json() == measured
+    assert ask(f"{address}/predict", SETOSA).json()["species"] == "setosa"

@@ -1,14 +1,11 @@
 """Service stages: rollouts, what is left alone, roll-back, and that nobody notices."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
-from tests.support.e2e import NAMESPACE, Coachwork, Record, Reply, ask, eventually, told
+from tests.support.e2e import NAMESPACE, Coachwork, Record, asked_all_the_time, eventually, told
 from tests.support.e2e_projects import batch, project, server, service
 from tests.support.kubectl import kubectl
 
@@ -23,25 +20,6 @@ def environment_of(coachwork: Coachwork, name: str) -> set[str]:
     """Return the names of the variables that the service's pods get."""
     (container,) = coachwork.get("deployment", f"{name}--web")["spec"]["template"]["spec"]["containers"]
     return {variable["name"] for variable in container["env"]}
-
-
-@contextmanager
-def asked_all_the_time(url: str) -> Iterator[list[Reply]]:
-    """Ask the URL without pause until the end of the block; the list holds all answers."""
-    stop, replies, pause = threading.Event(), list[Reply](), threading.Event()
-
-    def ask_on() -> None:
-        while not stop.is_set():
-            replies.append(ask(url))
-            pause.wait(0.02)
-
-    thread = threading.Thread(target=ask_on)
-    thread.start()
-    try:
-        yield replies
-    finally:
-        stop.set()
-        thread.join()
 
 
 def served(coachwork: Coachwork, name: str, says: str) -> Record:

@@ -422,6 +422,33 @@ def test_a_diff_shows_what_changed_since_the_model_was_good(person: Person) -> N
     assert {"kind": "commit", "name": "", "before": old, "after": new, "stages": []} in found["changes"]
 
 
+def test_the_numbers_of_a_run_are_shown_next_to_those_of_the_last_good_one(person: Person) -> None:
+    write = (
+        "import json, os\nopen(os.environ['COACHWORK_METRICS'], 'w').write(json.dumps({'accuracy': %s, 'rows': 1200}))"
+    )
+    gated = "REQUIRE = accuracy >= previous\n"
+    person.machine.repository.commit(project("train", train=batch(write % 0.9375, more=gated)))
+    ended = person.deploy()
+    assert re.search(r"^train: Done \S+ s accuracy 0.9375, rows 1200$", ended.out, re.MULTILINE), ended
+    output = person.run("status", "demo").out
+    assert re.search(r"^stage +number +value\ntrain +accuracy +0.9375\ntrain +rows +1200", output, re.MULTILINE)
+    person.machine.repository.commit(project("train", train=batch(write % 0.87, more=gated)))
+    ended = person.deploy()
+    assert ended.code == 1
+    assert "train: accuracy is 0.87, REQUIRE wants >= previous, which is 0.9375" in ended.out
+    output = person.run("status", "demo").out
+    assert re.search(r"^stage +number +value +last good run\ntrain +accuracy +0.87 +0.9375", output, re.MULTILINE)
+    shown = person.json("status", "demo")
+    assert shown["stages"]["train"]["metrics"] == {"accuracy": 0.87, "rows": 1200}
+    assert shown["release"]["numbers"] == {"train": {"accuracy": 0.9375, "rows": 1200}}
+    lines = person.run("runs", "demo").out.splitlines()
+    found = [re.search(r"accuracy (\S+), rows 1200", line) for line in lines[1:]]
+    assert [it and it[1] for it in found] == ["0.87", "0.9375"], lines
+    assert [run["metrics"]["train"]["accuracy"] for run in person.json("runs", "demo")] == [0.87, 0.9375]
+    assert re.search(r"^number accuracy +0.9375 +0.87 +train$", person.run("diff", "demo").out, re.MULTILINE)
+    assert "number rows" not in person.run("diff", "demo").out
+
+
 def test_a_schedule_is_set_shown_and_taken_away(person: Person) -> None:
     person.machine.repository.commit(project("save", save=batch(SAVE)))
     assert person.deploy().code == 0

@@ -56,9 +56,13 @@ def yaml(text: str) -> dict[str, str]:
 
 
 def of_folder(folder: Path) -> dict[str, str]:
-    """Return the project in a folder, as far as manifests follow from it: what its scripts do makes no difference."""
+    """Return the project in a folder, as far as manifests follow from it: what its scripts do makes no difference.
+
+    Gates, which 0.1.0 did not have, are left out.
+    """
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
     texts = {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.suffix in DECIDING}
+    texts = {name: re.sub(r"(?m)^REQUIRE = .*\n", "", text) for name, text in texts.items()}
     return texts | {name: "print('hello')\n" for name, path in paths.items() if path.suffix == ".py"}
 
 

@@ -236,7 +236,6 @@ def _end(
     known = record.failure.message if record.failure else ""
     if not message.startswith(known) and not good:  # ended while its failure stage ran
         message = f"{message} (it had failed: {known})"
-    left = {name: stage.metrics for name, stage in record.stages.items() if stage.metrics}
     past = PastRun(
         run=record.run,
         outcome=outcome,
@@ -246,7 +245,7 @@ def _end(
         message=fit(message),
         started=record.started,
         finished=times.text(now),
-        metrics=numbers.first(left, numbers.MOST_OF_PAST),
+        metrics=numbers.first(record.measured, numbers.MOST_OF_PAST),
     )
     known_numbers = {name: own for name, own in record.release_numbers.items() if name in record.stages}
     ended = replace(
@@ -261,7 +260,7 @@ def _end(
         failure=None,
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
-        release_numbers={**known_numbers, **left} if good else record.release_numbers,
+        release_numbers={**known_numbers, **record.measured} if good else record.release_numbers,
     )
     line = message if good else f"run {record.run}: {message}"
     news = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", line)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import joblib
@@ -13,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 ARTIFACTS = Path(os.environ.get("COACHWORK_ARTIFACTS", "artifacts"))
-GOOD_ENOUGH = 0.9
+METRICS = Path(os.environ.get("COACHWORK_METRICS", ARTIFACTS / "numbers.json"))
 
 
 def main():
@@ -24,9 +23,8 @@ def main():
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(train_data, train_target)
     accuracy = model.score(test_data, test_target)
     print(f"accuracy {accuracy:.3f} on {len(test_target)} irises that the model had not seen")
-    if accuracy < GOOD_ENOUGH:
-        sys.exit(f"the model is not good enough to be served: accuracy {accuracy:.3f}, wanted {GOOD_ENOUGH}")
     ARTIFACTS.mkdir(exist_ok=True)
+    METRICS.write_text(json.dumps({"accuracy": accuracy}))  # config.ini says what it has to be: REQUIRE
     joblib.dump(model, ARTIFACTS / "model.joblib")
     metrics = {"accuracy": accuracy, "commit": os.environ.get("COACHWORK_COMMIT", "")}
     (ARTIFACTS / "metrics.json").write_text(json.dumps(metrics))

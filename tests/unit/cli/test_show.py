@@ -280,3 +280,15 @@ def test_what_a_failure_stops_is_printed_after_it(
     scene = Scene(Record("u", run=1, stages=stages), "abc", (tuple(stages),), numbered=False)
     middle = ["other: Stopped", "check: Stopped"] if cause == "Stopped" else ["check: Failed", "other: Stopped"]
     assert said(capsys, scene) == ["train: Done", *middle, "serve: Skipped", "tell: Running"]
+
+
+def test_the_numbers_of_a_stage_that_is_done_are_shown_and_are_in_what_programs_get(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    done = StageRecord("Done", started=now(), finished=now(), attempts=1, metrics={"accuracy": 0.9375, "rows": 1200})
+    scene = Scene(Record("u", run=1, stages={"train": done}), "abc", (("train",),), tails={"train": "bye"})
+    PlainLines().show(scene)
+    assert capsys.readouterr().out.rstrip().endswith(" s accuracy 0.9375, rows 1200")
+    assert "accuracy 0.9375, rows 1200" in picture(scene, 100)
+    JsonLines().show(scene)
+    assert json.loads(capsys.readouterr().out)["stages"]["train"]["metrics"] == {"accuracy": 0.9375, "rows": 1200}

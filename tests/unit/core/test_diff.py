@@ -100,3 +100,13 @@ keys = st.sampled_from(
 def test_whatever_a_run_left_can_be_compared(one: dict[str, Any], other: dict[str, Any]) -> None:
     compare(read(one), read(other))
     assert changes(one, one) == []
+
+
+def test_numbers_differ_where_they_differ_by_little() -> None:
+    before, after = run(), run()
+    before["stages"]["train"]["metrics"] = {"accuracy": 0.93, "rows": 1200, "loss": 0.1234567, "gone": 1}
+    after["stages"]["train"]["metrics"] = {"accuracy": 0.93, "rows": 1200.0, "loss": 0.1234568}
+    assert changes(before, after) == [
+        ChangedValue("number", "gone", "1", "", ("train",)),
+        ChangedValue("number", "loss", "0.1234567", "0.1234568", ("train",)),
+    ]
