@@ -1,14 +1,13 @@
 """The page of runs that are over, in a real browser: what hostile stages left, everybody's eyes and hands, and size."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.support.browser import Window, window
+from tests.support.browser import Window
 from tests.support.cli import CommandLine
 from tests.support.hostile import CANARY, MARKUP, NAMES
 
@@ -26,8 +25,6 @@ PLACES = (
     "requests/nobody",
 )
 WHOLE_LOG = 64 << 20  # bytes, the most that is kept of a stage's
-
-Keep = Callable[[Window, str], None]
 
 
 def enter(it: Window, address: str, place: str = "") -> None:
@@ -158,10 +155,3 @@ def test_the_page_says_what_the_commands_say(opened: Window, here: CommandLine, 
         expect(opened.page.locator(f"#stage-{name}")).to_contain_text(stage["state"])
     for run in json.loads(here.run("runs", "iris", "--local", "--output", "json").out):
         expect(opened.page.locator("#history")).to_contain_text(f"{run['run']} {run['outcome']}")
-
-
-def test_pictures_for_the_documentation(browser: Browser, address: str, screenshot: Keep) -> None:
-    with window(browser, viewport={"width": 1100, "height": 760}) as it:
-        enter(it, address, "requests/iris/compare?runs=1,2")
-        expect(it.page.locator("h1")).to_be_visible()
-        screenshot(it, "compare")

@@ -1,12 +1,13 @@
 """The page of a run while it goes on, in a real browser: `coachwork run --ui`, whose stages do what the test says."""
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.support.browser import Window, command_line, page_of, window
 from tests.support.cli import CommandLine, Running, write
@@ -21,13 +22,15 @@ while True:
     *lines, _ = (order.read_text() if order.exists() else "").split("\\n")
     for line in lines[done:]:
         if line == "end":
+            pathlib.Path(os.environ["COACHWORK_METRICS"]).write_text('{"accuracy": 0.967}')
             raise SystemExit
         if line == "fail":
-            raise ValueError("as it was told")
+            raise ValueError("column petal_width is missing")
         print(line, flush=True)
     done = len(lines)
     time.sleep(0.02)
 """
+PICTURE: ViewportSize = {"width": 1100, "height": 700}
 STAGES = ("load", "train", "tidy", "report")
 
 
@@ -52,7 +55,12 @@ class Theatre:
 
 
 @pytest.fixture
-def theatre(tmp_path: Path) -> Iterator[Theatre]:
+def theatre() -> Iterator[Theatre]:
+    with tempfile.TemporaryDirectory() as root:  # its address is on the pictures, and short
+        yield from _theatre(Path(root))
+
+
+def _theatre(tmp_path: Path) -> Iterator[Theatre]:
     files = project("load >> train, tidy >> report", retries=1)
     line, desk = command_line(tmp_path), tmp_path / "desk"
     desk.mkdir()
@@ -79,7 +87,7 @@ def test_every_change_of_a_run_comes_by_itself(
     with window(browser) as other:
         other.page.goto(theatre.address)
         other.page.locator("#node-load a").click()
-        for words in ("the first line", "<b>the second</b>"):
+        for words in ("reading iris.csv", "<b>150</b> rows, 5 columns"):
             theatre.say("load1", words)
             expect(other.page.locator("#log")).to_contain_text(words)
         theatre.say("load1", "end")
@@ -88,15 +96,24 @@ def test_every_change_of_a_run_comes_by_itself(
     theatre.say("train1", "fail")
     theatre.say("tidy1", "end")
     expect(page.locator("#node-train .state")).to_contain_text("attempt 2")
-    expect(page.locator("#stage-train")).to_contain_text("ValueError: as it was told")
+    expect(page.locator("#stage-train")).to_contain_text("ValueError: column petal_width is missing")
     shown(load="Done", train="Running", tidy="Done", report="Waiting")
-    screenshot(opened, "running")
+    page.set_viewport_size(PICTURE)
+    screenshot(opened, "run")
+    with window(browser, viewport=PICTURE, color_scheme="dark") as other:
+        other.page.goto(theatre.address)
+        other.page.locator("#node-train a").click()
+        for epoch in range(1, 13):
+            theatre.say("train2", f"epoch {epoch:2}: loss {1 / (1 + epoch):.3f}")
+        expect(other.page.locator("#log")).to_contain_text("epoch 12: loss 0.077")
+        expect(other.page.locator("#log")).not_to_contain_text("petal_width")  # of the attempt before
+        screenshot(other, "log")
     theatre.say("train2", "end")
     shown(train="Done", report="Running")
     theatre.say("report1", "end")
     shown(report="Done")
     expect(page.locator("h1")).to_contain_text("Ready")
-    screenshot(opened, "run")
+    expect(page.locator("#stage-train")).to_contain_text("accuracy 0.967")
 
 
 def test_a_change_leaves_alone_what_the_reader_is_at(theatre: Theatre, opened: Window) -> None:
