@@ -65,10 +65,11 @@ def unmet(gate: Iterable[Tuple[str, str, Optional[float], str]], numbers: Dict[s
 
     Without a limit it is enough that the number is there. `odd` is what `read` found wrong, `key` the gate's.
     """
-    problems = []
+    problems, known = [], ", ".join(list(numbers)[:MOST_SHOWN])
+    there = odd or (f"it has {known}{', ...' if len(numbers) > MOST_SHOWN else ''}" if known else "")
     for name, sign, limit, words in gate:
         if name not in numbers:
-            why = f" ({odd})" if odd else ""
+            why = f" ({there})" if there else ""
             problems.append(f"{name} was not written to COACHWORK_METRICS{why}, {key} wants {words}")
         elif limit is not None and not HOLDS[sign](numbers[name], limit):
             problems.append(f"{name} is {numbers[name]!r}, {key} wants {words}")

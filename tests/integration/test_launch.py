@@ -194,6 +194,11 @@ def test_a_path_of_numbers_that_is_no_file_holds_nobody_up(stage: Stage, made: s
             "rmse was not written to COACHWORK_METRICS, REQUIRE wants <= pre",
         ),
         (
+            '{"acuracy": 0.93, "rows": 5}',
+            [["accuracy", ">=", 0.9, ">= 0.9"]],
+            "accuracy was not written to COACHWORK_METRICS (it has acuracy, rows), REQUIRE wants >= 0.9",
+        ),
+        (
             '{"rmse": NaN}',
             [["rmse", "<", 2, "< 2"]],
             "rmse was not written to COACHWORK_METRICS (not recorded: 'rmse': a name is 1 to 64 letters",
