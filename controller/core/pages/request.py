@@ -15,6 +15,7 @@ def facts(data: Mapping[str, str], record: Record) -> tuple[tuple[str, str], ...
         **{key: data.get(key, "") for key in KEYS},
         "reason": record.reason,
         "release": release,
+        "pending since": record.pending_since,
         "queued": f"trigger {record.queued}" if record.queued else "",
         "poll problem": record.poll_problem,
         "schedule problem": record.schedule_problem,
