@@ -1,4 +1,3 @@
-"use strict";
 // Shows a log, its end first, and what is written meanwhile. All of it is a stage's: it is added as text, never as HTML.
 
 const view = document.getElementById("log");
@@ -12,7 +11,7 @@ const SEQUENCE = /\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_]
 const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 let blocks, rest, kept; // what is shown: lines by block, the line without an end, characters
-let abort;
+let abort, wait;
 
 function clean(line) { // of a line that was written over, as a progress bar, its last state
   const last = line.replace(/\r+$/, "");
@@ -69,22 +68,32 @@ function toEnd() {
 }
 
 async function read() {
-  abort = new AbortController();
+  stop();
+  const { signal } = (abort = new AbortController());
   try {
-    const answer = await fetch(view.dataset.source, { cache: "no-store", signal: abort.signal });
-    if (!answer.ok) {
-      const said = await answer.json().catch(() => ({}));
-      state.textContent = said.error ?? answer.statusText;
-      if (answer.status === 429 || answer.status >= 500) setTimeout(read, AGAIN);
+    const answer = await fetch(view.dataset.source, { cache: "no-store", signal });
+    if (answer.ok) {
+      say("");
+      await pour(answer.body.pipeThrough(new TextDecoderStream()).getReader());
       return;
     }
-    state.textContent = "";
-    await pour(answer.body.pipeThrough(new TextDecoderStream()).getReader());
+    const said = await answer.json().catch(() => ({}));
+    say(said.error ?? answer.statusText);
+    if (answer.status === 429 || answer.status >= 500) wait = setTimeout(read, AGAIN);
   } catch {
-    if (abort.signal.aborted) return;
-    state.textContent = "Connection lost. Trying again …";
-    setTimeout(read, AGAIN);
+    if (signal.aborted) return;
+    say("Connection lost. Trying again …");
+    wait = setTimeout(read, AGAIN);
   }
+}
+
+function stop() {
+  clearTimeout(wait);
+  abort?.abort();
+}
+
+function say(words) {
+  state.textContent = words;
 }
 
 async function pour(reader) {
@@ -106,6 +115,13 @@ function frame(done) { // no frame is drawn where nobody looks
 clear();
 find.addEventListener("input", filter);
 end.addEventListener("click", () => { toEnd(); view.focus(); });
-addEventListener("pagehide", () => abort.abort());
-addEventListener("pageshow", (event) => { if (event.persisted) read(); });
+addEventListener("pagehide", stop);
+addEventListener("pageshow", (event) => {
+  if (event.persisted) read();
+});
+document.addEventListener("visibilitychange", () => {
+  if (!view.dataset.source.includes("follow=1")) return; // it is read once
+  if (document.hidden) stop();
+  else read();
+});
 read();
