@@ -562,9 +562,13 @@ def test_a_terminal_that_closes_ends_the_run_as_ctrl_c_does(coachwork: CommandLi
 
 def test_plan_shows_the_objects_of_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:
     files = project("a >> web", services={"web": 5000})
+    files["a/config.ini"] += "REQUIRE = rmse <= previous * 1.05\n"
     ended = coachwork.run("plan", str(write(tmp_path / "iris", files)), "--output", "json", "--name", "prod")
-    kinds = [(item["kind"], item["metadata"]["name"]) for item in json.loads(ended.out)]
+    objects = json.loads(ended.out)
+    kinds = [(item["kind"], item["metadata"]["name"]) for item in objects]
     assert kinds == [("Job", "prod-a-1"), ("Deployment", "iris--web"), ("Service", "iris--web")]
+    (container,) = objects[0]["spec"]["template"]["spec"]["containers"]
+    assert json.loads(container["command"][-1])["require"] == [["rmse", "<=", None, "<= previous * 1.05"]]
 
 
 def test_validate_says_what_is_there_and_strict_makes_warnings_errors(coachwork: CommandLine, tmp_path: Path) -> None:
