@@ -140,8 +140,10 @@ def _marks(
         yield Segment("start" if attempt is known[0][0] else "pause", 0, min(begun, limit))
         yield Segment("start", 0, clock.at(attempt.script) or begun)
         over = clock.at(attempt.finished) if attempt.ended else None
-        over = limit if over is None else min(over, limit) if node.kind == "service" else over
-        yield Segment(work, 0, over, attempt.number, failed=attempt.ended and attempt.exit_code != 0)
+        if over is None or over >= limit + 1:  # a service goes on, and a build compiles behind what is published
+            yield Segment(work, 0, limit, attempt.number)
+        else:
+            yield Segment(work, 0, over, attempt.number, failed=attempt.exit_code != 0)
     if not known:
         yield Segment("waiting" if stage.waiting_for else "start" if stage.reason == STARTING else work, 0, limit)
     yield Segment("end" if ended is not None else "pause", 0, limit)

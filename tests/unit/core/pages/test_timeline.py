@@ -126,6 +126,17 @@ def test_a_step_opens_no_sooner_than_the_one_before_it_has_ended() -> None:
     assert spans == [("waiting", 0, 3.9), ("start", 3.9, 4.9), ("script", 4.9, 7)]
 
 
+def test_an_environment_counts_until_it_can_be_used_though_its_build_compiles_on() -> None:
+    shown = timeline(
+        run(9, environment=stage("Done", 0, 3), train=stage("Done", 3, 8)),
+        {"environment": [tried(1, 1, 2, 7, code=1)], "train": [tried(1, 4, 5, 8)]},
+        ZERO,
+    )
+    assert shown
+    assert drawn(shown)["train"] == "eeessxxx"
+    assert not any(one.failed for one in shown.lanes[0].segments)
+
+
 def test_what_tried_to_build_an_environment_after_the_run_is_no_part_of_it() -> None:
     shown = timeline(
         run(9, environment=stage("Done", 0, 4)), {"environment": [tried(1, 1, 2, 4), tried(2, 60, 61, 70)]}, ZERO
