@@ -53,7 +53,7 @@ def test_a_browser_that_was_let_in_sees_what_the_cluster_shows(there: Front, tmp
         assert json.loads(browser.ask("/api/runs/demo/9")[1])["code"] == 404
         with browser.asking("/events?request=demo") as events:
             assert events.headers["Content-Type"] == "text/event-stream"
-            assert events.readline().startswith(b"id: ")
+            assert events.readline().startswith(b"event: change")
 
 
 def test_nobody_else_is_let_in(there: Front, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_runs_of_this_machine_are_shown_without_a_cluster(coachwork: CommandLine
     running.line(lambda line: line.startswith("Ready: run 1"))
     assert "\ntrained\n" in browser.ask("/api/logs/iris/train")[1]
     with browser.asking("/events?request=iris") as events:
-        assert events.readline().startswith(b"id: ")
+        assert events.readline().startswith(b"event: change")
         running.interrupt()
         assert running.end().code == 0, "the page ends, and the outcome is that of the run"
     running = coachwork.start("ui", "iris", "--local", "--no-browser")

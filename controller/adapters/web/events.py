@@ -1,10 +1,9 @@
 """GET /events: says by server-sent events that requests have changed; a page then fetches what it shows of them.
 
-At most one event a second, however much happens, and none where nothing does but a sign of life.
+At most one event a second, however much happens; where nothing does, a sign of life.
 """
 
 import asyncio
-import json
 from contextlib import ExitStack
 from typing import Final
 
@@ -14,12 +13,10 @@ from starlette.types import Receive, Scope, Send
 
 from controller.adapters.web.ports import Live
 from controller.adapters.web.replies import STOPPING, Full, Room, Whole, error, while_connected
-from controller.core.errors import Transient
 
 READERS: Final = 64
 CALM: Final = 1.0  # seconds between two events
 BEAT: Final = 15.0  # seconds of silence at most: a connection that says less is lost
-NAMES: Final = 100  # of changed requests in an event; were there more, all may have changed
 
 
 class Events:
@@ -46,16 +43,13 @@ class Events:
             await send({"type": "http.response.body", "body": b""})
 
     async def _tell(self, name: str, stopping: asyncio.Event, send: Send) -> None:
-        """Send an event for what has changed since the last one, the first one at once."""
+        """Send an event at once, and whenever something has changed since the last one."""
         version, ended = -1, asyncio.create_task(stopping.wait())
         try:
             while not ended.done():
                 now = await self._room.run(self._live.version, name)
-                event = (
-                    await self._room.run(self._event, name, version, now)
-                    if now != version
-                    else "event: alive\ndata: 0\n\n"
-                )
+                kind = "alive" if now == version else "change"
+                event = f'event: {kind}\nretry: 1000\ndata: {{"version": {now}}}\n\n'
                 await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
                 version = now
                 await asyncio.wait({ended}, timeout=CALM)
@@ -64,14 +58,3 @@ class Events:
                 waiting.cancel()
         finally:
             ended.cancel()
-
-    def _event(self, name: str, version: int, now: int) -> str:
-        """Return the event for what has changed since `version`: null where that is not known, or too much."""
-        changed: list[str] | None
-        try:
-            changed = [name] if name else [item.name for item in self._live.requests() if item.version > version >= 0]
-        except Transient:
-            changed = None
-        if changed is not None and (len(changed) > NAMES or version < 0):
-            changed = None
-        return f"id: {now}\nevent: change\nretry: 1000\ndata: {json.dumps({'version': now, 'requests': changed})}\n\n"

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from controller.adapters.web.replies import STOPPING, BrokenOff
+from controller.adapters.web.replies import STOPPING, BrokenOff, taken_within
 
 READ_TIMEOUT: Final = 5.0  # seconds for a request; for a part of an answer; and that a connection waits for the next
 READ_BYTES: Final = 32 * 1024  # of a request: the longest path, percent-encoded, and what proxies add
@@ -29,7 +29,7 @@ CONNECTIONS: Final = 256  # at once; more are closed unanswered
 # Of them; all readers may come through one node, whose kubelet's probes have its address too: more than all rooms have.
 OF_ONE_ADDRESS: Final = 128
 WRITE_TIMEOUT: Final = 300.0  # seconds in which a reader takes a piece: one that pages through a log pauses
-KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # seconds, seconds
+KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))  # seconds, seconds, times
 
 _log = structlog.get_logger()
 
@@ -120,8 +120,9 @@ class Connection(H11Protocol):
         self._admitted = address
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that is gone is noticed
-        for option, seconds in KEEPALIVE:
-            connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
+        for option, value in KEEPALIVE:
+            if hasattr(socket, option):  # a laptop may lack some
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         self._arm(self.limits.seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -201,13 +202,14 @@ class Connection(H11Protocol):
         """Answer one request; a defect is logged and becomes a 500, or a reset where the head is sent."""
 
         async def bounded(message: Message) -> None:
-            async with asyncio.timeout(WRITE_TIMEOUT):
+            async with taken_within(WRITE_TIMEOUT):
                 await send(message)
 
+        _log.debug("http request", method=scope["method"], path=scope["path"], client=scope["client"])
         scope[STOPPING] = self.stopping
         try:
             await self._app(scope, receive, bounded)
-        except (BrokenOff, TimeoutError):
+        except BrokenOff:
             self.reset()
         except Exception:  # noqa: BLE001 - a page's defect must not look like a dead controller
             _log.exception("page failed", path=scope["path"])

@@ -7,8 +7,8 @@ one that hangs holds the few places of a room, never those of /healthz and /metr
 import asyncio
 import functools
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -124,7 +124,7 @@ class Whole(Response):
         body = memoryview(self.body) if scope["method"] != "HEAD" else memoryview(b"")
         for start in range(0, len(body), PIECE):
             piece = bytes(body[start : start + PIECE])
-            async with asyncio.timeout(PIECE_TIMEOUT):
+            async with taken_within(PIECE_TIMEOUT):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -173,6 +173,16 @@ class Streamed(Response):
             else:
                 _log.exception("stream failed", path=path)
             raise BrokenOff from fault  # the head is sent: there is no other way to say it
+
+
+@asynccontextmanager
+async def taken_within(seconds: float) -> AsyncIterator[None]:
+    """Give an answer up that its reader has not taken a piece of when the block has lasted so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise BrokenOff from None
 
 
 async def while_connected(
