@@ -75,6 +75,7 @@ bench: $(READY) ## Measure, side by side; the last three need KUBECONFIG and an 
 	$(BIN)/python -m bench.command_line
 	$(BIN)/python -m bench.view
 	$(BIN)/python -m bench.git_processes
+	$(BIN)/python -m bench.scrape
 	$(BIN)/python -m bench.scale 1000 --local
 	$(BIN)/python -m bench.stage_start
 	$(BIN)/python -m bench.anatomy

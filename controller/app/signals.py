@@ -1,6 +1,7 @@
 """The signs of requests for who scrapes: out of the watch caches, and computed again only where something changed."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -8,8 +9,12 @@ from controller.adapters.web.ports import Live
 from controller.core import signs, slots
 from controller.core.signs import Signs
 
+SECONDS = (
+    1.0  # of one scrape, for records that changed: after a start all have, and the rest of them come with the next
+)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What was made of a request at a version of it."""
 
@@ -18,28 +23,30 @@ class Known:
 
 
 class Signals:
-    """Remembers the signs of living requests."""
+    """Remembers the signs of living requests. Safe to use from many threads."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._known: dict[str, Known] = {}
+        self._known: Mapping[str, Known] = {}
 
-    def of(self, names: Iterable[str]) -> Mapping[str, Signs]:
+    def of(self, names: Collection[str]) -> Mapping[str, Signs]:
         """Return the signs of these requests; those of others are forgotten."""
-        now, found = datetime.now(UTC), dict[str, Known]()
-        for name in names:
-            known = self._known.get(name)
-            if (known is None or known.version != self._live.version(name)) and (request := self._live.request(name)):
-                known = Known(request.version, signs.of_request(request.config_map, request.record))
-            if known:
-                found[name] = replace(known, signs=_with_slot(known.signs, now))
+        until, now, known = time.thread_time() + SECONDS, datetime.now(UTC), dict(self._known)
+        versions = {name: known[name].version if name in known else -1 for name in names}
+        changed = [name for name in names if versions[name] != self._live.version(name)]
+        for name in sorted(changed, key=versions.__getitem__):  # those that have waited longest
+            if request := self._live.request(name):
+                known[name] = Known(request.version, signs.of_request(request.config_map, request.record))
+            if time.thread_time() > until:
+                break
+        found = {name: _with_slot(known[name], now) for name in names if name in known}
         self._known = found
-        return {name: known.signs for name, known in found.items()}
+        return {name: each.signs for name, each in found.items()}
 
 
-def _with_slot(known: Signs, now: datetime) -> Signs:
-    """Return the signs with the next slot after `now`."""
-    if known.schedule is None or (known.next_slot or 0.0) > now.timestamp():
+def _with_slot(known: Known, now: datetime) -> Known:
+    """Return what is known with the next slot after `now`."""
+    if known.signs.schedule is None or (known.signs.next_slot or 0.0) > now.timestamp():
         return known
-    following = slots.following(*known.schedule, now)
-    return replace(known, next_slot=following.timestamp() if following else None)
+    following = slots.following(*known.signs.schedule, now)
+    return replace(known, signs=replace(known.signs, next_slot=following.timestamp() if following else None))

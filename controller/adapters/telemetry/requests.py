@@ -1,7 +1,7 @@
 """The requests, read at each scrape: one that is gone has no series any more."""
 
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final, get_args
 
@@ -34,7 +34,7 @@ class RequestMetrics:
         self._registry = registry
 
     def show(
-        self, phases: Callable[[], Mapping[str, str]], signs: Callable[[Iterable[str]], Mapping[str, Signs]]
+        self, phases: Callable[[], Mapping[str, str]], signs: Callable[[Collection[str]], Mapping[str, Signs]]
     ) -> None:
         """Show the requests at every scrape; once for a process.
 
@@ -45,7 +45,7 @@ class RequestMetrics:
 
 class _Requests(Collector):
     def __init__(
-        self, phases: Callable[[], Mapping[str, str]], signs: Callable[[Iterable[str]], Mapping[str, Signs]]
+        self, phases: Callable[[], Mapping[str, str]], signs: Callable[[Collection[str]], Mapping[str, Signs]]
     ) -> None:
         self._phases, self._signs = phases, signs
 
