@@ -165,3 +165,18 @@ def test_a_project_with_sha256_ids_runs_on_a_laptop(iris: Repository, tmp_path: 
     assert ended.out.splitlines()[-1] == f"Ready: run 1 at {commit[:7]}"
     printed = next(coachwork.home.glob("runs/iris-*/1/logs/train/1.log")).read_text()
     assert printed.count(commit) == 3, printed
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_locks_that_a_killed_git_has_left_in_the_mirror_keep_nobody_out(
+    iris: Repository, volume: Path, *, kept: bool
+) -> None:
+    iris.write(IGNORE)
+    snapshot = Git(volume, GitSettings(allow_file=True)).snapshot(iris.folder)
+    mirror = volume / layout.mirror(snapshot.repository)
+    reference = mirror / "refs/coachwork" / snapshot.commit
+    if not kept:
+        reference.unlink()
+    for place in (reference, mirror / "snapshot-index"):
+        place.with_name(f"{place.name}.lock").touch()
+    assert taken(volume, iris.folder) == IGNORE

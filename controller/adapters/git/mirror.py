@@ -136,6 +136,7 @@ class Mirrors:
         """Make a mirror with such ids, with nothing in it, unless there is one. Raises NotYet."""
         path = self.folder(url)
         with self._held(url):
+            _unlock(path)
             if not path.exists() or _has_sha256(path) != sha256:
                 self._create(Remote(url), sha256=sha256, empty=True)
 
@@ -157,8 +158,7 @@ class Mirrors:
         if not path.exists() or _has_sha256(path) != sha256:
             self._create(remote, sha256=sha256)
             return
-        for file in [*path.glob("*.lock"), *path.glob("refs/**/*.lock")]:  # of a killed git: they would stop all others
-            file.unlink(missing_ok=True)
+        _unlock(path)
         try:
             self._fetch(remote, path, ["--prune"], BRANCHES_AND_TAGS)
         except Transient as error:
@@ -232,6 +232,12 @@ def too_large(url: str, settings: GitSettings) -> Invalid:
     limits = f"{format_size(settings.max_bytes)}, {settings.max_files} files"
     line = f"{place(url)}: larger than the limits ({limits}): keep data out of Git"
     return Invalid(TOO_LARGE, [line])
+
+
+def _unlock(mirror: Path) -> None:
+    """Remove the locks that a killed git has left: they would stop all others."""
+    for file in [*mirror.glob("*.lock"), *mirror.glob("refs/**/*.lock")]:
+        file.unlink(missing_ok=True)
 
 
 def _has_sha256(mirror: Path) -> bool:

@@ -195,7 +195,6 @@ def _parts(mirrors: Mirrors, folder: Folder) -> Iterator[Part]:
 def _tree(mirrors: Mirrors, folder: Folder, names: set[str]) -> str:
     """Return the tree of these files, from an index that is kept so that only changes are read."""
     index = mirrors.folder(folder.url) / "snapshot-index"
-    index.with_suffix(".lock").unlink(missing_ok=True)  # of a run that was killed
     git = partial(mirrors.local, folder.url, GIT_WORK_TREE=str(folder.top), GIT_INDEX_FILE=str(index))
     gone = set(_names(git(["ls-files", "-z"]))) - names
     for options, some in (["--force-remove"], gone), (["--add", "--remove"], names):
