@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 import threading
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from controller.adapters.web.replies import STOPPING, BrokenOff, taken_within
 
 READ_TIMEOUT: Final = 5.0  # seconds for a request; for a part of an answer; and that a connection waits for the next
 READ_BYTES: Final = 32 * 1024  # of a request: the longest path, percent-encoded, and what proxies add
-CONNECTIONS: Final = 256  # at once; more are closed unanswered
+CONNECTIONS: Final = 256  # at once
 # Of them; all readers may come through one node, whose kubelet's probes have its address too: more than all rooms have.
 OF_ONE_ADDRESS: Final = 128
 WRITE_TIMEOUT: Final = 300.0  # seconds in which a reader takes a piece: one that pages through a log pauses
@@ -40,21 +40,32 @@ class Limits:
 
     seconds: float = READ_TIMEOUT
     most: int = READ_BYTES
-    guests: Counter[str] = field(default_factory=Counter)  # connections by address
+    guests: dict[str, list["Connection"]] = field(default_factory=lambda: defaultdict(list))  # by address, oldest first
 
-    def admit(self, address: str) -> bool:
-        """Take a place for a connection of this address, if there is one: in all, and for the address.
+    def admit(self, guest: "Connection") -> bool:
+        """Take a place for a connection, if its address may have one more, and there is one.
 
-        So a pod that holds connections open leaves some for the kubelet's probes.
+        Where all are taken, the address that has most gives its oldest: so pods that hold connections open leave some
+        for the kubelet's probes.
         """
-        free = self.guests.total() < CONNECTIONS and self.guests[address] < OF_ONE_ADDRESS
-        self.guests[address] += free
-        return free
+        own = self.guests[guest.address]
+        if len(own) >= OF_ONE_ADDRESS:
+            return False
+        if sum(map(len, self.guests.values())) >= CONNECTIONS:
+            most = max(self.guests.values(), key=len)
+            if len(most) <= len(own) + 1:
+                return False
+            most.pop(0).transport.abort()
+        own.append(guest)
+        return True
 
-    def leave(self, address: str) -> None:
-        """Free the place of a connection."""
-        self.guests[address] -= 1
-        self.guests += Counter()  # forget those of whom none is left
+    def leave(self, guest: "Connection") -> None:
+        """Free the place of a connection, if it has one."""
+        own = self.guests[guest.address]
+        if guest in own:
+            own.remove(guest)
+        if not own:
+            del self.guests[guest.address]
 
 
 class Listener:
@@ -108,16 +119,15 @@ class Connection(H11Protocol):
         self._app, self.app = self.app, self._answer  # what is made of a request goes through _answer
         self._deadline: asyncio.TimerHandle | None = None
         self._count = self._unsent = 0
-        self._admitted = ""
+        self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Admit it, or close it."""
         super().connection_made(transport)
-        address = self.client[0] if self.client else ""
-        if not self.limits.admit(address):
+        self.address = self.client[0] if self.client else ""
+        if not self.limits.admit(self):
             transport.abort()
             return
-        self._admitted = address
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that is gone is noticed
         for option, value in KEEPALIVE:
@@ -128,9 +138,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Free its place."""
         self._disarm()
-        if self._admitted:
-            self.limits.leave(self._admitted)
-            self._admitted = ""
+        self.limits.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

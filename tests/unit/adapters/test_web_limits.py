@@ -16,7 +16,7 @@ from controller.adapters.web.api import API_ROOM
 from controller.adapters.web.changes import NAMES, Changes
 from controller.adapters.web.events import READERS
 from controller.adapters.web.guard import OwnPage
-from controller.adapters.web.listener import OF_ONE_ADDRESS, Limits, Listener
+from controller.adapters.web.listener import CONNECTIONS, OF_ONE_ADDRESS, Limits, Listener
 from controller.adapters.web.ports import LiveRequest, Site
 from controller.adapters.web.relay import Relay
 from controller.adapters.web.replies import Reply, Room, Stream, Streamed, Whole
@@ -38,8 +38,8 @@ def listening(app: ASGIApp, most: int = 1000) -> Iterator[int]:
 
 
 @contextmanager
-def connected(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+def connected(port: int, source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0)) as connection:
         yield connection
 
 
@@ -104,6 +104,15 @@ def test_a_reader_that_takes_nothing_keeps_little_in_memory_and_its_end_is_notic
         assert not closed.is_set()
         reader.close()
         assert closed.wait(20)
+
+
+def test_addresses_that_hold_all_places_leave_one_for_another() -> None:
+    with listening(HELLO) as port, ExitStack() as stack:
+        held = [stack.enter_context(connected(port, f"127.0.0.{end}")) for end in (2, 3) for _ in range(OF_ONE_ADDRESS)]
+        assert len(held) == CONNECTIONS
+        probe = stack.enter_context(connected(port, "127.0.0.4"))
+        probe.sendall(GET)
+        _until(probe, b"hello\n")
 
 
 # --- probes ----------------------------------------------------------------------------------------
