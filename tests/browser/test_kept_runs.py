@@ -1,6 +1,7 @@
 """The page of runs that are over, in a real browser: what hostile stages left, everybody's eyes and hands, and size."""
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -144,6 +145,14 @@ def test_a_log_of_64_mib_can_be_read_and_searched(opened: Window, here: CommandL
     expect(first).to_contain_text("epoch 0000000")
     opened.page.locator("#log-find").fill("0000777")
     expect(opened.page.locator("#log")).to_have_text("epoch 0000777 the loss is 0.125 and falls")
+
+
+def test_a_line_without_end_does_not_hold_the_page_up(opened: Window, here: CommandLine, address: str) -> None:
+    (log,) = Path(here.home).glob("runs/iris-*/2/logs/tidy/1.log")
+    log.write_text("first\n" + "x" * (16 << 20) + "".join(f"\r{at} of 900000" for at in range(900_000)) + "\nlast\n")
+    enter(opened, address, "requests/iris/runs/2/stages/tidy")
+    expect(opened.page.locator("#log pre").last).to_have_text("")
+    expect(opened.page.locator("#log pre").nth(-2)).to_have_text(re.compile("first.*899999 of 900000.*last", re.DOTALL))
 
 
 def test_the_page_says_what_the_commands_say(opened: Window, here: CommandLine, address: str) -> None:

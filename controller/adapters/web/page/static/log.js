@@ -6,6 +6,7 @@ const find = document.getElementById("log-find");
 const end = document.getElementById("log-end");
 const BLOCK = 500; // lines; the browser lays out only the blocks that are seen
 const ROOM = 96 << 20; // characters that are kept; a batch stage's whole log has at most 64 MiB
+const LONGEST = 1 << 16; // characters of a line; a longer one is broken
 const AGAIN = 2000; // ms
 const SEQUENCE = /\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])/g; // ECMA-48: colours
 const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
@@ -20,6 +21,12 @@ function clean(line) { // of a line that was written over, as a progress bar, it
   });
 }
 
+function broken(line) {
+  if (line.length <= LONGEST) return [line];
+  const last = line.slice(line.lastIndexOf("\r", line.length - 2) + 1);
+  return last.match(/[^]{1,65536}/g);
+}
+
 function clear() {
   blocks = [];
   rest = "";
@@ -29,7 +36,7 @@ function clear() {
 
 function add(text) {
   const stays = atEnd();
-  const lines = (rest + text).split("\n");
+  const lines = (rest + text).split("\n").flatMap(broken);
   rest = lines.pop();
   for (let from = 0; from < lines.length; ) {
     let block = blocks.at(-1);
@@ -74,7 +81,7 @@ async function read() {
     const answer = await fetch(view.dataset.source, { cache: "no-store", signal });
     if (answer.ok) {
       say("");
-      await pour(answer.body.pipeThrough(new TextDecoderStream()).getReader());
+      await pour(answer.body.pipeThrough(new TextDecoderStream()).getReader(), signal);
       return;
     }
     const said = await answer.json().catch(() => ({}));
@@ -96,13 +103,17 @@ function say(words) {
   state.textContent = words;
 }
 
-async function pour(reader) {
+async function pour(reader, signal) {
   let first = true, waiting = "", drawn = Promise.resolve();
   for (let chunk; !(chunk = await reader.read()).done; ) {
     if (first) clear(); // only now: what was shown stays while there is nothing to replace it
     first = false;
     waiting += chunk.value;
-    if (waiting === chunk.value) drawn = new Promise(frame).then(() => { add(waiting); waiting = ""; });
+    if (waiting !== chunk.value) continue; // the next frame draws it
+    drawn = new Promise(frame).then(() => {
+      if (!signal.aborted) add(waiting);
+      waiting = "";
+    });
   }
   await drawn;
 }
