@@ -108,6 +108,7 @@ def test_a_run_a_roll_back_and_a_cancelled_run_are_followed_and_a_restart_is_sur
         expect(page.locator(f"#node-{stage}")).to_be_visible()
     expect(page.locator("#node-train .state")).to_contain_text("attempt 2", timeout=60_000)
     agrees(page, coachwork, name)
+    expect(page.locator("#main")).to_contain_text(BRANCH)
     with window(browser) as other:
         other.page.goto(address)
         other.page.goto(f"{other.page.url}requests/{name}/runs/1/stages/train")
@@ -137,6 +138,13 @@ def test_a_run_a_roll_back_and_a_cancelled_run_are_followed_and_a_restart_is_sur
     coachwork.annotate(name, cancel="3")
     expect(page.locator("h1")).to_contain_text("Cancelled", timeout=60_000)
     agrees(page, coachwork, name)
+
+    wrong = files(name, secret, server("one")) | {"after/config.ini": "[default]\nSTAGE_TYPE = <b>batch</b>\n"}
+    coachwork.git.push(name, wrong, branch=BRANCH)
+    coachwork.annotate(name, trigger="wrong")
+    expect(page.locator(".problems")).to_contain_text("after/config.ini", timeout=60_000)
+    expect(page.locator(".problems")).to_contain_text("<b>batch</b>")
+    expect(page.locator("h1")).to_contain_text("Invalid")
 
     root = page.url.partition("requests/")[0]
     for place in ("", f"requests/{name}", f"requests/{name}/runs/1", f"requests/{name}/compare?runs=1,2",
