@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -157,7 +156,7 @@ class _Watched:
         return self._made(item) if item else None
 
     def _made(self, item: Archived) -> LiveRequest:
-        return LiveRequest(item.name, self._kept.written(item.name), partial(self._kept.pair, item))
+        return LiveRequest(item.name, self._kept.written(item.name), lambda: (*self._kept.pair(item), {}))
 
     def version(self, name: str = "") -> int:
         """Return when a record was last written: this one, or any."""

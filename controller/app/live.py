@@ -28,5 +28,6 @@ class Watched(Changes):
     def _made(self, name: str) -> LiveRequest:
         return LiveRequest(name, self.version(name), partial(self._read, name))
 
-    def _read(self, name: str) -> tuple[Object, Object]:
-        return self._view.request(name) or {}, self._view.status(name) or {}
+    def _read(self, name: str) -> Sequence[Object]:
+        view = self._view
+        return [found or {} for found in (view.request(name), view.status(name), view.release(name))]

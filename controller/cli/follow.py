@@ -124,7 +124,8 @@ def _next_steps(requests: Requests, name: str, record: Record, past: PastRun) ->
         for stage, address in found.items():
             public = f", and at {address.ingress}" if address.ingress else ""
             yield f"service {stage}: {address.url} in the cluster{public}"
-            yield f"  from this machine: {address.forward}"
+            forward = f"port-forward service/{address.service} {address.port}"
+            yield f"  from this machine: {requests.kubectl()} {forward}"
         if not found:
             yield f"what it saved: {requests.command('artifacts', name)}"
         yield f"what it printed: {requests.command('logs', name)}"

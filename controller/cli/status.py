@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from controller.cli import complete, text
-from controller.cli.addresses import Address, addresses
+from controller.cli.addresses import addresses
 from controller.cli.connect import connected
 from controller.cli.options import Output
 from controller.cli.requests import Requests, Standing
 from controller.core import numbers, slots, times
+from controller.core.addresses import Address
 from controller.core.documents.codec import plain
 from controller.core.errors import Invalid, Transient
 from controller.core.model import Phase, Record

@@ -82,10 +82,15 @@ def test_nothing_on_any_page_keeps_anybody_out(
             assert (path, shown.serious(), shown.wide()) == (path, [], [])
 
 
-def test_requests_are_searched_and_opened_with_the_keyboard_alone(browser: Browser, place: tuple[Place, str]) -> None:
+def test_of_a_thousand_requests_one_is_found_and_opened_with_the_keyboard_alone(
+    browser: Browser, place: tuple[Place, str]
+) -> None:
+    for number in range(1000):
+        place[0].put(f"team-{number}", Record(UID))
     with window(browser) as shown:
         page = shown.page
         page.goto(place[1])
+        expect(page.locator("#requests tr")).to_have_count(100)
         page.keyboard.press("/")
         page.keyboard.type("iris")
         expect(page.locator("#requests tr")).to_have_count(1)

@@ -9,7 +9,9 @@ from typing import Any
 from controller.adapters.web.changes import Changes
 from controller.adapters.web.ports import LiveRequest, Site
 from controller.adapters.web.server import WebServer
+from controller.core import names
 from controller.core.documents import codec
+from controller.core.documents import release as releases
 from controller.core.documents import status as statuses
 from controller.core.documents.run import of_record
 from controller.core.model import Attempt, Environment, Object, PastRun, Phase, Record, RunSpec, StageRecord
@@ -47,14 +49,17 @@ class Place(Changes):
     """The requests of a place; `kept` is what the runs of `iris` left."""
 
     kept: KeptRuns
-    found: dict[str, tuple[Object, Object]] = field(default_factory=dict)
+    found: dict[str, Sequence[Object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def put(self, name: str, record: Record, **data: str) -> None:
         request = {"metadata": {"name": name, "uid": record.request_uid}, "data": data}
-        self.found[name] = request, statuses.manifest(name, record.request_uid, "ml", record)
+        status = statuses.manifest(name, record.request_uid, "ml", record)
+        service = {"metadata": {"name": f"{name}--serve", "labels": {names.STAGE: "serve"}}}
+        objects = [{"kind": "Service", **service, "spec": {"ports": [{"port": 5000}]}}] if record.release_run else []
+        self.found[name] = request, status, {"data": releases.write(record.release_run, "c", objects)}
         self.note(name)
 
     def requests(self) -> Sequence[LiveRequest]:

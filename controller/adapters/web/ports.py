@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from controller.core.archive import Content, Extract, Listing
 from controller.core.documents import codec
+from controller.core.documents import release as releases
 from controller.core.documents import status as statuses
 from controller.core.documents.progress import Report
 from controller.core.model import Object, Record
@@ -18,12 +19,12 @@ class LiveRequest:
     The same `version` means the same content: what was made of it need not be made again.
     """
 
-    def __init__(self, name: str, version: int, read: Callable[[], tuple[Object, Object]]) -> None:
-        """`read` returns the request's ConfigMap and its record's, empty ones where they are gone. Raises Transient."""
+    def __init__(self, name: str, version: int, read: Callable[[], Sequence[Object]]) -> None:
+        """`read` returns the ConfigMaps of the request, its record and its release, {} for none. Raises Transient."""
         self.name, self.version, self._read = name, version, read
 
     @cached_property
-    def _content(self) -> tuple[Object, Object]:
+    def _content(self) -> Sequence[Object]:
         return self._read()
 
     @property
@@ -41,6 +42,11 @@ class LiveRequest:
         """The record's keys as they are written: to list many requests at once, since a history is slow to parse."""
         data = self._content[1].get("data") or {}
         return data if data.get("request-uid") == self.uid else {}
+
+    @property
+    def release(self) -> Sequence[Object]:
+        """The service objects of the request's release."""
+        return codec.good(releases.read(self._content[2].get("data") or {}, self.name)) or ()
 
     @cached_property
     def record(self) -> Record:

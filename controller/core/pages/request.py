@@ -3,18 +3,20 @@
 from collections.abc import Mapping
 from typing import Final
 
+from controller.core.addresses import Address
 from controller.core.model import Record
 
 KEYS: Final = ("repository", "ref", "path", "schedule", "time-zone", "poll", "suspend")
 
 
-def facts(data: Mapping[str, str], record: Record) -> tuple[tuple[str, str], ...]:
+def facts(data: Mapping[str, str], record: Record, services: Mapping[str, Address]) -> tuple[tuple[str, str], ...]:
     """Return what there is to say, as titles and values."""
     release = f"run {record.release_run}, commit {record.release_commit[:7]}" if record.release_run else ""
     pairs = {
         **{key: data.get(key, "") for key in KEYS},
         "reason": record.reason,
         "release": release,
+        **{f"service {stage}": f"{at.url}{at.ingress and ', '}{at.ingress}" for stage, at in services.items()},
         "pending since": record.pending_since,
         "queued": f"trigger {record.queued}" if record.queued else "",
         "poll problem": record.poll_problem,

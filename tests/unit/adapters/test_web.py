@@ -54,7 +54,9 @@ class Fixed(Changes):
 
     def requests(self) -> Sequence[LiveRequest]:
         return [
-            LiveRequest("iris", self.version("iris"), lambda: ({}, {"data": {"phase": "Running", "request-uid": ""}}))
+            LiveRequest(
+                "iris", self.version("iris"), lambda: ({}, {"data": {"phase": "Running", "request-uid": ""}}, {})
+            )
         ]
 
     def request(self, name: str) -> LiveRequest | None:

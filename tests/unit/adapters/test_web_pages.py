@@ -102,7 +102,14 @@ def test_a_run_is_shown_with_its_stages_timeline_attempts_and_what_it_was_made_o
 
 def test_a_request_is_shown_with_its_last_run_and_its_history(address: str) -> None:
     text = get(address, "requests/iris").text
-    for words in ("iris Ready run 7 succeeded", "schedule 0 6 * * *", "next slot", "Run 7 Succeeded", "train accuracy"):
+    for words in (
+        "iris Ready run 7 succeeded",
+        "schedule 0 6 * * *",
+        "next slot",
+        "Run 7 Succeeded",
+        "train accuracy",
+        "service serve http://iris--serve.ml:5000",
+    ):
         assert words in text
     assert get(address, "requests/iris/runs/latest").text == get(address, "requests/iris/runs/7").text
 

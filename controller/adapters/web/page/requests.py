@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from controller.adapters.web.page import runs
 from controller.adapters.web.page.render import Renderer
 from controller.adapters.web.ports import LiveRequest, Site
+from controller.core.addresses import addresses
 from controller.core.documents.codec import printable
 from controller.core.pages import history
 from controller.core.pages.history import Bar, bars
@@ -71,7 +72,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             record=record,
             row=row(item.name, data, printable(item.status)),
             progress=runs.under_way(site, run) if run else (),
-            facts=facts(data, record),
+            facts=facts(data, record, addresses(item.release, site.namespace)),
             run=run,
             fault=fault,
             series=numbers,
