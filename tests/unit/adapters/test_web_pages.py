@@ -1,7 +1,8 @@
 """The pages of requests and runs: what they say, that their links lead somewhere, and that nothing on them acts."""
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from controller.adapters.web.page import shared
 from controller.core import layout
 from controller.core.documents import codec
 from controller.core.documents.progress import Download, Progress
@@ -136,6 +138,7 @@ def test_what_is_under_way_before_scripts_run_is_shown_with_how_far_it_is(place:
         assert "torch 16 MiB of 750 MiB" in page.text
         assert SHOWN in page.html
     place.kept.record(8, stages, environments=(BUILT,), active=False)
+    place.note("iris")
     assert "Under way" not in get(address, "requests/iris/runs/8").text
 
 
@@ -232,3 +235,22 @@ def test_only_what_has_changed_is_read_again_for_the_list(place: Place, address:
     place.note("iris")
     get(address)
     assert reads == ["iris"]
+
+
+def test_a_page_is_made_once_for_all_who_look_at_it_until_its_request_changes(
+    place: Place, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "SECONDS", 3600.0)
+    reads, runs = list[str](), place.kept.archive.runs
+
+    def counted(name: str) -> Sequence[Mapping[str, object]]:
+        reads.append(name)
+        return runs(name)
+
+    monkeypatch.setattr(place.kept.archive, "runs", counted)
+    with ThreadPoolExecutor() as readers:
+        assert {page.text for page in readers.map(lambda _: get(address, "requests/iris"), range(8))}
+    assert reads == ["iris"]
+    place.note("iris")
+    get(address, "requests/iris")
+    assert reads == ["iris", "iris"]

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from controller.adapters.web.page import runs
 from controller.adapters.web.page.render import Renderer
+from controller.adapters.web.page.shared import Shared
 from controller.adapters.web.ports import Site
 from controller.core.archive import GOOD, LATEST
 from controller.core.pages.comparison import comparison
@@ -24,4 +25,4 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
         kept = [run.run for run in runs.kept(site, item.name)[0]]
         return render(request, "compare.html", name=item.name, found=comparison(left, right), kept=kept)
 
-    return [Route("/requests/{name}/compare", two)]
+    return [Route("/requests/{name}/compare", Shared(site)(two))]

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from controller.adapters.web.page import runs
 from controller.adapters.web.page.render import Renderer
+from controller.adapters.web.page.shared import Shared
 from controller.adapters.web.ports import LiveRequest, Site
 from controller.core.addresses import addresses
 from controller.core.documents.codec import printable
@@ -49,7 +50,7 @@ class Rows:
 
 def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
     """Return the routes."""
-    rows = Rows(site)
+    rows, shared = Rows(site), Shared(site)
 
     def everything(request: Request) -> Response:
         search, phase = request.query_params.get("q", ""), request.query_params.get("phase", "")
@@ -80,4 +81,4 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             now=datetime.now(UTC),
         )
 
-    return [Route("/", everything), Route("/requests/{name}", one)]
+    return [Route("/", shared(everything)), Route("/requests/{name}", shared(one))]

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from controller.adapters.web.page import runs
 from controller.adapters.web.page.render import Renderer
+from controller.adapters.web.page.shared import Shared
 from controller.adapters.web.ports import Site
 from controller.core.pages.run import facts
 
@@ -22,4 +23,4 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
         progress = runs.under_way(site, run)
         return render(request, "run.html", run=run, progress=progress, others=others, facts=facts(run.file))
 
-    return [Route("/requests/{name}/runs/{run}", one)]
+    return [Route("/requests/{name}/runs/{run}", Shared(site)(one))]
