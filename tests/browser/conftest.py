@@ -29,7 +29,7 @@ def opened(browser: Browser) -> Iterator[Window]:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+def here(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:  # noqa: ARG001 (else it is skipped)
     """Return the command line of somebody who has run the project twice, the second time without success."""
     root = tmp_path_factory.mktemp("here")
     line, folder = command_line(root), write(root / "iris", PROJECT)

@@ -13,17 +13,21 @@ from tests.support.cli import CommandLine
 from tests.support.hostile import CANARY, MARKUP, NAMES
 
 PLACES = (
-    "",
-    "requests/iris",
-    "requests/iris/runs/1",
     "requests/iris/runs/1/stages/load",
-    "requests/iris/runs/2/stages/report",
+    "requests/iris/runs/2/stages/report?attempt=1&timestamps=1",
     "requests/iris/runs/1/artifacts",
     "requests/iris/runs/1/artifacts/table.csv",
     "requests/iris/runs/1/artifacts/report.html",
     "requests/iris/runs/1/artifacts/plots/heat.png",
+    "requests/iris/runs/1/artifacts/model.bin",
+)
+OTHERS = (
+    "",
+    "requests/iris",
+    "requests/iris/runs/2",
     "requests/iris/compare?runs=1,2",
-    "requests/nobody",
+    "api/runs/iris",
+    "api/logs/iris",
 )
 WHOLE_LOG = 64 << 20  # bytes, the most that is kept of a stage's
 
@@ -45,7 +49,13 @@ def test_everybody_can_read_a_page(opened: Window, address: str, place: str) -> 
     assert opened.serious("color-contrast", "link-in-text-block") == []
     page.set_viewport_size({"width": 400, "height": 800})
     assert opened.wide() == []
-    assert CANARY not in page.content()
+
+
+def test_a_secret_is_on_no_page(opened: Window, address: str) -> None:
+    for place in (*OTHERS, *PLACES):
+        enter(opened, address, place)
+        assert CANARY not in opened.page.content()
+    assert "***" in opened.page.goto(urljoin(address, "/api/logs/iris/load?run=1")).text()  # type: ignore[union-attr]
 
 
 def test_a_keyboard_leads_everywhere(opened: Window, address: str) -> None:

@@ -116,22 +116,6 @@ def test_every_change_of_a_run_comes_by_itself(
     expect(page.locator("#stage-train")).to_contain_text("accuracy 0.967")
 
 
-def test_a_change_leaves_alone_what_the_reader_is_at(theatre: Theatre, opened: Window) -> None:
-    page = opened.page
-    page.goto(theatre.address)
-    expect(page.locator("#node-load .state")).to_contain_text("Running")
-    page.locator("#seconds summary").click()
-    page.locator("#node-load a").focus()
-    page.evaluate(
-        "() => { getSelection().selectAllChildren(document.querySelector('#node-report a')); scrollTo(0, 50) }"
-    )
-    theatre.say("load1", "end")
-    expect(page.locator("#node-load .state")).to_contain_text("Done")
-    expect(page.locator("#node-load a")).to_be_focused()
-    assert page.evaluate("() => [String(getSelection()), scrollY]") == ["report", 50]
-    expect(page.locator("#seconds")).to_have_attribute("open", "")
-
-
 def test_a_lost_connection_is_said(theatre: Theatre, opened: Window) -> None:
     page = opened.page
     page.goto(theatre.address)

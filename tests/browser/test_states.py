@@ -107,9 +107,13 @@ def test_a_page_follows_what_changes_and_keeps_the_readers_place(browser: Browse
         page.goto(f"{place[1]}requests/fraud")
         page.get_by_text("The same in seconds").click()
         page.locator("#node-train a").focus()
+        page.evaluate(
+            "() => { getSelection().selectAllChildren(document.querySelector('#node-serve a')); scrollTo(0, 40) }"
+        )
         record = active()
         done = {**record.stages, "train": StageRecord("Done", started=ago(38), finished=ago(1), attempts=2)}
         place[0].put("fraud", replace(record, stages=done))
         expect(page.locator("#node-train .state")).to_have_text("Done, attempt 2")
         expect(page.locator("#node-train a")).to_be_focused()
         expect(page.locator("#seconds table")).to_be_visible()
+        assert page.evaluate("() => [String(getSelection()), scrollY]") == ["serve", 40]
