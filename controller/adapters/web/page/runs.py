@@ -19,7 +19,8 @@ def requested(site: Site, name: str) -> LiveRequest:
     if found := site.live.request(name):
         return found
     remedy = nearest(name, (item.name for item in site.live.requests()))
-    raise NoAnswer("absent", f"no request {quoted(name)} in {site.namespace}: {remedy}")
+    place = "on this machine" if site.place == "laptop" else f"in {site.namespace}"
+    raise NoAnswer("absent", f"no request {quoted(name)} {place}: {remedy}")
 
 
 def kept(site: Site, name: str) -> tuple[list[RunFile], str]:
