@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
@@ -124,3 +125,12 @@ def test_a_lost_connection_is_said(theatre: Theatre, opened: Window) -> None:
     theatre.running.interrupt()
     assert theatre.running.end().code == 130
     expect(page.locator("#connection")).to_contain_text("Connection lost")
+    again = theatre.line.start("ui", "--local", "--port", str(urlsplit(theatre.address).port))
+    address = page_of(again)
+    expect(page.locator("#connection")).to_contain_text("open the address that coachwork printed")
+    page.goto(address)
+    page.get_by_role("link", name="iris").click()
+    expect(page.locator("h1")).to_contain_text("Cancelled")
+    expect(page.locator("#connection")).to_be_hidden()
+    again.interrupt()
+    assert again.end().code == 0

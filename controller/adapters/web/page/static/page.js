@@ -54,7 +54,7 @@ function removed(node) {
 // --- stay connected -----------------------------------------------------------------------------------
 
 let source, wait, patience, beat, late = 0; // late: how far the server's clock is ahead of this one, in ms
-let fetching = false, again = false;
+let connected = false, fetching = false, again = false;
 
 function connect() {
   clearTimeout(wait);
@@ -78,14 +78,23 @@ function disconnect() {
 function alive() {
   clearTimeout(patience);
   patience = setTimeout(lost, PATIENCE);
+  connected = true;
   say("");
 }
 
-function lost() {
+async function lost() {
   disconnect();
   if (document.hidden) return;
-  say("Connection lost: what you see may be old. Trying again …");
+  connected = false;
   wait = setTimeout(connect, PAUSE);
+  const why = await cause();
+  if (!connected) say(`Connection lost${why}: what you see may be old. Trying again …`);
+}
+
+async function cause() { // what stands between this page and the controller may say it
+  const answer = await fetch(location.href, { cache: "no-store" }).catch(() => undefined);
+  const said = answer && !answer.ok && answer.headers.get("Content-Type")?.startsWith("text/plain");
+  return said ? ` (${(await answer.text()).trim().slice(0, 200)})` : "";
 }
 
 function say(words) {
