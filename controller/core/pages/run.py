@@ -7,12 +7,12 @@ from typing import Final
 
 from controller.core.diff import seconds
 from controller.core.documents.codec import printable
-from controller.core.documents.run import Installed, RunFile
+from controller.core.documents.run import RunFile
 from controller.core.model import Attempt
 from controller.core.pages.graph import Node, Step, graph
 from controller.core.pages.states import Tone, tone
 from controller.core.pages.timeline import Timeline, timeline
-from controller.core.text import fit, format_duration
+from controller.core.text import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,8 @@ class StageRow:
     """A stage with its attempts."""
 
     node: Node
-    step: str
     attempts: tuple[Attempt, ...]
-    numbers: tuple[tuple[str, float], ...]
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +42,6 @@ class RunView:
     def number(self) -> int:
         """The run's number."""
         return self.file.run
-
-    @property
-    def environments(self) -> tuple[Installed, ...]:
-        """The environments that are being built."""
-        stages = self.file.stages
-        return tuple(
-            item
-            for item in self.file.environments
-            if item.name in stages and stages[item.name].state in ("Waiting", "Running")
-        )
 
 
 def run_view(name: str, file: RunFile, attempts: Mapping[str, Sequence[Attempt]], now: datetime) -> RunView:
@@ -75,7 +64,7 @@ def run_view(name: str, file: RunFile, attempts: Mapping[str, Sequence[Attempt]]
         steps=steps,
         timeline=timeline(run, known, now),
         rows=tuple(
-            StageRow(node, step.title, known.get(node.name, ()), _numbers(run, node.name))
+            StageRow(node, known.get(node.name, ()), run.stages[node.name].metrics if node.name in run.stages else {})
             for step in steps
             for node in step.nodes
         ),
@@ -103,8 +92,3 @@ def facts(run: RunFile) -> tuple[tuple[str, str], ...]:
         **{f"secret {item.name}": f"version {item.resource_version}" for item in run.secrets},
     }
     return tuple((title, value) for title, value in pairs.items() if value)
-
-
-def _numbers(run: RunFile, stage: str) -> tuple[tuple[str, float], ...]:
-    entry = run.stages.get(stage)
-    return tuple((fit(name), value) for name, value in entry.metrics.items()) if entry else ()

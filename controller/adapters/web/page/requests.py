@@ -61,8 +61,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
     def one(request: Request) -> Response:
         item = runs.requested(site, request.path_params["name"])
         record, data = printable(item.record), printable(item.config_map.get("data") or {})
-        files, fault = runs.kept(site, item.name)
-        kept = printable(tuple(files))
+        kept, fault = runs.kept(site, item.name)
         lines = history.lines(record)
         numbers = history.series(lines)
         run = runs.view(site, item.name, item.record, str(record.run)) if record.run and record.spec else None
