@@ -40,16 +40,10 @@ class LogPage:
     message: str
     attempts: tuple[AttemptRow, ...]
     attempt: int
+    shown: AttemptRow | None  # the attempt whose log is read, None where there is none
     tail: str
     timestamps: bool
     follows: bool
-
-    @property
-    def shown(self) -> AttemptRow | None:
-        """The attempt whose log is shown, None before the first has begun."""
-        return next((row for row in self.attempts if self.attempt == row.number), None) or (
-            self.attempts[-1] if self.attempts and not self.attempt else None
-        )
 
     @property
     def source(self) -> str:
@@ -84,7 +78,7 @@ def log_page(
     environments = len({entry["stage"] for entry in entries if entry["environment_of"]})
     entry = run.get("stages", {}).get(stage, {})
     rows = tuple(_row(item) for item in mine)
-    chosen = next((row for row in rows if row.number == attempt), rows[-1] if rows else None)
+    shown = next((row for row in reversed(rows) if attempt in (0, row.number)), None)
     state = str(entry.get("state", ""))
     under_way = not run.get("outcome") and not attempt and state in UNDER_WAY
     return LogPage(
@@ -96,9 +90,10 @@ def log_page(
         message=clean(str(entry.get("message", ""))),
         attempts=rows,
         attempt=attempt,
+        shown=shown,
         tail=tail if tail in TAILS else TAILS[0],
         timestamps=timestamps,
-        follows=under_way or (chosen is not None and not chosen.verdict and state not in ("Failed", "Stopped")),
+        follows=under_way or (shown is not None and not shown.verdict and state not in ("Failed", "Stopped")),
     )
 
 
