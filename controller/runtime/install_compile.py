@@ -33,7 +33,7 @@ LIMIT = 60  # seconds for the launcher's
 
 def compile_modules(folder: int, path: str, progress: Progress) -> None:
     """Compile all modules of the environment in an open folder, which stages find at `path`. Raises OSError."""
-    os.fchdir(folder)
+    os.fchdir(folder)  # whose path a pod can't see once it is published: nothing here may ask where we are
     if not os.path.exists(stage_environment.UNCOMPILED):
         return
     sys.pycache_prefix = None  # what we run with is elsewhere
@@ -45,7 +45,7 @@ def compile_modules(folder: int, path: str, progress: Progress) -> None:
     with progress.step("compiling the packages' modules"):
         packages = install_uv.packages_folder("")
         for module in stage_order.files(packages, MOST, TESTS.match):
-            progress.at(os.path.relpath(module, packages).split(os.sep)[0])
+            progress.at(module[len(packages) + 1 :].split(os.sep)[0])
             if module.endswith(".py") and not os.path.exists(importlib.util.cache_from_source(module)):
                 _compile(module, os.path.join(path, module))
     os.unlink(stage_environment.UNCOMPILED)
