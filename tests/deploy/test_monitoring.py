@@ -16,6 +16,7 @@ from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.telemetry.git import GIT_OUTCOMES
 from controller.adapters.telemetry.runs import RUN_OUTCOMES
 from controller.adapters.telemetry.work import RECONCILE_RESULTS
+from controller.cli.ui import PORT
 from controller.core.model import Phase
 from controller.core.signs import Signs
 from tests.support.kustomize import DEPLOY
@@ -163,8 +164,9 @@ def test_each_panel_has_its_own_id_and_place(board: dict[str, Any]) -> None:
         assert at["x"] + at["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells
-    variables = {item["name"] for item in board["templating"]["list"]}
-    assert variables == {"datasource", "namespace", "page"} | ({"request"} if "requests" in board["uid"] else set())
+    variables = {item["name"]: item for item in board["templating"]["list"]}
+    assert variables.keys() == {"datasource", "namespace", "page", *(["request"] if "requests" in board["uid"] else [])}
+    assert variables["page"]["query"] == f"http://127.0.0.1:{PORT}"
 
 
 def test_a_panel_says_what_it_shows_and_in_which_unit() -> None:

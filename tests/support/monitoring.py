@@ -99,11 +99,13 @@ class Prometheus:
         return [value for value in found if not math.isnan(value)]
 
     def firing(self) -> set[tuple[str, str]]:
-        """Return the alerts that fire or are about to, with the request that each names."""
-        return {
-            (alert["labels"]["alertname"], alert["labels"].get("request", ""))
-            for alert in self.get("alerts")["alerts"]
-        }  # fmt: skip
+        """Return the alerts that fire or are about to, with the request that each names.
+
+        Not those about the volume: it is this machine's, and may be full.
+        """
+        found = (alert["labels"] for alert in self.get("alerts")["alerts"])
+        names = {(labels["alertname"], labels.get("request", "")) for labels in found}
+        return {(alert, request) for alert, request in names if not alert.startswith("CoachworkVolume")}
 
     def unhealthy(self) -> dict[str, str]:
         """Return the alerts that can't be evaluated, with the error."""
