@@ -248,4 +248,4 @@ def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:
     if not over and not running:
         return "interrupted"
     names = ", ".join(dict.fromkeys([*running, *addresses]))
-    return f"{'' if over else 'interrupted: '}stopping {names or 'the services'}{GRACE}"
+    return f"{'' if over else 'interrupted: '}stopping {f'{names}{GRACE}' if names else 'the page'}"

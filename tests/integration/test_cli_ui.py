@@ -95,7 +95,8 @@ def test_runs_of_this_machine_are_shown_without_a_cluster(coachwork: CommandLine
     with browser.asking("/events?request=iris") as events:
         assert events.readline().startswith(b"event: change")
         running.interrupt()
-        assert running.end().code == 0, "the page ends, and the outcome is that of the run"
+        ended = running.end()
+    assert (ended.code, ended.err.splitlines()[-1]) == (0, "stopping the page"), "the outcome is that of the run"
     running = coachwork.start("ui", "iris", "--local", "--no-browser")
     browser = opened(running)
     browser.open()
