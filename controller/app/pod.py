@@ -23,7 +23,7 @@ from controller.adapters.web.server import WebServer
 from controller.adapters.web.wake import WakeServer
 from controller.app.controller import App
 from controller.app.doctor import Doctor
-from controller.app.waiting import waiting
+from controller.app.waiting import Waiting
 from controller.core import errors
 from controller.core.exits import Exit
 from controller.core.model import Object
@@ -60,7 +60,7 @@ def serve(settings: Settings) -> Exit:
         remedy = "see that the volume is mounted and writable by user 10001; coachwork doctor says more once it runs"
         _log.error("controller can't start", error=str(error), remedy=remedy)
         return Exit.UNREACHABLE
-    archive = Archive(root, lambda name: uid_of(app.view.request(name)), partial(waiting, app.view))
+    archive = Archive(root, lambda name: uid_of(app.view.request(name)), Waiting(app.view, cluster.pulling))
     ours = replace(policy(settings, tools_digest=""), version=version)
     doctor = Doctor(cluster, app.view, source, root, ours, metrics.api.lacks)
     try:

@@ -309,8 +309,6 @@ def main() -> None:
         failure = stage_order.Unable(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
         return
-    finally:
-        progress.close()
     leave({"code": failure.code, "reason": failure.reason, "message": str(failure)}, failure.code)
 
 

@@ -40,9 +40,9 @@ def compile_modules(folder: int, path: str, progress: Progress) -> None:
     started = time.monotonic()
     tools = os.path.dirname(os.path.abspath(__file__))
     command = [sys.executable, os.path.join(tools, "bytecode.py"), "bytecode", tools]  # the launcher's (docs/adr/0029)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(command, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False)
     with progress.step("compiling the packages' modules"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False)
         packages = install_uv.packages_folder("")
         for module in stage_order.files(packages, MOST, TESTS.match):
             progress.at(module[len(packages) + 1 :].split(os.sep)[0])

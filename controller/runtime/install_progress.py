@@ -123,6 +123,8 @@ class Progress:
         finally:
             over.set()
             thread.join()
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
 
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(min(PAUSE, max(0.0, self._said + self._silence - time.monotonic()))):
@@ -152,11 +154,6 @@ class Progress:
             self._content, self._written = content, time.monotonic()
             with contextlib.suppress(OSError):  # nobody sees it, and it is no reason to end
                 stage_order.write_atomically(self._path, {**content, "written": stage_order.now()}, durable=False)
-
-    def close(self) -> None:
-        """Take the file away."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._path)
 
 
 def say(text: str) -> None:

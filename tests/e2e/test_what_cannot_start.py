@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import datetime
 
 import pytest
 
@@ -49,6 +50,8 @@ def test_an_image_that_is_not_there_fails_with_its_name(coachwork: Coachwork, ki
     stage = batch("one", "") if kind == "batch" else service("one", server(""))
     coachwork.git.push(name, project(name, "one", stage))
     coachwork.request(name, image="nowhere.invalid/nobody/nothing:1")
+    said = coachwork.waits(name, "one", 'pulling image "nowhere.invalid/nobody/nothing:1" on node ')
+    assert datetime.fromisoformat(said["since"])
     record = coachwork.ended(name)
     assert (record["phase"], record["reason"]) == ("Failed", "ImageUnavailable"), told(record)
     assert "nowhere.invalid/nobody/nothing:1" in record["message"]
@@ -63,6 +66,7 @@ def test_what_no_node_has_room_for_is_reported_at_once(coachwork: Coachwork) -> 
     coachwork.request(name)
     record = coachwork.wait_for(name, waits, "cause while it waits")
     assert (record["phase"], record["reason"]) == ("Running", "Unschedulable"), told(record)
+    assert "no node has room" in coachwork.waits(name, "one", "waiting for a node")["doing"]
     assert "cpu" in record["message"].lower()
 
 

@@ -4,13 +4,12 @@ import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from threading import Thread
 
 import pytest
 
 from controller.adapters.volume import Archive
-from controller.app.waiting import waiting
+from controller.app.waiting import Waiting
 from controller.core import layout, names, times
 from controller.core.documents import codec
 from controller.core.documents.progress import Download, Progress, Report
@@ -150,12 +149,16 @@ def test_who_waits_for_a_build_that_another_has_begun_reads_how_far_it_is(world:
     world.cluster.ask("other", repository=REPOSITORY, project_name="other")
     world.settle("other")
     (job,) = builds(world)
-    pages = Archive(world.root, lambda _name: "", partial(waiting, world.view))
+    pages = Archive(world.root, lambda _name: "", Waiting(world.view, lambda _uid: "2026-01-01T00:00:09Z"))
     node = {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2026-01-01T00:00:05Z"}
     pod = world.cluster.begin_pod(job, "Pending", conditions=[node])
     world.cluster.begin_pod(world.jobs()["iris-first-1"], "Running")
     step = "waiting for a node"
     assert pages.progress("iris") == Report(1, {"environment": Progress(step, step, "2026-01-01T00:00:05Z")})
+    node |= {"status": "True"}
+    world.cluster.edit("Pod", pod, lambda item: item.update(spec={"nodeName": "n1"}, status={"conditions": [node]}))
+    step = 'pulling image "" on node n1'
+    assert pages.progress("iris").stages == {"environment": Progress(step, step, "2026-01-01T00:00:09Z")}
     world.cluster.edit("Pod", pod, lambda item: item["status"].update(phase="Running"))
     how_far = Progress("downloading 2 packages", "1 of 2", "", 1, 2, (Download("flask", 1, 3),))
     file = world.root / layout.build_progress(folder_of(world))

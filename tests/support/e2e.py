@@ -224,6 +224,16 @@ class Coachwork:
         call = ("-n", NAMESPACE, "logs", "deployment/coachwork", "--tail=-1")
         return eventually(lambda: (kubectl(*call),), "controller's log", seconds=60)[0]
 
+    def waits(self, name: str, stage: str, step: str) -> dict[str, Any]:
+        """Wait until a stage or an environment is at this step before its script; return what is said of it."""
+
+        def there() -> dict[str, Any]:
+            stages = json.loads(self.http("coachwork", f"/api/progress/{name}").body).get("stages", {})
+            found: dict[str, Any] = stages.get(stage) or {}
+            return found if found.get("step", "").startswith(step) else {}
+
+        return eventually(there, f"{step} of {stage} of {name}")
+
     def passes(self, name: str) -> list[Object]:
         """Return the controller's log lines of its passes over the request."""
         lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]

@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from controller.adapters.web.ports import Site
 from controller.adapters.web.server import WebServer
 from controller.app.live import Watched
 from controller.app.pod import uid_of
-from controller.app.waiting import waiting
+from controller.app.waiting import Waiting
 from controller.core.model import Object
 from tests.support.laptop import NAMESPACE, Laptop
 
@@ -50,7 +49,7 @@ class Front:
     def replace(self) -> None:
         """Let a controller's pages be there, after others have stopped."""
         view = self.machine.app.view
-        archive = Archive(self.machine.volume, lambda name: uid_of(view.request(name)), partial(waiting, view))
+        archive = Archive(self.machine.volume, lambda name: uid_of(view.request(name)), Waiting(view, lambda _uid: ""))
         site = Site(Watched(view), archive, NAMESPACE, "pod", "0", lambda: self.examination)
         app, metrics = self.machine.app, self.machine.metrics
         self.pages = WebServer(0, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)

@@ -84,6 +84,12 @@ class Kube:
         """List the pods of one Job from the API server itself."""
         return [*self._resource("Pod", "list").listed(("labelSelector", f"{names.CONTROLLER_UID}={uid}"))]
 
+    def pulling(self, uid: str) -> str:
+        """Return since when the image of a pod is pulled, "" where no Event says so."""
+        selector = f"involvedObject.uid={uid},reason=Pulling"
+        events = self._resource("Event", "list").listed(("fieldSelector", selector))
+        return max((str(event.get("lastTimestamp") or event.get("eventTime") or "") for event in events), default="")
+
     def references(self) -> frozenset[PurePosixPath]:
         """Return what living objects and records need of the shared volume, by the API server itself.
 

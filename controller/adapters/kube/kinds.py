@@ -78,7 +78,7 @@ _ALL = (
         label=names.ROLE, values=(names.ROLE_REQUEST, names.ROLE_STATUS, names.ROLE_RELEASE),
     ),
     Kind(
-        "Event", "", "v1", "events", frozenset[Method]({"watch", "create"}),
+        "Event", "", "v1", "events", frozenset[Method]({"watch", "list", "create"}),
         field=("type", "Warning"),  # nothing else says that a quota or a mount failed
     ),
     _kind("Secret", "", "v1", "secrets", ("get",)),  # by name, and never cached
