@@ -66,6 +66,11 @@ class Timeline:
     whole: tuple[Segment, ...]
     totals: tuple[tuple[Kind, float], ...]
 
+    @property
+    def failed(self) -> int:
+        """How many attempts failed."""
+        return sum(piece.failed for lane in self.lanes for piece in lane.segments)
+
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
@@ -143,10 +148,10 @@ def _marks(
         if over is None or over >= limit + 1:  # a service goes on, and a build compiles behind what is published
             yield Segment(work, 0, limit, attempt.number)
         else:
-            yield Segment(work, 0, over, attempt.number, failed=attempt.exit_code != 0)
+            yield Segment(work, 0, over, attempt.number, failed=attempt.exit_code != 0 and stage.state != "Stopped")
     if not known:
         yield Segment("waiting" if stage.waiting_for else "start" if stage.reason == STARTING else work, 0, limit)
-    yield Segment("end" if ended is not None else "pause", 0, limit)
+    yield Segment("pause" if stage.state == "Running" else "end", 0, limit)
 
 
 def _pieces(marks: Iterable[Segment]) -> tuple[Segment, ...]:

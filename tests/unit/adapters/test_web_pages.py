@@ -91,7 +91,7 @@ def test_a_run_is_shown_with_its_stages_timeline_attempts_and_what_it_was_made_o
         "Environments environment environment Done 31 s",
         "Step 2 train batch Done, attempt 2 53 s",
         "On failure tell batch Skipped",
-        "script 55.0 s environment 21.0 s start 7.0 s pause 10.0 s",
+        "script 55.0 s environment 21.0 s start 7.0 s pause 10.0 s failed attempts 1",
         "accuracy 0.941 rows 15000",
         "ExitCode 1",
         "train/train.py:7: ValueError: no rows",

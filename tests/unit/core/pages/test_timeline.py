@@ -72,6 +72,7 @@ def test_a_run_with_a_build_a_retry_and_a_service() -> None:
     assert shown
     assert dict(shown.totals) == {"script": 12, "environment": 8, "start": 6, "pause": 3, "end": 1}
     assert [one.failed for one in shown.lanes[1].segments if one.attempt] == [True, False]
+    assert shown.failed == 1
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,12 @@ def test_a_run_with_a_build_a_retry_and_a_service() -> None:
 def test_the_lane_of_a_stage_after_ten_seconds(train: StageEntry, known: list[Attempt], lane: str) -> None:
     shown = timeline(run(train=train), {"train": known}, ZERO + timedelta(seconds=10))
     assert drawn(shown)["train"] == lane
+
+
+def test_an_attempt_that_was_stopped_has_not_failed() -> None:
+    shown = timeline(run(6, train=stage("Stopped", 2)), {"train": [tried(1, 3, 4, 5, code=143)]}, ZERO)
+    assert shown
+    assert (drawn(shown)["train"], shown.failed) == ("wwssxn", 0)
 
 
 def test_a_stage_waits_for_its_environment_as_long_as_that_is_built() -> None:
