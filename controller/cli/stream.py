@@ -95,8 +95,10 @@ class Stream(PlainLines):
     def show(self, scene: Scene) -> None:
         """Print what has changed, and draw what is under way."""
         self._width = max([self._width, *(len(name) for _, step in scene.groups for name in step)])
-        told = replace(scene, progress={})  # by the builds' own lines
-        super().show(told if self._status is None else replace(told, stays=False, elapsed=0.0))  # the last line says it
+        shown = replace(scene, progress={})  # builds have lines of their own
+        if self._status is not None:  # the last line says it
+            shown = replace(shown, stays=False, elapsed=0.0)
+        super().show(shown)
         for name, (verdict, at) in list(self._verdicts.items()):
             stage = scene.record.stages.get(name)
             if stage and stage.message.endswith(verdict):  # it was printed with the stage's state
