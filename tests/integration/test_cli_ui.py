@@ -11,6 +11,7 @@ from tests.support.bareclient import Browser, to_the_end
 from tests.support.cli import CommandLine, Running, write
 from tests.support.eventually import eventually
 from tests.support.front import Front, front
+from tests.support.front import status as refused
 from tests.support.laptop import batch, laptop
 from tests.support.laptop import project as files
 from tests.support.world import project
@@ -83,6 +84,16 @@ def test_it_goes_on_when_the_controller_was_replaced_and_says_so(there: Front, t
         there.replace()
         eventually(lambda: browser.ask("/")[0] == 200)
         running.error(lambda line: line == "the controller answers again")
+
+
+def test_what_the_api_server_refuses_is_said_with_its_remedy(there: Front, tmp_path: Path) -> None:
+    with ui(there, tmp_path / "home") as running:
+        browser = opened(running)
+        browser.open()
+        for code, line in ((401, "they may have expired, log in again"), (403, "no right to get services/proxy in")):
+            there.refusing = code, refused(code, "", "no")
+            status, said = browser.ask("/requests/demo")
+            assert (status, line in said) == (503, True), said
 
 
 def test_runs_of_this_machine_are_shown_without_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:
