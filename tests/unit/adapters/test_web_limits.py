@@ -20,7 +20,7 @@ from controller.adapters.web.listener import CONNECTIONS, OF_ONE_ADDRESS, Limits
 from controller.adapters.web.ports import LiveRequest, Site
 from controller.adapters.web.relay import Relay
 from controller.adapters.web.replies import Reply, Room, Stream, Streamed, Whole
-from controller.adapters.web.server import PAGES, PROBES, WebServer
+from controller.adapters.web.server import PAGES, PROBES, SCRAPES, WebServer
 from controller.core.errors import Transient
 
 SOON = 0.3  # seconds for a request
@@ -148,9 +148,9 @@ def hanging() -> Iterator[Hanging]:
 
 
 @contextmanager
-def serving(archive: Any) -> Iterator[WebServer]:
+def serving(archive: Any, metrics: Callable[[], object] = str) -> Iterator[WebServer]:
     site = Site(Nothing(), archive, "ml", "pod", "1")
-    server = WebServer(0, site, metrics=lambda _: ("text/plain", b"1"), healthy=str, ready=str)
+    server = WebServer(0, site, metrics=lambda _: ("text/plain", str(metrics()).encode()), healthy=str, ready=str)
     server.start()
     try:
         yield server
@@ -185,6 +185,15 @@ def test_no_reader_is_in_the_way_of_a_probe(hanging: Hanging) -> None:
         assert server.readers() == API_ROOM + PAGES + READERS
         assert {status(server.port, path) for path in ("/healthz", "/readyz", "/metrics", "/static/style.css")} == {200}
     assert server.readers() == 0
+
+
+def test_no_scrape_is_in_the_way_of_a_probe(hanging: Hanging) -> None:
+    with serving(hanging, hanging.runs) as server, ExitStack() as stack:
+        for _ in range(2 * SCRAPES):
+            stack.enter_context(connected(server.port)).sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        for _ in range(SCRAPES):
+            assert hanging.entered.acquire(timeout=20)
+        assert {status(server.port, path) for path in ("/healthz", "/readyz")} == {200}
 
 
 def _until(connection: socket.socket, wanted: bytes) -> bytes:
