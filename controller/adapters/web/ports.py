@@ -10,6 +10,7 @@ from controller.core.documents import codec
 from controller.core.documents import release as releases
 from controller.core.documents import status as statuses
 from controller.core.documents.progress import Report
+from controller.core.documents.status import Brief
 from controller.core.model import Object, Record
 
 
@@ -38,10 +39,13 @@ class LiveRequest:
         return str(self.config_map.get("metadata", {}).get("uid", ""))
 
     @property
-    def status(self) -> Mapping[str, str]:
-        """The record's keys as they are written: to list many requests at once, since a history is slow to parse."""
-        data = self._content[1].get("data") or {}
-        return data if data.get("request-uid") == self.uid else {}
+    def _status(self) -> Mapping[str, str]:
+        return self._content[1].get("data") or {}
+
+    @property
+    def brief(self) -> Brief | None:
+        """The record in brief, None where there is none yet: to list many requests at once."""
+        return statuses.brief(self._status, self.uid)
 
     @property
     def release(self) -> Sequence[Object]:
@@ -51,7 +55,7 @@ class LiveRequest:
     @cached_property
     def record(self) -> Record:
         """The request's record."""
-        return codec.view(statuses.read(self.status, self.uid)) or Record(self.uid)
+        return codec.view(statuses.read(self._status, self.uid)) or Record(self.uid)
 
 
 class Live(Protocol):

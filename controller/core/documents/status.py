@@ -7,7 +7,7 @@ somebody wrote over is corrupt: the copy on the volume stands in for it.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any, get_args
@@ -58,6 +58,32 @@ def read(data: Mapping[str, str], request_uid: str) -> Answer[Record]:
     if misfits := [*misfits, *strange]:
         newer = newer or codec.too_new(NAME, "; ".join(misfits))
     return TooNew(record, newer) if newer else Good(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a list of many requests says of each record; times are RFC 3339, texts as they are written."""
+
+    phase: str = "Pending"
+    message: str = ""
+    run: str = ""
+    commit: str = ""
+    active: bool = False
+    changed: str = ""  # when the run began, or ended
+
+
+def brief(data: Mapping[str, str], request_uid: str) -> Brief | None:
+    """Return a record in brief, None where there is none: without parsing its parts, which takes a history long."""
+    if data.get("request-uid") != request_uid:
+        return None
+    return Brief(
+        phase=data.get("phase", "Pending"),
+        message=data.get("message", ""),
+        run=data.get("run", "0").removeprefix("0"),
+        commit=data.get("run-commit", ""),
+        active="run-spec" in data and "finished" not in data,
+        changed=data.get("finished") or data.get("started", ""),
+    )
 
 
 def phase(status: Object | None) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from controller.core import slots, times
+from controller.core.documents.status import Brief
 from controller.core.model import Phase
 from controller.core.pages.states import Tone, tone
 from controller.core.text import visible
@@ -53,18 +54,18 @@ class Page:
     phases: tuple[tuple[str, int], ...]
 
 
-def row(name: str, data: Mapping[str, str], status: Mapping[str, str]) -> Row:
-    """Return the row of a request with these keys, and those of its record."""
-    phase, run = status.get("phase", "Pending"), status.get("run", "0")
+def row(name: str, data: Mapping[str, str], record: Brief | None) -> Row:
+    """Return the row of a request with these keys, and its record."""
+    said = record or Brief(message=UNRECORDED)
     return Row(
         name=name,
-        phase=visible(phase),
-        tone=tone(phase),
-        message=visible(status.get("message", "")) if status else UNRECORDED,
-        run="" if run == "0" else visible(run),
-        commit=visible(status.get("run-commit", "")),
-        active="run-spec" in status and "finished" not in status,
-        changed=visible(status.get("finished") or status.get("started", "")),
+        phase=visible(said.phase),
+        tone=tone(said.phase),
+        message=visible(said.message),
+        run=visible(said.run),
+        commit=visible(said.commit),
+        active=said.active,
+        changed=visible(said.changed),
         schedule=(data.get("schedule", ""), data.get("time-zone", "")),
         suspended=data.get("suspend") == "true",
     )

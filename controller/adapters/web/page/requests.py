@@ -41,7 +41,7 @@ class Rows:
         known = self._rows.get(item.name)
         if known and known[0] == item.version:
             return known
-        return item.version, row(item.name, item.config_map.get("data") or {}, item.status)
+        return item.version, row(item.name, item.config_map.get("data") or {}, item.brief)
 
     def _drawn(self, item: LiveRequest) -> tuple[int, tuple[Bar, ...]]:
         known = self._bars.get(item.name)
@@ -70,7 +70,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             "request.html",
             name=item.name,
             record=record,
-            row=row(item.name, data, printable(item.status)),
+            row=row(item.name, data, item.brief),
             progress=runs.under_way(site, run) if run else (),
             facts=facts(data, record, addresses(item.release, site.namespace)),
             run=run,

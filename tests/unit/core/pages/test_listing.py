@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controller.core.documents.status import write
+from controller.core.documents.status import brief, write
 from controller.core.model import Phase, Record, RunSpec
 from controller.core.pages.listing import PAGE, UNRECORDED, Row, page, row
 
@@ -12,7 +12,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def item(name: str, phase: Phase = "Ready", message: str = "") -> Row:
-    return row(name, {}, write(Record("u", phase, message=message)))
+    return row(name, {}, brief(write(Record("u", phase, message=message)), "u"))
 
 
 def shown(items: list[Row], search: str = "", phase: str = "") -> list[str]:
@@ -20,7 +20,7 @@ def shown(items: list[Row], search: str = "", phase: str = "") -> list[str]:
 
 
 def test_requests_that_need_somebody_come_first_then_those_that_run() -> None:
-    active = row("z", {}, write(Record("u", "Running", spec=RunSpec("r", "c", ".", "t", "i"))))
+    active = row("z", {}, brief(write(Record("u", "Running", spec=RunSpec("r", "c", ".", "t", "i"))), "u"))
     assert shown([item("a"), active, item("c", "Failed"), item("b", "Degraded")]) == ["b", "c", "z", "a"]
 
 
@@ -51,11 +51,11 @@ def test_a_thousand_requests_come_in_pages_with_all_their_phases_counted() -> No
 def test_a_row_says_how_a_request_stands() -> None:
     spec = RunSpec("r", "abc", ".", "t", "i")
     record = Record("u", "Failed", message="no \u202erows", run=3, spec=spec, finished="x")
-    found = row("iris", {"schedule": "0 6 * * *"}, {**write(record), "message": record.message})
+    found = row("iris", {"schedule": "0 6 * * *"}, brief({**write(record), "message": record.message}, "u"))
     assert (found.phase, found.tone, found.commit, found.active) == ("Failed", "bad", "abc", False)
     assert found.message == "no \\u202erows"  # what would turn the line around is seen
     assert found.next(NOW) == "2026-01-01T06:00:00Z"
 
 
 def test_a_request_that_the_controller_has_not_noticed_says_so() -> None:
-    assert row("iris", {}, {}).message == UNRECORDED
+    assert row("iris", {}, None).message == UNRECORDED
