@@ -54,6 +54,7 @@ def test_a_browser_that_was_let_in_sees_what_the_cluster_shows(there: Front, tmp
         assert json.loads(browser.ask("/api/runs/demo/9")[1])["code"] == 404
         with browser.asking("/events?request=demo") as events:
             assert events.headers["Content-Type"] == "text/event-stream"
+            assert len(events.headers.get_all("Date", [])) == 1, "the controller's: ages are by its clock"
             assert events.readline().startswith(b"event: change")
 
 

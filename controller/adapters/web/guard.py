@@ -31,7 +31,7 @@ class OwnPage(Listener):
         """Listen on the port of 127.0.0.1 (0: any free one). Raises OSError."""
         self._app, self._token = app, secrets.token_urlsafe(24)
         self._once: dict[str, float] = {}  # tokens that serve once, with when they expire
-        super().__init__("page", (LOOPBACK, port), ReadOnly(self._guarded))
+        super().__init__("page", (LOOPBACK, port), ReadOnly(self._guarded), dated=False)
 
     @property
     def address(self) -> str:

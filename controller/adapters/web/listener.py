@@ -71,8 +71,13 @@ class Limits:
 class Listener:
     """Answers with an ASGI application from `start` until `stop`."""
 
-    def __init__(self, name: str, address: tuple[str, int], app: ASGIApp, limits: Limits | None = None) -> None:
-        """Listen on this address ("": of all interfaces; port 0: any free one). Raises OSError."""
+    def __init__(
+        self, name: str, address: tuple[str, int], app: ASGIApp, limits: Limits | None = None, *, dated: bool = True
+    ) -> None:
+        """Listen on this address ("": of all interfaces; port 0: any free one). Raises OSError.
+
+        `dated`: answers say when they were made; else what makes them says that.
+        """
         both = not address[0] and socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if both else socket.AF_INET
         self._socket = socket.create_server(address, family=family, backlog=64, dualstack_ipv6=both)
@@ -82,7 +87,7 @@ class Listener:
         connection = type("Connection", (Connection,), {"limits": limits, "stopping": self._stopping})
         self._server = uvicorn.Server(uvicorn.Config(
             app, interface="asgi3", http=connection, h11_max_incomplete_event_size=limits.most, ws="none",
-            lifespan="off", loop="asyncio",
+            lifespan="off", loop="asyncio", date_header=dated,
             proxy_headers=False, server_header=False, log_config=None, log_level="critical", access_log=False,
             timeout_keep_alive=int(READ_TIMEOUT), timeout_graceful_shutdown=int(READ_TIMEOUT),
         ))  # fmt: skip
