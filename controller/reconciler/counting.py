@@ -21,11 +21,11 @@ FAILURES = ("Failed", "Invalid", "Refused")
 
 @dataclass(slots=True)
 class Begun:
-    """When something of a request began, as this process saw it: what is asked for, the run, and its stages."""
+    """What this process saw of a request: since when a run is asked for, when the active one and its stages began."""
 
     asked: datetime | None = None
-    run: int = 0
     times: dict[str, datetime] = field(default_factory=dict)  # by stage; "" for the run
+    failed: dict[str, int] = field(default_factory=dict)  # by stage, how many attempts have been counted as failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Counting:
         if after.spec and after.run != before.run:
             asked = begun.asked or times.moment(before.pending_since) or news
             self.metrics.run_began((moment.now - asked).total_seconds())
-            begun.asked, begun.run, begun.times = None, after.run, {"": moment.now}
+            begun.asked, begun.times, begun.failed = None, {"": moment.now}, {}
         waits = after.queued or after.pending_since
         begun.asked = (begun.asked or news) if waits else None
         for change in changes.of_stages(before, after):
@@ -63,6 +63,7 @@ class Counting:
             self.metrics.run_ended(outcome, _seconds(began, moment.now))
         if not after.active:
             begun.times.clear()
+            begun.failed.clear()
             if not begun.asked:
                 self.forget(request.name)
 
@@ -70,13 +71,15 @@ class Counting:
         stage, kind = change.after, change.kind
         if change.has_begun:
             begun.times[change.name] = now
-        if not change.has_ended and not change.failed:
+        failed = range(max(change.failed.start, begun.failed.get(change.name, 0) + 1), change.failed.stop)
+        if not change.has_ended and not failed:
             return
+        begun.failed[change.name] = max(failed.stop - 1, begun.failed.get(change.name, 0))
         ran = change.has_ended and stage.state in ("Done", "Failed") and stage.attempts > 0
-        attempts = self._attempts(request, record, change) if change.failed or ran else {}
+        attempts = self._attempts(request, record, change) if failed or ran else {}
         newest = {stage.attempts} if change.has_ended else set[int]()
-        self.metrics.redacted(sum(attempts[number].redacted for number in attempts.keys() & {*change.failed, *newest}))
-        for number in change.failed:
+        self.metrics.redacted(sum(attempts[number].redacted for number in attempts.keys() & {*failed, *newest}))
+        for number in failed:
             self.metrics.attempt_ended(kind, "failed")
             if number < stage.attempts:
                 self.metrics.retried(attempts[number].reason if number in attempts else "PodLost")

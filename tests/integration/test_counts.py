@@ -1,5 +1,6 @@
 """What has become of runs, as the metrics count it: once, when it is recorded."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -132,3 +133,18 @@ def test_a_controller_that_takes_over_counts_on_from_what_is_recorded(world: Wor
     world.finish_all()
     assert counted(world, "stages") == {"stages_total batch Done": 2}
     assert counted(world, "run_duration")["run_duration_seconds_sum Succeeded"] == 30
+
+
+def test_no_retry_is_counted_before_another_attempt_follows(world: World) -> None:
+    start(world, "a", retries=1)
+    job = world.jobs()["iris-a-1"]
+    world.leave(world.logs("a"), FAILED)
+    for status in ({}, {"failed": 1}):  # the Job controller counts it later than the kubelet says so
+        world.cluster.begin_pod(job, "Failed")
+        world.cluster.edit("Job", "iris-a-1", partial(dict.update, status=status))
+        assert world.settle().stages["a"].attempts == 1
+    assert counted(world, "retries") == {}
+    world.cluster.end_job(job, 1)
+    assert world.settle().phase == "Failed"
+    assert counted(world, "retries") == {}
+    assert counted(world, "attempts") == {"attempts_total batch failed": 1}

@@ -50,3 +50,24 @@ def test_a_key_that_is_taken_is_taken_for_what_was_wished_for_later_too() -> Non
     assert queue.get() == "other"
     now[0] = 3.0
     assert queue.get() == "iris"
+
+
+def test_the_oldest_key_has_waited_since_it_was_added_first_not_last() -> None:
+    now = [0.0]
+    queue = WorkQueue(lambda: now[0])
+    assert queue.oldest() == 0.0
+    queue.add("iris")
+    now[0] = 5.0
+    queue.add("wine", first=True)
+    queue.add("iris", first=True)
+    now[0] = 7.0
+    assert queue.oldest() == 7.0
+    assert queue.get() == "wine"
+    assert queue.oldest() == 7.0
+    assert queue.get() == "iris"
+    queue.add("iris")
+    assert queue.oldest() == 0.0
+    now[0] = 8.0
+    queue.done("iris")
+    now[0] = 10.0
+    assert queue.oldest() == 2.0

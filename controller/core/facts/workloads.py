@@ -91,6 +91,8 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     failed = "Failed" in over and not done
     current = newest(facts)
     running = bool(current and current.phase != "Pending")
+    counted = max(status.get("failed") or 0, sum(pod.phase == "Failed" for pod in facts))  # some of them only later
+    between = bool(current and current.phase == "Failed" and not done and not failed)
     fact = JobFact(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -98,7 +100,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         run=run_of(job),
         state="Succeeded" if done else "Failed" if failed else "Running",
         deleting=bool(metadata.get("deletionTimestamp")),
-        attempts=(status.get("failed") or 0) + (not failed and (done or running)),
+        attempts=counted if between else (status.get("failed") or 0) + (not failed and (done or running)),
         last_attempt=max((pod.attempt for pod in facts), default=0),
         running=running,
         image=current.image if current else "",
@@ -106,9 +108,8 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     )
     if failed:
         return replace(fact, cause=_failure(over["Failed"], facts))
-    if current and current.phase == "Failed" and not done:
-        ended = sum(pod.phase == "Failed" for pod in facts)  # the Job controller counts them later
-        return replace(fact, cause=_between(job, max(status.get("failed") or 0, ended), current))
+    if current and between:
+        return replace(fact, cause=_between(job, counted, current))
     if done or running:
         return fact
     if current:
