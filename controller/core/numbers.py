@@ -14,11 +14,13 @@ from controller.core.model import Comparison
 from controller.core.text import quoted
 
 MOST: Final = 50  # of a stage
+MOST_OF_RUN: Final = 1000  # and of the last good one: a ConfigMap holds 1 MiB, and much else is in a record
 MOST_OF_PAST: Final = 20  # of a run in the history
 MOST_LISTED: Final = 6  # in a line
 MOST_REQUIRED: Final = 20  # comparisons of a gate
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@%+-]{0,63}")  # as runtime/stage_metrics.py has it
 LIKE: Final = "comparisons like accuracy >= 0.9, rmse <= previous * 1.05"
+WHOLE: Final = 2**53  # above it a float does not hold each whole number, and an int may have hundreds of digits
 EXACT: Final = 10**12  # below it, a whole number is shown with all its digits
 _NUMBER = r"[-+]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,2})?"
 _COMPARISON = re.compile(
@@ -31,8 +33,9 @@ Numbers = Mapping[str, float]
 
 def taken(left: Mapping[str, object]) -> dict[str, float]:
     """Return what of a stage's numbers can be recorded: anybody could have written them."""
-    good = ((name, value) for name, value in left.items() if NAME.fullmatch(name) and _is_finite(value))
-    return dict(islice(cast("Iterable[tuple[str, float]]", good), MOST))
+    finite = cast("Mapping[str, float]", {name: value for name, value in left.items() if _is_finite(value)})
+    good = ((name, value if abs(value) <= WHOLE else float(value)) for name, value in finite.items())
+    return dict(islice(((name, value) for name, value in good if NAME.fullmatch(name)), MOST))
 
 
 def _is_finite(value: object) -> bool:

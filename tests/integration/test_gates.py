@@ -1,10 +1,12 @@
 """What `previous` is in a gate: the number of the last good run that ran the stage, whatever came after it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controller.core.documents import status
 from controller.core.model import Record
 from tests.support.world import REPOSITORY, World, project
 
@@ -80,3 +82,22 @@ def test_what_somebody_takes_from_the_record_comes_back_from_its_copy(iris: Worl
     iris.cluster.remove("ConfigMap", "iris-status")
     iris.settle()
     assert limit(iris, 2) == 2
+
+
+def test_numbers_never_make_a_record_larger_than_the_api_server_takes(world: World) -> None:
+    stages = [f"s{number}-{'x' * 30}" for number in range(25)]
+    world.source.push(project(", ".join(stages)))
+    many = json.dumps({"exit_code": 0, "metrics": {f"{number:x^64}": -1.1e-100 / 3 for number in range(50)}})
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    for stage in stages:
+        world.leave(world.logs(stage), many)
+        world.cluster.end_job(world.jobs()[f"iris-{stage}-1"], 0)
+    kept = world.settle()
+    assert kept.phase == "Ready"
+    assert sum(map(len, kept.measured.values())) == sum(map(len, kept.release_numbers.values())) == 1000
+    assert kept.problems == tuple(
+        f"stage {stage}: 0 of 50 numbers are recorded: a run has 1000 at most" for stage in stages[20:]
+    )
+    full = replace(kept, history=kept.history[:1] * 60, problems=("p" * 1024,) * 100)
+    assert len(json.dumps(status.write(full))) < 600_000

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from controller.core import manifests, numbers, times
 from controller.core.documents.status import REASON_LIMIT
@@ -126,7 +127,18 @@ def _walk(context: RunContext, record: Record, observed: Observed, now: datetime
 
 
 def _with_views(record: Record, views: Mapping[str, StageView]) -> Record:
-    return replace(record, stages={**record.stages, **{name: view.record for name, view in views.items()}})
+    """Return the record with these stages as they are now, and of their numbers those that there is room for."""
+    room = numbers.MOST_OF_RUN - sum(len(stage.metrics) for stage in record.stages.values())
+    stages, problems = dict(record.stages), record.problems
+    for name, view in views.items():
+        new = {} if record.stages[name].metrics else view.record.metrics
+        kept = dict(islice(new.items(), max(room, 0)))
+        room -= len(kept)
+        stages[name] = view.record if kept == new else replace(view.record, metrics=kept)
+        if kept != new:
+            line = f"{len(kept)} of {len(new)} numbers are recorded: a run has {numbers.MOST_OF_RUN} at most"
+            problems = (*problems, f"stage {name}: {line}")
+    return replace(record, stages=stages, problems=problems)
 
 
 def _first_due(builds: Builds, views: Mapping[str, StageView]) -> datetime | None:
@@ -247,7 +259,6 @@ def _end(
         finished=times.text(now),
         metrics=numbers.first(record.measured, numbers.MOST_OF_PAST),
     )
-    known_numbers = {name: own for name, own in record.release_numbers.items() if name in record.stages}
     ended = replace(
         record,
         phase=_PHASES[outcome],
@@ -260,9 +271,18 @@ def _end(
         failure=None,
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
-        release_numbers={**known_numbers, **record.measured} if good else record.release_numbers,
+        release_numbers=_good_numbers(record) if good else record.release_numbers,
     )
     line = message if good else f"run {record.run}: {message}"
     news = Emit(f"{record.run}-ended", "Normal" if good else "Warning", f"Run{outcome}", line)
     after = settle(request, ended, observed, now)
     return replace(after, actions=(news, *after.actions), outcome=outcome, requeue_after=0.0)
+
+
+def _good_numbers(record: Record) -> Mapping[str, Mapping[str, float]]:
+    """Return the numbers of a run that has ended well, by stage; of stages without any, those of the last that had."""
+    measured = record.measured
+    older = {
+        name: own for name, own in record.release_numbers.items() if name in record.stages.keys() - measured.keys()
+    }
+    return numbers.first({**measured, **older}, numbers.MOST_OF_RUN)

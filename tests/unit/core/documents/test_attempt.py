@@ -68,5 +68,7 @@ def test_of_a_stages_numbers_only_finite_ones_with_plain_names_are_taken() -> No
         {"exit_code": 0, "metrics": {**odd, **good, "nan": float("nan"), "inf": float("-inf"), "big": 10**400}}
     )
     assert attempt.of_log(1, left).metrics == good
+    (large,) = attempt.of_log(1, json.dumps({"exit_code": 0, "metrics": {"rows": 10**300}})).metrics.values()
+    assert len(str(large)) < 10, "as few digits as a float has"
     many = json.dumps({"exit_code": 0, "metrics": {f"n{number}": number for number in range(60)}})
     assert [*attempt.of_log(1, many).metrics] == [f"n{number}" for number in range(50)]
