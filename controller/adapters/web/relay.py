@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from controller.adapters.web.api import target
+from controller.adapters.web.api import STATUS, component, target
 from controller.adapters.web.replies import BrokenOff, Full, Reply, Room, Whole, error, while_connected
+from controller.core.archive import NoAnswer
 from controller.core.errors import Invalid, NotFound, Transient
 
 PLACES: Final = 64  # requests at once; a page that is open keeps one
@@ -59,6 +60,7 @@ class Relay:
         """Answer one request."""
         accept = Headers(scope=scope).get("accept", "*/*")
         try:
+            _check(scope)
             with self._room.place():
                 upstream = await self._room.run(self._fetch, target(scope), accept)
                 self._say("")
@@ -66,6 +68,8 @@ class Relay:
                     await while_connected(receive, lambda: self._pass_on(upstream, scope, send), upstream.abort)
                 finally:
                     await self._room.run(upstream.close)
+        except NoAnswer as none:
+            await Whole(error(STATUS[none.kind], str(none)))(scope, receive, send)
         except Full:
             await Whole(error(429, f"{PLACES} pages are open already: close one"))(scope, receive, send)
         except (Transient, NotFound, Invalid) as fault:
@@ -88,3 +92,10 @@ class Relay:
         except Transient as fault:
             raise BrokenOff from fault
         await send({"type": "http.response.body", "body": b""})
+
+
+def _check(scope: Scope) -> None:
+    """Raise NoAnswer for a path that could lead out of the page: what is below its root is all that is passed on."""
+    for part in scope["raw_path"].decode("latin-1").split("/"):
+        if part:
+            component(part)

@@ -275,6 +275,14 @@ def test_a_reader_that_leaves_keeps_no_place_of_a_relay_and_gets_only_what_it_ne
         assert silent.closed.wait(20)
 
 
+@pytest.mark.parametrize("path", ["/../../secrets", "/requests/%2e%2E/x", "/..%2F..%2Fsecrets"])
+def test_nothing_but_the_page_is_passed_on(path: str) -> None:
+    asked = list[str]()
+    with listening(Relay(lambda target, _accept: asked.append(target) or Silent(), lambda _line: None)) as port:
+        assert status(port, path) == 400
+    assert asked == []
+
+
 # --- a person's own page -----------------------------------------------------------------------------
 
 
