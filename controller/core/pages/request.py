@@ -5,6 +5,7 @@ from typing import Final
 
 from controller.core.addresses import Address
 from controller.core.model import Record
+from controller.core.text import clean
 
 KEYS: Final = ("repository", "ref", "path", "schedule", "time-zone", "poll", "suspend")
 
@@ -13,7 +14,7 @@ def facts(data: Mapping[str, str], record: Record, services: Mapping[str, Addres
     """Return what there is to say, as titles and values."""
     release = f"run {record.release_run}, commit {record.release_commit[:7]}" if record.release_run else ""
     pairs = {
-        **{key: data.get(key, "") for key in KEYS},
+        **{key: clean(data.get(key, "")) for key in KEYS},  # an address with a password is refused, but there
         "reason": record.reason,
         "release": release,
         **{f"service {stage}": f"{at.url}{at.ingress and ', '}{at.ingress}" for stage, at in services.items()},

@@ -200,6 +200,13 @@ def test_what_stages_and_people_wrote_is_text(place: Place, address: str) -> Non
         )
 
 
+def test_a_password_in_an_address_is_not_shown(place: Place, address: str) -> None:
+    place.put("wine", idle("Invalid"), repository="https://me:hunter2@git.example/wine")
+    page = get(address, "requests/wine")
+    assert "repository https://***@git.example/wine" in page.text
+    assert "hunter2" not in page.html
+
+
 @pytest.mark.parametrize(
     ("query", "shown", "words"),
     [
