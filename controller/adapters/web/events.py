@@ -54,7 +54,9 @@ class Events:
                 version = now
                 await asyncio.wait({ended}, timeout=CALM)
                 waiting = asyncio.create_task(self._live.wait(name, version, BEAT))
-                await asyncio.wait({ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
+                try:
+                    await asyncio.wait({ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waiting.cancel()
         finally:
             ended.cancel()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from controller.adapters.web import events
 from controller.adapters.web.api import API_ROOM
 from controller.adapters.web.changes import NAMES, Changes
 from controller.adapters.web.events import READERS
@@ -231,6 +232,38 @@ def test_who_waits_learns_of_a_change_from_another_thread_and_of_no_other_reques
     assert asyncio.run(changes.wait("iris", 1, 60)) == 2, "it had come before"
 
 
+class Patient(Changes):
+    """Nothing ever changes; `entered` and `left` say whether somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.left = threading.Event(), threading.Event()
+
+    def requests(self) -> Sequence[LiveRequest]:
+        return []
+
+    def request(self, _name: str) -> None:
+        return None
+
+    async def wait(self, *_args: Any, **_more: Any) -> int:
+        self.entered.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.left.set()
+        return 0
+
+
+def test_nobody_waits_for_a_change_for_a_reader_that_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "CALM", 0.0)
+    live = Patient()
+    with listening(events.Events(live, Room(1))) as port, connected(port) as reader:
+        reader.sendall(GET)
+        assert live.entered.wait(20)
+        reader.close()
+        assert live.left.wait(20)
+
+
 def test_names_that_are_remembered_are_bounded() -> None:
     changes = Changes()
     for number in range(NAMES + 1):
@@ -277,10 +310,11 @@ def test_a_reader_that_leaves_keeps_no_place_of_a_relay_and_gets_only_what_it_ne
 
 @pytest.mark.parametrize("path", ["/../../secrets", "/requests/%2e%2E/x", "/..%2F..%2Fsecrets"])
 def test_nothing_but_the_page_is_passed_on(path: str) -> None:
-    asked = list[str]()
-    with listening(Relay(lambda target, _accept: asked.append(target) or Silent(), lambda _line: None)) as port:
+    def fetch(target: str, _accept: str) -> Silent:
+        raise AssertionError(f"{target} was asked for")
+
+    with listening(Relay(fetch, lambda _line: None)) as port:
         assert status(port, path) == 400
-    assert asked == []
 
 
 # --- a person's own page -----------------------------------------------------------------------------
