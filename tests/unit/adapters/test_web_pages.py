@@ -200,6 +200,16 @@ def test_what_stages_and_people_wrote_is_text(place: Place, address: str) -> Non
         )
 
 
+def test_names_that_look_alike_are_told_apart(place: Place, address: str) -> None:
+    record, attempts = retried()
+    stages = {**record.stages, "train-1": record.stages["report"]}
+    history = (PastRun(0, "Superseded", trigger="7"), *record.history)
+    record = replace(record, stages=stages, history=history)
+    place.leave(record, {**attempts, "train-1": attempts["train"]})
+    place.put("iris", record)
+    assert {"attempt-1-of-train", "stage-train-1", "past-7"} <= {*get(address, "requests/iris").ids}
+
+
 def test_a_password_in_an_address_is_not_shown(place: Place, address: str) -> None:
     place.put("wine", idle("Invalid"), repository="https://me:hunter2@git.example/wine")
     page = get(address, "requests/wine")
