@@ -91,7 +91,7 @@ class Counting:
         began = begun.times.get(change.name) or times.moment(stage.started)
         self.metrics.stage_ended(kind, stage.state, _seconds(began, now))
         script = times.moment(attempts[min(attempts)].script) if attempts else None
-        if began and script and script >= began:  # a build may have begun for another run
+        if began and script and began <= script <= now:  # a build may have begun for another run, and a stage may lie
             self.metrics.script_began(kind, _seconds(began, script))
 
     def _attempts(self, request: Request, record: Record, change: StageChange) -> Mapping[int, Attempt]:

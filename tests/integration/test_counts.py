@@ -9,6 +9,7 @@ from controller.core import names
 from controller.core.errors import Invalid
 from tests.support.world import REPOSITORY, World, project
 
+LIE = '{"exit_code": 0, "script_started": "9999-01-01T00:00:00Z", "redacted": 1' + 400 * "0" + "}"
 FAILED = '{"exit_code": 1, "reason": "ExitCode", "script_started": "2026-01-01T00:00:03.5Z", "redacted": 2}'
 
 
@@ -65,6 +66,14 @@ def test_a_good_run_is_counted_with_what_each_part_of_it_took(world: World) -> N
         "attempts_total batch succeeded": 1,
         "redactions_total stage": 2,
     }
+
+
+def test_what_a_stage_says_of_its_attempt_breaks_no_pass_and_no_sum(world: World) -> None:
+    start(world, "a")
+    world.leave(world.logs("a"), LIE)
+    assert world.finish_all().phase == "Ready"
+    assert counted(world, "attempts") == {"attempts_total batch succeeded": 1}
+    assert counted(world, "redactions") == counted(world, "stage_start") == {}
 
 
 def test_an_environment_that_is_there_is_a_hit(world: World) -> None:

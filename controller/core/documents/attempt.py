@@ -11,6 +11,7 @@ from controller.core import layout, numbers
 from controller.core.documents import codec
 from controller.core.model import Attempt, Unknown
 
+MOST_REDACTED = 10**6  # of one attempt: they are summed up with those of others
 LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 
 
@@ -64,7 +65,7 @@ def of_log(number: int, text: str) -> Attempt:
         exit_code=end.exit_code,
         **words,
         script=end.script_started,
-        redacted=max(end.redacted, 0),
+        redacted=min(max(end.redacted, 0), MOST_REDACTED),
         metrics=numbers.taken(end.metrics),
     )
 

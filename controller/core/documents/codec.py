@@ -6,6 +6,7 @@ shown as far as it is known here, and so can a damaged one.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache
@@ -19,6 +20,7 @@ VERSION = "1"  # of every document: one that says none is of the first one
 REMEDY = "run that version of Coachwork or a later one again; nothing was changed or started"
 TEXT_LIMIT = 2048  # characters that are shown; what the controller writes is half as long
 UNREADABLE = "\ufffd"  # stands for bytes that are no UTF-8
+LARGEST = 2**63  # of a whole number, as most readers of JSON have it: an int of hundreds of digits is no float
 LINE = 200  # characters of what can't be read, in a message
 
 T = TypeVar("T")
@@ -193,12 +195,19 @@ def _read(form: Any, value: Any, place: str, misfits: list[str]) -> Any:
         return tuple(_read(*pair, place, misfits) for pair in zip(kinds, value, strict=True))
     if kind is Mapping and isinstance(value, Mapping):
         return {str(key): _read(args[1], item, f"{place}.{key}", misfits) for key, item in value.items()}
-    is_number = not isinstance(value, bool) or kind not in (int, float)  # to Python, true is 1
+    is_sound = kind not in (int, float) or _is_number(value)
     expected = str if kind is Literal else (int, float) if kind is float else kind  # JSON writes 1.0 as 1, too
-    if kind is not UnionType and is_number and isinstance(value, expected):
+    if kind is not UnionType and is_sound and isinstance(value, expected):
         return value
     misfits.append(f"{place.lstrip('.') or 'it'} is {quoted(value)}")
     return _default(kind, args)
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a number that can be counted with: to Python, true is 1."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _default(kind: Any, args: Sequence[Any]) -> Any:

@@ -61,6 +61,11 @@ def test_words_of_a_script_that_are_not_utf_8_hide_nothing() -> None:
     assert attempt.of_log(1, text).message == "ValueError: caf\ufffd"
 
 
+def test_no_count_is_beyond_all_measure() -> None:
+    assert attempt.of_log(1, json.dumps({"exit_code": 0, "redacted": 10**400})).redacted == 0
+    assert attempt.of_log(1, json.dumps({"exit_code": 0, "redacted": 10**15})).redacted == 10**6
+
+
 def test_of_a_stages_numbers_only_finite_ones_with_plain_names_are_taken() -> None:
     good: dict[str, object] = {"accuracy": 0.93, "rows": 1200, "f1-score/macro": 0, "top@5": -1e-9}
     odd = {"": 1, "a b": 1, "x" * 65: 1, "é": 1, "text": "1", "yes": True, "none": None, "list": [1], "deep": {"a": 1}}

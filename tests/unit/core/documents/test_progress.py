@@ -39,6 +39,8 @@ def test_a_later_installer_may_say_more() -> None:
         "null",
         "[" * 5000,
         json.dumps(SAID | {"done": "3"}),
+        json.dumps(SAID | {"done": 10**400}),
+        json.dumps(SAID | {"downloads": [{"name": "torch", "got": 1, "size": 10**400}]}),
         json.dumps(SAID | {"downloads": [1]}),
         json.dumps(SAID | {"written": "2026-01-01T11:58:00Z"}),
         json.dumps(SAID | {"written": "tomorrow"}),
