@@ -47,7 +47,7 @@ class Terminal:
         self.done = self.of = 0  # packages
         self.choosing = ""  # the package whose versions are looked at
         self._builds: Set[str] = set()
-        self._rest = ""
+        self._rest: List[str] = []  # pieces of what has no end yet
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         try:
             self._own, self.output = os.openpty()
@@ -64,10 +64,14 @@ class Terminal:
                 piece = os.read(self._own, PIECE)
             except OSError:  # Linux says so where nobody has the other side any more
                 piece = b""
-            *drawn, rest = _MOVED.split(self._rest + self._decoder.decode(piece, not piece))
-            whole, end, self._rest = rest.rpartition("\n") if piece else (rest, "\n" if rest else "", "")
-            for part in (*drawn, whole + end):
-                yield from self._taken_apart(part)
+            text = self._decoder.decode(piece, not piece)
+            self._rest.append(text)
+            if not piece or "\n" in text or "\x1b" in text:  # else it would all be read again with each piece of a line
+                *drawn, rest = _MOVED.split("".join(self._rest))
+                whole, end, rest = rest.rpartition("\n") if piece else (rest, "\n" if rest else "", "")
+                self._rest = [rest]
+                for part in (*drawn, whole + end):
+                    yield from self._taken_apart(part)
             yield None
             if not piece:
                 return

@@ -65,3 +65,13 @@ def test_lines_are_whole_and_bars_are_read(
     assert shown.wait() == 0
     assert found == [f"{line}\n" for line in lines]
     assert (terminal.downloads, (terminal.done, terminal.of), terminal.choosing) == (downloads, count, choosing)
+
+
+def test_a_long_line_without_an_end_is_passed_on_whole_and_read_once() -> None:
+    length = 8 << 20  # which took minutes where it was read again with each piece
+    terminal = Terminal()
+    script = f"import sys; sys.stdout.write('x' * {length})"
+    shown = subprocess.Popen([sys.executable, "-c", script], stdout=terminal.output)
+    assert [len(line) for line in terminal.lines() if line] == [length + 1]
+    terminal.close()
+    assert shown.wait() == 0
