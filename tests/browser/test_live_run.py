@@ -97,7 +97,7 @@ def test_every_change_of_a_run_comes_by_itself(
     theatre.say("train1", "fail")
     theatre.say("tidy1", "end")
     expect(page.locator("#node-train .state")).to_contain_text("attempt 2")
-    expect(page.locator("#stage-train")).to_contain_text("ValueError: column petal_width is missing")
+    expect(page.locator("#attempt-1-of-train")).to_contain_text("ValueError: column petal_width is missing")
     shown(load="Done", train="Running", tidy="Done", report="Waiting")
     page.set_viewport_size(PICTURE)
     screenshot(opened, "run")
