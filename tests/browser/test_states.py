@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from controller.core.errors import Transient
 from controller.core.model import Record, StageRecord
 from tests.support.browser import chromium, window
 from tests.support.keptruns import KeptRuns
@@ -117,3 +118,22 @@ def test_a_page_follows_what_changes_and_keeps_the_readers_place(browser: Browse
         expect(page.locator("#node-train a")).to_be_focused()
         expect(page.locator("#seconds table")).to_be_visible()
         assert page.evaluate("() => [String(getSelection()), scrollY]") == ["serve", 40]
+
+
+def test_a_page_that_fails_for_a_moment_leaves_what_is_shown(
+    browser: Browser, place: tuple[Place, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> object:
+        raise Transient("VolumeUnavailable", "the volume does not answer")
+
+    it, address = place
+    it.kept.log(7, "train", 1, b"epoch 1\n")
+    with window(browser) as shown:
+        shown.page.goto(f"{address}requests/iris/runs/7/stages/train")
+        expect(shown.page.locator("#log")).to_contain_text("epoch 1")
+        with monkeypatch.context() as patched:
+            patched.setattr(it.kept.archive, "run", fails)
+            it.note("iris")
+            expect(shown.page.locator("#connection")).to_contain_text("(the volume does not answer; try again later)")
+        expect(shown.page.locator("#connection")).to_be_hidden()
+        expect(shown.page.locator("#log")).to_contain_text("epoch 1")

@@ -5,6 +5,7 @@
 const main = document.getElementById("main");
 const { events } = document.body.dataset;
 const PAUSE = 1000; // between two fetches, and ten times what the last one took
+const LONGEST = 8000; // between two attempts to connect
 const PATIENCE = 45000; // without a sign of life; one comes every 15 s
 
 // --- replace what differs ---------------------------------------------------------------------------
@@ -54,7 +55,7 @@ function removed(node) {
 // --- stay connected -----------------------------------------------------------------------------------
 
 let source, wait, patience, beat, late = 0; // late: how far the server's clock is ahead of this one, in ms
-let connected = false, fetching = false, again = false;
+let connected = false, fetching = false, again = false, pause = PAUSE;
 
 function connect() {
   clearTimeout(wait);
@@ -79,22 +80,31 @@ function alive() {
   clearTimeout(patience);
   patience = setTimeout(lost, PATIENCE);
   connected = true;
-  say("");
 }
 
 async function lost() {
   disconnect();
   if (document.hidden) return;
   connected = false;
-  wait = setTimeout(connect, PAUSE);
+  wait = setTimeout(connect, pause);
+  pause = Math.min(2 * pause, LONGEST);
   const why = await cause();
   if (!connected) say(`Connection lost${why}: what you see may be old. Trying again …`);
 }
 
-async function cause() { // what stands between this page and the controller may say it
+async function cause() { // what stands between this page and the controller may say it, or the page itself
   const answer = await fetch(location.href, { cache: "no-store" }).catch(() => undefined);
-  const said = answer && !answer.ok && answer.headers.get("Content-Type")?.startsWith("text/plain");
-  return said ? ` (${(await answer.text()).trim().slice(0, 200)})` : "";
+  if (!answer || answer.ok) return "";
+  const said = isPage(answer) ? (await parsed(answer)).querySelector("main p").textContent : await answer.text();
+  return answer.headers.get("Content-Type")?.startsWith("text/") ? ` (${said.trim().slice(0, 200)})` : "";
+}
+
+function isPage(answer) {
+  return answer.headers.get("Content-Type")?.startsWith("text/html");
+}
+
+async function parsed(answer) {
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
 function say(words) {
@@ -113,9 +123,9 @@ async function refresh() {
     try {
       const address = location.href;
       const answer = await fetch(address, { cache: "no-store" });
-      if (!answer.headers.get("Content-Type")?.startsWith("text/html")) throw new Error(answer.statusText);
+      if (!isPage(answer) || answer.status === 503) throw new Error(answer.statusText); // what is shown is better
       late = Date.parse(answer.headers.get("Date")) - Date.now() || 0;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const page = await parsed(answer);
       if (address === location.href) show(page);
     } catch {
       lost();
@@ -130,6 +140,8 @@ async function refresh() {
 
 function show(page) {
   const focused = document.activeElement;
+  pause = PAUSE;
+  say("");
   document.title = page.title;
   morph(main, page.getElementById("main"));
   if (main.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
