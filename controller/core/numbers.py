@@ -71,7 +71,8 @@ def parse(text: str) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
     """Return the comparisons of a gate, and a sentence for each part that is none."""
     parts = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
     found = {part: _COMPARISON.fullmatch(part) for part in parts}
-    problems = [f"expected {LIKE}, got {quoted(part)}" for part, match in found.items() if not match]
+    odd = [part for part, match in found.items() if not match] if found or not text.strip() else [text.strip()]
+    problems = [f"expected {LIKE}, got {quoted(part)}" for part in odd]
     if len(found) > MOST_REQUIRED:
         problems = [f"has {len(found)} comparisons: {MOST_REQUIRED} at most"]
     return tuple(_comparison(match) for match in found.values() if match), tuple(problems)

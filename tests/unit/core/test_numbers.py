@@ -42,6 +42,10 @@ def test_what_is_no_comparison_is_named_with_an_example(text: str) -> None:
     assert text[:10] in problem
 
 
+def test_a_comma_is_no_gate_that_lets_everything_pass() -> None:
+    assert numbers.parse(" , ")[1] == (f'expected {numbers.LIKE}, got ","',)
+
+
 def test_a_gate_has_few_comparisons() -> None:
     assert numbers.parse(", ".join(f"n{number} > 0" for number in range(21)))[1] == ("has 21 comparisons: 20 at most",)
 
