@@ -90,9 +90,11 @@ class Reconciler:
             decision = self._decision(known, Observed(failed=error), moment)
             manifest = self._journal.manifest(entry, decision.record)
         self._journal.write(entry, manifest)
-        outcomes = filter(None, (decision.outcome, *decision.not_begun))
-        self._counting.count(known.request, known.record, decision.record, outcomes, moment)
-        return decision, self._actor.carry_out(known.request, decision.actions)
+        try:
+            return decision, self._actor.carry_out(known.request, decision.actions)
+        finally:  # what is written is counted, and what has to be done does not wait until the volume was read for that
+            outcomes = filter(None, (decision.outcome, *decision.not_begun))
+            self._counting.count(known.request, known.record, decision.record, outcomes, moment)
 
     def _decision(self, known: Known, observed: Observed, moment: Moment) -> Decision:
         for _ in range(ROUNDS):
