@@ -9,9 +9,7 @@ from controller.adapters.web.ports import Live
 from controller.core import signs, slots
 from controller.core.signs import Signs
 
-SECONDS = (
-    1.0  # of one scrape, for records that changed: after a start all have, and the rest of them come with the next
-)
+SECONDS = 1.0  # of a scrape, for records that changed: after a start all have; the rest of them come with the next
 
 
 @dataclass(frozen=True, slots=True)

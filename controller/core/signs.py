@@ -75,8 +75,8 @@ def _schedule(config_map: Object) -> tuple[str, str] | None:
 
 def _last_slot(config_map: Object, record: Record) -> float:
     """Return the newest slot whose trigger has come: its name is the request's, with the minutes since 1970."""
-    name, told = config_map["metadata"]["name"], requests.identity(config_map).trigger
-    triggers = (told, record.spec.trigger if record.spec else "", record.queued, *record.handled)
+    name, asked = config_map["metadata"]["name"], requests.identity(config_map).trigger
+    triggers = (asked, record.spec.trigger if record.spec else "", record.queued, *record.handled)
     found = (re.fullmatch(rf"{re.escape(name)}-([0-9]{{1,12}})", trigger) for trigger in triggers)
     return max((60.0 * int(match[1]) for match in found if match), default=0.0)
 

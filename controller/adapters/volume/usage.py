@@ -1,6 +1,7 @@
 """What is on the shared volume, by top folder: measured bit by bit.
 
-A large volume costs no more than a small one: each round measures what is new, and then what was measured longest ago.
+A round lists all runs, environments and checkouts, and looks into some: those that are new, and then those that were
+measured longest ago.
 """
 
 import stat

@@ -12,9 +12,7 @@ from controller.core.documents import codec
 from controller.core.text import fit
 
 LIMIT = 16 * 1024  # bytes of the file
-ALIVE = timedelta(
-    seconds=60
-)  # in which an installer that is at work writes again, whatever the clocks of two nodes say
+ALIVE = timedelta(seconds=60)  # in which an installer at work writes again, whatever the clocks of two nodes say
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,8 @@ class RunContext:
     policy: Policy
     previous: int = 0
     failure: Failure | None = None  # what the failure stage hears of
-    numbers: Mapping[str, Mapping[str, float]] = field(
-        default_factory=dict, hash=False
-    )  # by stage, of the last good run
+    numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    """By stage: those of the last good run."""
 
     @property
     def project(self) -> str:
