@@ -51,6 +51,11 @@ class Archive:
             left = (self._runs.left(archived, run) for run in archived.runs)
             return [page(run) for run in left if run is not None]
 
+    def numbers(self, name: str) -> Sequence[int]:
+        """Return the numbers of the runs that have a folder, newest first: reads none of them."""
+        with _translated("list runs"):
+            return self._runs.request(name).runs
+
     def run(self, name: str, run: str) -> Mapping[str, object]:
         """Return what one run left: a number, latest or good."""
         with _translated("read a run"):

@@ -80,6 +80,9 @@ class RunArchive(Protocol):
     def runs(self, name: str) -> Sequence[Mapping[str, object]]:
         """Return the record of each kept run, newest first."""
 
+    def numbers(self, name: str) -> Sequence[int]:
+        """Return the numbers of the kept runs, newest first."""
+
     def run(self, name: str, run: str) -> Mapping[str, object]:
         """Return the record of one run: a number, latest or good."""
 

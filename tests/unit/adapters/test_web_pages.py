@@ -123,6 +123,15 @@ def test_two_runs_are_shown_side_by_side(address: str) -> None:
     assert get(address, "requests/iris/compare").text == get(address, "requests/iris/compare?runs=7,7").text
 
 
+def test_a_page_of_runs_reads_no_other_one(place: Place, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_name: str) -> object:
+        raise AssertionError("all runs were read")
+
+    monkeypatch.setattr(place.kept.archive, "runs", read)
+    assert "Compare with 6" in get(address, "requests/iris/runs/7").text
+    assert "Instead of run 6: 7" in get(address, "requests/iris/compare?runs=6,6").text
+
+
 def test_what_is_under_way_before_scripts_run_is_shown_with_how_far_it_is(place: Place, address: str) -> None:
     stages = {"environment": StageRecord("Running", started=ago(9))}
     place.put("iris", replace(active(), run=8, stages=stages))

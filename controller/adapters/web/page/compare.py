@@ -22,7 +22,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
         before, _, after = request.query_params.get("runs", "").partition(",")
         chosen = (before or GOOD, after or LATEST)
         left, right = (runs.view(site, item.name, item.record, run).file for run in chosen)
-        kept = [run.run for run in runs.kept(site, item.name)[0]]
+        kept = runs.numbers(site, item.name)
         return render(request, "compare.html", name=item.name, found=comparison(left, right), kept=kept)
 
     return [Route("/requests/{name}/compare", Shared(site)(two))]

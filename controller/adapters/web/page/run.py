@@ -19,7 +19,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
     def one(request: Request) -> Response:
         item = runs.requested(site, request.path_params["name"])
         run = runs.view(site, item.name, item.record, request.path_params["run"])
-        others = [other.run for other in runs.kept(site, item.name)[0] if other.run != run.number]
+        others = [other for other in runs.numbers(site, item.name) if other != run.number]
         progress = runs.under_way(site, run)
         return render(request, "run.html", run=run, progress=progress, others=others, facts=facts(run.file))
 

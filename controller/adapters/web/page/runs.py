@@ -1,5 +1,6 @@
 """What is read of runs for several pages."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from controller.adapters.web.ports import LiveRequest, Site
@@ -31,6 +32,14 @@ def kept(site: Site, name: str) -> tuple[list[RunFile], str]:
         return [], ""
     except Transient as fault:
         return [], str(fault)
+
+
+def numbers(site: Site, name: str) -> Sequence[int]:
+    """Return the numbers of the kept runs of a request, newest first; none where that can't be read."""
+    try:
+        return site.archive.numbers(name)
+    except (NoAnswer, Transient):
+        return ()
 
 
 def view(site: Site, name: str, record: Record, run: str) -> RunView:
