@@ -100,6 +100,7 @@ def numbers_of(stages: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]
 def history(lines: Sequence[PastRun], kept: Sequence[RunFile], series: Sequence[Series]) -> tuple[HistoryRow, ...]:
     """Return the history, newest first. `kept` are the runs that can be looked into."""
     files = {run.run: run for run in kept}
+    values = [dict(zip(one.runs, one.values, strict=True)) for one in series]
     older = dict(zip(sorted(files, reverse=True), sorted(files, reverse=True)[1:], strict=False))
     return tuple(
         HistoryRow(
@@ -109,7 +110,7 @@ def history(lines: Sequence[PastRun], kept: Sequence[RunFile], series: Sequence[
             cause=files[past.run].cause if past.run in files else "",
             kept=past.run in files,
             before=older.get(past.run, 0),
-            numbers=tuple(dict(zip(one.runs, one.values, strict=True)).get(past.run) for one in series),
+            numbers=tuple(one.get(past.run) for one in values),
         )
         for past in lines
     )
