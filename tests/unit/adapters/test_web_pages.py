@@ -277,6 +277,7 @@ def test_a_page_is_made_once_for_all_who_look_at_it_until_its_request_changes(
     with ThreadPoolExecutor() as readers:
         assert {page.text for page in readers.map(lambda _: get(address, "requests/iris"), range(8))}
     assert reads == ["iris"]
+    assert "./static/style.css" in get(address, "requests%2Firis").links
     place.note("iris")
     get(address, "requests/iris")
-    assert reads == ["iris", "iris"]
+    assert reads == ["iris"] * 3

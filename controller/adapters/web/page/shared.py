@@ -20,14 +20,15 @@ class Shared:
 
     def __init__(self, site: Site) -> None:
         self._site, self._lock = site, threading.Lock()
-        self._known: dict[tuple[str, str, int], tuple[float, Future[Response]]] = {}
+        self._known: dict[tuple[bytes, str, int], tuple[float, Future[Response]]] = {}
 
     def __call__(self, handler: Handler) -> Handler:
         """Return a handler that makes each page once, for those who wait for it, too."""
 
         def answer(request: Request) -> Response:
             version = self._site.live.version(request.path_params.get("name", ""))
-            key, now = (request.url.path, request.url.query, version), time.monotonic()
+            sent = request.scope["raw_path"]  # what is decoded may be another path, with other links
+            key, now = (sent, request.url.query, version), time.monotonic()
             with self._lock:
                 self._known = {key: known for key, known in self._known.items() if now - known[0] < SECONDS}
                 first = key not in self._known
