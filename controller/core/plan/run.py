@@ -281,8 +281,5 @@ def _end(
 
 def _good_numbers(record: Record) -> Mapping[str, Mapping[str, float]]:
     """Return the numbers of a run that has ended well, by stage; of stages without any, those of the last that had."""
-    measured = record.measured
-    older = {
-        name: own for name, own in record.release_numbers.items() if name in record.stages.keys() - measured.keys()
-    }
-    return numbers.first({**measured, **older}, numbers.MOST_OF_RUN)
+    every = {name: stage.metrics or record.release_numbers.get(name, {}) for name, stage in record.stages.items()}
+    return numbers.first(every, numbers.MOST_OF_RUN)
