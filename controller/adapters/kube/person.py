@@ -57,6 +57,7 @@ class Person(Reader):
         self._transport = transport
         self._slow = False  # whether a notice has said so
         self._config_maps = Resource(transport, KINDS["ConfigMap"], namespace, MANAGER)
+        self._pages = f"/api/v1/namespaces/{quote(namespace, safe='')}/services/{SERVICE}/proxy"
 
     def close(self) -> None:
         """Drop the connections."""
@@ -106,9 +107,8 @@ class Person(Reader):
         not waited for.
         """
         path = "".join(f"/{quote(part, safe='')}" for part in parts)
-        base = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/services/{SERVICE}/proxy"
         given = tuple((key, value) for key, value in query.items() if value)
-        call = Call("get", "services/proxy", "GET", base + path, given, accept=accept)
+        call = Call("get", "services/proxy", "GET", self._pages + path, given, accept=accept)
         until, down = time.monotonic() + patience, ""
         while True:
             try:
@@ -128,8 +128,7 @@ class Person(Reader):
 
     def forward(self, target: str, accept: str) -> Forwarded:
         """Return what the controller answers to this target, whatever it is. Raises as `page`, at once."""
-        base = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/services/{SERVICE}/proxy"
-        call = Call("get", "services/proxy", "GET", base + target, accept=accept)
+        call = Call("get", "services/proxy", "GET", self._pages + target, accept=accept)
 
         def failure(said: translate.Answer) -> Exception | None:
             own = isinstance(said.status.get("error"), str) or said.status.get("kind") != "Status"

@@ -87,8 +87,12 @@ class LineStream:
 
     def abort(self) -> None:
         """End a read that is under way."""
-        with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself in the meantime
-            self._response.shutdown()
+        _abort(self._response)
+
+
+def _abort(response: urllib3.BaseHTTPResponse) -> None:
+    with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself in the meantime
+        response.shutdown()
 
 
 class Body:
@@ -134,8 +138,7 @@ class Forwarded:
 
     def abort(self) -> None:
         """End a read that is under way."""
-        with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself in the meantime
-            self._response.shutdown()
+        _abort(self._response)
 
     def close(self) -> None:
         """Drop the connection: it can't be used again."""

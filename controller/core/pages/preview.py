@@ -34,14 +34,10 @@ STRUCTURED: Final = ("json", "ipynb", "geojson")
 class Picture:
     """A picture, which the browser draws as nothing but that: an SVG's scripts and links are dead."""
 
-    media: str
-
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """HTML, in a frame without scripts, forms and network."""
-
-    media: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +81,10 @@ def drawn(path: str) -> str:
 def preview(path: str, size: int, head: bytes) -> Preview:
     """Return what is shown of a file of so many bytes, the first READ of which are `head`."""
     kind = ending(path)
-    if media := drawn(path):
+    if drawn(path):
         if size > PICTURE:
             return Nothing(f"larger than {format_size(PICTURE)}: download it")
-        return Picture(media) if kind in PICTURES else Page(media)
+        return Picture() if kind in PICTURES else Page()
     if not size:
         return Nothing("empty")
     if b"\0" in head:

@@ -77,11 +77,7 @@ _FACTS: Final = ("commit", "repository", "path", "ref", "cause", "trigger", "ima
 def facts(run: RunFile) -> tuple[tuple[str, str], ...]:
     """Return what a run was made of, as titles and values; its packages are elsewhere."""
     pairs = {
-        "commit": run.commit,
-        **{
-            name: getattr(run, name)
-            for name in ("repository", "path", "ref", "cause", "trigger", "image", "controller")
-        },
+        **{name: getattr(run, name) for name in _FACTS},
         "repeats run": str(run.rerun or ""),
         "goes on from run": str(run.base or ""),
         "only": ", ".join(run.part),
