@@ -22,14 +22,6 @@ def configure_logging(
     worse) goes the same way, as the event "library message". `on_hidden` is called with how many secrets a line hides,
     `on_defect` for each line with a traceback.
     """
-
-    def count(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        if hidden := str(event).count(HIDDEN):
-            on_hidden(hidden)
-        if "exception" in event:
-            on_defect()
-        return event
-
     threshold = logging.getLevelNamesMapping()[level]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -37,7 +29,7 @@ def configure_logging(
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info,
     ]
-    output: list[Processor] = [redact, count, structlog.processors.JSONRenderer()]
+    output: list[Processor] = [redact, _counting(on_hidden, on_defect), structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, *output],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -52,6 +44,17 @@ def configure_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+
+
+def _counting(on_hidden: Callable[[int], None], on_defect: Callable[[], None]) -> Processor:
+    def count(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        if hidden := str(event).count(HIDDEN):
+            on_hidden(hidden)
+        if "exception" in event:
+            on_defect()
+        return event
+
+    return count
 
 
 def _library_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
