@@ -99,9 +99,10 @@ class ByHand(Api):
     def _keep(self, change: Change) -> None:
         key = change.item["kind"], change.item["metadata"]["name"]
         assert key[0] in KINDS, key
-        self.stored.pop(key, None)
-        if change.new is not None:
-            self.stored[key] = _fixed(change.new)
+        if change.new is None:
+            del self.stored[key]
+        else:
+            self.stored[key] = _fixed(change.new)  # in its place: other threads read
 
     def _follow(self, change: Change) -> None:
         """Play garbage collector for what is deleted, and kubelet for pods that are to end."""
