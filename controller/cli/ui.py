@@ -38,8 +38,8 @@ def ui(
 
     It is served on this machine alone, and asks the cluster with your own rights.
     """
-    stopping = stop_on_signals()
     requests.person.ready()
+    stopping = stop_on_signals()
     match requests.person:
         case Person() as person:
             app: ASGIApp = Relay(person.forward, say)
