@@ -49,8 +49,12 @@ class Kept(Reader):
     def choose(self, folder: Path) -> str:
         """Return the name of the project in this folder, and mean it by that name from now on. Raises NotFound."""
         item = self.find(folder)
-        self._uids[item.name] = item.uid
+        self.mean(item.name, item.uid)
         return item.name
+
+    def mean(self, name: str, uid: str) -> None:
+        """Mean the project of this uid by its name from now on, even if it has not run yet."""
+        self._uids[name] = uid
 
     def find(self, folder: Path) -> Archived:
         """Return the project in this folder. Raises NotFound where it has not run."""

@@ -133,8 +133,10 @@ def _page(current: LaptopRun, view: Screen) -> AbstractContextManager[None]:
     from controller.app.kept import Kept  # noqa: PLC0415 (as above)
     from controller.cli.ui import opened  # noqa: PLC0415 (as above)
 
+    kept = Kept(state_folder())
+    kept.mean(current.name, current.place.uid)
     return opened(
-        Pages(Kept(state_folder()).site()),
+        Pages(kept.site()),
         0,
         f"requests/{current.name}",
         note=lambda address: view.note(f"page: {address}"),

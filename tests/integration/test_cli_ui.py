@@ -97,6 +97,15 @@ def test_what_the_api_server_refuses_is_said_with_its_remedy(there: Front, tmp_p
             assert (status, line in said) == (503, True), said
 
 
+def test_waiting_for_a_controller_ends_with_ctrl_c(there: Front, tmp_path: Path) -> None:
+    there.pages.stop()
+    there.deployment = {"spec": {"replicas": 1}, "status": {}}
+    running = CommandLine(tmp_path / "home").start("ui", "--no-browser", "--kubeconfig", str(there.kubeconfig))
+    running.error(lambda line: "; waiting for it" in line)
+    running.interrupt()
+    assert running.end().code == 130
+
+
 def test_runs_of_this_machine_are_shown_without_a_cluster(coachwork: CommandLine, tmp_path: Path) -> None:
     folder = write(tmp_path / "iris", project("train") | {"train/run.py": "print('trained')"})
     running = coachwork.start("run", str(folder), "--ui")
@@ -104,6 +113,8 @@ def test_runs_of_this_machine_are_shown_without_a_cluster(coachwork: CommandLine
     assert browser.open() == "/requests/iris"
     running.line(lambda line: line.startswith("Ready: run 1"))
     assert "\ntrained\n" in browser.ask("/api/logs/iris/train")[1]
+    coachwork.run("run", str(write(tmp_path / "other" / "iris", project("train"))))
+    assert f"file://{folder}<" in browser.ask("/requests/iris")[1], "not of another one of its name"
     with browser.asking("/events?request=iris") as events:
         assert events.readline().startswith(b"event: change")
         running.interrupt()
