@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from controller.core.errors import Transient
 from controller.core.model import Record, StageRecord
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.keptruns import KeptRuns
 from tests.support.shownpage import SPEC, UID, Place, ago, idle, retried, served
 
@@ -26,12 +26,6 @@ PAGES = (
     "requests/unknown",
 )
 WORD = "a-word-that-is-much-longer-than-any-screen-is-wide" * 4
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def active() -> Record:
