@@ -128,8 +128,8 @@ class Section(engine.Form):
 
 
 def _gate(value: Any) -> Any:
-    """Return the text of a gate that may be a list of its comparisons."""
-    return ", ".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+    """Return the text of a gate that may be a list of its comparisons; what in it is no text is no comparison."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 class BatchForm(Section):

@@ -134,6 +134,8 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
          'stages.train.batch.retries: expected a whole number, 0 or more, got "2"'),
         ("    batch:", "    batch:\n      require: [rows > 1, accuracy]",
          f'stages.train.batch.require: expected {numbers.LIKE}, got "accuracy"'),
+        ("    batch:", "    batch:\n      require: [rows > 1, accuracy: 0.9]",
+         f"stages.train.batch.require: expected {numbers.LIKE}, got \"{{'accuracy': 0.9}}\""),
         ("    batch:", "    batch:\n      require: 0.9",
          f"stages.train.batch.require: expected {numbers.LIKE}, got 0.9"),
         ("    batch:", "    batch:\n      retries: true",
