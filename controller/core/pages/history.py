@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from controller.core import numbers
 from controller.core.diff import seconds
 from controller.core.documents.run import RunFile
 from controller.core.model import PastRun, Record
 from controller.core.pages.states import Tone, tone
 
 BARS: Final = 20  # runs in a sparkline
+CURVES: Final = 40  # numbers that are shown over time
 FLOOR: Final = 0.08  # of its height: a run of no time is seen, too
 
 
@@ -70,7 +72,6 @@ def lines(record: Record) -> tuple[PastRun, ...]:
     """Return the lines of the history, that of the active run first."""
     if not record.active or record.spec is None:
         return record.history
-    numbers = {name: stage.metrics for name, stage in record.stages.items() if stage.metrics}
     active = PastRun(
         run=record.run,
         outcome="Running",
@@ -78,18 +79,19 @@ def lines(record: Record) -> tuple[PastRun, ...]:
         trigger=record.spec.trigger,
         message=record.message,
         started=record.started,
-        metrics=numbers,
+        metrics=numbers.first(record.measured, numbers.MOST_OF_PAST),
     )
     return active, *record.history
 
 
 def series(lines: Sequence[PastRun]) -> tuple[Series, ...]:
-    """Return the numbers in the lines of a history (newest first), by stage and name."""
+    """Return the numbers in the lines of a history (newest first), by stage and name: those of the newest runs."""
     found: dict[str, list[tuple[int, float]]] = {}
     for past in reversed(lines):
         for name, value in numbers_of(past.metrics).items():
             found.setdefault(name, []).append((past.run, value))
-    return tuple(Series(name, *map(tuple, zip(*pairs, strict=True))) for name, pairs in sorted(found.items()))
+    newest = sorted(found, key=lambda name: -found[name][-1][0])[:CURVES]
+    return tuple(Series(name, *map(tuple, zip(*found[name], strict=True))) for name in sorted(newest))
 
 
 def numbers_of(stages: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:

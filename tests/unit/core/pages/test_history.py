@@ -51,6 +51,17 @@ def test_numbers_are_drawn_between_their_least_and_greatest() -> None:
     assert Series("a", (1,), (2.0,)).points == ((0, 0.5),)
 
 
+def test_only_some_numbers_are_drawn_those_of_the_newest_runs() -> None:
+    past = tuple(
+        PastRun(run, metrics={"train": {f"n{run:02}-{number}": 1.0 for number in range(2)}}) for run in range(60, 0, -1)
+    )
+    found = series(past)
+    assert len(found) == 40
+    assert {run for one in found for run in one.runs} == set(range(41, 61))
+    stages = {"train": StageRecord("Done", metrics={f"n{number}": 1.0 for number in range(50)})}
+    assert len(series(lines(Record("u", run=5, spec=RunSpec("r", "c5", ".", "t", "i"), stages=stages)))) == 20
+
+
 def test_two_runs_differ_in_code_packages_variables_numbers_and_times() -> None:
     def run(number: int, value: str, accuracy: float, finished: str) -> RunFile:
         return kept(
