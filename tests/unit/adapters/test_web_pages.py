@@ -132,6 +132,16 @@ def test_a_page_of_runs_reads_no_other_one(place: Place, address: str, monkeypat
     assert "Instead of run 6: 7" in get(address, "requests/iris/compare?runs=6,6").text
 
 
+def test_artifacts_are_looked_at_again_only_while_their_run_goes_on(place: Place, address: str) -> None:
+    place.kept.record(8)
+    for run in (7, 8):
+        place.kept.artifact(run, "a.txt")
+    place.put("iris", replace(active(), run=8))
+    for path in ("artifacts", "artifacts/a.txt"):
+        assert "data-events" not in get(address, f"requests/iris/runs/7/{path}").html
+        assert 'data-events="' in get(address, f"requests/iris/runs/8/{path}").html
+
+
 def test_what_is_under_way_before_scripts_run_is_shown_with_how_far_it_is(place: Place, address: str) -> None:
     stages = {"environment": StageRecord("Running", started=ago(9))}
     place.put("iris", replace(active(), run=8, stages=stages))

@@ -41,13 +41,15 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
         file = next((file for file in listing.files if file.path == path), None)
         if file and "drawn" in request.query_params:
             return Streamed(_drawn(_content(site, name, listing, file), file), room)
+        follows = _goes_on(site, name, listing.run)
         if file:
             head = b"" if drawn(path) else _head(_content(site, name, listing, file))
             shown = preview(path, file.size, head)
             kind, crumbs = type(shown).__name__, folders.crumbs(path)
             return render(
-                request, "artifact.html", name=name, run=listing.run, file=file, shown=shown, kind=kind, path=crumbs
-            )
+                request, "artifact.html", name=name, run=listing.run, file=file, shown=shown, kind=kind, path=crumbs,
+                follows=follows,
+            )  # fmt: skip
         words = request.query_params.get("q", "")
         found = folders.folder(listing.files, path, words)
         if found is None:
@@ -55,7 +57,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
             raise NoAnswer("absent", f"{line}; {nearest(path, [file.path for file in listing.files])}")
         return render(
             request, "artifacts.html", name=name, run=listing.run, path=folders.crumbs(path), listing=listing,
-            folder=found, words=words, most=ROWS,
+            folder=found, words=words, most=ROWS, follows=follows,
         )  # fmt: skip
 
     top = "/requests/{name}/runs/{run}/artifacts"
@@ -66,6 +68,12 @@ def _below(request: Request) -> Sequence[str]:
     """Return the path below the artifacts, as names; read from what was sent, where %2F is no slash."""
     sent = request.scope["raw_path"].decode("latin-1").rstrip("/").split("/")
     return [component(part) for part in sent[6:]]  # behind /requests/NAME/runs/RUN/artifacts
+
+
+def _goes_on(site: Site, name: str, run: int) -> bool:
+    """Return whether a run may still save something: else nobody has to look at its files again."""
+    item = site.live.request(name)
+    return item is not None and item.record.active and item.record.run == run
 
 
 def _content(site: Site, name: str, listing: Listing, file: FileEntry) -> Content:
