@@ -131,3 +131,15 @@ def test_a_page_that_fails_for_a_moment_leaves_what_is_shown(
             expect(shown.page.locator("#connection")).to_contain_text("(the volume does not answer; try again later)")
         expect(shown.page.locator("#connection")).to_be_hidden()
         expect(shown.page.locator("#log")).to_contain_text("epoch 1")
+
+
+def test_who_searches_does_not_wait_for_the_next_look(browser: Browser, place: tuple[Place, str]) -> None:
+    with window(browser) as shown:
+        page = shown.page
+        page.clock.install(time=0)
+        page.clock.pause_at(60)
+        with page.expect_response(lambda answer: answer.request.resource_type == "fetch"):
+            page.goto(place[1])
+        page.get_by_role("searchbox").fill("iris")
+        page.clock.run_for(300)
+        expect(page.locator("#requests tr")).to_have_count(1)

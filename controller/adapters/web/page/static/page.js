@@ -56,6 +56,7 @@ function removed(node) {
 
 let source, wait, patience, beat, late = 0; // late: how far the server's clock is ahead of this one, in ms
 let connected = false, fetching = false, again = false, pause = PAUSE;
+let hasty = false, hurry = () => {}; // where a person waits
 
 function connect() {
   clearTimeout(wait);
@@ -118,7 +119,7 @@ async function refresh() {
   if (fetching) return;
   fetching = true;
   while (again) {
-    again = false;
+    again = hasty = false;
     const began = performance.now();
     try {
       const address = location.href;
@@ -130,7 +131,11 @@ async function refresh() {
     } catch {
       lost();
     }
-    await new Promise((done) => setTimeout(done, Math.max(PAUSE, 10 * (performance.now() - began))));
+    if (hasty) continue;
+    await new Promise((done) => {
+      hurry = done;
+      setTimeout(done, Math.max(PAUSE, 10 * (performance.now() - began)));
+    });
   }
   fetching = false;
   clearTimeout(beat);
@@ -174,7 +179,9 @@ function search(field) { // the server does it
   address.searchParams.delete(field.dataset.query);
   if (field.value) address.searchParams.set(field.dataset.query, field.value);
   history.replaceState(null, "", address);
+  hasty = true;
   refresh();
+  hurry();
 }
 
 main.addEventListener("input", ({ target }) => {
