@@ -125,16 +125,12 @@ class Body:
             raise translate.unreachable(error) from error
 
 
-class Forwarded:
-    """An answer as it is, whatever its status: to be iterated over. `abort` may be called from another thread."""
+class Forwarded(Body):
+    """An answer as it is, whatever its status. `abort` may be called from another thread."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
-        self._response = response
+        super().__init__(response)
         self.status, self.headers = response.status, response.headers
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Return what has come, as soon as it has. Raises Transient where it breaks off or falls silent."""
-        return iter(Body(self._response))
 
     def abort(self) -> None:
         """End a read that is under way."""
