@@ -6,7 +6,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -54,10 +54,11 @@ def test_a_request_that_comes_a_byte_at_a_time_keeps_no_place(before: bytes) -> 
         if before:
             _until(slow, b"hello\n")
         sent = 0
-        while sent < 900 and not select.select([slow], [], [], 0.02)[0]:  # until it is closed
-            sent += slow.send(b"x")
-        assert sent < 900
-        assert slow.recv(1000) == b""
+        with suppress(ConnectionError):  # closed while a byte was on its way
+            while sent < 900 and not select.select([slow], [], [], 0.02)[0]:  # until it is closed
+                sent += slow.send(b"x")
+            assert sent < 900
+            assert slow.recv(1000) == b""
 
 
 def test_a_connection_serves_again_and_is_closed_when_nothing_comes() -> None:
