@@ -39,7 +39,7 @@ pathlib.Path(os.environ["COACHWORK_METRICS"]).write_text(json.dumps({"accuracy":
 """
 SCORED = batch(SCORE) | {"requirements.txt": "iniconfig==2.1.0\n"}
 FAIL = "import os\nprint(os.environ['TOKEN'])\nraise ValueError('no data')\n"
-AGAIN = "import os, sys\nsys.exit(os.environ['COACHWORK_ATTEMPT'] == '1')\n"
+AGAIN = "import os, sys, time\ntime.sleep(1.5)\nsys.exit(os.environ['COACHWORK_ATTEMPT'] == '1')\n"
 LAST = "import os, time\ntime.sleep(600 * (os.environ['COACHWORK_RUN'] == '{last}'))\n"
 PROJECTS = {
     "serve": project("train >> serve", train=SCORED, serve=service(SERVE, 8731)),

@@ -35,13 +35,13 @@ SPEC = RunSpec(
 )
 
 
-def ago(seconds: float) -> str:
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+def ago(seconds: float, now: datetime | None = None) -> str:
+    return ((now or datetime.now(UTC)) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
 def past(run: int, outcome: str, took: float, **more: Any) -> PastRun:
-    start = 3600.0 * (30 - run)
-    return PastRun(run, outcome, SPEC.commit, started=ago(start), finished=ago(start - took), **more)
+    start, now = 3600.0 * (30 - run), datetime.now(UTC)
+    return PastRun(run, outcome, SPEC.commit, started=ago(start, now), finished=ago(start - took, now), **more)
 
 
 @dataclass
@@ -107,10 +107,10 @@ def served(place: Place) -> Iterator[str]:
 
 def retried(run: int = 7) -> tuple[Record, dict[str, Sequence[Attempt]]]:
     """Return a run that is over, with a build and a retry, and its attempts."""
-    zero = 600.0
+    now = datetime.now(UTC)
 
     def at(second: float) -> str:
-        return ago(zero - second)
+        return ago(600.0 - second, now)
 
     def tried(number: int, started: float, script: float, finished: float, code: int = 0) -> Attempt:
         reason, message = ("ExitCode", "train/train.py:7: ValueError: no rows") if code else ("", "")
