@@ -48,13 +48,14 @@ class KeptRuns:
         active: bool = True,
         release: int = 0,
         environments: tuple[Environment, ...] = (),
+        on_failure: str = "",
     ) -> None:
         """Write the record's copy."""
         kept = Record(
             request_uid=self.uid,
             phase="Running" if active else "Ready",
             run=run,
-            spec=replace(SPEC, environments=environments),
+            spec=replace(SPEC, environments=environments, on_failure=on_failure),
             started=LONG_AGO,
             finished="" if active else LONG_AGO,
             stages=stages or {},

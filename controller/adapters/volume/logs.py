@@ -155,7 +155,9 @@ class Logs:
         """Return where the logs of a run's stages are: of those that it names, and of those that have a folder."""
         owner = (archived.name, archived.uid, run)
         left = self._runs.left(archived, run) or RunFile()
-        folders = {stage: layout.logs(*owner, stage) for stage in left.stages}
+        entries = {left.on_failure: StageEntry("Skipped" if left.outcome else "Waiting")} if left.on_failure else {}
+        entries.update(left.stages)
+        folders = {stage: layout.logs(*owner, stage) for stage in entries}
         folders |= {item.name: layout.build_logs(item.folder) for item in left.environments if item.folder}
         built = {item.name: item.stages for item in left.environments}
         above = layout.run(*owner) / "logs"
@@ -166,7 +168,7 @@ class Logs:
                 run, stage, folder, fit(entry.state), fit(entry.message), built.get(stage, ()), entry.started or last
             )
             for stage, folder in sorted(folders.items())
-            for entry in [left.stages.get(stage, StageEntry())]
+            for entry in [entries.get(stage, StageEntry())]
             for last in ["" if stage in built else "~"]
         }
 

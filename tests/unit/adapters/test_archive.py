@@ -274,6 +274,15 @@ def test_a_stage_that_waits_says_so(kept: KeptRuns) -> None:
     assert str(error).startswith('stage "train" has not started in run 2: it is Waiting (no node has room)')
 
 
+def test_the_stage_for_failures_can_be_waited_for_until_the_run_is_over(kept: KeptRuns) -> None:
+    kept.run(1, outcome="Succeeded", on_failure="tell")
+    kept.record(1, active=False)
+    assert str(refusal(lambda: log(kept, "tell"))) == 'stage "tell" has not started in run 1: it is Skipped'
+    kept.run(2)
+    kept.record(2, on_failure="tell")
+    assert str(refusal(lambda: log(kept, "tell"))).endswith("it is Waiting; follow its log to wait for it")
+
+
 def test_a_stage_that_nobody_knows_gets_the_nearest_one(kept: KeptRuns) -> None:
     kept.log(1, "train", 1, b"")
     assert "did you mean train?" in str(refusal(lambda: log(kept, "trian")))
