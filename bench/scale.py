@@ -22,8 +22,9 @@ from statistics import median
 from bench.machine import machine, p95, posix
 from bench.stage_start import cluster
 from controller.adapters.kube.kinds import permitted
+from controller.adapters.kube.login import login
 from controller.adapters.kube.resource import Resource
-from controller.adapters.kube.transport import Timeouts, Transport, login
+from controller.adapters.kube.transport import Timeouts, Transport
 from controller.adapters.kube.watch import Watch, WatchCache
 from controller.core import names
 from controller.core.snapshot import Snapshot

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from controller.adapters.kube.login import configured
 from controller.adapters.kube.person import join
-from controller.adapters.kube.transport import configured
 from controller.cli.options import WHERE, Local
 from controller.cli.report import all_of
 from controller.cli.requests import Requests

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import typer
 
+from controller.adapters.kube.login import SERVICE_ACCOUNT
 from controller.adapters.kube.person import ONLY, USED, Person
-from controller.adapters.kube.transport import SERVICE_ACCOUNT
 from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.options import Output

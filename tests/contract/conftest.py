@@ -13,7 +13,8 @@ import pytest
 
 from controller.adapters.kube.cluster import Kube, connect
 from controller.adapters.kube.kinds import KINDS
-from controller.adapters.kube.transport import Call, Timeouts, Transport, login
+from controller.adapters.kube.login import login
+from controller.adapters.kube.transport import Call, Timeouts, Transport
 from controller.adapters.local import LocalCluster, Machine
 from controller.adapters.local.api import Api
 from controller.core.errors import Conflict

@@ -10,8 +10,9 @@ from controller.adapters.kube import fields
 from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Method, permitted
 from controller.adapters.kube.limit import Limit
+from controller.adapters.kube.login import login
 from controller.adapters.kube.resource import Resource
-from controller.adapters.kube.transport import OnCall, Timeouts, Transport, login
+from controller.adapters.kube.transport import OnCall, Timeouts, Transport
 from controller.adapters.kube.watch import Watch, WatchCache
 from controller.core import names, sweep, times
 from controller.core.errors import Conflict

@@ -17,8 +17,9 @@ from urllib.parse import quote
 from controller.adapters.kube import translate
 from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import KINDS
+from controller.adapters.kube.login import login
 from controller.adapters.kube.resource import Resource
-from controller.adapters.kube.transport import Body, Call, Forwarded, Timeouts, Transport, login
+from controller.adapters.kube.transport import Body, Call, Forwarded, Timeouts, Transport
 from controller.adapters.pages import RESTART_SECONDS, Reader
 from controller.core import names, times
 from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient

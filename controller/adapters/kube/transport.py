@@ -5,12 +5,10 @@ Nothing is tried again here: the client's own retries and redirects are off, sin
 
 import io
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import urllib3
@@ -18,9 +16,8 @@ from urllib3.exceptions import HTTPError
 
 from controller.adapters.kube import translate
 from controller.adapters.kube.limit import Limit
-from controller.core.errors import Invalid, Transient
+from controller.core.errors import Transient
 from controller.core.model import Object
-from controller.core.text import clean, nearest, quoted
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -34,8 +31,6 @@ Failure: TypeAlias = Callable[[translate.Answer], Exception]
 ANSWER_LIMIT = 128 * 1024 * 1024  # bytes; a page of a hundred ConfigMaps of 1 MiB each fits
 LINE_LIMIT = 16 * 1024 * 1024  # bytes of one watch event; etcd takes objects of 1.5 MiB
 CHUNK = 64 * 1024
-CONNECTIONS = 32  # kept open: a watch per kind, and the workers
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,70 +244,3 @@ class Transport:
             if not response.closed and response.connection is not None:
                 response.close()  # half-read: the connection can't be used again
         return b"".join(body)
-
-
-def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
-    """Return a client and the namespace that its configuration names ("" for none).
-
-    As kubectl: the file given, else KUBECONFIG, else ~/.kube/config, and without any of them the pod's own service
-    account, whose token the client reads again each minute. Raises Invalid where none can be used.
-    """
-    from kubernetes import client, config  # noqa: PLC0415 - costs 320 ms, and `--help` needs none of it
-
-    settings = client.Configuration()
-    named = kubeconfig or os.environ.get("KUBECONFIG", "")
-    path = named or str(_default())
-    in_cluster = not named and not context and not Path(path).exists() and SERVICE_ACCOUNT.exists()
-    try:
-        if in_cluster:
-            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-            namespace = (SERVICE_ACCOUNT / "namespace").read_text().strip()
-        else:
-            config.load_kube_config(path, context or None, settings)  # type: ignore[no-untyped-call]
-            every, active = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
-            chosen = next((item for item in every if item["name"] == context), active) if context else active
-            namespace = str(chosen["context"].get("namespace") or "")
-    except Exception as error:  # ConfigException, but also KeyError, TypeError, YAMLError from a malformed file
-        raise Invalid("BadKubeconfig", [_complaint(path, in_cluster, context, error)]) from error
-    settings.retries = False  # neither retries nor redirects
-    settings.connection_pool_maxsize = CONNECTIONS
-    settings.keep_alive = True
-    api = client.ApiClient(settings)
-    api.user_agent = "coachwork"
-    return api, namespace
-
-
-def _default() -> Path:
-    return Path(os.environ.get("HOME", "/"), ".kube", "config")
-
-
-def configured() -> bool:
-    """Return whether anything here says which cluster is meant."""
-    return bool(os.environ.get("KUBECONFIG")) or _default().exists() or SERVICE_ACCOUNT.exists()
-
-
-def _complaint(path: str, in_cluster: bool, context: str, error: Exception) -> str:
-    """Return the sentence for credentials that can't be used."""
-    remedy = "name a working kubeconfig with KUBECONFIG or --kubeconfig"
-    if in_cluster:
-        return f"{SERVICE_ACCOUNT}: {_cause(error)}; {remedy}"
-    if not any(Path(part).is_file() for part in path.split(os.pathsep)):
-        return f"{path}: no such kubeconfig; {remedy}"
-    if context and (known := _contexts(path)) and context not in known:
-        return f"{path}: no context {quoted(context)}: {nearest(context, known)}"
-    return f"{path}: {_cause(error)}; {remedy}"
-
-
-def _cause(error: Exception) -> str:
-    return clean(str(error)) or type(error).__name__
-
-
-def _contexts(path: str) -> list[str]:
-    """Return the contexts' names, none where they can't be read."""
-    from kubernetes import config  # noqa: PLC0415 - as above
-
-    try:
-        every, _ = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
-        return [str(context["name"]) for context in every]
-    except Exception:  # noqa: BLE001 - a malformed file fails in many ways; the first complaint says so
-        return []
