@@ -6,7 +6,6 @@ import os
 import random
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +17,7 @@ import yaml
 from controller.core.names import digest
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually
+from tests.support.freeport import free_port
 from tests.support.slowindex import half
 from tests.support.world import project
 
@@ -282,9 +282,7 @@ while True:
 
 
 def test_a_service_gets_its_port_again_right_after_the_run_before(coachwork: CommandLine, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     files = project("web", services={"web": port}) | {"web/run.py": CLOSES_FIRST}
     folder = str(write(tmp_path / "iris", files))
     for _ in range(2):

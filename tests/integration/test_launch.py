@@ -14,13 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.freeport import free_port
 from tests.support.launching import COMMIT, DEADLINE, PYTHON_38, Stage, wait_for
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def server(port: int | str, host: str = "0.0.0.0", status: int = 200) -> str:  # noqa: S104 - what a service does

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_launch import free_port, server
+from tests.integration.test_launch import server
+from tests.support.freeport import free_port
 from tests.support.launching import PYTHON_38, Stage, wait_for
 
 

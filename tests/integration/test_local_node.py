@@ -16,6 +16,7 @@ from controller.core.errors import Refused
 from controller.core.manifests.pod import arguments
 from controller.core.model import Object
 from tests.support.eventually import eventually
+from tests.support.freeport import free_port
 from tests.support.workloads import deployment, job
 
 STUBBORN = "trap '' TERM; echo $$$$ > $PIDS/{name}; while :; do sleep 0.05; done"
@@ -179,12 +180,6 @@ def test_of_two_replicas_the_one_on_the_port_that_was_asked_for_is_named(node: L
     assert eventually(lambda: node.addresses().get("serve")) != f"http://127.0.0.1:{port}"
     late.touch()
     eventually(lambda: node.addresses().get("serve") == f"http://127.0.0.1:{port}")
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
 
 
 def test_two_clusters_of_one_machine_never_give_the_same_port() -> None:

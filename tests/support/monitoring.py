@@ -4,7 +4,6 @@ import json
 import math
 import re
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -17,6 +16,7 @@ import pytest
 import yaml
 
 from tests.support.eventually import eventually
+from tests.support.freeport import free_port
 from tests.support.kustomize import DEPLOY
 
 OPERATOR, GRAFANA = DEPLOY / "components" / "prometheus-operator", DEPLOY / "components" / "grafana-dashboard"
@@ -127,8 +127,7 @@ def prometheus(folder: Path, namespace: str, target: str) -> Iterator[Prometheus
     folder.mkdir()
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "alerts.yaml").write_text(yaml.safe_dump(rules()), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = {"config.file": "prometheus.yml", "storage.tsdb.path": "data", "web.listen-address": f"127.0.0.1:{port}"}
     command = ["prometheus", *(f"--{name}={value}" for name, value in options.items())]
     with (folder / "log").open("w") as log, subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as process:
