@@ -9,23 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import Window, chromium, command_line, page_of, window
+from tests.support.browser import Window, browser, command_line, opened, page_of
 from tests.support.cli import CommandLine, write
 from tests.support.hostile import CANARY, PROJECT
 
+__all__ = ["browser", "opened"]  # fixtures
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as it:
-        yield it
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Window]:
-    with window(browser) as it:
-        yield it
 
 
 @pytest.fixture(scope="module")

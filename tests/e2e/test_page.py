@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import Window, chromium, window
+from tests.support.browser import Window, browser, opened, window
 from tests.support.e2e import NAMESPACE, VOLUME, Coachwork, Record, eventually, kubectl
 from tests.support.e2e_projects import batch, project, server, service
 
+__all__ = ["browser", "opened"]  # fixtures
 ROOT = Path(__file__).parents[2]
 BRANCH = "<img-src=x-onerror=alert(1)>"
 # Its first attempt in a run fails; the second waits for a word from the test.
@@ -32,18 +33,6 @@ while not (folder / "go").exists():
 print("trained", flush=True)
 """
 BROKEN = "raise RuntimeError('the model does not <u>fit</u>')\n"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as it:
-        yield it
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Window]:
-    with window(browser) as it:
-        yield it
 
 
 @pytest.fixture

@@ -88,15 +88,15 @@ def _places(violation: dict[str, Any]) -> str:
     return "; ".join(f"{node['html'][:200]} {node.get('failureSummary', '')[:300]}" for node in violation["nodes"][:3])
 
 
-@contextmanager
-def chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     """Yield a browser of its own profile; skip the test where none can be had."""
     if reason := missing():
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)  # without Chromium's own sandbox: root has none
-        yield browser
-        browser.close()
+        it = playwright.chromium.launch(executable_path=CHROMIUM)  # without Chromium's own sandbox: root has none
+        yield it
+        it.close()
 
 
 @contextmanager
@@ -109,6 +109,13 @@ def window(browser: Browser, **options: Any) -> Iterator[Window]:
         assert not it.wrong, "\n".join(it.wrong)
     finally:
         context.close()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Window]:
+    """Yield a new window, in which nothing may go wrong."""
+    with window(browser) as it:
+        yield it
 
 
 def command_line(root: Path) -> CommandLine:
