@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from controller.cli import text
 from controller.core.documents.progress import Progress
-from controller.core.model import STARTING, Record, StageRecord, StageState
+from controller.core.model import STARTING, Record, StageRecord, StageState, serves
 from controller.core.pages.graph import groups
 from controller.core.text import shorten
 
@@ -130,5 +130,5 @@ class Scene:
 
 def doing(stage: StageRecord) -> str:
     """Return until when a service that runs is waited for, "" for other stages."""
-    serves = stage.state == "Running" and any(item.startswith("Deployment/") for item in stage.objects)
-    return "until it is ready" if serves else ""
+    serving = stage.state == "Running" and serves(stage.objects)
+    return "until it is ready" if serving else ""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from controller.core import times
-from controller.core.model import Record
+from controller.core.model import Record, serves
 from controller.core.text import quoted
 
 LATEST, GOOD = "latest", "good"
@@ -100,12 +100,12 @@ def over_at(record: Record | None, run: int, stage: str) -> datetime | None:
     if record is None:
         return _LONG_AGO
     entry = record.stages.get(stage)
-    serves = entry is not None and any(item.startswith("Deployment/") for item in entry.objects)
+    service = entry is not None and serves(entry.objects)
     if entry is None:
         return None if record.active and run == record.run else _LONG_AGO
     if run != record.run:  # an earlier run's service serves until a later one's has taken over
-        return None if serves and entry.state != "Done" else _LONG_AGO
-    if serves and entry.state in OWN_OUTPUT:
+        return None if service and entry.state != "Done" else _LONG_AGO
+    if service and entry.state in OWN_OUTPUT:
         return None
     if record.active and entry.state in ("Waiting", "Running"):
         return None

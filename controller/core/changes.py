@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from controller.core.model import PastRun, Record, StageRecord
+from controller.core.model import PastRun, Record, StageRecord, serves
 
 StageKind: TypeAlias = Literal["batch", "service", "environment"]
 ENDED = ("Done", "Unchanged", "Reused", "Failed", "Stopped", "Skipped")
@@ -55,8 +55,7 @@ def kind_of(record: Record, name: str) -> StageKind:
     spec = record.spec
     if spec and any(item.name == name for item in spec.environments):
         return "environment"
-    serves = any(item.startswith("Deployment/") for item in record.stages[name].objects)
-    return "service" if serves or (spec and name in spec.services) else "batch"
+    return "service" if serves(record.stages[name].objects) or (spec and name in spec.services) else "batch"
 
 
 def of_history(before: Record, after: Record) -> Iterator[PastRun]:

@@ -1,6 +1,6 @@
 """The nouns: frozen values that the rest of the core computes with. No behaviour beyond trivial properties."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -374,6 +374,11 @@ def titled(name: str, stages: Sequence[str], environments: int) -> str:
     """Return the name of one of so many environments with the stages that use it, where it is not the only one."""
     more = [f"{len(stages) - STAGES_SHOWN} more"] if len(stages) > STAGES_SHOWN else []
     return f"{name} ({', '.join([*stages[:STAGES_SHOWN], *more])})" if stages and environments > 1 else name
+
+
+def serves(objects: Iterable[str]) -> bool:
+    """Return whether the objects of a stage, as its record names them, are those of a service."""
+    return any(item.startswith("Deployment/") for item in objects)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from controller.core import reasons, times
+from controller.core.diff import seconds
 from controller.core.errors import Invalid
 from controller.core.inputs import request as requests
 from controller.core.model import Object, PastRun, Record
@@ -34,7 +35,7 @@ def of_request(config_map: Object, record: Record) -> Signs:
     """Return the signs of a request."""
     ran = [past for past in record.history if past.run and _lasted(past) is not None]
     good = [past for past in ran if past.outcome == "Succeeded"]
-    lasted = [seconds for past in good if (seconds := _lasted(past)) is not None]
+    lasted = [length for past in good if (length := _lasted(past)) is not None]
     schedule = _schedule(config_map)
     return Signs(
         failure=_failure(record),
@@ -82,8 +83,7 @@ def _last_slot(config_map: Object, record: Record) -> float:
 
 
 def _lasted(past: PastRun) -> float | None:
-    began, ended = times.moment(past.started), times.moment(past.finished)
-    return max((ended - began).total_seconds(), 0.0) if began and ended else None
+    return seconds(past.started, past.finished)
 
 
 def _stamp(written: str) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from controller.core.diff import seconds
 from controller.core.documents.run import Installed, RunFile, StageEntry
-from controller.core.model import Environment, titled
+from controller.core.model import Environment, serves, titled
 from controller.core.pages.states import Tone, shown_state, tone
 
 ON_FAILURE = "runs only after a failure"
@@ -68,15 +68,15 @@ def node(run: RunFile, name: str, environment: Installed | Environment | None = 
     """Return one stage as it is in the run."""
     stage = run.stages.get(name)
     if stage is None:
-        absent = StageEntry(state="Skipped" if run.finished or name == run.on_failure else "Waiting")
-        stage = absent if name != run.on_failure else StageEntry(state="Skipped", message=ON_FAILURE)
+        spare = StageEntry(state="Skipped", message=ON_FAILURE)
+        stage = spare if name == run.on_failure else StageEntry(state="Skipped" if run.finished else "Waiting")
     users = environment.stages if environment else ()
-    serves = name in run.services or any(item.startswith("Deployment/") for item in stage.objects)
+    service = name in run.services or serves(stage.objects)
     state = shown_state(stage)
     return Node(
         name=name,
         title=titled(name, users, len(run.environments)),
-        kind="environment" if environment else "service" if serves else "batch",
+        kind="environment" if environment else "service" if service else "batch",
         state=state,
         tone=tone(state),
         started=stage.started,

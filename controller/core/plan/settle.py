@@ -11,7 +11,7 @@ from datetime import datetime
 from controller.core import layout, manifests, names, sweep
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import digest_of
-from controller.core.model import Object, PastRun, Phase, Record, Request
+from controller.core.model import Object, PastRun, Phase, Record, Request, serves
 from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.plan.needs import KeptRun
 from controller.core.plan.services import CANT_PUT_BACK, converge, disturbed, key_of, news, released
@@ -76,9 +76,7 @@ def _is_lost(record: Record, observed: Observed) -> bool:
     if not record.release_run:
         return False
     stages = observed.ask(KeptRun(record.release_run)).stages.values()
-    served = (
-        stage.state == "Skipped" or any(item.startswith("Deployment/") for item in stage.objects) for stage in stages
-    )
+    served = (stage.state == "Skipped" or serves(stage.objects) for stage in stages)
     return not stages or any(served)
 
 
