@@ -2,7 +2,7 @@
 
     python -m bench.environments [--times N] [--at-once N]
 
-Each time with an empty cache of uv and requirements that nobody has asked for. The moments are from what has
+Each time with requirements that nobody has asked for, so with an empty cache. The moments are from what has
 milliseconds: the bench itself, the builder's outcome, the time of the environment's last file, the controller's log,
 and the script, which reads from /proc when process 1 of its container began. So all clocks have to be one: this wants a
 cluster on this machine. Then what importing them costs: from source, from the environment a minute later, and as
@@ -64,9 +64,8 @@ Moments = dict[str, float]
 
 
 def begin(coachwork: Coachwork, name: str, secret: str) -> None:
-    """Request a run with packages that nobody has asked for, with an empty cache."""
+    """Request a run with packages that nobody has asked for: each build begins with an empty cache."""
     coachwork.git.push(name, project(name, "one", batch("one", IMPORTS, requirements=unique(), seconds=LIMIT)))
-    coachwork.shell("sh", "-c", f"rm -rf {VOLUME}/builds/cache/*")
     coachwork.request(name, image=IMAGE, index_secret=secret)
 
 

@@ -83,7 +83,7 @@ def mark_used(folder: Path) -> None:
     No sweep takes it for a while then, if it is there when it is looked for after this (docs/adr/0012).
     """
     with suppress(OSError):  # not there, or another's, whom no sweep of ours can take it from
-        os.utime(folder)
+        os.utime(folder, follow_symlinks=False)  # a build may have left a link in its place
 
 
 def write(target: Path, text: str) -> None:

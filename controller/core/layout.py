@@ -12,7 +12,7 @@ COMPLETE = ".complete"  # holds the commit or key of an immutable folder; writte
 
 MIRRORS, CHECKOUTS, RUNS, TOOLS = (PurePosixPath(name) for name in ("mirrors", "checkouts", "runs", "tools"))
 ENVIRONMENTS, BUILDS = PurePosixPath("environments"), PurePosixPath("builds")
-BUILD_CACHE = BUILDS / "cache"  # uv's, on the mount of the builds: it links what it installs
+BUILD_CACHE = BUILDS / "cache"  # uv's on a laptop; in a cluster each build has its own (docs/adr/0042)
 SCRATCH = PurePosixPath("scratch")  # on a laptop only: private folders of pods, below their project's
 PYTHONS = PurePosixPath("pythons")  # on a laptop only: virtual environments without packages
 TRASH = ".trash-"  # start of the name of what is being removed, in the top folder that it was in
@@ -176,7 +176,7 @@ IN_PREVIOUS = ROOT / "previous"  # read-only
 IN_CACHE = ROOT / "cache"
 IN_SCRATCH = ROOT / "scratch"  # private to the pod: the project's copy, the environment, HOME
 IN_ENVIRONMENT = ROOT / "environment"  # read-only: the stage's packages
-IN_BUILDS = ROOT / "builds"  # of a build: all builds with uv's cache, one mount so that it can rename and link
+IN_BUILDS = ROOT / "builds"  # of a build: KEY, its own folder, one mount so that uv can rename and link
 IN_INDEX = ROOT / "index"  # read-only, of a build: files of the request's index-secret
 SHM = "/dev/shm"  # noqa: S108 (the pod's own memory)
 IN_SOURCES = ROOT / "sources"  # read-only, of a build: the checkouts of Git requirements, 0, 1, ...

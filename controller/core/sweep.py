@@ -29,8 +29,8 @@ KINDS = ("ConfigMap", "Deployment", "Job", "Pod")  # that need something: each h
 
 Kind: TypeAlias = Literal["kept", "built", "half", "cache", "left"]
 """kept: published or written for good; built: a build's own folder; half: an environment in it that is being made, or
-was when its build was killed: a build under way needs it, a note does not; cache: uv's; left: half of something else,
-of a process that was killed, which nothing can need."""
+was when its build was killed, and uv's cache of that build: a build under way needs it, a note does not; cache: the one
+of all builds on a laptop; left: half of something else, of a process that was killed, which nothing can need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def _label(item: Object, label: str) -> str:
 
 
 def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:
-    """Yield the parts of volumes that a pod mounts. A build mounts all builds; it needs its own and the cache."""
+    """Yield the parts of volumes that a pod mounts. A build of 0.1.0 mounts all; it needs its own and the cache."""
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         ours = (item for item in container.get("volumeMounts") or () if item.get("name") == names.SHARED_VOLUME)
         for mount in ours:

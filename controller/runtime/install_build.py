@@ -308,6 +308,8 @@ def main() -> None:
         code = stage_order.MAY_PASS if full else stage_order.HOPELESS
         failure = stage_order.Unable(stage_order.VOLUME_FULL if full else "InstallFailed", f"{name}: {error}", code)
     else:
+        if os.path.dirname(job.cache) == os.path.dirname(job.target):  # nobody else's: no build is to need it again
+            shutil.rmtree(job.cache, ignore_errors=True)
         return
     leave({"code": failure.code, "reason": failure.reason, "message": str(failure)}, failure.code)
 

@@ -47,6 +47,54 @@ def test_two_projects_that_ask_for_the_same_share_one_environment(coachwork: Coa
     assert len(compiled) == 1
 
 
+# A package that needs nothing to be built, and while it is looks for what else it could write to.
+GREEDY = """
+import json, os, zipfile
+
+def build_wheel(target, *args, **kwargs):
+    found = [os.listdir("/coachwork/builds")]
+    for folder, _, files in os.walk("/coachwork"):
+        if folder.startswith(("/coachwork/scratch", "/coachwork/builds/" + found[0][0])):
+            continue
+        for name in ["new", *files]:
+            try:
+                open(os.path.join(folder, name), "a").close()
+                found.append(folder)
+            except OSError:
+                pass
+    name, info = "greedy-1.0-py3-none-any.whl", "greedy-1.0.dist-info"
+    with zipfile.ZipFile(os.path.join(target, name), "w") as archive:
+        archive.writestr("greedy.py", f"FOUND = {json.dumps(found)!r}")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: greedy\\nVersion: 1.0\\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return name
+"""
+BACKEND = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "greedy"
+version = "1.0"
+"""
+
+
+def test_a_package_that_is_built_sees_its_own_build_alone(coachwork: Coachwork) -> None:
+    name = coachwork.name("greedy")
+    files = project(
+        name, "one", batch("one", "import greedy\nprint(greedy.FOUND)\n", requirements="./lib\nsix==1.16.0\n")
+    )
+    record = coachwork.start(name, files | {"one/lib/pyproject.toml": BACKEND, "one/lib/backend.py": GREEDY})
+    assert record["phase"] == "Ready", told(record)
+    (folder,) = folders(coachwork, name)
+    lines = coachwork.run_file(name, 1, "logs/one/1.log").splitlines()
+    assert [json.loads(line) for line in lines if line.startswith("[[")] == [[[folder], "/coachwork/environment"]]
+    left = coachwork.shell("sh", "-c", f"cd {VOLUME}/builds; ls -d {folder}/cache cache 2>&1 || true").split()
+    assert not [line for line in left if line in ("cache", f"{folder}/cache")]  # nothing is shared, and its own is gone
+
+
 def test_a_damaged_environment_is_built_again(coachwork: Coachwork) -> None:
     name = coachwork.name("damaged")
     record = coachwork.start(name, project(name, "one", batch("one", SHOWS, requirements="six==1.15.0\n")))

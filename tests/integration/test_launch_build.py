@@ -63,6 +63,19 @@ def test_a_build_leaves_a_complete_environment(builder: Builder) -> None:
     assert ended.results[1]["reason"] == "Completed"
 
 
+def test_a_builds_own_cache_serves_its_next_attempt_and_goes_with_the_environment(builder: Builder) -> None:
+    own = {"paths": {"cache": str(builder.build / "cache")}}
+    assert builder.run("plume\nnosuch\n", **own).code == 121
+    assert (builder.build / "cache").is_dir()
+    assert builder.run("plume\n", **own).code == 0
+    assert not (builder.build / "cache").exists()
+    assert builder.python("import plume; print(plume.VALUE)") == "42\n"
+    shared = builder.root / "cache"
+    shutil.rmtree(builder.environment)
+    assert builder.run("plume\n").code == 0
+    assert shared.is_dir()
+
+
 # --- compiled while stages use it -------------------------------------------------------------------
 
 

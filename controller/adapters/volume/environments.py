@@ -5,6 +5,7 @@ its Python is out of date. A damaged one is treated as absent; what is compiled 
 """
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,7 @@ from controller.core import layout
 
 GENERATIONS = 1000  # of one key: each is a change of Python below the same image name
 WAIT = 5.0  # seconds for another that publishes
+_SHOWN, _INSTALLED = re.compile(r"[^.].*"), re.compile(r".*-info")  # names in lib, and in a site-packages
 
 
 class EnvironmentFolders:
@@ -77,13 +79,15 @@ class EnvironmentFolders:
             if self._tree.read_any(place / layout.COMPLETE).strip() != folder:
                 return False
             python = self._root / place / "bin" / "python"
-            lock = self._tree.read_any(place / layout.LOCK).splitlines()
-            locked = [line for line in lock if line and not line.startswith("#")]
-            return (
-                (python.exists() if self._has_pythons else os.path.lexists(python))
-                and (self._root / place / layout.LOCK).is_file()
-                and len(list((self._root / place).glob("lib/*/site-packages/*-info"))) >= len(locked)
-            )
+            if not self._tree.modified(place / layout.LOCK):
+                return False
+            if not (python.exists() if self._has_pythons else os.path.lexists(python)):
+                return False
+            lines = self._tree.read_any(place / layout.LOCK).splitlines()
+            locked = [line for line in lines if line and not line.startswith("#")]
+            libraries = place / "lib"
+            sites = (libraries / name / "site-packages" for name in self._tree.names(libraries, _SHOWN))
+            return sum(len(self._tree.names(site, _INSTALLED)) for site in sites) >= len(locked)
 
     def packages(self, folder: str) -> str:
         """Return what an environment holds, a line NAME==VERSION for each package; "" where it is not there."""

@@ -36,7 +36,7 @@ _NAMES = {
     layout.RUNS: layout.OWNER,
 }
 WRITTEN_TO = ("left", "half", "built")  # while they are used; nobody notes that they are
-_HALF = r"environment\.partial-.+"  # install_build.py's, until it is finished
+_HALF = r"environment\.partial-.+|cache"  # install_build.py's, until it is finished
 
 
 @dataclass(slots=True)

@@ -61,7 +61,8 @@ def _mounts(context: RunContext, environment: Environment) -> list[Object]:
     return [
         pod.mount(layout.checkout(spec.repository, spec.commit), layout.IN_CHECKOUT, read_only=True),
         pod.mount(layout.tools(context.policy.tools), layout.IN_TOOLS, read_only=True),
-        pod.mount(layout.BUILDS, layout.IN_BUILDS),
+        pod.mount(layout.build(environment.folder), _own(environment)),
+        *([pod.mount(layout.BUILD_CACHE, _cache(context, environment))] if context.policy.platform else []),
         *([pod.mount(layout.environment(environment.folder), layout.IN_ENVIRONMENT)] if context.policy.wake else []),
         *(
             pod.mount(layout.checkout(source.repository, source.commit), _source(number), read_only=True)
@@ -74,6 +75,19 @@ def _mounts(context: RunContext, environment: Environment) -> list[Object]:
         ),
         *pod.private_mounts(),
     ]
+
+
+def _own(environment: Environment) -> PurePosixPath:
+    return layout.IN_BUILDS / environment.folder
+
+
+def _cache(context: RunContext, environment: Environment) -> PurePosixPath:
+    """Return where uv's cache is: whoever can write into it can change what its next user installs.
+
+    So it is the build's own, and on its mount, where uv links. On a laptop nothing keeps processes apart, and all
+    builds share one.
+    """
+    return (layout.IN_BUILDS if context.policy.platform else _own(environment)) / layout.BUILD_CACHE.name
 
 
 def _source(number: int) -> PurePosixPath:
@@ -116,9 +130,9 @@ def order(context: RunContext, environment: Environment) -> dict[str, Any]:
             "checkout": str(layout.IN_CHECKOUT),
             "tools": str(layout.IN_TOOLS),
             "scratch": str(layout.IN_SCRATCH),
-            "logs": str(layout.IN_BUILDS / environment.folder / "logs"),
-            "build": str(layout.IN_BUILDS / environment.folder),
-            "cache": str(layout.IN_BUILDS / layout.BUILD_CACHE.name),
+            "logs": str(_own(environment) / "logs"),
+            "build": str(_own(environment)),
+            "cache": str(_cache(context, environment)),
             **({"published": str(layout.IN_ENVIRONMENT)} if policy.wake else {}),
         },
         **({"compiles": False} if policy.platform else {}),

@@ -195,6 +195,6 @@ def folders_of(manifest: Object) -> tuple[PurePosixPath, ...]:
     mounts = (mount for item in template["spec"]["containers"] for mount in item["volumeMounts"])
     paths = (PurePosixPath(mount.get("subPath", "")) for mount in mounts if mount["name"] == names.SHARED_VOLUME)
     if environment := names.environment_of(manifest):
-        published = (path for path in paths if path == layout.environment(environment))
-        return layout.BUILD_CACHE, layout.build_logs(environment), *published
+        others = (layout.environment(environment), layout.BUILD_CACHE)
+        return layout.build_logs(environment), *(path for path in paths if path in others)
     return tuple(path for path in paths if path.is_relative_to(layout.RUNS))

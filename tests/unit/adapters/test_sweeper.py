@@ -104,21 +104,25 @@ def test_what_a_run_has_noted_stays_as_long_as_its_folder(place: Place) -> None:
 
 
 HALF = layout.build("e1") / "environment.partial-0123abcd-4567cdef"
+OWN_CACHE = layout.build("e1") / "cache"
 
 
-def test_half_an_environment_goes_although_a_kept_run_notes_its_build(place: Place) -> None:
-    for path in (layout.build("e1"), HALF, layout.built("e1"), layout.build_logs("e1")):
+def test_half_an_environment_goes_with_its_cache_although_a_kept_run_notes_its_build(place: Place) -> None:
+    for path in (layout.build("e1"), HALF, OWN_CACHE, layout.built("e1"), layout.build_logs("e1")):
         place.make(path)
     place.volume.keep_text(layout.uses("iris", UID, 1), write_uses([layout.build("e1")]))
     run = layout.run("iris", UID, 1)
-    assert place.sweep(run) == {"builds": 1}
+    assert place.sweep(run) == {"builds": 2}
     assert place.left() == {
         f"{path}/file" for path in (layout.build("e1"), layout.built("e1"), layout.build_logs("e1"))
     }
 
 
-def test_half_an_environment_stays_while_a_build_of_it_is_under_way_or_writes(place: Place) -> None:
-    inner = place.make(HALF)
+@pytest.mark.parametrize("half", [HALF, OWN_CACHE])
+def test_half_an_environment_stays_while_a_build_of_it_is_under_way_or_writes(
+    place: Place, half: PurePosixPath
+) -> None:
+    inner = place.make(half)
     assert place.sweep(layout.build("e1")) == {}
     os.utime(inner / "file", (NOW, NOW))
     os.utime(place.root / layout.build("e1"), (NOW, NOW))

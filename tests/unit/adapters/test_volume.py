@@ -486,6 +486,17 @@ def test_an_environment_that_has_lost_a_part_is_absent(volume: Volume, tmp_path:
     assert not volume.made_environment(KEY)
 
 
+@pytest.mark.parametrize("part", ["", "lib", layout.LOCK, layout.COMPLETE])
+def test_an_environment_is_absent_where_a_build_has_left_a_link_in_the_place_of_a_part(
+    volume: Volume, tmp_path: Path, part: str
+) -> None:
+    other = environment(tmp_path / "other")
+    place = environment(tmp_path / layout.built(KEY)) / part
+    place.rename(tmp_path / "moved")
+    place.symlink_to(other / part)
+    assert not volume.made_environment(KEY)
+
+
 def test_an_environment_of_another_name_is_absent(volume: Volume, tmp_path: Path) -> None:
     environment(tmp_path / layout.environment(KEY), name="another")
     assert not volume.has_environment(KEY)

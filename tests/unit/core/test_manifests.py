@@ -185,6 +185,23 @@ def test_batch_stages_and_builds_know_whom_to_call_and_services_do_not() -> None
     assert manifests.service_objects(called, WEB) == manifests.service_objects(quiet, WEB)
 
 
+@pytest.mark.parametrize("laptop", [False, True])
+def test_a_build_can_write_only_to_its_own_folders_and_on_a_laptop_to_the_cache_of_all(laptop: bool) -> None:
+    spec = replace(SPEC, environments=(Environment("environment", "e" * 20, ("train",)),))
+    policy = replace(POLICY, wake="coachwork:81", platform="Linux" if laptop else "")
+    item = manifests.build(context([TRAIN], spec=spec, policy=policy), spec.environments[0])
+    (container,) = pod_of(item)["containers"]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"] if mount["name"] == "shared"}
+    written = {path: mount["subPath"] for path, mount in mounts.items() if not mount["readOnly"]}
+    own = str(layout.IN_BUILDS / ("e" * 20))
+    shared = {str(layout.IN_BUILDS / "cache"): str(layout.BUILD_CACHE)} if laptop else {}
+    published = {str(layout.IN_ENVIRONMENT): str(layout.environment("e" * 20))}
+    assert written == {own: str(layout.build("e" * 20)), **published, **shared}
+    paths = json.loads(container["command"][2])["paths"]
+    assert paths["cache"] == next(iter(shared), f"{own}/cache")  # on the mount that uv links in
+    assert set(map(str, folders_of(item))) >= {*published.values(), *shared.values()}
+
+
 def test_a_first_retry_in_the_same_pod_takes_one_from_the_job_and_changes_nothing_where_there_is_none() -> None:
     policy = replace(POLICY, first_retry=2)
     for retries, repeated in ((2, True), (0, False)):
