@@ -119,6 +119,7 @@ class Settings:
     wake: Annotated[str, reading(_host_and_port)] = ""  # where pods call once they are done; "": they do not
     wake_port: Annotated[int, reading(kinds.whole(0, 65535))] = 8081  # where these calls arrive; 0: any free one
     log_level: Annotated[str, reading(kinds.choice("DEBUG", "INFO", "WARNING", "ERROR"))] = "INFO"
+    pod: Name = ""  # its name, by which the controller holds the Lease; "": a name of its own at each start
     kubeconfig: Path = ""  # "": the pod's own account
     context: Path = ""  # of the kubeconfig; "": its current one
 

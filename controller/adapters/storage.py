@@ -1,6 +1,8 @@
 """Folders and files on the shared volume: the group may write, and what others read is whole or absent.
 
 What the file system says becomes Transient here and nowhere else: a volume can come back, and a full one can be swept.
+A thread that writes for a controller is fenced: a controller that no longer leads begins nothing here, and what it has
+begun takes no effect (docs/adr/0043).
 """
 
 import errno
@@ -8,8 +10,9 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,23 @@ PARTIAL = ".partial-"  # start of the name of a folder that is being built
 FULL = (errno.ENOSPC, errno.EDQUOT)
 OUTLIVES, PAUSE = 5.0, 0.05  # seconds
 LEAST = 64 * 1024  # bytes: a file system with less than a few blocks is full
+
+_fence: ContextVar[Callable[[], None]] = ContextVar("fence", default=lambda: None)
+
+
+@contextmanager
+def fenced(check: Callable[[], None]) -> Iterator[None]:
+    """Let all that is written in the block, in this thread, ask `check` first, which raises NotYet."""
+    token = _fence.set(check)
+    try:
+        yield
+    finally:
+        _fence.reset(token)
+
+
+def ask() -> None:
+    """Raise NotYet where the fence is closed: before a write begins, and before it takes effect."""
+    _fence.get()()
 
 
 @contextmanager
@@ -64,6 +84,7 @@ def refuse_full(folder: Path) -> None:
 
 def make(folder: Path) -> None:
     """Make a folder and those above it: `mkdir` alone would leave their modes to the umask."""
+    ask()
     try:
         folder.mkdir()
     except FileExistsError:
@@ -95,6 +116,7 @@ def write(target: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        ask()
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -117,6 +139,7 @@ def partial(target: Path) -> Iterator[Path]:
 
 def publish(folder: Path, target: Path) -> None:
     """Rename a finished folder into its place; another that was first is just as good."""
+    ask()
     try:
         folder.rename(target)
     except OSError as error:
@@ -145,6 +168,7 @@ def discard(folder: Path, top: Path) -> int:
 
 def _aside(folder: Path, top: Path) -> Path:
     """Move a folder, if it exists, to where the sweep removes what is left of it; return that place."""
+    ask()
     trash = top / f"{layout.TRASH}{uuid.uuid4().hex[:12]}"
     with suppress(FileNotFoundError):
         folder.rename(trash)

@@ -1,12 +1,13 @@
 """The running controller: reconciler, queue and threads, put together and taken down again.
 
-Nothing is reconciled before all watch lists have synced, and a pass under way gets the time to end.
+Nothing is reconciled before all watch lists have synced, nor while this controller does not lead, and a pass under way
+gets the time to end.
 """
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata, resources
@@ -16,10 +17,12 @@ from typing import Protocol
 import structlog
 import uv
 
+from controller.adapters import storage
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.volume.sweeping import Sweeping
+from controller.app.leading import Alone, Leadership
 from controller.app.live import Watched
 from controller.app.signals import Signals
 from controller.core import errors, layout
@@ -67,11 +70,20 @@ class WatchedCluster(Cluster, Protocol):
         """Return whether the watches are running."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a controller needs whose cluster and volume others could work with, too."""
+
+    sweeper: Sweeper
+    leadership: Leadership = field(default_factory=Alone)
+
+
 class App:
     """The running controller.
 
-    Without `sweeper`, the volume is swept elsewhere. `platform` is what decides on the stages' Python in addition to
-    their image; on a laptop, the interpreter. Publishes the stages' tools on the volume. Raises Transient.
+    Without `shared` it is alone, and the volume is swept elsewhere. `platform` is what decides on the stages' Python
+    in addition to their image; on a laptop, the interpreter. Publishes the stages' tools on the volume. Raises
+    Transient.
     """
 
     def __init__(
@@ -82,8 +94,10 @@ class App:
         source: Source,
         metrics: PrometheusMetrics,
         platform: str = "",
-        sweeper: Sweeper | None = None,
+        shared: Shared | None = None,
     ) -> None:
+        self._leadership: Leadership = shared.leadership if shared else Alone()
+        self._left_over = volume.requests if shared else tuple
         self._cluster, self._metrics = cluster, metrics.work
         self._queue = WorkQueue()
         self._listed = False
@@ -91,13 +105,13 @@ class App:
         self.live = Watched(self.view)
         metrics.requests.show(self._phases, Signals(self.live).of)
         metrics.work.show_queue(self._queue.__len__, self._queue.oldest, settings.workers, lambda: len(self._passes))
-        metrics.work.show_ready(self.unready)
+        metrics.work.show_ready(self.unready, self._leadership.standing)
         tools = volume.publish_tools(tool_files())
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
         self._pass_limit = pass_limit(settings)
         self._short_of_room: set[str] = set()
-        self._sweeping = (
-            Sweeping(sweeper, cluster.references, metrics.volume, layout.tools(tools), self._wake) if sweeper else None
+        self._sweeping = shared and Sweeping(
+            shared.sweeper, cluster.references, metrics.volume, layout.tools(tools), self._wake, shared.leadership.check
         )
         ours = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
         self._reconciler = Reconciler(self.view, cluster, source, volume, metrics.runs, lambda: datetime.now(UTC), ours)
@@ -106,31 +120,40 @@ class App:
             for number in range(settings.workers)
         ]
 
-    def start(self, stopping: threading.Event, *, left_over: Iterable[str] = ()) -> bool:
-        """Start watching, wait for all lists, then start the workers. Return False if `stopping` came first.
-
-        `left_over` are names of requests that may be gone; their folders on the volume are then removed. Active runs
-        get the first passes: where thousands are over, somebody waits for these.
-        """
+    def start(self, stopping: threading.Event) -> bool:
+        """Start watching, wait for all lists, then work while this controller leads. Return False if stopped first."""
         self._cluster.start(self.view.changed)
         while not self._cluster.wait_synced(SYNC_SECONDS):
             if stopping.is_set():
                 return False
             _log.warning("waiting for the api server")
+        if self._sweeping:
+            self._sweeping.start()
+        self._leadership.start(self._lead)
+        return True
+
+    def _lead(self) -> None:
+        """Begin to work, or begin again: whatever there is to do was another's until now, or has waited.
+
+        Active runs get the first passes: where thousands are over, somebody waits for these. Names that only the volume
+        knows are of requests that may be gone; their folders are then removed.
+        """
         self._listed = True
         phases = self._phases()
-        ranks = dict.fromkeys(left_over, LAST) | {name: FIRST.get(phase, LAST) for name, phase in phases.items()}
+        ranks = {name: FIRST.get(phase, LAST) for name, phase in phases.items()}
+        try:
+            ranks = dict.fromkeys(self._left_over(), LAST) | ranks
+        except errors.Transient as error:  # the sweep finds what they left
+            _log.warning("requests that are gone can't be looked for", error=str(error))
         for name in sorted(ranks, key=ranks.__getitem__):
             self._queue.add(name)
         for worker in self._workers:
-            worker.start()
-        if self._sweeping:
-            self._sweeping.start()
+            if not worker.ident:
+                worker.start()
         _log.info("controller ready", requests=len(phases))
-        return True
 
     def stop(self) -> None:
-        """Stop taking work, let active passes end, then stop watching."""
+        """Stop taking work, let active passes end, let another lead, then stop watching."""
         self._queue.close()
         if self._sweeping:
             self._sweeping.stop()
@@ -138,6 +161,7 @@ class App:
         for worker in self._workers:
             if worker.is_alive():
                 worker.join(max(end - time.monotonic(), 0.0))
+        self._leadership.stop()
         self._cluster.stop()
 
     def trouble(self) -> str:
@@ -152,12 +176,14 @@ class App:
         dead = [worker.name for worker in self._workers if worker.ident and not worker.is_alive()]
         if dead:
             return f"{dead[0]} has died"
-        trouble = self._sweeping.trouble() if self._sweeping else ""
+        trouble = self._leadership.trouble() or (self._sweeping.trouble() if self._sweeping else "")
         return trouble or stuck(self._passes.copy(), time.monotonic(), self._pass_limit)
 
     def unready(self) -> str:
         """Return why no work is done yet, "" if it is."""
-        return "" if self._cluster.synced and self._workers[0].is_alive() else "the watch lists have not synced"
+        if not self._cluster.synced:
+            return "the watch lists have not synced"
+        return self._leadership.standing() or ("" if self._workers[-1].is_alive() else "the first passes begin")
 
     def wake(self, name: str) -> bool:
         """Let a pass look at what waits for a request's stage or an environment of this name; False: nothing does."""
@@ -181,11 +207,18 @@ class App:
             self._queue.add(self._short_of_room.pop())
 
     def _work(self) -> None:
-        """Reconcile one key after the other: the only place where errors end."""
+        """Reconcile one key after the other: the only place where errors end.
+
+        While this controller does not lead it drops them: all come again when it does.
+        """
         while (key := self._queue.get()) is not None:
+            if self._leadership.standing():
+                self._queue.done(key)
+                continue
             started = self._passes[key] = time.monotonic()
             try:
-                result, details = self._reconcile(key)
+                with storage.fenced(self._leadership.check):
+                    result, details = self._reconcile(key)
             finally:
                 del self._passes[key]
                 self._queue.done(key)

@@ -2,8 +2,10 @@
 
 import gc
 import signal
+import socket
 import sys
 import threading
+import uuid
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -15,19 +17,23 @@ from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube.cluster import connect
 from controller.adapters.kube.kinds import CALLS, RIGHTS, WATCHED
 from controller.adapters.kube.limit import Limit
+from controller.adapters.kube.transport import Timeouts
 from controller.adapters.telemetry import PrometheusMetrics, configure_logging
 from controller.adapters.volume import Archive, Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.web.ports import Site
 from controller.adapters.web.server import WebServer
 from controller.adapters.web.wake import WakeServer
-from controller.app.controller import App
+from controller.app.controller import App, Shared
 from controller.app.doctor import Doctor
+from controller.app.leading import Candidate
 from controller.app.waiting import Waiting
 from controller.core import errors
 from controller.core.exits import Exit
 from controller.core.model import Object
 from controller.settings import Settings, policy
+
+LEASE_TIMEOUTS = Timeouts(connect=3.0, read=3.0)  # a renewal that fails leaves time for a second one
 
 _log = structlog.get_logger()
 
@@ -44,18 +50,19 @@ def serve(settings: Settings) -> Exit:
     root = Path(settings.volume)
     _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
     try:
-        cluster = connect(
-            settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context, on_call=metrics.api.called,
-            limit=Limit(metrics.api.turn),
+        to = partial(
+            connect, settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context,
+            on_call=metrics.api.called,
         )  # fmt: skip
+        candidate = Candidate(to(timeouts=LEASE_TIMEOUTS), settings.pod or f"{socket.gethostname()}_{uuid.uuid4()}")
+        cluster = to(limit=Limit(metrics.api.turn), fence=candidate.check)
         source = Git(
             root, git_settings(settings), partial(_git_called, metrics), metrics.git.shared, metrics.git.failed
         )
         for kind in WATCHED:
             metrics.api.show_watch(kind.resource, partial(cluster.watch_age, kind.name))
         volume = Volume(root, on_removed=metrics.volume.swept)
-        app = App(settings, cluster, volume, source, metrics, sweeper=Sweeper(root))
-        left_over = volume.requests()
+        app = App(settings, cluster, volume, source, metrics, shared=Shared(Sweeper(root), candidate))
     except (errors.Invalid, errors.Transient, OSError) as error:
         remedy = "see that the volume is mounted and writable by user 10001; coachwork doctor says more once it runs"
         _log.error("controller can't start", error=str(error), remedy=remedy)
@@ -76,7 +83,7 @@ def serve(settings: Settings) -> Exit:
         port.start()
     threading.Thread(target=doctor.preflight, args=(stopping,), name="preflight", daemon=True).start()
     gc.freeze()  # modules and settings stay: collections need not walk through them while thousands of objects come
-    if app.start(stopping, left_over=left_over):
+    if app.start(stopping):
         stopping.wait()
     _log.info("controller stopping")
     app.stop()

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from controller.adapters.kube.cluster import Kube
-from controller.core import manifests
+from controller.app.leading import Candidate
+from controller.core import lease, manifests
 from controller.core.errors import AlreadyExists, Conflict, NotYet, Transient
 from controller.core.facts import drift
 from controller.core.inputs import cron
@@ -325,3 +326,16 @@ def test_a_change_of_the_template_makes_a_new_generation(world: World) -> None:
 
 def test_a_missing_secret_is_none(world: World) -> None:
     assert world.kube.get("Secret", "nobody-s") is None
+
+
+@pytest.mark.worlds("by hand", "real")
+def test_a_lease_is_taken_renewed_set_free_and_taken_by_the_next(world: World) -> None:
+    first, second = (Candidate(world.kube, name) for name in ("pod-a", "pod-b"))
+    assert first.stand()
+    assert not first.stand()
+    assert not second.stand()
+    assert second.standing() == "another controller leads: pod-a holds the Lease coachwork"
+    first.stop()
+    assert second.stand()
+    spec = world.kube.get("Lease", lease.NAME)["spec"]  # type: ignore[index]
+    assert (spec["holderIdentity"], spec["leaseTransitions"], spec["leaseDurationSeconds"]) == ("pod-b", 1, 15)

@@ -12,7 +12,7 @@ from controller.adapters.git import Git, GitSettings
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
-from controller.app.controller import App
+from controller.app.controller import App, Shared
 from controller.core import layout
 from controller.core.errors import Transient
 from controller.settings import load
@@ -65,7 +65,7 @@ def test_what_nobody_needs_makes_room_for_the_request_that_met_a_full_volume(tmp
         cluster, source, metrics = ByHand(), Projects(), PrometheusMetrics("0")
         environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
         source.push(project("a"))
-        app = App(load(environ, {}), cluster, Volume(folder), source, metrics, sweeper=Sweeper(folder))
+        app = App(load(environ, {}), cluster, Volume(folder), source, metrics, shared=Shared(Sweeper(folder)))
         old = folder / layout.environment("e1")
         fill(old / "filler")
         os.utime(old, (LONG_AGO, LONG_AGO))

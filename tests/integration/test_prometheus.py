@@ -88,7 +88,8 @@ def sweep(machine: Laptop) -> None:
         machine.cluster.references,
         machine.metrics.volume,
         PurePosixPath(tools.relative_to(machine.volume)),
-        lambda: None,
+        on_room=lambda: None,
+        fence=lambda: None,
     )
     sweeping.start()
     sweeping.urge()

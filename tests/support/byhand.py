@@ -19,7 +19,7 @@ from controller.core import names
 from controller.core.model import Object
 from controller.core.snapshot import OnChange, Snapshot
 
-KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob")
+KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob", "Lease")
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:

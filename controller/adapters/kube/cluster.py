@@ -1,7 +1,7 @@
 """`Kube`: the watches, a dozen calls, and our own writes put into the caches at once."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -172,10 +172,12 @@ def connect(
     on_call: OnCall = lambda _verb, _resource, _code, _seconds: None,
     timeouts: Timeouts | None = None,
     limit: Limit | None = None,
+    fence: Callable[[], None] = lambda: None,
 ) -> Kube:
     """Return the cluster that a kubeconfig, or the pod's own service account, leads to. Does not call it yet.
 
+    `fence` raises NotYet where nothing may be written.
     Without `namespace`: the context's or the pod's, else `default`. Raises Invalid where there are no credentials.
     """
     client, own = login(kubeconfig, context)
-    return Kube(Transport(client, on_call, timeouts or Timeouts(), limit), namespace or own or "default")
+    return Kube(Transport(client, on_call, timeouts or Timeouts(), limit, fence), namespace or own or "default")

@@ -85,6 +85,7 @@ _ALL = (
     _kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", ("get",)),  # its access mode, for the doctor
     _kind("ResourceQuota", "", "v1", "resourcequotas", ("list",)),  # whether they would refuse our pods: the doctor's
     _kind("LimitRange", "", "v1", "limitranges", ("list",)),  # what pods get by them: the doctor's, too
+    _kind("Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "replace")),  # by name: who leads
     _kind("Job", "batch", "v1", "jobs", ("get", "watch", "create", "delete")),
     _kind("CronJob", "batch", "v1", "cronjobs", _WORKLOAD),
     _kind("Pod", "", "v1", "pods", ("list", "watch")),

@@ -31,6 +31,7 @@ Failure: TypeAlias = Callable[[translate.Answer], Exception]
 ANSWER_LIMIT = 128 * 1024 * 1024  # bytes; a page of a hundred ConfigMaps of 1 MiB each fits
 LINE_LIMIT = 16 * 1024 * 1024  # bytes of one watch event; etcd takes objects of 1.5 MiB
 CHUNK = 64 * 1024
+QUESTIONS = ("selfsubjectaccessreviews",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Call:
     body: Object | list[Object] | None = None
     content_type: str = "application/json"
     accept: str = "application/json"
+
+    @property
+    def writes(self) -> bool:
+        """Return whether it changes anything: a question that is posted does not, nor does a dry run."""
+        return self.method != "GET" and self.resource not in QUESTIONS and ("dryRun", "All") not in self.query
 
 
 class LineStream:
@@ -137,13 +143,24 @@ class Forwarded(Body):
 
 
 class Transport:
-    """One API server, with one set of credentials. Safe to use from many threads."""
+    """One API server, with one set of credentials. Safe to use from many threads.
 
-    def __init__(self, client: "ApiClient", on_call: OnCall, timeouts: Timeouts, limit: Limit | None = None) -> None:
+    `fence` raises NotYet where no write may be sent; it is asked last, after what a call waits for.
+    """
+
+    def __init__(
+        self,
+        client: "ApiClient",
+        on_call: OnCall,
+        timeouts: Timeouts,
+        limit: Limit | None = None,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
         self._on_call = on_call
         self._timeouts = timeouts
         self._limit = limit or Limit()
+        self._fence = fence
 
     def call(self, call: Call) -> Object:
         """Make one call and return the object answered. Raises what `translate` says."""
@@ -152,6 +169,8 @@ class Transport:
     def call_for_headers(self, call: Call) -> tuple[Object, urllib3.HTTPHeaderDict]:
         """Make one call and return the object answered with the answer's headers. Raises what `translate` says."""
         with self._limit.turn():
+            if call.writes:
+                self._fence()
             response = self._send(call, self._timeouts.read)
             body = self._read(response)
         try:

@@ -25,6 +25,7 @@ class WorkMetrics:
         self._busy = show("workers_busy", "Threads that are making a pass")
         self._defects = counter(registry, "defects", "Errors of Coachwork itself")
         self._ready = show("ready", "1 while the controller works, as /readyz says")
+        self._leader = show("leader", "1 while the controller holds the Lease, and so may act")
 
     def reconciled(self, result: str, lasted: float) -> None:
         """Count a pass (result: one of RECONCILE_RESULTS) and its duration."""
@@ -44,6 +45,7 @@ class WorkMetrics:
         self._workers.set(workers)
         self._busy.set_function(busy)
 
-    def show_ready(self, unready: Callable[[], str]) -> None:
-        """Show, at every scrape, whether the controller is ready: `unready` returns why not."""
+    def show_ready(self, unready: Callable[[], str], standing: Callable[[], str]) -> None:
+        """Show, at every scrape, whether the controller is ready, and leads: both return why not."""
         self._ready.set_function(lambda: not unready())
+        self._leader.set_function(lambda: not standing())

@@ -96,5 +96,6 @@ class EnvironmentFolders:
 
     def retire_environment(self, folder: str) -> None:
         """Mark an environment whose Python is no longer the image's: the next run builds another. Raises Transient."""
+        storage.ask()
         with storage.translated("mark an environment"), suppress(FileNotFoundError):
             (self._root / layout.environment(folder) / layout.STALE).touch()

@@ -71,9 +71,10 @@ class Sweeper:
     def sweep(self, living: Living, graces: Graces, now: float) -> Swept:
         """Remove what is older than its grace at the time `now` (POSIX seconds), and that nobody needs.
 
-        Raises Transient, and what `living` raises.
+        Raises Transient, and what `living` and the fence raise.
         """
         swept = Swept()
+        storage.ask()
         with storage.translated("sweep"):
             old = [found for found in self._found(now) if sweep.is_old(found, graces, now)]
             if any(found.kind != "left" for found in old):
@@ -84,6 +85,7 @@ class Sweeper:
                     self._take(found, swept)
             # Of this sweep, and of those that were interrupted.
             for trash in (trash for top in TOPS for trash in (self._root / top).glob(f"{layout.TRASH}*")):
+                storage.ask()
                 swept.bytes[trash.parent.name] += removal.erase(trash)
                 swept.resisting += os.path.lexists(trash)
         return swept
@@ -207,6 +209,7 @@ class Sweeper:
         trash = self._root / top / f"{layout.TRASH}{uuid.uuid4().hex[:12]}"
         if self._used(place, found.kind) != found.used:
             return False
+        storage.ask()
         try:
             place.rename(trash)
         except FileNotFoundError:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from controller.adapters import storage
 from controller.adapters.volume.sweeper import Living, Sweeper
 from controller.core import errors, sweep
 
@@ -34,7 +35,7 @@ class VolumeMetrics(Protocol):
 
 
 class Sweeping:
-    """Sweeps from `start` until `stop`.
+    """Sweeps from `start` until `stop`, while `fence` raises nothing.
 
     `living` returns all needs; `on_room` is called when room was made. Our own `tools` are in use as long as this
     process sweeps, and for a grace after: its successor may find objects that we have just made.
@@ -47,9 +48,10 @@ class Sweeping:
         metrics: VolumeMetrics,
         tools: PurePosixPath,
         on_room: Callable[[], None],
+        fence: Callable[[], None],
     ) -> None:
         self._sweeper, self._living, self._metrics = sweeper, living, metrics
-        self._tools, self._on_room = tools, on_room
+        self._tools, self._on_room, self._fence = tools, on_room, fence
         self._swept = time.monotonic() - sweep.INTERVAL + sweep.FIRST
         self._tried = time.monotonic() - sweep.URGED
         self._urged = self._stopping = False
@@ -81,7 +83,8 @@ class Sweeping:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                self._measure()
+                with storage.fenced(self._fence):
+                    self._measure()
                 self._metrics.used(self._sweeper.used())  # may take long: after what makes room
             except (errors.NotYet, errors.Refused, errors.Transient) as error:
                 _log.warning("sweep put off", error=str(error))

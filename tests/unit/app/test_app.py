@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from structlog.testing import capture_logs
 
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
-from controller.app.controller import App, pass_limit, stuck
+from controller.adapters.volume.sweeper import Sweeper
+from controller.app.controller import App, Shared, pass_limit, stuck
+from controller.app.leading import Alone, Candidate
+from controller.core import lease
 from controller.core.documents import status as statuses
 from controller.core.errors import Conflict, NotYet, Refused, Transient
 from controller.core.model import Phase, Record
@@ -52,18 +56,19 @@ class Cluster(ByHand):
 class Process:
     """A controller whose API server is in memory."""
 
-    def __init__(self, root: Path, **settings: str) -> None:
+    def __init__(self, root: Path, leases: ByHand | None = None, **settings: str) -> None:
         self.cluster, self.source, self.metrics = Cluster(), Projects(), PrometheusMetrics("0")
         environ = {"COACHWORK_NAMESPACE": "test", "COACHWORK_IMAGE": "python:3.12-slim", "COACHWORK_WORKERS": "1"}
         environ |= {f"COACHWORK_{key.upper()}": value for key, value in settings.items()}
         self.volume = Volume(root)
-        self.app = App(load(environ, {}), self.cluster, self.volume, self.source, self.metrics)
+        shared = Shared(Sweeper(root), Candidate(leases, "own") if leases else Alone())
+        self.app = App(load(environ, {}), self.cluster, self.volume, self.source, self.metrics, shared=shared)
         self.stopping = threading.Event()
         self.source.push(project("a"))
 
     def start(self) -> None:
         self.cluster.listed.set()
-        assert self.app.start(self.stopping, left_over=self.volume.requests())
+        assert self.app.start(self.stopping)
 
     def phase(self, name: str) -> str:
         status = self.cluster.stored.get(("ConfigMap", f"{name}-status"))
@@ -215,3 +220,29 @@ def test_what_a_request_left_on_the_volume_while_no_controller_ran_is_removed(pr
     left.mkdir(parents=True)
     process.start()
     eventually(lambda: not left.exists())
+
+
+def test_a_controller_works_only_while_it_leads_and_then_on_all_that_came_meanwhile(tmp_path: Path) -> None:
+    leases = ByHand()
+    made = lease.held(None, "other", datetime.now(UTC))
+    leases.create({**made, "spec": {**made["spec"], "leaseDurationSeconds": 2}})
+    process = Process(tmp_path, leases)
+    process.cluster.ask("iris", repository=REPOSITORY)
+    with capture_logs() as logs:
+        process.start()
+        eventually(lambda: "other holds the Lease" in process.app.unready())
+        assert process.metrics.value("coachwork_leader") == process.metrics.value("coachwork_ready") == 0
+        assert process.app.trouble() == ""
+        assert not process.cluster.writes
+        eventually(lambda: process.phase("iris") == "Running")
+        eventually(lambda: process.metrics.value("coachwork_leader") == process.metrics.value("coachwork_ready") == 1)
+        leases.edit(
+            "Lease", lease.NAME, lambda item: item["spec"].update(holderIdentity="other", leaseDurationSeconds=2)
+        )
+        eventually(process.app.unready)
+        process.cluster.ask("wine", repository=REPOSITORY, project_name="wine")
+        eventually(lambda: process.phase("wine") == "Running")
+        process.app.stop()
+    said = [line["event"] for line in logs if line["event"] in ("leading", "not leading", "controller ready")]
+    assert said == ["not leading", "leading", "controller ready"] * 2
+    assert "holderIdentity" not in leases.stored["Lease", lease.NAME]["spec"]
