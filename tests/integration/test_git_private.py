@@ -22,6 +22,7 @@ from controller.adapters.git import Git
 from controller.core import layout
 from controller.core.model import GitCredentials
 from tests.support import connectproxy, gitserver, sshserver
+from tests.support.damage import harm
 from tests.support.eventually import eventually
 from tests.support.gitserver import SETTINGS, GitServer, Repository, published, serving
 from tests.support.sshserver import SshServer, private_text, public_text
@@ -284,6 +285,19 @@ def test_a_mirror_that_was_swept_is_fetched_again_with_the_password(
     url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
     published(git, volume, url, credentials=ada)
     shutil.rmtree(volume / layout.mirror(url))
+    git.publish(url, commit, ada)
+    assert git.read(url, commit, ".").files == {"a"}
+
+
+def test_a_mirror_that_is_damaged_amid_a_run_is_fetched_again_with_the_password(
+    server: GitServer, iris: Repository, git: Git, volume: Path, ada: GitCredentials
+) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    published(git, volume, url, credentials=ada)
+    for pack in (volume / layout.mirror(url)).glob("objects/pack/*.pack"):
+        harm(pack, b"")
+    assert "its mirror on the shared volume can't be used" in hitch(lambda: git.read(url, commit, "."))[1]
+    assert not git.published(url, commit), "or nobody with the password would come by"
     git.publish(url, commit, ada)
     assert git.read(url, commit, ".").files == {"a"}
 

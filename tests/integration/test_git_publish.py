@@ -457,7 +457,6 @@ def test_a_new_run_marks_its_checkout_as_used_and_has_its_mirror(
     url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
     checkout = published(git, volume, url)
     os.utime(checkout, (1e9, 1e9))
-    shutil.rmtree(volume / layout.mirror(url))
     shared = Volume(volume)
     gatherer = Gatherer(View(lambda _: None), ByHand(), Git(volume, SETTINGS), shared, RunFolders(shared, ""), POLICY)
     request = Request(name="iris", uid="u", repository=url)
@@ -465,6 +464,7 @@ def test_a_new_run_marks_its_checkout_as_used_and_has_its_mirror(
     moment = Moment(0.0, 0.0, datetime.now(UTC))
     gatherer.gather(request, Needs((active,)), moment)
     assert checkout.stat().st_mtime == 1e9  # what an active run uses is marked by its record
+    shutil.rmtree(volume / layout.mirror(url))
     gatherer.gather(request, Needs((begun,)), moment)
     assert checkout.stat().st_mtime > 1e9
     assert (volume / layout.mirror(url)).is_dir()

@@ -210,12 +210,15 @@ def test_reading_what_is_not_published_is_tried_again(server: GitServer, iris: R
     assert hitch(lambda: git.read(server.url("iris"), iris.git("rev-parse", "HEAD"), "."))[0] == "NotPublished"
 
 
-def test_a_mirror_that_was_taken_away_is_fetched_again_for_reading(
+def test_what_has_lost_its_mirror_is_published_again_by_those_with_credentials_before_it_is_read(
     server: GitServer, iris: Repository, git: Git, volume: Path
 ) -> None:
-    checkout = published(git, volume, server.url("iris"))
-    shutil.rmtree(volume / layout.mirror(server.url("iris")))
-    assert git.read(server.url("iris"), checkout.name, ".").digest == iris.git("rev-parse", "HEAD^{tree}")
+    url, commit = server.url("iris"), published(git, volume, server.url("iris")).name
+    shutil.rmtree(volume / layout.mirror(url))
+    assert hitch(lambda: git.read(url, commit, "."))[0] == "GitFailed"
+    assert not git.published(url, commit)
+    git.publish(url, commit)
+    assert git.read(url, commit, ".").digest == iris.git("rev-parse", "HEAD^{tree}")
 
 
 def test_a_volume_that_can_not_be_written_is_tried_again(

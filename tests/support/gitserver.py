@@ -42,10 +42,10 @@ class Repository:
 
     folder: Path
 
-    def git(self, *arguments: str, stdin: str | None = None) -> str:
+    def git(self, *arguments: str, stdin: str | None = None, **env: str) -> str:
         done = subprocess.run(
             ["git", "-C", str(self.folder), *arguments],
-            env=ENV, input=stdin, capture_output=True, text=True, check=True, timeout=60,
+            env={**ENV, **env}, input=stdin, capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
         return done.stdout.strip()
 
@@ -59,10 +59,11 @@ class Repository:
         (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / name).symlink_to(target)
 
-    def commit(self, files: Mapping[str, str | bytes] | None = None, message: str = "change") -> str:
+    def commit(self, files: Mapping[str, str | bytes] | None = None, message: str = "change", day: str = "") -> str:
         self.write(files or {})
         self.git("add", "--all", "--force")
-        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        dated = {"GIT_COMMITTER_DATE": f"{day}T12:00:00Z"} if day else {}
+        self.git("commit", "--quiet", "--allow-empty", "--message", message, **dated)
         return self.git("rev-parse", "HEAD")
 
     def submodule(self, path: str, url: str, commit: str, *more: str) -> str:

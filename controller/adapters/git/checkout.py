@@ -3,7 +3,10 @@
 Refuses repositories above the limits before a file of theirs is written, and files that would pass for ours.
 """
 
-from collections.abc import Callable
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +14,7 @@ from typing import TypeVar
 from controller.adapters import storage
 from controller.adapters.git import faults
 from controller.adapters.git.command import Failed, GitSettings, Limits, TimedOut, TooLarge
-from controller.adapters.git.commits import TreeEntry, check, entries, submodules
+from controller.adapters.git.commits import LINK, TreeEntry, check, entries, submodules
 from controller.adapters.git.mirror import Mirrors, too_large
 from controller.adapters.git.remote import Remote, place
 from controller.adapters.locks import Locks
@@ -23,6 +26,9 @@ Result = TypeVar("Result")
 
 DEPTH = 8  # of submodules in submodules
 MODULES = 64  # submodules of one checkout
+SYMLINK = "120000"  # mode of a link's entry in a tree
+VERIFIED = 32 * 1024**2  # bytes of a checkout that are read once more
+REMEMBERED = 10_000  # checkouts
 
 CONFIG = "[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = false\n"
 SHA256 = "[extensions]\n\tobjectFormat = sha256\n"
@@ -64,6 +70,7 @@ class Checkouts:
         self._settings = settings
         self._mirrors = mirrors
         self._locks = Locks(settings.wait)
+        self._verified: set[Path] = set()
 
     def path(self, url: str, commit: str) -> Path:
         """Return the checkout's folder, whether it exists or not."""
@@ -102,6 +109,33 @@ class Checkouts:
                     raise Transient("GitTimeout", line) from None
                 _seal(folder, commit)
                 storage.replace(folder, target, self._root / layout.CHECKOUTS)
+                self._note(target)
+
+    def verify(self, url: str, commit: str, listed: Iterable[TreeEntry]) -> None:
+        """Have a checkout written again, and raise Transient, where a file of it is not what was committed.
+
+        Once for each that this process has not written itself: files of another that died with its machine may never
+        have reached the disk. What lies in submodules, or beyond VERIFIED bytes, is believed.
+        """
+        root = self.path(url, commit)
+        if root in self._verified:
+            return
+        listed = [entry for entry in listed if entry.mode != LINK]
+        is_converted = any(entry.path.rpartition("/")[2] == ".gitattributes" for entry in listed)  # sizes may differ
+        left = 0 if is_converted else VERIFIED
+        for entry in listed:
+            left -= entry.size
+            if not _is_as_committed(root, entry, whole=left >= 0, sized=not is_converted):
+                (root / layout.COMPLETE).unlink(missing_ok=True)  # the next to publish it makes it again
+                line = f"{place(url)}: {faults.clean(entry.path)} of the checkout on the shared volume is damaged"
+                raise Transient("NotPublished", f"{line}; it is written again")
+        self._note(root)
+
+    def _note(self, root: Path) -> None:
+        """Note that a checkout is as committed."""
+        if len(self._verified) >= REMEMBERED:
+            self._verified.clear()
+        self._verified.add(root)
 
     def _lay(self, draft: Draft, remote: Remote, commit: str, below: str, depth: int) -> None:
         """Write a commit's files into folder `below` of the checkout, then those of its submodules."""
@@ -150,6 +184,24 @@ class Checkouts:
             self._mirrors.local(url, ["checkout-index", "--all", "--force", "--quiet"], limits, **env)
         finally:
             index.unlink(missing_ok=True)
+
+
+def _is_as_committed(root: Path, entry: TreeEntry, *, whole: bool, sized: bool) -> bool:
+    """Return whether a file of a checkout is what its commit has: its size if `sized`, and all if `whole`."""
+    path = root / entry.path
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode) != (entry.mode == SYMLINK):
+            return False
+        if sized and status.st_size != entry.size:
+            return False
+        if not whole:
+            return sized or bool(status.st_size) == bool(entry.size)
+        content = os.fsencode(path.readlink()) if entry.mode == SYMLINK else path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+    known = hashlib.sha256 if is_sha256(entry.object) else hashlib.sha1
+    return known(b"blob %d\0" % len(content) + content).hexdigest() == entry.object
 
 
 def _seal(folder: Path, commit: str) -> None:

@@ -5,8 +5,9 @@ submodules that a request may not give.
 """
 
 import posixpath
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import suppress
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +19,7 @@ from controller.core.inputs.repository import relative
 
 LINK = "160000"  # mode of a submodule's entry in a tree
 COMMITS = 100  # of a history, at most: a bodywork.yaml may be touched often before its requirements are
+ABSENT = r"fatal: .*(does not exist in|exists on disk, but not in|bad file).*"  # all that git says then
 Meaning = Callable[[Mapping[str, bytes]], Hashable]
 
 
@@ -45,7 +47,8 @@ def entries(mirrors: Mirrors, url: str, commit: str) -> list[TreeEntry]:
     out = mirrors.local(url, ["ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", commit])
     lines = (line.partition("\t") for line in out.decode(errors="surrogateescape").split("\0") if line)
     split = ((*facts.split(), path) for facts, _, path in lines)
-    return [TreeEntry(mode, name, 0 if size == "-" else int(size), path) for mode, _, name, size, path in split]
+    with _sound("a tree that can't be read"):  # the size of a damaged object is BAD, and git ends well
+        return [TreeEntry(mode, name, 0 if size == "-" else int(size), path) for mode, _, name, size, path in split]
 
 
 def submodules(mirrors: Mirrors, url: str, commit: str, listed: Iterable[TreeEntry]) -> list[Submodule]:
@@ -84,11 +87,11 @@ def last_change(
 
     The commits that touched them are read, newest first; a commit's day is its committer's. What is not committed of a
     folder as it stands has no day; where the mirror lacks the history (a shallow clone), the commit's own day stands
-    in. Raises Failed, TimedOut, TooLarge where not even the commit can be read.
+    in. Raises Failed, TimedOut, TooLarge where the mirror can't be read.
     """
     names = {file: posixpath.normpath(posixpath.join(path, file)) for file in files}
     touching: list[tuple[str, int]] = []
-    with suppress(Failed):
+    with suppress(*([Failed] if mirrors.borrows(repository) else [])):  # a clone of this machine may be a shallow one
         touching = _log(mirrors, repository, [f"--max-count={COMMITS}", commit, "--", *names.values()])
     if not touching:  # no history, or they are not the repository's own (a submodule's)
         touching = _log(mirrors, repository, ["--no-walk", commit])
@@ -96,8 +99,12 @@ def last_change(
     for changed, seconds in touching:
         texts: dict[str, bytes] = {}
         for file, name in names.items():
-            with suppress(Failed, TooLarge):  # it was not there yet, or was nothing that anybody reads
-                texts[file] = mirrors.local(repository, ["cat-file", "blob", f"{changed}:{name}"])
+            with suppress(TooLarge):  # nothing that anybody reads
+                try:
+                    texts[file] = mirrors.local(repository, ["cat-file", "blob", f"{changed}:{name}"])
+                except Failed as failed:
+                    if not re.fullmatch(ABSENT, failed.stderr.strip()):
+                        raise
         meant = meaning(texts)
         if now is not None and meant != now:
             break
@@ -111,5 +118,15 @@ def last_change(
 def _log(mirrors: Mirrors, repository: str, arguments: list[str]) -> list[tuple[str, int]]:
     """Return commits with their committer's time."""
     out = mirrors.local(repository, ["log", "--format=%H %ct", *arguments], None, GIT_LITERAL_PATHSPECS="1")
-    lines = (line.split() for line in out.decode().splitlines())
-    return [(commit, int(seconds)) for commit, seconds in lines]
+    lines = (line.split() for line in out.decode(errors="replace").splitlines())
+    with _sound("a commit without a time"):
+        return [(commit, int(seconds)) for commit, seconds in lines]
+
+
+@contextmanager
+def _sound(what: str) -> Iterator[None]:
+    """Raise Failed where git has printed what it never prints of a sound mirror."""
+    try:
+        yield
+    except ValueError as error:
+        raise Failed(0, what) from error

@@ -24,6 +24,7 @@ from controller.core.text import format_size
 BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")  # not the hosts' refs/pull/*
 KEPT = "refs/coachwork/"  # commits that no branch or tag of the remote holds
 PRIVATE = "coachwork-private"  # in a mirror that credentials were used for: it gives nothing to those without
+ALTERNATES = "objects/info/alternates"
 TOO_LARGE = "RepositoryTooLarge"
 CANDIDATES = 16  # objects looked at for an abbreviated commit
 
@@ -128,6 +129,14 @@ class Mirrors:
         with self._held(remote.url):
             self._create(remote, sha256=is_sha256(name))
 
+    def give_up(self, url: str, failed: Failed) -> None:
+        """Remove a mirror that git can't read, unless something else is to blame. Raises OSError, NotYet."""
+        if faults.known(failed.stderr):
+            return
+        storage.refuse_full(self._root)
+        with self._held(url):
+            storage.discard(self.folder(url), self._root / layout.MIRRORS)
+
     def folder(self, url: str) -> Path:
         """Return the mirror's folder, whether it exists or not."""
         return self._root / layout.mirror(url)
@@ -142,9 +151,13 @@ class Mirrors:
 
     def borrow(self, url: str, objects: Path) -> None:
         """Let the mirror read the objects of a repository of this machine, instead of copying them."""
-        file = self.folder(url) / "objects" / "info" / "alternates"
+        file = self.folder(url) / ALTERNATES
         storage.make(file.parent)
         file.write_text(f"{objects}\n", encoding="utf-8")
+
+    def borrows(self, url: str) -> bool:
+        """Return whether the mirror reads the objects of a repository of this machine."""
+        return (self.folder(url) / ALTERNATES).exists()
 
     def _held(self, url: str) -> AbstractContextManager[None]:
         path = self.folder(url)

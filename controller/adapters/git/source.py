@@ -100,11 +100,14 @@ class Git:
             return commit
 
     def published(self, repository: str, commit: str) -> bool:
-        """Return whether the checkout of `commit` is on the volume, complete. Raises Invalid, Transient."""
+        """Return whether the checkout of `commit` is on the volume, complete, with the mirror that `read` asks.
+
+        Raises Invalid, Transient.
+        """
         self._check(repository)
         _check_commit(commit)
         with self._answering(repository):
-            return self._checkouts.complete(repository, commit)
+            return self._checkouts.complete(repository, commit) and self._mirrors.folder(repository).exists()
 
     def publish(self, repository: str, commit: str, credentials: GitCredentials | None = None) -> None:
         """Publish the checkout of `commit`, submodules included, on the volume, complete.
@@ -128,16 +131,17 @@ class Git:
             inner = reading.project.relative_to(reading.root).as_posix()
             name = f"{commit}^{{tree}}" if inner == "." else f"{commit}:{inner}"
             digest = self._mirrors.name(repository, name)
-            if not digest:  # or the mirror was removed since
-                self._mirrors.have(Remote(repository), commit)
-                digest = self._mirrors.name(repository, name)
+            listed = entries(self._mirrors, repository, commit)
             if not digest:
+                if inner == "." or any(entry.path.startswith(f"{inner}/") for entry in listed):
+                    raise Failed(0, "a tree that can't be named")
                 line = f'path: "{clean(path)}" is inside a submodule: give that repository itself'
                 raise Invalid("PathNotFound", [line])
+            self._checkouts.verify(repository, commit, listed)
             found = read(reading)
             empty = [
                 f"{clean(module.path)}: is a submodule that .gitmodules gives no address for: its folder is empty"
-                for module in submodules(self._mirrors, repository, commit, entries(self._mirrors, repository, commit))
+                for module in submodules(self._mirrors, repository, commit, listed)
                 if not module.url
             ]
         warnings = (*found.warnings(), *empty)
@@ -180,7 +184,6 @@ class Git:
             return self._last_change(repository, commit, path, tuple(files), meaning)
 
     def _changed_last(self, repository: str, commit: str, path: str, files: tuple[str, ...], meaning: Meaning) -> str:
-        self._mirrors.have(Remote(repository), commit)
         return last_change(self._mirrors, repository, commit, path, files, meaning)
 
     def snapshot(self, folder: Path) -> Snapshot:
@@ -216,18 +219,21 @@ class Git:
     def _answering(self, repository: str) -> Iterator[None]:
         """Count errors, and turn what a local git process or the volume says into ours.
 
-        What the remote says, mirror.py translates.
+        What the remote says, mirror.py translates. A mirror that git can't read is removed: who has credentials
+        for it fetches it again.
         """
         try:
             with storage.translated(f"work with {place(repository)}", reason="VolumeFailed"):
-                yield
+                try:
+                    yield
+                except (Failed, TimedOut, TooLarge) as error:
+                    if isinstance(error, Failed):
+                        self._mirrors.give_up(repository, error)
+                    line = f"{place(repository)}: its mirror on the shared volume can't be used; it is tried again"
+                    raise Transient("GitFailed", line) from error
         except (Invalid, Transient) as error:
             self._on_failure(error.reason)
             raise
-        except (Failed, TimedOut, TooLarge) as error:
-            self._on_failure("GitFailed")
-            line = f"{place(repository)}: its mirror on the shared volume can't be used; it is tried again"
-            raise Transient("GitFailed", line) from error
 
     def _check(self, repository: str) -> None:
         check_repository(repository, allow_file=self._settings.allow_file)
