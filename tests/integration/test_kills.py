@@ -1,16 +1,93 @@
 """Killed at any instant and started again: nothing is lost, doubled or stuck."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import Any, get_args
 
 import pytest
 
 from controller.core import layout
+from controller.core import plan as planner
+from tests.support.kill_stories import STORIES
+from tests.support.kills import Story, Teller, tell
 from tests.support.world import REPOSITORY, World, project
 
-STORY = project("prepare >> train,report >> web", services={"web": 5000})
+SAMPLE = 3  # points of each story in `make test`
+WRITES = {
+    "create": {"Job", "Deployment", "Service", "Ingress", "ConfigMap", "CronJob", "Event"},
+    "apply": {"Deployment", "Service", "Ingress", "ConfigMap", "CronJob"},
+    "replace": {"Deployment", "Service", "Ingress", "ConfigMap"},
+    "delete": {"Job", "Deployment", "Service", "Ingress", "CronJob"},
+}
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_a_controller_that_dies_leaves_its_successor_all_that_it_needs(memory: Path, story: Story) -> None:
+    told = tell(story, memory, SAMPLE)
+    assert not told.failures, "\n".join(told.failures)
+    assert told.tried
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_killed_before_and_after_all_that_it_does(
+    memory: Path, story: Story, record_testsuite_property: Callable[[str, object], None]
+) -> None:
+    told = tell(story, memory)
+    assert not told.failures, f"{len(told.failures)} of {told.tried}:\n" + "\n".join(told.failures[:20])
+    record_testsuite_property("kills", told.tried)
+
+
+# --- what the stories are about ----------------------------------------------------------------------
+
+
+def test_the_stories_take_every_action_of_the_planner(memory: Path) -> None:
+    places, reached, writes = _places(), set[tuple[str, int]](), set[tuple[str, str]]()
+    for number, story in enumerate(STORIES.values()):
+        teller = Teller(story)
+        with _tracing({file for file, _ in places}, reached):
+            teller.tell(memory / str(number))
+        writes |= {(verb, kind) for verb, kind, _ in teller.world.cluster.writes}
+    assert not places - reached
+    assert {(verb, kind) for verb, kinds in WRITES.items() for kind in kinds} == writes
+
+
+def _places() -> set[tuple[str, int]]:
+    """Return where the planner makes actions: file and line."""
+    actions = {action.__name__ for action in get_args(planner.Action)}
+    return {
+        (str(file), node.lineno)
+        for file in Path(inspect.getfile(planner)).parent.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in actions
+    }
+
+
+@contextmanager
+def _tracing(files: set[str], reached: set[tuple[str, int]]) -> Iterator[None]:
+    """Note the lines of these files that are executed in the block."""
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line":
+            reached.add((frame.f_code.co_filename, frame.f_lineno))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+# --- what no story tells -----------------------------------------------------------------------------
 
 
 class Killed(BaseException):
@@ -21,127 +98,46 @@ class Fuse:
     """Burns through at the n-th moment that it counts."""
 
     def __init__(self, moments: int) -> None:
-        self.left, self.count = moments, 0
+        self.left = moments
 
     def __call__(self, _verb: str = "", _moment: str = "") -> None:
-        self.count += 1
         self.left -= 1
         if self.left == 0:
             raise Killed
 
 
-def live_through(world: World) -> None:
-    """Run the story twice: a first run, then one with a new version that fails and is rolled back."""
-    _finish(world, phase="Ready", run=1)
-    world.cluster.ask("iris", repository=REPOSITORY, trigger="second")
-    _finish(world, phase="Ready", run=2)
-
-
-def _finish(world: World, *, phase: str, run: int) -> None:
-    for _ in range(40):
-        try:
-            world.cluster.sync()
-            last = world.finish_all()
-        except Killed:
-            world.restart()
-            continue
-        if (last.phase, last.run) == (phase, run):
-            return
-    raise AssertionError(f"stuck: {world.data()}")
-
-
-def moments(root: Path) -> int:
-    """Count the moments at which the story can be interrupted."""
-    fuse = Fuse(0)
-    world = begin(root, fuse)
-    live_through(world)
-    return fuse.count
-
-
-def begin(root: Path, fuse: Fuse) -> World:
-    root.mkdir()
-    world = World(root, hook=fuse)
-    world.source.push(STORY)
+@pytest.fixture
+def world(memory: Path) -> World:
+    world = World(memory)
+    world.source.push(project("prepare >> train,report >> web", services={"web": 5000}))
     world.cluster.ask("iris", repository=REPOSITORY)
+    assert world.finish_all().phase == "Ready"
     return world
 
 
-def assert_clean(world: World) -> None:
-    created = Counter(name for verb, kind, name in world.cluster.writes if (verb, kind) == ("create", "Job"))
-    assert set(created) == {f"iris-{stage}-{run}" for stage in ("prepare", "train", "report") for run in (1, 2)}
-    assert set(created.values()) == {1}
-    assert {name for kind, name in world.cluster.stored if kind == "Job"} == {
-        "iris-prepare-2",
-        "iris-train-2",
-        "iris-report-2",
-    }
-    assert [past.outcome for past in world.record().history] == ["Succeeded", "Succeeded"]
-    assert world.cluster.stored["ConfigMap", "iris-release"]["data"]["run"] == "2"
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_killed_while_a_run_takes_over_artifacts_another_of_its_number_never_finds_them(
+    world: World, moment: int
+) -> None:
+    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+    (world.root / layout.artifacts("iris", uid, 1) / "model").write_text("42")
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="t", resume="t web")
+    world.cluster.hook = Fuse(moment)
+    with suppress(Killed):
+        world.settle()
+    world.restart()
+    world.cluster.hook = Fuse(0)
+    if world.record().run == 1:  # it was never recorded: the user asks for something else
+        world.cluster.ask("iris", repository=REPOSITORY, trigger="all")
+    assert world.finish_all().run == 2
+    spec, there = world.record().spec, [*(world.root / layout.artifacts("iris", uid, 2)).iterdir()]
+    assert spec
+    assert [path.read_text() for path in there] == (["42"] if spec.base else [])
 
 
-def test_killed_before_and_after_every_write_to_the_cluster(memory: Path) -> None:
-    for moment in range(1, moments(memory / "count") + 1):
-        world = begin(memory / str(moment), Fuse(moment))
-        live_through(world)
-        assert_clean(world)
-
-
-@pytest.fixture
-def renames(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Fuse]]:
-    """Burn a fuse before and after every rename of a file."""
-    fuses: list[Fuse] = []
-    for name in ("replace", "rename"):
-        original = getattr(Path, name)
-
-        def renamed(path: Path, target: Path, original: object = original) -> Path:
-            for fuse in fuses:
-                fuse()
-            result: Path = original(path, target)  # type: ignore[operator]
-            for fuse in fuses:
-                fuse()
-            return result
-
-        monkeypatch.setattr(Path, name, renamed)
-    yield fuses
-    fuses.clear()
-
-
-def test_killed_before_and_after_every_rename_on_the_volume(memory: Path, renames: list[Fuse]) -> None:
-    counting = Fuse(0)
-    renames.append(counting)
-    live_through(begin(memory / "count", Fuse(0)))
-    for moment in range(1, counting.count + 1):
-        renames[:] = [Fuse(moment)]
-        world = begin(memory / str(moment), Fuse(0))
-        live_through(world)
-        assert_clean(world)
-
-
-def test_killed_while_a_run_takes_over_artifacts_another_of_its_number_never_finds_them(memory: Path) -> None:
-    for moment in range(1, 12):
-        world = begin(memory / str(moment), Fuse(0))
-        _finish(world, phase="Ready", run=1)
-        uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
-        (world.root / layout.artifacts("iris", uid, 1) / "model").write_text("42")
-        world.cluster.ask("iris", repository=REPOSITORY, trigger="t", resume="t web")
-        world.cluster.hook = Fuse(moment)
-        with suppress(Killed):
-            world.settle()
-        world.restart()
-        world.cluster.hook = Fuse(0)
-        if world.record().run == 1:  # it was never recorded: the user asks for something else
-            world.cluster.ask("iris", repository=REPOSITORY, trigger="all")
-        _finish(world, phase="Ready", run=2)
-        spec, there = world.record().spec, [*(world.root / layout.artifacts("iris", uid, 2)).iterdir()]
-        assert spec
-        assert [path.read_text() for path in there] == (["42"] if spec.base else [])
-
-
-def test_a_lost_record_and_a_lost_copy_do_not_make_run_numbers_come_twice(memory: Path) -> None:
-    world = begin(memory / "w", Fuse(0))
-    _finish(world, phase="Ready", run=1)
+def test_a_lost_record_and_a_lost_copy_do_not_make_run_numbers_come_twice(world: World) -> None:
     world.cluster.remove("ConfigMap", "iris-status")
-    for copy in (memory / "w").rglob("record.yaml"):
+    for copy in world.root.rglob("record.yaml"):
         copy.unlink()
     world.finish_all()
     assert world.record().run == 2

@@ -124,9 +124,17 @@ class ByHand(Api):
         self._to = on_change
         super().start(report)
 
-    def sync(self, *kinds: str, name: str = "") -> None:
-        """Let the caches learn of everything, or of these kinds only (each has a watch of its own), or of one name."""
-        news, self._news = self._news, []
+    @property
+    def behind(self) -> int:
+        """Return of how many changes the caches have not learned."""
+        return len(self._news)
+
+    def sync(self, *kinds: str, name: str = "", but: int = 0) -> None:
+        """Let the caches learn of everything, or of these kinds only (each has a watch of its own), or of one name.
+
+        `but`: of so many of the latest changes they learn later.
+        """
+        news, self._news = self._news[: self.behind - but], self._news[self.behind - but :]
         for kind, old, new in news:
             about = new or old
             if (kinds and kind not in kinds) or (name and about and about.name != name):
