@@ -17,7 +17,7 @@ from controller.adapters.kube.kinds import RIGHTS
 from controller.adapters.volume.probe import probe
 from controller.core import doctor
 from controller.core.doctor import Finding, Reached
-from controller.core.errors import Busy, Invalid, NotYet, Refused, Transient
+from controller.core.errors import Busy, Conflict, Invalid, NotYet, Refused, Transient
 from controller.core.inputs import credentials, repository, request
 from controller.core.model import GitCredentials, Object, Policy, Request
 from controller.reconciler import Source, View
@@ -93,7 +93,7 @@ class Doctor:
         """Return a part's findings, or why it could not be examined."""
         try:
             return self._parts[check]()
-        except (Transient, NotYet, Refused, Invalid) as error:
+        except (Conflict, Transient, NotYet, Refused, Invalid) as error:
             return [Finding(check, "wrong", f"could not be examined: {error}")]
 
     # --- parts ---------------------------------------------------------------------------------------

@@ -55,16 +55,20 @@ class Transient(Exception):
         super().__init__(message)
 
 
-class AlreadyExists(Exception):
-    """A create met a living object of that name (409 AlreadyExists)."""
-
-
 class Conflict(Exception):
     """A write's precondition (resourceVersion or uid) no longer holds: the view was stale, look again."""
 
 
-class Expired(Exception):
-    """The API server no longer knows the version from which a watch goes on (410 Gone): list again."""
+class AlreadyExists(Conflict):
+    """A create met a living object of that name (409 AlreadyExists)."""
+
+
+class Expired(Transient):
+    """The API server no longer knows the version from which a list or a watch goes on (410 Gone): list again."""
+
+    def __init__(self, message: str) -> None:
+        """Take the server's sentence."""
+        super().__init__("ApiUnavailable", message)
 
 
 class Refused(Exception):

@@ -125,6 +125,7 @@ class Actor:
         except errors.Transient as transient:
             if transient.reason != "ServerError":
                 raise
+            self.cluster.get(*key)  # a server that can't read either, or its etcd, is what is in trouble
             self._rejected[name] = self._rejected.get(name, 0) + 1
             if self._rejected[name] < REJECTIONS:
                 raise

@@ -102,7 +102,7 @@ class Journal:
                 self.cluster.replace({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}})
             else:
                 self.cluster.create(manifest)
-        except (errors.Conflict, errors.AlreadyExists) as moved:
+        except errors.Conflict as moved:
             self._meet(entry.known, manifest)
             raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from moved
 

@@ -8,6 +8,7 @@ import pytest
 from controller.core import names
 from controller.core.errors import Refused, Transient
 from controller.core.snapshot import Snapshot
+from controller.reconciler.act import REJECTIONS
 from tests.support.world import REPOSITORY, World, project
 
 WEB = project("web", services={"web": 5000})
@@ -148,6 +149,28 @@ def test_a_refused_record_is_kept_apart_from_a_defect(world: World) -> None:
         world.reconciler.reconcile("iris")
     world.cluster.refuse.clear()
     assert world.finish_all().phase == "Ready"
+
+
+def test_a_server_that_can_read_nothing_either_fails_no_run_with_its_500s(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.cluster.refuse["create", "iris-a-1"] = Transient("ServerError", "API server: HTTP 500: client: no etcd")
+    world.cluster.refuse["get", "iris-a-1"] = Transient("ServerError", "API server: HTTP 500: client: no etcd")
+    for _ in range(2 * REJECTIONS):
+        with pytest.raises(Transient):
+            world.reconciler.reconcile("iris")
+    world.cluster.refuse.clear()
+    assert world.finish_all().phase == "Ready"
+
+
+def test_an_object_that_the_server_answers_with_a_500_each_time_fails_its_run(world: World) -> None:
+    world.source.push(project("a"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.cluster.refuse["create", "iris-a-1"] = Transient("ServerError", "API server: HTTP 500: duplicate entries")
+    for _ in range(REJECTIONS - 1):
+        with pytest.raises(Transient):
+            world.reconciler.reconcile("iris")
+    assert world.settle().reason == "RejectedByCluster"
 
 
 def test_a_refused_deletion_is_not_a_defect_and_holds_up_no_run(world: World) -> None:

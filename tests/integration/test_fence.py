@@ -80,7 +80,8 @@ def test_no_call_that_changes_anything_is_sent(
 
 def test_what_is_only_asked_of_the_api_server_is_asked(server: ApiServer, tmp_path: Path) -> None:
     kube = connect(kubeconfig=server.kubeconfig(tmp_path / "config"), fence=Fence(1))
-    server.script("create", stream(b'{"status": {"allowed": true}}'), resource="selfsubjectaccessreviews")
+    review = b'{"kind": "SelfSubjectAccessReview", "status": {"allowed": true}}'
+    server.script("create", stream(review), resource="selfsubjectaccessreviews")
     assert kube.examiner().lacking({("", "pods"): frozenset({"list"})}) == {}
     assert kube.pods_of_job("u") == []
     kube.stop()

@@ -253,6 +253,25 @@ def test_a_write_that_fails_is_translated_and_not_repeated(
     assert getattr(caught.value, "retry_after", None) == (7.0 if "429" in str(caught.value) else None)
 
 
+@pytest.mark.parametrize("fault", [stream(b"{}"), stream(b'{"kind": "Status"}'), status(404), status(409), status(410)])
+def test_a_list_that_is_none_is_not_taken_for_an_empty_one(server: ApiServer, tmp_path: Path, fault: Fault) -> None:
+    server.put("iris")
+    kube = connect("ns", kubeconfig=server.kubeconfig(tmp_path / "config"))
+    server.script("list", fault)
+    with pytest.raises(Transient):
+        kube.references()  # what these lists lack is swept from the volume
+
+
+@pytest.mark.parametrize("fault", [status(410), status(409), status(409, "AlreadyExists"), status(404), stream(b"{}")])
+def test_a_question_about_rights_that_fails_in_any_way_is_one_of_our_errors(
+    server: ApiServer, tmp_path: Path, fault: Fault
+) -> None:
+    kube = connect("ns", kubeconfig=server.kubeconfig(tmp_path / "config"))
+    server.script("create", *[fault] * 99, resource="selfsubjectaccessreviews")
+    with pytest.raises((Conflict, Transient)):
+        kube.examiner().lacking()
+
+
 def test_our_own_write_is_read_before_the_watch_brings_it(
     server: ApiServer, join: Callable[..., Kube], view: View
 ) -> None:
@@ -287,7 +306,7 @@ def test_each_call_is_counted_with_its_verb_resource_and_code(server: ApiServer,
 
 
 def test_a_namespace_that_goes_away_is_waited_for(server: ApiServer, join: Callable[..., Kube]) -> None:
-    causes = {"details": {"causes": [{"reason": "NamespaceTerminating"}]}, "message": "forbidden"}
+    causes = {"kind": "Status", "details": {"causes": [{"reason": "NamespaceTerminating"}]}, "message": "forbidden"}
     kube = join()
     server.script("create", lambda handler: handler.answer(403, causes))
     with pytest.raises(NotYet):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+from controller.adapters.kube.kinds import WATCHED
 from controller.core.model import Object
 
 
@@ -199,8 +200,9 @@ class ApiServer:
         with self._change:
             self._version += 1
             event = "MODIFIED" if name in self._objects else "ADDED"
-            metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self._version)}
-            self._objects[name] = {"metadata": {**metadata, "labels": {"coachwork.io/role": "request"}}, "data": data}
+            metadata: Object = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self._version)}
+            metadata["labels"] = {"coachwork.io/role": "request"}
+            self._objects[name] = {"kind": "ConfigMap", "metadata": metadata, "data": data}
             self._note(event, self._objects[name])
             return self._objects[name]
 
@@ -252,7 +254,8 @@ class ApiServer:
             names = [name for name in names if name > query.get("continue", "")]
             more = {"continue": names[1]} if len(names) > 2 else {}
             items = [self._objects[name] for name in names[:2]]
-            return {"metadata": {"resourceVersion": str(self._version), **more}, "items": items}
+            kind = next(row.name for row in WATCHED if row.resource == resource)
+            return {"kind": f"{kind}List", "metadata": {"resourceVersion": str(self._version), **more}, "items": items}
 
     def follow(self, handler: _Handler, resource: str, query: Mapping[str, str]) -> None:
         """Serve a watch until its time is over or the server goes away."""

@@ -57,12 +57,16 @@ class Front:
         self.deployment = {}
 
     def _review(self, body: Object) -> tuple[int, Object]:
-        return 201, {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden}}
+        kind = "SelfSubjectAccessReview"
+        return 201, {
+            "kind": kind,
+            "status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.forbidden},
+        }
 
     def request(self, method: str, target: str, body: Object | None) -> tuple[int, Object]:
         """Return code and object that answer a call on ConfigMaps, on a page that is away, or about rights."""
         if target == DEPLOYMENT:
-            return 200, self.deployment
+            return 200, {"kind": "Deployment", **self.deployment}
         if target.startswith(PAGES):
             return 503, status(503, "ServiceUnavailable", "no endpoints available for service")
         return self._configmap(method, urlsplit(target), body) if target != REVIEWS else self._review(body or {})
@@ -71,7 +75,7 @@ class Front:
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         collection, _, name = url.path.partition("/configmaps/")
         if url.path in (SPACE, f"{SPACE}/configmaps"):
-            return 200, {"items": self._listed(query.get("labelSelector", ""))}
+            return 200, {"kind": "ConfigMapList", "items": self._listed(query.get("labelSelector", ""))}
         if collection != SPACE:
             return 404, status(404, "NotFound", f"{url.path} not found")
         live = self.machine.cluster.get("ConfigMap", name)

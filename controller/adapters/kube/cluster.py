@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -12,6 +11,7 @@ from controller.adapters.kube.kinds import WATCHED, Method, permitted
 from controller.adapters.kube.limit import Limit
 from controller.adapters.kube.login import login
 from controller.adapters.kube.resource import Resource
+from controller.adapters.kube.translate import ObjectGone
 from controller.adapters.kube.transport import OnCall, Timeouts, Transport
 from controller.adapters.kube.watch import Watch, WatchCache
 from controller.core import names, sweep, times
@@ -144,15 +144,21 @@ class Kube:
         return self._written(resource, resource.replace(manifest))
 
     def delete(self, kind: str, name: str, uid: str) -> None:
-        """Delete it and its pods, in the background; nothing where this uid is gone.
+        """Delete it and its pods, in the background; nothing where this uid is gone. Raises Conflict if that failed.
 
         It stays in the cache, as one that is being deleted, until the watch reports it gone.
         """
         resource = self._resource(kind, "delete")
-        with suppress(Conflict):  # no such name, or another object has it by now
+        try:
             resource.delete(name, uid)
-            if cache := self._caches.get(kind):
-                cache.leaving(name, uid, times.text(datetime.now(UTC)))
+        except ObjectGone:
+            return
+        except Conflict:  # another object has the name by now, or the server could not commit
+            if (live := resource.get(name)) and live["metadata"]["uid"] == uid:
+                raise
+            return
+        if cache := self._caches.get(kind):
+            cache.leaving(name, uid, times.text(datetime.now(UTC)))
 
     def _resource(self, kind: str, method: Method) -> Resource:
         return Resource(self._transport, permitted(kind, method), self.namespace, names.MANAGER)

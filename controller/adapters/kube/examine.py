@@ -53,7 +53,9 @@ class Examiner:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = self._transport.call(Call("create", "selfsubjectaccessreviews", "POST", ACCESS, body=review))
+        kinds = ("SelfSubjectAccessReview",)
+        call = Call("create", "selfsubjectaccessreviews", "POST", ACCESS, body=review, kinds=kinds)
+        answer = self._transport.call(call)
         return bool((answer.get("status") or {}).get("allowed"))
 
     def clock(self) -> datetime:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from controller.core.errors import AlreadyExists, Conflict, Expired, NotYet, Refused, Transient
+from controller.core.errors import Conflict, NotYet, Refused, Transient
 
 MOST = 64  # more than a controller has threads: a server that is well never makes one wait
 PATIENCE = 5.0  # seconds that a call waits for its turn; beyond, its thread is better used elsewhere
@@ -53,7 +53,7 @@ class Limit:
             if error.reason == "ApiOverloaded" or error.retry_after is not None:
                 self._lower(began, error.retry_after or 0.0)
             raise
-        except (AlreadyExists, Conflict, Expired, NotYet, Refused):
+        except (Conflict, NotYet, Refused):
             answered = True
             raise
         finally:

@@ -22,7 +22,7 @@ from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Body, Call, Forwarded, Timeouts, Transport
 from controller.adapters.pages import RESTART_SECONDS, Reader
 from controller.core import names, times
-from controller.core.errors import AlreadyExists, Conflict, Invalid, NotFound, NotYet, Refused, Transient
+from controller.core.errors import Conflict, Invalid, NotFound, NotYet, Refused, Transient
 from controller.core.model import Object
 from controller.core.text import clean, quoted
 
@@ -209,7 +209,7 @@ class Person(Reader):
             if not name:
                 raise
             raise NotFound(f"{name} was deleted meanwhile") from None
-        except (Refused, NotYet, AlreadyExists, Transient) as error:
+        except (Refused, NotYet, Transient) as error:
             raise self._explained(error, verb, resource) from error
 
     @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from controller.adapters.kube.kinds import Kind
 from controller.adapters.kube.translate import ObjectGone
 from controller.adapters.kube.transport import Call, LineStream, Transport
-from controller.core.errors import Expired, Transient
+from controller.core.errors import Conflict, Transient
 from controller.core.model import Object
 
 PAGE = 100  # objects of one list page
@@ -37,10 +37,7 @@ class Resource:
         """Yield all that is there now, or what of it is selected, page by page; lists leave apiVersion and kind out."""
         token = ""
         while True:
-            try:
-                page = self._page(token, *selector)
-            except Expired as expired:
-                raise Transient("ApiUnavailable", "API server: a list took too long to read") from expired
+            page = self._page(token, *selector)
             yield from page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
@@ -107,5 +104,14 @@ class Resource:
         body: Object | list[Object] | None = None,
         content_type: str = "application/json",
     ) -> Object:
-        path = self.row.path(self.namespace, name)
-        return self.transport.call(Call(verb, self.row.resource, method, path, query, body, content_type))
+        """Make one call. A read has no precondition: a Conflict that it meets is the server's trouble."""
+        path, kind = self.row.path(self.namespace, name), self.row.name
+        kinds = (f"{kind}List",) if verb == "list" else (kind, "Status") if verb == "delete" else (kind,)
+        try:
+            return self.transport.call(
+                Call(verb, self.row.resource, method, path, query, body, content_type, kinds=kinds)
+            )
+        except Conflict as conflict:
+            if verb == "list" or (verb == "get" and not isinstance(conflict, ObjectGone)):
+                raise Transient("ApiUnavailable", f"API server: {conflict}") from conflict
+            raise

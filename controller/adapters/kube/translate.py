@@ -46,6 +46,11 @@ class Answer:
     status: Mapping[str, Any]
 
     @property
+    def own(self) -> bool:
+        """Return whether the API server itself said so: what a load balancer in front of it says proves nothing."""
+        return self.status.get("kind") == "Status"
+
+    @property
     def reason(self) -> str:
         """Return the Status's reason, such as AlreadyExists."""
         return str(self.status.get("reason", ""))
@@ -81,6 +86,8 @@ def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is 
     match said.code:
         case 401:
             return Transient("Unauthorized", "the API server does not accept the credentials")
+        case 400 | 403 | 404 | 405 | 406 | 409 | 415 | 422 if not said.own:  # "not found" would lose a request's runs
+            return Transient("ApiUnavailable", f"API server: HTTP {said.code}, and not from the API server itself")
         case 403 if said.caused_by("reason", "NamespaceTerminating"):
             return NotYet(TERMINATING_DELAY, "the namespace is being deleted")
         case 403:
@@ -101,7 +108,7 @@ def failure(said: Answer) -> Exception:  # noqa: C901, PLR0911, PLR0912 - it is 
             return Transient("ApiOverloaded", _refusal(said), retry_after=said.retry_after)
         case 500 if said.reason == "InternalError" or said.sentence.startswith(_PASSING):
             return Transient("ApiUnavailable", _refusal(said), retry_after=said.retry_after)
-        case 408 | 502 | 504:
+        case code if code in {408, 502, 504} or not (400 <= code < 500 or said.own):  # noqa: PLR2004 - HTTP
             return Transient("ApiUnavailable", _refusal(said), retry_after=said.retry_after)
         case code if 400 <= code < 500:  # noqa: PLR2004 - the range of HTTP
             return Refused(said.sentence, forbidden=False)

@@ -55,6 +55,7 @@ class Call:
     body: Object | list[Object] | None = None
     content_type: str = "application/json"
     accept: str = "application/json"
+    kinds: tuple[str, ...] = ()  # one of them is what is answered; (): whatever it is
 
     @property
     def writes(self) -> bool:
@@ -179,6 +180,8 @@ class Transport:
             raise Transient("ApiUnavailable", "API server: the answer is not JSON") from error
         if not isinstance(value, dict):
             raise Transient("ApiUnavailable", "API server: the answer is not an object")
+        if call.kinds and value.get("kind") not in call.kinds:
+            raise Transient("ApiUnavailable", f"API server: the answer is not a {call.kinds[0]}")
         return value, response.headers
 
     def lines(self, call: Call) -> LineStream:

@@ -219,7 +219,7 @@ class Watch:
                 if not self._version:
                     self._list()
                 self._watch()
-            except (Expired, Conflict, NotYet, Refused, Transient) as caught:
+            except (Conflict, NotYet, Refused, Transient) as caught:
                 error = caught
             failures = 0 if self._progress else failures + 1
             if isinstance(error, Expired) or failures >= RELIST_AFTER:

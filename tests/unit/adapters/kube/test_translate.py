@@ -16,8 +16,9 @@ calm = settings(deadline=None)  # a busy machine is no failure
 
 
 def said(code: int, status: Object | None = None, **headers: str) -> Exception:
-    """Return the error for an answer."""
-    body = json.dumps(status).encode() if status is not None else b"<html>"
+    """Return the error for an answer of the API server, or for a page of something before it."""
+    own = {"kind": "Status", **status} if isinstance(status, dict) else status
+    body = json.dumps(own).encode() if status is not None else b"<html>"
     return failure(answer(code, {key.replace("_", "-"): value for key, value in headers.items()}, body))
 
 
@@ -30,7 +31,7 @@ def said(code: int, status: Object | None = None, **headers: str) -> Exception:
         (409, {"reason": "AlreadyExists"}, AlreadyExists), (409, {"reason": "Conflict"}, Conflict), (422, {}, Refused),
         (422, {"details": {"causes": [{"field": "metadata.uid"}]}}, Conflict),
         (422, {"details": {"causes": [{"field": "spec.replicas"}, 7]}}, Refused),
-        (422, {"details": {"causes": 7}}, Refused), (422, {"details": 7}, Refused), (422, [7], Refused),
+        (422, {"details": {"causes": 7}}, Refused), (422, {"details": 7}, Refused),
         (302, None, Transient), (408, {}, Transient),
         (429, {}, Transient), (500, {}, Transient), (502, None, Transient), (503, {}, Transient),
     ],
@@ -51,6 +52,14 @@ def test_a_server_s_trouble_differs_from_an_object_that_it_can_t_take(status: Ob
     error = said(500, status)
     assert isinstance(error, Transient)
     assert error.reason == reason
+
+
+@pytest.mark.parametrize("code", [302, 400, 403, 404, 409, 410, 422, 500, 501, 502])
+@pytest.mark.parametrize("body", [b"<html>", b"[7]", b"{}", b'{"message": "not found"}', b"default backend - 404"])
+def test_what_something_before_the_server_says_is_no_fact_about_an_object(code: int, body: bytes) -> None:
+    error = failure(answer(code, {}, body))
+    assert isinstance(error, Transient)
+    assert error.reason == "ApiUnavailable"
 
 
 def test_a_missing_right_or_quota_differs_from_a_bad_object() -> None:
