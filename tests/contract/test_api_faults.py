@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -29,11 +29,13 @@ from tests.support.faultyapi import (
     Upstream,
     cut,
     garbage,
+    half_open,
     hang,
     hang_late,
     page,
     reset,
     reset_late,
+    says,
     slow,
     status,
 )  # fmt: skip
@@ -247,3 +249,73 @@ def test_a_fault_at_each_write_or_read_of_an_object_changes_no_end(controller: C
     outcomes = {name: [(past["run"], past["outcome"]) for past in history] for name, history in kept.items()}
     assert {name: runs for name, runs in outcomes.items() if sorted(runs) != [(1, "Succeeded"), (2, "Succeeded")]} == {}
     eventually(lambda: controller.names("/apis/apps/v1", "deployments") == {f"{name}--web" for name in cases}, 60)
+
+
+LINES: Mapping[str, Fault] = {
+    "no-json": says(b"no JSON\n"),
+    "half-a-line": says(b'{"type": "ADDED", "object": {"metadata": {"na'),
+    "no-event": says(b"[]\n"),
+    "no-object": says(b'{"type": "DELETED"}\n'),
+    "no-version": says(b'{"type": "ADDED", "object": {"metadata": {"name": "ghost"}}}\n'),
+    "no-shape": says(
+        b'{"type": "ADDED", "object": {"metadata": {"name": "x", "resourceVersion": "1"}, "status": 7}}\n'
+    ),
+    "strange": says(b'{"type": "STRANGE", "object": {"metadata": {"name": "x", "resourceVersion": "1"}}}\n'),
+    "expired": says(b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n'),
+    "error": says(b'{"type": "ERROR", "object": {"kind": "Status", "code": 500}}\n'),
+}
+
+
+def test_a_fault_at_each_list_and_watch_hides_nothing_that_happens(controller: Controller) -> None:
+    """Break all watches; what begins them again, and what lists, meets a fault; meanwhile a run is asked for."""
+    controller.request("iris", controller.commit("iris", first("iris")))
+    controller.secret("iris-key", {"KEY": "value"})
+    controller.ended("1", ["iris"], 60)
+    steps = [{"watch": faults} for faults in batched((*FAULTS.values(), *LINES.values()))]
+    steps += [{"watch": [FAULTS["gone"]] * len(WATCHED), "list": faults} for faults in batched([*FAULTS.values()])]
+    steps += [{"watch": [half_open, hang] * (len(WATCHED) // 2)}]  # a hundred seconds
+    for number, step in enumerate(steps, 2):
+        rules = [
+            controller.api.script(verb, fault, resource=resource, each=True)
+            for verb, faults in step.items()
+            for fault, resource in zip(faults, WATCHED, strict=True)
+        ]
+        controller.api.drop()
+        eventually(lambda rules=tuple(rules): all(rule.seen for rule in rules), 60)  # type: ignore[misc]
+        controller.change("iris", str(number))
+        controller.ended(str(number), ["iris"], 200)
+    controller.unharmed()
+    assert controller.standin.runs("iris") == len(steps) + 1
+
+
+def batched(faults: Sequence[Fault]) -> list[list[Fault]]:
+    """Return the faults in groups of one for each watched resource; the last is filled up with the first ones."""
+    size = len(WATCHED)
+    return [[faults[(at + place) % len(faults)] for place in range(size)] for at in range(0, len(faults), size)]
+
+
+OUTAGES = ("unauthorized", "overloaded-1s", "page-500", "reset", "garbage")
+
+
+def test_an_outage_is_neither_ready_nor_dead_nor_busy(controller: Controller) -> None:
+    """Let every call meet a fault, until the controller says so; calls and CPU are counted, runs go on afterwards."""
+    names = [f"iris-{number}" for number in range(4)]
+    for name in names:
+        controller.request(name, controller.commit(name, project(name, "load", batch("load", ""))))
+    controller.ended("1", names, 60)
+    used = {}
+    for run, fault in enumerate(OUTAGES, 2):
+        for name in names:
+            controller.change(name, fault)
+        with controller.api.out(FAULTS[fault]):
+            began, calls, cpu = time.monotonic(), controller.api.count(), controller.cpu()
+            eventually(lambda: controller.probe("readyz")[0] == 503, 60)
+            why = controller.probe("readyz")[1]
+            used[fault] = (time.monotonic() - began, controller.api.count() - calls, controller.cpu() - cpu, why)
+        eventually(lambda: controller.probe("readyz")[0] == 200, 120)
+        controller.ended(str(run), names, 120)
+    for seconds, calls, cpu, why in used.values():
+        assert "Lease" in why, used
+        assert calls <= 20 * seconds + 100, used
+        assert cpu <= 0.5 * seconds + 3, used
+    controller.unharmed()

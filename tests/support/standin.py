@@ -32,6 +32,10 @@ class StandIn:
         self._stopping.set()
         self._thread.join()
 
+    def runs(self, request: str) -> int:
+        """Return how many Jobs the request's stages have had."""
+        return sum(len(uids) for name, uids in self.jobs.items() if name.startswith(f"{request}-"))
+
     def _run(self) -> None:
         while not self._stopping.wait(PAUSE):
             with suppress(OSError, AssertionError):  # the server is away, or a pod is: at the next look
