@@ -92,4 +92,5 @@ e2e: $(READY) ## Run the tests that need a cluster: KUBECONFIG, and E2E_LOAD_IMA
 		"and loads it: it is called as '\$$E2E_LOAD_IMAGE coachwork:dev .'" >&2; exit 2; }
 	@command -v kubectl >/dev/null || { echo "e2e: kubectl is not on PATH" >&2; exit 2; }
 	$(E2E_LOAD_IMAGE) coachwork:dev .
-	$(BIN)/pytest -n 4 --dist worksteal tests/e2e tests/contract $(ARGS)
+	$(BIN)/pytest -n 4 --dist worksteal -m "not alone" tests/e2e tests/contract $(ARGS)
+	$(if $(ARGS),,$(BIN)/pytest -m alone tests/e2e)
