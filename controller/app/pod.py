@@ -72,7 +72,10 @@ def serve(settings: Settings) -> Exit:
     doctor = Doctor(cluster, app.view, source, root, ours, metrics.api.lacks)
     try:
         site = Site(app.live, archive, settings.namespace, "pod", version, doctor.examine)
-        web = WebServer(settings.port, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
+        web = WebServer(
+            settings.port, site, cluster.judge().may_read, metrics=metrics.exposition, healthy=app.trouble,
+            ready=app.unready, on_refusal=metrics.web.refused,
+        )  # fmt: skip
         metrics.web.show_readers(web.readers)
         ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.web.woken)] if settings.wake else [])]
     except OSError as error:

@@ -1,6 +1,6 @@
 """`coachwork doctor`: what is wrong with an installation, one line each, with its remedy.
 
-In the controller's pod its page is read directly: the controller's account has no right to a service proxy.
+In the controller's pod its page is read directly, with the token of the controller's own account.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import urllib.error
 import urllib.request
 from dataclasses import asdict
+from http import HTTPStatus
 from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ import typer
 
 from controller.adapters.kube.login import SERVICE_ACCOUNT
 from controller.adapters.kube.person import ONLY, USED, Person
+from controller.adapters.kube.readers import UNKNOWN
 from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.options import Output
@@ -28,10 +30,18 @@ from controller.core.text import clean
 PORT: Final = "COACHWORK_PORT"  # set in the controller's own pod, where no service proxy is needed
 SECONDS: Final = 60.0
 LIMIT: Final = 4 << 20  # bytes
-NO_CONTROLLER: Final = ("ControllerMissing", "ControllerDown", "ControllerTooOld", "ControllerBusy", "Forbidden")
+NO_CONTROLLER: Final = (
+    "ControllerMissing",
+    "ControllerDown",
+    "ControllerTooOld",
+    "ControllerBusy",
+    "Forbidden",
+    UNKNOWN,
+)
 BINDING: Final = (
     "ask the namespace's administrator to bind you to the Role coachwork-user (deploy/components/user-role)"
 )
+OWN_BINDING: Final = "apply deploy/base/reader.yaml of its release (kubectl apply -k), which lets its own account read"
 COLOURS: Final = {"ok": typer.colors.GREEN, "note": typer.colors.YELLOW, "wrong": typer.colors.RED}
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy leads elsewhere
 
@@ -44,7 +54,7 @@ def doctor(requests: Requests, output: Output = "text") -> None:
     """
     port = os.environ.get(PORT, "")
     if port.isascii() and port.isdigit() and Path(SERVICE_ACCOUNT).exists():
-        found = own(int(port))
+        found = own(int(port), Path(SERVICE_ACCOUNT, "token").read_text().strip())
     else:
         found = _examine(requests.cluster)
     lines = []
@@ -79,14 +89,17 @@ def _examine(person: Person) -> list[Finding]:
         return [*own_rights, Finding("controller", "wrong", str(error), remedy)]
 
 
-def own(port: int) -> list[Finding]:
-    """Return what the controller of this pod finds. Raises Transient."""
+def own(port: int, token: str) -> list[Finding]:
+    """Return what the controller of this pod finds, shown to the bearer of this token. Raises Transient."""
     try:
-        with _DIRECT.open(f"http://127.0.0.1:{port}/api/doctor", timeout=SECONDS) as reply:
+        address, shown = f"http://127.0.0.1:{port}/api/doctor", {"Authorization": f"Bearer {token}"}
+        asked = urllib.request.Request(address, headers=shown)
+        with _DIRECT.open(asked, timeout=SECONDS) as reply:
             return _findings(json.loads(reply.read(LIMIT)))
     except urllib.error.HTTPError as error:
         with error:
-            raise Transient("ControllerBusy", f"the controller answers with {error.code}: try again later") from error
+            remedy = OWN_BINDING if error.code == HTTPStatus.FORBIDDEN else "try again later"
+            raise Transient("ControllerBusy", f"the controller answers with {error.code}: {remedy}") from error
     except (OSError, HTTPException, ValueError, RecursionError) as error:
         problem = f"the controller of this pod does not answer: {clean(str(error))}"
         raise Transient("ControllerDown", problem) from error

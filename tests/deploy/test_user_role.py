@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller.adapters.kube.person import SERVICE, USED
+from controller.adapters.kube.person import ONLY, USED
 from tests.support.kustomize import COMPONENTS, DEPLOY
 
 ROOT = Path(__file__).parents[2]
-USER, SECRETS, WORKLOADS = "user-role", "user-role-secrets", "user-role-workloads"
-ROLES = (USER, SECRETS, WORKLOADS)
+USER, VIEW, SECRETS, WORKLOADS = "user-role", "user-role-view", "user-role-secrets", "user-role-workloads"
+ROLES = (USER, VIEW, SECRETS, WORKLOADS)
 ADMINISTRATOR = ""
+NAMED = ("services/proxy", "serviceaccounts/token")
 READ = {"get", "list", "watch"}
 DESCRIBED: dict[str, set[str]] = {"pods": {"get", "list"}, "events": {"list"}}
 
@@ -21,6 +22,7 @@ SHOWN: list[tuple[str, str, dict[str, set[str]]]] = [
     # what a `kubectl` line begins with, the component whose Role it needs beyond `coachwork-user`, the rights it takes
     (r"apply -k|delete -k|delete configmaps,jobs|rollout status|exec |create role|label namespace", ADMINISTRATOR, {}),
     (r"set image|get endpointslices|describe node|create secret docker-reg|port-forward deploy", ADMINISTRATOR, {}),
+    (r"delete serviceaccount ", ADMINISTRATOR, {}),
     (r"apply -f request", USER, {"configmaps": {"get", "create", "patch"}}),
     (r"(apply|get) -->|get --raw$", USER, {}),  # a figure, and the command alone
     (r"(get|create|annotate|patch) configmap", USER, {"configmaps": {"get", "list", "create", "patch"}}),
@@ -30,7 +32,8 @@ SHOWN: list[tuple[str, str, dict[str, set[str]]]] = [
         r"port-forward service/", USER,
         {"services": {"get"}, "pods": {"get", "list"}, "pods/portforward": {"get", "create"}},
     ),
-    (r"get --raw \S*/services/http:coachwork:http/proxy/|get --raw \"\$LOGS/", USER, {"services/proxy": {"get"}}),
+    (r"get --raw \S*/services/http:coachwork:http/proxy/", USER, {"services/proxy": {"get"}}),
+    (r"create token coachwork-reader", USER, {"serviceaccounts/token": {"create"}}),
     (r"logs ", USER, {"pods": READ, "pods/log": {"get"}, "deployments": {"get"}, "replicasets": {"list"}}),
     (r"(get|wait --for=create) cronjob", USER, {"cronjobs": READ}),
     (r"get jobs", USER, {"jobs": READ}),
@@ -47,6 +50,7 @@ SHOWN: list[tuple[str, str, dict[str, set[str]]]] = [
 # Of kubectl: edit, replace and wait; whoever made something may change and remove it; a sample is applied.
 BEYOND: dict[str, dict[str, set[str]]] = {
     USER: {"configmaps": {"watch", "update"}},
+    VIEW: {"services/proxy": {"get"}, "serviceaccounts/token": {"create"}},
     SECRETS: {"secrets": {"delete"}},
     WORKLOADS: {"cronjobs": {"create", "update", "patch"}, "jobs": {"delete"}},
 }
@@ -64,7 +68,7 @@ def granted(component: str) -> dict[str, set[str]]:
         for resource in rule["resources"]:
             assert resource not in found
             found[resource] = set(rule["verbs"])
-            assert rule.get("resourceNames", []) == ([SERVICE] if resource == "services/proxy" else [])
+            assert rule.get("resourceNames", []) == ([ONLY[resource]] if resource in NAMED else [])
     return found
 
 
@@ -101,6 +105,7 @@ def test_the_roles_grant_what_commands_and_shown_lines_need_and_no_more() -> Non
     ]:
         user.setdefault(resource, set()).update(verbs)
     assert granted(USER) == user
+    assert granted(VIEW) == needed(VIEW)
     assert granted(SECRETS) == needed(SECRETS)
     assert granted(WORKLOADS) == needed(WORKLOADS)
 
@@ -108,6 +113,6 @@ def test_the_roles_grant_what_commands_and_shown_lines_need_and_no_more() -> Non
 @pytest.mark.parametrize("role", ROLES)
 def test_no_role_for_people_reaches_into_pods_or_gives_rights(role: str) -> None:
     assert role in COMPONENTS
-    out_of_reach = {"pods/exec", "pods/attach", "roles", "rolebindings", "serviceaccounts/token", "*"}
+    out_of_reach = {"pods/exec", "pods/attach", "roles", "rolebindings", "*"}
     assert not granted(role).keys() & out_of_reach
     assert not [verbs for verbs in granted(role).values() if "*" in verbs or "deletecollection" in verbs]

@@ -21,7 +21,7 @@ def answers(coachwork: Coachwork, page: str, status: int) -> None:
 
 
 def test_health_and_readiness_are_served_over_http(coachwork: Coachwork) -> None:
-    for page, status in (("/healthz", 200), ("/readyz", 200), ("/nothing", 404)):
+    for page, status in (("/healthz", 200), ("/readyz", 200), ("/nothing", 401)):
         answers(coachwork, page, status)
 
 

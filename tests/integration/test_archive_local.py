@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from controller.adapters.volume import Archive
+from controller.adapters.web.listener import Listener
 from controller.adapters.web.ports import Site
-from controller.adapters.web.server import WebServer
+from controller.adapters.web.protect import ReadOnly
+from controller.adapters.web.server import Pages
 from controller.app.live import Watched
 from controller.core import names
 from tests.support.eventually import eventually
@@ -49,9 +51,7 @@ def address(machine: Laptop) -> Iterator[str]:
         return str(request["metadata"]["uid"]) if request else ""
 
     site = Site(Watched(machine.app.view), Archive(machine.volume, living), "ml", "pod", "0")
-    server = WebServer(
-        0, site, metrics=lambda _accept: ("text/plain", b""), healthy=machine.app.trouble, ready=machine.app.unready
-    )
+    server = Listener("page", ("127.0.0.1", 0), ReadOnly(Pages(site)))
     server.start()
     yield f"http://127.0.0.1:{server.port}/api"
     server.stop()

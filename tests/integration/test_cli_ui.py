@@ -82,6 +82,7 @@ def test_it_goes_on_when_the_controller_was_replaced_and_says_so(there: Front, t
         status, line = browser.ask("/")
         assert (status, "Deployment coachwork has 0 of 1 pods ready" in line) == (503, True)
         running.error(lambda line: line.endswith("; trying again"))
+        there.tokens += 1  # the one that was made before is no good any more
         there.replace()
         eventually(lambda: browser.ask("/")[0] == 200)
         running.error(lambda line: line == "the controller answers again")
@@ -95,6 +96,27 @@ def test_what_the_api_server_refuses_is_said_with_its_remedy(there: Front, tmp_p
             there.refusing = code, refused(code, "", "no")
             status, said = browser.ask("/requests/demo")
             assert (status, line in said) == (503, True), said
+
+
+def test_without_a_token_nothing_is_shown_and_what_is_missing_is_said(there: Front, tmp_path: Path) -> None:
+    there.machine.repository.commit(files("train", train=batch("print('trained')")))
+    there.machine.ask()
+    there.machine.wait("Ready")
+    shell = CommandLine(tmp_path / "home")
+    where = ("--kubeconfig", str(there.kubeconfig))
+    for code, line in (
+        (
+            403,
+            "no right to create serviceaccounts/token of coachwork-reader in namespace laptop: ask its administrator",
+        ),
+        (404, "no ServiceAccount coachwork-reader in namespace laptop: apply deploy/ of the controller's release"),
+    ):
+        there.no_token = refused(code, "", "no", kind="serviceaccounts")
+        ended = shell.run("logs", "demo", "train", *where)
+        assert (ended.code, line in ended.err, "trained" in ended.out) == (4, True, False), ended.err
+    there.no_token = {}
+    ended = shell.run("logs", "demo", "train", *where)
+    assert "trained\n" in ended.out, ended
 
 
 def test_waiting_for_a_controller_ends_with_ctrl_c(there: Front, tmp_path: Path) -> None:

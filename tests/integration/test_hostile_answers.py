@@ -68,7 +68,7 @@ def test_a_declared_length_is_never_allocated(server: ApiServer, person: Person,
 def test_an_answer_of_another_program_is_not_taken_for_an_examination(server: ApiServer, fault: Fault) -> None:
     server.script("list", fault, resource="doctor")
     with pytest.raises(Transient, match="controller"):
-        doctor.own(server.port)
+        doctor.own(server.port, "token")
 
 
 @pytest.mark.usefixtures("proxied")
@@ -77,7 +77,7 @@ def test_the_controller_of_this_pod_is_called_without_a_proxy(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody answers
     server.script("list", stream(b'{"version": "1.2.3", "findings": []}'), resource="doctor")
-    assert [finding.message.partition(",")[0] for finding in doctor.own(server.port)] == [
+    assert [finding.message.partition(",")[0] for finding in doctor.own(server.port, "token")] == [
         "answers",
         "the controller is 1.2.3",
     ]

@@ -228,7 +228,7 @@ class Coachwork:
         """Wait until a stage or an environment is at this step before its script; return what is said of it."""
 
         def there() -> dict[str, Any]:
-            stages = json.loads(self.http("coachwork", f"/api/progress/{name}").body).get("stages", {})
+            stages = json.loads(self.page(f"/api/progress/{name}").body).get("stages", {})
             found: dict[str, Any] = stages.get(stage) or {}
             return found if found.get("step", "").startswith(step) else {}
 
@@ -261,6 +261,11 @@ class Coachwork:
         """Return a Service's answer (POST of JSON where there is a body)."""
         return ask(self.address(service) + path, body)
 
+    def page(self, path: str) -> Reply:
+        """Return one of the controller's pages, as those who may read them get it."""
+        token = kubectl("-n", NAMESPACE, "create", "token", "coachwork-reader").strip()
+        return ask(self.address("coachwork") + path, headers={"Authorization": f"Bearer {token}"})
+
     def answer(self, service: str, wanted: str, *, seconds: float = 60) -> None:
         """Wait until the Service answers with this text."""
         eventually(lambda: self.http(service).body == wanted, f"answer {wanted!r} of {service}", seconds=seconds)
@@ -276,10 +281,10 @@ def _is_ready(pod: Object) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
-def ask(url: str, body: Any = None) -> Reply:
+def ask(url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
     """Return the answer of one HTTP request."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})  # noqa: S310 - http
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json", **(headers or {})})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as reply:  # noqa: S310 - http
             return Reply(reply.status, reply.read(1 << 20).decode(errors="replace"))

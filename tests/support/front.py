@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from controller.adapters.volume import Archive
@@ -28,6 +28,7 @@ from tests.support.laptop import NAMESPACE, Laptop
 SPACE = f"/api/v1/namespaces/{NAMESPACE}"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/coachwork"
+READER = f"{SPACE}/serviceaccounts/coachwork-reader/token"
 PAGES = f"{SPACE}/services/http:coachwork:http/proxy"
 
 
@@ -45,6 +46,8 @@ class Front:
     deployment: Object = field(default_factory=dict)  # the controller's, where it does not answer
     examination: dict[str, object] = field(default_factory=dict)  # what the controller's own doctor finds
     forbidden: frozenset[str] = frozenset()  # verbs that the person may not use
+    tokens: int = 0  # that were made for readers
+    no_token: Object = field(default_factory=dict)  # what is answered in place of one
 
     def replace(self) -> None:
         """Let a controller's pages be there, after others have stopped."""
@@ -52,9 +55,26 @@ class Front:
         archive = Archive(self.machine.volume, lambda name: uid_of(view.request(name)), Waiting(view, lambda _uid: ""))
         site = Site(Watched(view), archive, NAMESPACE, "pod", "0", lambda: self.examination)
         app, metrics = self.machine.app, self.machine.metrics
-        self.pages = WebServer(0, site, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready)
+        self.pages = WebServer(
+            0, site, self.may_read, metrics=metrics.exposition, healthy=app.trouble, ready=app.unready
+        )
         self.pages.start()
         self.deployment = {}
+
+    def may_read(self, token: str) -> Literal["yes", "unknown"]:
+        """Return what the API server says of a token: it knows the last one that it made."""
+        return "yes" if self.tokens and token == f"token-{self.tokens}" else "unknown"
+
+    def _token(self) -> tuple[int, Object]:
+        """Return a new token of the account that may read."""
+        if self.no_token:
+            return self.no_token["code"], self.no_token
+        self.tokens += 1
+        return 201, {
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 600},
+            "status": {"token": f"token-{self.tokens}"},
+        }
 
     def _review(self, body: Object) -> tuple[int, Object]:
         kind = "SelfSubjectAccessReview"
@@ -67,6 +87,8 @@ class Front:
         """Return code and object that answer a call on ConfigMaps, on a page that is away, or about rights."""
         if target == DEPLOYMENT:
             return 200, {"kind": "Deployment", **self.deployment}
+        if target == READER:
+            return self._token()
         if target.startswith(PAGES):
             return 503, status(503, "ServiceUnavailable", "no endpoints available for service")
         return self._configmap(method, urlsplit(target), body) if target != REVIEWS else self._review(body or {})
@@ -158,8 +180,9 @@ def _handler(front: Front) -> type[BaseHTTPRequestHandler]:
 
         def forward(self, path: str) -> None:
             """Pass the controller's answer on as it comes, as the API server does."""
+            token = {name: value for name, value in self.headers.items() if name == "X-Coachwork-Token"}
             address = f"http://127.0.0.1:{front.pages.port}{path}"
-            asked = urllib.request.Request(address, headers={"Accept": self.headers["Accept"]})
+            asked = urllib.request.Request(address, headers={"Accept": self.headers["Accept"], **token})
             try:
                 answer: Any = urllib.request.urlopen(asked, timeout=60)  # noqa: S310 (an address of ours)
             except urllib.error.HTTPError as error:

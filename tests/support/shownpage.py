@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller.adapters.web.changes import Changes
+from controller.adapters.web.listener import Listener
 from controller.adapters.web.ports import LiveRequest, Site
-from controller.adapters.web.server import WebServer
+from controller.adapters.web.protect import ReadOnly
+from controller.adapters.web.server import Pages
 from controller.core import names
 from controller.core.documents import codec
 from controller.core.documents import release as releases
@@ -97,7 +99,7 @@ def idle(phase: Phase, message: str = "", runs: int = 12) -> Record:
 def served(place: Place) -> Iterator[str]:
     """Serve the page of a place; return its address."""
     site = Site(place, place.kept.archive, "ml", "pod", "1.2.3")
-    server = WebServer(0, site, metrics=lambda _: ("", b""), healthy=str, ready=str)
+    server = Listener("page", ("127.0.0.1", 0), ReadOnly(Pages(site)))
     server.start()
     try:
         yield f"http://127.0.0.1:{server.port}/"

@@ -10,6 +10,7 @@ from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import WATCHED, Method, permitted
 from controller.adapters.kube.limit import Limit
 from controller.adapters.kube.login import login
+from controller.adapters.kube.readers import TIMEOUTS, Judge
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.translate import ObjectGone
 from controller.adapters.kube.transport import OnCall, Timeouts, Transport
@@ -74,6 +75,10 @@ class Kube:
     def examiner(self) -> Examiner:
         """Return what asks about the controller's own standing."""
         return Examiner(self._transport, self.namespace)
+
+    def judge(self) -> Judge:
+        """Return what asks who may read the controller's pages."""
+        return Judge(self._transport.without_credentials(TIMEOUTS), self.namespace)
 
     # --- calls -----------------------------------------------------------------------------------
 

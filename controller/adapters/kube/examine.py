@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from controller.adapters.kube.kinds import RIGHTS, Method, permitted
 from controller.adapters.kube.resource import Resource
-from controller.adapters.kube.transport import Call, Transport
+from controller.adapters.kube.transport import Call, Pair, Transport
 from controller.core import names
 from controller.core.errors import Transient
 from controller.core.model import Object
@@ -39,24 +39,11 @@ class Examiner:
         """
         questions = [(place, verb) for place, verbs in needed.items() for verb in sorted(verbs)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = list(pool.map(lambda question: self._allowed(question, of), questions))
+            answers = list(pool.map(
+                lambda asked: allowed(self._transport, self._namespace, asked, of.get(asked[0][1], "")), questions
+            ))  # fmt: skip
         refused = [question for question, allowed in zip(questions, answers, strict=True) if not allowed]
         return {place: frozenset(verb for where, verb in refused if where == place) for place, _ in refused}
-
-    def _allowed(self, question: tuple[tuple[str, str], str], of: Mapping[str, str]) -> bool:
-        (group, resource), verb = question
-        name, _, part = resource.partition("/")
-        attributes = {"namespace": self._namespace, "verb": verb, "group": group, "resource": name, "subresource": part}
-        attributes |= {"name": of[resource]} if resource in of else {}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        kinds = ("SelfSubjectAccessReview",)
-        call = Call("create", "selfsubjectaccessreviews", "POST", ACCESS, body=review, kinds=kinds)
-        answer = self._transport.call(call)
-        return bool((answer.get("status") or {}).get("allowed"))
 
     def clock(self) -> datetime:
         """Return the API server's time, to the second. Raises Transient."""
@@ -82,6 +69,37 @@ class Examiner:
         """Return all objects of a kind in the namespace, MOST at most. Raises Refused, Transient."""
         found = Resource(self._transport, permitted(kind, method), self._namespace, names.MANAGER)
         return list(islice(found.listed(), MOST))
+
+
+def allowed(
+    transport: Transport,
+    namespace: str,
+    question: tuple[tuple[str, str], str],
+    name: str = "",
+    headers: tuple[Pair, ...] = (),
+) -> bool:
+    """Return whether the caller may do this: (apiGroup, resource) and verb, of one object or ("") of all.
+
+    Raises Transient, Refused.
+    """
+    (group, whole), verb = question
+    resource, _, part = whole.partition("/")
+    attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource, "subresource": part}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes | ({"name": name} if name else {})},
+    }
+    call = Call(
+        "create",
+        "selfsubjectaccessreviews",
+        "POST",
+        ACCESS,
+        body=review,
+        kinds=("SelfSubjectAccessReview",),
+        headers=headers,
+    )
+    return bool((transport.call(call).get("status") or {}).get("allowed"))
 
 
 def warning(header: str) -> str:

@@ -1,5 +1,6 @@
 """Which API server, and as whom: what kubectl would take, else the pod's own service account."""
 
+import copy
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from controller.core.errors import Invalid
 from controller.core.text import clean, nearest, quoted
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
+    from kubernetes.client import ApiClient, Configuration
 
 CONNECTIONS = 32  # kept open: a watch per kind, and the workers
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -40,9 +41,23 @@ def login(kubeconfig: str, context: str) -> tuple["ApiClient", str]:
     settings.retries = False  # neither retries nor redirects
     settings.connection_pool_maxsize = CONNECTIONS
     settings.keep_alive = True
+    return _client(settings), namespace
+
+
+def nobody(api: "ApiClient") -> "ApiClient":
+    """Return a client of the same server that shows no credentials: a certificate would win over a call's token."""
+    settings = copy.copy(api.configuration)
+    settings.cert_file = settings.key_file = settings.refresh_api_key_hook = None
+    settings.api_key, settings.username, settings.password = {}, None, None
+    return _client(settings)
+
+
+def _client(settings: "Configuration") -> "ApiClient":
+    from kubernetes import client  # noqa: PLC0415 - as above
+
     api = client.ApiClient(settings)
     api.user_agent = "coachwork"
-    return api, namespace
+    return api
 
 
 def _default() -> Path:

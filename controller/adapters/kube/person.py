@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from controller.adapters.kube import translate
 from controller.adapters.kube.examine import Examiner
 from controller.adapters.kube.kinds import KINDS
 from controller.adapters.kube.login import login
+from controller.adapters.kube.readers import ACCOUNT, SERVICE, UNKNOWN, Token
 from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Body, Call, Forwarded, Timeouts, Transport
 from controller.adapters.pages import RESTART_SECONDS, Reader
@@ -31,13 +33,18 @@ Verb: TypeAlias = Literal["get", "list", "create", "patch", "delete"]  # create:
 USED: Final[Mapping[tuple[str, str], frozenset[Verb]]] = MappingProxyType({
     ("", "configmaps"): frozenset[Verb]({"get", "list", "create", "patch", "delete"}),
     ("", "services/proxy"): frozenset[Verb]({"get"}),
+    ("", "serviceaccounts/token"): frozenset[Verb]({"create"}),
     ("apps", "deployments"): frozenset[Verb]({"get"}),
 })  # fmt: skip
 """API group and resource -> RBAC verbs: all that commands ask for."""
 
-SERVICE: Final = "http:coachwork:http"  # of the controller, as the API server's service proxy names it
 DEPLOYMENT: Final = "coachwork"  # of the controller
-ONLY: Final = MappingProxyType({"services/proxy": SERVICE, "deployments": DEPLOYMENT})  # objects that commands ask for
+ONLY: Final = MappingProxyType({
+    "services/proxy": SERVICE, "serviceaccounts/token": ACCOUNT, "deployments": DEPLOYMENT
+})  # fmt: skip
+"""The objects that commands ask for, by resource, where it is one."""
+
+PUBLIC: Final = (("readyz",),)  # pages that want no token
 MANAGER: Final = f"{names.MANAGER}-cli"  # of the fields that a command states; the controller has others
 TIMEOUTS: Final = Timeouts(connect=4.0, read=30.0)
 UNSAID: Final = 2.0  # seconds of a call after which a person learns what it waits for
@@ -58,6 +65,7 @@ class Person(Reader):
         self._transport = transport
         self._slow = False  # whether a notice has said so
         self._config_maps = Resource(transport, KINDS["ConfigMap"], namespace, MANAGER)
+        self._token = Token(transport, namespace)
         self._pages = f"/api/v1/namespaces/{quote(namespace, safe='')}/services/{SERVICE}/proxy"
 
     def close(self) -> None:
@@ -110,11 +118,16 @@ class Person(Reader):
         path = "".join(f"/{quote(part, safe='')}" for part in parts)
         given = tuple((key, value) for key, value in query.items() if value)
         call = Call("get", "services/proxy", "GET", self._pages + path, given, accept=accept)
+        silence = SILENCE if query.get("follow") else TIMEOUTS.read
         until, down = time.monotonic() + patience, ""
+
+        def send(call: Call) -> Body:
+            return self._transport.body(call, self._failure, silence)
+
         while True:
             try:
                 with self._noticing():
-                    return self._transport.body(call, self._failure, SILENCE if query.get("follow") else TIMEOUTS.read)
+                    return send(call) if parts in PUBLIC else self._token.shown(call, send)
             except (Refused, NotYet, Transient) as error:
                 if getattr(error, "reason", "") != "ControllerDown":
                     raise self._explained(error, "get", "services/proxy") from error
@@ -133,10 +146,11 @@ class Person(Reader):
 
         def failure(said: translate.Answer) -> Exception | None:
             own = isinstance(said.status.get("error"), str) or said.status.get("kind") != "Status"
-            return None if own else self._failure(said)
+            return None if own and said.code != HTTPStatus.UNAUTHORIZED else self._failure(said)
 
+        silence = SILENCE if "follow=1" in target else QUIET
         try:
-            return self._transport.forwarded(call, failure, SILENCE if "follow=1" in target else QUIET)
+            return self._token.shown(call, lambda call: self._transport.forwarded(call, failure, silence))
         except (Refused, NotYet, Transient) as error:
             if getattr(error, "reason", "") == "ControllerDown":
                 raise Transient("ControllerDown", self._down()[0]) from error
@@ -283,6 +297,10 @@ def join(
 def _own(code: int, sentence: str) -> Exception:
     """Return the error for what the controller itself answered."""
     match code:
+        case 401:
+            return Transient(UNKNOWN, sentence)
+        case 403:
+            return Transient("Forbidden", sentence)
         case 404 | 410:
             return NotFound(sentence)
         case code if 400 <= code < 500 and code != 429:  # noqa: PLR2004 - the codes of HTTP

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from controller.adapters.kube.kinds import Kind
 from controller.adapters.kube.translate import ObjectGone
-from controller.adapters.kube.transport import Call, LineStream, Transport
+from controller.adapters.kube.transport import Call, LineStream, Pair, Transport
 from controller.core.errors import Conflict, Transient
 from controller.core.model import Object
 
 PAGE = 100  # objects of one list page
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import urllib3
@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from controller.adapters.kube import translate
 from controller.adapters.kube.limit import Limit
+from controller.adapters.kube.login import nobody
 from controller.core.errors import Transient
 from controller.core.model import Object
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 OnCall: TypeAlias = Callable[[str, str, int, float], None]
 """Called for each call: RBAC verb, resource, HTTP code (0: no answer), seconds until the answer began."""
+
+Pair: TypeAlias = tuple[str, str]
 
 Failure: TypeAlias = Callable[[translate.Answer], Exception]
 """Returns the error for an answer of 300 and above."""
@@ -51,11 +54,12 @@ class Call:
     resource: str
     method: str
     path: str
-    query: tuple[tuple[str, str], ...] = ()
+    query: tuple[Pair, ...] = ()
     body: Object | list[Object] | None = None
     content_type: str = "application/json"
     accept: str = "application/json"
     kinds: tuple[str, ...] = ()  # one of them is what is answered; (): whatever it is
+    headers: tuple[Pair, ...] = field(default=(), repr=False)  # they may hold a secret
 
     @property
     def writes(self) -> bool:
@@ -211,6 +215,10 @@ class Transport:
             response = urllib3.HTTPResponse(io.BytesIO(body), response.headers, response.status, preload_content=False)
         return Forwarded(response)
 
+    def without_credentials(self, timeouts: Timeouts) -> "Transport":
+        """Return a way to the same server as nobody: what a call may do is up to the headers that it brings."""
+        return Transport(nobody(self._client), lambda *_: None, timeouts)
+
     def close(self) -> None:
         """Drop the idle connections."""
         self._client.close()  # type: ignore[no-untyped-call]  # the client is typed in part
@@ -233,7 +241,7 @@ class Transport:
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - the client costs 320 ms to import
         from kubernetes.config import ConfigException  # noqa: PLC0415
 
-        headers = {"Accept": call.accept, "Content-Type": call.content_type}
+        headers = {"Accept": call.accept, "Content-Type": call.content_type, **dict(call.headers)}
         try:
             method, url, headers, _, _ = self._client.param_serialize(
                 call.method, call.path, query_params=list(call.query), header_params=headers,

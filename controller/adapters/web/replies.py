@@ -30,6 +30,8 @@ PIECE: Final = 64 * 1024  # bytes of a page that wait for a slow reader
 PIECE_TIMEOUT: Final = 10.0  # seconds in which it takes them
 _REASONS = {  # metav1.StatusReason, by which kubectl introduces the message
     400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "NotFound",
     405: "MethodNotAllowed",
     410: "Expired",

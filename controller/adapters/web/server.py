@@ -1,7 +1,7 @@
 """The HTTP port: /metrics, /healthz and /readyz, what web/api.py answers, and the page.
 
 Nothing runs on the event loop but HTTP itself: probes, metrics and readers each have threads of their own, so that no
-reader is in the way of a probe.
+reader is in the way of a probe. Probes and metrics are for everybody, all else for those who may read (readers.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from controller.adapters.web.events import Events
 from controller.adapters.web.listener import Listener
 from controller.adapters.web.ports import Site
 from controller.adapters.web.protect import ReadOnly
+from controller.adapters.web.readers import MayRead, Readers
 from controller.adapters.web.replies import Full, Reply, Room, Whole
 
 Check = Callable[[], str]
@@ -32,7 +33,15 @@ class WebServer(Listener):
     """Serves in threads of its own from `start` until `stop`."""
 
     def __init__(
-        self, port: int, site: Site, *, metrics: Callable[[str], tuple[str, bytes]], healthy: Check, ready: Check
+        self,
+        port: int,
+        site: Site,
+        may_read: MayRead,
+        *,
+        metrics: Callable[[str], tuple[str, bytes]],
+        healthy: Check,
+        ready: Check,
+        on_refusal: Callable[[int], None] = lambda _status: None,
     ) -> None:
         """Listen on the port (0: any free one); `metrics` gets the Accept header. Raises OSError."""
         probes, scrapes = Room(PROBES), Room(SCRAPES)
@@ -42,7 +51,7 @@ class WebServer(Listener):
             "/metrics": Page(scrapes, lambda accept: _metrics(*metrics(accept))),
         }
         self._pages = Pages(site, signs)
-        super().__init__("web", ("", port), ReadOnly(self._pages))
+        super().__init__("web", ("", port), ReadOnly(Readers(self._pages, signs.keys(), may_read, on_refusal)))
 
     def readers(self) -> int:
         """Return how many answers of pages are under way."""

@@ -5,9 +5,7 @@ bounded, for each address and in all, and so is what is read of it. One that is 
 has noticed. It has a port of its own: callers read nothing there, and no flood of them takes a place from a probe.
 """
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -15,11 +13,11 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from controller.adapters.web.listener import Limits, Listener
+from controller.adapters.web.rate import PerSecond
 from controller.adapters.web.replies import Reply, Room, Whole
 
 PREFIX: Final = "/wake/"
 CALLS: Final = 10  # of one address in a second: a pod calls once, but all of a node may come from its address
-ADDRESSES: Final = 2000  # in a second
 LIMIT: Final = 1.0  # seconds for a call to be read: a launcher waits half of one
 THREADS: Final = 4  # that look who waits
 BYTES: Final = 1024  # of a call; names have 63
@@ -34,14 +32,11 @@ class Bell:
     def __init__(
         self, wake: Callable[[str], bool], on_call: Callable[[int], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._wake, self._on_call, self._clock = wake, on_call, clock
-        self._lock = threading.Lock()
-        self._second = 0.0
-        self._calls: Counter[str] = Counter()  # in this second, by address
+        self._wake, self._on_call, self._rate = wake, on_call, PerSecond(CALLS, clock)
 
     def ring(self, address: str, path: str) -> Reply:
         """Wake what waits for the name in the path; return the answer to the call."""
-        if not self._admits(address):
+        if not self._rate.admits(address):
             reply = Reply(429, b"too many calls\n")
         elif path.startswith(PREFIX) and self._wake(path.removeprefix(PREFIX)):
             reply = Reply(202, b"ok\n")
@@ -49,16 +44,6 @@ class Bell:
             reply = Reply(404, b"nothing waits for that\n")
         self._on_call(reply.status)
         return reply
-
-    def _admits(self, address: str) -> bool:
-        second = self._clock() // 1
-        with self._lock:
-            if second != self._second:
-                self._second, self._calls = second, Counter()
-            if address not in self._calls and len(self._calls) >= ADDRESSES:
-                return False
-            self._calls[address] += 1
-            return self._calls[address] <= CALLS
 
 
 class WakeServer(Listener):

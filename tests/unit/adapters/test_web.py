@@ -29,6 +29,7 @@ from controller.core.errors import Transient
 from controller.core.model import StageRecord
 from tests.support.eventually import eventually
 from tests.support.keptruns import JOB, KeptRuns
+from tests.support.readers import SHOWN, TOKEN, may_read
 
 
 @dataclass
@@ -85,7 +86,7 @@ def kept(tmp_path: Path) -> KeptRuns:
 
 def server_of(controller: Controller, archive: Archive, live: Fixed | None = None) -> WebServer:
     site = Site(live or Fixed(), archive, "ml", "pod", "1", lambda: {"version": "1", "findings": []})
-    return WebServer(0, site, metrics=controller.metrics, healthy=controller.healthy, ready=controller.ready)
+    return WebServer(0, site, may_read, metrics=controller.metrics, healthy=controller.healthy, ready=controller.ready)
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def ask(
     port: int, path: str, method: str = "GET", accept: str = "text/plain"
 ) -> tuple[int, str, http.client.HTTPMessage]:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request(method, path, headers={"Accept": accept})
+        connection.request(method, path, headers={"Accept": accept, **SHOWN})
         response = connection.getresponse()
         return response.status, response.read().decode(), response.headers
 
@@ -267,7 +268,7 @@ def test_an_artifact_is_a_download_under_its_name(port: int, kept: KeptRuns) -> 
 def test_all_artifacts_of_a_run_come_as_one_archive(port: int, kept: KeptRuns) -> None:
     kept.artifact(1, "a/b", b"1")
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request("GET", "/api/artifacts/iris/1", headers={"Accept": "application/x-tar"})
+        connection.request("GET", "/api/artifacts/iris/1", headers={"Accept": "application/x-tar", **SHOWN})
         response = connection.getresponse()
         assert response.headers["Content-Type"] == "application/x-tar"
         with tarfile.open(fileobj=io.BytesIO(response.read())) as tar:
@@ -340,7 +341,7 @@ def following(port: int, stack: ExitStack, path: str = "/api/logs/iris/train?fol
     """Begin to follow; a client that the test leaves goes away."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     stack.callback(connection.close)
-    connection.request("GET", path)
+    connection.request("GET", path, headers=SHOWN)
     response = connection.getresponse()
     stack.callback(response.close)
     return response
@@ -403,7 +404,7 @@ def test_a_volume_that_hangs_holds_up_neither_health_nor_metrics(controller: Con
     with ExitStack() as stack:
         for _ in range(API_ROOM):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
-            connection.sendall(b"GET /api/runs/iris HTTP/1.0\r\n\r\n")
+            connection.sendall(f"GET /api/runs/iris HTTP/1.0\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
             assert entered.acquire(timeout=20)
         assert error(server.port, "/api/runs/iris")[0] == 429
         assert ask(server.port, "/healthz")[0] == ask(server.port, "/metrics")[0] == 200

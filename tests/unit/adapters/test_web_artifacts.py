@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.web.changes import Changes
+from controller.adapters.web.listener import Listener
 from controller.adapters.web.ports import LiveRequest, Site
-from controller.adapters.web.server import WebServer
+from controller.adapters.web.protect import ReadOnly
+from controller.adapters.web.server import Pages
 from controller.core.model import StageRecord
 from tests.support.keptruns import JOB, KeptRuns
 
@@ -46,7 +48,7 @@ class Nobody(Changes):
 @pytest.fixture
 def port(kept: KeptRuns) -> Iterator[int]:
     site = Site(Nobody(), kept.archive, "ml", "pod", "1")
-    server = WebServer(0, site, metrics=lambda _: ("", b""), healthy=str, ready=str)
+    server = Listener("page", ("127.0.0.1", 0), ReadOnly(Pages(site)))
     server.start()
     yield server.port
     server.stop()

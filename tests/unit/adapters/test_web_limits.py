@@ -19,10 +19,12 @@ from controller.adapters.web.events import READERS
 from controller.adapters.web.guard import OwnPage
 from controller.adapters.web.listener import CONNECTIONS, OF_ONE_ADDRESS, Limits, Listener
 from controller.adapters.web.ports import LiveRequest, Site
+from controller.adapters.web.readers import ASKING
 from controller.adapters.web.relay import Relay
 from controller.adapters.web.replies import Reply, Room, Stream, Streamed, Whole
 from controller.adapters.web.server import PAGES, PROBES, SCRAPES, WebServer
 from controller.core.errors import Transient
+from tests.support.readers import SHOWN, TOKEN, may_read
 
 SOON = 0.3  # seconds for a request
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,7 +154,9 @@ def hanging() -> Iterator[Hanging]:
 @contextmanager
 def serving(archive: Any, metrics: Callable[[], object] = str) -> Iterator[WebServer]:
     site = Site(Nothing(), archive, "ml", "pod", "1")
-    server = WebServer(0, site, metrics=lambda _: ("text/plain", str(metrics()).encode()), healthy=str, ready=str)
+    server = WebServer(
+        0, site, may_read, metrics=lambda _: ("text/plain", str(metrics()).encode()), healthy=str, ready=str
+    )
     server.start()
     try:
         yield server
@@ -163,17 +167,19 @@ def serving(archive: Any, metrics: Callable[[], object] = str) -> Iterator[WebSe
 
 def status(port: int, path: str) -> int:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=SHOWN)
         return connection.getresponse().status
 
 
 def test_no_reader_is_in_the_way_of_a_probe(hanging: Hanging) -> None:
-    assert API_ROOM + PAGES + READERS + PROBES < OF_ONE_ADDRESS, "all may come by way of one node, as its probes do"
+    assert API_ROOM + PAGES + READERS + PROBES + ASKING < OF_ONE_ADDRESS, (
+        "all may come by way of one node, as its probes do"
+    )
     with serving(hanging) as server, ExitStack() as stack:
 
         def ask(path: str) -> socket.socket:
             connection = stack.enter_context(connected(server.port))
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Coachwork-Token: {TOKEN}\r\n\r\n".encode())
             return connection
 
         for path, count in (("/api/runs/iris", API_ROOM), ("/requests/iris/runs/1/artifacts", PAGES)):

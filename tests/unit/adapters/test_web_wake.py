@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from controller.adapters.web.wake import ADDRESSES, BYTES, CALLS, Bell, WakeServer
+from controller.adapters.web.rate import ADDRESSES
+from controller.adapters.web.wake import BYTES, CALLS, Bell, WakeServer
 
 IRIS = "/wake/iris"
 
