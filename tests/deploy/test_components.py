@@ -33,7 +33,8 @@ def added(folder: Path, overlay: str, component: str, kind: str) -> list[dict[st
 
 
 def test_the_network_policy_closes_the_controllers_port_but_for_those_it_names(overlay: str, tmp_path: Path) -> None:
-    (policy,) = added(tmp_path, overlay, "network-policy", "NetworkPolicy")
+    found = added(tmp_path, overlay, "network-policy", "NetworkPolicy")
+    (policy,) = (item for item in found if item["metadata"]["name"] == "coachwork")
     (controller,) = added(tmp_path, overlay, "network-policy", "Deployment")
     template = controller["spec"]["template"]
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()

@@ -51,13 +51,17 @@ def write_overlay(
     folder: Path, overlay: str, *components: str, namespace: str, deploy: Path = DEPLOY, **more: Any
 ) -> None:
     """Write an overlay of one's own with these components, in a namespace of its own; `more` are further keys."""
+    below = deploy / "overlays" / overlay
+    own = yaml.safe_load((below / "kustomization.yaml").read_text(encoding="utf-8")).get("components", ())
+    there = [(below / name).resolve() for name in own]
+    places = [(deploy / "components" / name).resolve() for name in components]
     move = [{"op": "replace", "path": "/metadata/name", "value": namespace}]
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": namespace,
         "resources": [os.path.relpath(deploy / "overlays" / overlay, folder)],
-        "components": [os.path.relpath(deploy / "components" / name, folder) for name in components],
+        "components": [os.path.relpath(place, folder) for place in places if place not in there],
         "patches": [{"target": {"kind": "Namespace"}, "patch": yaml.safe_dump(move)}],
         **more,
     }
