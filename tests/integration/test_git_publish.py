@@ -119,9 +119,11 @@ from pathlib import Path
 from controller.adapters.git import Git
 volume, url, commit, last = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 left = last
-def count(event, _):
+CHANGES = {"rename", "mkdir", "remove", "rmdir", "utime", "chmod", "link", "symlink", "truncate"}
+def count(event, arguments):
     global left
-    if event in {"subprocess.Popen", "os.rename"}:
+    opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    if opened or event == "subprocess.Popen" or event.removeprefix("os.") in CHANGES:
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -133,7 +135,7 @@ git.publish(url, commit)
 
 
 def publisher(volume: Path, url: str, commit: str, last: int) -> "subprocess.Popen[bytes]":
-    """Start a process that publishes, and kills itself just before its `last` process or rename."""
+    """Start a process that publishes, and kills itself just before its `last` process or change of a file."""
     arguments = [sys.executable, "-c", PUBLISH, str(volume), url, commit, str(last)]
     return subprocess.Popen(arguments, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
 
@@ -144,11 +146,12 @@ def whole(checkout: Path, number: int) -> bool:
     return ((checkout / "number").read_text(), files, rests) == (str(number), 300, [])
 
 
-def test_killed_before_any_process_or_rename_the_next_publish_is_whole(
-    server: GitServer, iris: Repository, tmp_path: Path
+@pytest.mark.parametrize("apart", [pytest.param(1, marks=pytest.mark.long), 7])
+def test_killed_before_any_process_or_change_of_a_file_the_next_publish_is_whole(
+    server: GitServer, iris: Repository, tmp_path: Path, apart: int
 ) -> None:
     commit = iris.commit({f"data/{number}": "x" for number in range(300)} | {"number": "1"})
-    for last in range(1, 40):
+    for last in range(1, 400, apart):
         volume = tmp_path / f"volume-{last}"
         volume.mkdir()
         target = volume / layout.checkout(server.url("iris"), commit)
@@ -158,7 +161,7 @@ def test_killed_before_any_process_or_rename_the_next_publish_is_whole(
         Git(volume, SETTINGS).publish(server.url("iris"), commit)
         assert whole(target, 1)
         if ended:
-            assert last > 8
+            assert last > 20
             return
     raise AssertionError("publishing takes more steps than this test expects")
 
