@@ -29,7 +29,7 @@ EARLY = 256 * 1024  # bytes kept until the log is open
 STDOUT_PATIENCE, LOG_PATIENCE = 60.0, 5.0  # seconds
 MANY = 100  # waits for a stream that still moves
 _INT = 4  # bytes of a C int
-PAUSE = 0.05  # seconds without output after which nothing is held back any longer
+PAUSE = 1.0  # seconds without output after which nothing is held back any longer
 
 
 class Sink:

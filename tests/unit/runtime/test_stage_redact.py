@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 import urllib.parse
 
 import pytest
@@ -17,19 +18,46 @@ def streamed(redactor: Redactor, chunks: list[bytes]) -> bytes:
     return b"".join([*(redactor.feed(chunk) for chunk in chunks), redactor.flush()])
 
 
+VALUE = 's3cr3t/v&lue \\ "it\'s"\tü\n€'
+
+
 @pytest.mark.parametrize(
     "written",
     [
-        "s3cr3t/v&lue",
-        base64.b64encode(b"s3cr3t/v&lue").decode(),
-        urllib.parse.quote("s3cr3t/v&lue"),
-        urllib.parse.quote("s3cr3t/v&lue", safe="").lower(),
+        VALUE,
+        base64.b64encode(VALUE.encode()).decode(),
+        base64.urlsafe_b64encode(VALUE.encode()).decode(),
+        urllib.parse.quote(VALUE),
+        urllib.parse.quote(VALUE, safe="").lower(),
+        urllib.parse.quote_plus(VALUE),
+        VALUE.encode().hex(),
+        VALUE.encode().hex().upper(),
+        json.dumps(VALUE)[1:-1],
+        json.dumps(VALUE, ensure_ascii=False)[1:-1],
+        repr(VALUE)[1:-1],
+        ascii(VALUE)[1:-1],
+        repr(VALUE.encode())[2:-1],
     ],
 )
 def test_a_value_is_blanked_however_it_is_written(written: str) -> None:
-    redactor = Redactor(["s3cr3t/v&lue"])
+    redactor = Redactor([VALUE])
     assert redactor.text(f"a {written} b {written}") == "a *** b ***"
     assert redactor.count == 2
+
+
+def test_each_line_of_a_value_of_several_is_blanked_and_the_password_of_an_address() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n  short\nw0BAQEFAASCBKcwggSj\n-----END KEY-----\n"
+    assert Redactor([key]).text("1: MIIEvQIBADANBgkqhkiG\r\n2: w0BAQEFAASCBKcwggSj, short") == "1: ***\r\n2: ***, short"
+    redactor = Redactor(["postgresql://me:p%40ssw0rd@db.example.com/iris"])
+    assert redactor.text("of me at db.example.com: p%40ssw0rd, p@ssw0rd") == "of me at db.example.com: ***, ***"
+
+
+def test_a_long_value_of_many_lines_does_not_slow_down_what_is_said() -> None:
+    redactor = Redactor(["\n".join(f"{number:064x}" for number in range(1900))])  # no variable holds more
+    began = time.process_time()
+    for _ in range(3):
+        redactor.feed(b"0" * (64 << 10))
+    assert time.process_time() - began < 40
 
 
 @pytest.mark.parametrize("user", ["u", "me", "you", "user"])
@@ -97,5 +125,6 @@ def test_any_value_is_found_in_all_its_forms(value: str, before: int) -> None:
     raw = value.encode("utf-8", "replace")
     value = raw.decode()
     inside = base64.b64encode(b"x" * before + raw + b"yz").decode()
-    for written in (value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe=""), inside):
+    encoded = (base64.b64encode(raw).decode(), urllib.parse.quote(value, safe=""), raw.hex())
+    for written in (value, *encoded, inside, repr(value), repr(raw), json.dumps(value)):
         assert "***" in Redactor([value]).text(json.dumps(["a"]) + written)
