@@ -7,6 +7,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 IMAGE ?= coachwork:dev
+# What the image is built on; today's: docker buildx imagetools inspect python:3.12-slim
+BASE ?= python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 # A fresh machine has Python, git and make; which Python is new enough is looked up once, and only by `setup`.
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3.14 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -83,7 +85,7 @@ bench: $(READY) ## Measure, side by side; the last three need KUBECONFIG and an 
 
 .PHONY: image
 image: ## Build IMAGE (coachwork:dev), and hand it to the cluster's nodes if E2E_LOAD_IMAGE says how
-	$(if $(E2E_LOAD_IMAGE),$(E2E_LOAD_IMAGE),docker build --tag) $(IMAGE) .
+	$(if $(E2E_LOAD_IMAGE),$(E2E_LOAD_IMAGE),docker build --build-arg BASE=$(BASE) --tag) $(IMAGE) .
 
 .PHONY: e2e
 e2e: $(READY) ## Run the tests that need a cluster: KUBECONFIG, and E2E_LOAD_IMAGE to build and load the image

@@ -1,7 +1,10 @@
 """`make help` and `.ci/run`, as whoever meets the project first uses them."""
 
+import json
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,7 @@ exec "$@"
 PYTHONS = {"3.12": "exit 1", "3.13": "exit 0", "3.14": "exit 1"}  # one can be used; another, 3.11, has run all tests
 ALONE = [
     "make check",
+    "audit",
     "make test in coachwork of the home of somebody else",
     "make test in 3.13 of ci python3.13 tests/unit tests/contract tests/deploy",
     "make test-long",
@@ -44,12 +48,64 @@ def test_make_help_lists_every_target() -> None:
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")] == targets
 
 
+UV = """#!/bin/sh
+case "$1" in export) exit ;; esac
+while [ $# -gt 1 ]; do
+  case "$1" in --output) report="$2" ;; esac
+  shift
+done
+answer="$(dirname "$0")/$(basename "$report")"
+test -e "$answer" && cp "$answer" "$report" || echo "ConnectionError: no way" >&2
+exit 1
+"""
+
+
+def report(name: str, *vulnerabilities: str, **more: str) -> str:
+    """Return what pip-audit says of one package."""
+    found = [{"id": each, "fix_versions": ["9"]} for each in vulnerabilities]
+    item: dict[str, object] = {"name": name, "version": "2.4.1", "vulns": found, **more}
+    return json.dumps({"dependencies": [item], "fixes": []})
+
+
+KNOWN = report("jinja2", "PYSEC-1")
+
+
+@pytest.mark.parametrize(
+    ("known", "used", "says"),
+    [
+        (KNOWN, report("uv"), "audit: no vulnerability is known"),
+        (KNOWN, report("uv", "PYSEC-2"), ""),
+        (KNOWN, None, "NOT DONE: the index does not answer any more: ConnectionError: no way"),
+        (None, None, "NOT DONE: the index here knows of no vulnerabilities: ConnectionError: no way"),
+        (report("jinja2"), report("uv"), "NOT DONE: the index here knows of no vulnerabilities: it names none"),
+        (report("jinja2", skip_reason="no such package"), report("uv"), "not known: no such package"),
+    ],
+)
+def test_a_known_vulnerability_fails_and_a_service_that_knows_of_none_is_named(
+    tmp_path: Path, known: str | None, used: str | None, says: str
+) -> None:
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    binaries = tmp_path / ".venv/bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
+    (binaries / "uv").write_text(UV)
+    (binaries / "uv").chmod(0o755)
+    for name, text in {"known.json": known, "used.json": used}.items():
+        if text is not None:
+            (binaries / name).write_text(text)
+    command = [tmp_path / ".ci/audit"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0, says in done.stdout) == (bool(says), True), done.stderr
+    assert says or "uv 2.4.1: PYSEC-2 fixed in 9" in done.stderr
+
+
 class Checkout:
     """A copy of .ci/run with commands around it that only write down how they were called."""
 
     def __init__(self, folder: Path, *, cluster: bool) -> None:
         self.root, self.log = folder / "coachwork", folder / "log"
         self.write(self.root / ".ci/run", (ROOT / ".ci/run").read_text())
+        self.write(self.root / ".ci/audit", '#!/bin/sh\necho audit >> "$LOG"\n')
         self.write(self.root / "Makefile", MAKEFILE)
         for command in (["init"], ["add", "."], ["commit", "--message=all"]):
             identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
@@ -116,4 +172,4 @@ def test_ci_fails_with_the_checks_and_starts_no_cluster(tmp_path: Path, *, clust
 
 
 def test_ci_fails_where_tests_fail_for_somebody_else(tmp_path: Path) -> None:
-    assert Checkout(tmp_path, cluster=True).run(test=1) == (False, ALONE[:2])
+    assert Checkout(tmp_path, cluster=True).run(test=1) == (False, ALONE[:3])
