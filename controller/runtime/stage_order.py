@@ -5,9 +5,11 @@ Neither dataclasses nor typing here: their imports are a fifth of what the launc
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import stat
 import time
 
 TYPE_CHECKING = False  # typing has one, and is not imported before a script: it costs a start more than all of ours
@@ -148,12 +150,21 @@ def arguments(text: str) -> List[str]:
 
 
 def read_text(path: str, limit: int = 16384) -> str:
-    """Return the first `limit` characters of a file, "" if it can't be read."""
+    """Return the first `limit` characters of a plain file, "" if it can't be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace", opener=_open_plain) as file:
             return file.read(limit)
     except OSError:
         return ""
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a file; of a pipe that a script left in its place nobody would ever hear."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    return descriptor
 
 
 def files(folder: str, most: int, is_passed_over: Callable[[str], Any]) -> Iterator[str]:
@@ -170,7 +181,9 @@ def files(folder: str, most: int, is_passed_over: Callable[[str], Any]) -> Itera
 def write_atomically(path: str, content: Dict[str, Any], durable: bool) -> None:
     """Write JSON so that readers see all of it or nothing; `durable`: the machine may die, too. Raises OSError."""
     fresh = f"{path}.new"
-    with open(fresh, "w", encoding="utf-8") as file:
+    with contextlib.suppress(OSError):
+        os.unlink(fresh)
+    with open(fresh, "x", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()
         if durable:

@@ -131,8 +131,12 @@ def forms(value: bytes) -> Set[bytes]:
     for before in range(3):  # bytes in front of it, modulo three
         text = binascii.b2a_base64(b"\0" * before + value, newline=False)
         encoded.add(text[-(-before * 8 // 6) : (before + len(value)) * 8 // 6])
-    text = value.decode("utf-8", "surrogateescape")
-    shown = (repr(text)[1:-1], ascii(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    plain = value.decode("utf-8", "surrogateescape")
+    shown = (
+        repr(plain)[1:-1],
+        ascii(plain)[1:-1],
+        *(json.dumps(plain, ensure_ascii=each)[1:-1] for each in (True, False)),
+    )
     found.update(each.encode("utf-8", "surrogateescape") for each in shown)
     found.update((repr(value)[2:-1].encode(), binascii.hexlify(value), binascii.hexlify(value).upper()))
     return found | encoded | {form.replace(b"+", b"-").replace(b"/", b"_") for form in encoded}

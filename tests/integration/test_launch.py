@@ -170,6 +170,18 @@ def test_a_path_of_numbers_that_is_no_file_holds_nobody_up(stage: Stage, made: s
     assert (ended.code, ended.results[1]["metrics"]) == (0, {})
 
 
+@pytest.mark.parametrize("name", ["7.json", "1.json.new"])
+def test_a_pipe_that_a_script_leaves_among_its_logs_holds_up_neither_it_nor_the_next_attempt(
+    stage: Stage, name: str
+) -> None:
+    script = f"import os\nfor name in ({name!r}, '7.log'):\n    os.mkfifo({str(stage.logs)!r} + '/' + name)\n"
+    ended = stage.run(f"{script}raise SystemExit(1)\n")
+    assert (ended.code, ended.results[1]["exit_code"], ended.results[1]["complete"]) == (1, 1, True)
+    ended = stage.run("print('again')", attempts=9)
+    assert (ended.code, ended.results[8]["complete"]) == (0, True), ended.text
+    assert b"again" in stage.log(8)
+
+
 @pytest.mark.parametrize(
     ("numbers", "gate", "problem"),
     [

@@ -127,7 +127,7 @@ class Stage:
 
     def results(self, logs: Path | None = None) -> dict[int, dict[str, Any]]:
         paths = (logs or self.logs).glob("[0-9]*.json")
-        return {int(path.stem): json.loads(path.read_text()) for path in paths}
+        return {int(path.stem): json.loads(path.read_text()) for path in paths if path.is_file()}
 
     def log(self, attempt: int = 1) -> bytes:
         path = self.logs / f"{attempt}.log"
