@@ -129,7 +129,7 @@ class Volume(Protocol):
         """Return the request's runs that have a folder, newest first."""
 
     def keep_only(self, name: str, uid: str, runs: frozenset[int]) -> None:
-        """Remove the request's other runs."""
+        """Remove the request's other runs, but for those that are newer than these."""
 
     def forget(self, name: str, *, living: str = "") -> None:
         """Remove the folders of all requests of this name but the one whose uid is `living`."""

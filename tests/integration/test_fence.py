@@ -38,7 +38,7 @@ VOLUME: dict[str, Callable[[Volume], object]] = {
     "keep_text": lambda volume: volume.keep_text(RUN / "run.json", "{}"),
     "inherit": lambda volume: volume.inherit(RUN / "artifacts", RUN / "copy"),
     "adopt": lambda volume: volume.adopt(RUN / "artifacts", RUN / "copy", RUN / "mine"),
-    "keep_only": lambda volume: volume.keep_only("iris", UID, frozenset()),
+    "keep_only": lambda volume: volume.keep_only("iris", UID, frozenset({2})),
     "forget": lambda volume: volume.forget("iris"),
 }
 READING = {

@@ -84,6 +84,7 @@ class Volume(EnvironmentFolders):
         until, begin = time.monotonic() + SLICE, self._copies.pop(part, ())
 
         def check(found: Path) -> None:
+            storage.ask()
             if time.monotonic() >= until:
                 at = found.relative_to(folder)
                 self._copies[part] = at.parts
@@ -154,13 +155,14 @@ class Volume(EnvironmentFolders):
             return runs.runs(self._tree, name, uid)
 
     def keep_only(self, name: str, uid: str, keep: frozenset[int]) -> None:
-        """Remove the runs of a request other than these.
+        """Remove the runs of a request other than these, and none that is newer: a pass may have stood still since.
 
         What earlier requests of this name left is the sweep's: their pods may be on their way out still.
         """
         with storage.translated("remove old runs"):
             for run in {*runs.runs(self._tree, name, uid)} - keep:
-                self._remove(layout.run(name, uid, run))
+                if run < max(keep, default=0):
+                    self._remove(layout.run(name, uid, run))
 
     def forget(self, name: str, *, living: str = "") -> None:
         """Remove the folders of all requests of this name but the one whose uid is `living`."""
