@@ -504,3 +504,11 @@ def test_every_option_of_the_command_line_is_explained_and_none_is_invented() ->
             for option in (*item.opts, *item.secondary_opts)
             if option.startswith("--")
         }
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in PAGES]
+    named = {found for text in texts for found in re.findall(r"`(?:tests/)?(\w+/[\w/]+\.py)::(test_\w+)`", text)}
+    assert len(named) > 40
+    files = {name: (ROOT / "tests" / name).read_text(encoding="utf-8") for name, _ in named}
+    assert not [f"{name}::{test}" for name, test in named if f"def {test}(" not in files[name]]
