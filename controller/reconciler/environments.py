@@ -6,6 +6,7 @@ from itertools import count
 
 from controller.core import errors, layout
 from controller.core.documents import requirements as documents
+from controller.core.documents.seal import sealed
 from controller.core.inputs import credentials, requirements
 from controller.core.inputs.project import asof
 from controller.core.inputs.project.asof import AsOf
@@ -76,7 +77,7 @@ class Builders:
         A build that runs may read it at any time: for one key it differs only in the names that messages have.
         """
         path = layout.build_requirements(folder)
-        if not self.volume.has_environment(folder) and self.volume.recall_text(path) != text:
+        if not self.volume.has_environment(folder) and self.volume.recall_text(path) != sealed(text):
             self.volume.keep_text(path, text)
 
     def _sources(

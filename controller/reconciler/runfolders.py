@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from controller.core import layout
 from controller.core.documents import attempt, codec
 from controller.core.documents import run as documents
+from controller.core.documents.codec import Absent, Corrupt, Good, TooNew
 from controller.core.documents.run import RunFile
+from controller.core.documents.seal import is_sound, is_sound_lock
 from controller.core.model import Record, Request, RunSpec
 from controller.core.plan.needs import RunFolder
 from controller.reconciler.ports import Volume
@@ -43,9 +45,13 @@ class RunFolders:
         return codec.honoured(documents.read_spec(text))
 
     def run(self, request: Request, run: int) -> RunFile:
-        """Return the file of a kept run, an empty one if it is not kept. Raises Transient."""
+        """Return the file of a kept run, an empty one if it is not kept, or damaged. Raises Transient."""
         text = self.volume.read_document(layout.run_record(request.name, request.uid, run))
-        return codec.view(documents.read(text)) or RunFile()
+        match documents.read(text):
+            case Good(file) | TooNew(file):
+                return file
+            case Absent() | Corrupt():
+                return RunFile()
 
     def end(self, request: Request, record: Record) -> None:
         """Write what a run that has just ended was started with, how it went, and what builds its environments again.
@@ -83,16 +89,15 @@ class RunFolders:
         """Put back what builds a swept environment as it was: its requirements and versions, from a kept run."""
         if self.volume.has_environment(folder):
             return
-        copies = {
-            layout.build_lock(folder): layout.lock,
-            layout.build_requirements(folder): layout.requirements,
-        }
-        for path, copy_in in copies.items():
-            if self.volume.recall_text(path):
+        for path, copy_in, is_whole in (
+            (layout.build_lock(folder), layout.lock, is_sound_lock),
+            (layout.build_requirements(folder), layout.requirements, is_sound),
+        ):
+            if is_whole(self.volume.recall_text(path)):
                 continue
             runs = self.volume.runs(request.name, request.uid)
             texts = (self.volume.recall_text(copy_in(request.name, request.uid, run, folder)) for run in runs)
-            if text := next(filter(None, texts), ""):
+            if text := next(filter(is_whole, texts), ""):
                 self.volume.keep_text(path, text)
 
     def retire(self, request: Request, record: Record) -> None:

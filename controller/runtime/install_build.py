@@ -175,7 +175,8 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int, progress
     index = install_uv.indexes(environment, prepared.files[0].items)
     with progress.step(f"choosing versions from {index}"):
         _install(job, uv, prepared, index)
-    _write(held, stage_environment.LOCK, "".join(f"{line}\n" for line in lock(job.target, prepared.places)))
+    lines = "".join(f"{line}\n" for line in lock(job.target, prepared.places))
+    _write(held, stage_environment.LOCK, f"# sha256: {stage_order.digest(lines)}\n{lines}")
     shutil.copyfile(job.requirements, os.path.join(job.target, install_requirements.FILE))
     _write(held, stage_environment.PYTHON, json.dumps(stage_environment.identity()))
     if damage := stage_environment.damage(job.target):

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Sequenc
 
 if TYPE_CHECKING:
     from controller.runtime import stage_copy
-    from controller.runtime.stage_order import Unable, read_text
+    from controller.runtime.stage_order import Unable, digest, read_text
 else:  # published side by side
     import stage_copy
-    from stage_order import Unable, read_text
+    from stage_order import Unable, digest, read_text
 
 FILE = "requirements.json"  # the controller writes it for the build; a complete environment keeps a copy
 LARGEST = 16 * 1024 * 1024  # characters of it
@@ -83,7 +83,10 @@ class Prepared(NamedTuple):
 def read(path: str) -> RequirementsDocument:
     """Return the document of requirements.json. Raises Unable where it can't be read."""
     try:
-        loaded = json.loads(read_text(path, LARGEST))
+        text = read_text(path, LARGEST)
+        sealed = re.fullmatch(r'(.*),\n "digest": "([0-9a-f]{64})"\n\}\n?', text, re.DOTALL)  # core/documents/seal.py
+        is_damaged = sealed and digest(sealed.group(1)) != sealed.group(2)
+        loaded = json.loads("" if is_damaged else text)
         found = loaded["items"] if "items" in loaded else _items_of_version_1(loaded)
         known = ListedItem._fields
         items = [ListedItem(**{name: item[name] for name in known if name in item}) for item in found]

@@ -13,6 +13,7 @@ from controller.app.waiting import Waiting
 from controller.core import layout, names, times
 from controller.core.documents import codec
 from controller.core.documents.progress import Download, Progress, Report
+from controller.core.documents.seal import opened
 from controller.core.errors import Invalid, Refused, Transient
 from controller.core.model import Object, Record
 from tests.support.statuses import event
@@ -251,7 +252,7 @@ def test_a_swept_environment_is_built_as_it_was(world: World) -> None:
 
 def told(world: World, folder: str) -> dict[str, object]:
     """Return what the builder is told."""
-    return dict(json.loads((world.root / layout.build_requirements(folder)).read_text()))
+    return dict(json.loads(opened((world.root / layout.build_requirements(folder)).read_text()) or ""))
 
 
 def test_the_builder_learns_what_the_key_is_made_of(world: World) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.documents.seal import opened
 from tests.support.building import KEY, Builder
 from tests.support.launching import wheel
 
@@ -78,7 +79,7 @@ class TestMovedTag:
         assert "the environment was made with cpython 3.7.1" in ended.text
         assert f"42 {builder.stage.scratch}/environment" in ended.text
         assert ended.results[1]["environment"] == "outdated"
-        noted = json.loads((builder.stage.logs / "environment-outdated.json").read_text())
+        noted = json.loads(opened((builder.stage.logs / "environment-outdated.json").read_text()) or "")
         assert (noted["environment"], noted["was"]["version"]) == (KEY, "3.7.1")
         assert noted["is"]["version"] != "3.7.1"
         assert (environment / ".complete").read_text().strip() == KEY

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.core import layout
+from controller.core.documents.seal import opened
 from tests.support.building import Builder
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually
@@ -156,7 +157,7 @@ def test_a_stage_never_runs_in_a_damaged_environment(builder: Builder, damage: C
     else:
         assert ended.code == 0, ended.text
         assert f"42 {builder.stage.scratch}/environment" in ended.text
-    noted = json.loads((builder.stage.logs / "environment-outdated.json").read_text())
+    noted = json.loads(opened((builder.stage.logs / "environment-outdated.json").read_text()) or "")
     assert noted["environment"] == published.name
 
 

@@ -105,7 +105,7 @@ class Builder:
         return path.read_text() if path.exists() else ""
 
     def lock(self) -> list[str]:
-        return (self.environment / "lock.txt").read_text().splitlines()
+        return (self.environment / "lock.txt").read_text().splitlines()[1:]  # behind its digest
 
     @property
     def published(self) -> Path:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller.core.documents.seal import opened
 from controller.core.manifests.pod import arguments
 
 RUNTIME = Path(__file__).parents[2] / "controller" / "runtime"
@@ -127,7 +128,8 @@ class Stage:
 
     def results(self, logs: Path | None = None) -> dict[int, dict[str, Any]]:
         paths = (logs or self.logs).glob("[0-9]*.json")
-        return {int(path.stem): json.loads(path.read_text()) for path in paths if path.is_file()}
+        files = (path for path in paths if path.is_file())
+        return {int(path.stem): json.loads(opened(path.read_text()) or "") for path in files}
 
     def log(self, attempt: int = 1) -> bytes:
         path = self.logs / f"{attempt}.log"

@@ -22,6 +22,7 @@ from controller import settings
 from controller.adapters.volume import Archive
 from controller.core import layout, names
 from controller.core.documents import requirements as documents
+from controller.core.documents.seal import opened
 from controller.core.inputs import podtemplate
 from controller.core.inputs import request as requests
 from controller.core.inputs.requirements import Requirements, key, lines, of_stage
@@ -137,7 +138,14 @@ def _files(world: World, name: str) -> Mapping[str, object]:
         for path in sorted(folder.rglob("*"))
         if path.suffix in (".json", ".yaml", ".txt")
     }
-    return {name: _of_version_1(text) if re.search(r"/locks/.*json$", name) else text for name, text in found.items()}
+    plain = {name: _unsealed(text) if name.endswith(".json") else text for name, text in found.items()}
+    return {name: _of_version_1(text) if re.search(r"/locks/.*json$", name) else text for name, text in plain.items()}
+
+
+def _unsealed(text: str) -> str:
+    """Return a document of JSON as 0.1.0 wrote it: without the digest at its end."""
+    start = (opened(text) or "").removesuffix("}")
+    return f"{start}\n}}\n" if "\n" in start else f"{start}}}\n"
 
 
 # --- texts and what is made of them -------------------------------------------------------------------

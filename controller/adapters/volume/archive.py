@@ -63,7 +63,8 @@ class Archive:
             number = self._runs.choose(archived, run)
             left = self._runs.left(archived, number)
         if left is None:
-            raise NoAnswer("absent", f"run {number} of {name} left no record: it was cut off before its end")
+            why = "it was cut off before its end, or its file is damaged"
+            raise NoAnswer("absent", f"run {number} of {name} left no record that can be read: {why}")
         return page(left)
 
     def progress(self, name: str) -> Report:

@@ -13,6 +13,7 @@ from controller.adapters import storage
 from controller.adapters.locks import Locks
 from controller.adapters.volume.tree import Tree
 from controller.core import layout
+from controller.core.documents.seal import is_sound_lock
 
 GENERATIONS = 1000  # of one key: each is a change of Python below the same image name
 WAIT = 5.0  # seconds for another that publishes
@@ -79,12 +80,12 @@ class EnvironmentFolders:
             if self._tree.read_any(place / layout.COMPLETE).strip() != folder:
                 return False
             python = self._root / place / "bin" / "python"
-            if not self._tree.modified(place / layout.LOCK):
+            lock = self._tree.read_any(place / layout.LOCK)
+            if not is_sound_lock(lock):
                 return False
             if not (python.exists() if self._has_pythons else os.path.lexists(python)):
                 return False
-            lines = self._tree.read_any(place / layout.LOCK).splitlines()
-            locked = [line for line in lines if line and not line.startswith("#")]
+            locked = [line for line in lock.splitlines() if line and not line.startswith("#")]
             libraries = place / "lib"
             sites = (libraries / name / "site-packages" for name in self._tree.names(libraries, _SHOWN))
             return sum(len(self._tree.names(site, _INSTALLED)) for site in sites) >= len(locked)

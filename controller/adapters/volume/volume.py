@@ -16,6 +16,7 @@ from controller.adapters.volume import runs
 from controller.adapters.volume.environments import EnvironmentFolders
 from controller.core import layout
 from controller.core.documents import attempt as documents
+from controller.core.documents.seal import sealed
 from controller.core.errors import Invalid, NotYet
 from controller.core.model import Attempt
 from controller.core.text import format_size, quoted
@@ -53,9 +54,9 @@ class Volume(EnvironmentFolders):
                 return ""
 
     def keep_text(self, path: PurePosixPath, text: str) -> None:
-        """Write a small file, atomically. Raises Transient."""
+        """Write a small file, atomically, and one of JSON sealed. Raises Transient."""
         with storage.translated(f"write {path.name}"):
-            storage.write(self._root / path, text)
+            storage.write(self._root / path, sealed(text) if path.suffix == ".json" else text)
 
     def recall_text(self, path: PurePosixPath) -> str:
         """Return a small file of ours, "" if there is none, or none that can be read. Raises Transient."""

@@ -13,6 +13,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
+from controller.core.documents.seal import opened
 from controller.core.errors import Invalid
 from controller.core.text import clean, quoted, shorten, visible
 
@@ -153,9 +154,9 @@ def from_json(form: type[T], text: str, what: str) -> Answer[T]:
 
 
 def parsed(text: str) -> object:
-    """Return what a text of JSON says, None where it is none."""
+    """Return what a text of JSON says, None where it is none, or not what was sealed."""
     try:
-        return json.loads(text)
+        return json.loads(opened(text) or "")
     except (ValueError, RecursionError):
         return None
 

@@ -107,7 +107,7 @@ def recalled(known: Known, request: Request, observed: Observed) -> RunSpec:
     if spec is None:
         runs = sorted(retained(known.record, request.keep_runs, observed) - {0})
         remedy = f"kept are {', '.join(map(str, runs))}" if runs else "none has run yet"
-        raise Invalid("RunNotKept", [f"run {request.rerun} is not kept, so it can't be repeated: {remedy}"])
+        raise Invalid("RunNotKept", [f"run {request.rerun} is not kept, or damaged, so it can't be repeated: {remedy}"])
     parameters = dict(spec.parameters) | dict(request.parameters)
     return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun, taken=())
 
