@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
@@ -22,6 +21,7 @@ from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
 from controller.adapters.volume.sweeping import Sweeping
+from controller.app.clock import SteadyClock
 from controller.app.leading import Alone, Leadership
 from controller.app.live import Watched
 from controller.app.signals import Signals
@@ -110,11 +110,18 @@ class App:
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
         self._pass_limit = pass_limit(settings)
         self._short_of_room: set[str] = set()
+        clock = SteadyClock()
         self._sweeping = shared and Sweeping(
-            shared.sweeper, cluster.references, metrics.volume, layout.tools(tools), self._wake, shared.leadership.check
+            shared.sweeper,
+            cluster.references,
+            metrics.volume,
+            layout.tools(tools),
+            self._wake,
+            shared.leadership.check,
+            clock.time,
         )
         ours = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
-        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics.runs, lambda: datetime.now(UTC), ours)
+        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics.runs, clock, ours)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)

@@ -31,7 +31,7 @@ class Sent:
     def has(self, name: str, now: datetime) -> bool:
         """Return whether there is an Event of this name."""
         with self._lock:
-            return name in self._until and now < self._until[name]
+            return name in self._until and now < self._until[name] <= now + EVENT_LIFE
 
     def note(self, name: str, now: datetime) -> None:
         """Note that there is an Event of this name; of too many the oldest is forgotten."""
@@ -158,7 +158,7 @@ class Actor:
         if live is None:
             raise errors.NotYet(STALE_DELAY, f"{kind} {name} was there and is gone")
         uid, now = live["metadata"]["uid"], self.clock()
-        for old in [key for key, again in [*self._restored.items()] if again <= now]:
+        for old in [key for key, again in [*self._restored.items()] if not now < again <= now + RESTORE_PAUSE]:
             self._restored.pop(old, None)
         if again := self._restored.get(uid):
             wait = (again - now).total_seconds()

@@ -1,6 +1,7 @@
 """What a real Prometheus makes of a real controller's metrics: no panel and no alert asks for what is not there."""
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -90,6 +91,7 @@ def sweep(machine: Laptop) -> None:
         PurePosixPath(tools.relative_to(machine.volume)),
         on_room=lambda: None,
         fence=lambda: None,
+        clock=time.time,
     )
     sweeping.start()
     sweeping.urge()

@@ -35,7 +35,7 @@ class VolumeMetrics(Protocol):
 
 
 class Sweeping:
-    """Sweeps from `start` until `stop`, while `fence` raises nothing.
+    """Sweeps from `start` until `stop`, while `fence` raises nothing; `clock` returns POSIX seconds.
 
     `living` returns all needs; `on_room` is called when room was made. Our own `tools` are in use as long as this
     process sweeps, and for a grace after: its successor may find objects that we have just made.
@@ -49,9 +49,10 @@ class Sweeping:
         tools: PurePosixPath,
         on_room: Callable[[], None],
         fence: Callable[[], None],
+        clock: Callable[[], float],
     ) -> None:
         self._sweeper, self._living, self._metrics = sweeper, living, metrics
-        self._tools, self._on_room, self._fence = tools, on_room, fence
+        self._tools, self._on_room, self._fence, self._clock = tools, on_room, fence, clock
         self._swept = time.monotonic() - sweep.INTERVAL + sweep.FIRST
         self._tried = time.monotonic() - sweep.URGED
         self._urged = self._stopping = False
@@ -106,7 +107,7 @@ class Sweeping:
         if graces is None or now - self._tried < sweep.URGED:
             return
         self._tried = now
-        swept = self._sweeper.sweep(self._living, graces, time.time())
+        swept = self._sweeper.sweep(self._living, graces, self._clock())
         self._swept, self._urged = now, False
         self._metrics.swept(swept.things, swept.bytes)
         freed = sum(swept.bytes.values())

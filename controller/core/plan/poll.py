@@ -33,7 +33,7 @@ def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
     about = (request.uid, f"{request.repository} {request.ref} {request.git_secret} {request.poll}")
     if last is None or last.about != about:  # after a restart, a change of the address: not all at once
         last = Poll(about, problem=known.record.poll_problem, due=_next(request, now))
-    if last.due and now < last.due:
+    if last.due and now < last.due <= now + 2 * _pause(request, last):  # later: the clock was set back
         return last
     moment = _next(request, now) - timedelta(seconds=request.poll) - _distance(request)  # the repository's last one
     try:
@@ -44,9 +44,14 @@ def poll(known: Known, observed: Observed, now: datetime) -> Poll | None:
         problem = f"{error.reason}: {error}"
     except Invalid as invalid:
         problem = f"{invalid.reason}: {'; '.join(invalid.problems)}"
-    pause = min(request.poll << min(last.failures, _DOUBLINGS), max(LONGEST_PAUSE, request.poll))
-    due = _next(request, now + timedelta(seconds=pause - request.poll))
+    due = _next(request, now + _pause(request, last) - timedelta(seconds=request.poll))
     return replace(last, problem=fit(problem), due=due, failures=last.failures + 1)
+
+
+def _pause(request: Request, last: Poll) -> timedelta:
+    """Return how long to wait after a poll, which may have failed as the last ones did."""
+    every = request.poll or 1
+    return timedelta(seconds=min(every << min(last.failures, _DOUBLINGS), max(LONGEST_PAUSE, every)))
 
 
 def is_idle(known: Known) -> bool:

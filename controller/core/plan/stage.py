@@ -134,7 +134,8 @@ def _service(
         return StageView(record if actions else done(record, now, changed=fact.run == context.run), actions)
     if fact.failed:
         return StageView(failed(record, fact.cause or Cause("NotReady", "its pods did not become ready"), now))
-    limit = times.after(fact.crash_started, work.max_startup_seconds)
+    crashed = fact.crash_started and max(fact.crash_started, record.started)  # a node's clock may be minutes behind
+    limit = times.after(crashed, work.max_startup_seconds)
     if limit and now >= limit:
         return StageView(failed(record, fact.cause or Cause("StartupTimeout", "it did not stay up"), now))
     view = underway(record, fact, context.policy, now)
@@ -165,7 +166,7 @@ def waiting(record: StageRecord, grace: str, cause: Cause, policy: Policy, now: 
     """
     if record.waiting_for == grace:
         cause = Cause(record.reason, record.message.partition(_WAITS)[0])
-    else:
+    if record.waiting_for != grace or record.waiting_since > times.text(now):  # or the clock was set back
         record = replace(record, waiting_for=grace, waiting_since=times.text(now))
     seconds = policy.start_grace if grace == "start" else policy.schedule_grace
     limit = format_duration(seconds).removesuffix(" 0 s")
