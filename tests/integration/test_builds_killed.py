@@ -36,7 +36,7 @@ def killed(builder: Builder, script: str, last: int) -> bool:
 
 
 @pytest.mark.parametrize("script", ["install_attempt.py", "install_build.py"])
-@pytest.mark.parametrize("apart", [pytest.param(3, marks=pytest.mark.long), 61])
+@pytest.mark.parametrize("apart", [pytest.param(7, marks=pytest.mark.long), 61])
 def test_a_builder_killed_anywhere_leaves_the_next_all_that_it_needs(builder: Builder, script: str, apart: int) -> None:
     for last in range(2, 400, apart):
         came_so_far = killed(builder, script, last)
