@@ -125,6 +125,12 @@ class ByHand(Api):
         super().start(report)
 
     @property
+    def latest(self) -> Object:
+        """Return what the controller has written last; it is there still."""
+        _, kind, name = self.writes[-1]
+        return self.stored[kind, name]
+
+    @property
     def behind(self) -> int:
         """Return of how many changes the caches have not learned."""
         return len(self._news)

@@ -304,6 +304,16 @@ def services_that_somebody_changes(world: Told) -> None:
 
 
 @story
+def a_volume_that_is_full(world: Told) -> None:
+    _began(world, project("a >> b"))
+    _end(world, "a")
+    world.full = True
+    assert world.settle().reason == "VolumeFull"
+    world.full = False
+    assert world.finish_all().phase == "Ready"
+
+
+@story
 def a_request_that_is_deleted_and_made_again(world: Told) -> None:
     _began(world, project("a >> web", services=WEB))
     _end(world, "a")

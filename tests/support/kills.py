@@ -5,6 +5,7 @@ point the process forks: the child has a copy of the volume, and in its world th
 takes over (a `Fate`), and the same story goes on to its end; the parent goes on as if nothing had happened.
 """
 
+import errno
 import gc
 import io
 import json
@@ -29,9 +30,10 @@ import pytest
 
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
-from controller.core import sweep
-from controller.core.model import Policy, Record
+from controller.core import layout, names, sweep
+from controller.core.model import Object, Policy, Record
 from controller.reconciler import Reconciler, View
+from tests.support.byhand import KINDS
 from tests.support.world import POLICY, World
 
 CHANGES = (
@@ -115,10 +117,14 @@ class Told(World):
         self.inside = False  # a pass is under way
         self.successor = policy  # with which the next controller starts
         self.on_killed: Fate = cold
-        self.late = self._due = 0
+        self.late: tuple[str, ...] = ()  # kinds of which the caches learn one pass later
+        self.full = False  # the volume takes no new file and folder
+        self.fuse = 0  # so many more points until the process dies
+        self._due = 0
         self.timed = True  # times do not depend on when a process took over
         self.steps = 0  # how often it has come to rest
         self.on_settled: Callable[[], object] = lambda: None
+        self.made: list[Object] | None = None  # Jobs, noted since the branch has moved where it does not in the story
         super().__init__(root, lagging=True, policy=policy)
 
     def restart(self) -> None:
@@ -132,13 +138,22 @@ class Told(World):
     def restart_stale(self) -> None:
         """Let a new controller take over whose caches do not show what the old one did last."""
         self.policy, self.volume = self.successor, Volume(self.root)
+        before = getattr(self, "reconciler", None)
         cluster, source = Reached(self.cluster, self.reached), Reached(self.source, self.reached)
         self.reconciler = Reconciler(self.view, cluster, source, self.volume, self.metrics, self.clock, self.policy)
+        if before:  # what it has read of a commit does not change, and would be most of what a restart costs
+            self.reconciler._gatherer._read = before._gatherer._read  # noqa: SLF001
 
     def reached(self, what: str) -> None:
         """Count a point, if a pass is under way."""
-        if self.inside:
-            self._reached(what)
+        if not self.inside:
+            return
+        self.fuse -= 1
+        if self.fuse == 0:
+            raise Killed
+        self._reached(what)
+        if self.full and what in ("before open", "before mkdir"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def pass_(self, name: str = "iris") -> float | None:
         """Make one pass, however it ends."""
@@ -168,9 +183,9 @@ class Told(World):
         raise AssertionError(f"never settles: {self.cluster.writes[-10:]}")
 
     def _learn(self) -> None:
-        """Let the caches learn what there is, or what there was before the last pass."""
-        now = self.cluster.behind
-        self.cluster.sync(but=now - self._due if self.late else 0)
+        """Let the caches learn what there is, of late kinds what there was before the last pass."""
+        self.cluster.sync(*(kind for kind in KINDS if kind not in self.late))
+        self.cluster.sync(but=self.cluster.behind - self._due)
         self._due = self.cluster.behind
 
     def sweep(self) -> None:
@@ -192,12 +207,55 @@ def cold(world: Told) -> None:
 
 
 def stale(world: Told) -> None:
-    """Restart with caches that show nothing of what the killed pass did; they learn of it after one pass."""
-    world.late = 1
+    """Restart with caches that show nothing of what the killed pass did, and learn of everything one pass later."""
+    _lagging(world, *KINDS)
+
+
+def stale_records(world: Told) -> None:
+    """Restart with caches that do so where it is about ConfigMaps: each kind has a watch of its own."""
+    _lagging(world, "ConfigMap")
+
+
+def stale_objects(world: Told) -> None:
+    """Restart with caches that do so where it is about anything else."""
+    _lagging(world, *(kind for kind in KINDS if kind != "ConfigMap"))
+
+
+def _lagging(world: Told, *kinds: str) -> None:
+    world.late = kinds
     world.restart_stale()
 
 
-RESTARTS = (cold, stale)
+def twice(world: Told) -> None:
+    """Restart, and be killed once more soon."""
+    world.restart()
+    world.on_killed, world.fuse = cold, 1 + len(world.cluster.writes) * 7 % 23
+
+
+def moved(world: Told) -> None:
+    """Restart after the branch has moved: what a run has begun with it ends with, however little of it was recorded."""
+    made = world.made = [*world.jobs().values()]
+
+    def note(verb: str, moment: str) -> None:
+        if (verb, moment) == ("create", "after") and (item := world.cluster.latest)["kind"] == "Job":
+            made.append(item)
+
+    world.cluster.hook = note
+    world.source.commits.append({**world.source.commits[-1], "README": "moved"})
+    world.restart()
+
+
+def forgotten(world: Told) -> None:
+    """Restart after the record in the cluster was lost as well: its copy on the volume knows as much."""
+    world.cluster.remove("ConfigMap", "iris-status")
+    world.restart()
+
+
+def deaths(point: int, what: str) -> Sequence[Fate]:
+    """Return what follows on a death at a point: what is after one thing is before the next, so not the same again."""
+    if what.startswith("before"):
+        return cold, stale
+    return ((twice, stale_records, stale_objects, moved, forgotten)[point // 2 % 5],)
 
 
 # --- the end -------------------------------------------------------------------------------------------
@@ -252,6 +310,21 @@ def left_of(world: Told) -> Left:
     return Left(objects, files, created, Counter(world.metrics.outcomes), events)
 
 
+def mixed(world: Told, jobs: Sequence[Object]) -> list[str]:
+    """Return which of these Jobs are of another commit than their run, or were made twice, in lines."""
+    lines = []
+    jobs = [job for job in jobs if not names.environment_of(job)]
+    for job in jobs:
+        name, labels = job["metadata"]["name"], names.labels_of(job)
+        file = world.root / layout.run_spec("iris", labels[names.REQUEST_UID], int(labels[names.RUN]))
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        commit = json.loads("".join(container["command"][2:]))["commit"]
+        if file.exists() and json.loads(file.read_text())["commit"] != commit:
+            lines.append(f"{name} is of commit {commit}, its run is not")
+    made = Counter((job["metadata"]["name"], names.labels_of(job)[names.REQUEST_UID]) for job in jobs)
+    return lines + [f"{name} was created again" for (name, _), times in made.items() if times > 1]
+
+
 def _lasting(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in metadata.items() if key not in _CHANCE}
 
@@ -270,7 +343,7 @@ class Teller:
     """Tells a story, and at each point that `chosen` names again with another fate of the process."""
 
     story: Story
-    fates: Sequence[Fate] = ()
+    fates: Sequence[Fate] = ()  # of each point; none: what `deaths` says
     chosen: Callable[[int], bool] = lambda _point: False
     points: int = 0
     tried: int = 0
@@ -296,7 +369,9 @@ class Teller:
                     raise
                 self._leave(traceback.format_exc(limit=-8))
             if self._pipe >= 0:
-                self._leave("\n".join(self.expected[-1].differences(end)))
+                expected = self.expected[-1]
+                made = self.world.made
+                self._leave("\n".join(expected.differences(end) if made is None else mixed(self.world, made)))
         return (*self._found, end)
 
     def _settled(self) -> None:
@@ -319,7 +394,7 @@ class Teller:
         self.points += 1
         if self.chosen(self.points):
             self.world.inside = False  # what we do here is no point
-            for fate in self.fates:
+            for fate in self.fates or deaths(self.points, what):
                 self._try(fate, what)
             self.world.inside = True
 
@@ -351,14 +426,14 @@ class Teller:
         os._exit(0)
 
 
-def tell(story: Story, folder: Path, sample: int = 0, fates: Sequence[Fate] = RESTARTS) -> Teller:
+def tell(story: Story, folder: Path, sample: int = 0, fates: Sequence[Fate] = ()) -> Teller:
     """Tell a story once as it should go, and once with its other fates; return what came of them.
 
     These are told of all points, or of so many that lie evenly between the first and the last.
     """
     plain = Teller(story)
     expected = plain.tell(folder / "plain")
-    apart = max(plain.points // sample, 1) if sample else 1
+    apart = plain.points // sample | 1 if sample else 1  # odd: before as well as after
     teller = Teller(story, fates, lambda point: point % apart == 0, expected=expected)
     gc.freeze()
     try:
