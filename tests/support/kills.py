@@ -263,6 +263,7 @@ def deaths(point: int, what: str) -> Sequence[Fate]:
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OTHER = re.compile(r"((?<![\w-])digest\W+)(?:[0-9a-f]{16}){1,4}|(tools/)t\d|(\"controller\": )\"[\d.]*\"")
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_ENDED = ("Succeeded", "Failed")
 _CHANCE = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields")
 
 
@@ -298,7 +299,7 @@ def left_of(world: Told) -> Left:
     objects = {
         f"{kind}/{name}": plain({**item, "metadata": _lasting(item["metadata"])})
         for (kind, name), item in world.cluster.stored.items()
-        if kind != "Event"
+        if kind != "Event" and not _goes_by_itself(item)
     }
     files = {}
     for path in sorted(world.root.rglob("*")):
@@ -308,6 +309,12 @@ def left_of(world: Told) -> Left:
     events = Counter(f"{item['reason']}: {item['message']}" for item in world.cluster.of_kind("Event"))
     created = Counter(name for name in jobs if not name.startswith("env-"))
     return Left(objects, files, created, Counter(world.metrics.outcomes), events)
+
+
+def _goes_by_itself(item: Object) -> bool:
+    """Return whether it is of a build that has ended: the cluster removes that after a time, if nobody did before."""
+    status = item.get("status") or {}
+    return bool(names.environment_of(item) and (status.get("conditions") or status.get("phase") in _ENDED))
 
 
 def mixed(world: Told, jobs: Sequence[Object]) -> list[str]:
