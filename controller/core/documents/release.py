@@ -42,6 +42,18 @@ def _loaded(text: str) -> tuple[Object, ...] | None:
         items = [item for item in yaml.load_all(text, Loader=_Loader) if item]
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
-    return (
-        tuple(items) if all(isinstance(item, dict) and {"kind", "metadata"} <= item.keys() for item in items) else None
-    )
+    return tuple(items) if all(map(_is_known, items)) else None
+
+
+def _is_known(item: object) -> bool:
+    """Return whether it is an object of a service, with all that is read of one."""
+    match item:
+        case {"metadata": {"name": str(), "labels": {names.STAGE: str()}}, "kind": kind, "spec": dict(spec)}:
+            match kind, spec:
+                case "Deployment", _:
+                    return True
+                case "Service", {"ports": [{"port": int()}, *_]}:
+                    return True
+                case "Ingress", {"rules": [{"http": {"paths": [{"path": str()}, *_]}}, *_]}:
+                    return True
+    return False

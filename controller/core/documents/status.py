@@ -26,6 +26,7 @@ HANDLED_LIMIT = 50
 PROBLEM_LIMIT = 100
 LARGEST_RUN = 10**9
 SHORT, REMEMBERED = 1024, 2048  # characters of a text that is remembered as it is written, and how many are
+LONG = 4096  # characters of a text that take tens of milliseconds
 NODES = 100_000  # of a part: what the largest ConfigMap holds
 EMPTY: Sequence[object] = ("", 0, [], {})  # what is not written of a stage, or of an earlier run
 NAME = "the record"  # in messages
@@ -235,7 +236,9 @@ def copy(data: Mapping[str, str]) -> str:
 
 
 def _emitted(key: str, text: str) -> str:
-    return yaml.safe_dump({key: text}, allow_unicode=True)
+    """Return it as the slow emitter has always folded it; the quick one serves what that loses, and what is long."""
+    quick = _Dumper if len(text) > LONG or "\x85" in text else yaml.SafeDumper
+    return str(yaml.dump({key: text}, Dumper=quick, allow_unicode=True))
 
 
 _line = lru_cache(REMEMBERED)(_emitted)  # that emitter is slow, and most of what a record says, others say, too

@@ -90,7 +90,7 @@ def read(annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         sound = {key: value for key, value in document.items() if key not in wrong}
         found = engine.check(_Annotations, sound)[0] or _Annotations.model_construct()
     fields = found.model_dump(exclude_unset=True)
-    if found.parameters:
+    if "parameters" in fields:  # {} are none
         fields["parameters"] = tuple(sorted(found.parameters.items()))
     return fields, [_line(fault) for fault in faults]
 

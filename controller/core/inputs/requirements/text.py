@@ -5,6 +5,7 @@ The format is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-f
 
 import codecs
 import re
+from collections.abc import Iterator
 
 from controller.core.text import format_size
 
@@ -67,22 +68,22 @@ def _named_encoding(content: bytes) -> str:
     return found
 
 
-def numbered(text: str) -> tuple[tuple[int, str], ...]:
-    """Return the lines that mean something, each with the number at which it begins (from 1): continuations joined."""
-    joined: list[tuple[int, str]] = []
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that mean something, each with the number at which it begins (from 1): continuations joined."""
     pending: list[str] = []
     start = 1
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate((*text.splitlines(), ""), start=1):
         start = start if pending else number
         comment = line.lstrip().startswith("#")
+        if comment and not pending:
+            continue
         if line.endswith("\\") and not comment:
             pending.append(line[:-1])
             continue
-        joined.append((start, "".join([*pending, " ", line] if comment else [*pending, line])))
-        pending = []
-    joined.append((start, "".join(pending)))
-    bare = ((number, re.sub(r"(?:^|(?<=\s))#.*$", "", line).strip()) for number, line in joined)
-    return tuple((number, line) for number, line in bare if line)
+        joined = "".join([*pending, " ", line] if comment else [*pending, line])
+        pending.clear()
+        if bare := (re.sub(r"(?:^|(?<=\s))#.*$", "", joined) if "#" in joined else joined).strip():
+            yield start, bare
 
 
 def lines(text: str) -> tuple[str, ...]:
