@@ -160,17 +160,18 @@ class BuildLauncher(stage_attempt.Launcher):
             set_verdict(stage_order.HOPELESS, "OutOfMemory", message)
         elif status:
             left, how = self._left(), f"was killed by signal {-status}" if status < 0 else f"exited with code {status}"
-            code, reason = int(left.get("code", stage_order.HOPELESS)), left.get("reason", "InstallFailed")
-            set_verdict(code, reason, left.get("message", f"{name}: the installation {how}"))
+            code = stage_order.MAY_PASS if left.get("code") == stage_order.MAY_PASS else stage_order.HOPELESS
+            reason, message = (
+                left.get("reason", "InstallFailed"),
+                left.get("message", f"{name}: the installation {how}"),
+            )
+            set_verdict(code, str(reason), str(message))
         else:
             set_verdict(0, "Completed", f"{name}: installed in {ended.seconds:.1f} s")
 
     def _left(self) -> Dict[str, Any]:
         """Return what the installation left behind: why it failed, or what it was doing when it had to end."""
-        try:
-            return dict(json.loads(stage_order.read_text(self.failure)))
-        except (ValueError, TypeError):
-            return {}
+        return stage_order.read_json(self.failure)
 
 
 def memory_limit() -> Optional[int]:
@@ -195,7 +196,7 @@ def secret_values(environment: Mapping[str, str], names: Sequence[str]) -> List[
             alone, colon, password = user.partition(":")
             secret = password if colon else alone
             found += [secret, urllib.parse.unquote(secret)]
-    with contextlib.suppress(OSError, netrc.NetrcParseError):  # uv will say what is wrong with it
+    with contextlib.suppress(OSError, ValueError, netrc.NetrcParseError):  # uv will say what is wrong with it
         hosts = netrc.netrc(environment.get("NETRC", "")).hosts  # "" means none
         found += [password for _, _, password in hosts.values() if password]
     return found

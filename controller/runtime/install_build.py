@@ -230,10 +230,9 @@ def lock(target: str, places: Dict[str, str]) -> List[str]:
     versions = [f"{name}=={version}" for name, version in sorted(install_uv.versions(found).items())]
     origins = []
     for distribution in found:
-        direct = distribution.read_text("direct_url.json")
-        if direct:
-            name = stage_text.canonical(distribution.metadata["Name"])
-            url = str(json.loads(direct).get("url"))
+        name, direct = distribution.metadata["Name"], distribution.read_text("direct_url.json")
+        if name and direct:
+            name, url = stage_text.canonical(name), _url_of(direct)
             for folder in sorted(places, key=len, reverse=True):
                 beginning = install_requirements.url(folder)
                 if url == beginning or url.startswith(f"{beginning}/"):  # as the user wrote it
@@ -241,6 +240,14 @@ def lock(target: str, places: Dict[str, str]) -> List[str]:
                     break
             origins.append(f"# {name} is from {install_uv.without_credentials(url)}")
     return versions + sorted(origins)
+
+
+def _url_of(direct: str) -> str:
+    """Return the address in a direct_url.json, which a package may have brought along."""
+    try:
+        return str(json.loads(direct)["url"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return "somewhere"
 
 
 def _write(folder: int, name: str, text: str) -> None:

@@ -25,6 +25,7 @@ else:  # published side by side
     from stage_order import Unable, digest, read_text
 
 FILE = "requirements.json"  # the controller writes it for the build; a complete environment keeps a copy
+DAMAGED = f"{FILE} of the environment is gone or damaged: start a new run"
 LARGEST = 16 * 1024 * 1024  # characters of it
 IGNORED = ("--prefer-binary", "--use-feature")  # they mean nothing to uv
 NOT_IN_FILES = ("--pre", "--require-hashes", "--trusted-host", *IGNORED)
@@ -90,10 +91,14 @@ def read(path: str) -> RequirementsDocument:
         found = loaded["items"] if "items" in loaded else _items_of_version_1(loaded)
         known = ListedItem._fields
         items = [ListedItem(**{name: item[name] for name in known if name in item}) for item in found]
-        as_of, by_default = loaded.get("as_of", ""), loaded.get("as_of_by_default", False)
-        return RequirementsDocument(loaded["file"], items, as_of, by_default)
-    except (ValueError, TypeError, LookupError) as error:
-        raise Unable("InstallFailed", f"{FILE} of the environment is gone or damaged: start a new run") from error
+        as_of, by_default = str(loaded.get("as_of", "")), bool(loaded.get("as_of_by_default", False))
+        document = RequirementsDocument(str(loaded["file"]), items, as_of, by_default)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise Unable("InstallFailed", DAMAGED) from error
+    kinds = [type(ListedItem._field_defaults.get(name, "")) for name in known]
+    if any(type(value) is not kind for item in items for value, kind in zip(item, kinds)):  # noqa: B905 - Python 3.8
+        raise Unable("InstallFailed", DAMAGED)
+    return document
 
 
 def prepare(document: RequirementsDocument, project: str, sources: Dict[str, str], scratch: str) -> Prepared:

@@ -23,10 +23,11 @@ PIECE = 64 * 1024
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MOVED = re.compile(r"(?:\r?\x1b\[[0-9;]*[ABCDGJK])+")  # ends all that is drawn at once
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_AMOUNT = r"\d{1,9}(?:\.\d{1,9})?"
 _ROW = re.compile(
-    r"(?P<name>\S+) +-{30} +(?P<got>[\d.]+) (?P<unit>[KMGT]?)i?B/(?P<size>[\d.]+) (?P<of_unit>[KMGT]?)i?B *$"
+    rf"(?P<name>\S+) +-{{30}} +(?P<got>{_AMOUNT}) (?P<unit>[KMGT]?)i?B/(?P<size>{_AMOUNT}) (?P<of_unit>[KMGT]?)i?B *$"
     r"| *(?P<build>(?:Building|Built) \S+.*)$"
-    r"|(?:[\u2800-\u28ff] \D{0,30}\(|[█░]{20} \[)(?P<done>\d+)/(?P<of>\d+)[)\]]"  # preparing, writing
+    r"|(?:[\u2800-\u28ff] \D{0,30}\(|[█░]{20} \[)(?P<done>\d{1,9})/(?P<of>\d{1,9})[)\]]"  # preparing, writing
     r"|[\u2800-\u28ff] (?P<choice>\S*)"
 )
 

@@ -158,6 +158,21 @@ class Launcher:
             stage_output.within(FLUSH, lambda: stage_order.write_atomically(path, result, durable=True))
 
 
+def misfits(order: object, forms: Dict[str, Any]) -> List[str]:
+    """Return a line for each field of an order that is not of the type that its form says."""
+    kinds: Dict[str, Tuple[type, ...]] = {"float": (int, float), "Dict": (dict,), "Sequence": (list, tuple)}
+    kinds.update({"str": (str,), "int": (int,), "bool": (bool,), "Optional": (int, float, type(None))})
+    odd = []
+    for name, form in forms.items():
+        text = getattr(form, "__forward_arg__", form)  # of typing's own
+        value, kind = getattr(order, name), text.partition("[")[0]
+        inner = value.values() if isinstance(value, dict) else value if text == "Sequence[str]" else ()
+        fits = isinstance(value, kinds[kind]) and isinstance(value, bool) == (kind == "bool")
+        if not fits or not all(isinstance(item, str) for item in inner):
+            odd.append(f"{name}: expected {text}")
+    return odd
+
+
 def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], prepare: Callable[[T], Launcher]) -> None:
     """Do what the arguments order, JSON in one or more parts, and leave with the exit code.
 
@@ -167,13 +182,14 @@ def main(form: Callable[..., T], kinds: Iterable[str], needed: Iterable[str], pr
     usage = f"usage: {os.path.basename(sys.argv[0])} JSON"
     try:
         order: Any = form(**json.loads("".join(sys.argv[1:])))
+        problems = misfits(order, form.__annotations__)
         missing = [name for name in needed if not order.paths.get(name)]
-        problems = [] if order.kind in kinds else [f"unknown kind {order.kind!r}"]
+        problems += [] if order.kind in kinds else [f"unknown kind {order.kind!r}"]
         problems += [f"missing paths: {', '.join(missing)}"] if missing else []
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         problems = [str(error)]
     if problems:
-        sys.stderr.write(f"{usage}: {', '.join(problems)}\n")
+        sys.stderr.write(f"{stage_text.clean(f'{usage}: ' + ', '.join(problems))}\n")
         sys.exit(stage_order.HOPELESS)
     try:
         launcher = prepare(order)

@@ -32,6 +32,7 @@ REQUIREMENTS = "requirements.json"  # what it was made of
 OUTDATED = "environment-outdated.json"  # next to the logs: the controller builds again for the next run
 LARGEST = 4 * 1024 * 1024  # characters of a lock
 DRAIN = 1.0  # seconds
+MOST_DIGITS = 9  # of a part of a version
 _EQUAL = ("implementation", "abi", "machine", "base_prefix", "prefix")
 
 
@@ -92,7 +93,10 @@ def fits(was: Dict[str, Any], now: Dict[str, str]) -> bool:
     if before != after and not (final and before.split(".")[:2] == after.split(".")[:2]):
         return False
     (libc, _, older), (libc_now, _, newer) = str(was.get("libc")).partition(" "), now["libc"].partition(" ")
-    numbers = [[int(part) for part in text.split(".") if part.isdigit()] for text in (older, newer)]
+    numbers = [
+        [int(part) for part in text.split(".") if part.isdecimal() and len(part) <= MOST_DIGITS]
+        for text in (older, newer)
+    ]
     return libc == libc_now and numbers[0] <= numbers[1] and all(was.get(key) == now[key] for key in _EQUAL)
 
 
@@ -114,11 +118,7 @@ def prepare(order: stage_order.StageOrder, output: stage_output.Output, outcome:
             "EnvironmentMissing",
             f"the stage's environment {order.environment} is not there or not complete: start a new run",
         )
-    try:
-        found = json.loads(stage_order.read_text(os.path.join(folder, PYTHON)))
-    except ValueError:
-        found = {}
-    was, now = found if isinstance(found, dict) else {}, identity()
+    was, now = stage_order.read_json(os.path.join(folder, PYTHON)), identity()
     fit, lost = fits(was, now), damage(folder)
     if fit and not lost:
         return folder
@@ -163,10 +163,7 @@ def _private(order: stage_order.StageOrder, output: stage_output.Output, why: st
     if status == 0:
         output.say(f"installed {order.requirements} for this pod in {time.monotonic() - started:.1f} s")
         return target
-    try:
-        cause = str(json.loads(stage_order.read_text(failure))["message"])
-    except (ValueError, TypeError, KeyError):
-        cause = f"install_build.py exited with code {status}"
+    cause = str(stage_order.read_json(failure).get("message") or f"install_build.py exited with code {status}")
     if status is None:
         cause = f"not within {order.install_limit:g} s"
     raise stage_order.Unable(reason, f"{sentence}. An installation of the same versions for this pod failed: {cause}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import sys
 import time
@@ -119,11 +118,7 @@ class StageLauncher(stage_attempt.Launcher):
 
     def _said(self, number: int) -> Dict[str, Any]:
         """Return what an attempt has left of its end."""
-        path = os.path.join(self.order.paths["logs"], f"{number}.json")
-        with contextlib.suppress(ValueError):
-            said = json.loads(stage_order.read_text(path, stage_order.MOST_SAID))
-            return said if isinstance(said, dict) else {}
-        return {}
+        return stage_order.read_json(os.path.join(self.order.paths["logs"], f"{number}.json"), stage_order.MOST_SAID)
 
     def tidy(self, message: str) -> str:
         """Return a message as it may be shown, with keys as the project's form writes them."""

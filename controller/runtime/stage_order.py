@@ -174,6 +174,15 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def read_json(path: str, limit: int = 16384) -> Dict[str, Any]:
+    """Return the JSON object in a file, {} where there is none: a stage or a build may write wherever we do."""
+    try:
+        found = json.loads(read_text(path, limit))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def files(folder: str, most: int, is_passed_over: Callable[[str], Any]) -> Iterator[str]:
     """Yield the plain files below a folder, about `most` at most, without names that are passed over."""
     for top, folders, names in os.walk(folder):

@@ -6,7 +6,6 @@ A service that crashes again and again has its time to start once, and not for e
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import threading
@@ -50,8 +49,8 @@ class PortWatch:
         self._stop = threading.Event()
         self._file = os.path.join(order.scratch, "first-start")
         self.first: Optional[First] = None
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            found = json.loads(stage_order.read_text(self._file))
+        found = stage_order.read_json(self._file)
+        with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
             self.first = First(str(found["moment"]), float(found["at"]), bool(found["ready"]), str(found["cause"]))
 
     def start(self, moment: str, wake: Callable[[], None]) -> str:

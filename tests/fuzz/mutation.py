@@ -72,15 +72,16 @@ class Mutator:
 
     def _mapping(self, part: Mapping[str, Any]) -> dict[str, Any]:
         items, draw = list(part.items()), self.draw
+        texts = not self.typed or (bool(items) and all(isinstance(value, str) for _, value in items))
         match draw.randrange(5):
             case 0 if items:
                 items.pop(draw.randrange(len(items)))
-            case 1 if items:
+            case 1 if items and texts:
                 at = draw.randrange(len(items))
                 items[at] = (self.text(str(items[at][0])), items[at][1])
-            case 2 if items:
+            case 2 if items and texts:
                 items.append((draw.choice(self.keys), draw.choice(items)[1]))
-            case 3:
+            case 3 if texts:
                 items.append((draw.choice(self.keys), draw.choice(self.texts)))
             case _:
                 draw.shuffle(items)

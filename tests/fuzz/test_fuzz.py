@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz import documents, inputs
+from tests.fuzz import cluster, documents, inputs, scripts
 from tests.fuzz.judging import Defect, forget_peak, judged
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.target import CORPUS, Target
 
-TARGETS = {target.name: target for module in (inputs, documents) for target in module.TARGETS}
+TARGETS = {target.name: target for module in (inputs, documents, cluster, scripts) for target in module.TARGETS}
+PROMISED = 100_000  # inputs of `make test-long`
 SAMPLE = 200  # the part of it that `make test` draws
 CHUNK = 4_000  # inputs of one test: so all workers have some
 
@@ -62,5 +63,6 @@ def test_many_mutants_end_well(name: str, number: int, size: int) -> None:
     assert draws(TARGETS[name], number, size) == size
 
 
-def test_each_folder_of_seeds_has_a_target() -> None:
+def test_as_many_are_drawn_as_is_promised_and_no_seed_is_left_out() -> None:
+    assert sum(target.share for target in TARGETS.values()) >= PROMISED
     assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)

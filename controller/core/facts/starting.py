@@ -35,5 +35,5 @@ def starting(pod: Object, events: Sequence[Object] = (), pulling: str = "") -> P
     elif pulling or sandbox.get("status") == "True":
         step = f"pulling image {image} on node {node}"
         since = pulling or str(sandbox.get("lastTransitionTime") or "")
-    why = f": {fact.cause.message}" if fact.blocked and fact.cause else ""
+    why = f": {clean(fact.cause.message)}" if fact.blocked and fact.cause else ""
     return Progress(step, f"{step}{why}", since or fact.created)

@@ -70,7 +70,7 @@ class DeploymentFact:
 def run_of(thing: Object) -> int:
     """Return the run that an object's label names, 0 where it names none."""
     label = names.labels_of(thing).get(names.RUN, "")
-    return int(label) if label.isascii() and label.isdigit() else 0
+    return int(label) if re.fullmatch("[0-9]{1,18}", label) else 0
 
 
 def digest_of(thing: Object) -> str:
