@@ -356,6 +356,7 @@ class Teller:
     tried: int = 0
     failures: list[str] = field(default_factory=list)
     expected: Sequence[Left] = ()  # after each step, and at the end, once all was swept
+    world_class: type[Told] = Told
     world: Told = field(init=False)
     _found: list[Left] = field(default_factory=list)
     _pipe: int = -1  # of a child
@@ -366,7 +367,7 @@ class Teller:
         with pytest.MonkeyPatch.context() as patch, watched(self._at_file):
             patch.chdir(folder)
             try:
-                self.world = Told(Path("volume"), self._reached)
+                self.world = self.world_class(Path("volume"), self._reached)
                 self.world.on_settled = self._settled
                 self.story(self.world)
                 self.world.sweep()
@@ -378,7 +379,7 @@ class Teller:
             if self._pipe >= 0:
                 expected = self.expected[-1]
                 made = self.world.made
-                self._leave("\n".join(expected.differences(end) if made is None else mixed(self.world, made)))
+                self._leave("\n".join(self.judge(expected, end) if made is None else mixed(self.world, made)))
         return (*self._found, end)
 
     def _settled(self) -> None:
@@ -402,7 +403,8 @@ class Teller:
         if self.chosen(self.points):
             self.world.inside = False  # what we do here is no point
             for fate in self.fates or deaths(self.points, what):
-                self._try(fate, what)
+                if self._pipe < 0:  # else this is the child, which goes on
+                    self._try(fate, what)
             self.world.inside = True
 
     def _try(self, fate: Fate, what: str) -> None:
@@ -418,7 +420,8 @@ class Teller:
             self._pipe, self.world.on_killed = says, fate
             shutil.copytree("volume", f"{self.tried}/volume", symlinks=True)
             os.chdir(f"{self.tried}")
-            raise Killed
+            self._meet(fate)
+            return
         os.close(says)
         with os.fdopen(said, encoding="utf-8") as pipe:
             words = pipe.read()
@@ -427,21 +430,35 @@ class Teller:
         if words or status:
             self.failures.append(f"point {self.points} ({what}), {fate.__name__}: {words or f'status {status}'}")
 
+    def judge(self, expected: Left, end: Left) -> Sequence[str]:
+        """Return how the end of a story with another fate differs where it should not."""
+        return expected.differences(end)
+
+    def _meet(self, _fate: Fate) -> None:
+        """Let the process die here."""
+        raise Killed
+
     def _leave(self, words: str) -> NoReturn:
         """End the child."""
         os.write(self._pipe, words.encode(errors="replace")[:60000])
         os._exit(0)
 
 
-def tell(story: Story, folder: Path, sample: int = 0, fates: Sequence[Fate] = ()) -> Teller:
+def tell(
+    story: Story,
+    folder: Path,
+    sample: int = 0,
+    fates: Sequence[Fate] = (),
+    teller_class: type[Teller] = Teller,
+) -> Teller:
     """Tell a story once as it should go, and once with its other fates; return what came of them.
 
     These are told of all points, or of so many that lie evenly between the first and the last.
     """
-    plain = Teller(story)
+    plain = teller_class(story)
     expected = plain.tell(folder / "plain")
     apart = plain.points // sample | 1 if sample else 1  # odd: before as well as after
-    teller = Teller(story, fates, lambda point: point % apart == 0, expected=expected)
+    teller = teller_class(story, fates, lambda point: point % apart == 0, expected=expected)
     gc.freeze()
     try:
         same = expected[-1].differences(teller.tell(folder / "killed")[-1])
