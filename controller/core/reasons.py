@@ -23,12 +23,13 @@ OF_ATTEMPTS: Final = frozenset({
 
 OF_RUNS: Final = frozenset({
     *(OF_GIT | OF_ATTEMPTS) - {"NotCompiled", "VolumeFailed", "VolumeUnavailable", "NotPublished"},
-    *("ArtifactsUnreadable", "CheckoutMissing", "ContainerFailed", "DeadlineExceeded", "DisruptedTooOften"),
+    *("ArtifactsUnreadable", "BeingDeleted", "CheckoutMissing", "ContainerFailed", "DeadlineExceeded"),
+    *("DisruptedTooOften",),
     *("EnvironmentMissing", "EnvironmentOutdated", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume"),
     *("FailedMount", "GitRequirementUnreachable", "GitSecretKeyMissing", "GitSecretMissing", "GitSecretType"),
     *("ImageUnavailable", "InvalidImageName", "InvalidPodTemplate", "InvalidProject", "InvalidRequest"),
-    *("InvalidTrigger", "JobDeleted", "LauncherFailed", "LogUnavailable", "MissingConfiguration", "NameTaken"),
-    *("NoProject", "NotReady", "NothingToReuse", "PodRefused", "PodTemplateMissing", "QuotaExceeded"),
+    *("InvalidTrigger", "JobDeleted", "JobSuspended", "LauncherFailed", "LogUnavailable", "MissingConfiguration"),
+    *("NameTaken", "NoProject", "NotReady", "NothingToReuse", "PodRefused", "PodTemplateMissing", "QuotaExceeded"),
     *("RecordTooNew", "RejectedByCluster", "ReleaseUnreadable", "RequirementNotMet", "RunNotKept", "ScriptMissing"),
     *("SecretMissing", "SecretUnusable", "ServerError", "ServiceEnded", "StartupTimeout", "UnknownStage"),
     *("Unschedulable", "WorkspaceFailed", "WorkspaceFull", "WorkspaceTooLarge"),

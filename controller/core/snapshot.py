@@ -45,7 +45,8 @@ _DIGEST = _all(names.DIGEST)
 _ENDED = _all("exitCode", "message", "reason", "startedAt")
 _SERVING: Mapping[str, Shape] = {  # what is compared with the manifest
     "metadata": {
-        **_IDENTITY, **_all("generation", "labels", "annotations", "ownerReferences"), "managedFields": _WRITTEN
+        **_IDENTITY, **_all("generation", "finalizers", "labels", "annotations", "ownerReferences"),
+        "managedFields": _WRITTEN,
     },
     "spec": ...,
 }  # fmt: skip
@@ -61,9 +62,9 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         **_all("data", "binaryData"),
     },
     "Job": {
-        "metadata": _IDENTITY,
+        "metadata": {**_IDENTITY, "finalizers": ...},
         "spec": {
-            "backoffLimit": ...,
+            **_all("backoffLimit", "suspend", "parallelism"),
             "podFailurePolicy": {"rules": {"action": ..., "onExitCodes": _all("values")}},
             "template": {"spec": {"containers": _all("name", "resources")}},
         },
@@ -96,13 +97,7 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         "involvedObject": _all("kind", "name", "uid"),
         **_all("reason", "message"),
     },
-    "CronJob": {
-        "metadata": {**_IDENTITY, "annotations": _DIGEST, "managedFields": _WRITTEN},
-        "spec": _all(
-            "schedule", "timeZone", "suspend", "concurrencyPolicy", "startingDeadlineSeconds",
-            "successfulJobsHistoryLimit", "failedJobsHistoryLimit",
-        ),
-    },
+    "CronJob": _SERVING,
     "Deployment": {
         **_SERVING,
         "status": {

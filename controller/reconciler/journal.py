@@ -46,7 +46,7 @@ class Journal:
         except errors.Invalid as invalid:
             request, problems = requests.identity(configmap), invalid.problems
         status = self.view.status(request.name)
-        if status and owner_uid(status) != request.uid:
+        if status and owner_uid(status) not in ("", request.uid):
             status = None  # another request's: creating ours shows whether it is on its way out
         found = statuses.read((status or {}).get("data") or {}, request.uid)
         if not isinstance(found, Good | TooNew):
@@ -94,7 +94,7 @@ class Journal:
     def write(self, entry: JournalEntry, manifest: Object) -> None:
         """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient."""
         status = entry.status
-        if status and status.get("data") == manifest["data"]:
+        if status and status.get("data") == manifest["data"] and _is_labelled(status, manifest):
             return
         try:
             if status:
@@ -123,3 +123,9 @@ class Journal:
         except errors.Invalid as taken:
             self.actor.carry_out(request, [Emit("record-taken", "Warning", "NameTaken", taken.problems[0])])
             raise errors.NotYet(TAKEN_DELAY, taken.problems[0]) from taken
+
+
+def _is_labelled(status: Object, manifest: Object) -> bool:
+    """Return whether a record has the owner and the labels by which it is found, and is still ours."""
+    labels = names.labels_of(manifest).items() <= names.labels_of(status).items()
+    return labels and owner_uid(status) == owner_uid(manifest)

@@ -5,9 +5,11 @@ from dataclasses import replace
 from itertools import chain
 
 from controller.core import layout, names
+from controller.core.documents import codec
+from controller.core.documents import release as releases
 from controller.core.errors import NotYet
 from controller.core.facts import JobFact, ended_well, read_deployment, read_job
-from controller.core.facts.owners import owner, owner_name, owner_uid
+from controller.core.facts.owners import keeper_uid, owner, owner_name, owner_uid
 from controller.core.model import Attempt, Cause, Children, Object, Record, Request
 from controller.core.plan import Known, Observed, Refusal
 from controller.core.plan.needs import Build
@@ -41,7 +43,7 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
         if record.stages[stage].state != "Running" or (name in jobs and jobs[name].owner == record.request_uid):
             continue
         if live := cluster.get("Job", name):
-            jobs[name] = read(live)
+            jobs[name] = replace(read(live), unwatched=_is_unwatched(live))
         elif any(_is_of(pod, request, record, stage) and not _has_ended(pod) for pod in children.pods):
             cause = Cause("JobDeleted", f"Job {name} was deleted, and its pod has not ended yet")
             jobs[name] = JobFact(
@@ -59,11 +61,17 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
             for item in chain(children.deployments, children.services, children.ingresses)
         },
         cronjob=next((item for item in children.cronjobs if item["metadata"]["name"] == request.name), None),
-        release=release if release and owner_uid(release) == request.uid else None,
+        release=release if release and _is_release_of(release, request.uid) else None,
         ended=ended,
         numbers=numbers,
         refusals=tuple(refusals),
     )
+
+
+def _is_release_of(release: Object, uid: str) -> bool:
+    """Return whether a release is a request's: where somebody has taken its owner away, its objects say so."""
+    held = codec.good(releases.read(release.get("data") or {}, release["metadata"]["name"])) or ()
+    return owner_uid(release) == uid or (not owner_uid(release) and any(keeper_uid(item) == uid for item in held))
 
 
 def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
@@ -72,7 +80,7 @@ def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
     made = volume.made_environment(folder)  # before `ready`: what is published in between must not look lost
     ready = volume.has_environment(folder)
     job = next(iter(children.jobs), None) or (None if ready else cluster.get("Job", names.build(folder)))
-    fact = _job(cluster, children, job) if job else None
+    fact = replace(_job(cluster, children, job), unwatched=not children.jobs and _is_unwatched(job)) if job else None
     if fact and _is_unexplained(fact):
         fact = _explained(fact, volume.last_attempt(layout.build_logs(folder)))
     lingering = job is None and not all(map(_has_ended, children.pods))
@@ -83,6 +91,12 @@ def _job(cluster: Cluster, children: Children, job: Object) -> JobFact:
     """Return the fact about a Job. One that failed without a known cause costs one live list of its pods."""
     fact = read_job(job, children.pods, children.events)
     return read_job(job, cluster.pods_of_job(fact.uid), children.events) if _is_unexplained(fact) else fact
+
+
+def _is_unwatched(job: Object) -> bool:
+    """Return whether a Job has lost the labels by which the watches find it, and whom its news are about."""
+    labels = names.labels_of(job)
+    return labels.get(names.MANAGED_BY) != names.MANAGER or not (names.REQUEST in labels or names.ENVIRONMENT in labels)
 
 
 def _is_unexplained(fact: JobFact) -> bool:
@@ -130,7 +144,7 @@ def _ending(job: str, last: Attempt) -> Cause | None:
 
 def holder(cluster: Cluster, uid: str, live: Object) -> str:
     """Return who holds a living object, "" where it is the request's own. Raises NotYet where it goes by itself."""
-    if owner_uid(live) == uid:
+    if keeper_uid(live) == uid or (live["kind"] == "ConfigMap" and _is_release_of(live, uid)):
         return ""
     reference, leaving = owner(live), "deletionTimestamp" in live["metadata"]
     if not leaving and reference.get("kind") == "ConfigMap":  # the collector comes once the owner does not live

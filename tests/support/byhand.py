@@ -259,6 +259,10 @@ class ByHand(Api):
         self._pod(job, name, {"phase": phase, **shown, "conditions": list(conditions)})
         return name
 
+    def end_pod(self, name: str) -> None:
+        """Let a pod end well whose Job may be gone."""
+        self._store.note(self.stored["Pod", name], {"phase": "Succeeded"})
+
     def roll_out(self, deployment: Object) -> None:
         """Let a Deployment come up at its present generation; pods that broke down are gone then."""
         live = self.stored["Deployment", deployment["metadata"]["name"]]

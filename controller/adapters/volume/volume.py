@@ -37,10 +37,17 @@ class Volume(EnvironmentFolders):
         """Use the volume that is mounted at `root`; see EnvironmentFolders. `on_removed` is called for each removal."""
         super().__init__(root, has_pythons=has_pythons)
         self._on_removed = on_removed
+        self._tools: Sequence[Path] = ()  # and where they are once they are published
+        self._published_tools = root
         self._copies: dict[Path, tuple[str, ...]] = {}  # those that were interrupted, and what they have come to
 
     def prepare(self, folders: Iterable[PurePosixPath]) -> None:
-        """Make these folders, group-writable. Raises Transient."""
+        """Make these folders, group-writable, and see that the tools are there, without which no pod starts.
+
+        Raises Transient.
+        """
+        if self._tools and not (self._published_tools / layout.COMPLETE).exists():
+            self.publish_tools(self._tools)
         with storage.translated("make folders"):
             for folder in folders:
                 storage.make(self._root / folder)
@@ -186,6 +193,7 @@ class Volume(EnvironmentFolders):
             whole.update(name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
         digest = whole.hexdigest()[:16]
         target = self._root / layout.tools(digest)
+        self._tools, self._published_tools = tools, target
         with storage.translated("publish the tools"):
             storage.mark_used(target)
             if not (target / layout.COMPLETE).exists():

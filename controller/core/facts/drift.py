@@ -81,7 +81,8 @@ def mended(wanted: Object, live: Object) -> Object:
     """Return `live` with all that `wanted` sets, for an update; what others added stays, but for ports."""
     entries = live["metadata"].get("managedFields") or ()
     metadata = {key: value for key, value in wanted["metadata"].items() if key in _OWNED}
-    spec = {key: item for key, item in wanted["spec"].items() if not _is_held(entries, ("spec", key), (KUBERNETES,))}
+    own = _unpaused(wanted, live).items()
+    spec = {key: item for key, item in own if not _is_held(entries, ("spec", key), (KUBERNETES,))}
     return {
         **live,
         "metadata": _laid_over(metadata, live["metadata"], ""),
@@ -95,7 +96,13 @@ def mended(wanted: Object, live: Object) -> Object:
 def _differences(wanted: Object, live: Object) -> Iterator[Path]:
     for key in _OWNED:
         yield from _in(wanted["metadata"].get(key), live["metadata"].get(key), ("metadata", key))
-    yield from _in(wanted.get("spec"), live.get("spec"), ("spec",))
+    yield from _in(_unpaused(wanted, live), live.get("spec"), ("spec",))
+
+
+def _unpaused(wanted: Object, live: Object) -> Object:
+    """Return the spec that is wanted; of a Deployment that somebody has paused, that it is not: it never rolls out."""
+    spec: Object = wanted.get("spec") or {}
+    return {**spec, "paused": False} if (live.get("spec") or {}).get("paused") else spec
 
 
 def _in(wanted: Any, live: Any, path: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.core import names, times
-from controller.core.facts.owners import owner_uid
+from controller.core.facts.owners import keeper_uid, leaving, owner_uid
 from controller.core.facts.pods import (
     LAUNCHER_FAILED,
     Blocked,
@@ -43,6 +43,8 @@ class JobFact:
     cause: Cause | None = None  # Failed: why (None: nobody knows); Running: why it waits
     starting: tuple[str, ...] = ()  # as its newest pod says
     refused: Object | None = field(default=None, hash=False)  # the container of pods that no API server makes
+    held: Cause | None = None  # why it makes no pods any more: somebody keeps it from that
+    unwatched: bool = False  # somebody has taken the labels off by which the watches find it
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     fact = JobFact(
         name=metadata["name"],
         uid=metadata["uid"],
-        owner=owner_uid(job),
+        owner=keeper_uid(job),
         run=run_of(job),
         state="Succeeded" if done else "Failed" if failed else "Running",
         deleting=bool(metadata.get("deletionTimestamp")),
@@ -105,6 +107,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         running=running,
         image=current.image if current else "",
         finished=str(over["Failed"].get("lastTransitionTime") or "") if failed else "",
+        held=_held(job, has_pod=bool(current and current.phase in ("Pending", "Running"))),
     )
     if failed:
         return replace(fact, cause=_failure(over["Failed"], facts))
@@ -121,6 +124,17 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         return fact
     container = container_of(((job.get("spec") or {}).get("template") or {}).get("spec") or {})
     return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or ""), refused=container or None)
+
+
+def _held(job: Object, *, has_pod: bool) -> Cause | None:
+    """Return what people (or a queue) have done to a Job that makes no pods any more, None where they have not."""
+    name, spec = job["metadata"]["name"], job.get("spec") or {}
+    if "deletionTimestamp" in job["metadata"]:
+        return None if has_pod else Cause("BeingDeleted", leaving("Job", job))
+    if not spec.get("suspend") and spec.get("parallelism", 1) != 0:
+        return None
+    patch = '{"spec": {"suspend": false, "parallelism": 1}}'
+    return Cause("JobSuspended", f"Job {name} is suspended (to resume it: kubectl patch job {name} -p '{patch}')")
 
 
 def ended_well(fact: JobFact, last: Attempt | None) -> JobFact:
@@ -200,7 +214,7 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
     return DeploymentFact(
         name=metadata["name"],
         uid=metadata["uid"],
-        owner=owner_uid(deployment),
+        owner=keeper_uid(deployment),
         run=run_of(deployment),
         digest=digest_of(deployment),
         replicas=replicas,

@@ -16,10 +16,11 @@ from controller.core.plan.stage import (
     done,
     explained,
     failed,
+    going,
+    of_job,
     outdated,
     refused,
     removal,
-    underway,
     waiting,
 )
 
@@ -63,7 +64,7 @@ def _standing(context: RunContext, item: Environment, record: StageRecord, build
         spare = (Publish(item.folder),) if build.made else ()
         return StageView(over, (*spare, *_left_over(context, item, build)))
     if fact and (fact.uid == item.stale or outdated(fact, lambda: manifests.build(context, item))):
-        return StageView(record, removal(fact))
+        return going(record, fact, context.policy, now)
     if build.made:
         return StageView(record, (Publish(item.folder),), due=now)
     if fact is None and build.lingering:
@@ -97,9 +98,9 @@ def _left_over(context: RunContext, item: Environment, build: Build) -> tuple[Ac
 
 def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: datetime) -> StageView:
     if fact.state == "Running":
-        return underway(record, fact, context.policy, now)
+        return of_job(record, fact, context.policy, now)
     if fact.state == "Succeeded":  # and yet there is nothing: somebody removed it before it was published
-        return StageView(record, removal(fact))
+        return going(record, fact, context.policy, now)
     cause = fact.cause or Cause("Unknown", f"Job {fact.name} failed, and its pod was gone before it could be read")
     if cause.reason != VOLUME_FULL:
         return StageView(failed(record, cause, now))
@@ -107,4 +108,4 @@ def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: dateti
     view = waiting(record, "schedule", cause, context.policy, now)
     if view.record.state == "Failed" or now < again:
         return replace(view, due=min(filter(None, (view.due, again))))
-    return replace(view, actions=removal(fact))
+    return going(view.record, fact, context.policy, now)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from controller.core import manifests
 from controller.core.errors import Invalid, NotYet, Transient
-from controller.core.facts.owners import owner_uid
+from controller.core.facts import drift
+from controller.core.facts.owners import keeper_uid
 from controller.core.facts.workloads import digest_of
 from controller.core.inputs import podtemplate
 from controller.core.manifests import with_uid
-from controller.core.model import Policy, Request
+from controller.core.model import Object, Policy, Request
 from controller.core.plan.decision import Action, Apply, Create, Decision, Delete, Emit, Observed
 from controller.core.plan.needs import Live
 
@@ -36,23 +37,28 @@ def keep_schedule(request: Request, decision: Decision, observed: Observed, poli
 
 def _action(request: Request, observed: Observed, policy: Policy) -> Action | None:
     found = observed.cronjob
-    live = found if found and owner_uid(found) == request.uid else None
+    live = found if found and keeper_uid(found) == request.uid else None
     if live and "deletionTimestamp" in live["metadata"]:
         return None  # its end comes as an event
     if not request.schedule:
         return Delete("CronJob", request.name, live["metadata"]["uid"]) if live else None
     try:
         manifest = manifests.cronjob(request, policy, _template(request, observed, policy))
+        if live is None:
+            return Create(manifest, SCHEDULE)
+        if digest_of(live) == digest_of(manifest) and not _is_edited(manifest, live, observed):
+            return None
     except (NotYet, Transient):
-        return None  # nobody knows the template now: it stays as it is
-    if live is None:
-        return Create(manifest, SCHEDULE)
-    # A person may have changed when it fires. What its Jobs are made of comes back with defaults: not compared.
-    spec = live.get("spec") or {}
-    edited = any(spec.get(key) != value for key, value in manifest["spec"].items() if key != "jobTemplate")
-    if edited or digest_of(live) != digest_of(manifest):
-        return Apply(with_uid(manifest, live["metadata"]["uid"]), SCHEDULE)
-    return None
+        return None  # nobody knows the template now, or who changed it: it stays as it is
+    return Apply(with_uid(manifest, live["metadata"]["uid"]), SCHEDULE)
+
+
+def _is_edited(manifest: Object, live: Object, observed: Observed) -> bool:
+    """Return whether somebody has changed what we set. The caches do not hold who did: that costs a look."""
+    if not drift.differs(manifest, live):
+        return False
+    whole = observed.ask(Live("CronJob", manifest["metadata"]["name"]))
+    return bool(whole and drift.read(manifest, whole))
 
 
 def _template(request: Request, observed: Observed, policy: Policy) -> str:

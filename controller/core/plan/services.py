@@ -1,14 +1,14 @@
 """What serves is kept as it was put there: by the last good run, or by a stage of the active run that is done."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from controller.core import manifests, names
 from controller.core.errors import Invalid
 from controller.core.facts import drift
-from controller.core.facts.owners import owner_uid
+from controller.core.facts.owners import keeper_uid, leaving
 from controller.core.facts.workloads import digest_of, run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import Object, Record, Service, Stage
@@ -105,7 +105,7 @@ def converge(stage: str, objects: Sequence[Object], observed: Observed, uid: str
     actions: list[Action] = []
     for item in objects:
         live = observed.serving.get(key_of(item))
-        if live is None or owner_uid(live) != uid:
+        if live is None or keeper_uid(live) != uid:
             actions.append(Create(item, stage))
             continue
         if "deletionTimestamp" in live["metadata"]:
@@ -120,6 +120,14 @@ def converge(stage: str, objects: Sequence[Object], observed: Observed, uid: str
     return tuple(actions)
 
 
+def going_services(objects: Iterable[Object], observed: Observed, uid: str) -> Iterator[str]:
+    """Yield a sentence for each of these objects that is being deleted, and is still there."""
+    for item in objects:
+        live = observed.serving.get(key_of(item))
+        if live and keeper_uid(live) == uid and "deletionTimestamp" in live["metadata"]:
+            yield leaving(item["kind"], live)
+
+
 def disturbed(objects: Iterable[Object], observed: Observed, uid: str) -> list[tuple[str, str]]:
     """Return what somebody did to each of these objects that were changed or taken away, and what is done about it."""
     refused = {item.about: item.cause.message for item in observed.refusals}
@@ -131,8 +139,8 @@ def disturbed(objects: Iterable[Object], observed: Observed, uid: str) -> list[t
         remedy = f"{CANT_PUT_BACK} ({cause})" if cause else "it is put back"
         if live is None:
             lines.append((f"{kind} {name} was deleted, or its labels were removed", remedy))
-        elif owner_uid(live) == uid and "deletionTimestamp" in live["metadata"]:
-            lines.append((f"{kind} {name} is being deleted", "it is made again"))
+        elif going := next(going_services([item], observed, uid), ""):
+            lines.append((going, "it is made again"))
         elif change:
             lines.append((f"{kind} {name}: {change.by} changed {change.fields}", remedy))
     return lines

@@ -48,16 +48,17 @@ def settle(request: Request, record: Record, observed: Observed, now: datetime) 
 def stale_jobs(record: Record, observed: Observed) -> tuple[Action, ...]:
     """Return the deletion of Jobs of earlier runs, and of those that still run though their run is over.
 
-    Those of stages that are done are about to end by themselves.
+    Those of stages that are done are about to end by themselves. What is recorded is the run's own, whatever its label.
     """
+    own = {item for stage in record.stages.values() for item in stage.objects}
     done = {item for stage in record.stages.values() if stage.state == "Done" for item in stage.objects}
     return tuple(
         Delete("Job", fact.name, fact.uid)
         for fact in observed.jobs.values()
         if fact.owner == record.request_uid
         and not fact.deleting
+        and f"Job/{fact.name}" not in (own if record.active or fact.state != "Running" else done)
         and (fact.run < record.run or (not record.active and fact.state == "Running"))
-        and f"Job/{fact.name}" not in done
     )
 
 

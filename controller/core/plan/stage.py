@@ -15,10 +15,11 @@ from controller.core.manifests.pod import repeats
 from controller.core.model import STARTING, Batch, Cause, Object, Policy, Record, Service, Stage, StageRecord
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Delete, Observed
-from controller.core.plan.services import converge, of_stage
+from controller.core.plan.services import converge, going_services, of_stage
 from controller.core.text import fit, format_duration
 
 Fact = TypeVar("Fact", JobFact, DeploymentFact)
+UNWATCHED_PAUSE = timedelta(seconds=10)
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
 START_SECONDS = (STARTS, 15)  # after which it is said that a pod still starts, and then why: most need less
 _WAITS = "; waits up to "  # behind a cause, with the grace that it gets
@@ -90,7 +91,7 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
         return StageView(record, (Create(manifests.job(context, stage), stage.name),))
     fact = explained(context, stage.name, fact)
     if outdated(fact, lambda: manifests.job(context, stage)):
-        return StageView(record, removal(fact))
+        return going(record, fact, context.policy, now)
     attempts = fact.attempts
     if isinstance(stage.work, Batch) and repeats(context.policy, stage.work):
         attempts = max(attempts, fact.last_attempt)
@@ -100,7 +101,16 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
     if fact.state == "Failed":
         lost = f"Job {name} failed, and its pod was gone before it could be read (see the stage's log)"
         return StageView(failed(record, fact.cause or Cause("Unknown", lost), now))
-    return underway(record, fact, context.policy, now)
+    return of_job(record, fact, context.policy, now)
+
+
+def of_job(record: StageRecord, fact: JobFact, policy: Policy, now: datetime) -> StageView:
+    """Return the view of a stage whose Job is on its way. Nothing wakes a request for a Job that no watch finds."""
+    if fact.held:
+        return waiting(record, "schedule", fact.held, policy, now)
+    view = underway(record, fact, policy, now)
+    again = now + UNWATCHED_PAUSE if fact.unwatched else None
+    return replace(view, due=min(filter(None, (view.due, again)), default=None))
 
 
 def outdated(fact: JobFact, manifest: Callable[[], Object]) -> bool:
@@ -119,12 +129,21 @@ def removal(fact: JobFact) -> tuple[Action, ...]:
     return () if fact.deleting else (Delete("Job", fact.name, fact.uid),)
 
 
+def going(record: StageRecord, fact: JobFact, policy: Policy, now: datetime) -> StageView:
+    """Return the view of a stage whose Job has to go before another one can be made."""
+    if fact.deleting and fact.held:
+        return waiting(record, "schedule", fact.held, policy, now)
+    return StageView(record, removal(fact))
+
+
 def _service(
     context: RunContext, stage: Stage, work: Service, record: StageRecord, observed: Observed, now: datetime
 ) -> StageView:
     objects = of_stage(context, stage, observed)
     actions = converge(stage.name, objects, observed, context.uid)
     record = replace(record, objects=tuple(f"{item['kind']}/{item['metadata']['name']}" for item in objects))
+    if gone := next(iter(going_services(objects, observed, context.uid)), ""):
+        return replace(waiting(record, "schedule", Cause("BeingDeleted", gone), context.policy, now), actions=actions)
     fact = observed.deployments.get(context.service_name(stage.name))
     if fact is None or fact.owner != context.uid or fact.digest != digest_of(objects[0]):
         return StageView(record, actions)
