@@ -1,5 +1,7 @@
 """The controller dies, records vanish, things are deleted by hand: the outcome is as if nothing had been."""
 
+from functools import partial
+
 from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl, told
 from tests.support.e2e_projects import batch, project, server, service
 
@@ -72,3 +74,36 @@ def test_a_job_that_is_deleted_by_hand_is_not_run_twice(coachwork: Coachwork) ->
     record = coachwork.ended(name)
     assert (record["phase"], record["reason"]) == ("Failed", "JobDeleted"), told(record)
     assert coachwork.run_file(name, ".", "cache/starts").split() == ["one"]
+
+
+def test_what_others_do_to_objects_is_reported_or_put_back_and_the_run_goes_on(coachwork: Coachwork) -> None:
+    name = coachwork.name("citizen")
+    record, job, deployment = f"{name}-status", f"{name}-one-1", f"{name}--web"
+    coachwork.git.push(name, project(name, "one >> web", batch("one", SLOW), service("web", server("up"))))
+    coachwork.request(name, schedule="0 7 * * *")
+    coachwork.running(name, "one")
+    kubectl("-n", NAMESPACE, "label", "job", job, "coachwork.io/run-")
+    kubectl("-n", NAMESPACE, "label", "configmap", record, "coachwork.io/request-")
+    disown(record, "configmap")
+    kubectl("-n", NAMESPACE, "patch", "job", job, "-p", '{"spec": {"suspend": true}}')
+    said = coachwork.wait_for(name, lambda data: data.get("reason") == "JobSuspended", "word of the suspended Job")
+    assert f"kubectl patch job {job} -p" in said["message"], told(said)
+    kubectl("-n", NAMESPACE, "patch", "job", job, "-p", said["message"].partition(" -p '")[2].partition("'")[0])
+    assert coachwork.ended(name)["phase"] == "Ready"
+    assert coachwork.get("configmap", record)["metadata"]["ownerReferences"]
+    for kind, item in (("deployment", deployment), ("service", deployment), ("cronjob", name)):
+        disown(item, kind)
+        eventually(partial(owners, coachwork, kind, item), f"owner of {kind}")
+    kubectl("-n", NAMESPACE, "rollout", "pause", f"deployment/{deployment}")
+    eventually(lambda: "paused" not in coachwork.get("deployment", deployment)["spec"], "rollout that goes on")
+    assert coachwork.trigger(name, "again")["phase"] == "Ready"
+
+
+def disown(name: str, kind: str) -> None:
+    """Take the owner of an object away."""
+    kubectl("-n", NAMESPACE, "patch", kind, name, "--type=merge", "-p", '{"metadata": {"ownerReferences": null}}')
+
+
+def owners(coachwork: Coachwork, kind: str, name: str) -> object:
+    """Return the owners of an object."""
+    return coachwork.get(kind, name)["metadata"].get("ownerReferences")
