@@ -46,14 +46,22 @@ def _loaded(text: str) -> tuple[Object, ...] | None:
 
 
 def _is_known(item: object) -> bool:
-    """Return whether it is an object of a service, with all that is read of one."""
+    """Return whether it is an object of a service with all that is read of one, or of a kind that we never read."""
     match item:
-        case {"metadata": {"name": str(), "labels": {names.STAGE: str()}}, "kind": kind, "spec": dict(spec)}:
-            match kind, spec:
-                case "Deployment", _:
-                    return True
-                case "Service", {"ports": [{"port": int()}, *_]}:
-                    return True
-                case "Ingress", {"rules": [{"http": {"paths": [{"path": str()}, *_]}}, *_]}:
-                    return True
+        case {"kind": "Deployment", "metadata": {"name": str(), "labels": {names.STAGE: str()}}, "spec": dict()}:
+            return True
+        case {
+            "kind": "Service",
+            "metadata": {"name": str(), "labels": {names.STAGE: str()}},
+            "spec": {"ports": [{"port": int()}, *_]},
+        }:
+            return True
+        case {
+            "kind": "Ingress",
+            "metadata": {"name": str(), "labels": {names.STAGE: str()}},
+            "spec": {"rules": [{"http": {"paths": [{"path": str()}, *_]}}, *_]},
+        }:
+            return True
+        case {"kind": str(kind), "metadata": {"name": str()}}:  # of a newer version, perhaps: it stays as it is
+            return kind not in ("Deployment", "Service", "Ingress")
     return False
