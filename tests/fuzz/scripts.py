@@ -14,6 +14,7 @@ from typing import Any
 from controller.core import numbers
 from tests.fuzz.target import Target
 
+TAIL = 192 * 1024  # bytes that a launcher keeps of what a script said
 SECRETS = ("s3cr3t pass/word+", "0123456789", "ab\ncd")
 
 
@@ -44,7 +45,7 @@ def last_words(data: bytes) -> Iterable[str]:
     cause, remedy, order = _module("stage_cause"), _module("stage_remedy"), _module("stage_order")
     places = order.ScriptPlaces("/work", "/work", "/work/train", "train/main.py", "train/requirements.txt")
     for status in (1, 3, -9):
-        said = cause.read(data, places, status)
+        said = cause.read(data[-TAIL:], places, status)
         found = remedy.find(remedy.FailedScript(said, places, "/published"))
         _, message = cause.explain(status, said, places, out_of_memory=False, reason=found.reason, remedy=found.text)
         yield _module("stage_text").clean(message)
@@ -58,7 +59,7 @@ def words_of_uv(text: str) -> Iterable[str]:
     prepared = requirements.Prepared("r.txt", "/scratch/links", [], [file], {"/scratch/project": "."}, "2024-03-05")
     known = _module("install_resolve").Known("the index", lambda _line: "2.1", "pin a wheel")
     for code in (1, 2, -9):
-        error = _module("install_cause").explain(uv.Done(code, text), prepared, known)
+        error = _module("install_cause").explain(uv.Done(code, text[-TAIL:]), prepared, known)
         yield _module("stage_text").clean(str(error))
     terminal, progress = _module("install_terminal").Terminal(), _module("install_progress").Progress()
     os.set_blocking(terminal.output, False)

@@ -18,7 +18,7 @@ from tests.fuzz.target import CORPUS, Target
 TARGETS = {target.name: target for module in (inputs, documents, cluster, scripts) for target in module.TARGETS}
 PROMISED = 100_000  # inputs of `make test-long`
 SAMPLE = 200  # the part of it that `make test` draws
-CHUNK = 4_000  # inputs of one test: so all workers have some
+CHUNK = 2_000  # inputs of one test: so all workers have some
 
 
 def draws(target: Target, number: int, size: int) -> int:
