@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from controller.adapters.kube import translate
@@ -69,11 +70,9 @@ def a_watch(data: bytes) -> None:
     """Whatever a watch brings becomes objects of the cache, or ends the round in one of our errors."""
     lines = data.split(b"\n")
     watch = Watch(_Feed(lines), WatchCache("Pod", lambda _kind, _old, _new: None))
-    for line in lines:
-        try:
-            watch._take(line)  # noqa: SLF001 (a round of it sleeps)
-        except (Expired, Transient):
-            continue
+    with suppress(Expired, Transient):  # which end a round
+        for line in lines:
+            watch._take(line)  # noqa: SLF001 (it sleeps between rounds)
 
 
 TARGETS = (
