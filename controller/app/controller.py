@@ -24,6 +24,7 @@ from controller.adapters.volume.sweeping import Sweeping
 from controller.app.clock import SteadyClock
 from controller.app.leading import Alone, Leadership
 from controller.app.live import Watched
+from controller.app.pulse import Pulse
 from controller.app.signals import Signals
 from controller.core import errors, layout
 from controller.core.documents import status as statuses
@@ -98,6 +99,7 @@ class App:
     ) -> None:
         self._leadership: Leadership = shared.leadership if shared else Alone()
         self._left_over = volume.requests if shared else tuple
+        self._pulse = Pulse(volume.probe)
         self._cluster, self._metrics = cluster, metrics.work
         self._queue = WorkQueue()
         self._listed = False
@@ -130,6 +132,7 @@ class App:
     def start(self, stopping: threading.Event) -> bool:
         """Start watching, wait for all lists, then work while this controller leads. Return False if stopped first."""
         self._cluster.start(self.view.changed)
+        self._pulse.start()
         while not self._cluster.wait_synced(SYNC_SECONDS):
             if stopping.is_set():
                 return False
@@ -162,6 +165,7 @@ class App:
     def stop(self) -> None:
         """Stop taking work, let active passes end, let another lead, then stop watching."""
         self._queue.close()
+        self._pulse.stop()
         if self._sweeping:
             self._sweeping.stop()
         end = time.monotonic() + DRAIN_SECONDS
@@ -187,10 +191,11 @@ class App:
         return trouble or stuck(self._passes.copy(), time.monotonic(), self._pass_limit)
 
     def unready(self) -> str:
-        """Return why no work is done yet, "" if it is."""
+        """Return why no work is done, "" if it is. Waits for nothing."""
         if not self._cluster.synced:
             return "the watch lists have not synced"
-        return self._leadership.standing() or ("" if self._workers[-1].is_alive() else "the first passes begin")
+        trouble = self._leadership.standing() or self._pulse.trouble()
+        return trouble or ("" if self._workers[-1].is_alive() else "the first passes begin")
 
     def wake(self, name: str) -> bool:
         """Let a pass look at what waits for a request's stage or an environment of this name; False: nothing does."""

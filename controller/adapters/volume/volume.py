@@ -70,6 +70,11 @@ class Volume(EnvironmentFolders):
         with storage.translated(f"read {path.name}"):
             return self._tree.read_any(path)
 
+    def probe(self) -> None:
+        """Ask the volume itself, past all caches. Raises Transient; never returns while it hangs."""
+        with storage.translated("ask for its room"):
+            storage.space(self._root)
+
     def room(self) -> str:
         """Return how much of the volume is free, for a person; "" where it is not known."""
         try:
