@@ -59,7 +59,7 @@ def finish(world: World, run: int) -> None:
 
 @pytest.mark.parametrize("calls", [1, 25])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ESTALE], ids=os.strerror)
-@pytest.mark.parametrize("step", [pytest.param(97, id="some"), pytest.param(5, id="many", marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [pytest.param(97, id="some"), pytest.param(41, id="more", marks=pytest.mark.long)])
 def test_whatever_call_on_the_volume_fails_the_runs_end_as_they_would_have(
     memory: Path, code: int, calls: int, step: int
 ) -> None:
