@@ -119,7 +119,7 @@ class App:
             metrics.volume,
             layout.tools(tools),
             self._wake,
-            shared.leadership.check,
+            shared.leadership.term,
             clock.time,
         )
         ours = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
@@ -229,7 +229,7 @@ class App:
                 continue
             started = self._passes[key] = time.monotonic()
             try:
-                with storage.fenced(self._leadership.check):
+                with storage.fenced(self._leadership.term()):
                     result, details = self._reconcile(key)
             finally:
                 del self._passes[key]

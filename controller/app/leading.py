@@ -1,8 +1,9 @@
 """Whether this controller leads: it holds the Lease `coachwork`, or it does nothing.
 
-Every write asks `check`: those to the cluster as they are sent (adapters/kube/transport.py), those to the volume where
-they begin and where they take effect (adapters/storage.py). Refuses to end the process: a leader that can't renew
-pauses, and goes on once it can; one whose Lease another holds stands by.
+Every write asks: those to the cluster as they are sent (adapters/kube/transport.py), those to the volume where they
+begin and where they take effect (adapters/storage.py). What a pass knows is of the term in which it began: another
+may have led between two terms. Refuses to end the process: a leader that can't renew pauses, and goes on once it can;
+one whose Lease another holds stands by.
 """
 
 import threading
@@ -46,8 +47,8 @@ class Leadership(Protocol):
     def stop(self) -> None:
         """Do nothing from now on, and let others lead."""
 
-    def check(self) -> None:
-        """Raise NotYet unless this controller leads now."""
+    def term(self) -> Callable[[], None]:
+        """Return what raises NotYet unless this controller leads, and has not begun to lead again since."""
 
     def standing(self) -> str:
         """Return why this controller does not lead, "" if it does."""
@@ -66,8 +67,9 @@ class Alone:
     def stop(self) -> None:
         """Do nothing."""
 
-    def check(self) -> None:
-        """Do nothing."""
+    def term(self) -> Callable[[], None]:
+        """Return what raises nothing."""
+        return lambda: None
 
     def standing(self) -> str:
         """Return ""."""
@@ -89,7 +91,7 @@ class Candidate:
         self._leases, self._own, self._clock = leases, own, clock
         self._live: Object | None = None
         self._sight: lease.Sight | None = None
-        self._until = float("-inf")
+        self._grant = float("-inf"), 0  # until when it acts, and in which of its terms
         self._failure = "it has not been read yet"
         self._on_lead: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
@@ -105,7 +107,8 @@ class Candidate:
         self._stopping.set()
         if self._thread.ident:
             self._thread.join()
-        leads, self._until = not self.standing(), float("-inf")
+        leads = not self.standing()
+        self._give_up()
         if leads and self._live:
             with suppress(Conflict, NotYet, Refused, Transient):  # others wait for its time then
                 self._leases.replace(lease.released(self._live))
@@ -115,9 +118,20 @@ class Candidate:
         if line := self.standing():
             raise NotYet(lease.RETRY, line)
 
+    def term(self) -> Callable[[], None]:
+        """Return what raises NotYet unless this controller leads, and has not begun to lead again since."""
+        _, of_caller = self._grant
+
+        def check() -> None:
+            self.check()
+            if self._grant[1] != of_caller:
+                raise NotYet(lease.RETRY, f"the Lease {lease.NAME} was lost meanwhile, and is held again")
+
+        return check
+
     def standing(self) -> str:
         """Return why this controller does not lead, "" if it does."""
-        if self._clock() < self._until:
+        if self._clock() < self._grant[0]:
             return ""
         if self._failure:
             return f"the Lease {lease.NAME} can't be held: {self._failure}"
@@ -151,7 +165,7 @@ class Candidate:
 
         A leader whose time was over for a moment did not: passes may have ended by that.
         """
-        before = self._until
+        before, _ = self._grant
         try:
             if self.standing() or self._live is None or not self._hold():
                 self._live = self._leases.get("Lease", lease.NAME)
@@ -169,7 +183,7 @@ class Candidate:
         began = self._clock()
         self._sight = lease.look(self._sight, self._live, began)
         if not lease.is_free(self._sight, self._own, began):
-            self._until = float("-inf")
+            self._give_up()
             return True
         manifest = lease.held(self._live, self._own, datetime.now(UTC))
         try:
@@ -177,5 +191,9 @@ class Candidate:
         except (AlreadyExists, Conflict):
             return False
         self._sight = lease.look(self._sight, self._live, began)
-        self._until = began + lease.HELD
+        until, term = self._grant
+        self._grant = began + lease.HELD, term + (self._clock() >= until)
         return True
+
+    def _give_up(self) -> None:
+        self._grant = float("-inf"), self._grant[1]

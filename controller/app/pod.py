@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from controller.adapters import storage
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.kube.cluster import connect
 from controller.adapters.kube.kinds import CALLS, RIGHTS, WATCHED
@@ -38,6 +39,12 @@ LEASE_TIMEOUTS = Timeouts(connect=3.0, read=3.0)  # a renewal that fails leaves 
 _log = structlog.get_logger()
 
 
+def in_term(candidate: Candidate) -> None:
+    """Raise NotYet unless this controller leads, and still in the term in which this thread began its pass."""
+    candidate.check()
+    storage.ask()
+
+
 def serve(settings: Settings) -> Exit:
     """Run the controller until SIGTERM or SIGINT; return the exit code."""
     version = metadata.version("coachwork")
@@ -55,7 +62,7 @@ def serve(settings: Settings) -> Exit:
             on_call=metrics.api.called,
         )  # fmt: skip
         candidate = Candidate(to(timeouts=LEASE_TIMEOUTS), settings.pod or f"{socket.gethostname()}_{uuid.uuid4()}")
-        cluster = to(limit=Limit(metrics.api.turn), fence=candidate.check)
+        cluster = to(limit=Limit(metrics.api.turn), fence=partial(in_term, candidate))
         source = Git(
             root, git_settings(settings), partial(_git_called, metrics), metrics.git.shared, metrics.git.failed
         )

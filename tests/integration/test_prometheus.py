@@ -90,7 +90,7 @@ def sweep(machine: Laptop) -> None:
         machine.metrics.volume,
         PurePosixPath(tools.relative_to(machine.volume)),
         on_room=lambda: None,
-        fence=lambda: None,
+        term=lambda: lambda: None,
         clock=time.time,
     )
     sweeping.start()

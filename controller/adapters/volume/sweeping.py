@@ -35,10 +35,11 @@ class VolumeMetrics(Protocol):
 
 
 class Sweeping:
-    """Sweeps from `start` until `stop`, while `fence` raises nothing; `clock` returns POSIX seconds.
+    """Sweeps from `start` until `stop`, while what `term` returns before a sweep raises nothing.
 
-    `living` returns all needs; `on_room` is called when room was made. Our own `tools` are in use as long as this
-    process sweeps, and for a grace after: its successor may find objects that we have just made.
+    `living` returns all needs; `on_room` is called when room was made; `clock` returns POSIX seconds. Our own `tools`
+    are in use as long as this process sweeps, and for a grace after: its successor may find objects that we have just
+    made.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class Sweeping:
         metrics: VolumeMetrics,
         tools: PurePosixPath,
         on_room: Callable[[], None],
-        fence: Callable[[], None],
+        term: Callable[[], Callable[[], None]],
         clock: Callable[[], float],
     ) -> None:
         self._sweeper, self._living, self._metrics = sweeper, living, metrics
-        self._tools, self._on_room, self._fence, self._clock = tools, on_room, fence, clock
+        self._tools, self._on_room, self._term, self._clock = tools, on_room, term, clock
         self._swept = time.monotonic() - sweep.INTERVAL + sweep.FIRST
         self._tried = time.monotonic() - sweep.URGED
         self._urged = self._stopping = False
@@ -84,10 +85,12 @@ class Sweeping:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                with storage.fenced(self._fence):
+                with storage.fenced(self._term()):
                     self._measure()
                 self._metrics.used(self._sweeper.used())  # may take long: after what makes room
-            except (errors.NotYet, errors.Refused, errors.Transient) as error:
+            except errors.NotYet as early:  # another leads, as a rule, and that was said when it began
+                _log.debug("sweep put off", because=str(early))
+            except (errors.Refused, errors.Transient) as error:
                 _log.warning("sweep put off", error=str(error))
             except Exception:  # noqa: BLE001 (a defect here must not end the sweeping for good)
                 _log.exception("defect in a sweep")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -222,7 +223,9 @@ def test_what_a_request_left_on_the_volume_while_no_controller_ran_is_removed(pr
     eventually(lambda: not left.exists())
 
 
-def test_a_controller_works_only_while_it_leads_and_then_on_all_that_came_meanwhile(tmp_path: Path) -> None:
+def test_a_controller_works_only_while_it_leads_and_then_on_all_that_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leases = ByHand()
     made = lease.held(None, "other", datetime.now(UTC))
     leases.create({**made, "spec": {**made["spec"], "leaseDurationSeconds": 2}})
@@ -236,12 +239,26 @@ def test_a_controller_works_only_while_it_leads_and_then_on_all_that_came_meanwh
         assert not process.cluster.writes
         eventually(lambda: process.phase("iris") == "Running")
         eventually(lambda: process.metrics.value("coachwork_leader") == process.metrics.value("coachwork_ready") == 1)
+        inside, go_on, resolve = threading.Event(), threading.Event(), process.source.resolve
+
+        def slow(*args: Any, **options: Any) -> Any:
+            inside.set()
+            assert go_on.wait(60)
+            return resolve(*args, **options)
+
+        monkeypatch.setattr(process.source, "resolve", slow)
+        process.cluster.ask("before", repository=REPOSITORY, project_name="before")
+        assert inside.wait(60)
         leases.edit(
             "Lease", lease.NAME, lambda item: item["spec"].update(holderIdentity="other", leaseDurationSeconds=2)
         )
         eventually(process.app.unready)
         process.cluster.ask("wine", repository=REPOSITORY, project_name="wine")
-        eventually(lambda: process.phase("wine") == "Running")
+        eventually(lambda: not process.app.unready())
+        assert process.passes("not-yet") == 0
+        go_on.set()
+        eventually(lambda: process.passes("not-yet"))  # it knows only what was so before another led
+        eventually(lambda: process.phase("before") == process.phase("wine") == "Running")
         process.app.stop()
     said = [line["event"] for line in logs if line["event"] in ("leading", "not leading", "controller ready")]
     assert said == ["not leading", "leading", "controller ready"] * 2

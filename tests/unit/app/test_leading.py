@@ -82,6 +82,19 @@ def test_a_leader_that_was_stopped_for_a_minute_finds_that_another_leads(two: Tw
     assert two.leaders() == [1]
 
 
+def test_what_began_before_another_led_is_over_even_once_this_one_leads_again(two: Two) -> None:
+    check = two.both[0].term()
+    two.pass_(100, 0)
+    check()
+    two.pass_(20, 1)
+    two.both[1].stop()
+    assert two.both[0].stand()
+    two.both[0].check()
+    with pytest.raises(NotYet, match="lost meanwhile"):
+        check()
+    two.both[0].term()()
+
+
 def test_who_ends_lets_the_next_one_lead_at_once(two: Two) -> None:
     two.both[0].stop()
     with pytest.raises(NotYet):
