@@ -16,7 +16,7 @@ from tests.support.laptop import NAMESPACE, Laptop, batch, laptop, project, serv
 from tests.support.monitoring import OF_A_CLUSTER, alerts, compared, prometheus, shown
 
 QUIET = (
-    *("CoachworkDefect", "CoachworkQueueStuck", "CoachworkUnready"),
+    *("CoachworkDefect", "CoachworkQueueStuck", "CoachworkTwoLeaders", "CoachworkUnready"),
     *(
         f"operators.json: {title}"
         for title in ("Longest wait for a worker", "Queue and workers", "Readers of the page")
