@@ -4,17 +4,19 @@ A tree may be deeper than a stack and its paths longer than the system takes: no
 for the copy, which refuses such a tree.
 """
 
+import errno
 import os
 import shutil
 import stat
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BLOCK = 512  # bytes: what st_blocks counts (stat(2))
 PIECE = 16 * 1024 * 1024  # bytes that are copied at once
+DEEPEST = 200  # folders in folders that are copied: each is held open meanwhile
 CUT = 10**9  # nanoseconds since 1970, a second: exact on any volume. The time of a file whose copy was interrupted
 
 
@@ -87,37 +89,74 @@ def copy_tree(source: Path, target: Path, check: Callable[[Path], None], begin: 
     `check` is called with what is copied, between pieces: what it raises interrupts the copy, which goes on when it is
     called again. `begin`: the parts of the path below `source` with which check was called last; what comes before it
     is not looked at again. Raises OSError at the first that fails: shutil.copytree goes on, and raises all as one text,
-    in which a full volume is not known any more.
+    in which a full volume is not known any more. Raises RecursionError for a tree that is too deep.
     """
+    with _opened(source, None, os.O_DIRECTORY) as folder:
+        _copy_folder(folder, source, target, check, begin, DEEPEST)
+
+
+def _copy_folder(
+    folder: int, source: Path, target: Path, check: Callable[[Path], None], begin: Sequence[str], deeper: int
+) -> None:
+    """Copy an open folder. Its writer may live: what was a file, and is a link by now, leads nowhere."""
+    if not deeper:
+        raise RecursionError
     target.mkdir(exist_ok=True)
-    first, *deeper = begin or [""]
-    with os.scandir(source) as listing:
+    first, *rest = begin or [""]
+    with os.scandir(folder) as listing:
         entries = sorted((entry for entry in listing if entry.name >= first), key=lambda entry: entry.name)
     for entry in entries:
-        found, place = Path(entry.path), target / entry.name
+        found, place = source / entry.name, target / entry.name
         if entry.is_dir(follow_symlinks=False):
-            copy_tree(found, place, check, deeper if entry.name == first else ())
+            with _opened(found, folder, os.O_DIRECTORY) as inner:
+                _copy_folder(inner, found, place, check, rest if entry.name == first else (), deeper - 1)
             continue
         if entry.is_symlink():
             with suppress(FileExistsError):
-                place.symlink_to(found.readlink())
-        elif entry.is_file():
-            _copy_file(found, place, check)
+                place.symlink_to(os.readlink(entry.name, dir_fd=folder))
+        elif entry.is_file(follow_symlinks=False):
+            with _opened(found, folder, os.O_NONBLOCK) as file:
+                _copy_file(file, found, place, check)
         if entry.name != first:  # each call gets further by one, however short its time
             check(found)
-    shutil.copystat(source, target)
+    _resemble(target, os.fstat(folder))
 
 
-def _copy_file(source: Path, target: Path, check: Callable[[Path], None]) -> None:
-    """Copy a file, or go on with it: whole is one with the time of its source, sound up to its end one with CUT."""
-    known, there = source.stat(), target.stat() if target.exists() else None
+@contextmanager
+def _opened(path: Path, folder: int | None, flags: int) -> Iterator[int]:
+    """Yield a descriptor of what is in an open folder, or at a path, and is no link."""
+    try:
+        name = path if folder is None else path.name
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=folder)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _resemble(target: Path, status: os.stat_result) -> None:
+    target.chmod(stat.S_IMODE(status.st_mode))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _copy_file(read: int, source: Path, target: Path, check: Callable[[Path], None]) -> None:
+    """Copy an open file, or go on with it, to where it ends now: it may grow as fast as it is copied.
+
+    Whole is one with the time of its source, sound up to its end one with CUT.
+    """
+    known, there = os.fstat(read), target.stat() if target.exists() else None
     if there and (there.st_size, there.st_mtime_ns) == (known.st_size, known.st_mtime_ns):
         return
-    with source.open("rb") as read, target.open("r+b" if there else "xb") as written:
+    if not stat.S_ISREG(known.st_mode):  # it was one when the folder was listed
+        return
+    with target.open("r+b" if there else "xb") as written:
         at = there.st_size if there and there.st_mtime_ns == CUT else 0
         written.truncate(at)
         try:
-            while count := _copy_piece(read.fileno(), written.fileno(), at):
+            while count := _copy_piece(read, written.fileno(), at, known.st_size):
                 at += count
                 check(source)
         except BaseException:
@@ -125,15 +164,35 @@ def _copy_file(source: Path, target: Path, check: Callable[[Path], None]) -> Non
                 os.fsync(written.fileno())
                 os.utime(target, ns=(0, CUT))
             raise
-    shutil.copystat(source, target)
+    _resemble(target, known)
 
 
-def _copy_piece(read: int, written: int, at: int) -> int:
-    """Copy the next piece of a file, and return its length: within the file system, where that is able to."""
+def _copy_piece(read: int, written: int, at: int, end: int) -> int:
+    """Copy the next piece of a file, and return how far that goes: within the file system, where that is able to.
+
+    A hole stays one: written out, a file of a few blocks could fill the volume.
+    """
+    begin, count = _next_data(read, at, end)
+    if not count:
+        os.ftruncate(written, begin)
+        return begin - at
     with suppress(OSError, AttributeError):  # not on macOS, not between all file systems
-        if count := os.copy_file_range(read, written, PIECE, at, at):
-            return count
-    return os.pwrite(written, os.pread(read, PIECE, at), at)
+        if copied := os.copy_file_range(read, written, count, begin, begin):
+            return begin - at + copied
+    copied = os.pwrite(written, os.pread(read, count, begin), begin)
+    return begin - at + copied if copied else 0
+
+
+def _next_data(read: int, at: int, end: int) -> tuple[int, int]:
+    """Return where the next piece that is no hole begins, and its length: 0 behind the last one."""
+    try:
+        begin = min(os.lseek(read, at, os.SEEK_DATA), end)
+        hole = os.lseek(read, begin, os.SEEK_HOLE)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a hole up to its end, or it ends earlier by now
+            return max(at, min(end, os.fstat(read).st_size)), 0
+        begin, hole = at, end  # this file system does not say
+    return begin, max(0, min(PIECE, hole - begin, end - begin))
 
 
 def _is_folder(place: Path) -> bool:
