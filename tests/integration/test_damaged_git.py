@@ -83,6 +83,39 @@ def test_an_index_that_has_lost_one_object_makes_the_mirror_again(
     assert passes(volume, url, commit) == whole
 
 
+def test_a_git_that_was_killed_is_no_damage_of_the_mirror(
+    server: GitServer, iris: Repository, volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    published(Git(volume, SETTINGS), volume, url)
+    dying = tmp_path / "bin" / "git"
+    dying.parent.mkdir()
+    dying.write_text("#!/bin/sh\nkill -KILL $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setenv("PATH", str(dying.parent), prepend=os.pathsep)
+    with pytest.raises(Transient, match="its mirror on the shared volume can't be used"):
+        Git(volume, SETTINGS).read(url, commit, ".")
+    assert (volume / layout.mirror(url)).exists()
+
+
+def test_a_mirror_that_another_pass_has_made_again_meanwhile_stays(
+    server: GitServer, iris: Repository, volume: Path
+) -> None:
+    url, commit = server.url("iris"), iris.git("rev-parse", "HEAD")
+    published(Git(volume, SETTINGS), volume, url)
+    mirror = volume / layout.mirror(url)
+    shutil.rmtree(mirror)
+
+    def make_again(operation: str, outcome: str, _seconds: float) -> None:
+        if (operation, outcome) == ("ls-tree", "error"):
+            Git(volume, SETTINGS).publish(url, commit)
+
+    with pytest.raises(Transient, match="its mirror on the shared volume can't be used"):
+        Git(volume, SETTINGS, on_call=make_again).read(url, commit, ".")
+    assert mirror.exists()
+    assert Git(volume, SETTINGS).read(url, commit, ".").files
+
+
 def test_attributes_that_change_what_is_checked_out_are_no_damage(
     server: GitServer, iris: Repository, volume: Path
 ) -> None:

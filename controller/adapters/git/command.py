@@ -82,7 +82,7 @@ class Failed(Exception):
     """Git ended with an error; `stderr` is as hostile as the remote."""
 
     def __init__(self, status: int, stderr: str) -> None:
-        self.stderr = stderr
+        self.status, self.stderr = status, stderr
         super().__init__(f"git exited with status {status}")
 
 

@@ -4,6 +4,7 @@ Refuses to pass on control characters, credentials, and what differs from one tr
 """
 
 import re
+import signal
 from dataclasses import dataclass
 from typing import Literal
 
@@ -181,6 +182,16 @@ BROKEN = (
     r"unresolved deltas|bad object|corrupt|did not send all necessary objects|unable to read [0-9a-f]{40,64}"
     r"|/pack-[0-9a-f]{40,64}\."  # whatever is wrong with one that is there: what is being fetched is named tmp_pack_
 )
+
+# What ends a git that has met no fault: who stops processes, and the kernel where memory is short; and its words where
+# it can have no more of what all share.
+STOPPED = (-signal.SIGHUP, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
+SHORT = r"Resource temporarily unavailable|Too many open files"
+
+
+def is_stopped(status: int, stderr: str) -> bool:
+    """Return whether git ended for want of something, or was ended, whatever it was to read."""
+    return status in STOPPED or re.search(SHORT, stderr) is not None
 
 
 def known(stderr: str) -> Row | None:

@@ -129,13 +129,24 @@ class Mirrors:
         with self._held(remote.url):
             self._create(remote, sha256=is_sha256(name))
 
-    def give_up(self, url: str, failed: Failed) -> None:
-        """Remove a mirror that git can't read, unless something else is to blame. Raises OSError, NotYet."""
-        if faults.known(failed.stderr):
+    def made(self, url: str) -> tuple[int, int] | None:
+        """Return what tells a mirror from one that is made in its place later, None where there is none."""
+        with suppress(OSError):
+            found = (self.folder(url) / "config").stat()
+            return found.st_ino, found.st_mtime_ns
+        return None
+
+    def give_up(self, url: str, failed: Failed, made: tuple[int, int] | None) -> None:
+        """Remove a mirror that git can't read, unless something else is to blame. Raises OSError, NotYet.
+
+        `made` is of the mirror that was read: another pass may have put a sound one in its place meanwhile.
+        """
+        if faults.known(failed.stderr) or faults.is_stopped(failed.status, failed.stderr):
             return
         storage.refuse_full(self._root)
         with self._held(url):
-            storage.discard(self.folder(url), self._root / layout.MIRRORS)
+            if self.made(url) == made:
+                storage.discard(self.folder(url), self._root / layout.MIRRORS)
 
     def folder(self, url: str) -> Path:
         """Return the mirror's folder, whether it exists or not."""

@@ -224,11 +224,12 @@ class Git:
         """
         try:
             with storage.translated(f"work with {place(repository)}", reason="VolumeFailed"):
+                made = self._mirrors.made(repository)
                 try:
                     yield
                 except (Failed, TimedOut, TooLarge) as error:
                     if isinstance(error, Failed):
-                        self._mirrors.give_up(repository, error)
+                        self._mirrors.give_up(repository, error, made)
                     line = f"{place(repository)}: its mirror on the shared volume can't be used; it is tried again"
                     raise Transient("GitFailed", line) from error
         except (Invalid, Transient) as error:
