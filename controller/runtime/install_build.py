@@ -89,11 +89,17 @@ def build(job: Job, document: install_requirements.RequirementsDocument, progres
     partial = f"{job.target}{PARTIAL}{_machine()}-{os.urandom(4).hex()}"
     try:
         held = _locked_folder(partial)
+        os.makedirs(job.cache, exist_ok=True)
+        cache = os.open(job.cache, os.O_RDONLY | os.O_CLOEXEC)  # to the end of this process
         try:
             _fill(job._replace(target=partial), prepared, held, progress)
             return _settle(partial, job, held)
         except (OSError, stage_order.Unable) as error:
-            if _is_at(partial, held) or _is_at(job.target, held):
+            was_taken = not _is_at(job.cache, cache)
+            if was_taken and (other := finished(job)) is not None:
+                say("another build of the same was quicker: what it has made is used")
+                return other
+            if not was_taken and (_is_at(partial, held) or _is_at(job.target, held)):
                 raise
             taken = f"{prepared.name}: the build's folder was taken away while it was under way"
             raise stage_order.Unable("InstallFailed", taken, stage_order.MAY_PASS) from error

@@ -202,6 +202,27 @@ def test_attempts_at_once_never_mix(builder: Builder) -> None:
     assert builder.python("import plume; print(plume.VALUE)") == "42\n"
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_a_build_whose_cache_another_has_removed_uses_what_that_one_made(builder: Builder, published: bool) -> None:
+    """A lost node's pod may live on while its Job has another, which is done first."""
+    package(lib := builder.stage.checkout / "train/lib", "mine")
+    begun, go_on, backend = builder.root / "begun", builder.root / "go-on", lib / "backend.py"
+    waits = f"    import pathlib, time\n    first = not pathlib.Path({str(begun)!r}).exists()\n"
+    waits += f"    pathlib.Path({str(begun)!r}).touch()\n"
+    waits += f"    while first and not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.01)\n"
+    backend.write_text(backend.read_text().replace("    open(", f"{waits}    open(", 1))
+    own = {"paths": {"cache": str(builder.build / "cache")}}
+    slow = builder.start("plume\n./lib\n", **own)
+    wait_for(begun.exists, "the first build to begin")
+    assert builder.run(None, **own).code == 0
+    if published:  # where the first one, whose mounts are older, does not see it
+        builder.environment.rename(builder.root / "published")
+    go_on.touch()
+    ended = builder.end(slow)
+    assert ended.code == int(published), ended.text
+    assert published or builder.python("import mine; print(mine.VALUE)") == "1\n"
+
+
 def test_lines_of_bodywork_yaml_are_installed(builder: Builder) -> None:
     builder.stage.file("train/more.txt", "plume\n")
     builder.ask("", lines=("-r train/more.txt",))
