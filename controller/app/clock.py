@@ -2,7 +2,8 @@
 
 Deadlines, graces and pauses are kept as times of day, in records that outlive a process and on the volume. A clock that
 is set by an hour would end what has just begun, keep what is over, and sweep what is in use. So a jump is caught up
-with little by little: meanwhile a minute of ours takes 40 seconds to 2 minutes.
+with little by little: meanwhile a minute of ours takes 40 seconds to 2 minutes. Only a jump of more than a day is taken
+at once: that would take days, and mends a clock that was plainly wrong (a machine that began without the time of day).
 """
 
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 RATE = 0.5  # seconds that are caught up with in each second
+FAR = 24 * 3600.0  # seconds that would take too long
 SUSPENDED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux's counts while a machine sleeps, too
 
 
@@ -20,7 +22,7 @@ def elapsed() -> float:
 
 
 class SteadyClock:
-    """A clock without jumps, which never goes back. Safe in several threads."""
+    """A clock that jumps or goes back by more than a day only. Safe in several threads."""
 
     def __init__(self, wall: Callable[[], float] = time.time, passed: Callable[[], float] = elapsed) -> None:
         """Begin with what `wall` says (POSIX seconds), and follow it at the pace of `passed`."""
@@ -34,7 +36,7 @@ class SteadyClock:
             last, self._last = self._last, self._passed()
             seconds = max(self._last - last, 0.0)
             gap = self._wall() - (self._now + seconds)
-            self._now += seconds + min(max(gap, -RATE * seconds), RATE * seconds)
+            self._now += seconds + (gap if abs(gap) > FAR else min(max(gap, -RATE * seconds), RATE * seconds))
             return self._now
 
     def __call__(self) -> datetime:

@@ -36,6 +36,15 @@ def test_a_jump_is_caught_up_with_little_by_little_and_never_backwards(jump: flo
     assert clock.time() == pytest.approx(machine.wall())
 
 
+@pytest.mark.parametrize("jump", [50 * 365 * 24 * HOUR, -25 * HOUR])
+def test_a_clock_that_was_plainly_wrong_is_right_at_once(jump: float) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.set += jump
+    machine.passed += 1
+    assert clock.time() == pytest.approx(machine.wall())
+
+
 def test_a_clock_that_nobody_sets_is_right() -> None:
     machine = Machine()
     clock = machine.clock()
