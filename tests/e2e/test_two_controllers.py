@@ -59,6 +59,11 @@ def log(deployment: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
+def standing(deployment: str) -> dict[str, str]:
+    """Return what a controller's log said last about whether it leads."""
+    return [line for line in log(deployment) if line["event"] in ("leading", "not leading")][-1]
+
+
 @contextmanager
 def second(coachwork: Coachwork) -> Iterator[None]:
     """Start another controller like the first, on the same volume; the Service does not lead to it."""
@@ -82,7 +87,7 @@ def test_a_controller_that_was_stopped_does_nothing_once_another_leads(coachwork
     with second(coachwork):
         eventually(lambda: [line for line in log("second") if line["event"] == "not leading"], "second that stands by")
         first_pod = holder()
-        assert first_pod in log("second")[-1]["because"]
+        assert first_pod in standing("second")["because"]
         coachwork.request(name)
         coachwork.running(name, "one")
         within("coachwork", SIGNAL, "SIGSTOP")
@@ -91,12 +96,12 @@ def test_a_controller_that_was_stopped_does_nothing_once_another_leads(coachwork
             assert (record["phase"], record["run"], leader()) == ("Ready", "1", "second"), told(record)
         finally:
             within("coachwork", SIGNAL, "SIGCONT")
-        eventually(lambda: "second-" in log("coachwork")[-1].get("because", ""), "first that stands by")
+        eventually(lambda: "second-" in standing("coachwork").get("because", ""), "first that stands by")
         before = writes("coachwork")
         record = coachwork.trigger(name, "led-by-the-second")
         assert (record["phase"], record["run"], leader()) == ("Ready", "2", "second"), told(record)
         assert writes("coachwork") == before
-        assert log("coachwork")[-1]["event"] == "not leading"
+        assert standing("coachwork")["event"] == "not leading"
     eventually(lambda: holder() == first_pod, "first that leads again", seconds=10)  # the second set the Lease free
     record = coachwork.trigger(name, "led-by-the-first")
     assert (record["phase"], record["run"]) == ("Ready", "3"), told(record)

@@ -17,6 +17,7 @@ from controller.core.model import Object
 from controller.reconciler.ports import Volume as VolumePort
 from tests.support.apiproxy import ApiServer, status, stream
 from tests.support.gitserver import Repository
+from tests.support.kills import watched
 
 UID = "1b2c3d4e-0000-4000-8000-000000000001"
 RUN = layout.run("iris", UID, 1)
@@ -123,6 +124,22 @@ def test_what_a_write_to_the_volume_does_takes_no_effect_once_the_fence_is_close
                 VOLUME[method](volume)
             assert fence.asked == closes, "nothing else is tried"
     assert seen(tmp_path / str(first)) == before
+
+
+@pytest.mark.parametrize("method", VOLUME)
+def test_a_write_to_the_volume_asks_once_more_right_before_it_takes_effect(tmp_path: Path, method: str) -> None:
+    volume, since = filled(tmp_path), list[str]()
+    effects = list[str]()
+
+    def reached(what: str) -> None:
+        if what in ("before rename", "before replace"):
+            assert since == ["asked"], f"{what} after {since}"
+            effects.append(what)
+        since.append(what)
+
+    with storage.fenced(lambda: since.__setitem__(slice(None), ["asked"])), watched(reached):
+        VOLUME[method](volume)
+    assert effects or method in ("prepare", "retire_environment")
 
 
 def test_all_of_the_volume_is_either_only_read_or_fenced() -> None:

@@ -126,6 +126,7 @@ class Checkouts:
         for entry in listed:
             left -= entry.size
             if not _is_as_committed(root, entry, whole=left >= 0, sized=not is_converted):
+                storage.ask()
                 (root / layout.COMPLETE).unlink(missing_ok=True)  # the next to publish it makes it again
                 line = f"{place(url)}: {faults.clean(entry.path)} of the checkout on the shared volume is damaged"
                 raise Transient("NotPublished", f"{line}; it is written again")
