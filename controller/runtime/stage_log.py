@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 TOO_LONG = 10  # digits of an attempt's number
 MARKS = 1024 * 1024  # bytes of marks; then a minute lies between two of them
 NOT_OPEN = -2
-MARK = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # follows no link, and waits for no pipe
 
 
 class LogFile:
@@ -52,7 +52,6 @@ class LogFile:
                 return
             cut = chunk.rfind(b"\n", 0, room) + 1 or (0 if self.size else max(1, room))
             self._append(chunk[:cut])
-            self._append(f"coachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
             self._turn()
             chunk = chunk[cut:]
         self._append(chunk)
@@ -74,7 +73,7 @@ class LogFile:
 
     def _open_marks(self) -> int:
         try:
-            return os.open(f"{self._path}.times", MARK, 0o664)
+            return _fresh(f"{self._path}.times")
         except OSError:
             return -1
 
@@ -100,13 +99,13 @@ class LogFile:
     def _turn(self) -> None:
         """Begin a fresh file. The name `n.log` never disappears meanwhile: it is what marks the attempt as taken."""
         fresh, old = f"{self._path}.new", f"{self._path}.1"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o664)
+        descriptor = _fresh(fresh)
         try:
-            if os.path.exists(old):
-                os.unlink(old)
-            os.link(self._path, old)
-        except OSError:  # no hard links on this storage
-            os.rename(self._path, old)
+            self._append(f"coachwork: the log goes on in a new file after {self._cap} bytes\n".encode())
+            _hold_back(self._path, old)
+        except OSError:
+            os.close(descriptor)
+            raise
         os.rename(fresh, self._path)
         os.close(self._descriptor)
         self._descriptor, self.size, self._hash = descriptor, 0, self._begin_hash()
@@ -117,6 +116,23 @@ class LogFile:
             with suppress(OSError):
                 os.rename(f"{self._path}.times", f"{old}.times")
             self._marks, self._marked, self._marker = 0, 0, NOT_OPEN
+
+
+def _fresh(path: str) -> int:
+    """Create a file, in place of what a script left there; return its descriptor. Raises OSError."""
+    with suppress(OSError):
+        os.unlink(path)
+    return os.open(path, FRESH, 0o664)
+
+
+def _hold_back(path: str, old: str) -> None:
+    """Give a file a second name, or, on storage without hard links, another one. Raises OSError."""
+    try:
+        if os.path.lexists(old):
+            os.unlink(old)
+        os.link(path, old)
+    except OSError:
+        os.rename(path, old)
 
 
 def newest(folder: str) -> int:
@@ -134,7 +150,6 @@ def claim(folder: str) -> Tuple[int, int]:
     number = newest(folder) + 1
     while True:
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return number, os.open(os.path.join(folder, f"{number}.log"), flags, 0o664)
+            return number, os.open(os.path.join(folder, f"{number}.log"), FRESH, 0o664)
         except FileExistsError:
             number += 1

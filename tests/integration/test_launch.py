@@ -170,16 +170,47 @@ def test_a_path_of_numbers_that_is_no_file_holds_nobody_up(stage: Stage, made: s
     assert (ended.code, ended.results[1]["metrics"]) == (0, {})
 
 
-@pytest.mark.parametrize("name", ["7.json", "1.json.new"])
-def test_a_pipe_that_a_script_leaves_among_its_logs_holds_up_neither_it_nor_the_next_attempt(
-    stage: Stage, name: str
+@pytest.mark.parametrize(
+    ("kind", "name", "made"),
+    [
+        ("service", "1.log.new", "os.mkfifo(path)"),
+        ("service", "1.log.new", "os.symlink(outside, path)"),
+        ("service", "1.log.new", "os.mkdir(path)"),
+        ("batch", "1.log.times", "os.mkfifo(path)"),
+        ("batch", "1.log.times", "os.symlink(outside, path)"),
+        ("batch", "1.json.new", "os.mkfifo(path)"),
+        ("batch", "7.json", "os.mkfifo(path)"),
+    ],
+)
+def test_what_a_script_puts_in_the_place_of_its_logs_holds_nobody_up_and_leads_nowhere(
+    stage: Stage, kind: str, name: str, made: str
 ) -> None:
-    script = f"import os\nfor name in ({name!r}, '7.log'):\n    os.mkfifo({str(stage.logs)!r} + '/' + name)\n"
-    ended = stage.run(f"{script}raise SystemExit(1)\n")
-    assert (ended.code, ended.results[1]["exit_code"], ended.results[1]["complete"]) == (1, 1, True)
+    outside = stage.root / "outside"
+    outside.write_text("untouched")
+    ended = stage.run(
+        f"""
+import contextlib, os
+outside = {str(outside)!r}
+for path in [{str(stage.logs)!r} + "/" + name for name in ({name!r}, "7.log")]:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    {made}
+for number in range(200):
+    print("line", number)
+raise SystemExit(1)
+""",
+        kind=kind,
+        log_cap=1500,
+        **({"port": 1} if kind == "service" else {}),
+    )
+    assert (ended.code, ended.message["exit_code"], ended.message["message"].count("\n")) == (1, 1, 0), ended.text
+    assert outside.read_text() == "untouched"
+    assert not any("missing" in note for note in ended.results[1]["notes"]) or made == "os.mkdir(path)"
     ended = stage.run("print('again')", attempts=9)
     assert (ended.code, ended.results[8]["complete"]) == (0, True), ended.text
     assert b"again" in stage.log(8)
+    kept = sum(path.stat().st_size for path in stage.logs.glob("1.log*") if path.is_file() and not path.is_symlink())
+    assert kept < 2 * 1500 + 1000
 
 
 @pytest.mark.parametrize(
