@@ -176,8 +176,6 @@ def test_a_path_of_numbers_that_is_no_file_holds_nobody_up(stage: Stage, made: s
         ("service", "1.log.new", "os.mkfifo(path)"),
         ("service", "1.log.new", "os.symlink(outside, path)"),
         ("service", "1.log.new", "os.mkdir(path)"),
-        ("batch", "1.log.times", "os.mkfifo(path)"),
-        ("batch", "1.log.times", "os.symlink(outside, path)"),
         ("batch", "1.json.new", "os.mkfifo(path)"),
         ("batch", "7.json", "os.mkfifo(path)"),
     ],
