@@ -62,7 +62,12 @@ class Journal:
         return JournalEntry(Known(request, found, problems, last_run), status)
 
     def _copied(self, request: Request) -> str:
-        return self.volume.read_document(layout.record(request.name, request.uid))
+        """Return the record's copy. Where that can't be read there may be no record to say so in: an Event does."""
+        try:
+            return self.volume.read_document(layout.record(request.name, request.uid))
+        except errors.Transient as error:
+            self.actor.carry_out(request, [Emit("record-unread", "Warning", error.reason, str(error))])
+            raise
 
     def copy(self, entry: JournalEntry, decision: Decision, manifest: Object) -> None:
         """Write on the volume what comes before the record: a run that ended, and the record's copy. Raises Transient.

@@ -78,3 +78,18 @@ def test_whatever_call_on_the_volume_fails_the_runs_end_as_they_would_have(
         if not FAILING.hits:
             assert first > 2 * step, "hardly any call was met"
             return
+
+
+def test_a_request_of_which_not_even_a_record_can_be_read_gets_one_event(memory: Path) -> None:
+    FAILING.left, FAILING.more, FAILING.code = 1, 100_000, errno.ESTALE
+    world = Faulty(memory)
+    world.source.push(STORY)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    for _ in range(3):
+        world.cluster.sync()
+        assert world.pass_() is None
+    (event,) = world.cluster.of_kind("Event")
+    assert (event["reason"], event["involvedObject"]["name"]) == ("VolumeUnavailable", "iris")
+    assert event["message"].endswith("Stale file handle")
+    FAILING.more = 0
+    finish(world, 1)
