@@ -59,8 +59,9 @@ class Diagnosis(NamedTuple):
 
 def explain(done: Done, prepared: Prepared, known: install_resolve.Known) -> Unable:
     """Return the failure of a call of uv, at the user's own file and line where it speaks of one."""
-    direct = next(filter(None, (_direct(done.output, file) for file in prepared.files)), "")
-    output = _in_users_words(done.output, prepared)
+    plain = re.sub(r"(\s)\s{99,}", r"\1", done.output)  # of so much space patterns take the square
+    direct = next(filter(None, (_direct(plain, file) for file in prepared.files)), "")
+    output = _in_users_words(plain, prepared)
     items = [item for file in prepared.files for item in file.items]
     found = _recognised(output, known) or _build(output, items)
     if done.code < 0 and not found:

@@ -13,6 +13,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
+import yaml
+
 from controller.core.documents.seal import opened
 from controller.core.errors import Invalid
 from controller.core.text import clean, quoted, shorten, visible
@@ -22,6 +24,8 @@ REMEDY = "run that version of Coachwork or a later one again; nothing was change
 TEXT_LIMIT = 2048  # characters that are shown; what the controller writes is half as long
 UNREADABLE = "\ufffd"  # stands for bytes that are no UTF-8
 LARGEST = 2**63  # of a whole number, as most readers of JSON have it: an int of hundreds of digits is no float
+NO_YAML = (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError, TypeError)
+"""What a safe loader raises: an explicit tag, as `!!timestamp x` or `!!bool x`, has it stumble over what is none."""
 LINE = 200  # characters of what can't be read, in a message
 
 T = TypeVar("T")

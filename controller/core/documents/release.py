@@ -40,7 +40,7 @@ def _loaded(text: str) -> tuple[Object, ...] | None:
     """Return the objects of a text, None where it holds anything else. Remembered: a pass asks several times."""
     try:
         items = [item for item in yaml.load_all(text, Loader=_Loader) if item]
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except codec.NO_YAML:
         return None
     return tuple(items) if all(map(_is_known, items)) else None
 

@@ -104,7 +104,7 @@ def _value(name: str, text: str, misfits: list[str]) -> Any:
             return int(text)
         if name in _PARTS:
             return _bounded_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except codec.NO_YAML as error:
         misfits.append(f"{_KEYS[name]}: {type(error).__name__}")
         return None
     return text.split("\n") if name == "problems" else text
@@ -225,7 +225,7 @@ def copied(text: str) -> dict[str, str]:
     """Return the data that a copy holds, none where it can't be read."""
     try:
         loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except codec.NO_YAML:
         return {}
     return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else {}
 
