@@ -261,7 +261,8 @@ def deaths(point: int, what: str) -> Sequence[Fate]:
 # --- the end -------------------------------------------------------------------------------------------
 
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_OTHER = re.compile(r"((?<![\w-])digest\W+)(?:[0-9a-f]{16}){1,4}|(tools/)t\d|(\"controller\": )\"[\d.]*\"")
+_OTHER = re.compile(r"((?<![\w-])digest\W+?)'?(?:[0-9a-f]{16}){1,4}'?|(tools/)t\d|(\"controller\": )\"[\d.]*\"")
+"""What differs each time. YAML quotes a digest that it would read as a number, which some are by chance."""
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _ENDED = ("Succeeded", "Failed")
 _CHANCE = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields")
