@@ -45,7 +45,8 @@ SHOWN: list[tuple[str, str, dict[str, set[str]]]] = [
     (r"create secret .*\| kubectl replace", SECRETS, {"secrets": {"get", "update"}}),
     (r"(create|patch) secret", SECRETS, {"secrets": {"create", "get", "patch"}}),
     (r"create job|delete cronjob", WORKLOADS, {"jobs": {"create"}, "cronjobs": {"delete"}}),
-    (r"rollout restart", WORKLOADS, {"deployments": {"patch"}}),
+    (r"patch job ", WORKLOADS, {"jobs": {"patch"}}),
+    (r"rollout (restart|pause)", WORKLOADS, {"deployments": {"patch"}}),
 ]  # fmt: skip
 # Of kubectl: edit, replace and wait; whoever made something may change and remove it; a sample is applied.
 BEYOND: dict[str, dict[str, set[str]]] = {

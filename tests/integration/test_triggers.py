@@ -133,7 +133,7 @@ def test_a_run_that_is_not_kept_can_not_be_repeated_and_the_kept_ones_are_named(
     world.cluster.ask("iris", repository=REPOSITORY, keep_runs="1", trigger="x", at_rerun="x 1")
     kept = world.settle()
     assert (kept.phase, kept.run, kept.finished_trigger, kept.history[0].reason) == ("Ready", 3, "x", "RunNotKept")
-    assert kept.history[0].message == "run 1 is not kept, so it can't be repeated: kept are 3"
+    assert kept.history[0].message == "run 1 is not kept, or damaged, so it can't be repeated: kept are 3"
 
 
 def test_a_failed_run_goes_on_from_a_stage_with_its_artifacts(world: World) -> None:
