@@ -87,6 +87,7 @@ bench: $(READY) ## Measure, side by side; the last three need KUBECONFIG and an 
 image: ## Build IMAGE (coachwork:dev), and hand it to the cluster's nodes if E2E_LOAD_IMAGE says how
 	$(if $(E2E_LOAD_IMAGE),$(E2E_LOAD_IMAGE),docker build --build-arg BASE=$(BASE) --tag) $(IMAGE) .
 
+# Contract tests come first and nothing is shuffled: the longest of all are among them.
 .PHONY: e2e
 e2e: $(READY) ## Run the tests that need a cluster: KUBECONFIG, and E2E_LOAD_IMAGE to build and load the image
 	@test -n "$${KUBECONFIG:-}" || { echo "e2e: KUBECONFIG must name a test cluster's kubeconfig" >&2; exit 2; }
@@ -94,5 +95,5 @@ e2e: $(READY) ## Run the tests that need a cluster: KUBECONFIG, and E2E_LOAD_IMA
 		"and loads it: it is called as '\$$E2E_LOAD_IMAGE coachwork:dev .'" >&2; exit 2; }
 	@command -v kubectl >/dev/null || { echo "e2e: kubectl is not on PATH" >&2; exit 2; }
 	$(E2E_LOAD_IMAGE) coachwork:dev .
-	$(BIN)/pytest -n 4 --dist worksteal -m "not alone" tests/e2e tests/contract $(ARGS)
+	$(BIN)/pytest -p no:randomly -n 4 --dist worksteal -m "not alone" tests/contract tests/e2e $(ARGS)
 	$(if $(ARGS),,$(BIN)/pytest -m alone tests/e2e)

@@ -91,8 +91,10 @@ def test_a_package_that_is_built_sees_its_own_build_alone(coachwork: Coachwork) 
     (folder,) = folders(coachwork, name)
     lines = coachwork.run_file(name, 1, "logs/one/1.log").splitlines()
     assert [json.loads(line) for line in lines if line.startswith("[[")] == [[[folder], "/coachwork/environment"]]
-    left = coachwork.shell("sh", "-c", f"cd {VOLUME}/builds; ls -d {folder}/cache cache 2>&1 || true").split()
-    assert not [line for line in left if line in ("cache", f"{folder}/cache")]  # nothing is shared, and its own is gone
+    there = f"test ! -e {VOLUME}/builds/{folder}/cache && echo gone || true"
+    eventually(
+        lambda: coachwork.shell("sh", "-c", there).strip() == "gone", "end of the build, which removes its cache"
+    )
 
 
 def test_a_damaged_environment_is_built_again(coachwork: Coachwork) -> None:
