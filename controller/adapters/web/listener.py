@@ -110,7 +110,8 @@ class Listener:
                 self._loop.call_soon_threadsafe(self._stopping.set)
         if self._thread.ident:
             self._thread.join(2 * READ_TIMEOUT)
-        self._socket.close()
+        if not self._thread.is_alive():  # else it closes its socket itself, at its end
+            self._socket.close()
 
 
 class Connection(H11Protocol):
