@@ -133,9 +133,12 @@ class Storm:
 
 
 def orphans(coachwork: Coachwork) -> list[str]:
-    """Return what nobody owns any more: partial folders on the volume, processes of git, Jobs of builds."""
+    """Return what nobody owns any more: partial folders on the volume, processes of git.
+
+    What a controller was removing when it was killed lies in `.trash-*`, and is the next sweep's (docs/adr/0012).
+    """
     script = (
-        "find /var/lib/coachwork -maxdepth 4 \\( -name '.partial-*' -o -name '.trash-*' \\) -mmin -120;"
+        "find /var/lib/coachwork -maxdepth 4 -name '.partial-*' -mmin -120;"
         ' for p in /proc/[0-9]*; do read -r c < $p/comm && [ "$c" = git ] && echo $p $c; done; true'
     )
     return coachwork.shell("sh", "-c", script).splitlines()
