@@ -70,8 +70,10 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
 
 def _is_release_of(release: Object, uid: str) -> bool:
     """Return whether a release is a request's: where somebody has taken its owner away, its objects say so."""
+    if owner_uid(release):
+        return owner_uid(release) == uid
     held = codec.good(releases.read(release.get("data") or {}, release["metadata"]["name"])) or ()
-    return owner_uid(release) == uid or (not owner_uid(release) and any(keeper_uid(item) == uid for item in held))
+    return any(keeper_uid(item) == uid for item in held)
 
 
 def build(view: View, cluster: Cluster, volume: Volume, folder: str) -> Build:
