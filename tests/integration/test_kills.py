@@ -2,13 +2,11 @@
 
 import ast
 import inspect
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -16,6 +14,7 @@ from controller.core import layout, names
 from controller.core import plan as planner
 from tests.support.kill_stories import STORIES
 from tests.support.kills import Story, Teller, Told, tell
+from tests.support.tracing import traced
 from tests.support.world import REPOSITORY, World, project
 
 SAMPLE = 3  # points of each story in `make test`
@@ -48,9 +47,14 @@ def test_killed_before_and_after_all_that_it_does(memory: Path, story: Story) ->
 
 def test_the_stories_take_every_action_of_the_planner_each_recorded_before(memory: Path) -> None:
     places, reached, writes, points = _places(), set[tuple[str, int]](), set[tuple[str, str]](), 0
+    files = {file for file, _ in places}
+
+    def at_line(frame: FrameType) -> None:
+        reached.add((frame.f_code.co_filename, frame.f_lineno))
+
     for number, story in enumerate(STORIES.values()):
         teller = Teller(partial(_recorded_first, story))
-        with _tracing({file for file, _ in places}, reached):
+        with traced(files.__contains__, at_line):
             teller.tell(memory / str(number))
         writes |= {(verb, kind) for verb, kind, _ in teller.world.cluster.writes}
         points += teller.points
@@ -85,25 +89,6 @@ def _places() -> set[tuple[str, int]]:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in actions
     }
-
-
-@contextmanager
-def _tracing(files: set[str], reached: set[tuple[str, int]]) -> Iterator[None]:
-    """Note the lines of these files that are executed in the block."""
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        if frame.f_code.co_filename not in files:
-            return None
-        if event == "line":
-            reached.add((frame.f_code.co_filename, frame.f_lineno))
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
 
 
 # --- what no story tells -----------------------------------------------------------------------------
