@@ -59,6 +59,9 @@ class WatchedCluster(Cluster, Protocol):
     def wait_synced(self, timeout: float) -> bool:
         """Wait at most so many seconds for the first lists; return whether all have come."""
 
+    def hurry(self) -> None:
+        """Let watches that pause try again now: the API server answers."""
+
     def references(self) -> frozenset[PurePosixPath]:
         """Return what living objects and records need of the shared volume. Raises Refused, NotYet, Transient."""
 
@@ -146,21 +149,26 @@ class App:
         """Begin to work, or begin again: whatever there is to do was another's until now, or has waited.
 
         Active runs get the first passes: where thousands are over, somebody waits for these. Names that only the volume
-        knows are of requests that may be gone; their folders are then removed.
+        knows are of requests that may be gone; their folders are then removed. They come last: a volume that hangs
+        hangs here.
         """
+        self._cluster.hurry()
         self._listed = True
         phases = self._phases()
         ranks = {name: FIRST.get(phase, LAST) for name, phase in phases.items()}
-        try:
-            ranks = dict.fromkeys(self._left_over(), LAST) | ranks
-        except errors.Transient as error:  # the sweep finds what they left
-            _log.warning("requests that are gone can't be looked for", error=str(error))
         for name in sorted(ranks, key=ranks.__getitem__):
             self._queue.add(name)
         for worker in self._workers:
             if not worker.ident:
                 worker.start()
         _log.info("controller ready", requests=len(phases))
+        try:
+            gone = {*self._left_over()} - phases.keys()
+        except errors.Transient as error:  # the sweep finds what they left
+            _log.warning("requests that are gone can't be looked for", error=str(error))
+            return
+        for name in sorted(gone):
+            self._queue.add(name)
 
     def stop(self) -> None:
         """Stop taking work, let active passes end, let another lead, then stop watching."""

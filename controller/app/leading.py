@@ -42,7 +42,10 @@ class Leadership(Protocol):
     """What the app asks."""
 
     def start(self, on_lead: Callable[[], None]) -> None:
-        """Begin to stand; `on_lead` is called each time that this controller begins to lead, or to lead again."""
+        """Begin to stand; `on_lead` is called when this controller has begun to lead, or to lead again.
+
+        It is never called twice at once: a call that takes long stands for all terms that begin meanwhile but the last.
+        """
 
     def stop(self) -> None:
         """Do nothing from now on, and let others lead."""
@@ -95,18 +98,24 @@ class Candidate:
         self._failure = "it has not been read yet"
         self._on_lead: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._began = threading.Event()  # to lead, and `on_lead` was not called since
+        self._threads = (
+            threading.Thread(target=self._run, name="lease", daemon=True),
+            threading.Thread(target=self._follow, name="leading", daemon=True),
+        )
 
     def start(self, on_lead: Callable[[], None]) -> None:
-        """Start the thread; `on_lead` gets one of its own each time, so that renewals do not wait for it."""
+        """Start the threads; `on_lead` gets one of its own, so that renewals do not wait for it."""
         self._on_lead = on_lead
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Do nothing from now on, and set the Lease free."""
         self._stopping.set()
-        if self._thread.ident:
-            self._thread.join()
+        self._began.set()
+        if self._threads[0].ident:
+            self._threads[0].join()
         leads = not self.standing()
         self._give_up()
         if leads and self._live:
@@ -141,29 +150,31 @@ class Candidate:
 
     def trouble(self) -> str:
         """Return what only a restart can mend, "" if nothing."""
-        return "the thread of the Lease has died" if self._thread.ident and not self._thread.is_alive() else ""
+        dead = any(thread.ident and not thread.is_alive() for thread in self._threads)
+        return "a thread of the Lease has died" if dead else ""
 
     def _run(self) -> None:
         said = ""
         while not self._stopping.is_set():
-            began = False
             try:
-                began = self.stand()
+                self.stand()
             except Exception:  # noqa: BLE001 (a defect here must not end the renewals for good)
                 _log.exception("defect of the lease")
             line = self.standing()
-            if began:
-                _log.info("leading", holder=self._own)
-                threading.Thread(target=self._on_lead, name="leading", daemon=True).start()
             if line and line != said:
                 _log.warning("not leading", because=line)
             said = line
             self._stopping.wait(lease.RETRY if line or self._failure else lease.RENEWAL)
 
+    def _follow(self) -> None:
+        while self._began.wait() and not self._stopping.is_set():
+            self._began.clear()
+            self._on_lead()
+
     def stand(self) -> bool:
         """Renew the Lease, or look whether it is free and take it; return whether this controller did not lead before.
 
-        A leader whose time was over for a moment did not: passes may have ended by that.
+        A leader whose time was over for a moment did not: passes may have ended by that. Whoever follows is woken then.
         """
         before, _ = self._grant
         try:
@@ -176,7 +187,11 @@ class Candidate:
             self._failure = f"{refused}{REMEDY if refused.forbidden else ''}"
         else:
             self._failure = ""
-        return not self.standing() and self._clock() >= before
+        began = not self.standing() and self._clock() >= before
+        if began:
+            _log.info("leading", holder=self._own)
+            self._began.set()
+        return began
 
     def _hold(self) -> bool:
         """Write the Lease, if it is free for us, or ours; return False where it has changed since it was read."""

@@ -191,6 +191,17 @@ def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_a_pause(
     assert time.monotonic() - began >= pauses  # holds on the slowest machine too
 
 
+@pytest.mark.timeout(60)
+def test_watches_that_pause_try_again_at_once_where_the_server_is_known_to_answer(
+    server: ApiServer, join: Callable[..., Kube]
+) -> None:
+    server.script("watch", *[status(500)] * 100)
+    kube = join()
+    while server.count("watch") < 40:  # with pauses that would take ten minutes
+        kube.hurry()
+        threading.Event().wait(0.01)
+
+
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("fault", [silence, mute])
 def test_stop_waits_for_no_answer(server: ApiServer, join: Callable[..., Kube], fault: Callable[..., None]) -> None:

@@ -53,6 +53,11 @@ class Kube:
             watch.stop()
         self._transport.close()
 
+    def hurry(self) -> None:
+        """Let watches that pause begin their next round now."""
+        for watch in self._watches:
+            watch.hurry()
+
     @property
     def synced(self) -> bool:
         """Return whether the first lists of all kinds are in the caches: before, nothing may be judged."""

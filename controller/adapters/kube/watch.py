@@ -165,7 +165,7 @@ class Watch:
         self._heard = time.monotonic()
         self._lines: WatchStream | None = None
         self._synced = threading.Event()
-        self._stopping = threading.Event()
+        self._stopping, self._awake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{feed.kind}", daemon=True)
 
     def start(self) -> None:
@@ -175,8 +175,13 @@ class Watch:
     def request_stop(self) -> None:
         """Ask the thread to end, whatever it is waiting for. Does not wait."""
         self._stopping.set()
+        self._awake.set()
         if (lines := self._lines) is not None:
             lines.abort()
+
+    def hurry(self) -> None:
+        """Let the next round begin now if a pause is under way, unless the server has asked for it."""
+        self._awake.set()
 
     def stop(self) -> None:
         """End the thread; nothing is reported after that but a change that is being reported at this moment."""
@@ -224,10 +229,14 @@ class Watch:
             failures = 0 if self._progress else failures + 1
             if isinstance(error, Expired) or failures >= RELIST_AFTER:
                 self._version = ""
-            wait = max(pause(failures), getattr(error, "retry_after", None) or 0.0)
+            least = getattr(error, "retry_after", None) or 0.0
+            wait = max(pause(failures), least)
             if error is not None and not self._progress and not self._stopping.is_set():
                 _log.warning("watch interrupted", kind=self._feed.kind, error=str(error), failures=failures, wait=wait)
-            self._stopping.wait(wait)
+            self._stopping.wait(least)
+            self._awake.clear()
+            if not self._stopping.is_set():
+                self._awake.wait(wait - least)
 
     def _list(self) -> None:
         """Read all pages, and only then change the cache."""

@@ -50,6 +50,9 @@ class Api:
     def stop(self) -> None:
         """Do nothing: no thread runs here."""
 
+    def hurry(self) -> None:
+        """Do nothing: nothing pauses here."""
+
     @property
     def synced(self) -> bool:
         """Return whether all that was there before the start has been reported."""

@@ -223,6 +223,18 @@ def test_what_a_request_left_on_the_volume_while_no_controller_ran_is_removed(pr
     eventually(lambda: not left.exists())
 
 
+def test_a_list_of_folders_that_hangs_holds_no_request_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, requests = threading.Event(), Volume.requests
+    monkeypatch.setattr(Volume, "requests", lambda volume: answers.wait(60) and requests(volume))
+    process = Process(tmp_path, ByHand())
+    process.cluster.ask("iris", repository=REPOSITORY)
+    with capture_logs():
+        process.start()
+        eventually(lambda: process.phase("iris") == "Running")
+        answers.set()
+        process.app.stop()
+
+
 def test_a_controller_works_only_while_it_leads_and_then_on_all_that_came_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Two controllers and one Lease: one leads, whatever the API server and their clocks do."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -170,6 +171,39 @@ def test_whatever_becomes_of_the_lease_one_leads_again(two: Two, disturb: Callab
         two.pass_(1, 1, 0)  # the second looks first
         assert len(two.leaders()) <= 1
     assert two.leaders() == [0] or two.leaders() == [1]
+
+
+def test_terms_that_begin_while_the_first_is_still_taken_up_are_taken_up_once_after_it() -> None:
+    entered, go_on, at_once, calls = threading.Event(), threading.Event(), threading.Lock(), list[bool]()
+
+    def slow() -> None:
+        calls.append(at_once.acquire(blocking=False))
+        entered.set()
+        assert go_on.wait(60)
+        at_once.release()
+
+    clock = Time()
+    candidate = Candidate(ByHand(), "pod-a", clock)
+    candidate.start(slow)
+    assert entered.wait(60)
+    for _ in range(3):
+        clock.now += lease.HELD
+        candidate.stand()
+    go_on.set()
+    eventually(lambda: len(calls) == 2 and not at_once.locked())
+    candidate.stop()
+    assert calls == [True, True]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_can_t_take_up_its_term_says_that_only_a_restart_helps() -> None:
+    def broken() -> None:
+        raise RuntimeError("a defect")
+
+    candidate = Candidate(ByHand(), "pod-a")
+    candidate.start(broken)
+    assert eventually(candidate.trouble) == "a thread of the Lease has died"
+    candidate.stop()
 
 
 def test_its_thread_says_when_it_begins_to_lead_and_leaves_the_lease_free() -> None:
