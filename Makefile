@@ -62,11 +62,11 @@ layers: $(READY) ## Check that no room of the code reaches into one that it must
 
 .PHONY: test
 test: $(READY) ## Run all tests that need no cluster, and do not take long
-	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m "not long" $(ARGS)
+	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m "not long and not cluster" $(ARGS)
 
 .PHONY: test-long
-test-long: $(READY) ## Run long tests, and those of properties with 15 times as many examples (some minutes)
-	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m "hypothesis or long" --hypothesis-profile=long --timeout 900 \
+test-long: $(READY) ## Run long tests, and those of properties with 8 times as many examples (some minutes)
+	$(HERMETIC) $(BIN)/pytest -n auto --dist worksteal -m "(hypothesis or long) and not cluster" --hypothesis-profile=long --timeout 900 \
 		$(ARGS)
 
 .PHONY: check
@@ -95,5 +95,5 @@ e2e: $(READY) ## Run the tests that need a cluster: KUBECONFIG, and E2E_LOAD_IMA
 		"and loads it: it is called as '\$$E2E_LOAD_IMAGE coachwork:dev .'" >&2; exit 2; }
 	@command -v kubectl >/dev/null || { echo "e2e: kubectl is not on PATH" >&2; exit 2; }
 	$(E2E_LOAD_IMAGE) coachwork:dev .
-	$(BIN)/pytest -p no:randomly -n 4 --dist worksteal -m "not alone" tests/contract tests/e2e $(ARGS)
+	$(BIN)/pytest -p no:randomly -n 4 --dist worksteal -m "cluster and not alone" tests/contract tests/e2e $(ARGS)
 	$(if $(ARGS),,$(BIN)/pytest -m alone tests/e2e)

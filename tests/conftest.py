@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("quick", deadline=None, max_examples=40)
-settings.register_profile("long", deadline=None, max_examples=600, print_blob=True)
+settings.register_profile("long", deadline=None, max_examples=320, print_blob=True)
 settings.load_profile("quick")
 
 FOREIGN = re.compile(r"(GIT|PIP|UV|XDG|COACHWORK|GITHUB)_.*|PYTHON.*|VIRTUAL_ENV.*|.*COLOR(_FORCE)?|COLUMNS|LINES")

@@ -57,7 +57,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "world" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("worlds")
         assert mark
-        metafunc.parametrize("world", mark.args, indirect=True)
+        worlds = [pytest.param(name, marks=[pytest.mark.cluster] if name == "real" else []) for name in mark.args]
+        metafunc.parametrize("world", worlds, indirect=True)
 
 
 @pytest.fixture

@@ -42,10 +42,7 @@ from tests.support.faultyapi import (
 from tests.support.freeport import free_port
 from tests.support.standin import StandIn
 
-pytestmark = [
-    pytest.mark.timeout(400),
-    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
-]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.cluster]
 
 FAULTS: Mapping[str, Fault] = {
     "unauthorized": status(401, "Unauthorized"),

@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(480))
+            item.add_marker(pytest.mark.cluster)
 
 
 @pytest.fixture(scope="session", autouse=True)
