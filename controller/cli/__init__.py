@@ -10,6 +10,7 @@ from controller.cli.options import WHERE, Context, Kubeconfig, Namespace
 from controller.cli.report import reported
 
 COMMANDS: Final = {  # its help's first sentence, shown by `coachwork --help` without its module, and its example
+    "init": ("Write a small project that runs as it is.", "init iris --kind train-and-serve"),
     "run": ("Run a project on this machine, without a cluster.", "run . --env ALPHA=0.1"),
     "validate": ("Show every problem of a project.", "validate . --strict"),
     "plan": ("Show the objects that a cluster would be given.", "plan . --name iris"),

@@ -1,6 +1,8 @@
-"""The three examples, as a user applies them: packages from PyPI, predictions over HTTP."""
+"""The examples, and what `coachwork init` writes, as a user applies them: packages from PyPI, predictions over HTTP."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,26 @@ def files() -> dict[str, bytes]:
     return {
         f"examples/{path.relative_to(EXAMPLES)}": path.read_bytes() for path in EXAMPLES.rglob("*") if path.is_file()
     }
+
+
+def test_what_init_writes_deploys_as_it_is(coachwork: Coachwork, tmp_path: Path) -> None:
+    written = {}
+    for kind in ("train-and-serve", "batch", "service"):
+        name = coachwork.name(kind[:5])
+        subprocess.run([sys.executable, "-m", "controller", "init", tmp_path / name, "--kind", kind], check=True)
+        written[kind] = name
+    repository = coachwork.name("new")
+    made = [path for path in tmp_path.rglob("*") if path.is_file()]
+    coachwork.git.push(repository, {str(path.relative_to(tmp_path)): path.read_bytes() for path in made})
+    for name in written.values():
+        coachwork.request(name, repository=coachwork.git.url(repository), path=name)
+    for name in written.values():
+        record = coachwork.ended(name, seconds=SECONDS)
+        assert record["phase"] == "Ready", told(record)
+    for name, stage in ((written["train-and-serve"], "serve"), (written["service"], "predict")):
+        reply = coachwork.http(f"{name}--{stage}", "/predict", [5.1, 3.5, 1.4, 0.2])
+        assert (reply.status, reply.json()) == (200, {"species": "setosa"})
+    assert len(coachwork.run_file(written["batch"], 1, "artifacts/models.csv").splitlines()) == 3
 
 
 def start(coachwork: Coachwork, example: str) -> tuple[str, Record]:

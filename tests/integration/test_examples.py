@@ -1,6 +1,8 @@
-"""The three examples as a newcomer runs them: `coachwork run`, with packages from PyPI."""
+"""The examples, and what `coachwork init` writes, as a newcomer runs them: with packages from PyPI."""
 
 import json
+import re
+import shlex
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,3 +60,27 @@ def test_batch_scoring_scores_the_whole_data_set(coachwork: CommandLine) -> None
     assert ended.code == 0, ended.out + ended.err
     (scores,) = coachwork.home.glob("runs/batch-scoring-*/1/artifacts/scores.csv")
     assert len(scores.read_text().splitlines()) > 170
+
+
+@pytest.mark.parametrize("kind", ["train-and-serve", "service"])
+def test_a_new_project_answers_what_it_says_that_one_can_type(
+    coachwork: CommandLine, tmp_path: Path, kind: str
+) -> None:
+    made = coachwork.run("init", str(tmp_path / "iris"), "--kind", kind)
+    (command,) = re.findall("^  coachwork (run .*)$", made.out, re.MULTILINE)
+    running = coachwork.start(*shlex.split(command))
+    shown = running.line(lambda line: "ask for a prediction: " in line).partition("prediction: ")[2]
+    running.line(lambda line: line.startswith("Ready"))
+    _, address, _, body = shlex.split(shown)
+    assert post(f"http://{address}", json.loads(body)) == {"species": "setosa"}
+    running.interrupt()
+    assert running.end().code == 0
+
+
+def test_a_new_batch_project_saves_its_table_and_its_number(coachwork: CommandLine, tmp_path: Path) -> None:
+    coachwork.run("init", str(tmp_path / "wines"), "--kind", "batch")
+    ended = coachwork.run("run", str(tmp_path / "wines"))
+    assert ended.code == 0, ended.out + ended.err
+    assert "accuracy 0.9" in ended.out
+    (table,) = coachwork.home.glob("runs/wines-*/1/artifacts/models.csv")
+    assert len(table.read_text().splitlines()) == 3

@@ -19,7 +19,7 @@ CONTROLLERS = {
     "controller.core.manifests",
     "controller.core.inputs.project",
 }
-ON_A_CLUSTER = COMMANDS.keys() - {"controller", "run", "validate", "plan", "clean"}
+ON_A_CLUSTER = COMMANDS.keys() - {"controller", "init", "run", "validate", "plan", "clean"}
 
 
 def loaded(program: str) -> set[str]:

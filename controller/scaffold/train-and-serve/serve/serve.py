@@ -1,0 +1,34 @@
+"""Answer with the model that `train` saved: POST /predict."""
+
+import os
+from pathlib import Path
+
+import joblib
+from flask import Flask, request
+from waitress import serve
+
+ARTIFACTS = Path(os.environ.get("COACHWORK_ARTIFACTS", "."))
+PORT = int(os.environ.get("PORT", "5000"))  # that of config.ini, or a free one if that is taken on your machine
+SPECIES = ["setosa", "versicolor", "virginica"]
+HOW = f"curl localhost:{PORT}/predict --json '[5.1, 3.5, 1.4, 0.2]'"
+
+model = joblib.load(ARTIFACTS / "model.joblib")
+app = Flask(__name__)
+
+
+@app.get("/")
+def show_how():
+    return {"ask": HOW}
+
+
+@app.post("/predict")
+def predict():
+    try:
+        measures = [float(number) for number in request.get_json(silent=True)]
+        return {"species": SPECIES[model.predict([measures])[0]]}
+    except (TypeError, ValueError) as error:
+        return {"error": f"expected a list of four numbers: {error}"}, 400
+
+
+print(f"ask for a prediction: {HOW}", flush=True)
+serve(app, host="0.0.0.0", port=PORT)  # 0.0.0.0: other machines reach it, too
