@@ -2,7 +2,7 @@
 
 What the file system says becomes Transient here and nowhere else: a volume can come back, and a full one can be swept.
 A thread that writes for a controller is fenced: a controller that no longer leads begins nothing here, and what it has
-begun takes no effect (docs/adr/0043).
+begun takes no effect (docs/adr/0043): it asks before each write, and the next leader takes away what it has begun.
 """
 
 import errno
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from controller.adapters import removal
 from controller.core import layout
-from controller.core.errors import VOLUME_FULL, Transient
+from controller.core.errors import VOLUME_FULL, NotYet, Transient
 
 FOLDER_MODE = 0o2775  # group-writable, and the group stays: controller and stages share it
 PARTIAL = ".partial-"  # start of the name of a folder that is being built
@@ -26,7 +26,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 OUTLIVES, PAUSE = 5.0, 0.05  # seconds
 LEAST = 64 * 1024  # bytes: a file system with less than a few blocks is full
 
-_fence: ContextVar[Callable[[], None]] = ContextVar("fence", default=lambda: None)
+AGAIN = 0.5  # seconds until the next try, where another writes the same file
+
+_fence: ContextVar[Callable[[], None] | None] = ContextVar("fence", default=None)  # None: of no controller
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def fenced(check: Callable[[], None]) -> Iterator[None]:
 
 def ask() -> None:
     """Raise NotYet where the fence is closed: before a write begins, and before it takes effect."""
-    _fence.get()()
+    if fence := _fence.get():
+        fence()
 
 
 @contextmanager
@@ -108,16 +111,30 @@ def mark_used(folder: Path) -> None:
 
 
 def write(target: Path, text: str) -> None:
-    """Write a file so that readers see all of it or nothing, even after a crash of the machine."""
+    """Write a file so that readers see all of it or nothing, even after a crash of the machine.
+
+    Who has asked the fence, stood still, and is no longer the leader would rename an old text over a newer one. So a
+    controller takes away what others have begun to write there: it is from before they asked. Raises NotYet for these,
+    and where two of its own threads write the same file at once.
+    """
     make(target.parent)
-    part = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+    begun = f".{target.name}-"
+    part = target.with_name(f"{begun}{uuid.uuid4().hex[:8]}")
     try:
         with part.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if _fence.get():
+            ask()
+            for other in target.parent.iterdir():
+                if other.name.startswith(begun) and other != part:
+                    other.unlink(missing_ok=True)
         ask()
-        part.replace(target)
+        try:
+            part.replace(target)
+        except FileNotFoundError as error:
+            raise NotYet(AGAIN, f"another writes {target.name}") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -182,3 +182,19 @@ def test_no_checkout_and_no_mirror_is_published(tmp_path: Path) -> None:
                 if fence.closes == 1:
                     assert before == (False, False)
     assert fence.closes > 3
+
+
+def test_what_was_begun_before_another_wrote_takes_no_effect_after(tmp_path: Path) -> None:
+    first, second, path = Volume(tmp_path), Volume(tmp_path), RUN / "record.yaml"
+    meanwhile = [lambda: second.keep_text(path, "newer")]
+
+    def reached(what: str) -> None:
+        if what == "before replace" and meanwhile:  # it has asked, and stands still
+            meanwhile.pop()()
+
+    with storage.fenced(Fence(0)):
+        with watched(reached), pytest.raises(NotYet):
+            first.keep_text(path, "older")
+        assert first.recall_text(path) == "newer"
+        first.keep_text(path, "newest")
+    assert [item.read_text() for item in (tmp_path / path).parent.iterdir()] == ["newest"]

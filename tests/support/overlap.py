@@ -215,11 +215,6 @@ class OverlappingWithTheLease(Overlapping):
 
     world_class: type[Two] = field(default=TwoWithTheLease)
 
-    def _try(self, fate: Fate, what: str) -> None:
-        """Try it, but not between the question and its answer's effect: nothing can fence that (docs/adr/0043)."""
-        if fate is not to_the_end or what not in ("before rename", "before replace"):
-            super()._try(fate, what)
-
 
 @dataclass
 class OverlappingWithout(Overlapping):
