@@ -7,13 +7,14 @@ a sweep takes what no run will use.
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf
 from types import MappingProxyType
 from typing import assert_never
 
-from controller.core import images
+from controller.core import images, layout
 from controller.core.errors import Busy, Invalid, NotYet, Refused, Transient
 from controller.core.inputs import credentials, project
 from controller.core.model import GitCredentials, Object, Pipeline, Policy, ProjectTree, Request
@@ -145,6 +146,11 @@ class Gatherer:
             for source in item.sources:
                 self._publish(request, source.repository, source.commit, moment)
             self._folders.recall_build(request, item.folder)
+        self._volume.prepare(path for path in question.serving if path.is_relative_to(layout.RUNS))
+        for path in sorted(question.serving):
+            if path == layout.checkout(request.repository, path.name):
+                with suppress(Invalid):  # pushed over since: the run is of another commit
+                    self._publish(request, request.repository, path.name, moment)
 
     def _publish(self, request: Request, repository: str, commit: str, moment: Moment, *, begins: bool = False) -> None:
         """Put a checkout on the volume; what opens the request's repository goes to no other server.

@@ -21,6 +21,7 @@ import signal
 import sys
 import time
 import urllib.parse
+from concurrent import futures
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Optional
 
@@ -58,6 +59,7 @@ WAKE = 2.0  # seconds
 CALLS = 2  # one may find the controller busy, or come before the volume shows it what was made
 NOBODY = b"404"  # waits: its run was stopped
 NICEST = 19
+SYNCS = 16  # files that are written to the disk at once
 HEAD_START = 3.0  # seconds in which what waited for the environment starts, and needs the processors
 
 
@@ -191,6 +193,8 @@ def _fill(job: Job, prepared: install_requirements.Prepared, held: int, progress
         _write(held, stage_environment.UNCOMPILED, "")
     if job.compiles and not job.published:
         install_compile.compile_modules(held, job.target, progress)
+    if not job.only_locked:  # one for a single pod dies with its machine
+        _sync(job.target)
     _write(held, stage_environment.COMPLETE, f"{job.environment}\n")
 
 
@@ -263,6 +267,26 @@ def _write(folder: int, name: str, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(folder: str) -> None:
+    """Write all files of a folder to the disk, many at once: they share what a disk takes long for. Raises OSError."""
+    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in ("", *names)]
+    with futures.ThreadPoolExecutor(SYNCS) as pool:
+        for _ in pool.map(_sync_each, (paths[start::SYNCS] for start in range(SYNCS))):
+            pass
+
+
+def _sync_each(paths: List[str]) -> None:
+    for path in paths:
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # a link
+            continue
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def _have_published(job: Job, folder: int) -> None:

@@ -27,7 +27,7 @@ test:
 test-long:
 \t@echo "make test-long" >> "$$LOG"
 e2e:
-\t@echo "make e2e $$KUBECONFIG $(E2E_LOAD_IMAGE)" >> "$$LOG"; exit $$E2E
+\t@echo "make e2e $$KUBECONFIG $(E2E_LOAD_IMAGE) $${E2E_SERVER##*/coachwork/}" >> "$$LOG"; exit $$E2E
 """
 BECOME = """#!/bin/sh
 while [ "${1#--}" != "$1" ]; do shift; done
@@ -124,8 +124,11 @@ class Checkout:
         path.write_text(text)
         path.chmod(0o755)
 
-    def run(self, *, up: bool = False, check: int = 0, test: int = 0, e2e: int = 0) -> tuple[bool, list[str]]:
+    def run(
+        self, *, up: bool = False, ci: bool = False, check: int = 0, test: int = 0, e2e: int = 0
+    ) -> tuple[bool, list[str]]:
         environ = {"LOG": str(self.log), "STATUS": str(int(not up)), "CHECK": str(check), "TEST": str(test)}
+        environ |= {"CI": "true"} if ci else {}
         done = subprocess.run(
             [self.root / ".ci/run"],
             env={"PATH": self.path, "HOME": str(self.home), **environ, "E2E": str(e2e)},
@@ -149,16 +152,18 @@ def test_ci_starts_the_cluster_that_is_beside_it_and_stops_it(tmp_path: Path) ->
             *ALONE,
             "cluster status",
             "cluster up",
-            "make e2e /kubeconfig ../shared/cluster/cluster image",
+            "make e2e /kubeconfig ../shared/cluster/cluster image .ci/server",
             "cluster down",
         ],
     )
 
 
-def test_ci_leaves_a_cluster_that_was_up_before(tmp_path: Path) -> None:
-    passed, calls = Checkout(tmp_path, cluster=True).run(up=True)
+@pytest.mark.parametrize(("ci", "server"), [(False, ""), (True, ".ci/server")])
+def test_ci_leaves_a_cluster_that_was_up_before(tmp_path: Path, server: str, *, ci: bool) -> None:
+    passed, calls = Checkout(tmp_path, cluster=True).run(up=True, ci=ci)
     assert passed
     assert "cluster down" not in calls
+    assert calls[-1] == f"make e2e /kubeconfig ../shared/cluster/cluster image {server}".strip()
 
 
 def test_ci_fails_with_the_end_to_end_tests_and_still_stops_the_cluster(tmp_path: Path) -> None:

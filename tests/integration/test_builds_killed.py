@@ -22,6 +22,15 @@ sys.addaudithook(count)
 """
 
 
+NOTES = """
+import os
+def fsync(file, really=os.fsync):
+    os.write(notes, os.readlink(f"/proc/self/fd/{file}").encode() + b"\\n")
+    really(file)
+notes, os.fsync = os.open(os.path.dirname(__file__) + "/notes", os.O_WRONLY | os.O_CREAT), fsync
+"""
+
+
 def killed(builder: Builder, script: str, last: int) -> bool:
     """Let a builder be killed before its `last` process or change of a file; return whether it came so far."""
     tool = builder.stage.tools / script
@@ -50,3 +59,14 @@ def test_a_builder_killed_anywhere_leaves_the_next_all_that_it_needs(builder: Bu
             return
         shutil.rmtree(builder.environment)
     raise AssertionError("a build takes more steps than this test expects")
+
+
+def test_packages_are_on_the_disk_before_an_environment_is_complete(builder: Builder) -> None:
+    tool = builder.stage.tools / "install_build.py"
+    tool.write_text(tool.read_text().replace(FUTURE, FUTURE + NOTES, 1))
+    assert builder.run("plume\n").code == 0
+    notes = (builder.stage.tools / "notes").read_text().splitlines()
+    assert notes[-1].endswith("/.complete")
+    written = {path.rpartition("/environment.partial-")[2].partition("/")[2] for path in notes}
+    installed = {str(path.relative_to(builder.environment)) for path in builder.environment.rglob("plume*")}
+    assert set() < installed <= written

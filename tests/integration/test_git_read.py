@@ -373,3 +373,20 @@ def test_names_of_files_are_taken_literally(git: Git, server: GitServer, name: s
     commit_on(repository, "2021-01-01", r_txt="six")
     head = commit_on(repository, "2022-01-01", r_txt="flask")
     assert last_change(git, server.url("hostile"), head, name) == "2021-01-02"
+
+
+@pytest.mark.parametrize(
+    "committer", ["", "committer Ada <ada@example.com>\n", f"committer A <a> {'9' * 5000} +0000\n"]
+)
+def test_a_commit_that_says_no_time_has_no_day_and_is_no_damage(
+    git: Git, server: GitServer, volume: Path, committer: str
+) -> None:
+    repository = server.repository("timeless")
+    commit_on(repository, "2021-01-01", r_txt="six")
+    text = f"tree {repository.git('rev-parse', 'HEAD^{tree}')}\nauthor Ada <ada@example.com> 1 +0000\n{committer}\nx\n"
+    head = repository.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=text)
+    repository.git("update-ref", "HEAD", head)
+    git.publish(server.url("timeless"), head)
+    (volume / layout.mirror(server.url("timeless")) / "as-before").touch()
+    assert last_change(git, server.url("timeless"), head, "r.txt") == ""
+    assert (volume / layout.mirror(server.url("timeless")) / "as-before").exists()

@@ -3,7 +3,6 @@
 Refuses repositories above the limits before a file of theirs is written, and files that would pass for ours.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ from typing import TypeVar
 from controller.adapters import storage
 from controller.adapters.git import faults
 from controller.adapters.git.command import Failed, GitSettings, Limits, TimedOut, TooLarge
-from controller.adapters.git.commits import LINK, TreeEntry, check, entries, submodules
+from controller.adapters.git.commits import LINK, TreeEntry, check, entries, object_id, submodules
 from controller.adapters.git.mirror import Mirrors, too_large
 from controller.adapters.git.remote import Remote, place
 from controller.adapters.locks import Locks
@@ -201,8 +200,7 @@ def _is_as_committed(root: Path, entry: TreeEntry, *, whole: bool, sized: bool) 
         content = os.fsencode(path.readlink()) if entry.mode == SYMLINK else path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
-    known = hashlib.sha256 if is_sha256(entry.object) else hashlib.sha1
-    return known(b"blob %d\0" % len(content) + content).hexdigest() == entry.object
+    return object_id("blob", content, like=entry.object) == entry.object
 
 
 def _seal(folder: Path, commit: str) -> None:

@@ -4,6 +4,7 @@ All of it is data: `git submodule` is never run, since it would obey `update = !
 submodules that a request may not give.
 """
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from controller.adapters.git.command import Failed, TooLarge
 from controller.adapters.git.faults import clean
 from controller.adapters.git.mirror import Mirrors
 from controller.adapters.git.remote import Remote, check_opened, check_repository
-from controller.core.inputs.repository import relative
+from controller.core.inputs.repository import is_sha256, relative
 
 LINK = "160000"  # mode of a submodule's entry in a tree
 COMMITS = 100  # of a history, at most: a bodywork.yaml may be touched often before its requirements are
@@ -116,11 +117,23 @@ def last_change(
 
 
 def _log(mirrors: Mirrors, repository: str, arguments: list[str]) -> list[tuple[str, int]]:
-    """Return commits with their committer's time."""
+    """Return commits with their committer's time, 0 where whoever made one wrote none that can be read."""
     out = mirrors.local(repository, ["log", "--format=%H %ct", *arguments], None, GIT_LITERAL_PATHSPECS="1")
-    lines = (line.split() for line in out.decode(errors="replace").splitlines())
-    with _sound("a commit without a time"):
-        return [(commit, int(seconds)) for commit, seconds in lines]
+    found = []
+    for line in out.decode(errors="replace").splitlines():
+        commit, _, seconds = line.partition(" ")
+        if not (timed := re.fullmatch(r"[0-9]{1,20}", seconds)):
+            content = mirrors.local(repository, ["cat-file", "commit", commit])
+            if object_id("commit", content, like=commit) != commit:
+                raise Failed(0, "a commit without a time")
+        found.append((commit, int(seconds) if timed else 0))
+    return found
+
+
+def object_id(kind: str, content: bytes, *, like: str) -> str:
+    """Return the id of an object with this content, by the hash that the id `like` is of."""
+    known = hashlib.sha256 if is_sha256(like) else hashlib.sha1
+    return known(f"{kind} {len(content)}\0".encode() + content).hexdigest()
 
 
 @contextmanager

@@ -48,7 +48,9 @@ def prepared(
         _, pipeline = observed.ask(project)
         stages = select(request, pipeline, earlier, before)
         spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
-    sources = needs.Sources(environments, known.record if request.rerun else None)  # else retired by `Environments`
+    serving = sweep.mounted(observed.release) if observed.release else frozenset()
+    retired = known.record if request.rerun else None  # else by `Environments`
+    sources = needs.Sources(environments, serving, retired)
     newest = needs.NewestRun(known.record.run)
     observed.require(sources, newest, *(needs.BuildOf(item.folder) for item in environments))
     observed.ask(sources)

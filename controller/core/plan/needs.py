@@ -108,9 +108,13 @@ class BuildOf(Question[Build]):
 
 @dataclass(frozen=True, slots=True)
 class Sources(Question[None]):
-    """Nothing, once the volume has the sources of these environments, and what builds them as they were once built."""
+    """Nothing, once the volume has the sources of these environments, and what builds them as they were once built.
+
+    What serves already finds its folders and checkouts as well, unless the repository does not have a commit any more.
+    """
 
     environments: tuple[Environment, ...]
+    serving: frozenset[PurePosixPath]  # what it mounts
     record: Record | None = field(compare=False, repr=False)  # whose runs may have met an outdated environment
 
 
