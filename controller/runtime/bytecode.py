@@ -29,11 +29,14 @@ def write(folder: str, tools: str) -> None:
     for name in sorted(os.listdir(HERE)):
         if name.startswith(("stage_", "install_")) and name.endswith(".py"):
             importlib.import_module(name[: -len(".py")])
-    for name in ("ctypes", "email.message", "email.parser", "hashlib", "shutil"):  # what they import once they need it
+    # What they import once they need it, and what Python 3.13 does.
+    for name in ("ctypes", "email.message", "email.parser", "hashlib", "importlib.metadata._adapters", "shutil"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     sys.pycache_prefix = folder  # as it is: the folder of a build moves while it works there
-    for source in sorted({getattr(module, "__file__", None) or "" for module in sys.modules.values()}):
+    sources = {getattr(module, "__file__", None) or "" for module in sys.modules.values()}
+    sources.add(os.path.join(LIBRARY, "collections", "abc.py"))  # in Python 3.13 it puts another in its place
+    for source in sorted(sources):
         own = os.path.dirname(source) == HERE
         if source.endswith(".py") and (own or source.startswith(LIBRARY + os.sep)):
             place = os.path.join(tools, os.path.basename(source)) if own else source

@@ -100,7 +100,8 @@ def denied(match: re.Match[str], failed: FailedScript) -> str:
 
 
 def _is_called(failed: FailedScript) -> bool:
-    return bool(failed.said.trace) and failed.said.trace[-1].function in ("_execute_child", "_execvpe")
+    calls = ("_execute_child", "_posix_spawn", "_execvpe")  # the second is where `subprocess` of Python 3.13 ends
+    return bool(failed.said.trace) and failed.said.trace[-1].function in calls
 
 
 def missing(match: re.Match[str], failed: FailedScript) -> str:
