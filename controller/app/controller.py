@@ -28,6 +28,7 @@ from controller.app.pulse import Pulse
 from controller.app.signals import Signals
 from controller.core import errors, layout
 from controller.core.documents import status as statuses
+from controller.core.model import Object, Record
 from controller.core.snapshot import OnChange
 from controller.reconciler import Cluster, Reconciler, Source, View
 from controller.settings import Settings, policy
@@ -131,6 +132,10 @@ class App:
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)
         ]
+
+    def foresee(self, configmap: Object) -> Record:
+        """Return the record that a pass over a request would write first, and begin nothing. Raises Transient."""
+        return self._reconciler.foresee(configmap)
 
     def start(self, stopping: threading.Event) -> bool:
         """Start watching, wait for all lists, then work while this controller leads. Return False if stopped first."""

@@ -53,6 +53,7 @@ class Options:
     pythons: Pythons = field(default_factory=Pythons)
     only: str = ""
     resume: str = ""
+    whole: bool = False
 
 
 @contextlib.contextmanager
@@ -102,7 +103,8 @@ class LaptopRun:
             self._refused = refused
         machine = self._machine(options, images, _secrets(place.pipeline, stages, options.secrets))
         self._cluster = LocalCluster(NAMESPACE, machine)
-        self._cluster.restore(self._request(options, before))
+        self._asked = self._request(options, before)
+        self._cluster.restore(self._asked)
         settings = Settings(
             namespace=NAMESPACE,
             image=image,
@@ -149,6 +151,7 @@ class LaptopRun:
         """Return the request for this run; a run that was interrupted is cancelled."""
         part = {names.ONLY: options.only, names.FROM: options.resume}
         annotations = {name: f"{self._trigger} {stage}" for name, stage in part.items() if stage}
+        annotations |= {names.ALL: f"{self._trigger} true"} if options.whole else {}
         annotations[names.TRIGGER] = self._trigger
         if before and before.active:
             annotations[names.CANCEL] = str(before.run)
@@ -170,6 +173,11 @@ class LaptopRun:
         """Start the run, unless it was refused."""
         if self._refused is None:
             self._app.start(threading.Event())
+
+    def foresee(self) -> Mapping[str, str]:
+        """Return why each batch stage would be reused, or would not (REUSE); start nothing. Raises Transient."""
+        spec = self._app.foresee(self._asked).spec
+        return dict(spec.reuse) if spec and spec.trigger == self._trigger else {}
 
     def stop(self) -> None:
         """End everything that runs, wait for it, and leave nothing behind."""

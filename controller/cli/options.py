@@ -27,6 +27,7 @@ Run = Annotated[
     str, typer.Option("--run", metavar="RUN", help="A number, latest or good.", autocompletion=complete.runs)
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code is its outcome.")]
+Whole = Annotated[bool, typer.Option("--all", help="Run all stages, whatever REUSE in the project says.")]
 Timeout = Annotated[
     str, typer.Option(metavar="DURATION", help="Stop following after this long, like 30s, 5m or 1h30m.")
 ]

@@ -1,12 +1,15 @@
 """`coachwork plan`: the objects that a cluster would be given."""
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 import yaml
 
+from controller.adapters import pythons
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.volume import Volume
 from controller.app.place import Place, find
@@ -48,11 +51,29 @@ def plan(
     place = find(target, ref, path)
     for warning in place.pipeline.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    for line in _reuse(place) if place.pipeline.reuse else ():
+        typer.echo(line, err=True)
     policy = Policy(namespace=namespace, image=image, images=images.OFFICIAL, claim="coachwork", tools="TOOLS")
     plain = json.dumps(_objects(place, name, policy))
     typer.echo(
         plain if output == "json" else yaml.safe_dump_all(json.loads(plain), sort_keys=False), nl=output == "json"
     )
+
+
+def _reuse(place: Place) -> Iterator[str]:
+    """Yield for each batch stage whether `coachwork run` would run it now, where it has run here before, and why."""
+    from controller.app import laptop  # noqa: PLC0415 (loads what most plans need not)
+
+    options = laptop.Options(secrets=os.environ, pythons=pythons.choose(place.pipeline, None))
+    try:
+        run = laptop.LaptopRun(place, options)
+    except Invalid as invalid:  # another one is under way, or a secret is not given
+        yield f"what a run here would reuse is unknown: {invalid.problems[0]}"
+        return
+    try:
+        yield from (f"a run here now: stage {name}: {why}" for name, why in run.foresee().items())
+    finally:
+        run.stop()
 
 
 def _objects(place: Place, name: str, policy: Policy) -> list[Object]:

@@ -144,8 +144,11 @@ class Requests:
         parameters: Iterable[tuple[str, str]] = (),
         rerun: int = 0,
         resume: str = "",
+        whole: bool = False,
     ) -> None:
         """Run the request under this id: with parameters, as an earlier run (`rerun`), from a stage on (`resume`).
+
+        `whole`: reuse nothing.
 
         Raises Invalid where an id or a stage is malformed, NotFound where the request is gone.
         """
@@ -155,6 +158,7 @@ class Requests:
             names.SET: json.dumps(values, separators=(",", ":")) if values else "",
             names.RERUN: str(rerun or ""),
             names.FROM: resume,
+            names.ALL: "true" if whole else "",
         }
         annotations = {names.TRIGGER: trigger}
         annotations |= {annotation: f"{trigger} {value}" for annotation, value in parts.items() if value}

@@ -20,7 +20,7 @@ from controller.app.laptop import LaptopRun
 from controller.app.place import find
 from controller.app.state import state_folder
 from controller.cli import text
-from controller.cli.options import Folder, Output, Ref, Target, Variables
+from controller.cli.options import Folder, Output, Ref, Target, Variables, Whole
 from controller.cli.report import all_of
 from controller.cli.scene import Scene
 from controller.cli.show import LAST_LINES, Screen, last_words, screen
@@ -62,6 +62,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     secrets: Secrets = None,
     only: Only = "",
     resume: Resume = "",
+    whole: Whole = False,
     python: Python = "",
     exit_when_ready: ExitWhenReady = False,
     ui: Ui = False,
@@ -74,7 +75,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     come from the shell's variables of their names, or from --secrets.
     """
     _, variables, given, interpreter = all_of(
-        lambda: _check_parts(only, resume),
+        lambda: _check_parts(only, resume, whole=whole),
         lambda: text.pairs("--env", env or []),
         lambda: _secrets(secrets) if secrets else {},
         lambda: pythons.named(python) if python else None,
@@ -86,7 +87,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     for warning in place.pipeline.warnings:
         typer.echo(f"warning: {warning}", err=True)
     stopping = stop_on_signals()
-    options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume)
+    options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume, whole)
     stream = Stream(place.own) if output == "text" and not quiet else None
     view = stream or screen(output)
     with closing(view):
@@ -111,9 +112,10 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     raise typer.Exit(EXITS.get(record.phase, Exit.FAILED) if over else Exit.INTERRUPTED)
 
 
-def _check_parts(only: str, resume: str) -> None:
-    if only and resume:
-        raise Invalid("WrongUse", ["--only and --from: give one of them"])
+def _check_parts(only: str, resume: str, *, whole: bool) -> None:
+    given = [option for option, value in (("--only", only), ("--from", resume), ("--all", whole)) if value]
+    if len(given) > 1:
+        raise Invalid("WrongUse", [f"{' and '.join(given)}: give one of them"])
 
 
 def _secrets(path: Path) -> dict[str, str]:

@@ -115,7 +115,8 @@ class PlainLines(Screen):
                 tries = f"(attempt {stage.attempts})" if stage.finished and stage.attempts > 1 else ""
                 left = numbers.listed(stage.metrics) or doing(stage)
                 words = " ".join(filter(None, (shown_state(stage), took, tries, "" if stage.message else left)))
-                words += f": {stage.message}" if stage.message and not last else ""
+                said = stage.message or (scene.record.why(name) if stage.state in ("Reused", "Running") else "")
+                words += f": {said}" if said and not last else ""
                 words = words.replace(f"{STARTING}: {STARTING.lower()}", STARTING)  # the cause begins with the state
                 place = f"step {number}  " if scene.numbered and number else ""
                 line = f"{place}{scene.record.title(name)}: {words}"
@@ -198,6 +199,7 @@ def _table(scene: Scene, width: int, height: int) -> Table:
     for number, place, name in _rows(scene, height):
         stage = scene.record.stages.get(name, StageRecord())
         said = "" if stage.state in ("Waiting", "Running", "Failed") else stage.message  # theirs is below the table
+        said = said or (scene.record.why(name) if stage.state == "Reused" else "")
         known = numbers.listed(stage.metrics) or scene.at(name) or scene.tails.get(name)
         words = said or scene.addresses.get(name) or known or doing(stage)
         cells: list[str | Text] = [

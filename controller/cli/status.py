@@ -126,9 +126,10 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
                 stage.state,
                 text.took(stage.started, stage.finished or record.finished, now),  # none is recorded of stopped ones
                 str(stage.attempts or ""),
-                "" if f"stage {record.title(name)}: {stage.message}" in record.message else stage.message,  # above
+                "" if said and f"stage {record.title(name)}: {said}" in record.message else said,  # above
             )
             for name, stage in record.stages.items()
+            for said in [stage.message or record.why(name)]
         )
         lines += ["", *text.columns(("stage", "state", "took", "attempts", "message"), rows, width)]
     lines += _numbers(record)
@@ -174,6 +175,7 @@ def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
         "commit": record.spec.commit if record.spec else "",
         **{key: getattr(record, key) for key in ("active", "started", "finished")},
         "stages": {name: plain(stage) for name, stage in record.stages.items()},
+        **({"reuse": dict(record.spec.reuse)} if record.spec and record.spec.reuse else {}),
         "queued": record.queued,
         "next": times.text(slot) if slot and standing.data.get("suspend") != "true" else "",
         "release": {

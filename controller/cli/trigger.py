@@ -7,7 +7,7 @@ import typer
 from controller.cli import text
 from controller.cli.connect import connected
 from controller.cli.follow import go_on
-from controller.cli.options import Name, Output, Timeout, Wait
+from controller.cli.options import Name, Output, Timeout, Wait, Whole
 from controller.cli.report import all_of
 from controller.cli.requests import Requests, check_trigger, new_trigger
 from controller.core.fate import fate_of
@@ -22,7 +22,7 @@ def _check(*, parameters: list[str] | None, timeout: str, identity: str, **_: ob
 
 
 @connected(_check)
-def trigger(
+def trigger(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     requests: Requests,
     name: Name,
     identity: Annotated[
@@ -32,6 +32,7 @@ def trigger(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of this run: a variable of its stages."),
     ] = None,
+    whole: Whole = False,
     wait: Wait = False,
     timeout: Timeout = "",
     output: Output = "text",
@@ -45,7 +46,7 @@ def trigger(
     standing, trigger_id = requests.one(name), identity or new_trigger()
     fresh = fate_of(standing.record, trigger_id).course == "unseen" and standing.trigger != trigger_id
     if fresh:
-        requests.trigger(standing, trigger_id, parameters=text.pairs("--set", parameters or []))
+        requests.trigger(standing, trigger_id, parameters=text.pairs("--set", parameters or []), whole=whole)
     again = "was given before, and starts nothing again"
     done = f"a run of {name} is triggered ({trigger_id})" if fresh else f"trigger {trigger_id} of {name} {again}"
     go_on(requests, standing, trigger_id, output, timeout if wait else None, done)

@@ -39,6 +39,7 @@ class Request:
     pod_template: str = ""  # the ConfigMap that holds pod.yaml
     parameters: tuple[tuple[str, str], ...] = ()  # of the trigger's run alone: annotation coachwork.io/set
     rerun: int = 0  # the run that the trigger's run repeats: annotation coachwork.io/rerun
+    whole: bool = False  # the trigger's run reuses nothing: annotation coachwork.io/all
     wrong: tuple[str, ...] = ()  # with the annotations: the trigger is refused, the request is not invalid
 
 
@@ -124,6 +125,7 @@ class Stage:
     secrets: tuple[Secret, ...] = ()
     python: str = ""  # like 3.9; "": the project's
     python_place: str = field(default="PYTHON", compare=False)  # where that is written, for sentences
+    left_out: tuple[str, ...] = ()  # with REUSE: files and folders of the project that it does without
 
 
 AS_OF_COMMIT = "commit"
@@ -145,6 +147,7 @@ class Pipeline:
     is_yaml: bool = False  # keys are in lower case; services answer to http://STAGE:PORT too, where the name is free
     resolve_as_of: str = ""  # RFC 3339 day: packages as they were then; AS_OF_COMMIT; "": now
     run_on_failure: str = ""  # the stage that runs when a run has failed; in no step
+    reuse: bool = False  # first stages whose inputs have not changed are taken from the last good run
     warnings: tuple[str, ...] = ()
 
 
@@ -293,6 +296,7 @@ class RunSpec:
     steps: tuple[tuple[str, ...], ...] = field(default=(), metadata=LATER)  # of the project; (): 0.1.0 began the run
     services: tuple[str, ...] = field(default=(), metadata=LATER)  # the stages among them that serve
     on_failure: str = field(default="", metadata=LATER)  # the stage that runs when the run has failed; in no step
+    reuse: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)  # with REUSE: why each stage runs, or not
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 
@@ -363,6 +367,10 @@ class Record:
     def measured(self) -> Mapping[str, Mapping[str, float]]:
         """The numbers of the run's stages, by those that left any."""
         return {name: stage.metrics for name, stage in self.stages.items() if stage.metrics}
+
+    def why(self, name: str) -> str:
+        """Return why a stage of the run was reused or was not, "" where nothing was to be (REUSE)."""
+        return dict(self.spec.reuse).get(name, "") if self.spec else ""
 
     def title(self, name: str) -> str:
         """Return what people read of a stage or an environment: of several environments also whose each is."""

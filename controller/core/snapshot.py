@@ -39,7 +39,7 @@ _IDENTITY: Mapping[str, Shape] = {
     "labels": _all(names.REQUEST, names.REQUEST_UID, names.STAGE, names.RUN, names.ENVIRONMENT),
     "ownerReferences": _all("controller", "kind", "name", "uid"),
 }
-_ANNOTATIONS = _all(names.TRIGGER, names.CANCEL, names.FROM, names.ONLY, names.SET, names.RERUN)
+_ANNOTATIONS = _all(names.TRIGGER, names.CANCEL, names.FROM, names.ONLY, names.SET, names.RERUN, names.ALL)
 _WRITTEN = Some("manager", (names.MANAGER,), _all("manager", "operation", "subresource", "time"))  # not which fields
 _DIGEST = _all(names.DIGEST)
 _ENDED = _all("exitCode", "message", "reason", "startedAt")

@@ -107,6 +107,8 @@ class Gatherer:
             case needs.Project():
                 self._publish(request, question.repository, question.commit, moment, begins=question.begins)
                 return self._read(question.repository, question.commit, question.path, question.image)
+            case needs.Contents(project=place):
+                return self._source.contents(place.repository, place.commit, place.path)
             case needs.KeptSpec():
                 return self._folders.spec(request, question.run)
             case needs.KeptRun():

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from controller.core import errors
-from controller.core.model import Object, Policy
-from controller.core.plan import Decision, Known, Needs, Observed, Poll, Refusal, decide
+from controller.core.model import Object, Policy, Record
+from controller.core.plan import Decision, Known, Needs, Observed, Poll, Refusal, decide, needs
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.counting import Counting
 from controller.reconciler.gather import Gatherer, Moment
@@ -63,6 +63,19 @@ class Reconciler:
         if decision.error:
             raise decision.error
         return decision.requeue_after
+
+    def foresee(self, configmap: Object) -> Record:
+        """Return the record that a pass over a request would write first, and write and begin nothing. Raises Invalid.
+
+        What it looks up may be put on the volume, but for artifacts that a run would go on from.
+        """
+        known, now = self._journal.read(configmap).known, time.monotonic()
+        observed, moment = Observed(), Moment(now, now, self._clock())
+        while isinstance(answer := decide(known, observed, self._policy, moment.now), Needs):
+            copies = {item: None for item in answer.questions if isinstance(item, needs.RunFolder)}
+            rest = Needs(tuple(item for item in answer.questions if item not in copies))
+            observed = observed | copies | self._gatherer.gather(known.request, rest, moment)
+        return answer.record
 
     def _forget(self, name: str) -> None:
         """Remove what a deleted request left on the volume, once its pods are gone (their end comes as an event)."""

@@ -54,6 +54,9 @@ class Source(Protocol):
     def extend(self, repository: str, commit: str, tree: ProjectTree, wanted: Unread) -> ProjectTree:
         """Return the tree with what else is wanted of its files; each is there then, or its fault is."""
 
+    def contents(self, repository: str, commit: str, path: str) -> Mapping[str, str]:
+        """Return what tells the content of each file below the project from any other, by the file's path."""
+
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
         """Return a digest of the content of files and folders below the project: equal for equal content."""
 
@@ -107,10 +110,11 @@ class Volume(Protocol):
     def room(self) -> str:
         """Return how much of it is free, in words; "" where nobody knows."""
 
-    def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
+    def inherit(self, source: PurePosixPath, target: PurePosixPath, *, needed: bool = False) -> None:
         """Make `target` a copy of the folder `source`, unless it is there, or `source` is gone.
 
-        Raises Invalid where a stage left what can't be read, NotYet where it takes longer.
+        Raises Invalid where it is gone and `needed`, or where a stage left what can't be read; NotYet where it takes
+        longer.
         """
 
     def adopt(self, source: PurePosixPath, copy: PurePosixPath, target: PurePosixPath) -> None:

@@ -31,7 +31,7 @@ class RunFolders:
         self.volume.keep_text(layout.uses(*owner, question.run), documents.write_uses(question.uses))
         if question.base:
             copy = layout.inherited(*owner, question.run, question.base)
-            self.volume.inherit(layout.artifacts(*owner, question.base), copy)
+            self.volume.inherit(layout.artifacts(*owner, question.base), copy, needed=question.needed)
 
     def adopt(self, request: Request, run: int, base: int) -> None:
         """Give a run that has begun the artifacts that it goes on from. Raises Invalid, NotYet, Transient."""

@@ -14,7 +14,7 @@ import time
 
 TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Tuple
+    from typing import Any, Callable, Collection, List, Sequence, Set, Tuple
 
     from controller.runtime.stage_order import FULL, Unable, read_text
     from controller.runtime.stage_text import size
@@ -30,10 +30,25 @@ CHUNK = 1 << 20
 REMEDY = "keep data out of Git (in the request's cache or a bucket), or"
 
 
-def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> str:
+def unseen(checkout: str, project: str, left_out: Sequence[str]) -> Set[str]:
+    """Return the paths that a stage does without: these of its project, and all that is outside of the project.
+
+    None where a link leads to the project: then all of the repository counts.
+    """
+    folder, paths = checkout, set()  # type: str, Set[str]
+    for part in os.path.normpath(project).split(os.sep) if os.path.normpath(project) != "." else ():
+        if os.path.islink(os.path.join(folder, part)):
+            return set()
+        paths |= {os.path.join(folder, name) for name in os.listdir(folder) if name not in (part, COMPLETE)}
+        folder = os.path.join(folder, part)
+    return paths | {os.path.join(folder, path) for path in left_out}
+
+
+def copy_checkout(checkout: str, commit: str, target: str, limit: int, left_out: Collection[str] = ()) -> str:
     """Copy the checkout of `commit` to the new folder `target`, replacing what is there. Raises Unable.
 
-    Returns how much that was, in words. `limit` is the most that the copy may take (bytes; 0: no limit).
+    Returns how much that was, in words. `limit` is the most that the copy may take (bytes; 0: no limit); `left_out` are
+    paths that it does not get.
     """
     started = time.monotonic()
     found = read_text(os.path.join(checkout, COMPLETE), 200).strip()
@@ -45,7 +60,7 @@ def copy_checkout(checkout: str, commit: str, target: str, limit: int) -> str:
     try:
         _remove(target)
         tree = _Tree()
-        tree.measure(checkout, target, limit, skip=COMPLETE)
+        tree.measure(checkout, target, limit, {os.path.join(checkout, COMPLETE), *left_out})
         disk = os.statvfs(os.path.dirname(target))
         free = disk.f_bavail * disk.f_frsize
         if tree.size > free:
@@ -100,18 +115,18 @@ class _Tree:
         self._folders: List[Tuple[str, int]] = []  # target, mode; a folder after the one that it is in
         self._links: List[Tuple[str, str]] = []  # target, what it points to
 
-    def measure(self, source: str, target: str, limit: int, skip: str = "") -> None:
+    def measure(self, source: str, target: str, limit: int, skip: Collection[str] = ()) -> None:
         """Add what there is to copy. Raises OSError, Unable."""
         self._folders.append((target, stat.S_IMODE(os.stat(source).st_mode) | stat.S_IRWXU))
         with os.scandir(source) as entries:
             for entry in entries:
-                if entry.name == skip:
+                if entry.path in skip:
                     continue
                 path = os.path.join(target, entry.name)
                 if entry.is_symlink():
                     self._links.append((path, os.readlink(entry.path)))
                 elif entry.is_dir():
-                    self.measure(entry.path, path, limit)
+                    self.measure(entry.path, path, limit, skip)
                 elif entry.is_file():
                     found = entry.stat()
                     mode = stat.S_IMODE(found.st_mode) & 0o777 | stat.S_IRUSR | stat.S_IWUSR

@@ -124,7 +124,7 @@ def missing(match: re.Match[str], failed: FailedScript) -> str:
 def _not_committed(path: str, failed: FailedScript) -> str:
     """Return why a path is not in the private copy of the commit; "" where the script itself removed it."""
     if os.path.lexists(os.path.join(failed.published, path)):
-        return ""
+        return left_out(path, failed)
     places = failed.places
     own = os.path.relpath(places.folder, places.checkout)
     name = re.sub(r"^(\.\./)+", "", os.path.relpath(path, own))
@@ -142,6 +142,16 @@ def _not_committed(path: str, failed: FailedScript) -> str:
         kept = "what later stages read goes to COACHWORK_ARTIFACTS"
         return f"Git keeps no empty folder, as {folder} would be: make it with os.makedirs before writing; {kept}"
     return f"the commit has no {path}: commit it, or, if an earlier stage makes it, hand it over in COACHWORK_ARTIFACTS"
+
+
+def left_out(path: str, failed: FailedScript) -> str:
+    """Return why a path of the commit is not in the private copy, "" where it was there."""
+    inner = os.path.relpath(os.path.join(failed.places.checkout, path), failed.places.project)
+    others = [each for each in (*failed.left_out, "..") if f"{inner}/".startswith(f"{each}/")]
+    if not failed.left_out or not others:
+        return ""
+    whose = "outside of the project" if others == [".."] else f"in {others[0]}, which is no input of this stage"
+    return f"{path} is {whose}: with `REUSE = True` a stage sees its inputs alone: move it to a folder of no stage"
 
 
 def _elsewhere(name: str, at_top: Sequence[str], failed: FailedScript) -> str:

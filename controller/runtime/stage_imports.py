@@ -30,9 +30,9 @@ def missing(match: re.Match[str], failed: FailedScript) -> str:
     """Return what to do about a module that was not found."""
     name = match.group("module")
     top, requirements, importer = name.partition(".")[0], failed.places.requirements, _importer(failed)
-    own = _own(failed)
-    if top in own and not importer:
-        return _elsewhere(name, own[top], failed)
+    own, hidden = _own(failed), _hidden(top, failed)
+    if hidden or (top in own and not importer):
+        return hidden or _elsewhere(name, own[top], failed)
     if "is not a package" in failed.said.text:
         return f"`{top}` is one module without others in it: another file of that name may hide the package"
     asked = name if stage_packages.package(name) else _asked(top, failed)
@@ -46,6 +46,17 @@ def missing(match: re.Match[str], failed: FailedScript) -> str:
     if importer:
         return f"{importer} imports it: pin versions that fit each other in {requirements}"
     return _unknown(top, own, failed)
+
+
+def _hidden(top: str, failed: FailedScript) -> str:
+    """Return why a module of the commit is not in the private copy, "" where there is none."""
+    places = failed.places
+    for folder in (places.folder, places.project) if failed.left_out else ():
+        path = os.path.relpath(os.path.join(folder, top), places.checkout)
+        there = [each for each in (f"{path}.py", path) if os.path.lexists(os.path.join(failed.published, each))]
+        if there and (said := stage_files.left_out(there[0], failed)):
+            return f"{said}, or import it at the top of the script"
+    return ""
 
 
 def _unknown(top: str, own: Dict[str, str], failed: FailedScript) -> str:

@@ -72,7 +72,9 @@ class StageLauncher(stage_attempt.Launcher):
             return
         self.output.say(f"{order.kind} stage {self.places.script} at commit {order.commit}")
         limit = order.workspace_limit
-        copied = stage_copy.copy_checkout(order.paths["checkout"], order.commit, self.places.checkout, limit)
+        checkout = order.paths["checkout"]
+        left_out = stage_copy.unseen(checkout, order.project, order.left_out) if order.left_out else ()
+        copied = stage_copy.copy_checkout(checkout, order.commit, self.places.checkout, limit, left_out)
         self.output.say(f"copied the repository: {copied}")
         if not os.path.isfile(os.path.join(self.places.project, self.places.script)):
             raise stage_order.Unable("ScriptMissing", f"{self.places.script}: no such file at commit {order.commit}")
@@ -325,7 +327,9 @@ class StageLauncher(stage_attempt.Launcher):
             remedies: Any = stage_attempt.late("stage_remedy")
             published = self.order.paths["checkout"]
             reason, remedy, hopeless = remedies.find(
-                remedies.FailedScript(said, self.places, published, self.environment, folder, self.local)
+                remedies.FailedScript(
+                    said, self.places, published, self.environment, folder, self.local, self.order.left_out
+                )
             )
         except Exception as error:  # noqa: BLE001 - a defect of ours must not hide the script's own cause
             self.output.say(f"defect of the launcher: {type(error).__name__}: {error}")

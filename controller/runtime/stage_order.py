@@ -83,6 +83,7 @@ class StageOrder(NamedTuple):
     secrets: Sequence[str] = ()  # variables whose values nothing that is written may show
     wake: str = ""  # what to call after a good end, HOST:PORT/PATH; "": nothing
     require: Sequence[Tuple[str, str, Optional[float], str]] = ()  # what its numbers have to hold: see stage_metrics.py
+    left_out: Sequence[str] = ()  # with REUSE: what of the project the stage does without; none: it has all
 
     @property
     def scratch(self) -> str:

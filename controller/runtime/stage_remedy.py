@@ -10,7 +10,7 @@ import difflib
 import itertools
 import os
 import re
-from typing import TYPE_CHECKING, Callable, Dict, Mapping, NamedTuple, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, Mapping, NamedTuple, Sequence, Tuple, Union
 
 if TYPE_CHECKING:
     from controller.runtime import stage_files, stage_imports, stage_versions
@@ -44,6 +44,7 @@ class FailedScript(NamedTuple):
     environment: str = ""  # the folder of its packages
     folder: str = ""  # on a laptop: the user's own folder of which the commit was made
     local: bool = False  # on a laptop
+    left_out: Sequence[str] = ()  # with REUSE: what of the project the stage does without
 
     @property
     def machine(self) -> str:

@@ -184,6 +184,17 @@ def test_parameters_of_a_trigger_reach_the_stages_of_its_run_alone(person: Perso
     assert person.machine.artifact("models/iris.txt") == "trained with nothing"
 
 
+def test_a_trigger_may_ask_for_all_stages_of_a_project_that_reuses_some(person: Person) -> None:
+    files = project("save", save=batch(SAVE))
+    files["bodywork.ini"] += "REUSE = True\n"
+    person.machine.repository.commit(files)
+    assert person.deploy().code == 0
+    for arguments, state in ((), "Reused"), (("--all",), "Done"):
+        assert person.run("trigger", "demo", "--wait", *arguments).code == 0
+        (row,) = (line.split()[:2] for line in person.run("status", "demo").out.splitlines() if line[:5] == "save ")
+        assert row == ["save", state]
+
+
 def test_a_wait_that_times_out_says_so_and_the_run_goes_on_until_it_is_cancelled(person: Person) -> None:
     person.machine.repository.commit(project("wait", wait=batch(WAIT)))
     ended = person.deploy("--timeout", "1s")

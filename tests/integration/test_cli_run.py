@@ -369,6 +369,58 @@ def test_parts_of_a_project_run_on_the_artifacts_of_the_last_run(coachwork: Comm
     assert coachwork.run("run", folder, "--from", "nope").code == 2
 
 
+def test_first_stages_are_reused_until_something_that_goes_into_them_changes(
+    coachwork: CommandLine, tmp_path: Path
+) -> None:
+    files = project("a >> b", reuse=True, secrets={"a": "TOKEN = aws"}) | {"README.md": "old", "params.json": "1"}
+    for stage in "ab":
+        files[f"{stage}/run.py"] = (
+            "import os, pathlib\n"
+            "trace = pathlib.Path(os.environ['COACHWORK_ARTIFACTS'], 'trace')\n"
+            f"with trace.open('a') as file: file.write('{stage}')\n"
+        )
+    folder, same, why = write(tmp_path / "iris", files), "no input has changed since run", "not reused:"
+    for edit, trace, said, *arguments in (
+        ({}, "ab", ""),
+        ({"README.md": "new"}, "ab", f"step 1  a: Reused: {same} 1"),
+        ({"b/run.py": files["b/run.py"] + "# new"}, "abb", f"step 1  a: Reused: {same} 2"),
+        ({"params.json": "2"}, "ab", f"{why} params.json has changed since run 3"),
+        ({}, "ab", "", "--all"),
+        ({}, "ab", f"{why} secret TOKEN has changed since run 5"),
+    ):
+        token = "sesame-open" if said.endswith("run 5") else "sesame-sesame"
+        planned = coachwork.run("plan", str(write(folder, edit)), TOKEN=token).err
+        ended = coachwork.run("run", str(folder), *arguments, TOKEN=token)
+        assert ended.code == 0, ended.out + ended.err
+        assert said.partition("Reused: ")[-1] in planned
+        assert not said.startswith(why) or f"a run here now: stage a: {said}" in planned
+        assert not why.startswith(said) or "Reused" not in ended.out
+        newest = max(coachwork.home.glob("runs/iris-*/*/artifacts/trace"), key=lambda path: int(path.parts[-3]))
+        shown = coachwork.run("status", "--local", "iris").out
+        assert (newest.read_text(), said in ended.out + shown) == (trace, True), ended.out + shown
+    assert coachwork.run("run", str(folder), "--all", "--from", "b").code == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("open('../b/data.csv')", "b/data.csv is in b, which is no input of this stage"),
+        ("def read():\n    import b.run\nread()", "b is in b, which is no input of this stage"),
+        ("open('../../other.csv')", "other.csv is outside of the project"),
+    ],
+)
+def test_a_stage_sees_its_inputs_alone_where_it_may_be_reused(
+    coachwork: CommandLine, tmp_path: Path, script: str, said: str
+) -> None:
+    files = project("a >> b", reuse=True) | {"a/run.py": f"import os\n{script}\n", "b/data.csv": "1"}
+    repository = write(tmp_path / "all", {f"iris/{name}": text for name, text in files.items()} | {"other.csv": "1"})
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    ended = coachwork.run("run", str(repository / "iris"))
+    assert ended.code == 1
+    assert said in ended.out, ended.out
+    assert "with `REUSE = True` a stage sees its inputs alone" in ended.out
+
+
 def test_a_run_of_a_batch_stage_ends_with_it_although_the_project_has_a_service(
     coachwork: CommandLine, tmp_path: Path
 ) -> None:

@@ -44,6 +44,23 @@ def test_a_project_is_read_with_its_texts_its_files_and_its_tree(
     assert not [name for name in whole.files if name.startswith((".git", ".complete"))]
 
 
+def test_the_content_of_files_is_known_without_reading_them(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    files = {"ml/bodywork.ini": INI, "ml/a/x.py": "1", "ml/b/x.py": "1", "README.md": "old"}
+    found = []
+    for more in ({}, {"README.md": "new"}, {"ml/a/x.py": "2"}):
+        iris.commit({**files, **more})
+        checkout = published(git, volume, server.url("iris"))
+        found.append(git.contents(server.url("iris"), checkout.name, "ml"))
+    first, second, third = found
+    assert {"bodywork.ini", "a/x.py", "b/x.py"} <= first.keys()
+    assert "README.md" not in first
+    assert first == second
+    assert {name for name in first if first[name] != third[name]} == {"a/x.py"}
+    assert first["a/x.py"] == first["b/x.py"]
+
+
 @pytest.mark.parametrize(
     ("path", "word"),
     [

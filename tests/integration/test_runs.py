@@ -1,5 +1,6 @@
 """What a run does, pass by pass: the real reconciler and volume on an API server in memory."""
 
+import shutil
 from copy import deepcopy
 from pathlib import Path
 
@@ -197,6 +198,22 @@ def test_a_run_from_a_stage_on_reuses_what_came_before_with_its_artifacts(world:
     assert set(world.jobs()) == {"iris-b-2", "iris-c-2", "iris-d-2"}
     world.cluster.ask("iris", repository=REPOSITORY, trigger="y", resume="y c")
     assert states(world.finish_all()) == {"a": "Reused", "b": "Reused", "c": "Done", "d": "Done"}
+
+
+def test_reused_stages_need_the_artifacts_of_the_last_good_run(world: World) -> None:
+    world.source.push(project("a >> b", reuse=True))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    (run_folder(world, 1) / "artifacts" / "model").write_text("42")
+    world.finish_all()
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="x")
+    assert states(world.finish_all()) == {"a": "Reused", "b": "Reused"}
+    assert (run_folder(world, 2) / "artifacts" / "model").read_text() == "42"
+    shutil.rmtree(run_folder(world, 2) / "artifacts")
+    world.cluster.ask("iris", repository=REPOSITORY, trigger="y")
+    kept = world.finish_all()
+    assert states(kept) == {"a": "Done", "b": "Done"}
+    assert kept.problems == ("nothing is reused: artifacts of run 2 are not there any more",)
 
 
 def test_what_runs_next_to_the_stage_that_is_begun_with_gets_its_packages_too(world: World) -> None:

@@ -261,6 +261,8 @@ class Desk:
                     tree = read_project(self.source, repository, commit, path)
                     self.loaded[commit] = tree, projects.load(tree)
                 return self.loaded[commit]
+            case needs.Contents(project=place):
+                return self.source.contents(place.repository, place.commit, place.path)
             case needs.KeptSpec(run):
                 return self.specs.get(run)
             case needs.KeptRun(run):

@@ -181,6 +181,21 @@ def a_run_that_goes_on_from_a_stage(world: Told) -> None:
 
 
 @story
+def a_run_that_reuses_first_stages(world: Told) -> None:
+    files = project("a >> b", reuse=True)
+    _began(world, files)
+    world.settle()
+    uid = world.cluster.stored["ConfigMap", "iris"]["metadata"]["uid"]
+    (world.root / layout.artifacts("iris", uid, 1) / "model").write_text("42")
+    assert world.finish_all().phase == "Ready"
+    world.source.push({**files, "b/run.py": "new"})
+    _ask(world, "second")
+    stages = world.finish_all().stages
+    assert (stages["a"].state, stages["b"].state) == ("Reused", "Done")
+    assert (world.root / layout.artifacts("iris", uid, 2) / "model").read_text() == "42"
+
+
+@story
 def a_run_that_is_repeated(world: Told) -> None:
     _released(world, project("a >> b"))
     world.source.push(project("a"))

@@ -22,7 +22,7 @@ REPOSITORY = "https://git.example/iris"
 POLICY = Policy(images=OFFICIAL, namespace="test", image="python:3.12-slim", claim="coachwork", tools="t0")
 
 
-def project(
+def project(  # noqa: PLR0913 (what a project may have)
     dag: str,
     *,
     services: Mapping[str, int] | None = None,
@@ -31,12 +31,14 @@ def project(
     packages: Mapping[str, str] | None = None,
     on_failure: str = "",
     secrets: Mapping[str, str] | None = None,
+    reuse: bool = False,
 ) -> dict[str, str]:
     """Return the files of a project: all stages of `dag` are batch stages but `services` (name to port).
 
     `packages` are requirements by stage, `secrets` lines of [secrets] by stage.
     """
     failing = f"RUN_ON_FAILURE = {on_failure}\n" if on_failure else ""
+    failing += "REUSE = True\n" if reuse else ""
     files = {"bodywork.ini": f"[default]\nPROJECT_NAME = {name}\n[workflow]\nDAG = {dag}\n{failing}"}
     for stage in filter(None, [*dag.replace(">>", ",").split(","), on_failure]):
         stage = stage.strip()  # noqa: PLW2901
@@ -105,6 +107,9 @@ class Projects:
         texts = {name: there[name].encode() for name in unread.texts}
         known = dict.fromkeys(unread.modules, Module())
         return replace(tree, texts={**tree.texts, **texts}, modules={**tree.modules, **known})
+
+    def contents(self, _repository: str, commit: str, _path: str) -> Mapping[str, str]:
+        return self.commits[int(commit, 16) - 1]
 
     def fingerprint(self, _repository: str, commit: str, _path: str, paths: Iterable[str]) -> str:
         there = self.commits[int(commit, 16) - 1]

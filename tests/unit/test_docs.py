@@ -192,7 +192,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
 
 def test_every_key_of_a_request_is_explained_and_none_is_invented() -> None:
     assert rows("request", "Keys") == {*request.KEYS, f"{request.ENV}NAME"}
-    annotations = {names.TRIGGER, names.CANCEL, names.FROM, names.ONLY, names.SET, names.RERUN}
+    annotations = {names.TRIGGER, names.CANCEL, names.FROM, names.ONLY, names.SET, names.RERUN, names.ALL}
     assert rows("request", "Annotations") == annotations
     assert rows("request", "While a run is active") - {"on-overlap"} == {"queue", "replace", "skip"}
 

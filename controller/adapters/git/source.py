@@ -1,6 +1,7 @@
 """The reconciler's Source, on git: resolve, publish, read."""
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -162,6 +163,22 @@ class Git:
             faults={**faults, **tree.faults},
             modules={**tree.modules, **known},
         )
+
+    def contents(self, repository: str, commit: str, path: str) -> Mapping[str, str]:
+        """Return what tells the content of each file below the project from any other, by the file's path.
+
+        Links are files, submodules are one each. Where a link leads to the project, it is all of the repository's.
+        Raises Invalid (as `read`), Transient (NotPublished).
+        """
+        with self._open(repository, commit, path) as reading:
+            inner = reading.project.relative_to(reading.root).as_posix()
+            below = f"{inner}/" if inner == posixpath.normpath(path) and inner != "." else ""
+            listed = entries(self._mirrors, repository, commit)
+        return {
+            entry.path.removeprefix(below): f"{entry.mode} {entry.object}"
+            for entry in listed
+            if entry.path.startswith(below)
+        }
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:
         """Return a digest of the content of files and folders below the project: equal for equal content.

@@ -1,5 +1,7 @@
 """`LocalCluster`: an API with the controllers of a cluster and a node, all on this machine."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,7 +27,7 @@ class LocalCluster(Api):
     def __init__(self, namespace: str, machine: Machine) -> None:
         store, self._scheduler = Store(namespace), Scheduler()
         super().__init__(store, partial(admit, namespace=namespace))
-        self._secrets = machine.secrets
+        self._secrets, self._salt = machine.secrets, str(machine.volume).encode()
         places = replace(machine, volume=machine.volume.absolute(), scratch=machine.scratch.absolute())
         self._node = Node(store, self._scheduler, places)
         jobs = Jobs(store, self._scheduler, machine.back_off)
@@ -65,10 +67,16 @@ class LocalCluster(Api):
 
     def get(self, kind: str, name: str) -> Object | None:
         """Return one object as it is stored, None if it is not there; a secret without its values."""
-        if kind == "Secret":
-            keys = self._secrets.get(name)
-            return None if keys is None else {"kind": kind, "metadata": {"name": name}, "data": dict.fromkeys(keys, "")}
-        return super().get(kind, name)
+        if kind != "Secret":
+            return super().get(kind, name)
+        if (keys := self._secrets.get(name)) is None:
+            return None
+        metadata = {"name": name, "resourceVersion": self._version(json.dumps(keys, sort_keys=True))}
+        return {"kind": kind, "metadata": metadata, "data": dict.fromkeys(keys, "")}
+
+    def _version(self, values: str) -> str:
+        """Return what is another for other values: it is recorded, so it has to be dear to guess them from."""
+        return hashlib.scrypt(values.encode(), salt=self._salt, n=2**14, r=8, p=1, dklen=12).hex()
 
     def log(self, pod: str) -> Path | None:
         """Return the file with a pod's output, None if it is not there. It goes with the pod."""

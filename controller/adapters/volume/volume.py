@@ -85,11 +85,11 @@ class Volume(EnvironmentFolders):
             return "none of its inodes are free"
         return f"{format_size(found.free)} of {format_size(found.size)} are free" if found.size else ""
 
-    def inherit(self, source: PurePosixPath, target: PurePosixPath) -> None:
+    def inherit(self, source: PurePosixPath, target: PurePosixPath, *, needed: bool = False) -> None:
         """Make `target` a copy of `source`, whole or not at all, if it is not there yet.
 
         What takes long goes on with the next call: NotYet says how far it is. Raises Invalid where a stage has left
-        what can't be read, Transient.
+        what can't be read, or where it is `needed` and not there; Transient.
         """
         folder, place = self._root / source, self._root / target
         part = place.with_name(f"{storage.PARTIAL}{place.name}")
@@ -106,7 +106,11 @@ class Volume(EnvironmentFolders):
 
         with storage.translated("copy artifacts"):
             storage.mark_used(place)
-            if place.exists() or not folder.is_dir():
+            if place.exists():
+                return
+            if not folder.is_dir():
+                if needed:
+                    raise Invalid("ArtifactsUnreadable", [f"{what} are not there any more"])
                 return
             if not part.exists():  # new, or a sweep has taken it
                 begin = ()

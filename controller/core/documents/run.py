@@ -13,7 +13,7 @@ from typing import Any
 
 from controller.core.documents import codec
 from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
-from controller.core.model import Attempt, GitSource, PastRun, Record, RunSpec, StageRecord, Unknown
+from controller.core.model import LATER, Attempt, GitSource, PastRun, Record, RunSpec, StageRecord, Unknown
 
 EMPTY: Sequence[object] = ("", None, [], {})  # what is not written of a stage
 _ORIGIN = re.compile(r"# (\S+) is from (.+)")  # as install_build.py writes it
@@ -90,6 +90,7 @@ class RunFile:
     steps: tuple[tuple[str, ...], ...] = ()
     services: tuple[str, ...] = ()
     on_failure: str = ""
+    reuse: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
     env: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretVersion, ...] = ()

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from controller.core import names
-from controller.core.inputs import engine, variables
+from controller.core.inputs import engine, kinds, variables
 from controller.core.inputs.engine import Broken, Form, reading
 from controller.core.text import quoted
 
 LIMIT = 256  # characters of a trigger, a stage, a number
 PARAMETERS_LIMIT = 16 * 1024  # characters of all parameters of a run: they are recorded with it
 _DOMAIN = f"{names.DOMAIN}/"
-_WISHES = ("from", "only", "set", "rerun")
+_WISHES = ("from", "only", "set", "rerun", "all")
 
 
 def _short(text: str, limit: int = LIMIT) -> str:
@@ -65,12 +65,15 @@ class _Annotations(Form):
         dict[Annotated[str, reading(variables.name)], Annotated[str, reading(variables.value)]], reading(_parameters)
     ] = Field({}, alias="set")
     rerun: Annotated[int, reading(_run)] = 0
+    whole: Annotated[bool, reading(kinds.flag)] = Field(default=False, alias="all")
 
     @classmethod
     def together(cls, data: Mapping[str, Any]) -> Iterable[Broken]:
         """Yield what is wrong with annotations that are right by themselves."""
         if data.keys() >= {"from", "only"}:
             yield ("only",), f"goes without {names.FROM}: remove one of them"
+        if "all" in data and (other := next((key for key in ("from", "only") if key in data), "")):
+            yield ("all",), f"goes without {_DOMAIN}{other}: remove one of them"
 
 
 def read(annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

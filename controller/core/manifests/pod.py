@@ -207,6 +207,8 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
             settings["first_retry"] = policy.first_retry
         if work.require:
             settings["require"] = numbers.order(work.require, context.numbers.get(stage.name, {}))
+        if stage.left_out:
+            settings["left_out"] = list(stage.left_out)
         return settings | wake(policy, context.request)
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
 

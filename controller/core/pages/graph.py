@@ -83,6 +83,6 @@ def node(run: RunFile, name: str, environment: Installed | Environment | None = 
         seconds=seconds(stage.started, stage.finished or run.finished),
         attempts=stage.attempts if isinstance(stage.attempts, int) else len(stage.attempts),
         reason=stage.reason,
-        message=stage.message,
+        message=stage.message or dict(run.reuse).get(name, ""),
         stages=users,
     )

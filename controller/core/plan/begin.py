@@ -21,12 +21,12 @@ from controller.core.model import (
     StageRecord,
 )
 from controller.core.parts import going_on_from, select, states_before, to_run
-from controller.core.plan import needs
+from controller.core.plan import needs, reuse
 from controller.core.plan.decision import Known, Observed
 from controller.core.plan.needs import Key, Live, Project
 from controller.core.plan.services import key_of
 from controller.core.plan.settle import retained
-from controller.core.plan.trigger import Pending, absorb
+from controller.core.plan.trigger import Pending, absorb, may_reuse
 
 
 def prepared(
@@ -48,6 +48,11 @@ def prepared(
         _, pipeline = observed.ask(project)
         stages = select(request, pipeline, earlier, before)
         spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
+        if pipeline.reuse and may_reuse(request, pending):
+            files = observed.ask(needs.Contents(project))
+            spec, stages = reuse.taken(
+                known.record, replace(spec, environments=environments), pipeline, files, observed
+            )
     serving = sweep.mounted(observed.release) if observed.release else frozenset()
     retired = known.record if request.rerun else None  # else by `Environments`
     sources = needs.Sources(environments, serving, retired)
@@ -111,13 +116,33 @@ def recalled(known: Known, request: Request, observed: Observed) -> RunSpec:
         remedy = f"kept are {', '.join(map(str, runs))}" if runs else "none has run yet"
         raise Invalid("RunNotKept", [f"run {request.rerun} is not kept, or damaged, so it can't be repeated: {remedy}"])
     parameters = dict(spec.parameters) | dict(request.parameters)
-    return replace(spec, parameters=tuple(sorted(parameters.items())), rerun=request.rerun, taken=())
+    parameters_now = tuple(sorted(parameters.items()))
+    return replace(spec, parameters=parameters_now, rerun=request.rerun, taken=(), base=0, reuse=(), secrets=())
 
 
-def ready(record: Record, observed: Observed) -> None:
-    """Return once the volume has what the run of `record` begins with. Raises Invalid, NotYet, Transient."""
-    if record.spec:
-        observed.ask(needs.RunFolder(record.run, record.spec.base, frozenset(sweep.uses(record.spec))))
+def begun(
+    known: Known, request: Request, pending: Pending, observed: Observed, policy: Policy, now: datetime
+) -> tuple[Record, RunContext]:
+    """Return what `prepared` does, once the volume has what the run begins with. Raises as it does.
+
+    Where what was to be reused can't be had, all stages run.
+    """
+    record, context = prepared(known, request, pending, observed, policy, now)
+    try:
+        _ready(record, observed)
+    except Invalid as lost:
+        if not context.spec.reuse:
+            raise
+        record, context = prepared(known, replace(request, whole=True), pending, observed, policy, now)
+        _ready(record, observed)
+        record = replace(record, problems=(*record.problems, f"nothing is reused: {lost.problems[0]}"))
+    return record, context
+
+
+def _ready(record: Record, observed: Observed) -> None:
+    if spec := record.spec:
+        uses = frozenset(sweep.uses(spec))
+        observed.ask(needs.RunFolder(record.run, spec.base, uses, needed=bool(spec.reuse)))
 
 
 def _made_of(
@@ -166,7 +191,7 @@ def _started(
     """Return the record of a new run: its number, its commit, what it handles. Its first step is not open yet."""
     record = known.record
     partial = request.only or request.resume or spec.part
-    base = going_on_from(request, record) if partial else 0
+    base = going_on_from(request, record) if partial else spec.base
     part = tuple(name for name, stage in stages.items() if stage.state == "Waiting") if partial else ()
     return replace(
         absorb(request, record, known.digest, "" if spec.rerun else spec.commit),

@@ -208,8 +208,7 @@ def _new_run(known: Known, reason: Pending, observed: Observed, policy: Policy, 
     request, commit = as_pending(known.request, reason), ""
     try:
         commit = begin.commit_of(known, request, reason, observed)
-        record, context = begin.prepared(known, request, reason, observed, policy, now)
-        begin.ready(record, observed)
+        record, context = begin.begun(known, request, reason, observed, policy, now)
     except Invalid as found:
         if may_come(known.record, found.reason, now, policy.start_grace):
             raise Transient(found.reason, "; ".join(found.problems)) from found

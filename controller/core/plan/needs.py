@@ -4,6 +4,7 @@ The answer is a value, or the Invalid, NotYet or Transient that came instead: wh
 here, too. Looking something up may put on the volume what it is about (a checkout, say), and changes nothing else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -41,6 +42,13 @@ class Project(Question[tuple[ProjectTree, Pipeline]]):
     path: str
     image: str  # the default image, whose Python the project is judged by
     begins: bool = False  # for a new run: nothing that it needs of the repository may be swept, or be missing
+
+
+@dataclass(frozen=True, slots=True)
+class Contents(Question[Mapping[str, str]]):
+    """What tells the content of each file of a project from any other, by the file's path below the project."""
+
+    project: Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,7 @@ class RunFolder(Question[None]):
     run: int
     base: int
     uses: frozenset[PurePosixPath]
+    needed: bool = False  # there are such artifacts, or the answer is Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,7 @@ class Room(Question[str]):
 Need: TypeAlias = (
     Commit
     | Project
+    | Contents
     | KeptSpec
     | KeptRun
     | Live

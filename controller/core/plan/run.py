@@ -107,7 +107,9 @@ def _walk(context: RunContext, record: Record, observed: Observed, now: datetime
         if secrets.missing:
             return _held_back(context, record, secrets.missing, now, builds)
         stages = {name: _unheld(stage) for name, stage in record.stages.items()}
-        record = replace(record, spec=replace(context.spec, secrets=secrets.versions), stages=stages)
+        versions = dict(context.spec.secrets) | dict(secrets.versions)  # what reused stages had, they would have now
+        spec = replace(context.spec, secrets=tuple(sorted(versions.items())))
+        record = replace(record, spec=spec, stages=stages)
     for number in range(max(record.step, 1), len(context.pipeline.steps) + 1):
         step = context.pipeline.steps[number - 1]
         views = {}

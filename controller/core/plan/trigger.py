@@ -1,5 +1,6 @@
 """What asks for a run, what of it waits for the active run or is passed over, and what is refused."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -48,7 +49,16 @@ def as_pending(request: Request, reason: Pending) -> Request:
     """Return the request without what goes with a trigger, if it is not that trigger which asks for the run."""
     if reason.trigger and reason.trigger == request.trigger:
         return request
-    return replace(request, resume="", only="", parameters=(), rerun=0, wrong=())
+    return replace(request, resume="", only="", parameters=(), rerun=0, whole=False, wrong=())
+
+
+def may_reuse(request: Request, reason: Pending) -> bool:
+    """Return whether a run may be spared first stages that would do what they did (REUSE).
+
+    Not one that says what it runs, and no slot of a schedule: that is for what changes outside of the repository.
+    """
+    slot = request.schedule and re.fullmatch(rf"{re.escape(request.name)}-\d{{8,10}}", reason.trigger)
+    return not (request.whole or request.only or request.resume or request.rerun or slot)
 
 
 def _unhandled(request: Request, record: Record) -> str:

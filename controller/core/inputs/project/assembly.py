@@ -140,4 +140,5 @@ def pipeline(
         is_yaml=is_yaml,
         resolve_as_of="" if as_of == "now" else as_of,
         run_on_failure=form.run_on_failure,
+        reuse=form.reuse,
     )

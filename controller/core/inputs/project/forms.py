@@ -217,6 +217,7 @@ class ProjectForm(Section):
         Field(json_schema_extra={"pattern": rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|{'|'.join(AS_OF)})$"}),
         Expected("a day like 2021-03-05, or commit or now"),
     ] = ""
+    reuse: bool = False
     usage_stats: bool = False
     namespace: str = ""
 

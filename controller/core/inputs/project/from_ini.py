@@ -28,6 +28,7 @@ PROJECT: Keys = {
     ("default", "RESOLVE_AS_OF"): ("resolve_as_of",),
     ("workflow", "DAG"): ("DAG",),
     ("workflow", "RUN_ON_FAILURE"): ("run_on_failure",),
+    ("workflow", "REUSE"): ("reuse",),
 }
 LOGGING: Keys = {("logging", "LOG_LEVEL"): ("log_level",)}
 COMMON: Keys = {("default", "EXECUTABLE_SCRIPT"): ("executable_module_path",)} | {
@@ -171,7 +172,7 @@ def _kind(file: _IniFile, reading: Reading) -> str:
 
 def _typed(name: str, text: str) -> Any:
     """Return a number or a boolean where one is meant and written; else the text, for the form to refuse."""
-    if name == "ingress":
+    if name in ("ingress", "reuse"):
         return BOOLEANS.get(text.lower(), text)
     if name in NUMBERS and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text)

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from controller.core import images
 from controller.core.errors import Invalid
 from controller.core.inputs import kinds
-from controller.core.inputs.project import from_ini, from_yaml, modules, pins
+from controller.core.inputs.project import from_ini, from_yaml, leftout, modules, pins
 from controller.core.inputs.project.reading import Reading
 from controller.core.model import Pipeline, ProjectTree, Unread
 
@@ -44,6 +44,7 @@ def load(
     problems = [*reading.problems, *(reading.warnings if strict else [])]
     if problems or pipeline is None:
         raise Invalid("InvalidProject", kinds.bounded(problems, f"{main}: {MORE}"), () if strict else warnings)
+    pipeline = leftout.reusing(pipeline, main, reading) if pipeline.reuse else pipeline
     return replace(pipeline, warnings=warnings)
 
 

@@ -34,7 +34,7 @@ def check(reading: Reading, pipeline: Pipeline | None, python: images.PythonOf) 
     for stage, script in reading.scripts:
         text = python(pipeline, pipeline.stages.get(stage) if pipeline else None)
         version = _numbers(text) if text else None  # it can't be seen
-        for path in _reached(script, reading):
+        for path in reached(script, reading):
             if (path, version) not in judged:
                 judged.add((path, version))
                 _judge(path, script, reading, version)
@@ -71,7 +71,7 @@ def _numbers(version: str) -> Version:
     return int(major), int(minor)
 
 
-def _reached(script: str, reading: Reading) -> list[str]:
+def reached(script: str, reading: Reading) -> list[str]:
     """Return the script and all modules of the project that running it imports for sure, as far as they are known."""
     found: dict[str, None] = {}
     waiting = [script]

@@ -31,6 +31,13 @@ def test_all_stages_are_there_before_any_of_them_began() -> None:
     }
 
 
+def test_a_stage_says_why_it_was_reused_or_was_not() -> None:
+    why = (("a", "no input has changed since run 1"), ("b", "not reused: b/x.py has changed since run 1"))
+    stages = {"a": StageEntry("Reused"), "b": StageEntry("Failed", message="ValueError")}
+    (step,) = graph(RunFile(steps=(("a", "b"),), stages=stages, reuse=why))
+    assert [node.message for node in step.nodes] == [why[0][1], "ValueError"]
+
+
 def test_a_run_that_0_1_0_began_has_the_stages_that_it_recorded() -> None:
     stages = {"a": StageEntry("Done"), "web": StageEntry("Running", objects=("Deployment/iris--web",))}
     assert states(RunFile(run=1, stages=stages)) == {"": {"a": "batch Done", "web": "service Running"}}
