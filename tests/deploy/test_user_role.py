@@ -22,7 +22,7 @@ SHOWN: list[tuple[str, str, dict[str, set[str]]]] = [
     # what a `kubectl` line begins with, the component whose Role it needs beyond `coachwork-user`, the rights it takes
     (r"apply -k|delete -k|delete configmaps,jobs|rollout status|exec |create role|label namespace", ADMINISTRATOR, {}),
     (r"set image|get endpointslices|describe node|create secret docker-reg|port-forward deploy", ADMINISTRATOR, {}),
-    (r"delete serviceaccount ", ADMINISTRATOR, {}),
+    (r"delete serviceaccount |apply -f cluster", ADMINISTRATOR, {}),
     (r"apply -f request", USER, {"configmaps": {"get", "create", "patch"}}),
     (r"(apply|get) -->|get --raw$", USER, {}),  # a figure, and the command alone
     (r"(get|create|annotate|patch) configmap", USER, {"configmaps": {"get", "list", "create", "patch"}}),

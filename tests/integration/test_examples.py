@@ -25,9 +25,9 @@ def coachwork(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
 
 
 @contextmanager
-def serving(coachwork: CommandLine, example: str) -> Iterator[dict[str, str]]:
+def serving(coachwork: CommandLine, example: str, *options: str) -> Iterator[dict[str, str]]:
     """Yield the addresses of an example's services while they are up."""
-    running = coachwork.start("run", str(EXAMPLES / example), "--output", "json")
+    running = coachwork.start("run", str(EXAMPLES / example), *options, "--output", "json")
     scene = json.loads(running.line(lambda line: json.loads(line)["over"]))
     assert scene["phase"] == "Ready", scene
     try:
@@ -38,9 +38,10 @@ def serving(coachwork: CommandLine, example: str) -> Iterator[dict[str, str]]:
     assert coachwork.processes() == []
 
 
-def post(url: str, body: object) -> Any:
+def post(url: str, body: object = None) -> Any:
+    """Return the JSON that is answered; without a body, to a GET."""
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 (an address of ours)
+    request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)  # noqa: S310 (an address of ours)
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         return json.load(answer)
 
@@ -84,3 +85,14 @@ def test_a_new_batch_project_saves_its_table_and_its_number(coachwork: CommandLi
     assert "accuracy 0.9" in ended.out
     (table,) = coachwork.home.glob("runs/wines-*/1/artifacts/models.csv")
     assert len(table.read_text().splitlines()) == 3
+
+
+@pytest.mark.long
+def test_mlflow_and_minio_serves_the_model_that_it_registered(coachwork: CommandLine, tmp_path: Path) -> None:
+    with serving(coachwork, "mlflow-and-minio", "--env", f"MLFLOW_TRACKING_URI=file://{tmp_path}/runs") as addresses:
+        model = post(f"{addresses['serve']}/model.json")
+        assert model["address"] == "models:/wine/1"
+        answer = post(f"{addresses['serve']}/predict", dict.fromkeys(model["names"], 1.0))
+    assert (answer["cultivar"], answer["model"]) == (1, "models:/wine/1")
+    (version,) = tmp_path.glob("runs/models/wine/version-*/meta.yaml")
+    assert "models/" in version.read_text()

@@ -20,7 +20,7 @@ from typing import Any
 
 from controller.__main__ import main
 
-DEADLINE = 90  # seconds; how long the longest of these may take on a busy machine
+DEADLINE = 180  # seconds; how long the longest of these may take on a busy machine
 LOADED = multiprocessing.get_context("forkserver")
 LOADED.set_forkserver_preload(
     ["controller.cli.run", "controller.cli.plan", "controller.cli.deploy", "kubernetes.client", "rich.live"]
