@@ -19,6 +19,10 @@ ANSWER_LIMIT: Final = 64 << 20  # bytes of JSON
 class Page(Protocol):
     """A page's bytes as they come: to be iterated over, or read like a file. A `with` block gives it up."""
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return what came before the bytes."""
+
     def __enter__(self) -> Self: ...
     def __exit__(self, *_error: object) -> None: ...
     def __iter__(self) -> Iterator[bytes]: ...
@@ -66,18 +70,29 @@ class Reader(ABC):
 
     def answer(self, *parts: str, run: str = "", patience: float = RESTART_SECONDS) -> Any:
         """Return the JSON of a page. Raises as `page`, and Transient for what is not JSON, or longer than the limit."""
+        return self._answer(*parts, run=run, patience=patience)[0]
+
+    def _answer(self, *parts: str, run: str, patience: float = RESTART_SECONDS) -> tuple[Any, Mapping[str, str]]:
         with self.page(*parts, query={"run": run}, patience=patience) as body:
-            text = b""
+            text, headers = b"", body.headers
             while chunk := body.read(64 * 1024):
                 text += chunk
                 if len(text) > ANSWER_LIMIT:
                     raise Transient("ControllerBusy", "the controller's answer is too large")
         try:
-            return json.loads(text)
+            return json.loads(text), headers
         except (ValueError, RecursionError) as error:
             raise Transient("ControllerBusy", "the controller's answer is not JSON") from error
 
     def entries(self, *parts: str, run: str = "") -> list[dict[str, Any]]:
         """Return the objects of a page that is a list. Raises as `answer`."""
-        answer = self.answer(*parts, run=run)
-        return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
+        return _objects(self.answer(*parts, run=run))
+
+    def artifacts(self, name: str, run: str) -> tuple[list[dict[str, Any]], bool]:
+        """Return the files that a run saved, and whether these are all. Raises as `answer`."""
+        answer, headers = self._answer("api", "artifacts", name, run=run)
+        return _objects(answer), headers.get("Coachwork-Complete") != "false"
+
+
+def _objects(answer: Any) -> list[dict[str, Any]]:
+    return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []

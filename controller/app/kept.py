@@ -133,8 +133,8 @@ class Kept(Reader):
         except NoAnswer as none:
             raise Invalid("WrongUse", [str(none)]) if none.kind == "wrong" else NotFound(str(none)) from none
         if isinstance(reply, Stream):
-            return _Read(reply.chunks, reply.close)
-        return _Read(iter([reply.body]), lambda: None)
+            return _Read(reply.chunks, reply.close, reply.headers)
+        return _Read(iter([reply.body]), lambda: None, reply.headers)
 
 
 def _modified(path: Path) -> int:
@@ -178,8 +178,8 @@ class _Watched:
 class _Read:
     """A page that is read from this machine's own files."""
 
-    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
-        self._chunks, self._close, self._rest = chunks, close, b""
+    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None], headers: Mapping[str, str]) -> None:
+        self._chunks, self._close, self._rest, self.headers = chunks, close, b"", headers
 
     def __enter__(self) -> Self:
         return self

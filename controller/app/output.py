@@ -14,6 +14,7 @@ from controller.core import layout
 from controller.core.archive import Extract
 from controller.core.model import Record
 
+ATTEMPTS = 50  # of one stage: each holds a file open, and a script can leave any number of them
 PIECES = 16  # of one log in one look, so that a stage that prints without end holds up nothing else
 
 
@@ -43,7 +44,7 @@ class Output:
             build = builds.get(stage)
             folder = layout.build_logs(build) if build else layout.logs(self._name, self._uid, record.run, stage)
             with suppress(OSError):  # of the disk: the run says what it makes of it
-                for attempt in attempts(self._tree, folder):
+                for attempt in attempts(self._tree, folder)[:ATTEMPTS]:
                     path = folder / f"{attempt}.log"
                     if path not in self._logs and build and self._tree.modified(path) < self._began:
                         continue

@@ -24,6 +24,7 @@ from controller.core.text import clean, nearest, quoted
 
 CHUNK = 1 << 20
 LATEST = 253402300799.0  # the last second of the year 9999
+UNLISTED = "there are more files, or folders too deep or unreadable: fetch a folder or a file by its path"
 
 Entry = Mapping[str, Any]
 
@@ -44,23 +45,27 @@ def artifacts(
     By default those of the last good run.
     """
     person, run_number = requests.person, str(number(requests.one(name), run))
-    saved = person.entries("api", "artifacts", name, run=run_number)
+    saved, complete = person.artifacts(name, run_number)
     entries: dict[str, Entry] = {str(entry.get("path", "")): entry for entry in saved}
     if not path and not to:
         rows = ((text.size(item.get("size")), str(item.get("modified", "")), place) for place, item in entries.items())
         if entries or output == "json":
             text.write(output, list(entries.values()), text.columns(("size", "modified", "path"), rows))
         else:
-            typer.echo(f"run {run_number} of {name} saved nothing", err=True)
+            typer.echo(f"run {run_number} of {name} saved nothing" if complete else UNLISTED, err=True)
+        if entries and not complete:
+            typer.echo(f"note: {UNLISTED}", err=True)
         return
     folder = to or Path()
+    file = folder / PurePosixPath(path).name
     if path in entries:
-        file = folder / PurePosixPath(path).name
         fetch(person, name, run_number, path, file)
         fetched = {file: entries[path]}
-    else:
+    elif complete or not path:
         fetched = {folder / place: entry for place, entry in _below(path, entries, name, run_number).items()}
         fetch_all(person, name, run_number, path, folder)
+    else:
+        fetched = _unlisted(person, name, run_number, path, file)
     for file, entry in fetched.items():
         size = entry.get("size")
         if not file.is_file() or (isinstance(size, int) and file.stat().st_size != size):
@@ -68,6 +73,15 @@ def artifacts(
             raise Transient("ControllerBusy", problem)
     files = [str(file) for file in fetched]
     text.write(output, {"run": int(run_number), "files": files}, [clean(file, 4096) for file in files])
+
+
+def _unlisted(person: Reader, name: str, run: str, path: str, file: Path) -> dict[Path, Entry]:
+    """Fetch a file or a folder of which the list may say nothing, or not all. Raises as `fetch`."""
+    try:
+        fetch(person, name, run, path, file)
+    except NotFound:
+        return {place: {} for place in fetch_all(person, name, run, path, file.parent)}
+    return {file: {}}
 
 
 def _below(path: str, entries: Mapping[str, Entry], name: str, run: str) -> dict[PurePosixPath, Entry]:
@@ -104,13 +118,13 @@ def fetch(person: Reader, name: str, run: str, path: str, target: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def fetch_all(person: Reader, name: str, run: str, path: str, folder: Path) -> None:
-    """Unpack a run's artifacts below `path` ("": all) into a folder. Raises as `fetch`."""
+def fetch_all(person: Reader, name: str, run: str, path: str, folder: Path) -> list[Path]:
+    """Unpack a run's artifacts below `path` ("": all) into a folder; return the files. Raises as `fetch`."""
     parts = path.split("/") if path else ()
     with person.page("api", "artifacts", name, run, *parts, accept="application/x-tar") as body, _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            unpack(body, folder)
+            return unpack(body, folder)
         except tarfile.TarError as error:
             raise Transient("ControllerBusy", f"the artifacts did not arrive whole: {error}") from error
 
@@ -130,9 +144,12 @@ class Readable(Protocol):
         """Return at most so many bytes, none at the end."""
 
 
-def unpack(stream: Readable, folder: Path) -> None:
-    """Write the archive's files below `folder`. Raises TarError for anything else in it, or where it breaks off."""
-    root = folder.resolve()
+def unpack(stream: Readable, folder: Path) -> list[Path]:
+    """Write the archive's files below `folder`, and return them.
+
+    Raises TarError for anything else in it, or where it breaks off.
+    """
+    root, files = folder.resolve(), []
     with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # it only reads
         for item in archive:
             parts = item.name.split("/")
@@ -145,3 +162,5 @@ def unpack(stream: Readable, folder: Path) -> None:
                 shutil.copyfileobj(archive.extractfile(item), file)
             modified = min(max(0.0, item.mtime), LATEST)
             os.utime(target, (modified, modified))
+            files.append(folder.joinpath(*parts))
+    return files

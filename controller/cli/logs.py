@@ -1,6 +1,5 @@
 """`coachwork logs`: what stages printed, while they run and long after their pods are gone."""
 
-import codecs
 import json
 import sys
 import threading
@@ -164,12 +163,10 @@ def _show(chunks: Iterable[bytes], form: Form | None = None) -> None:
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield the lines of a log as they arrive; the last may have no end."""
-    decoder, rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
+    lines = text.Lines()
     for chunk in chunks:
-        *lines, rest = (rest + decoder.decode(chunk)).split("\n")
-        yield from lines
-    if rest:
-        yield rest
+        yield from lines.feed(chunk)
+    yield from lines.feed(b"", last=True)
 
 
 def newest(entries: Iterable[Entry], attempt: int = 0) -> list[Entry]:

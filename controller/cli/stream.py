@@ -4,11 +4,10 @@ On a terminal a last line says what is under way. Nothing that a stage prints ac
 no end yet (a progress bar) is shown there alone.
 """
 
-import codecs
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
 from typing import Final
@@ -24,31 +23,6 @@ from controller.core.text import shorten
 COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")  # of stages, one after the other
 ERASE: Final = "\r\x1b[2K"
 SOON: Final = 1.0  # seconds after which the record would say that an attempt was the last one
-LONGEST: Final = 16 * 1024  # characters of a line; a longer one goes on in the next
-
-
-class Lines:
-    """The lines of one log, made of its bytes; of a line that was written over, its last state."""
-
-    def __init__(self) -> None:
-        self._decoder, self._rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
-
-    def feed(self, chunk: bytes, *, last: bool = False) -> Iterator[str]:
-        """Yield the lines that end in what came; `last`: nothing more comes."""
-        *lines, rest = (self._rest + self._decoder.decode(chunk, last)).split("\n")
-        if last and rest:
-            lines, rest = [*lines, rest], ""
-        yield from map(text.final, lines)
-        rest = "\r".join(rest.rsplit("\r", 2)[-2:]) if len(rest) > LONGEST else rest
-        while len(rest) > LONGEST:
-            yield rest[:LONGEST]
-            rest = rest[LONGEST:]
-        self._rest = rest
-
-    @property
-    def open(self) -> str:
-        """Return the line that has no end yet."""
-        return text.final(self._rest)
 
 
 class Stream(PlainLines):
@@ -61,7 +35,7 @@ class Stream(PlainLines):
         console = Console()
         self._status = "" if console.is_terminal and sys.stdout.isatty() and not console.is_dumb_terminal else None
         self._colours = cycle(COLOURS) if self._status is not None and not os.environ.get("NO_COLOR") else None
-        self._logs: dict[tuple[str, int], tuple[str, Lines]] = {}  # with what each line begins with
+        self._logs: dict[tuple[str, int], tuple[str, text.Lines]] = {}  # with what each line begins with
         self._verdicts: dict[str, tuple[str, float]] = {}  # how stages' last attempts ended badly, and when
         self._width = 0
 
@@ -71,10 +45,10 @@ class Stream(PlainLines):
             self._say_again(stage)
             name = stage if attempt == 1 else f"{stage}/{attempt}"
             self._width = max(self._width, len(name))
-            self._logs[stage, attempt] = self._painted(name), Lines()
+            self._logs[stage, attempt] = self._painted(name), text.Lines()
         begin, lines = self._logs[stage, attempt]
         shown = []
-        for line in lines.feed(chunk, last=last):
+        for line in map(text.final, lines.feed(chunk, last=last)):
             found = text.FORMAL.match(line)
             if not found:
                 shown.append(begin + self._own(line))
@@ -121,7 +95,7 @@ class Stream(PlainLines):
         """Return how far a build is, or the line without an end of a stage's newest attempt."""
         if stage in scene.progress:
             return f"({scene.progress[stage].doing})"
-        lines = (lines.open for (name, _), (_, lines) in reversed(self._logs.items()) if name == stage)
+        lines = (text.final(lines.rest) for (name, _), (_, lines) in reversed(self._logs.items()) if name == stage)
         return shorten(next(lines, ""), 60)
 
     def line(self, line: str) -> None:

@@ -1,5 +1,6 @@
 """Texts on a terminal: hostile lines made harmless, columns, durations, and values that options take."""
 
+import codecs
 import json
 import re
 import shutil
@@ -21,6 +22,7 @@ from controller.core.text import SEQUENCE, clean, format_duration, format_size, 
 GAP = "   "
 ROOM = 30  # characters that a column needs for texts of several lines
 SILENCE = 1.5  # seconds
+LONGEST: Final = 16 * 1024  # characters of a line of a log
 FORMAL: Final = re.compile(
     r"coachwork: (?:(?:batch|service) stage |environment \S+ of |copied the repository: |the service answers on port "
     r"|warning: |numbers: |end of the log: |Completed: |[A-Z][A-Za-z]+: (?P<verdict>.*))"
@@ -53,6 +55,25 @@ def width() -> int:
 def plain(line: str) -> str:
     """Return a line of a stage as it may stand on a terminal: without colours, everything else that acts escaped."""
     return visible(SEQUENCE.sub("", line).expandtabs())
+
+
+class Lines:
+    """The lines of one log, made of its bytes; one that is longer than LONGEST goes on in the next."""
+
+    def __init__(self) -> None:
+        self._decoder, self.rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
+
+    def feed(self, chunk: bytes, *, last: bool = False) -> Iterator[str]:
+        """Yield the lines that end in what came; `last`: nothing more comes. What has no end yet is the `rest`."""
+        *lines, rest = (self.rest + self._decoder.decode(chunk, last)).split("\n")
+        if last and rest:
+            lines, rest = [*lines, rest], ""
+        yield from lines
+        rest = "\r".join(rest.rsplit("\r", 2)[-2:]) if len(rest) > LONGEST else rest
+        while len(rest) > LONGEST:
+            yield rest[:LONGEST]
+            rest = rest[LONGEST:]
+        self.rest = rest
 
 
 def final(line: str) -> str:

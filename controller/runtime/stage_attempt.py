@@ -145,7 +145,7 @@ class Launcher:
         self.output.say(f"{outcome.reason}: {outcome.message}")
         message = {key: getattr(outcome, key) for key in ("reason", "message", "exit_code", "attempt", "first_start")}
         try:
-            with open(self._termination_log, "w", encoding="utf-8") as file:
+            with open(self._termination_log, "w", encoding="utf-8", opener=stage_order.open_plain) as file:
                 file.write(json.dumps({**message, "limit": self._limit}, ensure_ascii=False))
         except OSError as error:
             self.output.say(f"no termination message: {error}")

@@ -10,6 +10,10 @@ TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
     from typing import Tuple
 
+    from controller.runtime.stage_order import clear
+else:  # published side by side: the script's folder is where Python looks first
+    from stage_order import clear
+
 TOO_LONG = 10  # digits of an attempt's number
 MARKS = 1024 * 1024  # bytes of marks; then a minute lies between two of them
 NOT_OPEN = -2
@@ -112,7 +116,7 @@ class LogFile:
         if self._marker >= 0:
             os.close(self._marker)
             with suppress(OSError):  # those of an older file would say wrong times of this one
-                os.unlink(f"{old}.times")
+                clear(f"{old}.times")
             with suppress(OSError):
                 os.rename(f"{self._path}.times", f"{old}.times")
             self._marks, self._marked, self._marker = 0, 0, NOT_OPEN
@@ -120,16 +124,14 @@ class LogFile:
 
 def _fresh(path: str) -> int:
     """Create a file, in place of what a script left there; return its descriptor. Raises OSError."""
-    with suppress(OSError):
-        os.unlink(path)
+    clear(path)
     return os.open(path, FRESH, 0o664)
 
 
 def _hold_back(path: str, old: str) -> None:
     """Give a file a second name, or, on storage without hard links, another one. Raises OSError."""
     try:
-        if os.path.lexists(old):
-            os.unlink(old)
+        clear(old)
         os.link(path, old)
     except OSError:
         os.rename(path, old)

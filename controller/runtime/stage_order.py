@@ -5,7 +5,6 @@ Neither dataclasses nor typing here: their imports are a fifth of what the launc
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -153,15 +152,15 @@ def arguments(text: str) -> List[str]:
 def read_text(path: str, limit: int = 16384) -> str:
     """Return the first `limit` characters of a plain file, "" if it can't be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace", opener=_open_plain) as file:
+        with open(path, encoding="utf-8", errors="replace", opener=open_plain) as file:
             return file.read(limit)
     except OSError:
         return ""
 
 
-def _open_plain(path: str, flags: int) -> int:
+def open_plain(path: str, flags: int) -> int:
     """Open a file; of a pipe that a script left in its place nobody would ever hear."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o664)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
@@ -195,17 +194,28 @@ def files(folder: str, most: int, is_passed_over: Callable[[str], Any]) -> Itera
             return
 
 
+def clear(path: str) -> None:
+    """Remove what a script left in the place of a file of ours; a folder moves aside. Raises OSError."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        os.rename(path, f"{path}.{time.time_ns()}")
+
+
 def write_atomically(path: str, content: Dict[str, Any], durable: bool) -> None:
     """Write JSON so that readers see all of it or nothing; `durable`: the machine may die, too. Raises OSError.
 
     What is durable is sealed as well, as core/documents/seal.py does it: it is acted upon, and disks fail.
     """
     fresh, text = f"{path}.new", json.dumps(content)
-    with contextlib.suppress(OSError):
-        os.unlink(fresh)
+    clear(fresh)
     with open(fresh, "x", encoding="utf-8") as file:
         file.write(f'{text[:-1]},\n "digest": "{digest(text[:-1])}"\n}}\n' if durable else text)
         file.flush()
         if durable:
             os.fsync(file.fileno())
+    if os.path.isdir(path):
+        clear(path)
     os.rename(fresh, path)

@@ -10,6 +10,7 @@ import collections
 import fcntl
 import os
 import select
+import stat
 import sys
 import termios
 import threading
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from controller.runtime.stage_redact import Redactor
 
 ROOM = 8 * 1024 * 1024  # bytes that may wait for one destination
-CHUNK = 64 * 1024
+CHUNK, SMALL = 64 * 1024, 4096
+UNREAD = 16 * 1024 * 1024  # bytes that go to a file instead of a runtime, which turns its own over: on a laptop
 TAIL = 192 * 1024  # bytes kept for the last words: others may have filled the pipe behind them, and one chunk
 EARLY = 256 * 1024  # bytes kept until the log is open
 STDOUT_PATIENCE, LOG_PATIENCE = 60.0, 5.0  # seconds
@@ -63,8 +65,10 @@ class Sink:
                 return
             if self._gap:
                 chunk, self._gap = _missing(self._gap, "too slow") + chunk, 0
-            self._queue.append(chunk)
             self._waiting += len(chunk)
+            if len(self._queue) > 1 and len(self._queue[-1]) < SMALL:  # an object each would take 50 times its bytes
+                chunk = self._queue.pop() + chunk
+            self._queue.append(chunk)
             self._change.notify_all()
 
     def close(self, limit: float) -> bool:
@@ -112,7 +116,12 @@ class Output:
         self._tail = b""
         self._redactor = redactor
 
+        room = UNREAD if stat.S_ISREG(os.fstat(descriptor).st_mode) else sys.maxsize
+
         def write(chunk: bytes) -> None:
+            nonlocal room
+            chunk = chunk[:room]
+            room -= len(chunk)
             while chunk:
                 chunk = chunk[os.write(descriptor, chunk) :]
 

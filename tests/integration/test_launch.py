@@ -3,12 +3,10 @@
 import hashlib
 import json
 import os
-import shlex
 import signal
 import socket
 import socketserver
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -178,6 +176,16 @@ def test_a_path_of_numbers_that_is_no_file_holds_nobody_up(stage: Stage, made: s
         ("service", "1.log.new", "os.mkdir(path)"),
         ("batch", "1.json.new", "os.mkfifo(path)"),
         ("batch", "7.json", "os.mkfifo(path)"),
+        ("service", "1.log.1", "os.makedirs(path + '/full')"),
+        ("service", "1.log.1.times", "os.makedirs(path + '/full')"),
+        ("service", "1.log", "os.makedirs(path + '/full')"),
+        ("batch", "1.log", "os.makedirs(path + '/full')"),
+        ("batch", "1.json", "os.makedirs(path + '/full')"),
+        ("batch", "1.json", "os.symlink(os.path.dirname(path), path)"),
+        ("batch", "1.json", "os.mkfifo(path)"),
+        ("batch", "1.json", "open(path, 'w').truncate(1 << 40)"),
+        ("batch", "1.json.new", "os.makedirs(path + '/full')"),
+        ("batch", "7.json", "open(path, 'w').truncate(1 << 40)"),
     ],
 )
 def test_what_a_script_puts_in_the_place_of_its_logs_holds_nobody_up_and_leads_nowhere(
@@ -203,12 +211,19 @@ raise SystemExit(1)
     )
     assert (ended.code, ended.message["exit_code"], ended.message["message"].count("\n")) == (1, 1, 0), ended.text
     assert outside.read_text() == "untouched"
-    assert not any("missing" in note for note in ended.results[1]["notes"]) or made == "os.mkdir(path)"
+    assert not any("missing" in note for note in ended.results[1]["notes"])
     ended = stage.run("print('again')", attempts=9)
     assert (ended.code, ended.results[8]["complete"]) == (0, True), ended.text
     assert b"again" in stage.log(8)
     kept = sum(path.stat().st_size for path in stage.logs.glob("1.log*") if path.is_file() and not path.is_symlink())
     assert kept < 2 * 1500 + 1000
+
+
+@pytest.mark.parametrize("made", ["os.mkfifo(path)", "os.mkdir(path)", "os.symlink('/dev/full', path)"])
+def test_an_end_that_nobody_can_be_informed_of_is_an_end(stage: Stage, made: str) -> None:
+    ended = stage.run(f"import os\npath = {str(stage.root / 'termination')!r}\n{made}\n")
+    assert (ended.code, "no termination message: " in ended.text) == (0, True), ended.text
+    assert ended.results[1]["exit_code"] == 0
 
 
 @pytest.mark.parametrize(
@@ -619,10 +634,7 @@ def test_a_service_log_turns_and_keeps_the_newest(stage: Stage) -> None:
 
 
 def test_a_full_log_is_noted_and_the_script_goes_on(stage: Stage) -> None:
-    limited = stage.root / "python"
-    limited.write_text(f'#!/bin/sh\nulimit -f 200\nexec {shlex.quote(sys.executable)} "$@"\n')
-    limited.chmod(0o755)
-    stage.python = str(limited)
+    stage.limits = ("-f 200",)
     ended = stage.run("for _ in range(300): print('x' * 10000)\nprint('do' + 'ne')", log_cap=10**9)
     assert ended.code == 0
     assert b"done" in ended.output

@@ -218,6 +218,22 @@ def pids(tmp_path: Path) -> list[int]:
     return [int(file.read_text()) for file in files]
 
 
+@pytest.mark.parametrize("left", ["mkfifo $LEFT", "mkdir -p $LEFT/full", "ln -s /dev/zero $LEFT"])
+@pytest.mark.parametrize("name", ["termination-log", "log"])
+def test_what_a_container_leaves_in_the_place_of_its_files_holds_nobody_up(
+    node: LocalCluster, left: str, name: str
+) -> None:
+    script = f"rm -f {name}; {left.replace('$LEFT', name)}; exit 3"
+    node.create(deployment("d", container={"command": ["sh", "-c", script]}))
+
+    def containers() -> list[Object]:
+        return [item for pod in node.objects("Pod") for item in pod["status"].get("containerStatuses") or ()]
+
+    eventually(lambda: any(item["restartCount"] > 1 for item in containers()))
+    node.create(job("j", "exit 4"))
+    assert ended(node)["exitCode"] == 4
+
+
 def test_stopping_leaves_no_process_not_even_one_in_a_session_of_its_own(node: LocalCluster, tmp_path: Path) -> None:
     node.create(stubborn(tmp_path))
     running = pids(tmp_path)

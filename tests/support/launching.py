@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller.core.documents.attempt import LIMIT
 from controller.core.documents.seal import opened
 from controller.core.manifests.pod import arguments
 
@@ -58,6 +59,7 @@ class Stage:
     env: dict[str, str] = field(default_factory=dict)
     python: str = sys.executable
     mounts: dict[str, str] = field(default_factory=dict)  # paths of the order beyond the four
+    limits: tuple[str, ...] = ()  # what `ulimit` gets: a test of what takes a lot bounds it
 
     def __post_init__(self) -> None:
         for name in ("checkout/train", "tools", "logs", "scratch"):
@@ -104,8 +106,9 @@ class Stage:
         foreign = ("PYTHON", "COV_", "VIRTUAL_ENV", "UV_", "PIP_")
         env = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | own
+        bounded = ["sh", "-c", "".join(f"ulimit {limit} && " for limit in self.limits) + 'exec "$@"', "sh"]
         return subprocess.Popen(
-            [self.python, str(self.tools / script), *arguments(json.dumps(order))],
+            [*bounded, self.python, str(self.tools / script), *arguments(json.dumps(order))],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -119,7 +122,7 @@ class Stage:
         finally:
             process.kill()
         path = self.root / "termination"
-        message = json.loads(path.read_text()) if path.exists() else {}
+        message = json.loads(path.read_text()) if path.is_file() else {}
         return Ended(process.returncode, output, message, self.results(logs))
 
     def run(self, script: str | None = None, **order: Any) -> Ended:
@@ -128,7 +131,7 @@ class Stage:
 
     def results(self, logs: Path | None = None) -> dict[int, dict[str, Any]]:
         paths = (logs or self.logs).glob("[0-9]*.json")
-        files = (path for path in paths if path.is_file())
+        files = (path for path in paths if path.is_file() and path.stat().st_size <= LIMIT)  # scripts leave sparse ones
         return {int(path.stem): json.loads(opened(path.read_text()) or "") for path in files}
 
     def log(self, attempt: int = 1) -> bytes:

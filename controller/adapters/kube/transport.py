@@ -105,7 +105,7 @@ class Body:
     """An answer's bytes as they come: to be iterated over, or read like a file. A `with` block gives it up."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
-        self._response = response
+        self._response, self.headers = response, response.headers
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +136,7 @@ class Forwarded(Body):
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         super().__init__(response)
-        self.status, self.headers = response.status, response.headers
+        self.status = response.status
 
     def abort(self) -> None:
         """End a read that is under way."""

@@ -22,7 +22,7 @@ from controller.adapters.local.machine import (
 )
 from controller.adapters.local.ports import ADDRESS, Ports
 from controller.adapters.local.probes import Prober
-from controller.adapters.local.processes import Process
+from controller.adapters.local.processes import Process, plain
 from controller.adapters.local.schedule import Scheduler, Timer
 from controller.adapters.local.store import LOCAL_ADDRESS, Store, annotated, annotations, now
 from controller.core.model import Object
@@ -110,7 +110,7 @@ class Pod:
         if self._container is None or self._leaving or self._over:
             return
         self._started, message = now(), self.private / "termination-log"
-        message.unlink(missing_ok=True)
+        removal.remove(message)  # a container before this one may have left anything there
         own = {TERMINATION_LOG: str(message), MARK: self._uid}
         try:
             environment = {**self._container.environment, **own}
@@ -137,8 +137,8 @@ class Pod:
         for prober in self._probers:
             prober.stop()
         message = b""
-        with suppress(OSError), (self.private / "termination-log").open("rb") as file:
-            message = file.read(MESSAGE_LIMIT)
+        with suppress(OSError), open(self.private / "termination-log", "rb", buffering=0, opener=plain) as file:
+            message = file.read(MESSAGE_LIMIT) or b""
         self._end(code, "Error" if code else "Completed", message.decode("utf-8", "replace"))
 
     def _end(self, code: int, reason: str, message: str) -> None:

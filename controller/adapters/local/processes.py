@@ -27,8 +27,9 @@ class Process:
     ) -> None:
         """Start it in the pod's private folder, where its output goes to `log`. Raises OSError."""
         self._mark, self._ended = environment[MARK], ended
-        held, self._leash = os.pipe()
-        with (private / "log").open("ab") as output, os.fdopen(held), ExitStack() as failed:
+        with open(private / "log", "ab", opener=plain) as output, ExitStack() as begun, ExitStack() as failed:
+            held, self._leash = os.pipe()
+            begun.callback(os.close, held)
             failed.callback(os.close, self._leash)
             self._popen = subprocess.Popen(
                 argv,
@@ -66,6 +67,11 @@ class Process:
         os.close(self._leash)
         sweep(self._popen.pid, self._mark)
         self._ended(128 - code if code < 0 else code)
+
+
+def plain(path: str, flags: int) -> int:
+    """Open a file where a container may have left a link, or a pipe that nobody else opens. Raises OSError."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
 
 def sweep(group: int, mark: str) -> None:

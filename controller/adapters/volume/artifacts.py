@@ -53,12 +53,12 @@ class Artifacts:
 
     def _missing(self, archived: Archived, run: int, parts: Sequence[str]) -> NoAnswer:
         path = "/".join(parts)
-        known = [item.path for item in self.listed(archived, run).files]
-        if any(item.startswith(f"{path}/") for item in known):
+        found, _ = self._tree.walk(layout.artifacts(archived.name, archived.uid, run) / _below(parts), 1, ENTRIES_LIMIT)
+        if found:
             line = f"{quoted(path)} of run {run} is a folder: ask for it with Accept: application/x-tar"
         else:
             line = f"run {run} of {archived.name} has no artifact {quoted(path)} (plain files only)"
-            line += f"; {nearest(path, known)}"
+            line += f"; {nearest(path, [item.path for item in self.listed(archived, run).files])}"
         return NoAnswer("absent", line)
 
     def _tar(self, top: PurePosixPath, found: Sequence[PlainFile]) -> Generator[bytes]:
@@ -71,7 +71,8 @@ class Artifacts:
                     yield piece
             if left:
                 raise OSError(0, "became shorter while it was read", item.path)
-            yield bytes(_padded(item.size) - item.size)
+            if padding := _padded(item.size) - item.size:  # no bytes would mean that they are still to come
+                yield bytes(padding)
         yield bytes(2 * _BLOCK)
 
 

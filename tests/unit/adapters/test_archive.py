@@ -473,8 +473,7 @@ def test_the_launcher_marks_when_each_line_came_and_the_marks_turn_over_with_the
 
 def test_a_log_is_written_where_no_marks_can_be(kept: KeptRuns) -> None:
     path = kept.log(1, "serve", 1, b"")
-    path.with_name("1.log.times").mkdir()
-    writer = LogFile(str(path), os.open(path, os.O_WRONLY), 100, rotate=True)
+    writer = LogFile(str(path.parent / "gone" / path.name), os.open(path, os.O_WRONLY), 1000, rotate=True)
     writer.write(b"a line\n" * 20)
     writer.end(complete=True)
     assert log(kept, "serve", timestamps=True).startswith(b"- a line\n")
@@ -581,12 +580,51 @@ def test_a_folder_is_fetched_as_an_archive_of_the_size_that_was_said(kept: KeptR
         assert found == expected
 
 
-def test_an_archive_of_a_file_that_shrinks_meanwhile_is_broken_off(kept: KeptRuns) -> None:
-    path = kept.artifact(1, "a", b"12345")
+def test_an_archive_makes_nobody_wait_for_what_is_empty(kept: KeptRuns) -> None:
+    for name, size in (("empty", 0), ("round", 1024)):
+        kept.artifact(1, name, b"x" * size)
+    with closing(kept.archive.artifact("iris", "1", (), tar=True)) as content:
+        assert all(content.chunks)
+
+
+@pytest.mark.parametrize(
+    ("becomes", "breaks"),
+    [
+        ("path.write_bytes(b'1')", "became shorter"),
+        ("path.write_bytes(b'')", "became shorter"),
+        ("path.unlink()", "No such file"),
+        ("path.unlink(); path.symlink_to(outside)", "symbolic links"),
+        ("path.unlink(); os.mkfifo(path)", "Invalid argument"),
+        ("path.unlink(); path.mkdir()", "Invalid argument"),
+        ("path.parent.rename(outside.parent / 'b'); path.parent.symlink_to(outside.parent / 'b')", "Not a directory"),
+        ("path.write_bytes(b'67890')", ""),
+        ("path.write_bytes(b'67890' * 100_000)", ""),
+        ("path.unlink(); path.write_bytes(b'67890')", ""),
+    ],
+)
+def test_an_archive_of_what_changes_meanwhile_has_the_length_that_was_said_or_breaks_off(
+    kept: KeptRuns, tmp_path: Path, becomes: str, breaks: str
+) -> None:
+    path, outside = kept.artifact(1, "a/b", b"12345"), tmp_path / "outside"
+    outside.write_bytes(b"other")
+    held = len([*Path("/proc/self/fd").iterdir()])
     content = kept.archive.artifact("iris", "1", (), tar=True)
-    path.write_bytes(b"1")
-    with closing(content), pytest.raises(OSError, match="became shorter"):
-        b"".join(content.chunks)
+    exec(becomes, {"path": path, "outside": outside, "os": os})  # noqa: S102 (the table's own)
+    if breaks:
+        with closing(content), pytest.raises(OSError, match=breaks):
+            b"".join(content.chunks)
+    else:
+        with tarfile.open(fileobj=io.BytesIO(text(content))) as tar:
+            assert [tar.extractfile(item).read() for item in tar] == [b"67890"]  # type: ignore[union-attr]
+    assert len([*Path("/proc/self/fd").iterdir()]) == held
+
+
+@pytest.mark.parametrize("becomes", [b"1", b"", b"67890" * 100_000])
+def test_a_file_that_changes_while_it_is_read_is_never_more_than_was_said(kept: KeptRuns, becomes: bytes) -> None:
+    path = kept.artifact(1, "a", b"12345")
+    with closing(kept.archive.artifact("iris", "1", ("a",), tar=False)) as content:
+        path.write_bytes(becomes)
+        assert (content.size, b"".join(content.chunks)) == (5, becomes[:5])  # the port breaks off what is short
 
 
 def test_what_is_not_a_plain_file_is_neither_listed_nor_returned(kept: KeptRuns, tmp_path: Path) -> None:
@@ -649,6 +687,10 @@ def test_a_list_of_artifacts_is_bounded_and_says_so(kept: KeptRuns) -> None:
     listing = kept.archive.artifacts("iris", "1")
     assert (len(listing.files), listing.complete) == (files.FILES_LIMIT, False)
     assert refusal(lambda: kept.archive.artifact("iris", "1", (), tar=True)).kind == "wrong"
+    for number in range(3):  # of which the list has two at most
+        kept.artifact(1, f"folder {number}/file", b"x")
+        assert "is a folder" in str(refusal(partial(artifact, kept, f"folder {number}")))
+        assert artifact(kept, f"folder {number}", "file") == b"x"
 
 
 def test_folders_that_are_too_deep_are_left_out_and_said(kept: KeptRuns) -> None:

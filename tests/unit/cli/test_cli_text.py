@@ -23,6 +23,19 @@ def test_a_line_keeps_its_words_and_loses_its_colours() -> None:
     assert len(text.plain("x" * 5000)) == 5000
 
 
+@calm
+@given(st.lists(st.binary().filter(lambda some: b"\r" not in some)), st.integers(0, 3))
+def test_a_log_comes_line_by_line_however_it_is_cut(pieces: list[bytes], endless: int) -> None:
+    lines, chunks = text.Lines(), [*pieces, *[b"x" * text.LONGEST] * endless]
+    found = [line for chunk in chunks for line in lines.feed(chunk)]
+    assert len(lines.rest) <= text.LONGEST
+    found += lines.feed(b"", last=True)
+    whole = b"".join(chunks).decode(errors="replace")
+    assert "".join(found) == whole.replace("\n", "")
+    if len(whole) <= text.LONGEST:
+        assert found == whole.removesuffix("\n").split("\n") or not whole
+
+
 def test_columns_are_as_wide_as_they_need_and_long_texts_go_on_below() -> None:
     rows = [("iris", "Ready", "all is well"), ("long-name", "Failed", "stage train: \x1b[2Jno rows")]
     assert text.columns(("name", "phase", "message"), rows) == [

@@ -3,11 +3,12 @@
 import os
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from controller.runtime.stage_output import ROOM, Drain, Output, Sink, within
+from controller.runtime.stage_output import ROOM, SMALL, UNREAD, Drain, Output, Sink, within
 from controller.runtime.stage_redact import Redactor
 from tests.support.launching import wait_for
 
@@ -39,6 +40,37 @@ def test_a_slow_destination_gets_all_within_its_patience() -> None:
     assert (sink.dropped, sink.failure) == (0, "")
 
 
+def test_what_waits_takes_the_memory_of_its_bytes_and_not_of_an_object_for_each() -> None:
+    gate = threading.Event()
+    taken: list[bytes] = []
+
+    def hang(chunk: bytes) -> None:
+        gate.wait(60)
+        taken.append(chunk)
+
+    sink = Sink(hang, patience=60)
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            sink.put(b"%d" % (number % 10))
+        assert tracemalloc.get_traced_memory()[0] < 400_000
+    finally:
+        tracemalloc.stop()
+    gate.set()
+    assert sink.close(60)
+    assert b"".join(taken) == b"0123456789" * 2_000
+
+
+def test_a_file_in_the_place_of_a_runtime_takes_no_more_than_that_would(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        output = Output(file.fileno(), Redactor([]))
+        for _ in range(3 * UNREAD // ROOM):
+            output.take(b"x" * (ROOM // 2))
+            output.take(b"y" * (ROOM // 2))
+        output.close(60)
+    assert (tmp_path / "log").stat().st_size == UNREAD
+
+
 def test_a_failing_destination_is_counted() -> None:
     def full(_chunk: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -59,12 +91,12 @@ def test_a_gap_is_noted_where_it_is() -> None:
         written.append(chunk)
 
     sink = Sink(full_for_a_while, patience=1)
-    for chunk in (b"before", b"lost", b"lost", b"after"):
+    for chunk in (b"before", b"l" * SMALL, b"l" * SMALL, b"after"):
         sink.put(chunk)
     assert sink.close(60)
-    note = b"\ncoachwork: 8 bytes are missing here: No space left on device\n"
+    note = b"\ncoachwork: 8192 bytes are missing here: No space left on device\n"
     assert written == [b"before", note, b"after"]
-    assert sink.dropped == 8
+    assert sink.dropped == 2 * SMALL
 
 
 def test_a_gap_of_a_destination_that_was_too_slow_is_noted_where_it_is() -> None:

@@ -54,6 +54,7 @@ def routes(site: Site, render: Renderer) -> Sequence[BaseRoute]:
         found = folders.folder(listing.files, path, words)
         if found is None:
             line = f"run {listing.run} of {name} has no artifact {quoted(path)}"
+            line += "" if listing.complete else " among those that are listed"
             raise NoAnswer("absent", f"{line}; {nearest(path, [file.path for file in listing.files])}")
         return render(
             request, "artifacts.html", name=name, run=listing.run, path=folders.crumbs(path), listing=listing,

@@ -1,0 +1,89 @@
+"""Stages that take, print and leave more than anybody expects. Each of them is bounded here, too."""
+
+from pathlib import Path
+
+import pytest
+
+from controller.app.output import ATTEMPTS, Output
+from controller.core import layout
+from controller.core.model import Record, StageRecord
+from tests.support.cli import CommandLine, write
+from tests.support.launching import Stage
+from tests.support.world import project
+
+CAP = 4 << 20  # bytes of a log
+MOST = 80 << 10  # KiB of the launcher: what an idle one takes, and the room of two destinations
+FLOODS = {
+    "one endless line": "for _ in range(200): os.write(1, b'x' * (1 << 20))",
+    "a million lines": "for n in range(0, 1_000_000, 1000): os.write(1, b'line of a flood\\n' * 1000)",
+    "byte by byte": "for n in range(100_000): os.write(1, b'x')",
+    "noise": "for _ in range(200): os.write(1, os.urandom(1 << 16) + bytes(range(256)) * 40)",
+    "NUL": "for _ in range(20): os.write(1, b'\\0' * (1 << 20))",
+    "colours and half characters": "for _ in range(20): os.write(1, b'\\x1b[31m\\r\\xf0\\x9f' * (1 << 17) + b'\\x1b]')",
+    "tracebacks": "for n in range(20_000): os.write(1, b'Traceback (most recent call last):\\n  File \"x\"\\n')",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_costs_the_launcher_no_memory_and_nobody_the_cause(stage: Stage, flood: str) -> None:
+    stage.limits = ("-v 1500000", "-f 300000")
+    script = f"""
+import os
+{FLOODS[flood]}
+launcher = open(f"/proc/{{os.getppid()}}/status").read()
+open(os.environ["HOME"] + "/launcher", "w").write(launcher)
+raise ValueError("no rows")
+"""
+    process = stage.start(script, log_cap=CAP)
+    assert process.stdout
+    while process.stdout.read(1 << 20):
+        pass
+    ended = stage.end(process)
+    assert ended.message["message"] == "train/train.py:6: exited with code 1: ValueError: no rows"
+    assert len(stage.log()) < CAP + 1000
+    assert (len(stage.log()) > CAP) == ("the log was capped" in ended.results[1]["notes"])
+    (peak,) = (line for line in (stage.root / "home/launcher").read_text().splitlines() if line.startswith("VmHWM:"))
+    assert int(peak.split()[1]) < MOST
+
+
+def test_who_shows_what_a_stage_prints_opens_few_of_the_logs_that_it_leaves(tmp_path: Path) -> None:
+    folder = tmp_path / str(layout.logs("iris", "u", 1, "train"))
+    folder.mkdir(parents=True)
+    for number in range(1, 1_001):
+        (folder / f"{number}.log").write_bytes(b"x" if number == 1 else b"")
+    output, held = Output(tmp_path, "iris", "u"), len([*Path("/proc/self/fd").iterdir()])
+    record = Record("u", run=1, stages={"train": StageRecord("Running")})
+    assert [printed.piece for printed in output.fresh(record)] == [b"x"]
+    assert len([*Path("/proc/self/fd").iterdir()]) - held <= ATTEMPTS
+    output.close()
+
+
+MANY = """
+import os, pathlib
+folder = pathlib.Path(os.environ["COACHWORK_ARTIFACTS"])
+for name in ("a", "b"):
+    (folder / name).mkdir()
+    for number in range(10_000):
+        (folder / name / str(number)).touch()
+for number in range(2, 100):
+    (folder.parent / "logs" / "train" / f"{number}.log").touch()
+"""
+
+
+@pytest.mark.long
+def test_20_000_files_are_listed_as_far_as_said_and_each_can_be_fetched(coachwork: CommandLine, tmp_path: Path) -> None:
+    write(tmp_path / "iris", project("train") | {"train/run.py": MANY})
+    ended = coachwork.run("run", str(tmp_path / "iris"))
+    assert ended.code == 0, ended.err
+    listed = coachwork.run("artifacts", "iris")
+    assert (listed.code, len(listed.out.splitlines()), "there are more files" in listed.err) == (0, 10_001, True)
+    whole = coachwork.run("artifacts", "iris", "--to", str(tmp_path / "all"))
+    assert (whole.code, "fetch smaller folders" in whole.err) == (2, True), whole.err
+    for path, count in (("a", 10_000), ("b", 10_000), ("a/9999", 1), ("b/9999", 1)):
+        target = tmp_path / "to" / path.replace("/", "-")
+        ended = coachwork.run("artifacts", "iris", path, "--to", str(target))
+        assert (ended.code, len(ended.out.splitlines())) == (0, count), (path, ended.err)
+        assert sum(1 for found in target.rglob("*") if found.is_file()) == count
+    missing = coachwork.run("artifacts", "iris", "c")
+    assert (missing.code, 'no artifact "c"' in missing.err) == (3, True), missing.err
+    assert coachwork.run("clean", "iris", "--yes").code == 0
