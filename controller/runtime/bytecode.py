@@ -30,7 +30,15 @@ def write(folder: str, tools: str) -> None:
         if name.startswith(("stage_", "install_")) and name.endswith(".py"):
             importlib.import_module(name[: -len(".py")])
     # What they import once they need it, and what Python 3.13 does.
-    for name in ("ctypes", "email.message", "email.parser", "hashlib", "importlib.metadata._adapters", "shutil"):
+    for name in (
+        "concurrent.futures.thread",
+        "ctypes",
+        "email.message",
+        "email.parser",
+        "hashlib",
+        "importlib.metadata._adapters",
+        "shutil",
+    ):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     sys.pycache_prefix = folder  # as it is: the folder of a build moves while it works there
