@@ -33,6 +33,7 @@ from controller.core.documents import status as statuses
 from controller.core.documents.progress import Progress
 from controller.core.documents.run import RunFile
 from controller.core.errors import Invalid
+from controller.core.facts.indexes import unfinished
 from controller.core.images import wish
 from controller.core.model import Object, Pipeline, Record, Request, Service
 from controller.settings import Settings
@@ -248,6 +249,9 @@ class LaptopRun:
         spec = self.record().spec
         builds = {item.name: item.folder for item in spec.environments} if spec else {}
         place = layout.build_logs(builds[stage]) if stage in builds else layout.logs(self.name, self._uid, run, stage)
+        if (entry := self.record().stages.get(stage)) and entry.indexes:
+            left = self._volume.last_attempts(place)
+            place /= str(unfinished(left, entry.indexes) or 0)
         logs = [path for path in (self._root / place).glob("*.log") if path.stem.isdigit()]
         if not logs:
             return []

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from controller.adapters.volume.logtext import Growing
-from controller.adapters.volume.runs import attempts
+from controller.adapters.volume.runs import attempts, indexes
 from controller.adapters.volume.tree import Tree
-from controller.core import layout
+from controller.core import layout, names
 from controller.core.archive import Extract
 from controller.core.model import Record
 
@@ -34,6 +34,7 @@ class Output:
         self._tree, self._name, self._uid = Tree(root), name, uid
         self._began = time.time()
         self._logs: dict[PurePosixPath, Growing] = {}
+        self._over: set[PurePosixPath] = set()  # those that have ended, and of which all was read
 
     def fresh(self, record: Record) -> Iterator[Printed]:
         """Yield what was printed since the last time, by stage and attempt."""
@@ -44,12 +45,23 @@ class Output:
             build = builds.get(stage)
             folder = layout.build_logs(build) if build else layout.logs(self._name, self._uid, record.run, stage)
             with suppress(OSError):  # of the disk: the run says what it makes of it
-                for attempt in attempts(self._tree, folder)[:ATTEMPTS]:
-                    path = folder / f"{attempt}.log"
-                    if path not in self._logs and build and self._tree.modified(path) < self._began:
-                        continue
-                    log = self._logs.setdefault(path, Growing(self._tree, path, Extract()))
-                    yield from (Printed(stage, attempt, piece) for piece in islice(log.fresh(), PIECES))
+                for index in indexes(self._tree, folder) if entry.indexes else ():
+                    yield from self._of(names.indexed(stage, index), folder / str(index))
+                yield from self._of(stage, folder, self._began if build else 0.0)
+
+    def _of(self, name: str, folder: PurePosixPath, since: float = 0.0) -> Iterator[Printed]:
+        """Yield what is new in the logs of a folder. One that has ended and was read is closed: there may be many."""
+        for attempt in attempts(self._tree, folder)[:ATTEMPTS]:
+            path = folder / f"{attempt}.log"
+            if path in self._over or (path not in self._logs and since and self._tree.modified(path) < since):
+                continue
+            ended = self._tree.modified(path.with_suffix(".json")) != 0
+            log = self._logs.setdefault(path, Growing(self._tree, path, Extract()))
+            fresh = [*islice(log.fresh(), PIECES)]
+            yield from (Printed(name, attempt, piece) for piece in fresh)
+            if ended and len(fresh) < PIECES:
+                self._over.add(path)
+                self._logs.pop(path).close()
 
     def close(self) -> None:
         """Close the files."""

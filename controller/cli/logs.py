@@ -13,13 +13,15 @@ from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, Standing, number
-from controller.core import model
+from controller.core import model, names
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.model import Record
 from controller.core.text import clean
 
 Query = dict[str, str]
 Form = Callable[[str], str]
+MANY = 10  # indexes of a stage of which all are shown with other stages
+AT_ONCE = 8  # logs that one command follows: the controller has room for ten
 INTERVAL = 1.0  # seconds between two checks for logs that have begun
 Entry = dict[str, Any]
 _printing = threading.Lock()
@@ -62,12 +64,15 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     run_number = str(number(standing, run)) if run else ""
     query = {"run": run_number, "attempt": str(attempt or ""), "tail": str(tail or ""), "follow": "1" if follow else ""}
     query |= {"timestamps": "1" if timestamps else ""}
-    if follow and not stage:
-        _follow(requests, standing, str(number(standing, run or "latest")), query, output)
+    there = standing.record.stages.get(stage)
+    if follow and (not stage or (there and there.indexes)):
+        _follow(requests, standing, str(number(standing, run or "latest")), query, output, stage)
         return
     found = requests.person.entries("api", "logs", name, run=run_number)
-    found = [entry for entry in found if stage in ("", entry.get("stage"))]
+    found = [entry for entry in found if _is_of(entry, stage)]
     chosen = newest(found, attempt)
+    if not stage:
+        chosen = _without_many(chosen)
     if not chosen and not stage:
         raise NotFound(f"{name} has no such logs: nothing has begun, or nothing is kept: coachwork runs {name}")
     for entry in chosen if not run else ():
@@ -78,7 +83,30 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         every = [entry for entry in found if attempt in (0, entry.get("attempt"))]
         text.write(output, [{**entry, "text": _text(requests, name, entry, query)} for entry in every], ())
     else:
-        _show_all(requests, name, chosen or [{"stage": stage}], query, titled=not stage)
+        _show_all(requests, name, chosen or [{"stage": stage}], query, titled=not stage or len(chosen) > 1)
+
+
+def _is_of(entry: Entry, stage: str) -> bool:
+    """Return whether a log is of this stage, or of one of its indexes; "": any."""
+    log = str(entry.get("stage", ""))
+    return stage in ("", log, names.stage_of(log))
+
+
+def _without_many(entries: list[Entry]) -> list[Entry]:
+    """Return the logs without those of a stage's many indexes that say nothing new: all but failed ones, or the first.
+
+    Says on standard error what is left out.
+    """
+    stages: dict[str, list[Entry]] = {}
+    for entry in entries:
+        stages.setdefault(names.stage_of(str(entry["stage"])), []).append(entry)
+    shown = []
+    for stage, own in stages.items():
+        few = own if len(own) <= MANY else [entry for entry in own if entry.get("exit_code")][:MANY] or own[:1]
+        shown += few
+        if more := len(own) - len(few):
+            typer.echo(f"note: {more} of {len(own)} indexes of {clean(stage)} are left out: name the stage", err=True)
+    return shown
 
 
 def _show_all(requests: Requests, name: str, entries: list[Entry], query: Query, *, titled: bool) -> None:
@@ -108,15 +136,18 @@ def _text(requests: Requests, name: str, entry: Entry, query: Query) -> str:
 def _say_older(entry: Entry, record: Record) -> None:
     """Say on standard error where the newest run passed a stage over, so that an older one has its log."""
     stage, run = str(entry.get("stage", "")), entry.get("run", record.run)
-    if run != record.run and (there := record.stages.get(stage)):
+    if run != record.run and (there := record.stages.get(names.stage_of(stage))):
         words = (
             f"{clean(stage)} did not run in run {record.run} ({there.state}): this is its log of run {clean(str(run))}"
         )
         typer.echo(f"note: {words}", err=True)
 
 
-def _follow(requests: Requests, standing: Standing, run: str, query: Query, output: str) -> None:
-    """Show the logs of a run as they grow, each in a thread of its own, until all have ended and the run is over."""
+def _follow(requests: Requests, standing: Standing, run: str, query: Query, output: str, only: str) -> None:
+    """Show the logs of a run as they grow, each in a thread of its own, until all have ended and the run is over.
+
+    `only`: those of this stage. Of many, the next ones are followed as others end.
+    """
     followed: dict[str, threading.Thread] = {}
     pause = threading.Event()
 
@@ -131,11 +162,12 @@ def _follow(requests: Requests, standing: Standing, run: str, query: Query, outp
         record = requests.one(standing.name).record
         over = not (record.active and str(record.run) == run)
         entries = requests.person.entries("api", "logs", standing.name, run=run)
-        for stage in dict.fromkeys(str(entry.get("stage", "")) for entry in entries):
-            if stage not in followed:
-                followed[stage] = threading.Thread(target=stream, args=(stage,), daemon=True)
-                followed[stage].start()
-        if over and not any(thread.is_alive() for thread in followed.values()):
+        stages = dict.fromkeys(str(entry.get("stage", "")) for entry in entries if _is_of(entry, only))
+        living = [thread for thread in followed.values() if thread.is_alive()]
+        for stage in [stage for stage in stages if stage not in followed][: AT_ONCE - len(living)]:
+            followed[stage] = threading.Thread(target=stream, args=(stage,), daemon=True)
+            followed[stage].start()
+        if over and stages.keys() <= followed.keys() and not any(thread.is_alive() for thread in followed.values()):
             return
         pause.wait(INTERVAL)
 

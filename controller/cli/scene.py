@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from controller.cli import text
 from controller.core.documents.progress import Progress
-from controller.core.model import STARTING, Record, StageRecord, StageState, serves
+from controller.core.model import PROGRESS, STARTING, Record, StageRecord, StageState, serves
 from controller.core.pages.graph import groups
 from controller.core.text import shorten
 
@@ -65,8 +65,9 @@ class Scene:
         return {message: f"{', '.join(names)}: {message}" for message, names in found.items()}
 
     def cause(self, name: str, stage: StageRecord) -> str:
-        """Return what the record says of a stage, "" where more is known of how it starts."""
-        return "" if stage.reason == STARTING and name in self.progress else stage.message
+        """Return what the record says of a stage, "" where more is known of how it starts, or it says how far it is."""
+        known = stage.reason == PROGRESS or (stage.reason == STARTING and name in self.progress)
+        return "" if known else stage.message
 
     @property
     def still(self) -> tuple[str, ...]:
@@ -129,6 +130,8 @@ class Scene:
 
 
 def doing(stage: StageRecord) -> str:
-    """Return until when a service that runs is waited for, "" for other stages."""
+    """Return until when a service that runs is waited for, how far a parallel stage is, "" for other stages."""
+    if stage.reason == PROGRESS:
+        return stage.message
     serving = stage.state == "Running" and serves(stage.objects)
     return "until it is ready" if serving else ""

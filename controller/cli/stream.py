@@ -18,6 +18,7 @@ from rich.console import Console
 from controller.cli import text
 from controller.cli.scene import Scene
 from controller.cli.show import STOP, PlainLines
+from controller.core import names
 from controller.core.text import shorten
 
 COLOURS: Final = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")  # of stages, one after the other
@@ -74,8 +75,11 @@ class Stream(PlainLines):
             shown = replace(shown, stays=False, elapsed=0.0)
         super().show(shown)
         for name, (verdict, at) in list(self._verdicts.items()):
-            stage = scene.record.stages.get(name)
+            stage = scene.record.stages.get(names.stage_of(name))
             if stage and stage.message.endswith(verdict):  # it was printed with the stage's state
+                del self._verdicts[name]
+            elif names.stage_of(name) != name:  # one of many, of which the stage's state names but one
+                self.line(f"{name}: {text.plain(verdict)}")
                 del self._verdicts[name]
             elif stage and stage.state == "Running" and time.monotonic() - at > SOON:
                 self._say_again(name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from controller.core import times
+from controller.core import names, times
 from controller.core.model import Record, serves
 from controller.core.text import quoted
 
@@ -99,7 +99,7 @@ def over_at(record: Record | None, run: int, stage: str) -> datetime | None:
     """Return when the last output or attempt of the stage in this run could come; None while more may come."""
     if record is None:
         return _LONG_AGO
-    entry = record.stages.get(stage)
+    entry = record.stages.get(names.stage_of(stage))
     service = entry is not None and serves(entry.objects)
     if entry is None:
         return None if record.active and run == record.run else _LONG_AGO

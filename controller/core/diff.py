@@ -106,9 +106,8 @@ def _stages(run: RunFile) -> dict[str, StageRun]:
     """Return the stages in the order in which they began; those that did not are last."""
     found = {}
     for name, stage in sorted(run.stages.items(), key=lambda item: item[1].started or "~"):
-        attempts = stage.attempts if isinstance(stage.attempts, int) else len(stage.attempts)
         took = seconds(stage.started, stage.finished)
-        found[name] = StageRun(stage.state, stage.reason, stage.message, attempts, took)
+        found[name] = StageRun(stage.state, stage.reason, stage.message, stage.tries, took)
     return found
 
 

@@ -90,12 +90,31 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Parallel:
+    """A batch stage that runs as `count` indexes, from 0, each with a pod, attempts and logs of its own."""
+
+    count: int
+    each: tuple[tuple[str, tuple[str, ...]], ...] = ()  # variables with their values; `count` is all combinations
+    at_once: int = 0  # of them, at most
+    peers: bool = False  # all at once, and they find each other by name
+
+    def values(self, index: int) -> tuple[tuple[str, str], ...]:
+        """Return the variables of one index with their values; the last varies fastest."""
+        found = []
+        for name, values in reversed(self.each):
+            index, at = divmod(index, len(values))
+            found.append((name, values[at]))
+        return tuple(reversed(found))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Runs to its end. `retries` attempts follow a failing one; the limit is the script's own time in seconds."""
 
     max_completion_seconds: int = 60
     retries: int = 2
     require: tuple[Comparison, ...] = ()  # that its numbers hold, or it fails
+    parallel: Parallel | None = None  # None: it runs once
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +231,7 @@ Phase: TypeAlias = Literal[
     "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled", "Blocked"
 ]
 StageState: TypeAlias = Literal["Waiting", "Running", "Done", "Unchanged", "Reused", "Failed", "Stopped", "Skipped"]
+PROGRESS: Final = "IndexesRunning"  # the reason of a parallel stage that runs: its message says how far it is
 STARTING: Final = "Starting"  # the reason of a stage whose pod does not run yet, though nothing keeps it from that
 
 
@@ -242,6 +262,7 @@ class StageRecord:
     waiting_since: str = ""  # first seen unable to start
     waiting_for: str = ""  # which grace that gets: start or schedule
     objects: tuple[str, ...] = ()  # "Job/iris-train-7"
+    indexes: int = field(default=0, metadata=LATER)  # of a parallel stage; 0: it runs once
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)  # the numbers that it left
     unknown: Unknown = field(default_factory=dict, hash=False)
 
@@ -402,6 +423,7 @@ class Attempt:
     finished: str = ""
     script: str = ""  # when the script's process started, RFC 3339 in UTC with milliseconds
     redacted: int = field(default=0, metadata=LATER)  # values of secrets that were blanked in its log
+    index: int | None = None  # of a parallel stage
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)  # the numbers that it left
     unknown: Unknown = field(default_factory=dict, hash=False)
 

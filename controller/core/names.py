@@ -24,6 +24,7 @@ ONLY = f"{DOMAIN}/only"
 SET = f"{DOMAIN}/set"
 RERUN = f"{DOMAIN}/rerun"
 ENVIRONMENT = f"{DOMAIN}/environment"
+COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"  # Kubernetes' own, an annotation of an indexed Job's pods
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"  # Kubernetes' own, of a Job's pods
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "coachwork"
@@ -31,6 +32,8 @@ MANAGER = "coachwork"
 ROLE_REQUEST, ROLE_STATUS, ROLE_RELEASE = "request", "status", "release"
 
 LABEL_LIMIT = 63
+INDEX_ROOM = 6  # characters: -255, and the s- of a Service's name
+INDEX_SIGN = ":"  # in no stage's name
 REQUEST_LIMIT = 52  # as for a CronJob, whose Jobs' names need eleven characters more
 RESERVED_SUFFIXES = ("-status", "-release")
 
@@ -48,9 +51,28 @@ def release_of(request: str) -> str:
     return f"{request}-release"
 
 
-def job(request: str, stage: str, run: int) -> str:
-    """Return the name of the Job of one stage in one run: REQUEST-STAGE-RUN, a DNS label."""
-    return bounded(f"{request}-{kubernetes_name(stage)}", f"-{run}")
+def job(request: str, stage: str, run: int, *, indexed: bool = False) -> str:
+    """Return the name of the Job of one stage in one run: REQUEST-STAGE-RUN, a DNS label.
+
+    An indexed one leaves room for the index, with which it becomes the host name of a pod.
+    """
+    limit = LABEL_LIMIT - INDEX_ROOM if indexed else LABEL_LIMIT
+    return bounded(f"{request}-{kubernetes_name(stage)}", f"-{run}", limit)
+
+
+def peers(job: str) -> str:
+    """Return the name of the Service of an indexed Job whose pods find each other: a Service's starts with a letter."""
+    return job if job[:1].isalpha() else f"s-{job}"
+
+
+def indexed(stage: str, index: int) -> str:
+    """Return by what name one index of a stage is known: where it is said what it printed, and why it failed."""
+    return f"{stage}{INDEX_SIGN}{index}"
+
+
+def stage_of(log: str) -> str:
+    """Return the stage of a log's name: what a stage is called, or one of its indexes."""
+    return log.partition(INDEX_SIGN)[0]
 
 
 def build(folder: str) -> str:

@@ -53,6 +53,19 @@ def first(numbers: Mapping[str, Numbers], most: int) -> dict[str, dict[str, floa
     return found
 
 
+def summary(indexes: Iterable[Numbers]) -> dict[str, float]:
+    """Return NAME.min, NAME.mean and NAME.max of each number that the indexes of a stage left."""
+    values: dict[str, list[float]] = {}
+    for own in indexes:
+        for name, value in own.items():
+            values.setdefault(name, []).append(value)
+    found: dict[str, object] = {}
+    for name, all_of in values.items():
+        mean = math.fsum(value / len(all_of) for value in all_of)
+        found |= {f"{name}.min": min(all_of), f"{name}.mean": mean, f"{name}.max": max(all_of)}
+    return taken(found)
+
+
 def shown(value: float, digits: int = 6) -> str:
     """Return a number as people read it: a whole one as it is, any other with so many digits at most."""
     return str(int(value)) if value == int(value) and abs(value) < EXACT else f"{value:.{digits}g}"

@@ -16,8 +16,8 @@ OF_GIT: Final = frozenset({
 """Of questions to Git."""
 
 OF_ATTEMPTS: Final = frozenset({
-    *("DiskFull", "Evicted", "ExitCode", "ImportError", "InstallFailed", "NotCompiled", "OutOfMemory", "PodLost"),
-    *("Signal", "Terminated", "TimedOut", "Unknown", "VolumeFull", OTHER),
+    *("ArtifactsUnwritable", "DiskFull", "Evicted", "ExitCode", "ImportError", "InstallFailed", "NotCompiled"),
+    *("OutOfMemory", "PodLost", "Signal", "Terminated", "TimedOut", "Unknown", "VolumeFull", OTHER),
 })  # fmt: skip
 """Of attempts that another one follows."""
 

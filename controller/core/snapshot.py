@@ -41,7 +41,7 @@ _IDENTITY: Mapping[str, Shape] = {
 }
 _ANNOTATIONS = _all(names.TRIGGER, names.CANCEL, names.FROM, names.ONLY, names.SET, names.RERUN, names.ALL)
 _WRITTEN = Some("manager", (names.MANAGER,), _all("manager", "operation", "subresource", "time"))  # not which fields
-_DIGEST = _all(names.DIGEST)
+_MARKS = _all(names.DIGEST, names.COMPLETION_INDEX)
 _ENDED = _all("exitCode", "message", "reason", "startedAt")
 _SERVING: Mapping[str, Shape] = {  # what is compared with the manifest
     "metadata": {
@@ -64,19 +64,19 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
     "Job": {
         "metadata": {**_IDENTITY, "finalizers": ...},
         "spec": {
-            **_all("backoffLimit", "suspend", "parallelism"),
+            **_all("backoffLimit", "suspend", "parallelism", "completionMode", "completions"),
             "podFailurePolicy": {"rules": {"action": ..., "onExitCodes": _all("values")}},
-            "template": {"spec": {"containers": _all("name", "resources")}},
+            "template": {"spec": {"containers": _all("name", "resources"), "subdomain": ...}},
         },
         "status": {
-            "failed": ...,
+            **_all("failed", "completedIndexes", "failedIndexes"),
             "conditions": Some(
                 "type", ("Complete", "Failed"), _all("type", "status", "reason", "message", "lastTransitionTime")
             ),
         },
     },
     "Pod": {
-        "metadata": {**_IDENTITY, "annotations": _DIGEST, "creationTimestamp": ...},
+        "metadata": {**_IDENTITY, "annotations": _MARKS, "creationTimestamp": ...},
         "spec": {"nodeName": ..., "containers": _all("name", "image", "resources")},
         "status": {
             **_all("phase", "reason", "message"),

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import PurePosixPath
 
 from controller.core import layout, names
 from controller.core.documents import codec
 from controller.core.documents import release as releases
 from controller.core.errors import NotYet
 from controller.core.facts import JobFact, ended_well, read_deployment, read_job
+from controller.core.facts.indexes import unfinished
 from controller.core.facts.owners import keeper_uid, owner, owner_name, owner_uid
 from controller.core.model import Attempt, Cause, Children, Object, Record, Request
+from controller.core.numbers import summary as sum_up
 from controller.core.plan import Known, Observed, Refusal
 from controller.core.plan.needs import Build
 from controller.reconciler.ports import Cluster, Volume
@@ -32,6 +35,10 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
         fact = _job(cluster, children, job)
         if not stage or record.stages[stage].state != "Running":
             return fact
+        if fact.indexes:
+            left = volume.last_attempts(logs[stage]) if fact.state != "Running" else {}
+            numbers[stage] = sum_up(last.metrics for last in left.values())
+            return _explained_index(fact, left)
         may_have_ended = fact.state != "Running" or any(owner_uid(pod) == fact.uid for pod in children.pods)
         last = volume.last_attempt(logs[stage]) if may_have_ended else None
         numbers[stage] = last.metrics if last else {}
@@ -49,8 +56,8 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
             jobs[name] = JobFact(
                 name, "", record.request_uid, record.run, deleting=True, attempts=1, running=True, cause=cause
             )
-        elif last := volume.last_attempt(logs[stage]):
-            ended[stage], numbers[stage] = _ending(name, last), last.metrics
+        elif left := _left(volume, logs[stage], name, record.stages[stage].indexes):
+            ended[stage], numbers[stage] = left
     deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
     release = view.release(request.name)
     return Observed(
@@ -111,6 +118,36 @@ def _explained(fact: JobFact, last: Attempt | None) -> JobFact:
         return fact
     words = last.message or f"attempt {last.number} was ended from outside, with its pod"
     return replace(fact, cause=Cause(last.reason or "PodLost", words))
+
+
+def _left(
+    volume: Volume, logs: PurePosixPath, job: str, indexes: int
+) -> tuple[Cause | None, Mapping[str, float]] | None:
+    """Return how a stage whose Job is gone ended, and its numbers, by its log folder; None where it never began."""
+    if not indexes:
+        last = volume.last_attempt(logs)
+        return (_ending(job, last), last.metrics) if last else None
+    left = volume.last_attempts(logs)
+    return (_ending_of_indexes(job, left, indexes), sum_up(last.metrics for last in left.values())) if left else None
+
+
+def _explained_index(fact: JobFact, left: Mapping[int, Attempt]) -> JobFact:
+    """Return the fact about an indexed Job with why the first of its indexes failed, where no pod is left to say so."""
+    if not fact.indexes or not _is_unexplained(fact):
+        return fact
+    at = unfinished(left, fact.indexes.count)
+    fact = replace(fact, indexes=replace(fact.indexes, at=at))
+    return fact if at is None else _explained(fact, left.get(at))
+
+
+def _ending_of_indexes(job: str, left: Mapping[int, Attempt], count: int) -> Cause | None:
+    """Return what the log folders of the indexes say about a Job that is gone, as of a stage that runs once."""
+    at = unfinished(left, count)
+    if at is None:
+        return None
+    if at in left and (cause := _ending(job, left[at])):
+        return replace(cause, message=f"index {at}: {cause.message}")
+    return Cause("JobDeleted", f"Job {job} was deleted before all of its {count} indexes had run")
 
 
 def _stage_jobs(record: Record) -> Mapping[str, str]:

@@ -121,7 +121,10 @@ class Volume(Protocol):
         """Move what `inherit` made of `source`, or makes now, to `target`, unless something is there."""
 
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
-        """Return the attempts that left something in a stage's log folder, oldest first."""
+        """Return the attempts that left something in a stage's log folder, of each index the oldest first."""
+
+    def last_attempts(self, folder: PurePosixPath) -> Mapping[int, Attempt]:
+        """Return the newest attempt of each index of a parallel stage that left something."""
 
     def last_attempt(self, folder: PurePosixPath) -> Attempt | None:
         """Return the newest of them: a stage can leave any number."""

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         stage_attempt,
         stage_cause,
         stage_copy,
+        stage_index,
         stage_log,
         stage_order,
+        stage_output,
         stage_service,
         stage_text,
     )
@@ -26,6 +28,7 @@ else:  # published side by side: the script's folder is where Python looks first
     import stage_copy
     import stage_log
     import stage_order
+    import stage_output
     import stage_text
 
 LOOPBACK = "127.0.0.1"  # a pod's address on a laptop
@@ -47,7 +50,12 @@ class StageLauncher(stage_attempt.Launcher):
     def __init__(self, order: stage_order.StageOrder) -> None:
         """Take over output and signals of the process."""
         secrets = [os.environ.get(name, "") for name in order.secrets]
-        super().__init__(order.grace, order.paths["logs"], order.limit, secrets, order.wake)
+        self.index: Optional[stage_index.Index] = None
+        self.own: Dict[str, str] = {}  # variables of this index alone
+        if order.indexes:
+            self.index = importlib.import_module("stage_index").Index(order)
+        logs = self.index.logs if self.index else order.paths["logs"]
+        super().__init__(order.grace, logs, order.limit, secrets, order.wake)
         self.order, self.places = order, order.places
         self.environment = ""  # the folder of the stage's packages
         address = os.environ.get("COACHWORK_POD_IP", "")
@@ -70,7 +78,8 @@ class StageLauncher(stage_attempt.Launcher):
         elif not service and (done := self._done_before()):
             self.outcome.set(0, "Completed", f"{self.places.script}: completed by attempt {done}, whose pod was lost")
             return
-        self.output.say(f"{order.kind} stage {self.places.script} at commit {order.commit}")
+        of = f", {self.index.words}" if self.index else ""
+        self.output.say(f"{order.kind} stage {self.places.script} at commit {order.commit}{of}")
         limit = order.workspace_limit
         checkout = order.paths["checkout"]
         left_out = stage_copy.unseen(checkout, order.project, order.left_out) if order.left_out else ()
@@ -81,6 +90,7 @@ class StageLauncher(stage_attempt.Launcher):
         if order.paths.get("environment"):
             packages = importlib.import_module("stage_environment")
             self.environment = packages.prepare(order, self.output, self.outcome)
+        self.own = self.index.begin() if self.index else {}
         self.keeper.commit()
         self._claim()
         self._script()
@@ -114,13 +124,13 @@ class StageLauncher(stage_attempt.Launcher):
         The Job controller does not count a pod that was lost with its node, whatever its script had done.
         """
         with contextlib.suppress(OSError):
-            number = stage_log.newest(self.order.paths["logs"])
+            number = stage_log.newest(self._folder)
             return number if number and self._said(number).get("exit_code") == 0 else 0
         return 0
 
     def _said(self, number: int) -> Dict[str, Any]:
         """Return what an attempt has left of its end."""
-        return stage_order.read_json(os.path.join(self.order.paths["logs"], f"{number}.json"), stage_order.MOST_SAID)
+        return stage_order.read_json(os.path.join(self._folder, f"{number}.json"), stage_order.MOST_SAID)
 
     def tidy(self, message: str) -> str:
         """Return a message as it may be shown, with keys as the project's form writes them."""
@@ -142,6 +152,8 @@ class StageLauncher(stage_attempt.Launcher):
         """Claim the next attempt's number by creating its log: what marks, exactly once, that the script ran."""
         order, batch = self.order, not self.service
         try:
+            if self.index:
+                os.makedirs(self._folder, exist_ok=True)
             number = self.claim(order.log_cap, rotate=not batch)
         except OSError as error:
             if batch:
@@ -178,6 +190,13 @@ class StageLauncher(stage_attempt.Launcher):
             outcome.set(*self._unexplained(ended.status, error))
         if self.service and self.keeper.why != "StartupTimeout":
             self.service.note_end(self.tidy(outcome.message))
+        if self.index and not outcome.exit_code:
+            self._leave(self.index)
+
+    def _leave(self, index: stage_index.Index) -> None:
+        """Leave an index's result for later stages: without it, they would go on as if it had not been."""
+        if problem := stage_output.within(stage_attempt.FLUSH, lambda: index.end(self.outcome.metrics)):
+            self.outcome.set(1, "ArtifactsUnwritable", f"{self.places.script}: its result can't be left: {problem}")
 
     def _variables(self) -> Dict[str, str]:
         """Return the script's environment: ours without what is the launcher's own, and what its packages need."""
@@ -185,6 +204,7 @@ class StageLauncher(stage_attempt.Launcher):
         before = variables.get("PYTHONPATH")
         variables["PYTHONPATH"] = os.pathsep.join([self.places.project] + ([before] if before else []))
         variables["COACHWORK_ATTEMPT"] = str(self.outcome.attempt)
+        variables.update(self.own)
         if not self.service:
             variables["COACHWORK_METRICS"] = self._metrics
         scratch = self.order.scratch

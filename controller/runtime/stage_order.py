@@ -83,6 +83,8 @@ class StageOrder(NamedTuple):
     wake: str = ""  # what to call after a good end, HOST:PORT/PATH; "": nothing
     require: Sequence[Tuple[str, str, Optional[float], str]] = ()  # what its numbers have to hold: see stage_metrics.py
     left_out: Sequence[str] = ()  # with REUSE: what of the project the stage does without; none: it has all
+    indexes: int = 0  # of a parallel stage; 0: it runs once
+    each: Sequence[Tuple[str, Sequence[str]]] = ()  # variables of which each index has one value: see stage_index.py
 
     @property
     def scratch(self) -> str:

@@ -174,6 +174,58 @@ def test_a_pod_s_uid_leads_to_its_job(world: World) -> None:
     assert pod["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] == uid
 
 
+# --- Jobs of many indexes ----------------------------------------------------------------------------
+
+INDEX = {
+    "name": "INDEX",
+    "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}},
+}
+
+
+def many(script: str, **spec: Any) -> Object:
+    """Return a Job of three indexes, whose pods have theirs as a variable."""
+    rules = [{"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [121]}}]
+    limits = {"backoffLimitPerIndex": 1, "podFailurePolicy": {"rules": rules}, "completions": 3, "parallelism": 3}
+    made = job("iris-train-7", script, container={"env": [INDEX]}, completionMode="Indexed", **{**limits, **spec})
+    del made["spec"]["backoffLimit"]
+    return made
+
+
+def indexes_of(world: World, *phases: str) -> list[str]:
+    pods = [pod for pod in world.view.children("iris").pods if pod.get("status", {}).get("phase") in phases]
+    return sorted(pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] for pod in pods)
+
+
+def test_each_index_of_a_job_has_its_own_pod_and_its_own_end(world: World) -> None:
+    world.kube.create(many('test "$INDEX" -lt 3'))
+    ended = eventually(lambda: "Complete" in conditions(the_job(world)) and the_job(world), SLOW)
+    assert ended["status"]["completedIndexes"] == "0-2"
+    assert indexes_of(world, "Succeeded") == ["0", "1", "2"]
+
+
+def test_an_index_that_fails_leaves_the_others_alone(world: World) -> None:
+    world.kube.create(many('test "$INDEX" = 0 && exit 3; test "$INDEX" = 1 && exit 121; exit 0'))
+    failed = eventually(lambda: conditions(the_job(world)).get("Failed"), SLOW)
+    status = the_job(world)["status"]
+    assert (failed["reason"], status["completedIndexes"], status["failedIndexes"]) == ("FailedIndexes", "2", "0,1")
+    assert indexes_of(world, "Failed") == ["0", "0", "1"], "each had its own retries, and what is hopeless none"
+
+
+def test_where_none_may_fail_the_others_end_with_the_first(world: World) -> None:
+    world.kube.create(many('test "$INDEX" = 1 && exit 121; sleep 3600', maxFailedIndexes=0))
+    failed = eventually(lambda: conditions(the_job(world)).get("Failed"), SLOW)
+    assert failed["reason"] == "MaxFailedIndexesExceeded"
+    eventually(lambda: not _running(world), SLOW)
+
+
+def test_no_more_indexes_run_at_once_than_asked(world: World) -> None:
+    most: list[int] = []
+    world.watchers.append(lambda: most.append(len(indexes_of(world, "Pending", "Running"))))
+    world.kube.create(many("true", parallelism=1))
+    eventually(lambda: "Complete" in conditions(the_job(world)), SLOW)
+    assert max(most) == 1
+
+
 # --- what can't start ------------------------------------------------------------------------------
 
 

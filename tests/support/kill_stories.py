@@ -70,6 +70,17 @@ def a_stage_that_fails_and_its_siblings(world: Told) -> None:
 
 
 @story
+def a_stage_of_many_indexes(world: Told) -> None:
+    files = project("sweep >> web", services=WEB)
+    files["sweep/config.ini"] += "PARALLEL = 2\n"
+    _began(world, files)
+    world.settle()
+    for index in range(2):
+        world.leave(world.logs("sweep") / str(index), json.dumps({"exit_code": 0, "metrics": {"rows": index}}))
+    assert world.finish_all().phase == "Ready"
+
+
+@story
 def a_failure_stage(world: Told) -> None:
     _began(world, project("a,b >> c", on_failure="tell"))
     _end(world, "a", 1)

@@ -36,6 +36,7 @@ from controller.core.manifests.pod import environment as pod_environment
 from controller.core.model import (
     Batch,
     Failure,
+    Parallel,
     PastRun,
     Phase,
     Pipeline,
@@ -102,6 +103,7 @@ TABLES = {
     "RULES",
     "REASONS",
     "STARTING",
+    "PROGRESS",
 }
 NO_REASON = {  # texts of that shape at those places that are none
     "AlreadyExists",  # the API server's own word, only compared with
@@ -284,7 +286,8 @@ def test_every_value_of_a_metrics_label_is_explained_and_none_is_invented() -> N
 
 NO_FAILURE = {  # reasons of what goes well, waits or is tried again, of the command line, and of a service that serves
     *("ApiOverloaded", "ApiUnavailable", "NotYet", "PollFailed", "Unauthorized"),
-    *("Cancelled", "Completed", "RecordDamaged", "ReleaseMissing", "Replaced", "RunStarted", "ServiceDegraded"),
+    *("Cancelled", "Completed", "IndexesRunning", "RecordDamaged", "ReleaseMissing", "Replaced", "RunStarted"),
+    *("ServiceDegraded",),
     *("ServiceDrifted", "Skipped", "Started", "Starting", "StepRunning", "Succeeded", "Suspended", "WaitingForTrigger"),
     *("AlreadyRunning", "BadKubeconfig", "Busy", "ControllerBusy", "ControllerDown", "ControllerMissing"),
     *("ControllerTooOld", "FolderUnreadable", "Forbidden", "InvalidSettings", "MissingSecrets", "NotFound"),
@@ -372,7 +375,8 @@ CONTEXT = RunContext(
 
 def variables_of_the_launcher() -> set[str]:
     """Return the names that the launcher sets in the script's environment."""
-    text = (ROOT / "controller" / "runtime" / "stage_launcher.py").read_text(encoding="utf-8")
+    scripts = (ROOT / "controller" / "runtime" / name for name in ("stage_launcher.py", "stage_index.py"))
+    text = "".join(script.read_text(encoding="utf-8") for script in scripts)
     return set(re.findall(r'variables(?:\[|\.setdefault\()"([A-Z_]+)"(?:\] =|,)', text))
 
 
@@ -380,7 +384,8 @@ def test_every_variable_of_a_stage_is_explained_and_none_is_invented() -> None:
     stages = CONTEXT.pipeline.stages
     failed = replace(CONTEXT, failure=Failure("x", "x", "x"))
     failed = replace(failed, pipeline=replace(CONTEXT.pipeline, run_on_failure=next(iter(stages))))
-    given = {item["name"] for stage in stages.values() for item in pod_environment(failed, stage)}
+    many = [replace(stage, work=Batch(parallel=Parallel(2))) for stage in stages.values() if stage.name == "train"]
+    given = {item["name"] for stage in [*stages.values(), *many] for item in pod_environment(failed, stage)}
     given = {re.sub(r"^(COACHWORK_(URL|PATH)_).*", r"\1<STAGE>", name) for name in given} - {"COACHWORK_POD_IP"}
     assert rows("stage", "Variables") == given | variables_of_the_launcher()
 

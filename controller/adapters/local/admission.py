@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from controller.core import names
 from controller.core.errors import Refused
 from controller.core.model import Object
 
@@ -57,7 +58,7 @@ _VARIABLE = {
     "value": _text,
     "valueFrom": {
         "secretKeyRef": {"name": ANY, "key": ANY, "optional": ANY},
-        "fieldRef": {"fieldPath": _one_of("status.podIP")},
+        "fieldRef": {"fieldPath": _one_of("status.podIP", f"metadata.annotations['{names.COMPLETION_INDEX}']")},
     },
 }
 _CONTAINER = {
@@ -86,7 +87,7 @@ _TEMPLATE = {
     },
 }  # fmt: skip
 _RULE = {
-    "action": _one_of("Ignore", "FailJob", "Count"),
+    "action": _one_of("Ignore", "FailJob", "FailIndex", "Count"),
     "onPodConditions": [{"type": ANY, "status": ANY}],
     "onExitCodes": {"containerName": ANY, "operator": _one_of("In", "NotIn"), "values": ANY},
 }
@@ -97,6 +98,8 @@ _SPECS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         ("involvedObject", "type", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count"), ANY)),
     "Job": ("batch/v1", {"spec": {
         "backoffLimit": _whole, "ttlSecondsAfterFinished": _whole,
+        "completionMode": _one_of("Indexed"), "completions": _whole, "parallelism": _whole,
+        "backoffLimitPerIndex": _whole, "maxFailedIndexes": _whole,
         "podFailurePolicy": {"rules": [_RULE]}, "template": _TEMPLATE}}),
     "Deployment": ("apps/v1", {"spec": {
         "replicas": _whole, "selector": {"matchLabels": ANY}, "strategy": _ROLLING,

@@ -1,18 +1,36 @@
-"""The Job controller: one completion, retries with exponential back-off, podFailurePolicy, conditions in their order.
+"""The Job controller: one completion or indexes, retries with exponential back-off, podFailurePolicy, conditions.
 
 After Kubernetes 1.34 (pkg/controller/job, KEP-3329, KEP-3850). Counts are absent when 0.
 """
 
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
 
 from controller.adapters.local.schedule import Scheduler, Timer
 from controller.adapters.local.store import Change, Store, now
-from controller.adapters.local.workloads import new_pod, owner_of
+from controller.adapters.local.workloads import delete_pod, new_pod, owner_of
+from controller.core import names
+from controller.core.facts.pods import index_of
 from controller.core.model import Object
 
+PAIR = 2  # numbers that are written as they are
 LAST = 60  # back-offs: the longest is so many times the first (10 min of 10 s)
 _SUCCESS = "CompletionsReached", "Reached expected number of succeeded pods"
 _USED_UP = "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+_LOST = "FailedIndexes", "Job has failed indexes"
+_LOST_TOO_MANY = "MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes"
+
+
+@dataclass
+class _Indexes:
+    """How far the indexes of one Job are."""
+
+    completed: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    failures: dict[int, int] = field(default_factory=dict)
+    resting: dict[int, Timer] = field(default_factory=dict)  # between two attempts
 
 
 class Jobs:
@@ -22,6 +40,7 @@ class Jobs:
         self._store, self._scheduler, self._back_off = store, scheduler, back_off
         self._counted: set[str] = set()  # uids of pods
         self._timers: dict[str, Timer] = {}  # by the Job's uid
+        self._indexes: dict[str, _Indexes] = {}  # by the Job's uid
 
     def changed(self, change: Change) -> None:
         """Start a new Job, count a pod that ended."""
@@ -29,27 +48,109 @@ class Jobs:
         if item["kind"] == "Job":
             if change.old is None:
                 self._store.note(item, {"startTime": now()})
-                self._try(item)
-            elif change.new is None and (timer := self._timers.pop(item["metadata"]["uid"], None)):
-                timer.cancel()
+                if item["spec"].get("completionMode") == "Indexed":
+                    self._indexes[item["metadata"]["uid"]] = _Indexes()
+                    self._fill(item)
+                else:
+                    self._try(item)
+            elif change.new is None:
+                self._forget(item["metadata"]["uid"])
         elif change.new is None:
             self._counted.discard(item["metadata"]["uid"])
         elif (job := owner_of(self._store, item, "Job")) and item.get("status", {}).get("phase") in _OVER:
             self._count(job, item)
 
-    def _try(self, job: Object) -> None:
+    def _forget(self, uid: str) -> None:
+        indexes = self._indexes.pop(uid, None)
+        own = self._timers.pop(uid, None)
+        for timer in [*(indexes.resting.values() if indexes else ()), *([own] if own else [])]:
+            timer.cancel()
+
+    def _lives(self, job: Object) -> bool:
+        return self._store.get("Job", job["metadata"]["name"], job["metadata"]["uid"]) is not None
+
+    def _try(self, job: Object, index: int | None = None) -> None:
         """Make the pod of the next attempt."""
-        if self._store.get("Job", job["metadata"]["name"], job["metadata"]["uid"]) is None:
+        if not self._lives(job):
             return
         own = {"controller-uid": job["metadata"]["uid"], "job-name": job["metadata"]["name"]}
         labels = {**{f"batch.kubernetes.io/{key}": value for key, value in own.items()}, **own}
-        self._store.note(job, {"active": 1})
-        self._store.create(new_pod(job, labels))
+        if index is None:
+            self._store.note(job, {"active": 1})
+            self._store.create(new_pod(job, labels))
+            return
+        pod = new_pod(job, {**labels, names.COMPLETION_INDEX: str(index)}, f"-{index}")
+        pod["metadata"]["annotations"][names.COMPLETION_INDEX] = str(index)
+        self._store.create(pod)
+
+    # --- many indexes ------------------------------------------------------------------------------
+
+    def _fill(self, job: Object) -> None:
+        """Make pods of as many indexes as may run at once: as the Job says, and no more than there are processors.
+
+        Peers need each other, and all run.
+        """
+        indexes, spec = self._indexes.get(job["metadata"]["uid"]), job["spec"]
+        if indexes is None or not self._lives(job):
+            return
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        width = spec["parallelism"] if "subdomain" in spec["template"]["spec"] else min(spec["parallelism"], processors)
+        active = set(map(index_of, self._active(job)))
+        idle = set(range(spec["completions"])) - active - indexes.completed - indexes.lost - indexes.resting.keys()
+        for index in sorted(idle)[: max(width - len(active), 0)]:
+            self._try(job, index)
+        self._store.note(job, {"active": len(self._active(job)) or None})
+
+    def _active(self, job: Object) -> list[Object]:
+        owned = self._store.owned(job["metadata"]["uid"], "Pod")
+        return [pod for pod in owned if pod.get("status", {}).get("phase") not in _OVER]
+
+    def _count_index(self, job: Object, pod: Object, index: int, indexes: _Indexes) -> None:
+        spec, failed = job["spec"], job.get("status", {}).get("failed", 0)
+        action = "" if pod["status"]["phase"] == "Succeeded" else _judge(job, pod)[0]
+        if not action:
+            indexes.completed.add(index)
+        elif action != "Ignore":
+            failed, times = failed + 1, indexes.failures.get(index, 0) + 1
+            indexes.failures[index] = times
+            if action == "FailIndex" or times > spec["backoffLimitPerIndex"]:
+                indexes.lost.add(index)
+            else:
+                pause = min(2.0 ** (times - 1), LAST) * self._back_off
+                indexes.resting[index] = self._scheduler.after(pause, partial(self._again, job, index))
+        counts = {
+            "failed": failed or None,
+            "succeeded": len(indexes.completed) or None,
+            "completedIndexes": _spans(indexes.completed) or None,
+            "failedIndexes": _spans(indexes.lost) or None,
+        }
+        if len(indexes.lost) > spec.get("maxFailedIndexes", spec["completions"]):
+            self._end(job, counts, ("FailureTarget", "Failed"), _LOST_TOO_MANY)
+            for other in self._active(job):
+                delete_pod(self._store, other)
+        elif len(indexes.completed) + len(indexes.lost) < spec["completions"]:
+            self._store.note(job, counts)
+            self._fill(job)
+        elif indexes.lost:
+            self._end(job, counts, ("FailureTarget", "Failed"), _LOST)
+        else:
+            self._end(job, counts, ("SuccessCriteriaMet", "Complete"), _SUCCESS)
+
+    def _again(self, job: Object, index: int) -> None:
+        if indexes := self._indexes.get(job["metadata"]["uid"]):
+            indexes.resting.pop(index, None)
+            self._fill(job)
+
+    # --- one completion ------------------------------------------------------------------------------
 
     def _count(self, job: Object, pod: Object) -> None:
         if pod["metadata"]["uid"] in self._counted or job["status"].get("conditions"):
             return
         self._counted.add(pod["metadata"]["uid"])
+        indexes, index = self._indexes.get(job["metadata"]["uid"]), index_of(pod)
+        if indexes is not None and index is not None:
+            self._count_index(job, pod, index, indexes)
+            return
         if pod["status"]["phase"] == "Succeeded":
             self._end(job, {"succeeded": 1}, ("SuccessCriteriaMet", "Complete"), _SUCCESS)
             return
@@ -82,6 +183,18 @@ class Jobs:
 
 
 _OVER = ("Succeeded", "Failed")
+
+
+def _spans(indexes: Iterable[int]) -> str:
+    """Return indexes as a Job's status writes them: 0-2,5,6."""
+    found: list[list[int]] = []
+    for index in sorted(indexes):
+        if found and index == found[-1][-1] + 1:
+            found[-1].append(index)
+        else:
+            found.append([index])
+    spans = ([f"{span[0]}-{span[-1]}"] if len(span) > PAIR else map(str, span) for span in found)
+    return ",".join(text for span in spans for text in span)
 
 
 def _judge(job: Object, pod: Object) -> tuple[str, str]:

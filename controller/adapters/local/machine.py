@@ -111,7 +111,7 @@ def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int
     for variable in container.get("env") or ():
         name = str(variable["name"])
         if "valueFrom" in variable:
-            found = _value_from(variable["valueFrom"], machine, pod["metadata"]["namespace"])
+            found = _value_from(variable["valueFrom"], machine, pod)
             environment |= {} if found is None else {name: found}
         elif name.startswith(URL):
             url = urlsplit(variable["value"])
@@ -126,16 +126,18 @@ def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int
     return Container(tuple(argv), environment, port)
 
 
-def _value_from(source: Object, machine: Machine, namespace: str) -> str | None:
-    if "fieldRef" in source:
+def _value_from(source: Object, machine: Machine, pod: Object) -> str | None:
+    if source.get("fieldRef") == {"fieldPath": "status.podIP"}:
         return ADDRESS
+    if "fieldRef" in source:  # the one other that is modelled
+        return str(pod["metadata"]["annotations"][names.COMPLETION_INDEX])
     name, key = source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]
     if source["secretKeyRef"].get("optional") and key not in machine.secrets.get(name, {}):
         return None
     if name not in machine.secrets:
         raise ConfigurationMissing(f'secret "{name}" not found')
     if key not in machine.secrets[name]:
-        raise ConfigurationMissing(f"couldn't find key {key} in Secret {namespace}/{name}")
+        raise ConfigurationMissing(f"couldn't find key {key} in Secret {pod['metadata']['namespace']}/{name}")
     return machine.secrets[name][key]
 
 

@@ -5,20 +5,21 @@ Stages can write into these folders: nothing there is believed.
 
 import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
 from controller.adapters.volume.logtext import Growing, Whole, began
-from controller.adapters.volume.runs import Runs, attempts
+from controller.adapters.volume.runs import Runs, attempts, indexes
 from controller.adapters.volume.tree import Tree, size
 from controller.core import layout, names
 from controller.core.archive import LATEST, SHOWN, Archived, Content, Extract, NoAnswer, over_at
 from controller.core.documents import attempt as documents
 from controller.core.documents.run import RunFile, StageEntry
 from controller.core.documents.status import REASON_LIMIT
+from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.text import fit, nearest, quoted
 
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was asked to end (30 s of grace) still writes
@@ -62,14 +63,20 @@ class Logs:
             passed -= ran.keys()
         return [
             self._described(logs, number)
-            for logs in sorted(found.values(), key=lambda logs: (logs.started, self._written(logs)))
+            for logs in sorted(found.values(), key=self._place)
             for number in attempts(self._tree, logs.folder)[-LISTED:]
         ]
 
-    def _written(self, logs: StageLogs) -> float:
-        """Return when the first log was last written: the order of stages that started in one second."""
+    def _place(self, logs: StageLogs) -> tuple[str, float, str, int]:
+        """Return what orders logs: by their stages' starts, in one second by when the first was last written.
+
+        The indexes of a stage follow each other.
+        """
+        stage, _, index = logs.stage.partition(names.INDEX_SIGN)
+        if index:
+            return logs.started, 0.0, stage, int(index)
         first = next(iter(attempts(self._tree, logs.folder)), 0)
-        return self._tree.modified(logs.folder / f"{first}.log")
+        return logs.started, self._tree.modified(logs.folder / f"{first}.log"), stage, 0
 
     def _passed(self, logs: StageLogs) -> bool:
         """Return whether the run passed the stage over, so that the run before has its log."""
@@ -148,6 +155,9 @@ class Logs:
                 return logs
         if newest:
             return newest
+        if many := [log for log in known if names.stage_of(log) == stage]:
+            line = f"stage {quoted(stage)} runs as {len(many)} indexes, each with a log of its own"
+            raise NoAnswer("wrong", f"{line}: name one, {names.indexed(stage, 0)} or another")
         self._runs.choose(archived, which or LATEST)
         raise NoAnswer("absent", f"{archived.name} has no log of a stage {quoted(stage)}; {nearest(stage, known)}")
 
@@ -160,17 +170,30 @@ class Logs:
         folders = {stage: layout.logs(*owner, stage) for stage in entries}
         folders |= {item.name: layout.build_logs(item.folder) for item in left.environments if item.folder}
         built = {item.name: item.stages for item in left.environments}
+        folders = self._with_indexes(folders, entries)
         above = layout.run(*owner) / "logs"
-        named = set(folders.values())
-        folders |= {name: above / name for name in self._tree.names(above, _NAME) if above / name not in named}
+        named = {*folders.values(), *(path.parent for path in folders.values())}
+        found = {name: above / name for name in self._tree.names(above, _NAME)}
+        folders |= self._with_indexes({name: path for name, path in found.items() if path not in named}, {})
         return {
             stage: StageLogs(
                 run, stage, folder, fit(entry.state), fit(entry.message), built.get(stage, ()), entry.started or last
             )
             for stage, folder in sorted(folders.items())
-            for entry in [entries.get(stage, StageEntry())]
+            for entry in [entries.get(names.stage_of(stage), StageEntry())]
             for last in ["" if stage in built else "~"]
         }
+
+    def _with_indexes(
+        self, folders: Mapping[str, PurePosixPath], entries: Mapping[str, StageEntry]
+    ) -> dict[str, PurePosixPath]:
+        """Return where logs are: each index of a parallel stage has its own, below the stage's folder."""
+        found = dict[str, PurePosixPath]()
+        for stage, folder in folders.items():
+            known = range(entries[stage].indexes) if stage in entries else ()
+            of = {names.indexed(stage, index): folder / str(index) for index in known or indexes(self._tree, folder)}
+            found |= of or {stage: folder}
+        return found
 
 
 class _Following:
@@ -190,7 +213,7 @@ class _Following:
             yield b"\n" * self._line_open + b"coachwork: attempt %d\n" % following
             number, extract = following, replace(extract, lines=None)
         record = self._runs.record(self._archived.name, self._archived.uid)
-        entry = record.stages.get(self._logs.stage) if record and record.run == self._logs.run else None
+        entry = record.stages.get(names.stage_of(self._logs.stage)) if record and record.run == self._logs.run else None
         state = fit(f"{entry.state} {entry.message}" if entry else self._logs.state)
         yield f"coachwork: the stage did not start in run {self._logs.run}: {state}\n".encode()
 
@@ -215,12 +238,19 @@ class _Following:
     def _next(self, number: int) -> Generator[bytes, None, int]:
         """Wait for the attempt after `number`; return its number, 0 where none can come."""
         while True:
-            over = self._is_over()
+            over = self._is_over() or self._has_result(number)
             if later := [item for item in attempts(self._tree, self._logs.folder) if item > number]:
                 return later[0] if number else later[-1]
             if over:
                 return 0
             yield b""
+
+    def _has_result(self, number: int) -> bool:
+        """Return whether an index of a parallel stage has ended for good, though others run."""
+        if not number or names.stage_of(self._logs.stage) == self._logs.stage:
+            return False
+        end = documents.read(self._tree.read_any(self._logs.folder / f"{number}.json", documents.LIMIT))
+        return end.exit_code in {0, LAUNCHER_FAILED}
 
     def _is_over(self, later: timedelta = timedelta()) -> bool:
         """Return whether the last output could come so long ago."""

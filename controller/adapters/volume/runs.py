@@ -22,6 +22,7 @@ LOGS = 1000  # folders and files that are looked at for a log
 _OWNER = re.compile(layout.OWNER)
 _RUN = re.compile(r"[1-9][0-9]{0,8}")
 _LOG = re.compile(r"[1-9][0-9]{0,8}\.log")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
 def owners(tree: Tree) -> list[tuple[str, str]]:
@@ -44,6 +45,11 @@ def has_logs(tree: Tree, name: str, uid: str, run: int) -> bool:
 def attempts(tree: Tree, folder: PurePosixPath) -> list[int]:
     """Return the attempts that have a log in a stage's log folder, oldest first. Raises OSError."""
     return sorted(int(name.partition(".")[0]) for name in tree.names(folder, _LOG))
+
+
+def indexes(tree: Tree, folder: PurePosixPath) -> list[int]:
+    """Return the indexes of a parallel stage that have a folder of their own in its log folder. Raises OSError."""
+    return sorted(map(int, tree.names(folder, _INDEX)))
 
 
 class Runs:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -144,7 +145,20 @@ class Volume(EnvironmentFolders):
     def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
         """Return the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
         with storage.translated("read attempts"):
-            return [self._attempt(folder, number) for number in runs.attempts(self._tree, folder)]
+            own = [self._attempt(folder, number) for number in runs.attempts(self._tree, folder)]
+            return own + [
+                replace(self._attempt(folder / str(index), number), index=index)
+                for index in runs.indexes(self._tree, folder)
+                for number in runs.attempts(self._tree, folder / str(index))
+            ]
+
+    def last_attempts(self, folder: PurePosixPath) -> Mapping[int, Attempt]:
+        """Return the newest attempt of each index of a parallel stage that left something. Raises Transient."""
+        with storage.translated("read the last attempts"):
+            newest = {
+                index: runs.attempts(self._tree, folder / str(index)) for index in runs.indexes(self._tree, folder)
+            }
+            return {index: self._attempt(folder / str(index), of[-1]) for index, of in newest.items() if of}
 
     def last_attempt(self, folder: PurePosixPath) -> Attempt | None:
         """Return the newest of them: a stage can leave any number. Raises Transient."""

@@ -55,8 +55,16 @@ class StageEntry:
     waiting_since: str = ""
     waiting_for: str = ""
     objects: tuple[str, ...] = ()
+    indexes: int = field(default=0, metadata=LATER)
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     unknown: Unknown = field(default_factory=dict, hash=False)
+
+    @property
+    def tries(self) -> int:
+        """How many attempts there were; of a parallel stage, of the index that needed most."""
+        if isinstance(self.attempts, int):
+            return self.attempts
+        return max((attempt.number for attempt in self.attempts), default=0) if self.indexes else len(self.attempts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from controller.core import names
 from controller.core.facts.owners import owner_uid
-from controller.core.facts.pods import read_pod
+from controller.core.facts.pods import index_of, read_pod
 from controller.core.facts.workloads import digest_of, read_job
 from controller.core.model import Object
 
@@ -21,11 +21,19 @@ def news(kind: str, old: Object | None, new: Object | None, pods: Iterable[Objec
         return 0.0
     if old is not None and _marks(old) != _marks(new):
         return 0.0
-    if kind == "Job":
-        return None if old is not None and read_job(old, found := [*pods]) == read_job(new, found) else 0.0
+    return _of_job(old, new, pods) if kind == "Job" else _of_pod(old, new)
+
+
+def _of_job(old: Object | None, new: Object, pods: Iterable[Object]) -> float | None:
+    return None if old is not None and read_job(old, found := [*pods]) == read_job(new, found) else 0.0
+
+
+def _of_pod(old: Object | None, new: Object) -> float | None:
     fact = read_pod(new)
     if old is not None and read_pod(old) == fact:
         return None
+    if index_of(new) is not None:  # one of many, of which the Job will say how far they are
+        return RUNS
     if (
         fact.phase not in ("Pending", "Running")
         or fact.blocked

@@ -66,6 +66,7 @@ class PodFact:
     attempt: int = 0  # of a batch stage, as its log is named; known once it ended
     crashed: bool = False  # the container is down now, and not for the first time or by choice
     image: str = ""  # as the node reports it, with its digest
+    index: int | None = None  # of a parallel stage
     first_start: str = ""  # of the script in this pod; known once it ended
     starting: tuple[str, ...] = ()  # what a pod that nothing keeps from starting waits for, and why that may take long
 
@@ -93,9 +94,16 @@ def read_pod(pod: Object, events: Iterable[Object] = ()) -> PodFact:
         attempt=message.attempt,
         crashed=bool(ended) and not state.get("running"),
         image=str(container.get("imageID") or ""),
+        index=index_of(pod),
         first_start=message.first_start or started,
         starting=() if blocked or status.get("phase", "Pending") != "Pending" else _starting(pod.get("spec") or {}),
     )
+
+
+def index_of(pod: Object) -> int | None:
+    """Return the index of a parallel stage that a pod is of, None where its stage runs once."""
+    said = ((pod.get("metadata") or {}).get("annotations") or {}).get(names.COMPLETION_INDEX, "")
+    return int(said) if re.fullmatch("[0-9]{1,5}", said) else None
 
 
 def _starting(spec: Object) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.core import names, times
+from controller.core.facts.indexes import Indexes, rounded, spans, telling
 from controller.core.facts.owners import keeper_uid, leaving, owner_uid
 from controller.core.facts.pods import (
     LAUNCHER_FAILED,
@@ -45,6 +46,7 @@ class JobFact:
     refused: Object | None = field(default=None, hash=False)  # the container of pods that no API server makes
     held: Cause | None = None  # why it makes no pods any more: somebody keeps it from that
     unwatched: bool = False  # somebody has taken the labels off by which the watches find it
+    indexes: Indexes | None = None  # of a parallel stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,13 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     """Return the fact about one Job; of `pods` and `events`, those that belong to it are read.
 
     Only the conditions Complete and Failed end a Job (SuccessCriteriaMet and FailureTarget precede them). A pod that
-    succeeded is the end as well, about 1.5 s earlier: Jobs here have one completion.
+    succeeded is the end as well, about 1.5 s earlier, of a Job that has one completion.
     """
-    metadata, status = job["metadata"], job.get("status") or {}
+    metadata, status, spec = job["metadata"], job.get("status") or {}, job.get("spec") or {}
     facts = [read_pod(pod, events) for pod in pods if owner_uid(pod) == metadata["uid"]]
     over = {item.get("type"): item for item in status.get("conditions") or () if item.get("status") == "True"}
-    done = "Complete" in over or any(pod.phase == "Succeeded" for pod in facts)
+    indexed = spec.get("completionMode") == "Indexed"
+    done = "Complete" in over or (not indexed and any(pod.phase == "Succeeded" for pod in facts))
     failed = "Failed" in over and not done
     current = newest(facts)
     running = bool(current and current.phase != "Pending")
@@ -109,21 +112,50 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         finished=str(over["Failed"].get("lastTransitionTime") or "") if failed else "",
         held=_held(job, has_pod=bool(current and current.phase in ("Pending", "Running"))),
     )
+    if indexed:
+        fact = _with_indexes(job, fact, facts)
     if failed:
-        return replace(fact, cause=_failure(over["Failed"], facts))
-    if current and between:
+        cause = fact.cause if indexed else _failure(over["Failed"], facts)
+        return replace(fact, cause=cause or _late(over["Failed"]))
+    if current and between and not indexed:
         return replace(fact, cause=_between(job, counted, current))
-    if done or running:
+    if done or running or (indexed and facts):
         return fact
     if current:
         return replace(fact, blocked=current.blocked, cause=current.cause, starting=current.starting)
-    # a quota's denial shows only in an Event about the Job
+    return _denied(job, fact, events)
+
+
+def _denied(job: Object, fact: JobFact, events: Sequence[Object]) -> JobFact:
+    """Return the fact about a Job without a pod: a quota's denial shows only in an Event about it."""
     denied = (event for event in events if concerns(event, fact.uid) and event.get("reason") == NO_POD)
     denial = next(denied, None)
     if not denial:
         return fact
     container = container_of(((job.get("spec") or {}).get("template") or {}).get("spec") or {})
     return replace(fact, blocked="schedule", cause=_refusal(denial.get("message") or ""), refused=container or None)
+
+
+def _with_indexes(job: Object, fact: JobFact, pods: Sequence[PodFact]) -> JobFact:
+    """Return the fact about an indexed Job. While some of its pods run, others may wait for room, but not for peers."""
+    spec, status = job["spec"], job.get("status") or {}
+    count, completed = int(spec.get("completions") or 0), spans(status.get("completedIndexes"))
+    lost = spans(status.get("failedIndexes"))
+    bad = telling(pods, completed, lost)
+    indexes = Indexes(count, rounded(len(completed), count), len(lost), bad.index if bad else None)
+    running = any(pod.phase == "Running" for pod in pods)
+    waits = running and not ((spec.get("template") or {}).get("spec") or {}).get("subdomain")
+    blocked = next((pod for pod in pods if pod.blocked and not waits), None) if fact.state == "Running" else None
+    begun = running or bool(completed or lost or bad)
+    return replace(
+        fact,
+        attempts=max(fact.last_attempt, int(begun)),
+        running=begun,
+        blocked=blocked.blocked if blocked else "",
+        cause=blocked.cause if blocked else bad.cause if bad else None,
+        starting=next((pod.starting for pod in pods if pod.starting), ()),
+        indexes=indexes,
+    )
 
 
 def _held(job: Object, *, has_pod: bool) -> Cause | None:
@@ -133,7 +165,7 @@ def _held(job: Object, *, has_pod: bool) -> Cause | None:
         return None if has_pod else Cause("BeingDeleted", leaving("Job", job))
     if not spec.get("suspend") and spec.get("parallelism", 1) != 0:
         return None
-    patch = '{"spec": {"suspend": false, "parallelism": 1}}'
+    patch = f'{{"spec": {{"suspend": false, "parallelism": {spec.get("completions") or 1}}}}}'
     return Cause("JobSuspended", f"Job {name} is suspended (to resume it: kubectl patch job {name} -p '{patch}')")
 
 
@@ -142,7 +174,7 @@ def ended_well(fact: JobFact, last: Attempt | None) -> JobFact:
 
     The cluster knows that a second or two later, or never, where it lost the pod in between.
     """
-    if fact.deleting or fact.state == "Succeeded" or not last or not last.ended or last.exit_code != 0:
+    if fact.deleting or fact.indexes or fact.state == "Succeeded" or not last or not last.ended or last.exit_code != 0:
         return fact
     unseen = fact.state == "Running" and not fact.running  # its pod is Pending still, as far as anybody has said
     return replace(
@@ -174,6 +206,10 @@ def _failure(ending: Object, pods: Sequence[PodFact]) -> Cause | None:
     """Return why a failed Job failed: what its last failed pod says, else what its condition says if that says more."""
     if last := newest([pod for pod in pods if pod.cause and pod.phase == "Failed"]):
         return last.cause
+    return _late(ending)
+
+
+def _late(ending: Object) -> Cause | None:
     late = ending.get("reason") == "DeadlineExceeded"
     return Cause("TimedOut", ending.get("message") or "the Job's deadline has passed") if late else None
 

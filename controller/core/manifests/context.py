@@ -5,7 +5,18 @@ from dataclasses import dataclass, field, replace
 
 from controller.core import images, names
 from controller.core.documents.status import owner_reference
-from controller.core.model import INGRESS_PATH, Environment, Failure, Object, Pipeline, Policy, RunSpec, Service, Stage
+from controller.core.model import (
+    INGRESS_PATH,
+    Batch,
+    Environment,
+    Failure,
+    Object,
+    Pipeline,
+    Policy,
+    RunSpec,
+    Service,
+    Stage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,12 @@ class RunContext:
 
     def job_name(self, stage: str) -> str:
         """Return the name of a batch stage's Job."""
-        return names.job(self.request, stage, self.run)
+        work = self.pipeline.stages[stage].work
+        return names.job(self.request, stage, self.run, indexed=isinstance(work, Batch) and work.parallel is not None)
+
+    def peers_name(self, stage: str) -> str:
+        """Return the name of the Service by which the peers of a stage find each other."""
+        return names.peers(self.job_name(stage))
 
     def image_of(self, stage: str) -> str:
         """Return the image that a stage runs in."""

@@ -28,11 +28,25 @@ def job(context: RunContext, stage: Stage) -> Object:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata(context, context.job_name(stage.name), stage),
-        "spec": {
-            "backoffLimit": stage.work.retries - pod.repeats(context.policy, stage.work),
-            "podFailurePolicy": pod.failure_policy(),
-            "template": pod.template(context, stage),
-        },
+        "spec": {**_attempts(context, stage.work), "template": pod.template(context, stage)},
+    }
+
+
+def _attempts(context: RunContext, work: Batch) -> Object:
+    """Return how often a Job's pods are made, and how many of them.
+
+    An index that fails for good leaves the others alone, but for peers: they wait for each other.
+    """
+    retries = work.retries - pod.repeats(context.policy, work)
+    if not (parallel := work.parallel):
+        return {"backoffLimit": retries, "podFailurePolicy": pod.failure_policy()}
+    return {
+        "completionMode": "Indexed",
+        "completions": parallel.count,
+        "parallelism": parallel.at_once,
+        "backoffLimitPerIndex": retries,
+        **({"maxFailedIndexes": 0} if parallel.peers else {}),
+        "podFailurePolicy": pod.failure_policy(final="FailIndex"),
     }
 
 

@@ -87,17 +87,19 @@ def security(policy: Policy) -> Object:
     }
 
 
-def failure_policy(container: str = names.STAGE_CONTAINER, codes: Sequence[int] = (LAUNCHER_FAILED,)) -> Object:
+def failure_policy(
+    container: str = names.STAGE_CONTAINER, codes: Sequence[int] = (LAUNCHER_FAILED,), final: str = "FailJob"
+) -> Object:
     """Return the podFailurePolicy of our Jobs.
 
     Disruptions don't use up retries, and these exit codes are not tried again (KEP-3329: the first rule that matches
     decides, and a condition's status must be written out).
     """
-    final = {"containerName": container, "operator": "In", "values": list(codes)}
+    hopeless = {"containerName": container, "operator": "In", "values": list(codes)}
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            {"action": "FailJob", "onExitCodes": final},
+            {"action": final, "onExitCodes": hopeless},
         ]
     }
 
@@ -209,6 +211,9 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
             settings["require"] = numbers.order(work.require, context.numbers.get(stage.name, {}))
         if stage.left_out:
             settings["left_out"] = list(stage.left_out)
+        if work.parallel:  # its end is the Job's: that of one index wakes nobody
+            each = [[name, list(values)] for name, values in work.parallel.each]
+            return settings | {"indexes": work.parallel.count, "each": each}
         return settings | wake(policy, context.request)
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
 
@@ -228,10 +233,11 @@ def environment(context: RunContext, stage: Stage) -> list[Object]:
         values[secret.variable] = {"name": secret.variable, "valueFrom": {"secretKeyRef": reference}}
     for name, value in _reserved(context, stage).items():
         values[name] = {"name": name, "value": escape(value)}
-    values["COACHWORK_POD_IP"] = {
-        "name": "COACHWORK_POD_IP",
-        "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
-    }
+    fields = {"COACHWORK_POD_IP": "status.podIP"}
+    if isinstance(stage.work, Batch) and stage.work.parallel:
+        fields["COACHWORK_INDEX"] = f"metadata.annotations['{names.COMPLETION_INDEX}']"
+    for name, path in fields.items():
+        values[name] = {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
     return list(values.values())
 
 
@@ -267,6 +273,8 @@ def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
                 values[f"COACHWORK_PATH_{names.variable(name)}"] = path
     if isinstance(stage.work, Service):
         values["PORT"] = str(stage.work.port)
+    elif stage.work.parallel:
+        values["COACHWORK_COUNT"] = str(stage.work.parallel.count)
     return values
 
 

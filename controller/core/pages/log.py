@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from controller.core import times
+from controller.core import names, times
 from controller.core.model import titled
 from controller.core.text import clean, format_duration, format_size
 
@@ -44,6 +44,7 @@ class LogPage:
     tail: str
     timestamps: bool
     follows: bool
+    indexes: tuple[tuple[str, AttemptRow], ...] = ()  # of a parallel stage: each log's name, with its newest attempt
 
     @property
     def source(self) -> str:
@@ -76,7 +77,7 @@ def log_page(
     mine = [entry for entry in entries if entry["stage"] == stage]
     users = [item for entry in mine for item in entry["environment_of"]]
     environments = len({entry["stage"] for entry in entries if entry["environment_of"]})
-    entry = run.get("stages", {}).get(stage, {})
+    entry = run.get("stages", {}).get(names.stage_of(stage), {})
     rows = tuple(_row(item) for item in mine)
     shown = next((row for row in reversed(rows) if attempt in (0, row.number)), None)
     state = str(entry.get("state", ""))
@@ -93,8 +94,14 @@ def log_page(
         shown=shown,
         tail=tail if tail in TAILS else TAILS[0],
         timestamps=timestamps,
+        indexes=tuple({log["stage"]: (log["stage"], _row(log)) for log in entries if _is_index(log, stage)}.values()),
         follows=under_way or (shown is not None and not shown.verdict and state not in ("Failed", "Stopped")),
     )
+
+
+def _is_index(entry: Mapping[str, Any], stage: str) -> bool:
+    log = str(entry["stage"])
+    return log != stage == names.stage_of(log)
 
 
 def _row(entry: Mapping[str, Any]) -> AttemptRow:

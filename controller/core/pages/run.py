@@ -7,7 +7,7 @@ from typing import Final
 
 from controller.core.diff import seconds
 from controller.core.documents.codec import printable
-from controller.core.documents.run import RunFile
+from controller.core.documents.run import RunFile, StageEntry
 from controller.core.model import Attempt
 from controller.core.pages.graph import Node, Step, graph
 from controller.core.pages.states import Tone, tone
@@ -22,6 +22,13 @@ class StageRow:
     node: Node
     attempts: tuple[Attempt, ...]
     numbers: Mapping[str, float]
+    indexes: int = 0  # of a parallel stage
+
+    @property
+    def newest(self) -> tuple[Attempt, ...]:
+        """The newest attempt of each index, those that failed first."""
+        found = {attempt.index: attempt for attempt in self.attempts if attempt.index is not None}
+        return tuple(sorted(found.values(), key=lambda attempt: (not attempt.exit_code, attempt.ended, attempt.index)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,10 @@ def run_view(name: str, file: RunFile, attempts: Mapping[str, Sequence[Attempt]]
         steps=steps,
         timeline=timeline(run, known, now),
         rows=tuple(
-            StageRow(node, known.get(node.name, ()), run.stages[node.name].metrics if node.name in run.stages else {})
+            StageRow(node, known.get(node.name, ()), entry.metrics, entry.indexes)
             for step in steps
             for node in step.nodes
+            for entry in [run.stages.get(node.name, StageEntry())]
         ),
     )
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from controller.core import times
+from controller.core import names, times
 from controller.core.documents.codec import read
 from controller.core.documents.run import RunFile, StageEntry
 from controller.core.model import STARTING, Attempt
@@ -93,12 +94,13 @@ class _Clock:
 
 
 def attempts_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Attempt, ...]]:
-    """Return the attempts of each stage, from what is listed of a run's logs."""
+    """Return the attempts of each stage, from what is listed of a run's logs; those of an index are its stage's."""
     found: dict[str, tuple[Attempt, ...]] = {}
     for entry in entries:
         listed = {key: value for key, value in entry.items() if key in _LISTED}
-        attempt, _ = read(Attempt, {"number": entry["attempt"], **listed})
-        found[entry["stage"]] = (*found.get(entry["stage"], ()), attempt)
+        stage, _, index = entry["stage"].partition(names.INDEX_SIGN)
+        attempt, _ = read(Attempt, {"number": entry["attempt"], **({"index": int(index)} if index else {}), **listed})
+        found[stage] = (*found.get(stage, ()), attempt)
     return found
 
 
@@ -139,6 +141,7 @@ def _marks(
     limit = clock.now if ended is None else ended
     begins = [(attempt, clock.at(attempt.started)) for attempt in tried]
     known = [(attempt, begun) for attempt, begun in begins if begun is not None and begun <= limit + 1]
+    known.sort(key=itemgetter(1))  # indexes of a parallel stage run at once
     if node.kind == "environment":  # earlier runs may have tried to install it, and later ones
         known = [(attempt, begun) for attempt, begun in known if begun]
     for attempt, begun in known:

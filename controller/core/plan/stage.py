@@ -7,16 +7,29 @@ from typing import TypeVar
 
 from controller.core import images, manifests, times
 from controller.core.facts import DeploymentFact, JobFact
+from controller.core.facts.indexes import TENTHS
 from controller.core.facts.news import STARTS
 from controller.core.facts.pods import OF_IMAGES, in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
 from controller.core.manifests.pod import repeats
-from controller.core.model import STARTING, Batch, Cause, Object, Policy, Record, Service, Stage, StageRecord
+from controller.core.model import (
+    PROGRESS,
+    STARTING,
+    Batch,
+    Cause,
+    Object,
+    Parallel,
+    Policy,
+    Record,
+    Service,
+    Stage,
+    StageRecord,
+)
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Delete, Observed
 from controller.core.plan.services import converge, going_services, of_stage
-from controller.core.text import fit, format_duration
+from controller.core.text import QUOTE_LIMIT, clean, fit, format_duration
 
 Fact = TypeVar("Fact", JobFact, DeploymentFact)
 UNWATCHED_PAUSE = timedelta(seconds=10)
@@ -72,6 +85,29 @@ def explained(context: RunContext, stage: str, fact: Fact) -> Fact:
     return replace(fact, cause=replace(cause, message=in_yaml(message) if context.pipeline.is_yaml else message))
 
 
+def in_indexes(fact: JobFact, parallel: Parallel) -> JobFact:
+    """Return a fact whose cause says how far the indexes are, and which of them it is about."""
+    of, cause = fact.indexes, fact.cause
+    if of is None or fact.blocked or fact.held or fact.state == "Succeeded":
+        return fact
+    words = [label_of(parallel, of.at) + f": {cause.message}"] if cause and of.at is not None else []
+    if fact.state == "Failed":
+        words = [f"{of.failed} of {of.count} indexes failed"] * (of.failed > 1) + words
+        return replace(fact, cause=replace(cause, message="; ".join(words))) if cause else fact
+    if not fact.running:
+        return fact
+    least = "at least " if of.count > TENTHS and 0 < of.done < of.count else ""
+    more = [f"{of.failed} failed"] if of.failed else []
+    line = ", ".join([f"{least}{of.done} of {of.count} indexes are done", *more])
+    return replace(fact, cause=Cause(PROGRESS, "; ".join([line, *words])))
+
+
+def label_of(parallel: Parallel, index: int) -> str:
+    """Return how an index is named to people: with the values that it has."""
+    values = ", ".join(f"{name}={clean(value, QUOTE_LIMIT)}" for name, value in parallel.values(index))
+    return f"index {index} ({values})" if values else f"index {index}"
+
+
 def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, now: datetime) -> StageView | None:
     """Return the view of a stage whose action the API server refused in this very pass, None where it refused none."""
     refusal = next((item for item in observed.refusals if item.stage == name), None)
@@ -83,17 +119,20 @@ def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, 
 def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     name = context.job_name(stage.name)
     fact = observed.jobs.get(name)
-    record = replace(record, objects=(f"Job/{name}",))
+    parallel = stage.work.parallel if isinstance(stage.work, Batch) else None
+    record = replace(record, objects=(f"Job/{name}",), indexes=parallel.count if parallel else 0)
     if fact is None or fact.owner != context.uid:
         if stage.name in observed.ended:
             cause, record = observed.ended[stage.name], replace(record, attempts=max(record.attempts, 1))
             return StageView(failed(record, cause, now) if cause else done(record, now))
         return StageView(record, (Create(manifests.job(context, stage), stage.name),))
     fact = explained(context, stage.name, fact)
+    if parallel:
+        fact = in_indexes(fact, parallel)
     if outdated(fact, lambda: manifests.job(context, stage)):
         return going(record, fact, context.policy, now)
     attempts = fact.attempts
-    if isinstance(stage.work, Batch) and repeats(context.policy, stage.work):
+    if isinstance(stage.work, Batch) and not parallel and repeats(context.policy, stage.work):
         attempts = max(attempts, fact.last_attempt)
     record = replace(record, attempts=attempts, image=fact.image or record.image)
     if fact.state == "Succeeded":

@@ -12,6 +12,7 @@ from typing import Any
 from controller.core import images, numbers
 from controller.core.inputs import requirements
 from controller.core.inputs.project import dag, forms
+from controller.core.inputs.project.parallel import parallel_of
 from controller.core.inputs.project.reading import Place, Reading
 from controller.core.model import AS_OF_COMMIT, Batch, Pipeline, Resources, Secret, Service, Stage
 from controller.core.text import nearest, quoted
@@ -89,7 +90,7 @@ def stage(
     else:
         batch = form.batch or forms.BatchForm()
         require, _ = numbers.parse(batch.require)
-        work = Batch(batch.max_completion_time_seconds, batch.retries, require)
+        work = Batch(batch.max_completion_time_seconds, batch.retries, require, parallel_of(batch.model_dump()))
     return Stage(
         name=name,
         folder=folder or str(path.parent),

@@ -23,7 +23,7 @@ from pydantic import (
 from controller.core import images, numbers
 from controller.core.inputs import engine, kinds, variables
 from controller.core.inputs.engine import SECTION, Expected
-from controller.core.inputs.project import dag, yamlfault
+from controller.core.inputs.project import dag, parallel, yamlfault
 from controller.core.model import AS_OF_COMMIT
 from controller.core.text import quoted
 
@@ -132,6 +132,11 @@ def _gate(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
+Indexes = Annotated[int | None, Field(ge=1, le=parallel.MOST), Expected(f"a whole number from 1 to {parallel.MOST}")]
+_SCALAR = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+_VALUES = {"anyOf": [*_SCALAR["anyOf"], {"type": "array", "items": _SCALAR, "minItems": 1}]}
+
+
 class BatchForm(Section):
     """A stage that runs to its end."""
 
@@ -143,12 +148,22 @@ class BatchForm(Section):
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
         Expected(numbers.LIKE),
     ] = ""
+    parallel: Indexes = None
+    for_each: Annotated[
+        Any,
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": _VALUES}]}),
+    ] = ""
+    at_once: Indexes = None
 
     @classmethod
     def together(cls, data: Mapping[str, Any]) -> Iterator[engine.Broken]:
-        """Yield what of a gate is no comparison."""
+        """Yield what of a gate is no comparison, or can't hold of many, and what can't run at once."""
         if isinstance(gate := _gate(data.get("require")), str):
-            yield from ((("require",), problem) for problem in numbers.parse(gate)[1])
+            comparisons, problems = numbers.parse(gate)
+            yield from ((("require",), problem) for problem in problems)
+            if any(item.change for item in comparisons) and data.keys() & {"parallel", "for_each"}:
+                yield ("require",), "no index has a previous number: compare in the stage that picks one of them"
+        yield from parallel.problems_of(data)
 
 
 class ServiceForm(Section):
@@ -188,11 +203,16 @@ class StageForm(Section):
 
     @classmethod
     def together(cls, data: Mapping[str, Any]) -> Iterator[engine.Broken]:
-        """Yield what Kubernetes would refuse, a limit below what is requested, and a stage of no kind or of both."""
+        """Yield what Kubernetes would refuse, a stage of no kind or of both, and what is set twice."""
         for limit, request in (("cpu_limit", "cpu_request"), ("memory_limit_mb", "memory_request_mb")):
             high, low = data.get(limit), data.get(request)
             if isinstance(high, int | float) and isinstance(low, int | float) and high < low:
                 yield (limit,), f"is {quoted(high)}, below the {quoted(low)} that is requested"
+        batch = data.get("batch")
+        for name, _ in parallel.each_of(batch.get("for_each") or {})[0] if isinstance(batch, dict) else ():
+            for section in ("env", "secrets"):
+                if name in (own if isinstance(own := data.get(section), dict) else ()):
+                    yield ("batch", "for_each"), f"{quoted(name)} is in {section} as well: remove one of the two"
         if len(data.keys() & {"batch", "service"}) != 1:
             got = "both" if "batch" in data else "neither"
             yield (), f"expected batch or service, got {got}: a stage is one of them"

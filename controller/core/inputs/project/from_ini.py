@@ -172,7 +172,7 @@ def _kind(file: _IniFile, reading: Reading) -> str:
 
 def _typed(name: str, text: str) -> Any:
     """Return a number or a boolean where one is meant and written; else the text, for the form to refuse."""
-    if name in ("ingress", "reuse"):
+    if name in ("ingress", "peers", "reuse"):
         return BOOLEANS.get(text.lower(), text)
     if name in NUMBERS and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text)

@@ -81,6 +81,10 @@ INPUTS: dict[str, tuple[Edit, str]] = {
         config("b", "RETRIES = 0", "RETRIES = 0\nREQUIRE = accuracy >= 0.9"),
         "REQUIRE has changed",
     ),
+    "indexes": (
+        config("b", "RETRIES = 0", "RETRIES = 0\nFOR_EACH = ALPHA: 1, 2"),
+        "PARALLEL is new",
+    ),
     "GPUs": (config("b", "[default]", "[default]\nGPU = 1"), "GPU has changed"),
     "PYTHON": (config("b", "[default]", "[default]\nPYTHON = 3.11"), "the stage's image has changed"),
     "a stage before it": (

@@ -1,0 +1,72 @@
+"""One index of a parallel stage: its folders, the variables that are its own, and what it hands to later stages.
+
+Each index has a folder of its own in the artifacts, which outlives a failed attempt. What a later stage may rely on is
+in its index.json, which is there once the index has ended well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+TYPE_CHECKING = False  # of typing: stage_order.py says why
+if TYPE_CHECKING:
+    from typing import Any, Dict, List
+
+    from controller.runtime import stage_order
+else:  # published side by side: the script's folder is where Python looks first
+    import stage_order
+
+RESULT = "index.json"
+UNWRITABLE = "ArtifactsUnwritable"
+
+
+class Index:
+    """The index that this pod is of."""
+
+    def __init__(self, order: stage_order.StageOrder) -> None:
+        """Read which one it is: the cluster says so."""
+        self.number = int(os.environ["COACHWORK_INDEX"])
+        self.logs = os.path.join(order.paths["logs"], str(self.number))
+        self._count, self._values = order.indexes, _values(order.each, self.number)
+        self._stage = os.path.join(os.environ["COACHWORK_ARTIFACTS"], os.environ["COACHWORK_STAGE"])
+        self.artifacts = os.path.join(self._stage, str(self.number))
+
+    @property
+    def words(self) -> str:
+        """Return which index it is, for its log."""
+        return ", ".join(
+            [f"index {self.number} of {self._count}", *(f"{name}={value}" for name, value in self._values.items())]
+        )
+
+    def begin(self) -> Dict[str, str]:
+        """Make the folder of its artifacts, and return its variables. Raises Unable.
+
+        A run that goes on from another one has the results of that: those that it makes itself are no results yet, and
+        of indexes that it does not have there are none.
+        """
+        try:
+            os.makedirs(self.artifacts, exist_ok=True)
+            for name in os.listdir(self._stage):
+                if name.isdigit() and (int(name) == self.number or int(name) >= self._count):
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                        os.unlink(os.path.join(self._stage, name, RESULT))
+        except OSError as error:
+            raise stage_order.Unable(UNWRITABLE, f"no folder for the index's artifacts: {error}", 1) from error
+        variables = dict(self._values)
+        variables["COACHWORK_INDEX_ARTIFACTS"] = self.artifacts
+        return variables
+
+    def end(self, metrics: Dict[str, float]) -> None:
+        """Leave for later stages which index this was, and its numbers. Raises OSError."""
+        content: Dict[str, Any] = {"index": self.number, "variables": self._values, "metrics": metrics}
+        stage_order.write_atomically(os.path.join(self.artifacts, RESULT), content, durable=False)
+
+
+def _values(each: Any, index: int) -> Dict[str, str]:
+    """Return the values of one index, of all combinations: the last variable varies fastest."""
+    found: List[Any] = []
+    for name, values in reversed(each):
+        index, at = divmod(index, len(values))
+        found.append((name, values[at]))
+    return dict(reversed(found))
