@@ -22,6 +22,7 @@ from controller.core.inputs.project.pins import Judged, Need
 from controller.core.text import clean
 
 SECONDS = 40.0  # for all stages
+SHOWN = 4_000  # characters at each end of what uv says
 UNREACHABLE = " (not verified: the package index can't be reached)"
 # What is set for pip is used where nothing is set for uv (https://docs.astral.sh/uv/reference/environment/).
 PIP_SETTINGS = {
@@ -119,13 +120,15 @@ def _resolved(day: str, question: _Question, deadline: float) -> Judged:
 
 def _explained(day: str, output: str) -> Judged:
     """Return what uv's refusal means for a day."""
-    text = re.sub(r"(://)[^/\s]+@", r"\1***@", output)
+    beginning, end = output[:SHOWN], output[SHOWN:][-SHOWN:]  # what is refused, and hints: an index has a say in both
+    text = re.sub(r"(://)[^/\s]+@", r"\1***@", beginning + end)
     if "missing an upload date" in text:
         return Judged("", "the package index does not say when files were uploaded")
     if later := _LATER.search(text):
-        return Judged("", f"on {day} {later['name']}=={later['version']} did not exist yet, it is of {later['day']}")
+        pin = clean(f"{later['name']}=={later['version']}", 200)
+        return Judged("", f"on {day} {pin} did not exist yet, it is of {later['day']}")
     if source := _SOURCE.search(text):
-        return Judged(day, f" (not verified: {source['name']} has no wheel that fits)")
+        return Judged(day, f" (not verified: {clean(source['name'], 200)} has no wheel that fits)")
     if "not found in the cache" in text:
         return Judged(day, UNREACHABLE)
     if together := _NOT_TOGETHER.search(text):

@@ -149,18 +149,25 @@ def unpack(stream: Readable, folder: Path) -> list[Path]:
 
     Raises TarError for anything else in it, or where it breaks off.
     """
-    root, files = folder.resolve(), []
-    with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # it only reads
-        for item in archive:
-            parts = item.name.split("/")
-            plain = item.isreg() and not item.issparse() and "\0" not in item.name and not {"", ".", ".."} & {*parts}
-            target = root.joinpath(*parts) if plain else root
-            if not (plain and target.resolve().is_relative_to(root)):  # links that were there before are followed
-                raise tarfile.ReadError(f"{clean(item.name)} is not a plain file below the folder")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                shutil.copyfileobj(archive.extractfile(item), file)
-            modified = min(max(0.0, item.mtime), LATEST)
-            os.utime(target, (modified, modified))
-            files.append(folder.joinpath(*parts))
-    return files
+    root = folder.resolve()
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # it only reads
+            return [folder / _unpacked(archive, item, root) for item in archive]
+    except (ArithmeticError, LookupError, RecursionError, ValueError) as error:  # tarfile's own, of a header
+        raise tarfile.ReadError(f"a header that can't be read: {clean(str(error))}") from error
+
+
+def _unpacked(archive: tarfile.TarFile, item: tarfile.TarInfo, root: Path) -> Path:
+    """Write a file of the archive below `root`; return its place there."""
+    parts = item.name.split("/")
+    plain = item.isreg() and not item.issparse() and "\0" not in item.name and not {"", ".", ".."} & {*parts}
+    target = root.joinpath(*parts) if plain else root
+    content = archive.extractfile(item) if plain else None
+    if content is None or not target.resolve().is_relative_to(root):  # links that were there before are followed
+        raise tarfile.ReadError(f"{clean(item.name)} is not a plain file below the folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    modified = min(max(0.0, item.mtime), LATEST)
+    os.utime(target, (modified, modified))
+    return Path(*parts)

@@ -121,7 +121,7 @@ def a_preview(data: bytes) -> None:
 
 
 TARGETS = (
-    Target("records", a_record, 2_000, typed=True),
+    Target("records", a_record, 1_500, typed=True),
     Target("copies", a_copy, 4_000),
     Target("runs", a_run, 7_000),
     Target("attempts", an_attempt, 8_000),

@@ -195,8 +195,8 @@ def the_settings(variables: Mapping[str, Any]) -> None:
 
 
 TARGETS = (
-    Target("requests", a_request, 8_000, typed=True),
-    Target("projects", a_project, 8_000),
+    Target("requests", a_request, 7_000, typed=True),
+    Target("projects", a_project, 7_000),
     Target("requirements", a_requirement_file, 10_000),
     Target("pod-templates", a_pod_template, 5_000),
     Target("schedules", a_schedule, 3_000),

@@ -153,7 +153,7 @@ _FOLDER = Path(tempfile.mkdtemp(prefix="coachwork-fuzz-"))
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 TARGETS = (
     Target("metrics", some_metrics, 6_000),
-    Target("last-words", last_words, 1_500),
+    Target("last-words", last_words, 1_000),
     Target("words-of-uv", words_of_uv, 1_500),
     Target("streams", a_stream, 2_000),
     Target("requirements-documents", a_requirements_document, 4_000),

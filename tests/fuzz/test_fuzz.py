@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz import cluster, documents, inputs, scripts
+from tests.fuzz import cluster, documents, edges, inputs, scripts
 from tests.fuzz.judging import Defect, forget_peak, judged
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.target import CORPUS, Target
 
-TARGETS = {target.name: target for module in (inputs, documents, cluster, scripts) for target in module.TARGETS}
+TARGETS = {target.name: target for module in (inputs, documents, cluster, scripts, edges) for target in module.TARGETS}
 PROMISED = 100_000  # inputs of `make test-long`
 SAMPLE = 200  # the part of it that `make test` draws
 CHUNK = 2_000  # inputs of one test: so all workers have some

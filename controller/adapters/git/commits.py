@@ -96,6 +96,8 @@ def last_change(
         touching = _log(mirrors, repository, [f"--max-count={COMMITS}", commit, "--", *names.values()])
     if not touching:  # no history, or they are not the repository's own (a submodule's)
         touching = _log(mirrors, repository, ["--no-walk", commit])
+    if not touching:
+        raise Failed(0, "a commit that is not shown")
     since, now = touching[0][1], None
     for changed, seconds in touching:
         texts: dict[str, bytes] = {}
