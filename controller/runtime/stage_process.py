@@ -5,6 +5,7 @@ As PID 1 of a container (elsewhere as a subreaper) the launcher inherits every o
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import select
@@ -15,12 +16,13 @@ import time
 
 TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
-    from typing import Callable, Dict, List, Optional, Set, Tuple
+    from typing import Callable, Deque, Dict, List, Optional, Set, Tuple
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 SWEEP_LIMIT = 3.0  # seconds
 HEIRS_LIMIT = 0.5  # seconds for those that end with the script by themselves
+CHASE, NEXT = 0.02, 16  # seconds, and numbers of processes
 TICK = 1.0  # seconds; only a net below the wake-up descriptor
 
 
@@ -40,6 +42,8 @@ class Keeper:
         self._pid = 0
         self._status: Optional[int] = None
         self._kill_at = 0.0  # monotonic; 0: not yet
+        self._alone = False  # whether nothing is left: orphans are our children
+        self._reaped: Deque[int] = collections.deque(maxlen=NEXT)
         self._pipe = os.pipe()
         for end in self._pipe:
             os.set_blocking(end, False)
@@ -151,13 +155,32 @@ class Keeper:
             if heirs is not None:
                 heirs.update(filter(_is_heir, left - heirs))
                 left -= heirs
-            if not left:
+            if not left and (heirs is not None or self._alone):
                 break
             killed |= left
             for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
+            if heirs is None:
+                killed |= self._chase()
             self._pause()
+        return killed
+
+    def _chase(self) -> Set[int]:
+        """Kill what follows those that have just ended: what forks and ends at once is gone before all are listed.
+
+        A successor has one of the next numbers, and is our child by now.
+        """
+        killed: Set[int] = set()
+        until, own = time.monotonic() + CHASE, os.getpid()
+        while time.monotonic() < until and not self._alone:
+            self._reaped.clear()
+            self._reap()
+            for pid in {number + more for number in self._reaped for more in range(1, NEXT)}:
+                if parent(pid) == own:
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
+                        killed.add(pid)
         return killed
 
     def _pause(self) -> None:
@@ -185,11 +208,14 @@ class Keeper:
 
     def _reap(self) -> bool:
         """Collect whatever has ended; return whether the script is among it, now or before."""
+        self._alone = True
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
+                    self._alone = False
                     break
+                self._reaped.append(pid)
                 if pid == self._pid:
                     self._status = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         return self._status is not None
@@ -210,16 +236,22 @@ def obey_leash(descriptor: str) -> None:
 
 def descendants() -> List[int]:
     """Return all living processes below this one (proc(5), stat: state and parent follow the name in brackets)."""
-    parents = {}
-    for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
-        with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
-            fields = file.read(4096).rpartition(b")")[2].split()
-            if fields[0] not in (b"Z", b"X"):
-                parents[int(name)] = int(fields[1])
+    below: Dict[int, List[int]] = {}
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else [])):
+        below.setdefault(parent(pid), []).append(pid)
     found = [os.getpid()]
-    for parent in found:
-        found.extend(pid for pid, above in parents.items() if above == parent)
+    for pid in found:
+        found.extend(below.get(pid, ()))
     return found[1:]
+
+
+def parent(pid: int) -> int:
+    """Return the parent of a living process, -1 where there is none."""
+    with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read(4096).rpartition(b")")[2].split()
+        if fields[0] not in (b"Z", b"X"):
+            return int(fields[1])
+    return -1
 
 
 def _is_heir(pid: int) -> bool:

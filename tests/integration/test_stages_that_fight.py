@@ -1,5 +1,6 @@
 """Stages that take, print and leave more than anybody expects. Each of them is bounded here, too."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from controller.app.output import ATTEMPTS, Output
 from controller.core import layout
 from controller.core.model import Record, StageRecord
 from tests.support.cli import CommandLine, write
+from tests.support.eventually import eventually
 from tests.support.launching import Stage
 from tests.support.world import project
 
@@ -44,6 +46,88 @@ raise ValueError("no rows")
     assert (len(stage.log()) > CAP) == ("the log was capped" in ended.results[1]["notes"])
     (peak,) = (line for line in (stage.root / "home/launcher").read_text().splitlines() if line.startswith("VmHWM:"))
     assert int(peak.split()[1]) < MOST
+
+
+# 150 processes that nothing in common holds together, and four that are never the same for long: each generation forks
+# the next one and ends. All are deaf, all hold the lock, and none lives longer than a minute.
+BOMB = """
+import fcntl, os, signal, sys, time
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+lock, begun, end = os.open({lock!r}, os.O_RDWR), os.pipe(), time.monotonic() + 60
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.set_inheritable(lock, True)
+for number in range(150):
+    if os.fork():
+        os.wait()
+        continue
+    os.setsid()
+    if os.fork() == 0:
+        os.write(begun[1], b"x")
+        os.execve("/bin/sleep", ["sleep", "60"], {{}} if number % 2 else os.environ)
+    os._exit(0)
+for number in range(4):
+    if os.fork():
+        continue
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1), os.dup2(1, 2)
+    os.write(begun[1], b"x")
+    while time.monotonic() < end:
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+    os._exit(0)
+for number in range(154):
+    os.read(begun[0], 1)
+signal.signal(signal.SIGTERM, {at_end})
+print("all" + " are there", flush=True)
+{then}
+"""
+WAITS = "time.sleep(60)"
+
+
+def is_free(lock: Path) -> bool:
+    """Return whether no process holds the lock, or has inherited it."""
+    with lock.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize(
+    ("then", "at_end", "press"),
+    [
+        pytest.param("", "signal.SIG_DFL", False, id="ends"),
+        pytest.param(WAITS, "signal.SIG_DFL", True, id="interrupted"),
+        pytest.param(WAITS, "signal.SIG_IGN", True, id="interrupted and deaf", marks=pytest.mark.long),
+        pytest.param("os.kill(os.getpid(), 9)", "signal.SIG_DFL", False, id="killed"),
+    ],
+)
+def test_processes_that_hide_end_with_their_stage(
+    coachwork: CommandLine, tmp_path: Path, then: str, at_end: str, *, press: bool
+) -> None:
+    lock = tmp_path / "lock"
+    lock.touch()
+    script = BOMB.format(lock=str(lock), then=then, at_end=at_end)
+    running = coachwork.start("run", str(write(tmp_path / "iris", project("train") | {"train/run.py": script})))
+    running.line(lambda line: "all are there" in line)
+    if press:
+        assert not is_free(lock)
+        running.interrupt()
+    running.end()
+    eventually(lambda: is_free(lock))  # what is killed may die late on a busy machine
+    assert coachwork.processes() == []
+
+
+def test_a_stage_that_is_tried_again_in_its_pod_finds_nothing_of_the_attempt_before(stage: Stage) -> None:
+    lock = stage.root / "lock"
+    lock.touch()
+    first = BOMB.format(lock=str(lock), then="", at_end="signal.SIG_DFL").replace("\n", "\n    ")
+    again = f"import fcntl, signal\n    signal.alarm(20)\n    fcntl.flock(open({str(lock)!r}), fcntl.LOCK_EX)"
+    script = f"import os\nif os.environ['COACHWORK_ATTEMPT'] == '1':{first}raise SystemExit(1)\nelse:\n    {again}\n"
+    ended = stage.run(script, first_retry=0, attempts=2)
+    assert (ended.code, [*ended.results]) == (0, [1, 2]), ended.text
 
 
 def test_who_shows_what_a_stage_prints_opens_few_of_the_logs_that_it_leaves(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import psutil
 from controller.adapters.local.machine import LEASH, MARK
 
 SWEEP_LIMIT = 3.0  # seconds for what was killed to be gone
+LAST = 2.0  # seconds for a main process to end once all below it was killed
 
 
 class Process:
@@ -51,11 +52,20 @@ class Process:
             self._popen.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill everything of it; nothing if it has ended."""
+        """Kill everything of it, in a thread; nothing if it has ended.
+
+        The main process goes last: orphans are a launcher's own, so that it finds those that never stand still.
+        """
+        threading.Thread(target=self._kill, name=f"local-kill-{self._popen.pid}", daemon=True).start()
+
+    def _kill(self) -> None:
         with suppress(psutil.NoSuchProcess):
-            below = psutil.Process(self._popen.pid).children(recursive=True)
-            if self._popen.returncode is None:
-                _kill(self._popen.pid, [*below, *marked(self._mark)])
+            main = psutil.Process(self._popen.pid)
+            if self._popen.returncode is not None:
+                return
+            _kill({*main.children(recursive=True), *marked(self._mark)} - {main})
+            if not self.join(LAST):
+                _kill({*main.children(recursive=True), *marked(self._mark), main}, self._popen.pid)
 
     def join(self, seconds: float) -> bool:
         """Wait at most so long for its end; return whether it came."""
@@ -77,9 +87,9 @@ def plain(path: str, flags: int) -> int:
 def sweep(group: int, mark: str) -> None:
     """Kill what a container's main process left behind, and wait until it is gone."""
     end = time.monotonic() + SWEEP_LIMIT
-    _kill(group, [])
+    _kill([], group)
     while (left := marked(mark)) and time.monotonic() < end:
-        _kill(group, left)
+        _kill(left, group)
         psutil.wait_procs(left, timeout=0.1)
 
 
@@ -93,9 +103,10 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def _kill(group: int, processes: Iterable[psutil.Process]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+def _kill(processes: Iterable[psutil.Process], group: int = 0) -> None:
+    if group:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
     for process in processes:
         with suppress(psutil.Error):
             process.kill()
