@@ -149,6 +149,9 @@ class Settings:
     ingress_host: Name = ""  # "": any
     ingress_tls_secret: Name = ""  # "": no TLS
     ingress_path: Annotated[str, reading(_ingress_path)] = INGRESS_PATH  # at which they lead to a service
+    ingress_path_type: Annotated[str, reading(kinds.choice("ImplementationSpecific", "Prefix"))] = (
+        "ImplementationSpecific"  # a regular expression of ingress-nginx
+    )
     ingress_annotations: Annotated[tuple[tuple[str, str], ...], reading(_annotations)] = ()  # lines KEY=VALUE
 
 
@@ -211,5 +214,6 @@ def policy(settings: Settings, tools_digest: str) -> Policy:
             tls_secret=settings.ingress_tls_secret,
             annotations=settings.ingress_annotations,
             path=settings.ingress_path,
+            path_type=settings.ingress_path_type,
         ),
     )

@@ -41,7 +41,7 @@ def addresses(objects: Sequence[Object], namespace: str) -> dict[str, Address]:
 def _public(spec: Object) -> str:
     """Return the address of an Ingress; without a host, the path at whatever address its controller has."""
     rule = spec["rules"][0]
-    path = rule["http"]["paths"][0]["path"].removesuffix("(/|$)(.*)")
+    path = rule["http"]["paths"][0]["path"].removesuffix("(/|$)(.*)") + "/"  # without it a page's own links lead astray
     scheme = "https" if spec.get("tls") else "http"
     return (
         f"{scheme}://{rule['host']}{path}" if rule.get("host") else f"{path} at the address of the ingress controller"

@@ -443,6 +443,7 @@ class IngressPolicy:
     tls_secret: str = ""
     annotations: tuple[tuple[str, str], ...] = ()
     path: str = INGRESS_PATH  # "": stages are given none
+    path_type: str = "ImplementationSpecific"  # as ingress-nginx reads it; "Prefix": as all controllers do
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,18 +106,19 @@ def _service(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
 def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
     policy = context.policy.ingress
     backend = {"service": {"name": name, "port": {"number": work.port}}}
-    path = f"{context.public_path(stage.name)}(/|$)(.*)"
-    rule: Object = {"http": {"paths": [{"path": path, "pathType": "ImplementationSpecific", "backend": backend}]}}
+    plain = policy.path_type == "Prefix"
+    path = context.public_path(stage.name) + ("" if plain else "(/|$)(.*)")
+    rule: Object = {"http": {"paths": [{"path": path, "pathType": policy.path_type, "backend": backend}]}}
     spec: Object = {"rules": [{"host": policy.host, **rule} if policy.host else rule]}
     if policy.class_name:
         spec["ingressClassName"] = policy.class_name
     if policy.tls_secret:
         spec["tls"] = [{"secretName": policy.tls_secret, **({"hosts": [policy.host]} if policy.host else {})}]
-    annotations = {"nginx.ingress.kubernetes.io/rewrite-target": "/$2", **dict(policy.annotations)}
+    rewrite = {} if plain else {"nginx.ingress.kubernetes.io/rewrite-target": "/$2"}
     return stamped({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {**metadata(context, name, stage, run=False), "annotations": annotations},
+        "metadata": {**metadata(context, name, stage, run=False), "annotations": rewrite | dict(policy.annotations)},
         "spec": spec,
     })  # fmt: skip
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core import layout, manifests, names
+from controller.core.addresses import addresses
 from controller.core.errors import Invalid
 from controller.core.inputs.project import dag
 from controller.core.manifests import RunContext, folders_of
@@ -410,6 +411,24 @@ def test_an_ingress_leads_to_the_service_by_namespace_and_name() -> None:
     assert path["backend"]["service"] == {"name": "iris--web", "port": {"number": 5000}}
     assert item["metadata"]["annotations"]["nginx.ingress.kubernetes.io/rewrite-target"] == "/$2"
     assert item["metadata"]["annotations"]["a/b"] == "c"
+
+
+def test_an_ingress_for_other_controllers_than_ingress_nginx_has_the_path_as_it_is() -> None:
+    policy = replace(POLICY, ingress=IngressPolicy(path_type="Prefix", annotations=(("a/b", "c"),)))
+    item = manifests.service_objects(replace(BOTH, policy=policy), WEB)[2]
+    (path,) = item["spec"]["rules"][0]["http"]["paths"]
+    assert (path["path"], path["pathType"]) == ("/ns/iris--web", "Prefix")
+    assert item["metadata"]["annotations"].keys() == {"a/b", names.DIGEST}
+    assert digest(replace(BOTH, policy=policy), WEB) == digest(BOTH, WEB)  # it rolls no service
+
+
+@pytest.mark.parametrize("path_type", ["ImplementationSpecific", "Prefix"])
+def test_the_address_that_is_shown_of_an_ingress_is_one_below_which_a_page_finds_its_own_files(path_type: str) -> None:
+    policy = replace(POLICY, ingress=IngressPolicy(host="ml.example", tls_secret="tls", path_type=path_type))
+    objects = manifests.service_objects(replace(BOTH, policy=policy), WEB)
+    assert addresses(objects, "ns")["web"].ingress == "https://ml.example/ns/iris--web/"
+    objects = manifests.service_objects(replace(BOTH, policy=replace(POLICY, ingress=IngressPolicy())), WEB)
+    assert addresses(objects, "ns")["web"].ingress == "/ns/iris--web/ at the address of the ingress controller"
 
 
 def test_stages_find_the_public_path_of_a_service_that_has_one() -> None:
