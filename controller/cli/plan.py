@@ -19,7 +19,7 @@ from controller.core import images, manifests, names
 from controller.core.errors import Invalid
 from controller.core.inputs import kinds
 from controller.core.inputs.index import Index
-from controller.core.model import Batch, Object, Policy, Record, Request, RunSpec
+from controller.core.model import Object, Policy, Record, Request, RunSpec
 from controller.core.plan.needs import Base, Environments, Project
 from controller.reconciler.environments import Builders
 
@@ -106,6 +106,5 @@ def _objects(place: Place, name: str, policy: Policy) -> list[Object]:
     steps = (*place.pipeline.steps, tuple(filter(None, [place.pipeline.run_on_failure])))
     objects = [manifests.build(context, item) for item in spec.environments]
     for stage in (place.pipeline.stages[name] for step in steps for name in step):
-        batch = isinstance(stage.work, Batch)
-        objects += [manifests.job(context, stage)] if batch else manifests.service_objects(context, stage)
+        objects += manifests.stage_objects(context, stage)
     return objects

@@ -25,7 +25,7 @@ SILENCE = 1.5  # seconds
 LONGEST: Final = 16 * 1024  # characters of a line of a log
 FORMAL: Final = re.compile(
     r"coachwork: (?:(?:batch|service) stage |environment \S+ of |copied the repository: |the service answers on port "
-    r"|warning: |numbers: |end of the log: |Completed: |[A-Z][A-Za-z]+: (?P<verdict>.*))"
+    r"|all [0-9]+ peers |warning: |numbers: |end of the log: |Completed: |[A-Z][A-Za-z]+: (?P<verdict>.*))"
 )
 """A line of the launcher in a log that says what is shown elsewhere: where it is, its warnings, how it ended."""
 

@@ -24,6 +24,7 @@ ONLY = f"{DOMAIN}/only"
 SET = f"{DOMAIN}/set"
 RERUN = f"{DOMAIN}/rerun"
 ENVIRONMENT = f"{DOMAIN}/environment"
+PEERS = f"{DOMAIN}/peers"
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"  # Kubernetes' own, an annotation of an indexed Job's pods
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"  # Kubernetes' own, of a Job's pods
 MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -17,7 +17,7 @@ OF_GIT: Final = frozenset({
 
 OF_ATTEMPTS: Final = frozenset({
     *("ArtifactsUnwritable", "DiskFull", "Evicted", "ExitCode", "ImportError", "InstallFailed", "NotCompiled"),
-    *("OutOfMemory", "PodLost", "Signal", "Terminated", "TimedOut", "Unknown", "VolumeFull", OTHER),
+    *("OutOfMemory", "PeerMissing", "PodLost", "Signal", "Terminated", "TimedOut", "Unknown", "VolumeFull", OTHER),
 })  # fmt: skip
 """Of attempts that another one follows."""
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import time
 
 TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
-    from typing import Any, Dict, List
+    from typing import Any, Callable, Dict, List
 
     from controller.runtime import stage_order
 else:  # published side by side: the script's folder is where Python looks first
     import stage_order
 
+LOOPBACK = "127.0.0.1"  # of all peers on a laptop
+PEERS_LIMIT, PEERS_PAUSE = 600.0, 0.5  # seconds that the names of all peers are waited for, and between two looks
 RESULT = "index.json"
 UNWRITABLE = "ArtifactsUnwritable"
 
@@ -24,10 +28,12 @@ UNWRITABLE = "ArtifactsUnwritable"
 class Index:
     """The index that this pod is of."""
 
-    def __init__(self, order: stage_order.StageOrder) -> None:
-        """Read which one it is: the cluster says so."""
+    def __init__(self, order: stage_order.StageOrder, local: bool) -> None:
+        """Read which one it is: the cluster says so. `local`: all are on this machine."""
         self.number = int(os.environ["COACHWORK_INDEX"])
         self.logs = os.path.join(order.paths["logs"], str(self.number))
+        self._peers = [LOOPBACK] * len(order.peers) if local else list(order.peers)
+        self._port = order.peers_port
         self._count, self._values = order.indexes, _values(order.each, self.number)
         self._stage = os.path.join(os.environ["COACHWORK_ARTIFACTS"], os.environ["COACHWORK_STAGE"])
         self.artifacts = os.path.join(self._stage, str(self.number))
@@ -55,12 +61,37 @@ class Index:
             raise stage_order.Unable(UNWRITABLE, f"no folder for the index's artifacts: {error}", 1) from error
         variables = dict(self._values)
         variables["COACHWORK_INDEX_ARTIFACTS"] = self.artifacts
+        if self._peers:
+            variables["COACHWORK_PEERS"] = ",".join(self._peers)
+            variables["MASTER_ADDR"] = self._peers[0]
+            variables["MASTER_PORT"] = str(self._port)
+            variables["RANK"] = str(self.number)
+            variables["WORLD_SIZE"] = str(self._count)
         return variables
+
+    def meet(self, say: Callable[[str], None]) -> None:
+        """Wait until all peers have a name: what connects before would fail. Raises Unable."""
+        begun = time.monotonic()
+        for peer in self._peers:
+            while not _is_known(peer):
+                if time.monotonic() - begun > PEERS_LIMIT:
+                    line = f"peer {peer} has not come within {PEERS_LIMIT:g} s (is there room for all of them at once?)"
+                    raise stage_order.Unable("PeerMissing", line, stage_order.MAY_PASS)
+                time.sleep(PEERS_PAUSE)
+        if self._peers:
+            say(f"all {len(self._peers)} peers are there after {time.monotonic() - begun:.1f} s")
 
     def end(self, metrics: Dict[str, float]) -> None:
         """Leave for later stages which index this was, and its numbers. Raises OSError."""
         content: Dict[str, Any] = {"index": self.number, "variables": self._values, "metrics": metrics}
         stage_order.write_atomically(os.path.join(self.artifacts, RESULT), content, durable=False)
+
+
+def _is_known(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def _values(each: Any, index: int) -> Dict[str, str]:

@@ -50,16 +50,16 @@ class StageLauncher(stage_attempt.Launcher):
     def __init__(self, order: stage_order.StageOrder) -> None:
         """Take over output and signals of the process."""
         secrets = [os.environ.get(name, "") for name in order.secrets]
+        address = os.environ.get("COACHWORK_POD_IP", "")
+        self.local = address in ("", LOOPBACK)
         self.index: Optional[stage_index.Index] = None
         self.own: Dict[str, str] = {}  # variables of this index alone
         if order.indexes:
-            self.index = importlib.import_module("stage_index").Index(order)
+            self.index = importlib.import_module("stage_index").Index(order, self.local)
         logs = self.index.logs if self.index else order.paths["logs"]
         super().__init__(order.grace, logs, order.limit, secrets, order.wake)
         self.order, self.places = order, order.places
         self.environment = ""  # the folder of the stage's packages
-        address = os.environ.get("COACHWORK_POD_IP", "")
-        self.local = address in ("", LOOPBACK)
         self.since = 0.0  # when the script began
         self.late = b""  # what a service had said when its time to start was over
         self.gate: Any = importlib.import_module("stage_metrics") if order.require else None
@@ -90,7 +90,9 @@ class StageLauncher(stage_attempt.Launcher):
         if order.paths.get("environment"):
             packages = importlib.import_module("stage_environment")
             self.environment = packages.prepare(order, self.output, self.outcome)
-        self.own = self.index.begin() if self.index else {}
+        if self.index:
+            self.own = self.index.begin()
+            self.index.meet(self.output.say)
         self.keeper.commit()
         self._claim()
         self._script()

@@ -84,6 +84,8 @@ class StageOrder(NamedTuple):
     require: Sequence[Tuple[str, str, Optional[float], str]] = ()  # what its numbers have to hold: see stage_metrics.py
     left_out: Sequence[str] = ()  # with REUSE: what of the project the stage does without; none: it has all
     indexes: int = 0  # of a parallel stage; 0: it runs once
+    peers: Sequence[str] = ()  # host names of its indexes, where these find each other
+    peers_port: int = 0  # on which the first of them is to listen
     each: Sequence[Tuple[str, Sequence[str]]] = ()  # variables of which each index has one value: see stage_index.py
 
     @property

@@ -58,6 +58,8 @@ def open_ports(policies: Iterable[Object], pod: tuple[Object, set[str]], peer: t
         return ports | {"any"}
     rules = [rule for spec in applying for rule in spec.get("ingress", ())]
     admitted = [rule for rule in rules if "from" not in rule or any(_is(one, peer) for one in rule["from"])]
+    if any("ports" not in rule for rule in admitted):
+        return ports | {"any"}
     return {port["port"] for rule in admitted for port in rule["ports"]} & ports
 
 
@@ -87,6 +89,16 @@ def test_production_admits_to_each_pod_whom_it_has_to(kind: str) -> None:
     }[kind]
     assert (open_ports(policies, pod, ELSEWHERE), open_ports(policies, pod, stage)) == expected
     assert open_ports([], pod, ELSEWHERE) == pod[1] | {"any"}
+
+
+def test_peers_are_open_to_each_other_and_to_nobody_else() -> None:
+    policies = [item for item in objects("production") if item["kind"] == "NetworkPolicy"]
+    batch, ports = pods()["batch"]
+    peer: Object = {**batch, "coachwork.io/peers": "iris-ring-7"}
+    assert open_ports(policies, (peer, ports), ("coachwork", peer)) == {"any"}
+    assert open_ports(policies, (peer, ports), ("coachwork", batch)) == set()
+    assert open_ports(policies, (peer, ports), ("team-b", peer)) == set()
+    assert open_ports(policies, (batch, ports), ("coachwork", peer)) == set()
 
 
 @pytest.mark.parametrize("overlay", ["dev", "production"])

@@ -1,9 +1,12 @@
 """Batch stages: order, attempts, limits, and what a failure shows."""
 
 import json
+from functools import partial
 
-from tests.support.e2e import Coachwork, told
+from controller.core.names import COMPLETION_INDEX
+from tests.support.e2e import NAMESPACE, Coachwork, told
 from tests.support.e2e_projects import batch, project
+from tests.support.kubectl import eventually, kubectl
 
 # Notes when a script began and when it ended. The clock is the node's, the same for all pods.
 SPAN = """
@@ -65,6 +68,35 @@ def test_retries_run_a_stage_again_until_it_succeeds(coachwork: Coachwork) -> No
     assert coachwork.stages(record)["flaky"]["attempts"] == 3
     assert coachwork.run_file(name, ".", "cache/starts").split() == ["1", "2", "3"]
     assert '"exit_code": 4' in coachwork.run_file(name, 1, "logs/flaky/2.json")
+
+
+# Of three indexes, one waits in its first attempt until somebody ends it, and one fails for good.
+MANY = """
+import os, time
+index, attempt = os.environ["COACHWORK_INDEX"], os.environ["COACHWORK_ATTEMPT"]
+print("index", index, "attempt", attempt, flush=True)
+if (index, attempt) == ("1", "1"):
+    time.sleep(3600)
+if index == "2":
+    import no_such_module
+"""
+
+
+def test_an_index_that_is_killed_and_one_that_fails_leave_the_others_alone(coachwork: Coachwork) -> None:
+    name = coachwork.name("many")
+    coachwork.git.push(name, project(name, "sweep", batch("sweep", MANY, retries=1, more="PARALLEL = 3")))
+    coachwork.request(name)
+    log = partial(coachwork.run_file, name, 1, "logs/sweep/1/1.log")
+    eventually(lambda: "index 1 attempt 1" in log(), "the first attempt of index 1")
+    (pod,) = (item for item in coachwork.pods(name) if item["metadata"]["labels"].get(COMPLETION_INDEX) == "1")
+    kubectl("-n", NAMESPACE, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+    record = coachwork.ended(name)
+    assert record["phase"] == "Failed", told(record)
+    assert record["message"].startswith("stage sweep: index 2: sweep/main.py:8: ImportError"), record["message"]
+    (job,) = coachwork.objects(name, "jobs")
+    assert (job["status"]["completedIndexes"], job["status"]["failedIndexes"]) == ("0,1", "2")
+    kept = json.loads(coachwork.run_file(name, 1, "run.json"))["stages"]["sweep"]["attempts"]
+    assert [(one["index"], one["number"]) for one in kept] == [(0, 1), (1, 1), (1, 2), (2, 1)]
 
 
 def test_a_stage_that_prints_a_gigabyte_ends_and_its_log_is_capped(coachwork: Coachwork) -> None:

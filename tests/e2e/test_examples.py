@@ -62,6 +62,27 @@ def test_batch_scoring_saves_a_score_of_every_wine(coachwork: Coachwork) -> None
     assert "scored 178 wines" in coachwork.run_file(name, 1, "logs/score/1.log")
 
 
+def test_many_indexes_sweep_score_and_are_one_cluster(coachwork: Coachwork) -> None:
+    sweep, dask = (coachwork.name(example) for example in ("sweep-and-score", "dask-peers"))
+    coachwork.git.push(sweep, files())
+    for name, example in ((sweep, "sweep-and-score"), (dask, "dask-peers")):
+        coachwork.request(name, repository=coachwork.git.url(sweep), path=f"examples/{example}", project_name=name)
+    record = coachwork.ended(sweep, seconds=SECONDS)
+    assert record["phase"] == "Ready", told(record)
+    stages = coachwork.stages(record)
+    assert (stages["sweep"]["indexes"], stages["score"]["indexes"]) == (6, 8)
+    assert stages["pick"]["metrics"]["rmse"] == stages["sweep"]["metrics"]["rmse.min"]
+    rows = coachwork.run_file(sweep, 1, "artifacts/scores.csv").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["row", *map(str, range(442))]
+    assert "index 5 of 6, LEARNING_RATE=0.3, DEPTH=4" in coachwork.run_file(sweep, 1, "logs/sweep/5/1.log")
+    (job,) = (item for item in coachwork.objects(sweep, "jobs") if item["metadata"]["name"].endswith("-score-1"))
+    assert (job["spec"]["completions"], job["spec"]["parallelism"], job["status"]["completedIndexes"]) == (8, 4, "0-7")
+    record = coachwork.ended(dask, seconds=SECONDS)
+    assert record["phase"] == "Ready", told(record)
+    assert "2 workers say that pi is 3.14" in coachwork.run_file(dask, 1, "logs/count/0/1.log")
+    assert not coachwork.objects(dask, "services"), "names of peers are there as long as the run"
+
+
 def test_serve_model_answers_predictions_from_two_replicas(coachwork: Coachwork) -> None:
     name, record = start(coachwork, "serve-model")
     assert record["phase"] == "Ready", told(record)

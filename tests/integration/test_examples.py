@@ -88,6 +88,22 @@ def test_a_new_batch_project_saves_its_table_and_its_number(coachwork: CommandLi
 
 
 @pytest.mark.long
+def test_sweep_and_score_picks_the_best_and_scores_every_row(coachwork: CommandLine) -> None:
+    ended = coachwork.run("run", str(EXAMPLES / "sweep-and-score"))
+    assert ended.code == 0, ended.out + ended.err
+    assert "the best of 6: index 2, {'LEARNING_RATE': '0.1', 'DEPTH': '2'}" in ended.out
+    (scores,) = coachwork.home.glob("runs/sweep-and-score-*/1/artifacts/scores.csv")
+    assert [line.split(",")[0] for line in scores.read_text().splitlines()] == ["row", *map(str, range(442))]
+
+
+@pytest.mark.long
+def test_dask_peers_work_for_the_first_of_them(coachwork: CommandLine) -> None:
+    ended = coachwork.run("run", str(EXAMPLES / "dask-peers"))
+    assert ended.code == 0, ended.out + ended.err
+    assert "2 workers say that pi is 3.14" in ended.out
+
+
+@pytest.mark.long
 def test_mlflow_and_minio_serves_the_model_that_it_registered(coachwork: CommandLine, tmp_path: Path) -> None:
     with serving(coachwork, "mlflow-and-minio", "--env", f"MLFLOW_TRACKING_URI=file://{tmp_path}/runs") as addresses:
         model = post(f"{addresses['serve']}/model.json")

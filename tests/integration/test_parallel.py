@@ -93,6 +93,38 @@ def test_an_index_that_fails_is_named_and_leaves_the_others_alone(coachwork: Com
     assert (refused.code, "sweep:7" in refused.err) == (3, True)
 
 
+RING = """\
+import os, time
+from multiprocessing.connection import Client, Listener
+rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+assert len(os.environ["COACHWORK_PEERS"].split(",")) == size
+master = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+if rank == 0:
+    with Listener(master, authkey=b"x") as listener:
+        heard = []
+        for _ in range(size - 1):
+            with listener.accept() as peer:
+                heard.append(peer.recv())
+    print("heard of", sorted(heard))
+else:
+    while True:
+        try:
+            with Client(master, authkey=b"x") as peer:
+                peer.send(rank)
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+"""
+
+
+def test_peers_run_all_at_once_and_find_each_other(coachwork: CommandLine, tmp_path: Path) -> None:
+    files = project("ring") | {"ring/run.py": RING}
+    files["ring/config.ini"] += "PARALLEL = 5\nPEERS = True\n"
+    ended = coachwork.run("run", str(write(tmp_path / "iris", files)))
+    assert ended.code == 0, ended.err + ended.out
+    assert "ring:0 | heard of [1, 2, 3, 4]" in ended.out
+
+
 # --- in its pod ------------------------------------------------------------------------------------
 
 
@@ -154,6 +186,21 @@ def test_a_result_that_can_t_be_left_fails_the_attempt(index: Stage) -> None:
     assert (blocked.code, blocked.message["reason"], "ran" in blocked.text.split()) == (1, "ArtifactsUnwritable", False)
 
 
+def test_a_peer_that_does_not_come_is_waited_for_and_named(index: Stage) -> None:
+    script = index.tools / "stage_index.py"
+    text = script.read_text()
+    assert " = 600.0, 0.5" in text
+    script.write_text(text.replace(" = 600.0, 0.5", " = 0.1, 0.01"))
+    index.env["COACHWORK_POD_IP"] = "198.18.0.7"
+    hosts = ["localhost"] * 5
+    there = index.run("import os; print(os.environ['MASTER_ADDR'])", peers=[*hosts, "localhost"], peers_port=29500)
+    assert (there.code, "all 6 peers are there" in there.text, "localhost\n" in there.text) == (0, True, True)
+    index.env["COACHWORK_INDEX"] = "5"
+    lacking = index.run("print('ran')", peers=[*hosts, "no-such.invalid"], peers_port=29500)
+    assert (lacking.code, lacking.message["reason"], "ran" in lacking.text.split()) == (1, "PeerMissing", False)
+    assert "no-such.invalid" in lacking.message["message"]
+
+
 # --- in a record -----------------------------------------------------------------------------------
 
 
@@ -205,3 +252,36 @@ def test_a_failed_job_whose_pods_are_gone_says_which_index_failed(running: World
     for pod in running.cluster.of_kind("Pod"):
         running.cluster.remove("Pod", pod["metadata"]["name"])
     assert running.settle().message == "stage sweep: index 1: part 1"
+
+
+def test_the_service_of_peers_is_there_as_long_as_they_run(world: World) -> None:
+    world.source.push(sweep(keys="PARALLEL = 2\nPEERS = True\n"))
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    assert [verb for verb, kind, _ in world.cluster.writes if kind in {"Service", "Job"}] == ["create", "create"]
+    assert world.cluster.writes.index(("create", "Service", "iris-sweep-1")) < world.cluster.writes.index(
+        ("create", "Job", "iris-sweep-1")
+    )
+    world.cluster.remove("Service", "iris-sweep-1")
+    world.settle()
+    world.cluster.unlabel("Service", "iris-sweep-1")
+    world.settle()
+    (service,) = world.cluster.of_kind("Service")
+    assert service["metadata"]["labels"]["coachwork.io/request"] == "iris"
+    outcomes(world, 0, 0)
+    assert world.finish_all().phase == "Ready"
+    assert not world.cluster.of_kind("Service")
+
+
+def test_peers_of_a_failure_stage_find_each_other_to_its_end(world: World) -> None:
+    files = project("train", on_failure="tell")
+    files["tell/config.ini"] += "PARALLEL = 2\nPEERS = True\n"
+    world.source.push(files)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    world.cluster.end_job(world.jobs()["iris-train-1"], 1)
+    world.settle()
+    assert [item["metadata"]["name"] for item in world.cluster.of_kind("Service")] == ["iris-tell-1"]
+    assert [write for write in world.cluster.writes if write[1] == "Service"] == [("create", "Service", "iris-tell-1")]
+    assert world.finish_all().phase == "Failed"
+    assert not world.cluster.of_kind("Service")

@@ -402,6 +402,7 @@ def test_the_exit_codes_are_those_of_the_launcher() -> None:
 def test_every_label_is_explained_and_none_is_invented() -> None:
     batch, service = CONTEXT.pipeline.stages.values()
     made = [manifests.job(CONTEXT, batch), *manifests.service_objects(CONTEXT, service)]
+    made.append(manifests.peers(CONTEXT, replace(batch, work=Batch(parallel=Parallel(2, peers=True)))))
     made += [manifests.release(CONTEXT, []), status.manifest("iris", "u", "ml", FULL)]
     made.append(manifests.cronjob(Request("iris", "u", "x", schedule="@daily"), CONTEXT.policy))
     assert rows("objects", "Labels") == {label for item in made for label in item["metadata"]["labels"]}

@@ -75,6 +75,7 @@ _TEMPLATE = {
     "metadata": {"labels": ANY, "annotations": ANY},
     "spec": {
         "restartPolicy": _one_of("Never", "Always"),
+        "subdomain": ANY,  # peers find each other at one address
         "serviceAccountName": ANY, "automountServiceAccountToken": ANY, "enableServiceLinks": ANY,
         "securityContext": ANY,
         "terminationGracePeriodSeconds": _whole,
@@ -105,7 +106,9 @@ _SPECS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "replicas": _whole, "selector": {"matchLabels": ANY}, "strategy": _ROLLING,
         "progressDeadlineSeconds": _whole, "minReadySeconds": _whole, "revisionHistoryLimit": ANY,
         "template": _TEMPLATE}}),
-    "Service": ("v1", {"spec": {"type": _one_of("ClusterIP"), "selector": ANY, "ports": ANY}}),
+    "Service": ("v1", {"spec": {
+        "type": _one_of("ClusterIP"), "clusterIP": _one_of("None"), "publishNotReadyAddresses": ANY,
+        "selector": ANY, "ports": ANY}}),
     "Ingress": ("networking.k8s.io/v1", {"spec": ANY}),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from controller.adapters.local.ports import ADDRESS
 from controller.core import names
-from controller.core.manifests.pod import arguments
+from controller.core.manifests.pod import PEERS_PORT, arguments
 from controller.core.model import Object
 
 TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"
@@ -120,7 +120,10 @@ def resolve(pod: Object, machine: Machine, mounts: Mapping[str, Path], port: int
             environment[name] = str(port)
         else:
             environment[name] = move(_unescaped(variable.get("value", "")))
-    argv = _arguments([*map(_unescaped, container["command"])], move, {"port": port} if declared else {})
+    extra = {"port": port} if declared else {}
+    if peers := pod["spec"].get("subdomain"):
+        extra["peers_port"] = urlsplit(addresses.of(peers, PEERS_PORT)).port or PEERS_PORT
+    argv = _arguments([*map(_unescaped, container["command"])], move, extra)
     if argv[0] == "python3":
         argv[0] = machine.pythons.get(str(container.get("image")), machine.python)
     return Container(tuple(argv), environment, port)

@@ -12,9 +12,11 @@ from controller.core.manifests.objects import (
     event,
     folders_of,
     job,
+    peers,
     release,
     release_objects,
     service_objects,
+    stage_objects,
     with_uid,
 )
 
@@ -26,8 +28,10 @@ __all__ = [
     "event",
     "folders_of",
     "job",
+    "peers",
     "release",
     "release_objects",
     "service_objects",
+    "stage_objects",
     "with_uid",
 ]

@@ -50,6 +50,25 @@ def _attempts(context: RunContext, work: Batch) -> Object:
     }
 
 
+def stage_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
+    """Return all objects of a stage: of a batch stage the Service of its peers, if it has any, and its Job."""
+    if isinstance(stage.work, Service):
+        return service_objects(context, stage)
+    return (*([peers(context, stage)] if pod.has_peers(stage) else []), job(context, stage))
+
+
+def peers(context: RunContext, stage: Stage) -> Object:
+    """Return the Service by which the pods of a stage's indexes find each other, from their first moment on."""
+    label = pod.peers_label(context, stage)
+    made = metadata(context, context.peers_name(stage.name), stage)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {**made, "labels": {**made["labels"], **label}},
+        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": label},
+    }
+
+
 def deployment(context: RunContext, stage: Stage) -> Object:
     """Return the Deployment of a service stage, marked with the digest of all that it depends on."""
     digest = digest_of(_deployment(context.unversioned(stage.name), stage, ""))

@@ -19,6 +19,7 @@ from controller.core.manifests.context import RunContext, labels
 from controller.core.model import Batch, Object, Policy, Service, Stage
 
 PORT_NAME = "http"
+PEERS_PORT = 29500  # that the first of peers is to listen on: PyTorch's own
 DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
 PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels
 SCRATCH_SPARE = 64 << 20  # bytes for the launcher's own files: it reports a full disk before the node evicts
@@ -29,7 +30,7 @@ SPARE_SECONDS = 10  # for the launcher's own work after the script's end
 def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
     """Return the pod template of a stage; `digest` marks the pods of a service's present template."""
     policy = context.policy
-    metadata: Object = {"labels": labels(context, stage)}
+    metadata: Object = {"labels": {**labels(context, stage), **peers_label(context, stage)}}
     if digest:
         metadata["annotations"] = {names.DIGEST: digest}
     pod = spec(policy, _container(context, stage))
@@ -40,7 +41,19 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
         if repeats(policy, stage.work):
             limit += stage.work.max_completion_seconds + policy.first_retry
         pod |= {"restartPolicy": "Never", "activeDeadlineSeconds": limit + SPARE_SECONDS}
+        if has_peers(stage):  # with the host name that an index has: INDEX's name is JOB-INDEX.SERVICE
+            pod["subdomain"] = context.peers_name(stage.name)
     return complete(podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod}), policy)
+
+
+def has_peers(stage: Stage) -> bool:
+    """Return whether the indexes of a stage find each other by name."""
+    return isinstance(stage.work, Batch) and stage.work.parallel is not None and stage.work.parallel.peers
+
+
+def peers_label(context: RunContext, stage: Stage) -> dict[str, str]:
+    """Return the label by which the peers of a stage are found, and may be connected to."""
+    return {names.PEERS: context.peers_name(stage.name)} if has_peers(stage) else {}
 
 
 def complete(template: Object, policy: Policy) -> Object:
@@ -213,7 +226,10 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
             settings["left_out"] = list(stage.left_out)
         if work.parallel:  # its end is the Job's: that of one index wakes nobody
             each = [[name, list(values)] for name, values in work.parallel.each]
-            return settings | {"indexes": work.parallel.count, "each": each}
+            settings |= {"indexes": work.parallel.count, "each": each}
+            job, service = context.job_name(stage.name), context.peers_name(stage.name)
+            peers = [f"{job}-{index}.{service}" for index in range(work.parallel.count)] if has_peers(stage) else []
+            return settings | ({"peers": peers, "peers_port": PEERS_PORT} if peers else {})
         return settings | wake(policy, context.request)
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
 

@@ -10,7 +10,6 @@ from controller.core.facts.owners import taken
 from controller.core.inputs import index, podtemplate
 from controller.core.manifests import RunContext
 from controller.core.model import (
-    Batch,
     Environment,
     Pipeline,
     Policy,
@@ -238,8 +237,4 @@ def _names(request: Request, context: RunContext) -> Iterator[Key]:
         yield "ConfigMap", names.release_of(context.request)
     steps = (*context.pipeline.steps, tuple(filter(None, [context.pipeline.run_on_failure])))
     for stage in (stages[name] for step in steps for name in step):
-        if isinstance(stage.work, Batch):
-            yield "Job", context.job_name(stage.name)
-        else:
-            for item in manifests.service_objects(context, stage):
-                yield key_of(item)
+        yield from map(key_of, manifests.stage_objects(context, stage))

@@ -209,7 +209,7 @@ def _handled(context: RunContext, request: Request, record: Record, observed: Ob
     bad = PastRun(run=record.run, outcome="Failed")
     ended = replace(handled.record, finished=times.text(now), history=(bad, *record.history))
     after = settle(request, ended, observed, now)
-    own = {item.removeprefix("Job/") for item in handled.objects}
+    own = {item.partition("/")[2] for item in handled.objects}
     others = (item for item in after.actions if not (isinstance(item, Delete) and item.name in own))
     return Decision(_in_words(handled.record), (*others, *handled.actions), requeue_after=_seconds(handled.due, now))
 

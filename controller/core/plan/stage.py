@@ -9,10 +9,11 @@ from controller.core import images, manifests, times
 from controller.core.facts import DeploymentFact, JobFact
 from controller.core.facts.indexes import TENTHS
 from controller.core.facts.news import STARTS
+from controller.core.facts.owners import keeper_uid
 from controller.core.facts.pods import OF_IMAGES, in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
-from controller.core.manifests.pod import repeats
+from controller.core.manifests.pod import has_peers, repeats
 from controller.core.model import (
     PROGRESS,
     STARTING,
@@ -28,7 +29,7 @@ from controller.core.model import (
 )
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Delete, Observed
-from controller.core.plan.services import converge, going_services, of_stage
+from controller.core.plan.services import converge, going_services, key_of, of_stage
 from controller.core.text import QUOTE_LIMIT, clean, fit, format_duration
 
 Fact = TypeVar("Fact", JobFact, DeploymentFact)
@@ -117,6 +118,19 @@ def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, 
 
 
 def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
+    """Return the view of a batch stage; its peers' Service comes before the Job, and whenever it is gone."""
+    if not has_peers(stage):
+        return _of_one_job(context, stage, record, observed, now)
+    service = manifests.peers(context, stage)
+    key = key_of(service)
+    view = _of_one_job(context, stage, record, observed, now)
+    record = replace(view.record, objects=(*view.record.objects, "/".join(key)))
+    live = observed.serving.get(key)
+    lacks = record.state == "Running" and (live is None or keeper_uid(live) != context.uid)
+    return replace(view, record=record, actions=(*((Create(service, stage.name),) if lacks else ()), *view.actions))
+
+
+def _of_one_job(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     name = context.job_name(stage.name)
     fact = observed.jobs.get(name)
     parallel = stage.work.parallel if isinstance(stage.work, Batch) else None

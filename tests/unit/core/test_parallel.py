@@ -71,6 +71,19 @@ def test_a_pod_s_host_name_is_a_label_whatever_the_index() -> None:
         assert len(names.peers(made)) <= names.LABEL_LIMIT
 
 
+def test_peers_have_names_and_end_with_the_first_that_fails_for_good() -> None:
+    of, stage = context(Parallel(3, (), 3, peers=True), "7iris")
+    service, made = manifests.stage_objects(of, stage)
+    assert (service["metadata"]["name"], made["metadata"]["name"]) == ("s-7iris-sweep-7", "7iris-sweep-7")
+    assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    template = made["spec"]["template"]
+    assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    assert (template["spec"]["subdomain"], made["spec"]["maxFailedIndexes"]) == ("s-7iris-sweep-7", 0)
+    order = json.loads("".join(template["spec"]["containers"][0]["command"][2:]))
+    assert order["peers"] == [f"7iris-sweep-7-{index}.s-7iris-sweep-7" for index in range(3)]
+    assert order["peers_port"] == 29500
+
+
 # --- what it says ----------------------------------------------------------------------------------
 
 

@@ -154,6 +154,7 @@ class BatchForm(Section):
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": _VALUES}]}),
     ] = ""
     at_once: Indexes = None
+    peers: bool = False
 
     @classmethod
     def together(cls, data: Mapping[str, Any]) -> Iterator[engine.Broken]:

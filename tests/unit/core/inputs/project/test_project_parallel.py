@@ -48,6 +48,7 @@ def of_yaml(keys: str) -> Parallel | None:
         ("FOR_EACH = URL: http://a:1/x, y z", 'for_each: {URL: ["http://a:1/x", "y z"]}',
          Parallel(2, (("URL", ("http://a:1/x", "y z")),), 2)),
         ("FOR_EACH = A: 1", "for_each: {A: 1}", Parallel(1, (("A", ("1",)),), 1)),
+        ("PARALLEL = 3\nPEERS = True", "parallel: 3, peers: true", Parallel(3, (), 3, peers=True)),
     ],
 )  # fmt: skip
 def test_both_forms_say_the_same(ini: str, yaml: str, expected: Parallel | None) -> None:
@@ -61,6 +62,11 @@ def test_both_forms_say_the_same(ini: str, yaml: str, expected: Parallel | None)
         ("PARALLEL = 257", "PARALLEL", "expected a whole number from 1 to 256, got 257"),
         ("PARALLEL = 2\nFOR_EACH = A: 1", "PARALLEL", "for_each says how many"),
         ("AT_ONCE = 2", "AT_ONCE", "nothing to limit"),
+        ("PEERS = True", "PEERS", "expected a stage with parallel, 2 or more"),
+        ("PEERS = True\nPARALLEL = 1", "PEERS", "expected a stage with parallel, 2 or more"),
+        ("PEERS = True\nFOR_EACH = A: 1, 2", "PEERS", "expected a stage with parallel, 2 or more"),
+        ("PEERS = True\nPARALLEL = 2\nAT_ONCE = 1", "AT_ONCE", "peers run all at once"),
+        ("PEERS = many\nPARALLEL = 2", "PEERS", "expected true or false"),
         ("FOR_EACH = 1, 2", "FOR_EACH", 'expected values like ALPHA: 0.1, 0.3; DEPTH: 3, 5, got "1, 2"'),
         ("FOR_EACH = A: 1, 1", "FOR_EACH", '"A" has the value "1" twice'),
         ("FOR_EACH = A: 1,", "FOR_EACH", '"A" has an empty value'),
