@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from controller.core import names
 from tests.support.e2e import NAMESPACE, Coachwork, Record, asked_all_the_time, eventually, told
 from tests.support.e2e_projects import batch, project, server, service
 from tests.support.kubectl import kubectl
@@ -196,6 +197,11 @@ def test_what_somebody_does_to_a_service_is_reported_and_put_back(coachwork: Coa
         eventually(partial(_is_reported, name, said.format(f"{name}--web")), said, seconds=20)
         coachwork.wait_for(name, lambda data: data["phase"] == "Ready", f"repair of {said}")
         coachwork.answer(f"{name}--web", "ok")
+    before = pods(coachwork, name)
+    kubectl("-n", NAMESPACE, "delete", "replicasets", "-l", f"{names.REQUEST}={name}")  # its Deployment makes another
+    eventually(lambda: not before & pods(coachwork, name), "pods of before to be gone")
+    coachwork.answer(f"{name}--web", "ok")
+    assert coachwork.wait_for(name, lambda data: data["phase"] == "Ready", "Ready without it")["run"] == "1"
 
 
 def _is_reported(name: str, said: str) -> bool:

@@ -1,19 +1,28 @@
 """Whatever others do to our objects is put back or reported, and no run is stuck for it: the table of objects.md."""
 
-from collections.abc import Iterator
+import os
+import shutil
+import traceback
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from controller.core import names
-from tests.support.citizens import ACTS, ONLY_OF, PHASES, Town, remedy
+from controller.core.model import Object
+from tests.support.citizens import ACTS, ONLY_OF, PHASES, SECRETS, Town, remedy
+from tests.support.statuses import event
 
 STATUS, RELEASE, REQUEST = ("ConfigMap", "iris-status"), ("ConfigMap", "iris-release"), ("ConfigMap", "iris")
 JOB, POD, CRONJOB = ("Job", "iris-train-1"), ("Pod", "iris-train-1-p"), ("CronJob", "iris")
 DEPLOYMENT, SERVICE, INGRESS = ((kind, "iris--web") for kind in ("Deployment", "Service", "Ingress"))
-BUILD = ("Job", "env-052c32652a43eacac8a8")
+BUILD = ("Job", "env-2c41789317ebe3a5a133")
 UNNOTICED = "Running/StepRunning"
 GOOD = "Ready/Succeeded"
+NO_ACCOUNT = 'error looking up service account test/coachwork-stage: serviceaccount "coachwork-stage" not found'
+LEAST = 70  # acts in each phase
 
 # phase, object, what is done to it -> what the record says at once, and what it says after the run's end
 ROWS = [
@@ -60,6 +69,7 @@ ROWS = [
     ("ready", CRONJOB, "other Jobs of the schedule", GOOD, GOOD),
     ("ready", CRONJOB, "remove the owner", GOOD, GOOD),
     ("ready", CRONJOB, "replace", GOOD, GOOD),
+    *((phase, ("Secret", name), "delete", UNNOTICED, GOOD) for phase, name in zip(PHASES, SECRETS, strict=False)),
 ]
 
 
@@ -69,7 +79,7 @@ def goes_on(town: Town) -> None:
     town.due = 0
     kept = town.finish()
     assert (kept.phase, kept.history[0].trigger) == ("Ready", "again"), kept.message
-    stored = {key: item for key, item in town.cluster.stored.items() if key[0] not in ("Event", "Pod")}
+    stored = {key: item for key, item in town.cluster.stored.items() if key[0] not in ("Event", "Pod", "Secret")}
     ours = {key: item for key, item in stored.items() if key[1] != "iris" and not names.environment_of(item)}
     assert [key for key, item in ours.items() if not item["metadata"].get("ownerReferences")] == []
 
@@ -106,6 +116,68 @@ def test_what_nobody_gives_back_fails_the_run_after_its_grace(
     goes_on(town)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("git", "Pending/GitSecretMissing"), ("index", "Pending/SecretMissing"), ("db", "Running/SecretMissing")],
+)
+def test_a_secret_that_somebody_deletes_is_missed_by_the_next_run_which_goes_on_with_it(
+    memory: Path, name: str, said: str
+) -> None:
+    town = Town(memory, "running")
+    town.cluster.remove("Secret", name)
+    assert town.finish().phase == "Ready"
+    town.ask("second")
+    kept = town.quiet()
+    assert (f"{kept.phase}/{kept.reason}", f" {name}" in kept.message) == (said, True)
+    town.give_secrets()
+    kept = town.finish()
+    assert (kept.phase, kept.run) == ("Ready", 2)
+    goes_on(town)
+
+
+def no_pod(town: Town, job: Object, words: str) -> None:
+    denied = event("FailedCreate", words, job["metadata"]["uid"], "Job") | {"metadata": {"name": "denied"}}
+    denied["involvedObject"]["name"] = job["metadata"]["name"]
+    town.cluster.put(denied)
+
+
+def no_node(town: Town, job: Object, words: str) -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    town.cluster.begin_pod(job, "Pending", conditions=[unscheduled])
+
+
+@pytest.mark.parametrize("undone", [True, False])
+@pytest.mark.parametrize(
+    ("shows", "words", "reason"),
+    [
+        (no_pod, f'Error creating: pods "x-" is forbidden: {NO_ACCOUNT}', "PodRefused"),
+        (no_node, '0/11 nodes are available: persistentvolumeclaim "coachwork" is being deleted. not found',
+                  "Unschedulable"),
+    ],
+    ids=["ServiceAccount", "PersistentVolumeClaim"],
+)  # fmt: skip
+def test_what_pods_need_and_somebody_deletes_is_named_until_it_is_back(
+    memory: Path, shows: Callable[[Town, Object, str], None], words: str, reason: str, *, undone: bool
+) -> None:
+    town = Town(memory, "ready")
+    town.ask("second")
+    town.quiet()
+    job = town.cluster.stored["Job", "iris-train-2"]
+    shows(town, job, words)
+    kept = town.quiet()
+    assert (kept.phase, kept.reason, '"coachwork' in kept.message) == ("Running", reason, True)
+    if undone:
+        if shows is no_pod:
+            town.cluster.remove("Event", "denied")
+        assert town.finish().phase == "Ready"
+    else:
+        town.world.clock.pass_(town.world.policy.schedule_grace + 1)
+        town.due = 0
+        kept = town.quiet()
+        assert (kept.phase, kept.reason) == ("Failed", reason)
+    goes_on(town)
+
+
 def test_a_job_without_its_labels_that_fails_ends_its_run(memory: Path) -> None:
     town = Town(memory, "running")
     ACTS["remove all labels"](town, *JOB)
@@ -115,29 +187,51 @@ def test_a_job_without_its_labels_that_fails_ends_its_run(memory: Path) -> None:
     goes_on(town)
 
 
-def everything(root: Path) -> Iterator[tuple[str, tuple[str, str], str]]:
-    """Yield each act on each object in each phase."""
-    for phase in PHASES:
-        (root / phase).mkdir()
-        for key in [key for key in Town(root / phase, phase).cluster.stored if key[0] != "Event"]:
-            for act in ACTS:
-                gone = key == REQUEST and act in ("delete", "delete, orphaning", "delete, with a finalizer", "replace")
-                if key[0] in ONLY_OF.get(act, key) and not gone:
-                    yield phase, key, act
+def can_be_done(act: str, key: tuple[str, str]) -> bool:
+    """Return whether it makes a difference to such an object, and the request is still there."""
+    gone = key == REQUEST and act in ("delete", "delete, orphaning", "delete, with a finalizer", "replace")
+    return key[0] in ONLY_OF.get(act, key) and not gone and (key[0] != "Secret" or act == "delete")
 
 
 @pytest.mark.long
-def test_no_act_on_any_object_in_any_phase_stops_a_request_for_good(memory: Path) -> None:
-    done = 0
-    for done, (phase, key, act) in enumerate(everything(memory), 1):
-        (memory / str(done)).mkdir()
-        town = Town(memory / str(done), phase)
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_act_on_any_object_stops_a_request_for_good(
+    memory: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    monkeypatch.chdir(memory)
+    town = Town(Path("volume"), phase)  # whose children have a copy each
+    acts = [(key, act) for key in town.cluster.stored if key[0] != "Event" for act in ACTS if can_be_done(act, key)]
+
+    def goes_on_after(key: tuple[str, str], act: str) -> None:
+        os.chdir("child")
         ACTS[act](town, *key)
+        town.quiet()
+        remedy(town)
+        town.finish()
+        goes_on(town)
+
+    for key, act in acts:
+        shutil.copytree("volume", "child/volume", symlinks=True)
+        assert (key, act, in_child(partial(goes_on_after, key, act))) == (key, act, "")
+        shutil.rmtree("child")
+    assert len(acts) > LEAST
+
+
+def in_child(work: Callable[[], object]) -> str:
+    """Do something in a child of this process; return what it raises, "" for nothing."""
+    said, says = os.pipe()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # other threads take no part
+        child = os.fork()
+    if child == 0:
+        words = b""
         try:
-            town.quiet()
-            remedy(town)
-            town.finish()
-            goes_on(town)
-        except AssertionError as error:
-            raise AssertionError(f"{phase}: {act}: {key}: {error}") from error
-    assert done > 300
+            work()
+        except BaseException:  # noqa: BLE001 (it is the parent's to raise)
+            words = traceback.format_exc(limit=-4).encode(errors="replace")[:60_000]
+        os.write(says, words)
+        os._exit(0)
+    os.close(says)
+    with os.fdopen(said, encoding="utf-8") as pipe:
+        words_of_child = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return words_of_child or (f"status {status}" if status else "")

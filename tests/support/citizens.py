@@ -12,8 +12,18 @@ from controller.core.errors import NotYet, Transient
 from controller.core.model import Object, Record
 from tests.support.world import REPOSITORY, World, project
 
-FILES = project("train >> web", services={"web": 5000}, packages={"train": "flask==3.0.0\n"})
+FILES = project(
+    "train >> web",
+    services={"web": 5000},
+    packages={"train": "flask==3.0.0\n"},
+    secrets={"train": "PASSWORD = db"},
+)
 FILES["web/config.ini"] += "INGRESS = True\n"
+SECRETS: Mapping[str, Mapping[str, str]] = {  # that the request and a stage use
+    "git": {"username": "ada", "password": "x"},
+    "index": {"UV_INDEX": "https://index.example/simple"},
+    "db": {"PASSWORD": "y"},
+}
 PHASES = ("building", "running", "rollout", "ready", "second")
 HOLD = "example.com/hold"
 RETRY = 30.0  # seconds: how long the queue waits at most after an error
@@ -33,13 +43,23 @@ class Town:
         self.cluster, self.waited = self.world.cluster, 0.0
         self.due: float | None = None
         self.world.source.push(FILES)
+        self.give_secrets()
         self.ask()
         self.quiet()
         getattr(self, f"_to_{phase}")()
 
     def ask(self, trigger: str = "") -> None:
         """State the request, with this trigger."""
-        self.cluster.ask("iris", repository=REPOSITORY, schedule="@daily", trigger=trigger)
+        secrets = {"git_secret": "git", "index_secret": "index"}
+        self.cluster.ask("iris", repository=REPOSITORY, schedule="@daily", trigger=trigger, **secrets)
+
+    def give_secrets(self) -> None:
+        """Create the Secrets that are not there."""
+        for name, values in SECRETS.items():
+            if ("Secret", name) not in self.cluster.stored:
+                self.cluster.secret(name, **values)
+                if name == "git":
+                    self.cluster.edit("Secret", name, lambda item: item.update(type="kubernetes.io/basic-auth"))
 
     # --- the phases --------------------------------------------------------------------------------
 
@@ -243,6 +263,7 @@ _OURS = ("ConfigMap", "Job", "CronJob", "Deployment", "Service", "Ingress")
 
 def remedy(town: Town) -> None:
     """Do what the documentation says: finish with finalizers, resume, label again, take away what is another's."""
+    town.give_secrets()
     for (kind, name), item in [*town.cluster.stored.items()]:
         metadata, spec = item["metadata"], item.get("spec") or {}
         if HOLD in (metadata.get("finalizers") or ()) and "deletionTimestamp" in metadata:
