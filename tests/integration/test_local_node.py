@@ -277,7 +277,7 @@ def test_private_folders_go_with_their_pod(node: LocalCluster, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("manifest", "sentence"),
     [
-        (job("j", "true", parallelism=2), "spec.parallelism: the local cluster does not model this field"),
+        (job("j", "true", manualSelector=True), "spec.manualSelector: the local cluster does not model this field"),
         (job("j", "true", container={"args": ["x"]}), r"containers\[0\].args: the local cluster does not model"),
         (job("j", "true", container={"command": []}), "their commands are not known"),
         (job("j", "true", container={"env": [{"name": "A", "value": "$(HOME)"}]}), r"does not expand \$\(NAME\)"),
