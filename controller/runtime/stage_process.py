@@ -105,10 +105,11 @@ class Keeper:
         while not self._reap():
             pause = min(check(), TICK)
             if self._kill_at:
-                pause = min(pause, self._kill_at - time.monotonic())
-                if pause <= 0:
+                left = self._kill_at - time.monotonic()
+                if left <= 0:
                     self._kill_group()
-                    pause = 0.1
+                    left = 0.1
+                pause = min(pause, left)
             select.select([self._pipe[0]], [], [], max(0.0, pause))
             with contextlib.suppress(BlockingIOError):
                 os.read(self._pipe[0], 4096)

@@ -747,6 +747,17 @@ def test_a_batch_script_over_its_time_is_ended(stage: Stage, script: str) -> Non
     assert ended.message["message"] == f"{said}it last said: began"
 
 
+def test_a_script_over_its_time_has_the_grace_to_tidy_up(stage: Stage) -> None:
+    script = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), print("tidied"), sys.exit(9)))
+time.sleep(600)
+"""
+    ended = stage.run(script, limit=2, grace=30)
+    assert (ended.code, ended.message["reason"]) == (124, "TimedOut")
+    assert "tidied" in ended.text
+
+
 def test_what_a_script_leaves_running_is_killed(stage: Stage) -> None:
     script = """
 import os, sys, time
