@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Final, Literal, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
@@ -146,7 +147,13 @@ class Stage:
     python_place: str = field(default="PYTHON", compare=False)  # where that is written, for sentences
     left_out: tuple[str, ...] = ()  # with REUSE: files and folders of the project that it does without
 
+    @property
+    def notebook(self) -> str:
+        """Return the path of its script below the project if that is a notebook, else ""."""
+        return str(PurePosixPath(self.folder, self.script)) if self.script.endswith(NOTEBOOK) else ""
 
+
+NOTEBOOK = ".ipynb"
 AS_OF_COMMIT = "commit"
 STAGES_SHOWN = 3  # of those that share an environment, behind its name
 """Packages as of the day on which a stage's requirements last changed."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 else:  # published side by side: the script's folder is where Python looks first
     from stage_text import SEQUENCE, clean
 
+CELL = ", cell "  # behind the path of a notebook: notebook_kernel.py names its cells so
 LINE = 2048  # characters of a line: patterns may take the square of it
 CHAIN = 20  # exceptions that were each raised for another one
 MORE = 2  # lines behind the first of an exception that is not whole
@@ -162,7 +163,8 @@ def explain(
         return "Signal", f"{place}: was killed by {known.get(-status, f'signal {-status}')}{hint}{words}"
     if remedy:
         words = clean(words, WORDS_LIMIT)
-    return reason, f"{place}: exited with code {status}{words}{f' ({remedy})' if remedy else ''}"
+    ended = "" if CELL in place and status == 1 else f": exited with code {status}"  # a cell is no process
+    return reason, f"{place}{ended}{words}{f' ({remedy})' if remedy else ''}"
 
 
 def _traceback(lines: List[str]) -> Optional[Tuple[int, int]]:
@@ -199,9 +201,11 @@ def _frames(block: List[str], places: ScriptPlaces) -> List[Frame]:
         match = _FILE.match(line)
         if not match:
             continue
-        path = os.path.normpath(os.path.join(places.folder, match.group("file")))
+        named = os.path.normpath(os.path.join(places.folder, match.group("file")))
+        path, is_cell, cell = named.partition(CELL)
         roots = [root for root in (places.project, places.checkout) if path.startswith(root + os.sep)]
-        place = f"{path[len(roots[0]) + 1 :]}:{match.group('line')}" if roots and os.path.isfile(path) else ""
+        line_of = f"{is_cell}{cell}, line " if is_cell else ":"
+        place = f"{path[len(roots[0]) + 1 :]}{line_of}{match.group('line')}" if roots and os.path.isfile(path) else ""
         code = block[number + 1].strip() if block[number + 1 : number + 2] and block[number + 1][:1] == " " else ""
         frames.append(Frame(match.group("file"), path, match.group("function") or "", code, place))
     return frames

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import sys
 import time
 
 TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Dict, List, Optional, Tuple
 
     from controller.runtime import (
         stage_attempt,
@@ -177,9 +178,7 @@ class StageLauncher(stage_attempt.Launcher):
         outcome.script_started = outcome.first_start = stage_order.now()
         if self.service:
             outcome.first_start = self.service.start(outcome.script_started, self.keeper.wake)
-        python = os.path.join(self.environment, "bin", "python") if self.environment else sys.executable
-        command = [python, os.path.join(self.places.project, self.places.script), *self.order.args]
-        ended = self.execute("the script", command, self.places.folder, self._variables(), self._check)
+        ended = self.execute("the script", self._command(), self.places.folder, self._variables(), self._check)
         if self.service:
             self.service.stop()
         else:
@@ -199,6 +198,20 @@ class StageLauncher(stage_attempt.Launcher):
         """Leave an index's result for later stages: without it, they would go on as if it had not been."""
         if problem := stage_output.within(stage_attempt.FLUSH, lambda: index.end(self.outcome.metrics)):
             self.outcome.set(1, "ArtifactsUnwritable", f"{self.places.script}: its result can't be left: {problem}")
+
+    def _command(self) -> List[str]:
+        """Return what starts the script; a notebook is run by a script of ours, in the same Python."""
+        python = os.path.join(self.environment, "bin", "python") if self.environment else sys.executable
+        path = os.path.join(self.places.project, self.places.script)
+        if not path.endswith(".ipynb"):
+            return [python, path, *self.order.args]
+        folder = os.path.join(os.environ.get("COACHWORK_ARTIFACTS", ""), "notebooks")
+        kept = os.path.join(self.index.artifacts if self.index else folder, os.environ.get("COACHWORK_STAGE", "stage"))
+        order: Dict[str, Any] = {name: list(getattr(self.order, name)) for name in ("args", "secrets", "parameters")}
+        order["parameters"].extend(self.own)
+        order.update(notebook=path, into="" if self.service else kept)
+        runner = os.path.join(self.order.paths["tools"], "notebook_run.py")
+        return [python, runner, *stage_order.arguments(json.dumps(order))]
 
     def _variables(self) -> Dict[str, str]:
         """Return the script's environment: ours without what is the launcher's own, and what its packages need."""

@@ -87,6 +87,7 @@ class StageOrder(NamedTuple):
     peers: Sequence[str] = ()  # host names of its indexes, where these find each other
     peers_port: int = 0  # on which the first of them is to listen
     each: Sequence[Tuple[str, Sequence[str]]] = ()  # variables of which each index has one value: see stage_index.py
+    parameters: Sequence[str] = ()  # of a notebook: variables that its cell of parameters may be given
 
     @property
     def scratch(self) -> str:

@@ -165,6 +165,8 @@ _WANTED = (
     r"|issing optional dependency|\bpip install|\b[Pp]lease install)).*"
 )
 _NO_MEMORY = r"^(\w+\.)*(MemoryError|_ArrayMemoryError)\b|Cannot allocate memory|Unable to allocate \S+ \w*B"
+_NOBODY = r"^EOFError: EOF when reading a line|StdinNotImplementedError"
+_ASKS = "nobody is there to answer `input()`: read a variable, os.environ, that `[env]` or `--set` gives"
 _READ_ONLY = "write to the stage's own folder, COACHWORK_ARTIFACTS of a batch stage or COACHWORK_CACHE"
 _GUARD = 'only below `if __name__ == "__main__":`, since each new one runs the script\'s other lines'
 _START, _SET = f"start processes {_GUARD}", f"start processes, and call `set_start_method`, {_GUARD}"
@@ -184,6 +186,7 @@ RULES: Tuple[Rule, ...] = (
     Rule(_NO_NAME, "ImportError", stage_imports.unnamed, hopeless=True),
     Rule(_NO_ATTRIBUTE, "ExitCode", stage_imports.unnamed, hopeless=True),
     Rule(_NO_LIBRARY, "ImportError", stage_files.library, hopeless=True),
+    Rule(_NOBODY, "ExitCode", _ASKS, hopeless=True),
     Rule(_WANTED, "ImportError", stage_imports.wanted, hopeless=True),
     Rule(r"^ImportError:", "ImportError", stage_imports.fitting, hopeless=True),
     Rule(r"^RuntimeError: An attempt has been made to start a new process", "ExitCode", _START, hopeless=True),

@@ -112,3 +112,12 @@ def test_mlflow_and_minio_serves_the_model_that_it_registered(coachwork: Command
     assert (answer["cultivar"], answer["model"]) == (1, "models:/wine/1")
     (version,) = tmp_path.glob("runs/models/wine/version-*/meta.yaml")
     assert "models/" in version.read_text()
+
+
+@pytest.mark.long
+def test_notebook_fits_with_the_parameters_of_the_run_and_is_kept_as_a_page(coachwork: CommandLine) -> None:
+    ended = coachwork.run("run", str(EXAMPLES / "notebook"), "--env", "DEGREE=3")
+    assert ended.code == 0, ended.out + ended.err
+    (model,) = coachwork.home.glob("runs/notebook-*/1/artifacts/model.json")
+    assert len(json.loads(model.read_text())["coefficients"]) == 4
+    assert "data:image/png;base64," in (model.parent / "notebooks/fit.html").read_text()

@@ -122,7 +122,7 @@ IMPORTS = {
     "import xgboost": f"add xgboost to {IN}",
     "import sklern": f"did you mean `sklearn`? It comes from the package scikit-learn, which {IN} has to name",
     "import jsn": "did you mean `json`?",
-    "import beautifulsoup4": "the package beautifulsoup4 is imported as `bs4`",
+    "import biopython": "the package biopython is imported as `Bio`",
     "import bodywork": "a stage needs nothing of Bodywork here: remove the import",
     "import things": "if `things` is a file of yours, commit it next to the script; if it is a package, look up",
     "import ignored": "train/ignored.py is in your folder, but git ignores it",

@@ -106,7 +106,7 @@ class Stage:
         foreign = ("PYTHON", "COV_", "VIRTUAL_ENV", "UV_", "PIP_")
         env = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | own
-        bounded = ["sh", "-c", "".join(f"ulimit {limit} && " for limit in self.limits) + 'exec "$@"', "sh"]
+        bounded = ["/bin/sh", "-c", "".join(f"ulimit {limit} && " for limit in self.limits) + 'exec "$@"', "sh"]
         return subprocess.Popen(
             [*bounded, self.python, str(self.tools / script), *arguments(json.dumps(order))],
             env=env,

@@ -6,6 +6,7 @@ Reads one JSON object from standard input, {NAME: text as Latin-1}, and writes a
 import ast
 import contextlib
 import json
+import re
 import resource
 import sys
 import warnings
@@ -15,17 +16,40 @@ from typing import Any
 MEMORY = 1 << 30  # bytes of address space
 SECONDS = 20  # of CPU
 OLDEST_MINOR = 8
+MAGIC = re.compile(r"^([ \t]*)[%!].*", re.MULTILINE)  # a line that only IPython takes
 SHOWN = 200  # characters of the compiler's words
 
 
 def looked_at(name: str, text: bytes) -> dict[str, Any]:
     """Return why a file does not compile, which Python it needs at least, and what it imports before all else."""
+    if name.endswith(".ipynb"):
+        return looked_into(text)
     try:
         compile(text, name, "exec", dont_inherit=True)
         body = ast.parse(text).body
     except (SyntaxError, ValueError) as error:  # ValueError: NUL bytes, until Python 3.12
         return {"fault": words(error), "line": getattr(error, "lineno", 0) or 1}
     return {"imports": sorted(set(imports(body))), **needs(text)}
+
+
+def looked_into(text: bytes) -> dict[str, Any]:
+    """Return why a notebook can't be run, and what its cells import; a cell may hold what only IPython compiles."""
+    try:
+        document = json.loads(text) if text else {"nbformat": 4}  # too large to look at
+    except ValueError as error:
+        return {"fault": f"not a notebook: {error}"[:SHOWN], "line": getattr(error, "lineno", 1)}
+    if not isinstance(document, dict) or "nbformat" not in document:
+        return {"fault": "not a notebook: expected what Jupyter saves", "line": 1}
+    found: set[str] = set()
+    with contextlib.suppress(AttributeError, KeyError, TypeError):  # an older form, or a broken one: Jupyter judges
+        language = document.get("metadata", {}).get("kernelspec", {}).get("language") or "python"
+        if language.lower() != "python":
+            return {"fault": f"a notebook in {language}, and only those in Python run"[:SHOWN], "line": 1}
+        for cell in document["cells"]:
+            if cell["cell_type"] == "code":
+                with contextlib.suppress(SyntaxError, ValueError):
+                    found.update(imports(ast.parse(MAGIC.sub(r"\1pass", "".join(cell["source"]))).body))
+    return {"imports": sorted(found)}
 
 
 def needs(text: bytes) -> dict[str, Any]:

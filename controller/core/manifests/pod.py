@@ -216,6 +216,9 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
             **({"environment": str(layout.IN_ENVIRONMENT)} if used else {}),
         },
     }
+    if stage.notebook:
+        own = (name for name, _ in (*stage.env, *context.spec.env, *context.spec.parameters))
+        settings["parameters"] = [name for name in dict.fromkeys(own) if name not in secrets]
     if isinstance(work, Batch):
         settings |= {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
         if repeats(policy, work):

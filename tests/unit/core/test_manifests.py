@@ -14,7 +14,7 @@ from controller.core.addresses import addresses
 from controller.core.errors import Invalid
 from controller.core.inputs.project import dag
 from controller.core.manifests import RunContext, folders_of
-from controller.core.manifests.pod import escape
+from controller.core.manifests.pod import escape, launch
 from controller.core.model import (
     Batch,
     Environment,
@@ -321,6 +321,15 @@ def test_dollars_are_escaped_in_variables_and_in_the_launchers_order() -> None:
     (container,) = pod_of(manifests.job(context([stage]), stage))["containers"]
     assert {"name": "A", "value": "$$(HOME)"} in container["env"]
     assert json.loads(container["command"][2].replace("$$", "$"))["args"] == ["$(HOME)"]
+
+
+def test_a_notebooks_parameters_may_be_what_anybody_sets_but_secrets() -> None:
+    secrets = (Secret("KEY", "store", "KEY"),)
+    stage = Stage("train", "train", "train.ipynb", Batch(), env=(("A", "1"), ("KEY", "x")), secrets=secrets)
+    one = context([stage])
+    one = replace(one, spec=replace(one.spec, env=(("B", "2"),), parameters=(("A", "3"), ("C", "4"))))
+    assert launch(one, stage)["parameters"] == ["A", "B", "C"]
+    assert "parameters" not in launch(one, replace(stage, script="train.py"))
 
 
 def test_an_order_of_any_length_travels_in_arguments_that_linux_takes() -> None:

@@ -14,7 +14,7 @@ from controller.core.inputs import requirements
 from controller.core.inputs.project import dag, forms
 from controller.core.inputs.project.parallel import parallel_of
 from controller.core.inputs.project.reading import Place, Reading
-from controller.core.model import AS_OF_COMMIT, Batch, Pipeline, Resources, Secret, Service, Stage
+from controller.core.model import AS_OF_COMMIT, NOTEBOOK, Batch, Pipeline, Resources, Secret, Service, Stage
 from controller.core.text import nearest, quoted
 
 
@@ -59,10 +59,14 @@ def script(name: str, raw: Any, folder: str, place: Place, reading: Reading) -> 
         reading.problem(place(("executable_module_path",)), f"file {quoted(full)} not found{remedy}")
 
 
-def required(stage: str, file: str, folder: str, reading: Reading, inline: tuple[tuple[str, str], ...] = ()) -> None:
-    """Note a stage's requirements, and what is wrong with them: those of `file`, else the `inline` places and lines."""
+def required(stage: str, file: str, script: str, reading: Reading, inline: tuple[tuple[str, str], ...] = ()) -> None:
+    """Note the requirements of the stage that runs `script`, and what is wrong with them.
+
+    They are those of `file`, else the `inline` places and lines.
+    """
     project = requirements.Files(reading.tree.files, reading.folders, reading.tree.texts)
-    found = requirements.find(project, file, folder, inline)
+    notebook = script if script.endswith(NOTEBOOK) else ""
+    found = requirements.find(project, file, posixpath.dirname(script) or ".", inline, notebook=notebook)
     reading.take(found.problems)
     for entry in found.entries:
         if remark := requirements.remark(entry.item):

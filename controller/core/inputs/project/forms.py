@@ -24,7 +24,7 @@ from controller.core import images, numbers
 from controller.core.inputs import engine, kinds, variables
 from controller.core.inputs.engine import SECTION, Expected
 from controller.core.inputs.project import dag, parallel, yamlfault
-from controller.core.model import AS_OF_COMMIT
+from controller.core.model import AS_OF_COMMIT, NOTEBOOK
 from controller.core.text import quoted
 
 YEAR = 366 * 24 * 3600
@@ -36,13 +36,11 @@ OPTIONAL = "?"  # after a Secret's name: the variable may be absent
 
 def script_problem(path: str) -> str:
     """Return what is wrong with a script's path, in one sentence; "" if nothing is."""
-    if path.lower().endswith(".ipynb"):
-        return f"{quoted(path)} is a notebook, not supported yet: save it as a .py file"
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts or "\\" in path or not path.isprintable() or len(path) > SCRIPT_LIMIT:
         return f"expected a path below the folder, with / and without .., got {quoted(path)}"
-    if not path.endswith(".py") or not PurePosixPath(path).stem:
-        return f"expected a Python file like train.py, got {quoted(path)}"
+    if not path.endswith((".py", NOTEBOOK)) or not PurePosixPath(path).stem:
+        return f"expected a Python file like train.py, or a notebook like train.ipynb, got {quoted(path)}"
     return ""
 
 

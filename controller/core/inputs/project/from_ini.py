@@ -135,7 +135,7 @@ def _stage(name: str, named_at: str, reading: Reading) -> Stage | None:
     listed, lines = f"{name}/{REQUIREMENTS}", tuple[str, ...]()
     if listed in reading.tree.files:
         lines = requirements.lines(reading.text(listed, requirements.LIMIT, requirements.decoded) or "")
-        assembly.required(name, listed, name, reading)
+        assembly.required(name, listed, f"{name}/{forms.script_of(document)}", reading)
     else:
         near = reading.misspelled(listed, *(f"{name}/{other}" for other in MISSPELLED))
         if not reading.fault(listed) and near:

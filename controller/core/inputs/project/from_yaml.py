@@ -1,7 +1,7 @@
 """bodywork.yaml, schemas "1.0" (`project:`) and "1.1" (`pipeline:`) -> Pipeline.
 
 As Bodywork defines them: a stage runs in its module's folder; with a `secrets_group`, a stage's secret NAME is the
-Kubernetes Secret GROUP-NAME. Refuses notebooks, which are not supported yet.
+Kubernetes Secret GROUP-NAME.
 """
 
 from collections.abc import Mapping
@@ -135,4 +135,4 @@ class _YamlFile:
             (f"{self.path}:{yamltext.line_of(self.text, (*location, number - 1))}: {shown}", line)
             for number, line in requirements.numbered("\n".join(texts))
         )
-        assembly.required(name, "", str(PurePosixPath(script).parent), self.reading, lines)
+        assembly.required(name, "", str(PurePosixPath(script)), self.reading, lines)

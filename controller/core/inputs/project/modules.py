@@ -20,6 +20,7 @@ LIMIT = 300  # modules that are looked at
 OURS = sys.version_info[:2]
 HARMLESS = {"antigravity", "idlelib", "test", "this", "turtledemo"}  # modules of Python that nothing else imports
 CERTAIN = re.compile(  # no later Python takes it: what 3.12 to 3.14 added says another thing in 3.11
+    r"not a notebook:|a notebook in |"
     r"IndentationError|TabError|SyntaxError: (?:Missing parentheses|unknown encoding|expected ':'$|cannot assign to"
     r"|invalid (?:decimal|syntax\. (?:Maybe|Perhaps))|'(?:return|await|yield)' outside)"
 )

@@ -14,7 +14,7 @@ from controller.core.inputs.engine import Location
 from controller.core.inputs.project.forms import Section
 from controller.core.inputs.requirements import Findings
 from controller.core.inputs.requirements.text import utf8
-from controller.core.model import Module, ProjectTree, Unread
+from controller.core.model import NOTEBOOK, Module, ProjectTree, Unread
 from controller.core.text import clean, format_size, nearest
 
 F = TypeVar("F", bound=Section)
@@ -39,13 +39,13 @@ class Reading:
 
     @cached_property
     def folders(self) -> Mapping[str, list[str]]:
-        """The Python files directly in each folder, by folder; "." is the project's own."""
+        """The Python files and notebooks directly in each folder, by folder; "." is the project's own."""
         folders: dict[str, list[str]] = {".": []}
         for path in sorted(self.tree.files):
             parents = PurePosixPath(path).parents
             for parent in parents:
                 folders.setdefault(str(parent), [])
-            if path.endswith(".py"):
+            if path.endswith((".py", NOTEBOOK)):
                 folders[str(parents[0])].append(path)
         return folders
 

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 KEY_DIGITS = 20
+RUNS_NOTEBOOKS = ("nbclient", "ipykernel", "nbconvert")  # of each stage that is one: runtime/notebook_run.py
 YAML = "bodywork.yaml"
 _BACKPORTS = {  # packages of these names that bring a later Python's module to an earlier one
     *("argparse", "configparser", "contextvars", "dataclasses", "ipaddress", "statistics", "typing", "zoneinfo")
@@ -101,10 +102,13 @@ class Findings:
     missing: tuple[str, ...] = ()
 
 
-def find(project: Files, file: str, folder: str, inline: Iterable[tuple[str, str]] = ()) -> Findings:
+def find(
+    project: Files, file: str, folder: str, inline: Iterable[tuple[str, str]] = (), *, notebook: str = ""
+) -> Findings:
     """Return what requirements come to, and what is wrong with them, as far as the known texts say.
 
     `file` is the requirement file; "": the `inline` places and lines of bodywork.yaml. `folder` is the stage's.
+    Where the stage runs a `notebook`, it also requires what runs that.
     """
     closure = Closure(project)
     if file:
@@ -112,6 +116,10 @@ def find(project: Files, file: str, folder: str, inline: Iterable[tuple[str, str
         folder = str(PurePosixPath(file).parent)
     else:
         closure.follow(inline, YAML)
+    if not closure.missing:  # else one may be named in what is not known yet
+        named = {one.item.name for one in closure.entries if not (one.constraint or one.item.marked)}
+        added = (name for name in RUNS_NOTEBOOKS if notebook and name not in named)
+        closure.follow(((f"{notebook}, which needs {name}", name) for name in added), notebook)
     settled = settle(closure, (folder, "."))
     if not closure.missing:  # else what has the hashes may be among it
         closure.problems += hashes.problems(settled, project)
@@ -129,7 +137,10 @@ def of_stage(stage: Stage, files: Collection[str], texts: Mapping[str, bytes]) -
     """
     project = Files(files, _folders(files), texts)
     file = stage.requirements_file or f"{YAML}: stages.{stage.name}.requirements"
-    found = find(project, stage.requirements_file, stage.folder, ((file, line) for line in stage.requirements))
+    if not stage.requirements:
+        file = stage.notebook or file
+    inline = ((file, line) for line in stage.requirements)
+    found = find(project, stage.requirements_file, stage.folder, inline, notebook=stage.notebook)
     if found.problems:
         raise Invalid("InvalidProject", kinds.bounded(found.problems, f"{file}: and more problems"))
     if found.missing:

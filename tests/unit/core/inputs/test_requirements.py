@@ -14,10 +14,10 @@ from controller.core.model import Batch, Stage
 FILE = "train/requirements.txt"
 
 
-def found_in(text: str, **others: str) -> Requirements | Unknown | None:
+def found_in(text: str, script: str = "train.py", **others: str) -> Requirements | Unknown | None:
     """Return what is found in a requirement file, next to other files (`__` is a slash) that are all known."""
     files = {FILE: text, **{name.replace("__", "/"): content for name, content in others.items()}}
-    stage = Stage("train", "train", "train.py", Batch(), requirements_file=FILE, requirements=lines(text))
+    stage = Stage("train", "train", script, Batch(), requirements_file=FILE, requirements=lines(text))
     return of_stage(stage, frozenset(files), {name: content.encode() for name, content in files.items()})
 
 
@@ -169,6 +169,30 @@ def test_where_no_package_is_named_nothing_is_needed(text: str) -> None:
 
 def test_a_stage_without_requirements_wants_nothing() -> None:
     assert of_stage(Stage("train", "train", "train.py", Batch()), frozenset(), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("# none", ("nbclient", "ipykernel", "nbconvert")),
+        ("numpy\nnbconvert==7.1\nIPyKernel\n", ("nbclient",)),
+        ("-c more.txt\nipykernel; python_version < '3'", ("nbclient", "ipykernel", "nbconvert")),
+        ("-r more.txt", ("nbclient", "nbconvert")),
+    ],
+)
+def test_a_notebook_also_requires_what_runs_it(text: str, added: tuple[str, ...]) -> None:
+    found, own = (found_in(text, script=f"train.{end}", **{"train__more.txt": "ipykernel"}) for end in ("ipynb", "py"))
+    assert isinstance(found, Requirements)
+    assert found.lines == (*(own.lines if isinstance(own, Requirements) else ()), *added)
+    assert found.file == (FILE if own else "train/train.ipynb")
+    assert f"train/train.ipynb, which needs {added[0]}" in places(found)
+
+
+def test_what_runs_a_notebook_has_a_hash_where_all_have_one() -> None:
+    with pytest.raises(Invalid) as refused:
+        found_in(f"numpy==1.0 --hash=sha256:{'0' * 64}", script="train.ipynb")
+    assert len(refused.value.problems) == 3
+    assert refused.value.problems[0].startswith("train/train.ipynb, which needs nbclient: has no --hash and no pin")
 
 
 def test_requirements_in_bodywork_yaml_stand_at_the_root() -> None:

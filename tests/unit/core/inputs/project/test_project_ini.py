@@ -178,11 +178,14 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
         ),
         (
             BATCH_INI.replace("main.py", "run.sh"),
-            '[default] EXECUTABLE_SCRIPT: expected a Python file like train.py, got "run.sh"',
+            (
+                "[default] EXECUTABLE_SCRIPT: "
+                'expected a Python file like train.py, or a notebook like train.ipynb, got "run.sh"'
+            ),
         ),
         (
-            BATCH_INI.replace("main.py", "a.ipynb"),
-            '[default] EXECUTABLE_SCRIPT: "a.ipynb" is a notebook, not supported yet: save it as a .py file',
+            BATCH_INI.replace("main.py", "mian.ipynb"),
+            '[default] EXECUTABLE_SCRIPT: file "train/mian.ipynb" not found: did you mean train/main.py?',
         ),
         (
             BATCH_INI + "[secrets]\nTOKEN = s3cret/+",

@@ -13,6 +13,7 @@ from controller.core.errors import Invalid
 from controller.core.images import DEFAULT_PYTHON, by_default, of_request
 from controller.core.inputs.project import load, unread
 from controller.core.model import Module, Policy, ProjectTree
+from tests.support.notebooks import notebook
 from tests.support.projects import BATCH_INI, MAIN_INI, tree
 
 OURS = ".".join(map(str, sys.version_info[:2]))
@@ -68,6 +69,30 @@ def test_a_module_that_a_script_imports_is_reported_and_one_that_nobody_imports_
     assert {line.split(":")[0] for line in problems} == {"train/own.py", "lib/deep/near.py", "lib/far.py"}
     assert all(line.endswith(": train/main.py imports it") for line in problems)
     assert not warnings
+
+
+def test_a_notebook_is_looked_into_as_far_as_it_is_python() -> None:
+    texts = {"bodywork.ini": MAIN_INI, "train/config.ini": BATCH_INI.replace("main.py", "main.ipynb")}
+
+    def seen(text: str) -> tuple[str, ...]:
+        found = tree(texts, "train/main.ipynb", "train/own.py")
+        assert unread(found).modules == ("train/main.ipynb",)
+        found = replace(found, modules=modules({"train/main.ipynb": text.encode()}))
+        assert unread(found).modules == (("train/own.py",) if "import own" in text else ())
+        return findings(replace(found, modules={**found.modules, **modules({"train/own.py": b"x = (\n"})}))[0]
+
+    assert seen(notebook("%time import json\n", "!ls", "x = 1")) == ()
+    assert seen("") == ()  # too large to look at
+    (line,) = seen(notebook("%%time\nif 1:\n    !ls\nimport own"))
+    assert line.startswith("train/own.py:1: SyntaxError: ")
+    assert line.endswith(": train/main.ipynb imports it")
+    start = "train/main.ipynb:1: "
+    assert seen("x = 1") == (
+        f"{start}not a notebook: Expecting value: line 1 column 1 (char 0): the script can't start",
+    )
+    assert seen("[]") == (f"{start}not a notebook: expected what Jupyter saves: the script can't start",)
+    refused = f"{start}a notebook in R, and only those in Python run: the script can't start"
+    assert seen(notebook("x <- 1", language="R")) == (refused,)
 
 
 @pytest.mark.parametrize(
