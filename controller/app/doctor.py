@@ -59,6 +59,7 @@ class Doctor:
             ),
             "requests": self._requests,
             "git": self._git,
+            "kubernetes": lambda: [doctor.kubernetes(examiner.release())],
             "clock": lambda: [doctor.clock((datetime.now(UTC) - examiner.clock()).total_seconds())],
             "pod security": self._pod_security,
             "quota": lambda: doctor.quota(policy, examiner.all_of("ResourceQuota"), examiner.all_of("LimitRange")),

@@ -212,6 +212,13 @@ def running(world: World) -> World:
     return world
 
 
+def test_a_parameter_that_no_index_gets_is_a_warning(world: World) -> None:
+    world.source.push(sweep())
+    world.cluster.ask("iris", repository=REPOSITORY, at_set='one {"ALPHA": "0.7", "BETA": "1"}', trigger="one")
+    (warning,) = world.settle().problems
+    assert warning.startswith("stage sweep: ALPHA has the values of FOR_EACH there")
+
+
 def outcomes(world: World, *codes: int | None) -> None:
     for index, code in enumerate(codes):
         said = {} if code is None else {"exit_code": code, "message": f"part {index}", "metrics": {"rows": index}}

@@ -63,9 +63,9 @@ class KeptRuns:
         )
         self._volume.keep_text(layout.record(self.name, self.uid), statuses.copy(statuses.write(kept)))
 
-    def log(self, run: int, stage: str, attempt: int, text: bytes) -> Path:
-        """Write an attempt's log; return its path."""
-        folder = layout.logs(self.name, self.uid, run, stage)
+    def log(self, run: int, stage: str, attempt: int, text: bytes, index: int | None = None) -> Path:
+        """Write an attempt's log, of a parallel stage that of an index; return its path."""
+        folder = layout.logs(self.name, self.uid, run, stage) / ("" if index is None else str(index))
         self._volume.prepare([folder])
         path = self.path(folder) / f"{attempt}.log"
         path.write_bytes(text)

@@ -72,7 +72,7 @@ def a_stage_that_fails_and_its_siblings(world: Told) -> None:
 @story
 def a_stage_of_many_indexes(world: Told) -> None:
     files = project("sweep >> web", services=WEB)
-    files["sweep/config.ini"] += "PARALLEL = 2\n"
+    files["sweep/config.ini"] += "PARALLEL = 2\nPEERS = True\n"
     _began(world, files)
     world.settle()
     for index in range(2):

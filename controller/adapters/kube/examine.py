@@ -20,6 +20,7 @@ from controller.core.model import Object
 from controller.core.text import clean
 
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+VERSION = Call("get", "version", "GET", "/version")
 AT_ONCE = 8  # questions about rights: each is a few milliseconds of the API server
 MOST = 500  # objects of a kind that are looked at
 
@@ -47,11 +48,15 @@ class Examiner:
 
     def clock(self) -> datetime:
         """Return the API server's time, to the second. Raises Transient."""
-        _, headers = self._transport.call_for_headers(Call("get", "version", "GET", "/version"))
+        _, headers = self._transport.call_for_headers(VERSION)
         try:
             return parsedate_to_datetime(headers.get("Date") or "")
         except ValueError as error:
             raise Transient("ApiUnavailable", "API server: it does not say its time") from error
+
+    def release(self) -> str:
+        """Return the API server's version, like v1.34.1. Raises Transient."""
+        return str(self._transport.call(VERSION).get("gitVersion"))
 
     def offered(self, job: Object) -> list[str]:
         """Return the warnings with which a Job would be admitted; it is not created. Raises Refused, Transient."""

@@ -6,19 +6,28 @@ is not mentioned at all. No value of a Secret is in a finding.
 
 from typing import Final
 
-from controller.core.doctor.cluster import clock, cronjobs, pod_security, rights, trial_loose, trial_stage, version
+from controller.core.doctor.cluster import (
+    clock,
+    cronjobs,
+    kubernetes,
+    pod_security,
+    rights,
+    trial_loose,
+    trial_stage,
+    version,
+)
 from controller.core.doctor.finding import Finding, exit_code, from_json, healthy
 from controller.core.doctor.quota import quota
 from controller.core.doctor.requests import Reached, git, images, one_request, requests
 from controller.core.doctor.volume import VolumeFacts, claim, volume
 
 CHECKS: Final = (
-    "controller", "version", "rights", "your rights", "volume", "claim", "images", "requests", "git", "clock",
-    "pod security", "quota", "cronjobs",
+    "controller", "version", "rights", "your rights", "volume", "claim", "images", "requests", "git",
+    "kubernetes", "clock", "pod security", "quota", "cronjobs",
 )  # fmt: skip
 
 __all__ = [
     "CHECKS", "Finding", "Reached", "VolumeFacts", "claim", "clock", "cronjobs", "exit_code", "from_json", "git",
-    "healthy", "images", "one_request", "pod_security", "quota", "requests", "rights", "trial_loose", "trial_stage",
-    "version", "volume",
+    "healthy", "images", "kubernetes", "one_request", "pod_security", "quota", "requests", "rights", "trial_loose",
+    "trial_stage", "version", "volume",
 ]  # fmt: skip

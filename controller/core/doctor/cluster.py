@@ -10,6 +10,7 @@ from controller.core.manifests.pod import spec as pod_spec
 from controller.core.model import Object, Policy
 from controller.core.text import OR_ASK, clean, quoted
 
+OLDEST = (1, 30)  # release of Kubernetes that knows all that we use: retries of each index of a Job
 SKEW_NOTE, SKEW_WRONG = 5.0, 60.0  # seconds between two clocks
 
 Rights: TypeAlias = Mapping[tuple[str, str], frozenset[str]]
@@ -36,6 +37,19 @@ def rights(check: str, needed: Rights, lacking: Rights, remedy: str, state: Stat
         Finding(check, state, f"may not {', '.join(sorted(missing[place]))} {place}", remedy)
         for place in sorted(missing)
     ]
+
+
+def kubernetes(release: str) -> Finding:
+    """Judge the API server's version, like v1.34.1."""
+    found = re.match(r"v?([0-9]{1,4})\.([0-9]{1,4})", release)
+    if found is None:
+        return Finding("kubernetes", "note", f"its version is unknown: {quoted(release)}")
+    line = f"the API server is Kubernetes {found[1]}.{found[2]}"
+    if (int(found[1]), int(found[2])) >= OLDEST:
+        return Finding("kubernetes", "ok", line)
+    needed = ".".join(map(str, OLDEST))
+    remedy = f"update the cluster to {needed} or later: an older one runs no stages with PARALLEL or FOR_EACH"
+    return Finding("kubernetes", "wrong", line, remedy)
 
 
 def clock(skew: float) -> Finding:

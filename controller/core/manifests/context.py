@@ -101,6 +101,17 @@ class RunContext:
                 lines.append(f"stage {name}: {why} (use {variable}, or shorten the project's name)")
         return tuple(lines)
 
+    def overruled(self) -> tuple[str, ...]:
+        """Return a warning for each variable of the run that the indexes of a stage have values of their own of."""
+        given = {name for name, _ in (*self.spec.env, *self.spec.parameters)}
+        return tuple(
+            f"stage {name}: {variable} has the values of FOR_EACH there, and not that of the request or the trigger"
+            for name, stage in self.pipeline.stages.items()
+            if isinstance(stage.work, Batch) and stage.work.parallel
+            for variable, _ in stage.work.parallel.each
+            if variable in given
+        )
+
     def follows_batch(self, stage: str) -> bool:
         """Return whether a batch stage runs in a step before the stage's: then each run replaces the service."""
         for step in self.pipeline.steps:

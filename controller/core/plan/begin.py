@@ -72,7 +72,7 @@ def prepared(
     record = _started(known, request, pending, spec, stages, observed.ask(newest) + 1, now)
     context = context_of(request, record, spec, pipeline, policy)
     context, lost = _with_free_names(request, context, observed)
-    problems = (*pipeline.warnings, *notes, *context.renamed(), *lost)
+    problems = (*pipeline.warnings, *notes, *context.renamed(), *context.overruled(), *lost)
     return replace(record, spec=context.spec, problems=problems), context
 
 

@@ -334,6 +334,47 @@ def test_lines_of_the_launchers_cost_no_read_each(kept: KeptRuns, lines: int, mo
     assert len(reads) < 10
 
 
+# --- parallel stages -------------------------------------------------------------------------------
+
+SWEEP = StageRecord(state="Running", objects=JOB, started="2026-01-01T00:00:00Z", indexes=12)
+
+
+def many(kept: KeptRuns, count: int = 12) -> None:
+    for index in range(count):
+        kept.end(kept.log(1, "sweep", 1, b"part %d\n" % index, index), exit_code=121 if index == 7 else 0)
+    kept.record(1, {"sweep": SWEEP, "pick": StageRecord()})
+
+
+def test_each_index_of_a_stage_has_a_log_of_its_own_in_their_order(kept: KeptRuns) -> None:
+    many(kept)
+    listed = kept.archive.logs("iris")
+    assert [(entry["stage"], entry["exit_code"]) for entry in listed] == [
+        (f"sweep:{index}", 121 if index == 7 else 0) for index in range(12)
+    ]
+    assert log(kept, "sweep:11") == b"part 11\n"
+    none = refusal(lambda: log(kept, "sweep"))
+    assert (none.kind, "runs as 12 indexes" in str(none), "sweep:0" in str(none)) == ("wrong", True, True)
+    assert refusal(lambda: log(kept, "sweep:12")).kind == "absent"
+
+
+def test_the_logs_of_indexes_are_there_though_nothing_says_how_many_there_are(kept: KeptRuns) -> None:
+    many(kept, 3)
+    kept.record(2, {})
+    assert [entry["stage"] for entry in kept.archive.logs("iris", "1")] == ["sweep:0", "sweep:1", "sweep:2"]
+
+
+def test_an_index_that_has_not_begun_can_be_followed(kept: KeptRuns, followers: list[Follower]) -> None:
+    many(kept, 3)
+    assert "has not started" in str(refusal(lambda: log(kept, "sweep:5")))
+    followers.append(follower := Follower(kept, "sweep:5"))
+    assert follower.news() == b""
+    kept.end(kept.log(1, "sweep", 1, b"failed\n", 5), exit_code=1)
+    assert (follower.news(), follower.ended) == (b"failed\n", False), "another attempt may come"
+    kept.end(kept.log(1, "sweep", 2, b"once more\n", 5))
+    assert follower.news() == b"coachwork: attempt 2\nonce more\n"
+    assert follower.ended, "though its stage goes on"
+
+
 # --- following -------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,25 @@ def test_a_run_is_shown_with_its_stages_timeline_attempts_and_what_it_was_made_o
         assert words in text
 
 
+def test_two_hundred_indexes_are_a_table_with_what_failed_first(place: Place, address: str) -> None:
+    message = "1 of 200 indexes failed; index 93: sweep/sweep.py:5: ValueError: no rows"
+    stages = {"sweep": StageRecord("Failed", "ExitCode", message, ago(90), ago(9), attempts=1, indexes=200)}
+    record = Record(UID, "Failed", run=8, spec=SPEC, started=ago(99), finished=ago(9), stages=stages, message=message)
+    for index in range(200):
+        words = {"reason": "ExitCode", "message": "sweep/sweep.py:5: ValueError: no rows"} if index == 93 else {}
+        place.kept.end(place.kept.log(8, "sweep", 1, b"", index), exit_code=int(index == 93), **words)
+    place.leave(record, {})
+    place.put("iris", record)
+    run = get(address, "requests/iris/runs/8")
+    rows = [name for name in run.ids if name.startswith("index-")]
+    assert rows == [f"index-{index}-of-sweep" for index in (93, *(number for number in range(200) if number != 93))]
+    assert "sweep:93 ExitCode 1" in run.text
+    for path in ("requests/iris/runs/8/stages/sweep", "requests/iris/runs/8/stages/sweep:93"):
+        shown = get(address, path).text
+        assert ("200 indexes have begun" in shown) == path.endswith("sweep")
+        assert "ValueError: no rows" in shown
+
+
 def test_a_request_is_shown_with_its_last_run_and_its_history(address: str) -> None:
     text = get(address, "requests/iris").text
     for words in (

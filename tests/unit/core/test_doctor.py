@@ -157,6 +157,14 @@ def test_git_is_judged_by_request() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("release", "state"),
+    [("v1.34.1", "ok"), ("v1.30.0-gke.1", "ok"), ("v2.0.0", "ok"), ("v1.29.9", "wrong"), ("None", "note")],
+)
+def test_a_cluster_that_is_too_old_is_named(release: str, state: str) -> None:
+    assert states(doctor.kubernetes(release)) == [state]
+
+
 @pytest.mark.parametrize(("skew", "state"), [(0.4, "ok"), (-3, "ok"), (20, "note"), (-20, "note"), (90, "wrong")])
 def test_clocks_may_differ_by_a_few_seconds(skew: float, state: str) -> None:
     found = doctor.clock(skew)
