@@ -17,6 +17,7 @@ import structlog
 import uv
 
 from controller.adapters import storage
+from controller.adapters.messenger import Messenger
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.adapters.volume import Volume
 from controller.adapters.volume.sweeper import Sweeper
@@ -30,7 +31,7 @@ from controller.core import errors, layout
 from controller.core.documents import status as statuses
 from controller.core.model import Object, Record
 from controller.core.snapshot import OnChange
-from controller.reconciler import Cluster, Reconciler, Source, View
+from controller.reconciler import SILENT, Cluster, Reconciler, Source, View
 from controller.settings import Settings, policy
 from controller.workqueue import BACKOFF_LIMIT, WorkQueue
 
@@ -127,7 +128,12 @@ class App:
             clock.time,
         )
         ours = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
-        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics.runs, clock, ours)
+        messenger = (
+            Messenger(partial(cluster.get, "Secret"), self._queue.add, self._leadership.term, metrics.work.notified)
+            if shared
+            else SILENT
+        )
+        self._reconciler = Reconciler(self.view, cluster, source, volume, metrics.runs, clock, ours, messenger)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)

@@ -33,6 +33,7 @@ KEYS: Final = {  # keys of the request, by the name of their option
     "git_secret": _key("SECRET", "Secret with the credentials of a private repository."),
     "index_secret": _key("SECRET", "Secret with the addresses of private package indexes."),
     "pod_template": _key("CONFIGMAP", "ConfigMap with a pod.yaml."),
+    "notify_secret": _key("SECRET", "Secret with the address to notify of runs that failed or recovered."),
     "schedule": _key("CRON", 'When to run again, like "0 6 * * *".'),
     "time_zone": _key("ZONE", "Time zone of the schedule, like Europe/Paris."),
     "poll": _key("DURATION", "How often to check for new commits."),

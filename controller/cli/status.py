@@ -116,6 +116,7 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
         "next": shown_slot(data, now),
         "poll problem": record.poll_problem,
         "schedule problem": record.schedule_problem,
+        "notify problem": record.notify_problem,
     }
     width = text.width()
     lines = text.columns(("", ""), ((f"{key}:", value) for key, value in facts.items() if value), width)[1:]

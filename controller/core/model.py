@@ -38,6 +38,7 @@ class Request:
     poll: int | None = None
     on_overlap: Literal["queue", "replace", "skip"] = "queue"
     pod_template: str = ""  # the ConfigMap that holds pod.yaml
+    notify_secret: str = ""  # whom to tell of runs that failed or recovered
     parameters: tuple[tuple[str, str], ...] = ()  # of the trigger's run alone: annotation coachwork.io/set
     rerun: int = 0  # the run that the trigger's run repeats: annotation coachwork.io/rerun
     whole: bool = False  # the trigger's run reuses nothing: annotation coachwork.io/all
@@ -354,6 +355,20 @@ class Failure:
     unknown: Unknown = field(default_factory=dict, hash=False)
 
 
+NoticeEvent: TypeAlias = Literal["Failed", "RolledBack", "Recovered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """That people are to be notified of a run of the history, and what came of it so far."""
+
+    run: int
+    event: NoticeEvent
+    tries: int = 0  # that failed
+    due: str = ""  # when the next one is
+    unknown: Unknown = field(default_factory=dict, hash=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The state of one request, kept in NAME-status and, as a copy, on the volume."""
@@ -384,6 +399,8 @@ class Record:
     poll_commit: str = ""  # what `ref` was when it was last handled: by a run, or by doing nothing
     poll_problem: str = ""  # why the last look at `ref` found nothing; it disturbs nothing else
     schedule_problem: str = ""  # why the CronJob is not as it should be
+    notices: tuple[Notice, ...] = ()  # that have not arrived yet, oldest first
+    notify_problem: str = ""  # why the last one did not arrive
     unknown: Unknown = field(default_factory=dict, hash=False)
 
     @property

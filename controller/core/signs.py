@@ -1,11 +1,10 @@
 """What a request says of itself to those who watch over it: how it fares, since when, and what it usually takes."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from controller.core import reasons, times
+from controller.core import reasons, slots, times
 from controller.core.diff import seconds
 from controller.core.errors import Invalid
 from controller.core.inputs import request as requests
@@ -75,11 +74,10 @@ def _schedule(config_map: Object) -> tuple[str, str] | None:
 
 
 def _last_slot(config_map: Object, record: Record) -> float:
-    """Return the newest slot whose trigger has come: its name is the request's, with the minutes since 1970."""
+    """Return the newest slot whose trigger has come."""
     name, asked = config_map["metadata"]["name"], requests.identity(config_map).trigger
     triggers = (asked, record.spec.trigger if record.spec else "", record.queued, *record.handled)
-    found = (re.fullmatch(rf"{re.escape(name)}-([0-9]{{1,12}})", trigger) for trigger in triggers)
-    return max((60.0 * int(match[1]) for match in found if match), default=0.0)
+    return max((60.0 * minutes for trigger in triggers if (minutes := slots.of_trigger(name, trigger))), default=0.0)
 
 
 def _lasted(past: PastRun) -> float | None:

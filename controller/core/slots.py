@@ -4,6 +4,7 @@ It walks as robfig/cron v3 does, which Kubernetes uses: field by field from the 
 So both agree about what becomes of a slot when clocks change, down to the oddities.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -24,6 +25,15 @@ class _Unit:
     begin: Callable[[datetime], datetime]
     advance: Callable[[datetime], datetime]
     first: int
+
+
+def of_trigger(name: str, trigger: str) -> int:
+    """Return the slot of a request that a trigger is of, in minutes since 1970; 0 where it is of none.
+
+    Kubernetes names the Job of a CronJob so, and that is the trigger.
+    """
+    found = re.fullmatch(rf"{re.escape(name)}-([0-9]{{1,12}})", trigger)
+    return int(found[1]) if found else 0
 
 
 def following(schedule: str, zone: str, now: datetime) -> datetime | None:

@@ -10,9 +10,9 @@ from controller.core import errors, manifests, names, times
 from controller.core.facts import drift
 from controller.core.facts.owners import taken
 from controller.core.model import Cause, Object, Request
-from controller.core.plan import Action, Create, Delete, Emit, Publish, Refusal, Restore, Tidy, Write
+from controller.core.plan import Action, Create, Delete, Emit, Notify, Publish, Refusal, Restore, Tidy, Write
 from controller.reconciler.observe import holder
-from controller.reconciler.ports import Clock, Cluster, Volume
+from controller.reconciler.ports import Clock, Cluster, Messenger, Volume
 
 STALE_DELAY = 0.2  # until the watch has brought what a write met
 RESTORE_PAUSE = timedelta(seconds=10)  # between two writes to an object that somebody else keeps changing
@@ -50,6 +50,7 @@ class Actor:
     volume: Volume
     clock: Clock
     namespace: str
+    messenger: Messenger
     wake: Callable[[str], object]
     """Wakes all that wait for an environment: its Job goes on when it is published, so no object changes."""
     _rejected: dict[str, int] = field(default_factory=dict)
@@ -62,7 +63,9 @@ class Actor:
         if folders := [folder for manifest in written for folder in manifests.folders_of(manifest)]:
             self.volume.prepare(folders)
 
-    def carry_out(self, request: Request, actions: Iterable[Action]) -> Sequence[Refusal]:
+    def carry_out(  # noqa: C901 (a case each)
+        self, request: Request, actions: Iterable[Action]
+    ) -> Sequence[Refusal]:
         """Carry out all actions in their order; return what the server refused. Raises NotYet, Transient."""
         refusals: list[Refusal | None] = []
         early: errors.NotYet | None = None
@@ -84,6 +87,8 @@ class Actor:
                     self.wake(folder)
                 case Emit():
                     self._emit(request, action)
+                case Notify(letter):
+                    self.messenger.send(letter)
                 case Tidy(runs):
                     self.volume.keep_only(request.name, request.uid, runs)
         if early and not any(refusals):

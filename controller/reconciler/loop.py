@@ -12,7 +12,7 @@ from controller.reconciler.counting import Counting
 from controller.reconciler.gather import Gatherer, Moment
 from controller.reconciler.journal import Journal
 from controller.reconciler.observe import observe
-from controller.reconciler.ports import Clock, Cluster, Metrics, Source, Volume
+from controller.reconciler.ports import SILENT, Clock, Cluster, Messenger, Metrics, Source, Volume
 from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
@@ -22,7 +22,7 @@ ROUNDS = 100  # of questions before a decision; each answers at least one, and o
 class Reconciler:
     """Brings one request after the other to where it should be. Safe in several threads, with a key in one each."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (all that there is around it)
         self,
         view: View,
         cluster: Cluster,
@@ -31,12 +31,13 @@ class Reconciler:
         metrics: Metrics,
         clock: Clock,
         policy: Policy,
+        messenger: Messenger = SILENT,
     ) -> None:
         self._view, self._cluster, self._volume = view, cluster, volume
-        self._clock, self._policy = clock, policy
+        self._clock, self._policy, self._messenger = clock, policy, messenger
         folders = RunFolders(volume, policy.version)
         self._gatherer = Gatherer(view, cluster, source, volume, folders, policy)
-        self._actor = Actor(cluster, volume, clock, policy.namespace, view.wake)
+        self._actor = Actor(cluster, volume, clock, policy.namespace, messenger, view.wake)
         self._journal = Journal(view, cluster, volume, folders, self._actor, policy.namespace)
         self._counting = Counting(volume, metrics)
         self._polls: dict[str, Poll | None] = {}
@@ -93,7 +94,9 @@ class Reconciler:
         entry, moment = self._journal.read(configmap), Moment(news, time.monotonic(), self._clock())
         known = replace(entry.known, poll=self._polls.get(entry.known.request.name))
         try:
-            decision = self._decision(known, observe(self._view, self._cluster, self._volume, known, refusals), moment)
+            observed = observe(self._view, self._cluster, self._volume, known, refusals)
+            letters = self._messenger.letters(known.request.uid) if known.record.notices else {}
+            decision = self._decision(known, replace(observed, letters=letters), moment)
             self._polls[known.request.name] = decision.poll
             manifest = self._journal.manifest(entry, decision.record)
             self._journal.copy(entry, decision, manifest)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Final, Protocol
 
 from controller.core.changes import StageKind
 from controller.core.model import Attempt, GitCredentials, Object, ProjectTree, Unread
+from controller.core.notices import Letter
 
 
 class Cluster(Protocol):
@@ -168,6 +169,30 @@ class Metrics(Protocol):
 
     def redacted(self, count: int) -> None:
         """Count values of secrets that launchers have blanked in what stages wrote."""
+
+
+class Messenger(Protocol):
+    """Sends letters, in threads of its own."""
+
+    def send(self, letter: Letter) -> None:
+        """Begin to send a letter, unless that has begun. Waits for nothing; its request is woken when it is over."""
+
+    def letters(self, uid: str) -> Mapping[str, str | None]:
+        """Return what came of the letters of a request, by key: None: nothing yet; "": it arrived; or a problem."""
+
+
+class _Silent:
+    """Sends nothing: on a laptop a run has no request that could ask for it."""
+
+    def send(self, letter: Letter) -> None:
+        """Do nothing."""
+
+    def letters(self, uid: str) -> Mapping[str, str | None]:  # noqa: ARG002 (as the port has it)
+        """Return that nothing was sent."""
+        return {}
+
+
+SILENT: Final = _Silent()
 
 
 class Clock(Protocol):

@@ -90,8 +90,11 @@ def kubeconfig(account: str, path: Path) -> Path:
 
 def test_a_project_goes_from_its_repository_to_a_service_with_one_command(coachwork: Coachwork, person: Person) -> None:
     name = coachwork.name("deploy")
-    coachwork.git.push(name, project(name, "train >> serve", batch("train", SAVE), service("serve", server("hello"))))
-    output = person.run("deploy", coachwork.git.url(name), "--env", "ALPHA=0.1")
+    files = project(name, "train >> serve\nREUSE = True", batch("train", SAVE), service("serve", server("hello")))
+    coachwork.git.push(name, files)
+    url = f"http://{name}--serve.{NAMESPACE}:5000/hook"
+    kubectl("-n", NAMESPACE, "create", "secret", "generic", name, f"--from-literal=url={url}")
+    output = person.run("deploy", coachwork.git.url(name), "--env", "ALPHA=0.1", "--notify-secret", name)
     assert re.search("^Ready: run 1 at ", output, re.MULTILINE)
     assert f"port-forward service/{name}--serve " in output
     assert person.json("watch", name)["services"]["serve"].startswith(f"http://{name}--serve.{NAMESPACE}:")
@@ -105,9 +108,20 @@ def test_a_project_goes_from_its_repository_to_a_service_with_one_command(coachw
     assert "trained\n" in shown
     shown = person.run("logs", name, "train", "--timestamps")
     assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ trained$", shown, re.MULTILINE)
+    for edit, state, why in (
+        ("README.md", "Reused", "no input has changed since run 2"),
+        ("train/main.py", "Done", "not reused: train/main.py has changed since run 3"),
+    ):
+        coachwork.git.push(name, {**files, edit: f"{SAVE}# changed\n"})
+        person.run("trigger", name, "--wait")
+        assert re.search(rf"^train +{state} .*{why}", shown := person.run("status", name), re.MULTILINE), shown
     assert [entry["path"] for entry in person.json("artifacts", name)] == ["model.txt"]
     coachwork.git.push(name, project(name, "train", batch("train", "raise ValueError('no rows')")))
     person.run("trigger", name, "--wait", code=1)
+    eventually(lambda: '"event": "Failed"' in person.run("logs", name, "serve", "--run", "good"), "notification")
+    coachwork.wait_for(name, lambda data: "notices" not in data, "record of the notification")
+    assert "notify problem" not in person.run("status", name)
+    kubectl("-n", NAMESPACE, "delete", "secret", name)
     assert f"Service/{name}--serve" in person.run("delete", name, "--yes"), "the last run has no such stage"
     eventually(lambda: not coachwork.objects(name, "deployments,services,pods"), "end of all that it owned")
 

@@ -26,6 +26,7 @@ from controller.core.plan import (
     Emit,
     Known,
     Needs,
+    Notify,
     Observed,
     Poll,
     Publish,
@@ -64,6 +65,8 @@ class Desk:
     specs: dict[int, RunSpec] = field(default_factory=dict)
     files: dict[int, runs.RunFile] = field(default_factory=dict)
     loaded: dict[str, tuple[ProjectTree, Pipeline]] = field(default_factory=dict)  # by commit
+    letters: dict[str, str | None] = field(default_factory=dict)
+    answers: list[str | None] = field(default_factory=list)  # to the next letters; ""
     poll: Poll | None = None
     questions: list[Need] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
@@ -143,6 +146,7 @@ class Desk:
                 stage: cause for stage, cause in self.ended.items() if f"iris-{stage}-{self.record.run}" not in jobs
             },
             refusals=refusals,
+            letters=self.letters,
         )
 
     def decide(self, observed: Observed) -> Decision:
@@ -164,9 +168,12 @@ class Desk:
         if refusals := self._carry_out(decision):
             decision = self.decide(self.observed(refusals))
             self._carry_out(decision)
-        elif decision.requeue_after != 0 and not decision.error:
+        elif decision.requeue_after != 0 and not decision.error and not self._wakes(decision):
             self._check_final(decision)
         return decision
+
+    def _wakes(self, decision: Decision) -> bool:
+        return any(isinstance(item, Notify) for item in decision.actions)  # once the letter is over
 
     def _check_final(self, decision: Decision) -> None:
         """Fail where another pass would go on, though records and Jobs are all that was written: that wakes nobody."""
@@ -183,7 +190,11 @@ class Desk:
         for _ in range(60):
             before, record = dict(self.objects), self.record
             decision = self.pass_()
-            if decision.requeue_after != 0 and (before, record) == (self.objects, self.record):
+            if (
+                not self._wakes(decision)
+                and decision.requeue_after != 0
+                and (before, record) == (self.objects, self.record)
+            ):
                 return self.record
         raise AssertionError(f"never settles: {self.actions[-10:]}")
 
@@ -236,6 +247,8 @@ class Desk:
                 self.files = {run: file for run, file in self.files.items() if run in kept}
             case Publish(folder):
                 self.environments.add(folder)
+            case Notify(letter):
+                self.letters[letter.key] = self.answers.pop(0) if self.answers else ""
             case Emit():
                 pass
             case _:

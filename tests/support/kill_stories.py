@@ -89,6 +89,22 @@ def a_failure_stage(world: Told) -> None:
 
 
 @story
+def people_who_are_notified(world: Told) -> None:
+    _began(world, project("a"), notify_secret="slack")
+    world.post.problem = "the receiver answered 500"
+    _end(world, "a", 3, message="ValueError: no")
+    assert world.settle().notify_problem
+    world.post.problem = ""
+    world.clock.pass_(31)
+    world.settle()
+    assert not world.settle().notify_problem  # a letter's end wakes nobody here
+    _ask(world, "second", notify_secret="slack")
+    assert not world.finish_all().notices
+    said = {letter.id: letter.event for letter in world.post.sent}  # a death may make it twice, under the same id
+    assert sorted(said.values()) == ["Failed", "Recovered"]
+
+
+@story
 def a_gate_that_is_not_met(world: Told) -> None:
     files = project("train >> web", services=WEB)
     files["train/config.ini"] += "REQUIRE = accuracy >= previous\n"

@@ -34,14 +34,16 @@ from controller.core import layout, names, sweep
 from controller.core.model import Object, Policy, Record
 from controller.reconciler import Reconciler, View
 from tests.support.byhand import KINDS
-from tests.support.world import POLICY, World
+from tests.support.world import POLICY, Post, World
 
 CHANGES = (
     "rename", "replace", "mkdir", "unlink", "remove", "rmdir", "utime", "fsync", "link", "symlink", "chmod",
     "copy_file_range", "pwrite",
 )  # fmt: skip
 """Functions of `os` by which files change; `open` for writing is one more."""
-PORTS = frozenset({"get", "pods_of_job", "create", "apply", "replace", "delete", "resolve", "published", "publish"})
+PORTS = frozenset(
+    {"get", "pods_of_job", "create", "apply", "replace", "delete", "resolve", "published", "publish", "send"}
+)
 YEARS = 400 * 24 * 3600.0  # until a sweep takes all that nobody needs
 LIMIT = 60  # seconds of a child, which takes less than one
 PASSES = 80
@@ -140,7 +142,11 @@ class Told(World):
         self.policy, self.volume = self.successor, Volume(self.root)
         before = getattr(self, "reconciler", None)
         cluster, source = Reached(self.cluster, self.reached), Reached(self.source, self.reached)
-        self.reconciler = Reconciler(self.view, cluster, source, self.volume, self.metrics, self.clock, self.policy)
+        self.post = Post(self.post.sent, self.post.problem)
+        post = Reached(self.post, self.reached)
+        self.reconciler = Reconciler(
+            self.view, cluster, source, self.volume, self.metrics, self.clock, self.policy, post
+        )
         if before:  # what it has read of a commit does not change, and would be most of what a restart costs
             self.reconciler._gatherer._read = before._gatherer._read  # noqa: SLF001
 

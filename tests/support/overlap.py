@@ -22,7 +22,7 @@ from controller.core.model import Policy
 from controller.reconciler import Reconciler
 from tests.support.byhand import ByHand
 from tests.support.kills import Fate, Left, Reached, Teller, Told
-from tests.support.world import POLICY
+from tests.support.world import POLICY, Post
 
 STILL = object()
 WRITES = ("create", "apply", "replace", "delete")
@@ -82,7 +82,11 @@ class Two(Told):
             candidate.check()
         cluster = Reached(Fenced(self.cluster, self.check), self.reached)
         source = Reached(self.source, self.reached)
-        self.reconciler = Reconciler(self.view, cluster, source, self.volume, self.metrics, self.clock, self.policy)
+        self.post = Post(self.post.sent, self.post.problem)
+        post = Reached(self.post, self.reached)
+        self.reconciler = Reconciler(
+            self.view, cluster, source, self.volume, self.metrics, self.clock, self.policy, post
+        )
 
     def reached(self, what: str) -> None:
         """Count a point; note what the one that stood still does when it goes on."""

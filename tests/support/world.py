@@ -15,6 +15,7 @@ from controller.core.documents import status as statuses
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.images import OFFICIAL
 from controller.core.model import GitCredentials, Module, Object, Policy, ProjectTree, Record, Unread
+from controller.core.notices import Letter
 from controller.reconciler import Reconciler, View
 from tests.support.byhand import ByHand
 
@@ -149,6 +150,21 @@ class Counter(RunMetrics):
         self.outcomes.append(outcome)
 
 
+class Post:
+    """The Messenger port: all letters arrive at once, but while there is a `problem`. What arrived is `sent`."""
+
+    def __init__(self, sent: list[Letter], problem: str = "") -> None:
+        self.sent, self.problem = sent, problem
+        self._known: dict[str, str | None] = {}
+
+    def send(self, letter: Letter) -> None:
+        self._known[letter.key] = self.problem
+        self.sent += [] if self.problem else [letter]
+
+    def letters(self, _uid: str) -> Mapping[str, str | None]:
+        return self._known
+
+
 class World:
     """One request `iris`, and everything around it."""
 
@@ -163,6 +179,7 @@ class World:
         self.policy = policy
         self.cluster = ByHand(lagging=lagging, hook=hook)
         self.woken: list[str] = []
+        self.post = Post([])
         self.source, self.metrics, self.clock, self.root = Projects(), Counter(), Clock(), root
         self.volume, self.view = Volume(root), View(self.woken.append)
         self.cluster.start(self.view.changed)
@@ -170,8 +187,9 @@ class World:
 
     def restart(self) -> None:
         """Let a new controller take over: nothing but the cluster and the volume is left of the old."""
+        self.post = Post(self.post.sent, self.post.problem)
         self.reconciler = Reconciler(
-            self.view, self.cluster, self.source, self.volume, self.metrics, self.clock, self.policy
+            self.view, self.cluster, self.source, self.volume, self.metrics, self.clock, self.policy, self.post
         )
 
     def pass_(self, name: str = "iris") -> float | None:

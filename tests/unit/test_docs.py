@@ -36,6 +36,7 @@ from controller.core.manifests.pod import environment as pod_environment
 from controller.core.model import (
     Batch,
     Failure,
+    Notice,
     Parallel,
     PastRun,
     Phase,
@@ -285,9 +286,9 @@ def test_every_value_of_a_metrics_label_is_explained_and_none_is_invented() -> N
 
 
 NO_FAILURE = {  # reasons of what goes well, waits or is tried again, of the command line, and of a service that serves
-    *("ApiOverloaded", "ApiUnavailable", "NotYet", "PollFailed", "Unauthorized"),
     *("Cancelled", "Completed", "IndexesRunning", "RecordDamaged", "ReleaseMissing", "Replaced", "RunStarted"),
     *("ServiceDegraded",),
+    *("ApiOverloaded", "ApiUnavailable", "NotificationFailed", "NotYet", "PollFailed", "Unauthorized"),
     *("ServiceDrifted", "Skipped", "Started", "Starting", "StepRunning", "Succeeded", "Suspended", "WaitingForTrigger"),
     *("AlreadyRunning", "BadKubeconfig", "Busy", "ControllerBusy", "ControllerDown", "ControllerMissing"),
     *("ControllerTooOld", "FolderUnreadable", "Forbidden", "InvalidSettings", "MissingSecrets", "NotFound"),
@@ -325,6 +326,8 @@ FULL = Record(
     poll_commit="x",
     poll_problem="x",
     schedule_problem="x",
+    notices=(Notice(1, "Failed"),),
+    notify_problem="x",
     pending_since="x",
     failure=Failure("x", "x", "x"),
 )
@@ -334,7 +337,7 @@ def test_every_key_of_the_record_is_explained_and_none_is_invented() -> None:
     assert rows("status", "Keys") == set(status.write(FULL))
 
 
-@pytest.mark.parametrize(("key", "form"), [("stages", StageRecord), ("history", PastRun)])
+@pytest.mark.parametrize(("key", "form"), [("stages", StageRecord), ("history", PastRun), ("notices", Notice)])
 def test_every_part_of_the_keys_that_hold_yaml_is_named(key: str, form: type[Any]) -> None:
     (row,) = (line for line in page("status").splitlines() if line.startswith(f"| `{key}` |"))
     assert set(re.findall(r"`(\w+)`", row)) - {key} == {item.name for item in fields(form)} - {"unknown"}

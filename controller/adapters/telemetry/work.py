@@ -23,6 +23,9 @@ class WorkMetrics:
         self._oldest = show("queue_oldest_seconds", "How long the request waits that has waited longest")
         self._workers = show("workers", "Threads that make passes")
         self._busy = show("workers_busy", "Threads that are making a pass")
+        self._notifications = counter(
+            registry, "notifications", "Notifications that were sent, each try", result=("arrived", "failed")
+        )
         self._defects = counter(registry, "defects", "Errors of Coachwork itself")
         self._ready = show("ready", "1 while the controller works, as /readyz says")
         self._leader = show("leader", "1 while the controller holds the Lease, and so may act")
@@ -31,6 +34,10 @@ class WorkMetrics:
         """Count a pass (result: one of RECONCILE_RESULTS) and its duration."""
         self._reconciles.labels(result).inc()
         self._duration.observe(lasted)
+
+    def notified(self, arrived: bool) -> None:
+        """Count a notification that was sent, or could not be."""
+        self._notifications.labels("arrived" if arrived else "failed").inc()
 
     def defect(self) -> None:
         """Count an error of Coachwork itself."""

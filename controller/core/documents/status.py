@@ -35,7 +35,7 @@ _RENAMED = {"step": "run-step", "spec": "run-spec", "handled": "handled-triggers
 _KEYS = {item.name: _RENAMED.get(item.name, item.name.replace("_", "-")) for item in fields(Record)}
 _DERIVED = ("run-commit", "handled-trigger", "digest")  # and stage.NAME: for kubectl only
 _NUMBERS = ("run", "step", "release_run")
-_PARTS = ("spec", "stages", "handled", "history", "failure", "release_numbers")  # as YAML
+_PARTS = ("spec", "stages", "handled", "history", "failure", "release_numbers", "notices")  # as YAML
 _FOLDER = re.compile(r"""\bfolder["']?: *["']?([\w.-]+)""")  # of an environment, in `run-spec`
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -172,6 +172,7 @@ def _texts(record: Record) -> Iterable[tuple[str, str]]:
         history=record.history[:HISTORY_LIMIT],
         poll_problem=fit(record.poll_problem),
         schedule_problem=fit(record.schedule_problem),
+        notify_problem=fit(record.notify_problem),
         stages={
             name: replace(stage, reason=fit(stage.reason, REASON_LIMIT), message=fit(stage.message))
             for name, stage in record.stages.items()
@@ -186,7 +187,7 @@ def _texts(record: Record) -> Iterable[tuple[str, str]]:
                 yield name, _yaml({stage: codec.sparse(item, EMPTY) for stage, item in value.items()})
             case "history":
                 yield name, _yaml([codec.sparse(past, EMPTY) for past in value])
-            case "spec" | "handled" | "failure" | "release_numbers":
+            case "spec" | "handled" | "failure" | "release_numbers" | "notices":
                 yield name, _yaml(codec.plain(value))
             case _:
                 yield name, str(value) if value or name == "run" else ""

@@ -52,6 +52,7 @@ class _Keys(Form):
     image: Annotated[str, reading(kinds.image)] = ""
     project_name: Annotated[str, reading(kinds.project_name)] = ""
     pod_template: Annotated[str, reading(kinds.object_name)] = ""
+    notify_secret: Annotated[str, reading(kinds.object_name)] = ""
     env: Annotated[
         dict[Annotated[str, reading(variables.name)], Annotated[str, reading(variables.value)]],
         engine.together(_bounded_in_all, dict),
@@ -112,8 +113,9 @@ def identity(configmap: Object) -> Request:
 def digest(request: Request) -> str:
     """Return the SHA-256 (hexadecimal) of everything in a request that changes what runs.
 
-    How the code is fetched (git-secret) and when it runs (schedule, poll, on-overlap) change nothing of it. A key that
-    is not set adds nothing: a controller that knows more keys than the one before starts no run for that.
+    How the code is fetched (git-secret), when it runs (schedule, poll, on-overlap) and who is notified change nothing
+    of it. A key that is not set adds nothing: a controller that knows more keys than the one before starts no run for
+    that.
     """
     what: list[Any] = [request.repository, request.ref, request.path]
     what += [request.image, request.project_name, request.env]

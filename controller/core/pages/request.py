@@ -22,5 +22,6 @@ def facts(data: Mapping[str, str], record: Record, services: Mapping[str, Addres
         "queued": f"trigger {record.queued}" if record.queued else "",
         "poll problem": record.poll_problem,
         "schedule problem": record.schedule_problem,
+        "notify problem": record.notify_problem,
     }
     return tuple((title, value) for title, value in pairs.items() if value)

@@ -17,6 +17,7 @@ from controller.core.model import Cause, Policy, Record, Request
 from controller.core.plan import begin
 from controller.core.plan.decision import Decision, Emit, Known, Observed, Tidy, Unanswered
 from controller.core.plan.needs import Inherited, Needs, Room
+from controller.core.plan.notify import deliver
 from controller.core.plan.poll import poll, with_poll
 from controller.core.plan.run import advance, fail
 from controller.core.plan.schedule import keep_schedule
@@ -118,12 +119,12 @@ def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime,
     decision = _of_run(known, observed, policy, now, commit)
     if known.problems:  # an invalid request does not say what it wants
         return decision
-    decision = keep_schedule(request, decision, observed, policy)
+    decision = keep_schedule(request, deliver(request, decision, observed, now), observed, policy)
     if not decision.outcome:
         return decision
     tidy = Tidy(retained(decision.record, request.keep_runs, observed))  # last: it may take long
     more = request.poll or observed.serving or pending(request, decision.record, known.digest, commit)
-    again = decision.requeue_after if more else None
+    again = decision.requeue_after if more or decision.record.notices else None
     return replace(decision, actions=(*decision.actions, tidy), requeue_after=again)
 
 

@@ -11,6 +11,7 @@ from controller.core.errors import NotYet, Transient
 from controller.core.facts import DeploymentFact, Drift, JobFact
 from controller.core.inputs import request as requests
 from controller.core.model import Cause, Object, Record, Request
+from controller.core.notices import Letter
 from controller.core.plan.needs import Key, Need, Needs, Question
 
 NO_STAGE = ""  # an action's or refusal's stage where it is the release that is written
@@ -91,6 +92,8 @@ class Observed:
     and did not end well, or nobody knows. A stage that is not here and has no Job never started."""
     numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """What the last attempt of a stage of the open step has left, where it may have ended."""
+    letters: Mapping[str, str | None] = field(default_factory=dict)
+    """What came of letters that this process sends, or has sent, by key; None: nothing yet; "": it arrived."""
     refusals: tuple[Refusal, ...] = ()
     failed: NotYet | Transient | None = None  # what kept this pass from observing or recording
     answers: Mapping[Question[Any], Any] = field(default_factory=dict)  # a value, or the error that came instead
@@ -171,7 +174,14 @@ class Tidy:
     runs: frozenset[int]
 
 
-Action: TypeAlias = Create | Apply | Restore | Delete | Publish | Emit | Tidy
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Begin to send a letter, and wait for nothing: what came of it is observed later."""
+
+    letter: Letter
+
+
+Action: TypeAlias = Create | Apply | Restore | Delete | Publish | Emit | Tidy | Notify
 
 
 @dataclass(frozen=True, slots=True)

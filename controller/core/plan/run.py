@@ -24,6 +24,7 @@ from controller.core.model import (
 from controller.core.plan.build import Builds, builds_of
 from controller.core.plan.decision import NO_STAGE, Action, Apply, Create, Decision, Delete, Emit, Observed
 from controller.core.plan.failure import handle
+from controller.core.plan.notify import owed
 from controller.core.plan.secrets import MissingSecret, secrets_of
 from controller.core.plan.services import hold, key_of
 from controller.core.plan.settle import settle, stale_jobs
@@ -271,6 +272,7 @@ def _end(
         stages={name: stopped(stage) for name, stage in record.stages.items()},  # good: the failure stage's build
         history=remember(record, past),
         failure=None,
+        notices=owed(request, record, outcome),
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
         release_numbers=_good_numbers(record) if good else record.release_numbers,

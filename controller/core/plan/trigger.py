@@ -1,11 +1,10 @@
 """What asks for a run, what of it waits for the active run or is passed over, and what is refused."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from controller.core import times
+from controller.core import slots, times
 from controller.core.documents.status import HANDLED_LIMIT, HISTORY_LIMIT, PROBLEM_LIMIT
 from controller.core.errors import WARNING, Invalid
 from controller.core.model import Cause, PastRun, Phase, Record, Request
@@ -57,7 +56,7 @@ def may_reuse(request: Request, reason: Pending) -> bool:
 
     Not one that says what it runs, and no slot of a schedule: that is for what changes outside of the repository.
     """
-    slot = request.schedule and re.fullmatch(rf"{re.escape(request.name)}-\d{{8,10}}", reason.trigger)
+    slot = request.schedule and slots.of_trigger(request.name, reason.trigger)
     return not (request.whole or request.only or request.resume or request.rerun or slot)
 
 

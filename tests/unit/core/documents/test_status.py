@@ -14,6 +14,7 @@ from controller.core import manifests
 from controller.core.documents import codec, run, status
 from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
 from controller.core.model import (
+    Notice,
     PastRun,
     Phase,
     Record,
@@ -102,6 +103,8 @@ def records() -> st.SearchStrategy[Record]:
         poll_commit=WORD,
         poll_problem=LINE,
         schedule_problem=LINE,
+        notices=st.lists(st.builds(Notice, NUMBER, st.sampled_from(["Failed", "RolledBack"]), NUMBER, WORD)).map(tuple),
+        notify_problem=LINE,
     )
 
 

@@ -1,0 +1,82 @@
+"""Notify people of runs that failed or recovered: the record says what is owed, before and until it has arrived.
+
+What keeps a notification from arriving is said in a key of its own and disturbs nothing else. It is tried again, later
+each time; whoever dies between the arrival and its record sends it again, under the same id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from controller.core import times
+from controller.core.model import Notice, NoticeEvent, PastRun, Record, Request, serves
+from controller.core.notices import Letter
+from controller.core.plan.decision import Decision, Emit, Notify, Observed
+from controller.core.text import fit
+
+PAUSES = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600, 3600, 4 * 3600, 12 * 3600))
+MOST = 10  # that wait for their turn; of more, the oldest are given up
+_UNTOUCHED = ("Waiting", "Skipped", "Unchanged")
+
+
+def owed(request: Request, record: Record, outcome: str) -> tuple[Notice, ...]:
+    """Return the notices of `record` with that of its run, which ends with this outcome, if there is one."""
+    before = next((past.outcome for past in record.history if past.outcome in ("Succeeded", "Failed")), "")
+    if not request.notify_secret or not (outcome == "Failed" or (outcome, before) == ("Succeeded", "Failed")):
+        return record.notices
+    touched = any(serves(stage.objects) and stage.state not in _UNTOUCHED for stage in record.stages.values())
+    event: NoticeEvent = (
+        "Recovered" if outcome == "Succeeded" else "RolledBack" if touched and record.release_run else "Failed"
+    )
+    return (*record.notices, Notice(record.run, event))[-MOST:]
+
+
+def deliver(request: Request, decision: Decision, observed: Observed, now: datetime) -> Decision:
+    """Return the decision with what sends the oldest notice, or with what came of that."""
+    record = decision.record
+    if not record.notices:
+        return decision
+    if not request.notify_secret:
+        return replace(decision, record=replace(record, notices=(), notify_problem=""))
+    notice, *rest = record.notices
+    past = next((past for past in record.history if past.run == notice.run), PastRun())
+    letter = Letter(
+        uid=request.uid,
+        secret=request.notify_secret,
+        tries=notice.tries,
+        request=request.name,
+        run=notice.run,
+        event=notice.event,
+        commit=past.commit,
+        reason=past.reason,
+        message=past.message,
+        finished=past.finished,
+    )
+    if letter.key not in observed.letters:
+        due = times.moment(notice.due)
+        wait = (due - now).total_seconds() if due else 0.0
+        return _again(decision, wait) if wait > 0 else replace(decision, actions=(*decision.actions, Notify(letter)))
+    problem = observed.letters[letter.key]
+    if problem is None:  # under way: its end wakes the request
+        return decision
+    if not problem:
+        return _again(replace(decision, record=replace(record, notices=tuple(rest), notify_problem="")), 0.0)
+    return _failed(decision, notice, rest, problem, now)
+
+
+def _failed(decision: Decision, notice: Notice, rest: Sequence[Notice], problem: str, now: datetime) -> Decision:
+    """Return the decision after a try that failed: another one comes later, or it is given up."""
+    pause = PAUSES[notice.tries] if notice.tries < len(PAUSES) else None
+    given_up = "" if pause else f" was given up after {notice.tries + 1} tries"
+    line = fit(f"notification of run {notice.run}{given_up}: {problem}")
+    left = [replace(notice, tries=notice.tries + 1, due=times.text(now + pause)), *rest] if pause else rest
+    news = Emit(f"notify-{line}", "Warning", "NotificationFailed", line)
+    tried = replace(decision.record, notices=tuple(left), notify_problem=line)
+    after = replace(decision, record=tried, actions=(*decision.actions, news))
+    return _again(after, pause.total_seconds() if pause else 0.0)
+
+
+def _again(decision: Decision, seconds: float) -> Decision:
+    """Return the decision with the next pass after so many seconds, if not before."""
+    due = seconds if decision.requeue_after is None else min(decision.requeue_after, seconds)
+    return replace(decision, requeue_after=due)
