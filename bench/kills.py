@@ -7,7 +7,6 @@ stuck.
 """
 
 import itertools
-import json
 import sys
 import time
 from collections import defaultdict
@@ -22,22 +21,11 @@ from controller.adapters.kube.resource import Resource
 from controller.adapters.kube.transport import Timeouts, Transport
 from controller.adapters.kube.watch import Watch, WatchCache
 from controller.core.snapshot import Snapshot
-from tests.support.e2e import NAMESPACE, Coachwork
-from tests.support.killing import KILL_GIT, Storm, orphans
+from tests.support.e2e import NAMESPACE
+from tests.support.killing import KILL, KILL_GIT, Storm, in_a_loop, orphans
 from tests.support.kubectl import Failed, eventually, kubectl, listed
 
-LOOP = "while :; do coachwork controller & echo $! > /tmp/controller.pid; wait $!; done"
-KILL = "kill -9 $(cat /tmp/controller.pid)"
 LEAST, MOST = 0.2, 6.0  # seconds between two kills: some come before the controller is ready
-
-
-def into_a_loop(coachwork: Coachwork) -> None:
-    """Let a shell start the controller again, at once, and nobody else."""
-    container = {"name": "controller", "command": ["sh", "-c", LOOP], "args": [], "livenessProbe": None}
-    patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
-    kubectl("-n", NAMESPACE, "patch", "deployment", "coachwork", "-p", json.dumps(patch))
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/coachwork", "--timeout=180s", seconds=200)
-    coachwork.controller()
 
 
 @contextmanager
@@ -64,16 +52,15 @@ def counting() -> Iterator[Mapping[str, set[str]]]:
 class Hand:
     """Kills the controller each time, and now and then more than that."""
 
-    def __init__(self, coachwork: Coachwork) -> None:
-        self._coachwork, self._turns = coachwork, itertools.count(1)
-        self.pod = coachwork.controller()
+    def __init__(self, pod: str) -> None:
+        self._pod, self._turns = pod, itertools.count(1)
         self.done = dict.fromkeys(("controller", "git", "build"), 0)
 
     def __call__(self) -> None:
         """Kill once."""
         turn = next(self._turns)
         script = KILL if turn % 3 else f"{KILL}; {KILL_GIT}"
-        kubectl("-n", NAMESPACE, "exec", self.pod, "--", "sh", "-c", script)
+        kubectl("-n", NAMESPACE, "exec", self._pod, "--", "sh", "-c", script)
         self.done["controller"] += 1
         self.done["git"] += not turn % 3
         if turn % 10 == 0:
@@ -96,14 +83,11 @@ def main() -> None:
     count = int(sys.argv[1])
     print(f"machine: {machine()}")
     print("method:  kill -9 by `kubectl exec` at random moments, 0.2 to 6 s after the last; a shell starts it again;")
-    print(
-        "         requests with steps, a failing stage, a service, packages, each triggered as soon as its run is over"
-    )
+    print("         requests with steps, a failing stage, a service, packages, a schedule; one run after the other")
     began = time.monotonic()
     try:
-        with cluster() as coachwork, counting() as jobs:
-            into_a_loop(coachwork)
-            storm, hand = Storm(coachwork), Hand(coachwork)
+        with cluster() as coachwork, counting() as jobs, in_a_loop(coachwork) as pod:
+            storm, hand = Storm(coachwork), Hand(pod)
             storm.live(hand, count, least=LEAST, most=MOST)
             runs = {load.name: load.runs for load in storm.loads}
             twice = [name for name, uids in jobs.items() if len(uids) > 1 and not name.startswith("env-")]

@@ -1,5 +1,6 @@
 """The record of a request: read from the cluster, else from its copy on the volume; written to the volume first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.core import errors, layout, names
@@ -10,12 +11,13 @@ from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import run_of
 from controller.core.inputs import request as requests
 from controller.core.model import Object, Record, Request
-from controller.core.plan import Decision, Emit, Known
+from controller.core.plan import Action, Decision, Emit, Known, Publish
 from controller.reconciler.act import STALE_DELAY, Actor
 from controller.reconciler.ports import Cluster, Volume
 from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View
 
+STALE = "the record was written since it was read"
 TAKEN_DELAY = 60.0  # nothing can be recorded while another holds the record's name
 
 
@@ -96,10 +98,18 @@ class Journal:
             manifest["metadata"]["labels"] = {**labels, names.PHASE: record.phase}
         return manifest
 
-    def write(self, entry: JournalEntry, manifest: Object) -> None:
-        """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient."""
+    def write(self, entry: JournalEntry, manifest: Object, actions: Sequence[Action]) -> None:
+        """Write NAME-status if it says anything new, and if nobody wrote since. Raises NotYet, Refused, Transient.
+
+        Where it says nothing new but something is to be done to objects, it is read: to whose record is of before a
+        roll-out or a roll-back, the other release would look like somebody's edit, and be put back.
+        """
         status = entry.status
         if status and status.get("data") == manifest["data"] and _is_labelled(status, manifest):
+            if not all(isinstance(action, Publish | Emit) for action in actions):
+                live = self.cluster.get("ConfigMap", manifest["metadata"]["name"])
+                if not live or live.get("data") != status["data"]:
+                    raise errors.NotYet(STALE_DELAY, STALE)
             return
         try:
             if status:
@@ -109,7 +119,7 @@ class Journal:
                 self.cluster.create(manifest)
         except errors.Conflict as moved:
             self._meet(entry.known, manifest)
-            raise errors.NotYet(STALE_DELAY, "the record was written since it was read") from moved
+            raise errors.NotYet(STALE_DELAY, STALE) from moved
 
     def _meet(self, known: Known, manifest: Object) -> None:
         """Undo what a stale view has written on the volume; label a record again that lost its labels."""

@@ -105,7 +105,7 @@ class Reconciler:
         except (errors.NotYet, errors.Transient) as error:
             decision = self._decision(known, Observed(failed=error), moment)
             manifest = self._journal.manifest(entry, decision.record)
-        self._journal.write(entry, manifest)
+        self._journal.write(entry, manifest, decision.actions)
         try:
             return decision, self._actor.carry_out(known.request, decision.actions)
         finally:  # what is written is counted, and what has to be done does not wait until the volume was read for that

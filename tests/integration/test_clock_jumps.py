@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.kill_stories import STORIES
+from tests.support.kill_stories import DAILY
 from tests.support.kills import Fate, Story, Teller, Told, tell
 
 HOUR = 3600.0
@@ -64,12 +64,12 @@ def jumped(story: Story, folder: Path, points: int) -> None:
 SOME = ("a commit that moves", "slots of a schedule", "triggers that queue", "a stage that is tried again")
 
 
-@pytest.mark.parametrize("story", [pytest.param(STORIES[name], id=name) for name in SOME])
+@pytest.mark.parametrize("story", [pytest.param(DAILY[name], id=name) for name in SOME])
 def test_an_hour_more_or_less_changes_nothing(memory: Path, story: Story) -> None:
     jumped(story, memory, 2)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("story", [pytest.param(story, id=name) for name, story in STORIES.items() if name != DEADLINE])
+@pytest.mark.parametrize("story", [pytest.param(story, id=name) for name, story in DAILY.items() if name != DEADLINE])
 def test_an_hour_more_or_less_at_many_moments_changes_nothing(memory: Path, story: Story) -> None:
     jumped(story, memory, 3)

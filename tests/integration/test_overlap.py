@@ -8,7 +8,7 @@ from tests.support.kill_stories import STORIES
 from tests.support.kills import Story, tell
 from tests.support.overlap import OVERLAPS, Overlapping, OverlappingWithout, OverlappingWithTheLease
 
-POINTS = 3  # of each story at which one stands still, in `make test-long`
+POINTS = 2  # of each story at which one stands still, in `make test-long`
 TELLERS = {"with the Lease": OverlappingWithTheLease, "without it": OverlappingWithout}
 
 

@@ -3,14 +3,17 @@
 Each stage appends a line to a file in its request's cache: what ran twice, or never, shows there.
 """
 
+import json
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.support.e2e import Coachwork, Record, told
+from tests.support.e2e import NAMESPACE, Coachwork, Record, eventually, kubectl, told
 from tests.support.e2e_projects import batch, project, server, service
+from tests.support.kubectl import Object
 
 NOTE = """
 import os, pathlib, time
@@ -20,6 +23,8 @@ time.sleep({seconds})
 """
 BAD = NOTE.format(seconds=0) + "raise SystemExit('gone wrong')\n"
 LIMIT = 600  # seconds of a run while its controller is killed
+LOOP = "while :; do coachwork controller & echo $! > /tmp/controller.pid; wait $!; done"
+KILL = "kill -9 $(cat /tmp/controller.pid)"
 KILL_GIT = 'for p in /proc/[0-9]*; do read -r c < $p/comm && [ "$c" = git ] && kill -9 ${p#/proc/}; done; true'
 
 
@@ -28,20 +33,36 @@ def note(name: str, seconds: float = 1, requirements: str = "") -> dict[str, str
     return batch(name, NOTE.format(seconds=seconds), requirements=requirements)
 
 
+@contextmanager
+def in_a_loop(coachwork: Coachwork) -> Iterator[str]:
+    """Let a shell start the controller again, at once, and nobody else: the kubelet gets slower; yield its pod."""
+    container = {"name": "controller", "command": ["sh", "-c", LOOP], "args": [], "livenessProbe": None}
+    patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    rollout = ("-n", NAMESPACE, "rollout")
+    kubectl("-n", NAMESPACE, "patch", "deployment", "coachwork", "-p", json.dumps(patch))
+    try:
+        kubectl(*rollout, "status", "deployment/coachwork", "--timeout=180s", seconds=200)
+        yield coachwork.controller()
+    finally:
+        kubectl(*rollout, "undo", "deployment/coachwork")
+        kubectl(*rollout, "status", "deployment/coachwork", "--timeout=180s", seconds=200)
+
+
 @dataclass
 class Load:
-    """One request that is triggered again as soon as its run is over."""
+    """One request that is triggered again as soon as its run is over, by a pod of its schedule if it has one."""
 
     name: str
     files: Callable[[int], dict[str, str | bytes]]  # by the number of the run
     phase: str
     stages: frozenset[str]  # that leave a line in each run
+    schedule: str = ""
     runs: int = 0
     last: Record = field(default_factory=dict)
 
 
 def loads(coachwork: Coachwork) -> list[Load]:
-    """Return requests of all kinds: steps, a failing stage with its sibling, a service, environments."""
+    """Return requests of all kinds: steps, a failing stage with its sibling, a service, environments, a schedule."""
 
     def steps(_run: int) -> dict[str, str | bytes]:
         return project(steps_, "one >> two, three >> four", *map(note, ("one", "two", "three", "four")))
@@ -62,12 +83,17 @@ def loads(coachwork: Coachwork) -> list[Load]:
     def packages(run: int) -> dict[str, str | bytes]:
         return project(packages_, "use", note("use", requirements=f"six ; python_version != '9.{run}'\n"))
 
-    steps_, failing_, serving_, packages_ = map(coachwork.name, ("steps", "failing", "serving", "packages"))
+    def slots(_run: int) -> dict[str, str | bytes]:
+        return project(slots_, "tick", note("tick"))
+
+    titles = ("steps", "failing", "serving", "packages", "slots")
+    steps_, failing_, serving_, packages_, slots_ = map(coachwork.name, titles)
     return [
         Load(steps_, steps, "Ready", frozenset({"one", "two", "three", "four"})),
         Load(failing_, failing, "Failed", frozenset({"good", "bad", "sibling"})),
         Load(serving_, serving, "Ready", frozenset({"train"})),
         Load(packages_, packages, "Ready", frozenset({"use"})),
+        Load(slots_, slots, "Ready", frozenset({"tick"}), "0 0 1 1 *"),
     ]
 
 
@@ -100,14 +126,25 @@ class Storm:
             while not self.over.is_set():
                 run = load.runs + 1
                 self.coachwork.git.push(load.name, load.files(run))
-                if run == 1:
-                    self.coachwork.request(load.name, keep_runs="2")
-                else:
-                    self.coachwork.annotate(load.name, trigger=f"t{run}")
-                wanted = {"finished_trigger": f"t{run}"} if run > 1 else {}
+                wanted = self._trigger(load, run)
                 load.last, load.runs = self.coachwork.ended(load.name, seconds=LIMIT, run=str(run), **wanted), run
         except Exception as error:  # noqa: BLE001 - a thread of the test: reported by the main one
             self.failures.append(f"{load.name}: {type(error).__name__}: {error}")
+
+    def _trigger(self, load: Load, run: int) -> dict[str, str]:
+        """Ask for a run; return what its record says once it is over."""
+        name, trigger = load.name, f"{load.name}-slot-{run}" if load.schedule else f"t{run}"
+        if run == 1 and load.schedule:
+            self.coachwork.request(name, keep_runs="2", schedule=load.schedule, run_on_create="false")
+            eventually(lambda: self.coachwork.objects(name, "cronjobs"), "CronJob of the schedule", seconds=LIMIT)
+        elif run == 1:
+            self.coachwork.request(name, keep_runs="2")
+            return {}
+        if load.schedule:  # the Job that the CronJob controller makes at a slot, made when the last one's run is over
+            kubectl("-n", NAMESPACE, "create", "job", trigger, f"--from=cronjob/{name}")
+        else:
+            self.coachwork.annotate(name, trigger=trigger)
+        return {"finished_trigger": trigger}
 
     def check(self, load: Load) -> Iterator[str]:
         """Yield what is wrong with what a request's runs have left."""
@@ -124,12 +161,16 @@ class Storm:
         yield from (
             f"{load.name}: trigger {name} was handled {number} times" for name, number in triggers.items() if number > 1
         )
-        if late := [job for job in self.jobs(load.name) if not job.endswith(f"-{load.runs}")]:
+        jobs = {job["metadata"]["name"]: job for job in self.coachwork.objects(load.name, "jobs")}
+        stages = [name for name, job in jobs.items() if "coachwork.io/stage" in job["metadata"]["labels"]]
+        if late := [name for name in stages if not name.endswith(f"-{load.runs}")]:
             yield f"{load.name}: Jobs of earlier runs are left: {late}"
+        if lost := [name for name in jobs.keys() - set(stages) if _failed(jobs[name])]:
+            yield f"{load.name}: slots whose pod does not know of their run's end: {lost}"
 
-    def jobs(self, name: str) -> list[str]:
-        """Return the names of a request's Jobs."""
-        return [job["metadata"]["name"] for job in self.coachwork.objects(name, "jobs")]
+
+def _failed(job: Object) -> bool:
+    return bool(job.get("status", {}).get("failed"))
 
 
 def orphans(coachwork: Coachwork) -> list[str]:
@@ -144,4 +185,4 @@ def orphans(coachwork: Coachwork) -> list[str]:
     return coachwork.shell("sh", "-c", script).splitlines()
 
 
-__all__ = ["KILL_GIT", "Storm", "orphans"]
+__all__ = ["KILL", "KILL_GIT", "Storm", "in_a_loop", "orphans"]

@@ -258,10 +258,9 @@ def forgotten(world: Told) -> None:
 
 
 def deaths(point: int, what: str) -> Sequence[Fate]:
-    """Return what follows on a death at a point: what is after one thing is before the next, so not the same again."""
-    if what.startswith("before"):
-        return cold, stale
-    return ((twice, stale_records, stale_objects, moved, forgotten)[point // 2 % 5],)
+    """Return what follows on a death at a point, in turns: what is after one thing is before the next."""
+    turns = (cold, stale) if what.startswith("before") else (twice, stale_records, stale_objects, moved, forgotten)
+    return (turns[point // 2 % len(turns)],)
 
 
 # --- the end -------------------------------------------------------------------------------------------
@@ -345,7 +344,8 @@ def _lasting(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _plain(value: object) -> str:
     """Return a text without what is another one each time; an object's, a line for each thing that it says."""
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, indent=1).replace("\\n", "\n")
+    apart = (",\n", ": ")
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=apart).replace("\\n", "\n")
     return _OTHER.sub(r"\1\2\3", _UID.sub("UID", text))
 
 
