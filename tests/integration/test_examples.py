@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,3 +122,14 @@ def test_notebook_fits_with_the_parameters_of_the_run_and_is_kept_as_a_page(coac
     (model,) = coachwork.home.glob("runs/notebook-*/1/artifacts/model.json")
     assert len(json.loads(model.read_text())["coefficients"]) == 4
     assert "data:image/png;base64," in (model.parent / "notebooks/fit.html").read_text()
+
+
+def test_reuse_prepares_its_data_once(coachwork: CommandLine, tmp_path: Path) -> None:
+    folder = tmp_path / "reuse"
+    shutil.copytree(EXAMPLES / "reuse", folder)
+    assert coachwork.run("run", str(folder)).code == 0
+    with (folder / "train.py").open("a") as file:
+        file.write("print('changed')\n")
+    ended = coachwork.run("run", str(folder))
+    assert "prepare: Reused: no input has changed since run 1" in ended.out
+    assert "| changed" in ended.out
