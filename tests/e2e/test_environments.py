@@ -157,10 +157,28 @@ def test_packages_come_from_a_private_index_and_its_password_is_nowhere(
         assert index.password not in coachwork.log()
 
 
-def test_a_stage_that_is_killed_for_memory_says_so_and_its_log_is_whole(coachwork: Coachwork) -> None:
+GREEDY = "data = []\nwhile True:\n    data.append(bytearray(8 << 20))\n"
+# At most 100 processes, each of them deaf, in a session of its own, without a parent, and holding 2 MiB.
+BOMB = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _ in range(100):
+    if os.fork():
+        os.wait()
+        continue
+    os.setsid()
+    if os.fork() == 0:
+        data = bytearray(os.urandom(2 << 20))
+        time.sleep(300)
+    os._exit(0)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("script", [GREEDY, BOMB], ids=["greedy", "bomb"])
+def test_a_stage_that_is_killed_for_memory_says_so_and_its_log_is_whole(coachwork: Coachwork, script: str) -> None:
     name = coachwork.name("memory")
-    script = "print('before')\ndata = []\nwhile True:\n    data.append(bytearray(8 << 20))\n"
-    stage = batch("one", script)
+    stage = batch("one", f"print('before', flush=True)\n{script}")
     stage["one/config.ini"] = stage["one/config.ini"].replace("[batch]", "MEMORY_LIMIT_MB = 64\n[batch]")
     record = coachwork.start(name, project(name, "one", stage))
     assert (record["phase"], record["reason"]) == ("Failed", "OutOfMemory"), told(record)
