@@ -126,7 +126,8 @@ def unnamed(match: re.Match[str], failed: FailedScript) -> str:
     folder = next((each for each in (os.path.join(root, top) for root in roots) if os.path.isdir(each)), "")
     path = said.group(1) if said else _own(failed).get(top, folder)
     if not path.startswith(failed.places.checkout + os.sep) or not (path.endswith(".py") or os.path.isdir(path)):
-        return fitting(match, failed) if match.group().startswith("ImportError") else ""
+        packages = _importer(failed, besides=top) and stage_versions.package(top, failed)[0]
+        return fitting(match, failed) if match.group().startswith("ImportError") or packages else ""
     shown = _shown(path, failed)
     if stage_packages.package(top) or stage_packages.is_in_python(top):
         return f"{shown} hides the package `{top}`: rename it"
@@ -146,7 +147,8 @@ def unnamed(match: re.Match[str], failed: FailedScript) -> str:
 
 def fitting(match: re.Match[str], failed: FailedScript) -> str:
     """Return that versions do not fit, with those that are installed and asked for."""
-    names = [(match.groupdict().get("module") or "").partition(".")[0], _importer(failed)]
+    top = (match.groupdict().get("module") or "").partition(".")[0]
+    names = [top, _importer(failed, besides=top)]
     if names[0] and not names[1] and stage_packages.is_in_python(names[0]):
         return f"`{match.group('module')}` of this Python has no `{match.group('name')}`: check the name"
     packages = [stage_versions.package(name, failed)[0] for name in names]
@@ -189,9 +191,10 @@ def _asked(top: str, failed: FailedScript) -> str:
     return ".".join(filter(None, found.groups())) if found else ""
 
 
-def _importer(failed: FailedScript) -> str:
-    """Return the installed package in whose code it failed, "" where it was the project's own."""
-    trace = [frame for frame in failed.said.trace if not frame.named.startswith("<frozen ")]
+def _importer(failed: FailedScript, besides: str = "") -> str:
+    """Return the installed package, not `besides`, in whose code it failed, "" where it was the project's own."""
+    passed = re.compile(rf"<frozen |.*-packages/{besides}\b" if besides else "<frozen ")
+    trace = [frame for frame in failed.said.trace if not passed.match(frame.named)]
     found = re.search(r"-packages/(\w+)", trace[-1].named) if trace and not trace[-1].place else None
     return found.group(1) if found else ""
 

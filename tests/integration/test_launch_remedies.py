@@ -358,6 +358,36 @@ def test_a_package_of_numpy_1_under_numpy_2_leads_to_a_pin(stage: Stage, last: s
     assert "installed: numpy 2.0.1" in ended.message["message"]
 
 
+@pytest.mark.parametrize(
+    ("frame", "ends"),
+    [
+        (
+            "numba/np/arrayobj.py",
+            "numba 0.53.1; no file names a version of numpy or numba); not tried again: it would end",
+        ),
+        ("", "AttributeError: module 'numpy' has no attribute 'row_stack'"),  # the script's own line says nothing of it
+    ],
+)
+def test_a_package_that_misses_a_name_in_another_one_does_not_fit_it(stage: Stage, frame: str, ends: str) -> None:
+    packages(stage, numpy="2.5.5", numba="0.53.1")
+    between = f'  File "/x/site-packages/{frame}", line 9, in <module>\n    overload(np.row_stack)\n' if frame else ""
+    script = f"""
+import sys
+sys.stderr.write('''Traceback (most recent call last):
+  File "%s", line 2, in <module>
+    import pymc as pm
+{between}  File "/x/site-packages/numpy/__init__.py", line 769, in __getattr__
+    raise AttributeError("...")
+AttributeError: module 'numpy' has no attribute 'row_stack'
+''' % __file__)
+sys.exit(1)
+"""
+    message = stage.run(script).message["message"]
+    assert message.startswith("train/train.py:2: exited with code 1: AttributeError: module 'numpy' has no attribute")
+    fit = "name versions that fit each other in train/requirements.txt; installed: numpy 2.5.5, "
+    assert (ends in message, fit in message) == (True, bool(frame))
+
+
 def test_a_name_that_numpy_removed_leads_to_the_version_to_pin(stage: Stage) -> None:
     stage.file("train/numpy.py", "")
     ended = stage.run("import numpy as np\nnp.object\n")
