@@ -31,6 +31,7 @@ _BAR = re.compile(r"\s*\+(?P<deeper>-\+)?-{5,}( (\d+|\.\.\.) -+)?$")  # around e
 _DIRECTLY = "The above exception was the direct cause of the following exception:"
 _MEANWHILE = "During handling of the above exception, another exception occurred:"
 _GOES_ON = re.compile(r"[:({\[]\s*$|\d+ validation errors? for \S+$")  # as the words of numpy, pandas and pydantic do
+SLOW = re.compile(r"g\+\+ not (?:detected|available)")  # PyTensor goes on without, far slower
 _UNGUARDED = re.compile(  # said by the new process, and not by that of the script
     "An attempt has been made to start a new process before the|^RuntimeError: context has already been set"
 )

@@ -52,6 +52,9 @@ CALLED = (  # a program that a shell did not find, or that packages of PyPI miss
     r"|failed to execute \w+\('(?P<executable>\w+)'\)|Is (?P<poppler>poppler) installed"
     r"|(?P<java>JAVA)_(GATEWAY_EXITED|HOME)"
 )
+NO_COMPILER = (
+    r"g\+\+ not (?:detected|available)|No working C\+\+ compiler found|Failed to find C compiler"  # at run time
+)
 _SHELL = re.compile(r"^\S*sh: (?:(?:line )?\d+: )?([\w.+-]+): (?:command )?not found$", re.MULTILINE)
 
 
@@ -73,6 +76,11 @@ def called(match: re.Match[str], failed: FailedScript) -> str:
     named = [word for word in match.groupdict().values() if word] or _SHELL.findall(failed.said.output)[-1:]
     name = {"poppler": "pdfinfo", "JAVA": "java"}.get(named[0], named[0]) if named else ""
     return _program(name, failed) if name else ""
+
+
+def compiler(_match: re.Match[str], failed: FailedScript) -> str:
+    """Return how a stage gets what PyTensor, PyTorch and Triton compile with while they compute."""
+    return _lacking("C++ compiler", PROGRAMS["g++"], failed)
 
 
 def _program(name: str, failed: FailedScript) -> str:

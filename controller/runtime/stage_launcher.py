@@ -341,7 +341,9 @@ class StageLauncher(stage_attempt.Launcher):
             remedy = self._remedy(said)[1]
             words = cause.clean(said.words, cause.WORDS_LIMIT)
             return f"{said.place}: {words}{f' ({remedy})' if remedy else ''}; {late})"
-        return f"{self.places.script}: {late}: {RAISE}): {f'{LAST}: {said.words}' if said.text else SILENT}"
+        slow = cause.SLOW.search(said.output)
+        advice = (slow and self._remedy(said._replace(text=slow.group()))[1]) or RAISE
+        return f"{self.places.script}: {late}: {advice}): {f'{LAST}: {said.words}' if said.text else SILENT}"
 
     def _explain(self, status: int, out_of_memory: bool) -> Tuple[int, str, str]:
         """Return exit code, reason and message for a script that failed by itself."""

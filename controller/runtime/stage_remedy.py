@@ -181,6 +181,7 @@ RULES: Tuple[Rule, ...] = (
     Rule(_NO_FILE, "ExitCode", stage_files.missing, hopeless=True),
     Rule(_DENIED, "ExitCode", stage_files.denied, hopeless=True),
     Rule(stage_files.CALLED, "ExitCode", stage_files.called, hopeless=True),
+    Rule(stage_files.NO_COMPILER, "ExitCode", stage_files.compiler, hopeless=True),
     Rule(_NO_MODULE, "ImportError", stage_imports.missing, hopeless=True),
     Rule(r"^ImportError: attempted relative import", "ImportError", stage_imports.relative, hopeless=True),
     Rule(_NO_NAME, "ImportError", stage_imports.unnamed, hopeless=True),

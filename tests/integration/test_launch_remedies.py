@@ -1,5 +1,6 @@
 """What a launch says to change where a script's last line does not say it, and which failures are not tried again."""
 
+import re
 import shutil
 import subprocess
 import textwrap
@@ -386,6 +387,25 @@ sys.exit(1)
     assert message.startswith("train/train.py:2: exited with code 1: AttributeError: module 'numpy' has no attribute")
     fit = "name versions that fit each other in train/requirements.txt; installed: numpy 2.5.5, "
     assert (ends in message, fit in message) == (True, bool(frame))
+
+
+@pytest.mark.parametrize(
+    ("said", "then", "code"),
+    [
+        (
+            "WARNING (pytensor.configdefaults): g++ not detected!  PyTensor will default to Python.",
+            "time.sleep(99)",
+            124,
+        ),
+        ("", "raise RuntimeError('Failed to find C compiler. Please specify via CC environment variable.')", 1),
+    ],
+)
+def test_a_compiler_that_the_image_lacks_is_the_cause_and_so_is_the_slowness_without(
+    stage: Stage, said: str, then: str, code: int
+) -> None:
+    ended = stage.run(f"import sys, time\nprint({said!r}, file=sys.stderr)\nprint('sampling')\n{then}\n", limit=3)
+    message = ended.message["message"]
+    assert (ended.code, re.findall("has no C.. compiler: .*Debian package g..", message) != []) == (code, True), message
 
 
 def test_a_name_that_numpy_removed_leads_to_the_version_to_pin(stage: Stage) -> None:
