@@ -15,7 +15,7 @@ from controller.core.inputs import repository
 from controller.core.text import clean
 
 SCAFFOLD: Final = Path(__file__).parents[1] / "scaffold"  # a project for each kind, which has its kind's name
-Kind = Literal["train-and-serve", "batch", "service"]
+Kind = Literal["train-and-serve", "batch", "service", "notebook"]
 
 
 def init(

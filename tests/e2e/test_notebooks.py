@@ -53,7 +53,7 @@ def test_notebooks_run_as_batch_stage_and_as_service(coachwork: Coachwork) -> No
     assert record["phase"] == "Ready", told(record)
     assert ask(coachwork.address(f"{service}--answer")).body == "from a cell"
 
-    coachwork.annotate(batch, parameters=json.dumps({"DEGREE": "many"}))
+    coachwork.annotate(batch, set='many {"DEGREE": "many"}')
     record = coachwork.trigger(batch, "many")
     cause = "stage fit: fit/fit.ipynb, cell 3, line 1: "
     assert (record["phase"], record["message"][: len(cause)]) == ("Failed", cause), told(record)

@@ -116,10 +116,17 @@ def test_mlflow_and_minio_serves_the_model_that_it_registered(coachwork: Command
 
 
 @pytest.mark.long
-def test_notebook_fits_with_the_parameters_of_the_run_and_is_kept_as_a_page(coachwork: CommandLine) -> None:
-    ended = coachwork.run("run", str(EXAMPLES / "notebook"), "--env", "DEGREE=3")
+@pytest.mark.parametrize("name", ["notebook", "readings"])
+def test_a_notebook_fits_with_the_parameters_of_the_run_and_is_kept_as_a_page(
+    coachwork: CommandLine, tmp_path: Path, name: str
+) -> None:
+    folder = EXAMPLES / name
+    if not folder.exists():  # one that is new
+        folder = tmp_path / name
+        coachwork.run("init", str(folder), "--kind", "notebook")
+    ended = coachwork.run("run", str(folder), "--env", "DEGREE=3")
     assert ended.code == 0, ended.out + ended.err
-    (model,) = coachwork.home.glob("runs/notebook-*/1/artifacts/model.json")
+    (model,) = coachwork.home.glob(f"runs/{name}-*/1/artifacts/model.json")
     assert len(json.loads(model.read_text())["coefficients"]) == 4
     assert "data:image/png;base64," in (model.parent / "notebooks/fit.html").read_text()
 
