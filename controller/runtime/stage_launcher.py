@@ -92,8 +92,9 @@ class StageLauncher(stage_attempt.Launcher):
             packages = importlib.import_module("stage_environment")
             self.environment = packages.prepare(order, self.output, self.outcome)
         if self.index:
-            self.own = self.index.begin()
+            self.index.begin()
             self.index.meet(self.output.say)
+            self.own = self.index.variables
         self.keeper.commit()
         self._claim()
         self._script()

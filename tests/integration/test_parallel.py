@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.manifests.pod import PEERS_SECONDS
 from tests.support.cli import CommandLine, write
 from tests.support.launching import PYTHON_38, Stage
 from tests.support.world import REPOSITORY, World, project
@@ -189,8 +190,9 @@ def test_a_result_that_can_t_be_left_fails_the_attempt(index: Stage) -> None:
 def test_a_peer_that_does_not_come_is_waited_for_and_named(index: Stage) -> None:
     script = index.tools / "stage_index.py"
     text = script.read_text()
-    assert " = 600.0, 0.5" in text
-    script.write_text(text.replace(" = 600.0, 0.5", " = 0.1, 0.01"))
+    waits = f" = {PEERS_SECONDS}, 0.5"  # for so long the pod lives longer
+    assert waits in text
+    script.write_text(text.replace(waits, " = 0.1, 0.01"))
     index.env["COACHWORK_POD_IP"] = "198.18.0.7"
     hosts = ["localhost"] * 5
     there = index.run("import os; print(os.environ['MASTER_ADDR'])", peers=[*hosts, "localhost"], peers_port=29500)
@@ -199,6 +201,10 @@ def test_a_peer_that_does_not_come_is_waited_for_and_named(index: Stage) -> None
     lacking = index.run("print('ran')", peers=[*hosts, "no-such.invalid"], peers_port=29500)
     assert (lacking.code, lacking.message["reason"], "ran" in lacking.text.split()) == (1, "PeerMissing", False)
     assert "no-such.invalid" in lacking.message["message"]
+    for left, code in (("198.18.0.9", 1), ("127.0.0.1", 0)):  # of a pod that is gone, and one that the Service knows
+        (index.logs / "4" / "address").write_text(left)
+        found = index.run("print('ran')", peers=[*hosts[:4], "no-such.127.0.0.1", "localhost"], peers_port=29500)
+        assert (found.code, "PeerMissing" in found.text) == (code, bool(code)), found.text
 
 
 # --- in a record -----------------------------------------------------------------------------------

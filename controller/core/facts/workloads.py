@@ -119,6 +119,8 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         return replace(fact, cause=cause or _late(over["Failed"]))
     if current and between and not indexed:
         return replace(fact, cause=_between(job, counted, current))
+    if indexed and facts and fact.state == "Running" and not any(pod.phase in {"Pending", "Running"} for pod in facts):
+        return replace(_denied(job, fact, events), refused=None)  # the Job stays: some of its indexes have begun
     if done or running or (indexed and facts):
         return fact
     if current:

@@ -19,6 +19,7 @@ from controller.core.manifests.context import RunContext, labels
 from controller.core.model import Batch, Object, Policy, Service, Stage
 
 PORT_NAME = "http"
+PEERS_SECONDS = 600  # that the launcher waits for the names of all peers
 PEERS_PORT = 29500  # that the first of peers is to listen on: PyTorch's own
 DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
 PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels
@@ -43,6 +44,7 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
         pod |= {"restartPolicy": "Never", "activeDeadlineSeconds": limit + SPARE_SECONDS}
         if has_peers(stage):  # with the host name that an index has: INDEX's name is JOB-INDEX.SERVICE
             pod["subdomain"] = context.peers_name(stage.name)
+            pod["activeDeadlineSeconds"] += PEERS_SECONDS
     return complete(podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod}), policy)
 
 

@@ -15,7 +15,7 @@ from controller.core.model import Attempt, Batch, Cause, Object, Parallel, Pipel
 from controller.core.plan.decision import Observed
 from controller.core.plan.stage import view_of
 from tests.support.held import read_job
-from tests.support.statuses import condition, job, pod, said, terminated, waiting
+from tests.support.statuses import condition, event, job, pod, said, terminated, waiting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GRID = Parallel(4, (("ALPHA", ("0.1", "0.3")), ("DEPTH", ("3", "5"))), 2)
@@ -130,6 +130,15 @@ def test_a_job_s_indexes_are_one_fact(status: Object, pods: list[Object], expect
     fact = read_job(indexed(**status), pods)
     found = {key: getattr(fact, key) for key in expected}
     assert found | ({"cause": fact.cause.message} if fact.cause and "cause" in found else {}) == expected
+
+
+def test_a_quota_that_stops_the_rest_is_said_though_some_have_run() -> None:
+    denied = event("FailedCreate", 'pods "x" is forbidden: exceeded quota: small', "job-uid", "Job")
+    ended = [one(0, terminated(0), "Succeeded")]
+    fact = read_job(indexed(completedIndexes="0"), ended, [denied])
+    assert (fact.blocked, fact.cause and fact.cause.reason, fact.refused) == ("schedule", "QuotaExceeded", None)
+    assert read_job(indexed(completedIndexes="0"), [*ended, RUNNING], [denied]).blocked == ""
+    assert read_job(indexed(completedIndexes="0"), ended).blocked == ""
 
 
 def test_no_pod_that_succeeded_ends_the_job_of_many() -> None:
