@@ -120,7 +120,7 @@ class Doctor:
         every, found = self._configmaps(), list[Finding]()
         for configmap in every[:MOST_REQUESTS]:
             parsed = _parsed(configmap)
-            named = (parsed.git_secret, parsed.index_secret) if parsed else ()
+            named = (parsed.git_secret, parsed.index_secret, parsed.notify_secret) if parsed else ()
             secrets = {name: self._cluster.get("Secret", name) for name in named if name}
             template = self._cluster.get("ConfigMap", parsed.pod_template) if parsed and parsed.pod_template else None
             found += doctor.one_request(configmap, secrets, template, self._policy.claim)

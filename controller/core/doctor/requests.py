@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from controller.core import names
+from controller.core import names, notices
 from controller.core.doctor.finding import Finding
 from controller.core.errors import Invalid
 from controller.core.inputs import credentials, index, podtemplate, request
@@ -54,9 +54,10 @@ def one_request(
     if found := problems(partial(request.parse, configmap)):
         return found
     parsed = request.parse(configmap)
-    git, packages = parsed.git_secret, parsed.index_secret
+    git, packages, people = parsed.git_secret, parsed.index_secret, parsed.notify_secret
     found = problems(lambda: credentials.git_credentials(secrets.get(git), git, parsed.repository))
     found += problems(lambda: packages and index.settings(secrets.get(packages), packages))
+    found += problems(lambda: people and notices.receiver(secrets.get(people), people))
     found += problems(lambda: parsed.pod_template and podtemplate.read(template, parsed.pod_template, claim_name))
     return found
 

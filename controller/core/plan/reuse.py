@@ -6,7 +6,6 @@ earlier run had. What nobody knows any more counts as changed.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from controller.core import images
 from controller.core.errors import Invalid
@@ -116,9 +115,9 @@ def _inputs(making: Making, name: str) -> Iterator[tuple[Input, str]]:
     before = pipeline.steps[: next(at for at, step in enumerate(pipeline.steps) if name in step)]
     environment = next((item.folder for item in spec.environments if name in item.stages), "")
     yield ("", "EXECUTABLE_SCRIPT"), f"{stage.folder}/{stage.script}"
-    left_out = frozenset(stage.left_out)
+    left_out = tuple(f"{path}/" for path in stage.left_out)
     for path, content in making.files.items():
-        if left_out.isdisjoint([path, *map(str, PurePosixPath(path).parents)]):
+        if not f"{path}/".startswith(left_out):
             yield ("", path), content
     for variable, value in {**dict(stage.env), **dict(spec.env), **dict(spec.parameters)}.items():
         yield ("variable", variable), value

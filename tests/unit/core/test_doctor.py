@@ -125,6 +125,8 @@ BASIC = secret("kubernetes.io/basic-auth", username="me", password="pw-b&d-secre
         (configmap_of(git_secret="g"), {"g": None}, None, "git-secret g"),
         (configmap_of(git_secret="g"), {"g": secret("Opaque", password="pw-b&d-secret")}, None, "of type"),
         (configmap_of(index_secret="i"), {"i": None}, None, "index-secret i: not found"),
+        (configmap_of(notify_secret="n"), {"n": None}, None, "notify-secret n: not found"),
+        (configmap_of(notify_secret="n"), {"n": secret("Opaque", url="pw-b&d-secret")}, None, "key url: expected an"),
         (configmap_of(index_secret="i"), {"i": secret("Opaque", UV_INDX="x", UV="y")}, None, "key UV: unknown key"),
         (configmap_of(pod_template="p"), {}, None, "not found in the controller's namespace"),
         (configmap_of(pod_template="p"), {}, {"data": {"pod.yaml": "spec: {hostNetwork: true}"}}, "spec.hostNetwork"),
@@ -142,10 +144,13 @@ def test_a_request_is_judged_as_its_next_run_would_judge_it(
 
 
 def test_everything_wrong_with_a_request_is_found_at_once() -> None:
-    data = {"repository": "https://git.example/iris", "git-secret": "g", "index-secret": "i", "pod-template": "t"}
+    data = {"repository": "https://git.example/iris", "git-secret": "g", "index-secret": "i", "notify-secret": "n"}
+    data["pod-template"] = "t"
     configmap: Object = {"metadata": {"name": "iris", "uid": "u"}, "data": data}
     found = doctor.one_request(configmap, {}, None, "coachwork")
-    assert [finding.message.split()[1] for finding in found] == ["git-secret", "index-secret", "pod-template"]
+    assert [finding.message.split()[1] for finding in found] == [
+        *("git-secret", "index-secret", "notify-secret", "pod-template")
+    ]
 
 
 def test_git_is_judged_by_request() -> None:
