@@ -4,15 +4,18 @@ import base64
 import json
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
 from controller.adapters.messenger import Messenger
 from controller.core.errors import NotYet
@@ -28,9 +31,17 @@ class Hook:
     """A receiver on this machine's own address; what it got, and what it answers."""
 
     address: str
+    server: ThreadingHTTPServer
     got: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
     status: int = 200
     drips: bool = False
+
+    def secure(self, authority: trustme.CA) -> None:
+        """Answer by TLS from now on."""
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(urlsplit(self.address).hostname or "").configure_cert(tls)
+        self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.address = self.address.replace("http:", "https:")
 
 
 @pytest.fixture
@@ -54,7 +65,7 @@ def hook() -> Iterator[Hook]:
             pass
 
     with ThreadingHTTPServer(("", 0), Handler) as server:
-        found = Hook(f"http://{own}:{server.server_port}/in?key=sesame")
+        found = Hook(f"http://{own}:{server.server_port}/in?key=sesame", server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield found
         found.drips = False
@@ -109,6 +120,17 @@ def test_the_pod_itself_and_its_node_are_no_receivers(hook: Hook, host: str) -> 
     port = urlsplit(hook.address).port
     assert Sender(f"http://{host}:{port}/").send() == "the receiver's address is one of the node or the pod itself"
     assert hook.got == []
+
+
+def test_a_certificate_is_verified(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, file = trustme.CA(), tmp_path / "ca.pem"
+    hook.secure(authority)
+    assert Sender(hook.address).send() == "the receiver's certificate can't be verified"
+    assert hook.got == []
+    authority.cert_pem.write_to_path(file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    assert Sender(hook.address).send() == ""
+    assert len(hook.got) == 1
 
 
 def test_nobody_is_there(hook: Hook) -> None:
