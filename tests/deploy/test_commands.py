@@ -22,7 +22,7 @@ MAKEFILE = """
 check:
 \t@echo "make check $(PYTHON)" >> "$$LOG"; exit $$CHECK
 test:
-\t@mkdir -p .venv/bin && printf '#!/bin/sh\\necho 3.11\\n' >.venv/bin/python && chmod +x .venv/bin/python
+\t@mkdir -p .venv/bin && printf '#!/bin/sh\\necho 3.12\\n' >.venv/bin/python && chmod +x .venv/bin/python
 \t@echo "make test in $${PWD##*/} of $${HOME##*/} $(PYTHON) $(ARGS)" >> "$$LOG"; exit $$TEST
 test-long:
 \t@echo "make test-long" >> "$$LOG"
@@ -38,7 +38,7 @@ ALONE = [
     "make check python3.13",
     "audit",
     "make test in coachwork of the home of somebody else",
-    "make test in 3.12 of ci python3.12 tests/unit tests/contract tests/deploy",
+    "make test in 3.11 of ci python3.11 tests/unit tests/contract tests/deploy",
     "make test-long",
 ]
 
