@@ -84,15 +84,15 @@ if index == "2":
 
 def test_an_index_that_is_killed_and_one_that_fails_leave_the_others_alone(coachwork: Coachwork) -> None:
     name = coachwork.name("many")
-    coachwork.git.push(name, project(name, "sweep", batch("sweep", MANY, retries=1, more="PARALLEL = 3")))
+    coachwork.git.push(name, project(name, "sweep", batch("sweep", MANY, retries=2, more="PARALLEL = 3")))
     coachwork.request(name)
     log = partial(coachwork.run_file, name, 1, "logs/sweep/1/1.log")
     eventually(lambda: "index 1 attempt 1" in log(), "the first attempt of index 1")
     (pod,) = (item for item in coachwork.pods(name) if item["metadata"]["labels"].get(COMPLETION_INDEX) == "1")
     kubectl("-n", NAMESPACE, "delete", "pod", pod["metadata"]["name"], "--wait=false")
     record = coachwork.ended(name)
-    assert record["phase"] == "Failed", told(record)
-    assert record["message"].startswith("stage sweep: index 2: sweep/main.py:8: ImportError"), record["message"]
+    assert (record["phase"], record["reason"]) == ("Failed", "ImportError"), told(record)
+    assert record["message"].startswith("stage sweep: index 2: sweep/main.py:8: "), record["message"]
     (job,) = coachwork.objects(name, "jobs")
     assert (job["status"]["completedIndexes"], job["status"]["failedIndexes"]) == ("0,1", "2")
     kept = json.loads(coachwork.run_file(name, 1, "run.json"))["stages"]["sweep"]["attempts"]
