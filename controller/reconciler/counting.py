@@ -4,7 +4,7 @@ The record's times are whole seconds. How long something took is counted from wh
 what is recorded only where another one did. Refuses to let a pass fail: numbers are a courtesy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,12 +72,13 @@ class Counting:
         if change.has_begun:
             begun.times[change.name] = now
         failed = range(max(change.failed.start, begun.failed.get(change.name, 0) + 1), change.failed.stop)
+        failed = range(0) if stage.indexes else failed  # theirs are counted when all are over
         if not change.has_ended and not failed:
             return
         begun.failed[change.name] = max(failed.stop - 1, begun.failed.get(change.name, 0))
         ran = change.has_ended and stage.state in ("Done", "Failed") and stage.attempts > 0
         attempts = self._attempts(request, record, change) if failed or ran else {}
-        newest = {stage.attempts} if change.has_ended else set[int]()
+        newest = {stage.attempts} if change.has_ended and not stage.indexes else set[int]()
         self.metrics.redacted(sum(attempts[number].redacted for number in attempts.keys() & {*failed, *newest}))
         for number in failed:
             self.metrics.attempt_ended(kind, "failed")
@@ -85,8 +86,10 @@ class Counting:
                 self.metrics.retried(attempts[number].reason if number in attempts else "PodLost")
         if not change.has_ended:
             return
+        if stage.indexes:
+            self._count_indexes(request, record, change)
         last = {"Done": "succeeded", "Stopped": "stopped"}.get(stage.state)
-        if last and stage.attempts:
+        if last and stage.attempts and not stage.indexes:
             self.metrics.attempt_ended(kind, last)
         began = begun.times.get(change.name) or times.moment(stage.started)
         self.metrics.stage_ended(kind, stage.state, _seconds(began, now))
@@ -94,13 +97,25 @@ class Counting:
         if began and script and began <= script <= now:  # a build may have begun for another run, and a stage may lie
             self.metrics.script_began(kind, _seconds(began, script))
 
+    def _count_indexes(self, request: Request, record: Record, change: StageChange) -> None:
+        """Count the attempts of all indexes of a parallel stage."""
+        attempts: Sequence[Attempt] = ()
+        with suppress(Transient):
+            attempts = self.volume.attempts(layout.logs(request.name, request.uid, record.run, change.name))
+        self.metrics.redacted(sum(attempt.redacted for attempt in attempts))
+        for attempt, following in zip(attempts, (*attempts[1:], None), strict=False):
+            ended = "succeeded" if attempt.exit_code == 0 else "failed" if attempt.ended else "stopped"
+            self.metrics.attempt_ended(change.kind, ended)
+            if ended != "succeeded" and following and following.index == attempt.index:
+                self.metrics.retried(attempt.reason or "PodLost")
+
     def _attempts(self, request: Request, record: Record, change: StageChange) -> Mapping[int, Attempt]:
         """Return what the attempts of a stage have left, by number; {} where the volume does not say."""
         folders = {item.name: item.folder for item in record.spec.environments} if record.spec else {}
         logs = layout.logs(request.name, request.uid, record.run, change.name)
         place = layout.build_logs(folders[change.name]) if change.kind == "environment" else logs
         with suppress(Transient):
-            return {attempt.number: attempt for attempt in self.volume.attempts(place)}
+            return {attempt.number: attempt for attempt in reversed(self.volume.attempts(place))}  # of index 0, if any
         return {}
 
 

@@ -23,6 +23,29 @@ def counted(world: World, name: str = "") -> dict[str, float]:
     }
 
 
+def test_the_attempts_of_all_indexes_are_counted_when_they_are_over(world: World) -> None:
+    files = project("a", retries=1)
+    files["a/config.ini"] += "PARALLEL = 3\n"
+    world.source.push(files)
+    world.cluster.ask("iris", repository=REPOSITORY)
+    world.settle()
+    for index, codes in enumerate(((0,), (1, 0), (1, 1))):
+        for number, code in enumerate(codes, 1):
+            world.leave(world.logs("a") / str(index), FAILED.replace('"exit_code": 1', f'"exit_code": {code}'), number)
+    world.cluster.end_job(world.jobs()["iris-a-1"], 1)
+    world.settle()
+    found = counted(world)
+    assert {
+        name: found[name] for name in found if name.startswith(("attempts", "retries", "stages", "redactions"))
+    } == {
+        "attempts_total batch succeeded": 2,
+        "attempts_total batch failed": 3,
+        "retries_total ExitCode": 2,
+        "stages_total batch Failed": 1,
+        "redactions_total stage": 10,
+    }
+
+
 def start(world: World, dag: str = "a >> b", **more: Any) -> None:
     world.source.push(project(dag, **more))
     world.cluster.ask("iris", repository=REPOSITORY)
