@@ -216,6 +216,22 @@ def test_reused_stages_need_the_artifacts_of_the_last_good_run(world: World) -> 
     assert kept.problems == ("nothing is reused: artifacts of run 2 are not there any more",)
 
 
+def test_a_stage_whose_environment_went_out_of_date_is_not_reused(world: World) -> None:
+    world.source.push(project("a", reuse=True, packages={"a": "flask==3.0.0"}))
+    for trigger in ("", "x", "y"):
+        world.cluster.ask("iris", repository=REPOSITORY, trigger=trigger)
+        world.settle()
+        for build in world.cluster.of_kind("Job"):
+            if trigger != "x" and names.environment_of(build):
+                world.build(build)
+        kept = world.finish_all()
+        assert kept.spec
+        assert states(kept)["a"] == ("Reused" if trigger == "x" else "Done")
+        if trigger == "x":
+            world.volume.retire_environment(kept.spec.environments[0].folder)
+    assert kept.why("a") == "not reused: the stage's environment has changed since run 2"
+
+
 def test_what_runs_next_to_the_stage_that_is_begun_with_gets_its_packages_too(world: World) -> None:
     world.source.push(project("a >> b,c", packages={"b": "flask==3.0.0", "c": "flask==3.0.0"}))
     world.cluster.ask("iris", repository=REPOSITORY)

@@ -125,7 +125,7 @@ def _inputs(making: Making, name: str) -> Iterator[tuple[Input, str]]:
         yield ("secret", secret.variable), f"{secret.secret} {secret.key} {dict(spec.secrets).get(secret.secret, '')}"
     yield ("", "args"), repr(stage.args)
     yield ("the order of", "steps before it"), repr([sorted(step) for step in before])
-    yield ("the stage's", "packages"), environment
+    yield ("the stage's", "environment"), environment
     yield ("the stage's", "image"), images.of_stage(spec, pipeline, name)
     yield ("", "GPU"), str(stage.resources.gpu)
     yield ("", "REQUIRE"), repr([(item.name, item.operator, item.text) for item in stage.work.require])

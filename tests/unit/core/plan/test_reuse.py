@@ -76,6 +76,13 @@ INPUTS: dict[str, tuple[Edit, str]] = {
         lambda desk, _files: desk.live.update({("Secret", "aws"): secret("2")}),
         "secret KEY has changed",
     ),
+    "which Secret": (
+        lambda desk, files: (
+            desk.live.update({("Secret", "gcp"): secret("1")}),
+            config("b", "KEY = aws", "KEY = gcp")(desk, files),
+        ),
+        "secret KEY has changed",
+    ),
     "requirements": (written("b/requirements.txt", "polars"), "b/requirements.txt has changed"),
     "a number that is required": (
         config("b", "RETRIES = 0", "RETRIES = 0\nREQUIRE = accuracy >= 0.9"),
@@ -146,6 +153,42 @@ def test_an_input_of_all_stages_makes_all_run_again(edit: Edit, asked: dict[str,
     assert kept.why("a").startswith(f"not reused: {why}")
     assert kept.spec
     assert kept.spec.base == 0
+
+
+YAML = """\
+version: "1.1"
+pipeline: {name: iris, DAG: a >> b >> c, reuse: true}
+stages:
+  a: {executable_module_path: a.py, batch: {}}
+  b: {executable_module_path: b.py, args: ["1"], batch: {}}
+  c: {executable_module_path: c.py, batch: {}}
+"""
+REWRITTEN = {
+    "args": (('args: ["1"]', 'args: ["2"]'), {"a": "Reused", "b": "Done", "c": "Done"}, "args has changed"),
+    "a stage less before it": (("a >> b", "b"), {"b": "Done", "c": "Done"}, "a.py is new since run 1 (and 1 more)"),
+    "stages swapped": (
+        ("a >> b", "b >> a"), {"b": "Done", "a": "Done", "c": "Done"}, "the order of steps before it has changed"
+    ),
+    "retries": (("c.py, batch: {}", "c.py, batch: {retries: 5}"), dict.fromkeys("abc", "Reused"), ""),
+    "what is behind it": (
+        ("c.py, batch: {}", "c.py, service: {port: 80}"), {"a": "Reused", "b": "Reused", "c": "Done"}, ""
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "after", "why"), REWRITTEN.values(), ids=REWRITTEN)
+def test_what_the_projects_file_says_counts_by_what_it_means(
+    edit: tuple[str, str], after: dict[str, str], why: str
+) -> None:
+    desk, files = Desk(), {"bodywork.yaml": YAML, **{f"{stage}.py": stage for stage in "abc"}}
+    desk.push(files)
+    desk.ask()
+    desk.finish_all()
+    desk.push({**files, "bodywork.yaml": YAML.replace(*edit)})
+    desk.ask(trigger="t2")
+    kept = desk.finish_all()
+    assert states(kept) == after
+    assert why in kept.why("b")
 
 
 def test_stages_next_to_each_other_do_not_make_each_other_run_again() -> None:
