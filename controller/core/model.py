@@ -119,6 +119,9 @@ class Batch:
     parallel: Parallel | None = None  # None: it runs once
 
 
+TARGET_CPU_PERCENT: Final = 80
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Runs until replaced and answers on `port`; `max_startup_seconds` until it first does."""
@@ -128,6 +131,18 @@ class Service:
     replicas: int = 1
     ingress: bool = False
     readiness_path: str = ""  # "": an open port is enough
+    max_replicas: int = 0  # more than `replicas`: an autoscaler has as many pods as the load wants, up to so many
+    target_cpu_percent: int = TARGET_CPU_PERCENT  # of the CPU that its pods request
+
+    @property
+    def scales(self) -> bool:
+        """Whether an autoscaler owns the number of pods."""
+        return self.max_replicas > self.replicas
+
+    @property
+    def several(self) -> bool:
+        """Whether it may have two pods or more."""
+        return max(self.replicas, self.max_replicas) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +241,8 @@ class Children:
     deployments: Sequence[Object] = ()
     services: Sequence[Object] = ()
     ingresses: Sequence[Object] = ()
+    autoscalers: Sequence[Object] = ()
+    budgets: Sequence[Object] = ()
     events: Sequence[Object] = ()  # Warning events about the jobs and pods above
     cronjobs: Sequence[Object] = ()
 

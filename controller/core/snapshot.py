@@ -111,6 +111,8 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
     },
     "Service": _SERVING,
     "Ingress": _SERVING,
+    "HorizontalPodAutoscaler": _SERVING,
+    "PodDisruptionBudget": _SERVING,
 }  # fmt: skip
 """By kind, what is read."""
 

@@ -178,7 +178,7 @@ class Actor:
         live = self.meet(request, manifest)
         labels = names.labels_of(live).items()
         if manifest["kind"] != "Job" and not names.labels_of(manifest).items() <= labels:
-            self.cluster.apply(manifests.with_uid(manifest, live["metadata"]["uid"]))
+            self.cluster.apply(manifests.with_uid(drift.unheld(manifest, live), live["metadata"]["uid"]))
 
     def _emit(self, request: Request, news: Emit) -> None:
         """Make an Event. It is a courtesy: what keeps it from being made keeps nothing else."""

@@ -58,14 +58,20 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
             )
         elif left := _left(volume, logs[stage], name, record.stages[stage].indexes):
             ended[stage], numbers[stage] = left
-    deployments = (read_deployment(item, children.pods, children.events) for item in children.deployments)
+    autoscalers = {item["metadata"]["name"]: item for item in children.autoscalers}
+    deployments = (
+        read_deployment(item, children.pods, children.events, autoscalers.get(item["metadata"]["name"]))
+        for item in children.deployments
+    )
     release = view.release(request.name)
     return Observed(
         jobs=jobs,
         deployments={fact.name: fact for fact in deployments},
         serving={
             (item["kind"], item["metadata"]["name"]): item
-            for item in chain(children.deployments, children.services, children.ingresses)
+            for item in chain(
+                children.deployments, children.services, children.ingresses, children.autoscalers, children.budgets
+            )
         },
         cronjob=next((item for item in children.cronjobs if item["metadata"]["name"] == request.name), None),
         release=release if release and _is_release_of(release, request.uid) else None,

@@ -178,6 +178,8 @@ class View:
                 deployments=self._get("Deployment", "request", name),
                 services=self._get("Service", "request", name),
                 ingresses=self._get("Ingress", "request", name),
+                autoscalers=self._get("HorizontalPodAutoscaler", "request", name),
+                budgets=self._get("PodDisruptionBudget", "request", name),
                 cronjobs=self._get("CronJob", "request", name),
                 events=self._warnings((*jobs, *pods)),
             )

@@ -231,7 +231,8 @@ def test_schedules_that_a_request_may_have_are_taken_by_the_server(world: World,
 
 # --- what others change ------------------------------------------------------------------------------
 
-STAGE = Stage("web", "web", "serve.py", ServiceWork(5000, ingress=True), resources=Resources(0.1, 64, 1.0, 1024))
+WORK = ServiceWork(5000, replicas=1, ingress=True, max_replicas=3)
+STAGE = Stage("web", "web", "serve.py", WORK, resources=Resources(0.1, 64, 1.0, 1024))
 CHANGES = [
     ("Deployment", {"spec": {"replicas": 0}}, "spec.replicas"),
     ("Deployment", {"metadata": {"labels": {"coachwork.io/stage": None}}}, "metadata.labels.coachwork.io/stage"),
@@ -239,6 +240,8 @@ CHANGES = [
     ("Service", {"spec": {"selector": {"track": "canary"}}}, "spec.selector"),
     ("Service", {"spec": {"ports": [{"name": "http", "port": 81, "targetPort": "http"}]}}, "spec.ports[5000]"),
     ("Ingress", {"spec": {"rules": [{"host": "elsewhere.example"}]}}, "spec.rules"),
+    ("HorizontalPodAutoscaler", {"spec": {"maxReplicas": 9}}, "spec.maxReplicas"),
+    ("PodDisruptionBudget", {"spec": {"maxUnavailable": 0}}, "spec.maxUnavailable"),
 ]
 
 
@@ -257,6 +260,22 @@ def serving(world: World) -> dict[str, Object]:
 
 def live(world: World, item: Object) -> Object:
     return world.kube.get(item["kind"], item["metadata"]["name"]) or {}
+
+
+def test_the_number_of_pods_is_not_changed_by_an_apply_that_leaves_it_to_others(world: World) -> None:
+    made = serving(world)["Deployment"]
+    name, uid = made["metadata"]["name"], live(world, made)["metadata"]["uid"]
+    spec = {key: value for key, value in made["spec"].items() if key != "replicas"}
+
+    def applied(**more: int) -> int:
+        world.kube.apply(manifests.with_uid({**made, "spec": {**spec, **more}}, uid))
+        return int(live(world, made)["spec"]["replicas"])
+
+    assert applied(replicas=2) == 2
+    assert [applied(), applied(minReadySeconds=1)] == [2, 2]
+    world.edit("Deployment", name, {"spec": {"replicas": 3}})
+    assert applied(minReadySeconds=3) == 3
+    assert applied(replicas=1) == 1
 
 
 def test_what_the_server_adds_to_an_object_is_not_a_change(world: World) -> None:

@@ -64,7 +64,10 @@ FAULTS: Mapping[str, Fault] = {
 }
 Cases: TypeAlias = dict[str, tuple[Fault, tuple[str, ...]]]
 VERBS = (("create", "get"), ("update", "patch", "delete"))
-WATCHED = ("configmaps", "events", "jobs", "cronjobs", "pods", "deployments", "services", "ingresses")
+WATCHED = (
+    "configmaps", "events", "jobs", "cronjobs", "pods", "deployments", "services", "ingresses",
+    "horizontalpodautoscalers", "poddisruptionbudgets",
+)  # fmt: skip
 
 
 class Controller:

@@ -21,7 +21,7 @@ def pods() -> Mapping[str, tuple[Object, set[str]]]:
     found: dict[str, tuple[Object, set[str]]] = {}
     for file in (file for file in listed() if file.startswith("manifests/")):
         items = json.loads(recorded(file))
-        for item in (item for item in _all(items) if item.get("kind") in ("Job", "Deployment")):
+        for item in (item for item in _all(items) if item.get("kind") in ("Job", "Deployment") and "spec" in item):
             template = item["spec"]["template"]
             labels = template["metadata"]["labels"]
             kind = "service" if item["kind"] == "Deployment" else "batch" if "coachwork.io/stage" in labels else "build"

@@ -15,6 +15,7 @@ import yaml
 
 from controller.core import manifests
 from controller.core.documents import status
+from controller.core.documents.release import KINDS
 from controller.core.manifests import RunContext
 from controller.core.model import (
     Batch,
@@ -63,7 +64,9 @@ def made_by_the_controller() -> list[dict[str, Any]]:
     train = Stage("train", "train", "train.py", Batch(), env=(("A", "1"),), secrets=(Secret("KEY", "aws", "KEY"),))
     stages = {
         "train": replace(train, resources=resources),
-        "serve": Stage("serve", "serve", "serve.py", Service(port=5000, ingress=True, readiness_path="/ready")),
+        "serve": Stage(
+            "serve", "serve", "serve.py", Service(port=5000, ingress=True, readiness_path="/ready", max_replicas=2)
+        ),
     }
     context = RunContext(
         request="iris",
@@ -113,7 +116,7 @@ def test_what_the_pages_and_examples_show_is_valid(version: str) -> None:
 
 
 def test_what_the_controller_makes_is_valid(version: str) -> None:
-    kinds = {"Job", "Deployment", "Service", "Ingress", "CronJob", "ConfigMap"}
+    kinds = {"Job", "CronJob", "ConfigMap", *KINDS}
     assert {item["kind"] for item in made_by_the_controller()} == kinds
     for item in made_by_the_controller():
         check(item, version)

@@ -41,6 +41,7 @@ SHOWN: list[tuple[str, str, dict[str, set[str]]]] = [
     (r"get events", USER, {"events": {"list"}}),
     (r"describe pods?", USER, DESCRIBED),
     (r"describe deployment", USER, {"deployments": {"get"}, "replicasets": {"list"}, **DESCRIBED}),
+    (r"describe hpa", USER, {"horizontalpodautoscalers": {"get"}, **DESCRIBED}),
     (r"describe persistentvolumeclaim", USER, {"persistentvolumeclaims": {"get"}, **DESCRIBED}),
     (r"create secret .*\| kubectl replace", SECRETS, {"secrets": {"get", "update"}}),
     (r"(create|patch) secret", SECRETS, {"secrets": {"create", "get", "patch"}}),
@@ -55,7 +56,10 @@ BEYOND: dict[str, dict[str, set[str]]] = {
     SECRETS: {"secrets": {"delete"}},
     WORKLOADS: {"cronjobs": {"create", "update", "patch"}, "jobs": {"delete"}},
 }
-READABLE = ("services", "pods", "events", "persistentvolumeclaims", "deployments", "replicasets", "jobs", "cronjobs")
+READABLE = (
+    "services", "pods", "events", "persistentvolumeclaims", "deployments", "replicasets", "jobs", "cronjobs",
+    "horizontalpodautoscalers", "poddisruptionbudgets",
+)  # fmt: skip
 VERBS = "annotate|apply|create|delete|describe|exec|get|label|logs|patch|port-forward|replace|rollout|set|wait"
 BEGINS = re.compile(rf"kubectl (?:-n \S+ )?((?:{VERBS}) [^`\n]+)")
 

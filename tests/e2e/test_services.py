@@ -170,6 +170,45 @@ def test_a_stage_that_is_gone_is_removed_after_a_good_run(coachwork: Coachwork) 
     assert left == {f"{name}--web"}
 
 
+def test_the_number_of_pods_is_the_autoscaler_s_in_whatever_runs_do(coachwork: Coachwork) -> None:
+    name = coachwork.name("scales")
+    web = f"{name}--web"
+
+    def run(script: str, trigger: str, *, replicas: int = 2, more: str = "MAX_REPLICAS = 4\n") -> Record:
+        made = service("web", script, replicas=replicas, more=more, seconds=30)
+        config = made["web/config.ini"].replace("[default]\n", "[default]\nCPU_REQUEST = 0.01\n")
+        coachwork.git.push(name, project(name, "web", {**made, "web/config.ini": config}))
+        if not trigger:
+            coachwork.request(name)
+        return coachwork.trigger(name, trigger) if trigger else coachwork.ended(name)
+
+    def wanted() -> int:
+        return int(coachwork.get("deployment", web)["spec"]["replicas"])
+
+    record = run(server("one"), "")
+    assert (record["phase"], wanted()) == ("Ready", 2), told(record)
+    spec = coachwork.get("horizontalpodautoscaler", web)["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 4)
+    kubectl("-n", NAMESPACE, "scale", f"deployment/{web}", "--replicas=3")  # by the subresource that it uses, too
+    eventually(lambda: len(coachwork.pods(name)) == 3, "third pod")
+    for script, trigger, outcome in (
+        (server("one"), "same", ("Ready", "Unchanged")),
+        (server("two"), "new", ("Ready", "Done")),
+        (BROKEN, "bad", ("Failed", "Failed")),
+    ):
+        record = run(script, trigger)
+        assert (record["phase"], record["stage.web"], wanted()) == (*outcome, 3), told(record)
+    coachwork.answer(web, "two")
+    assert drifts(name) == ""
+    kubectl("-n", NAMESPACE, "scale", f"deployment/{web}", "--replicas=0")
+    eventually(lambda: wanted() == 2, "the least again")
+    kubectl("-n", NAMESPACE, "delete", "horizontalpodautoscaler", web)
+    eventually(lambda: coachwork.objects(name, "horizontalpodautoscalers"), "autoscaler again")
+    record = run(server("three"), "fixed", replicas=1, more="")
+    assert (record["phase"], wanted()) == ("Ready", 1), told(record)
+    assert not coachwork.objects(name, "horizontalpodautoscalers,poddisruptionbudgets")
+
+
 CHANGES = [
     ("spec.replicas", ["scale", "deployment/{}", "--replicas=0"]),
     ("env[COACHWORK_PROJECT]", ["set", "env", "deployment/{}", "COACHWORK_PROJECT=another"]),

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from controller.core import names
+from controller.core.documents.release import KINDS
 from controller.core.model import Object
 from tests.support.citizens import ACTS, ONLY_OF, PHASES, SECRETS, Town, remedy
 from tests.support.statuses import event
 
 STATUS, RELEASE, REQUEST = ("ConfigMap", "iris-status"), ("ConfigMap", "iris-release"), ("ConfigMap", "iris")
 JOB, POD, CRONJOB = ("Job", "iris-train-1"), ("Pod", "iris-train-1-p"), ("CronJob", "iris")
-DEPLOYMENT, SERVICE, INGRESS = ((kind, "iris--web") for kind in ("Deployment", "Service", "Ingress"))
+DEPLOYMENT, SERVICE, INGRESS, AUTOSCALER, BUDGET = ((kind, "iris--web") for kind in KINDS)
 BUILD = ("Job", "env-2c41789317ebe3a5a133")
 UNNOTICED = "Running/StepRunning"
 GOOD = "Ready/Succeeded"
@@ -64,6 +65,10 @@ ROWS = [
     ("ready", DEPLOYMENT, "remove the owner", GOOD, GOOD),
     ("ready", SERVICE, "remove the owner", GOOD, GOOD),
     ("ready", INGRESS, "replace", "Degraded/ServiceDrifted", GOOD),
+    ("ready", AUTOSCALER, "delete", GOOD, GOOD),
+    ("rollout", AUTOSCALER, "delete, with a finalizer", "Running/BeingDeleted", GOOD),
+    ("second", AUTOSCALER, "remove the owner", UNNOTICED, GOOD),
+    ("rollout", BUDGET, "replace", "Failed/NameTaken", "Failed/NameTaken"),
     ("ready", CRONJOB, "delete", GOOD, GOOD),
     ("ready", CRONJOB, "another schedule", GOOD, GOOD),
     ("ready", CRONJOB, "other Jobs of the schedule", GOOD, GOOD),

@@ -113,7 +113,7 @@ def test_a_newer_release_stops_its_request_too(world: World) -> None:
 
 def test_kinds_that_a_newer_release_holds_next_to_the_known_ones_are_left_alone(world: World) -> None:
     objects = world.cluster.stored["ConfigMap", "iris-release"]["data"]["objects"]
-    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "iris--web"}}
+    scaler = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "iris--web"}}
     objects += f"---\n{yaml.safe_dump(scaler)}"
     world.cluster.write_over("iris-release", {"objects": objects, "digest": names.digest(objects, 64)})
     assert world.settle().phase == "Ready"

@@ -19,7 +19,10 @@ from controller.core import names
 from controller.core.model import Object
 from controller.core.snapshot import OnChange, Snapshot
 
-KINDS = ("ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "Event", "CronJob", "Lease")
+KINDS = (
+    "ConfigMap", "Secret", "Job", "Pod", "Deployment", "Service", "Ingress", "HorizontalPodAutoscaler",
+    "PodDisruptionBudget", "Event", "CronJob", "Lease",
+)  # fmt: skip
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:
@@ -268,9 +271,24 @@ class ByHand(Api):
         live = self.stored["Deployment", deployment["metadata"]["name"]]
         for pod in self._store.owned(live["metadata"]["uid"]):
             self._store.remove(pod)
-        replicas, generation = live["spec"]["replicas"], live["metadata"]["generation"]
-        counts = dict.fromkeys(("updatedReplicas", "replicas", "availableReplicas", "readyReplicas"), replicas)
-        self._store.note(live, {"observedGeneration": generation, **counts})
+        self.count(live, live["spec"]["replicas"], live["spec"]["replicas"])
+
+    def count(self, deployment: Object, there: int, ready: int) -> None:
+        """Let so many pods of a Deployment's present template be there, and so many of them be ready."""
+        counts = {"updatedReplicas": there, "replicas": there, "availableReplicas": ready, "readyReplicas": ready}
+        self._store.note(deployment, {"observedGeneration": deployment["metadata"]["generation"], **counts})
+
+    def scale(self, deployment: str, number: int) -> None:
+        """Set the number of pods, as an autoscaler does."""
+        live = self.stored["Deployment", deployment]
+        own = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "scale"}
+        entry = {**own, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+
+        def scaled(item: Object) -> Object:
+            metadata = {**item["metadata"], "managedFields": [*item["metadata"]["managedFields"], entry]}
+            return {**item, "metadata": metadata, "spec": {**item["spec"], "replicas": number}}
+
+        self._store.edit(live, scaled)
 
     def break_down(self, deployment: Object, message: str) -> None:
         """Let a Deployment's new pod end with the launcher's own exit code."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from controller.core import layout, names
+from controller.core.documents.release import KINDS
 from controller.core.errors import NotYet, Transient
 from controller.core.model import Object, Record
 from tests.support.world import REPOSITORY, World, project
@@ -18,7 +19,9 @@ FILES = project(
     packages={"train": "flask==3.0.0\n"},
     secrets={"train": "PASSWORD = db"},
 )
-FILES["web/config.ini"] += "INGRESS = True\n"
+FILES["web/config.ini"] = f"{FILES['web/config.ini']}INGRESS = True\nMAX_REPLICAS = 3\n".replace(
+    "[default]\n", "[default]\nCPU_REQUEST = 1\n"
+)
 SECRETS: Mapping[str, Mapping[str, str]] = {  # that the request and a stage use
     "git": {"username": "ada", "password": "x"},
     "index": {"UV_INDEX": "https://index.example/simple"},
@@ -258,7 +261,7 @@ ONLY_OF = {
 }
 
 
-_OURS = ("ConfigMap", "Job", "CronJob", "Deployment", "Service", "Ingress")
+_OURS = ("ConfigMap", "Job", "CronJob", *KINDS)
 
 
 def remedy(town: Town) -> None:

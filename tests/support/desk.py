@@ -12,6 +12,7 @@ from typing import Any, assert_never
 from controller.core import names
 from controller.core.documents import run as runs
 from controller.core.documents.codec import Answer, Good
+from controller.core.documents.release import KINDS
 from controller.core.errors import Invalid
 from controller.core.facts import read_deployment, read_job
 from controller.core.facts.owners import owner_uid
@@ -43,7 +44,6 @@ from tests.support.byhand import request_of
 from tests.support.world import POLICY, REPOSITORY, Clock, Projects
 
 UID = "11111111-1111-1111-1111-111111111111"
-SERVING = ("Deployment", "Service", "Ingress")
 
 
 @dataclass
@@ -139,7 +139,7 @@ class Desk:
         return Observed(
             jobs=jobs,
             deployments={item["metadata"]["name"]: read_deployment(item, pods) for item in self.of_kind("Deployment")},
-            serving={key: item for key, item in mine.items() if key[0] in SERVING},
+            serving={key: item for key, item in mine.items() if key[0] in KINDS},
             release=mine.get(("ConfigMap", "iris-release")),
             cronjob=mine.get(("CronJob", "iris")),
             ended={

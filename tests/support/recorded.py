@@ -35,7 +35,7 @@ FOLDER = Path(__file__).parent / "recorded-0.1.0"
 WIDTH = 120
 UID = "0f8f2e2e-7a39-4c07-b6d1-3a2f2a1e9d11"
 LIVE = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields")
-MADE = ("CronJob", "Deployment", "Ingress", "Job", "Service")
+MADE = ("CronJob", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "PodDisruptionBudget", "Service")
 
 
 def render(value: object) -> str:

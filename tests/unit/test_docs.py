@@ -369,7 +369,7 @@ CONTEXT = RunContext(
         steps=(("train",), ("serve",)),
         stages={
             "train": Stage("train", "train", "train.py", Batch()),
-            "serve": Stage("serve", "serve", "serve.py", Service(port=5000, ingress=True)),
+            "serve": Stage("serve", "serve", "serve.py", Service(port=5000, ingress=True, max_replicas=2)),
         },
     ),
     policy=Policy(namespace="ml", image="i", claim="c", tools="t"),

@@ -121,21 +121,24 @@ class Kube:
         resource, name = self._resource(manifest["kind"], "apply"), manifest["metadata"]["name"]
         cache = self._caches.get(resource.kind)
         known = cache.get(name) if cache else None
-        if known is None or fields.created(known):
-            self._hand_over(resource, name, manifest["metadata"].get("uid"))
+        if known is None or fields.created(known) or fields.leaves_number(manifest):  # caches hold no fields
+            self._hand_over(resource, manifest)
         return self._written(resource, resource.apply(manifest))
 
-    def _hand_over(self, resource: Resource, name: str, uid: str | None) -> None:
-        """Let what our create set belong to our apply. Raises Conflict where others write all the time.
+    def _hand_over(self, resource: Resource, manifest: Object) -> None:
+        """Let what our create set belong to our apply, and what this one leaves to others to nobody.
+
+        Raises Conflict where others write all the time.
 
         The Deployment controller writes its status between our read and our write now and then: tried again, as
         client-go's RetryOnConflict does.
         """
+        name, uid = manifest["metadata"]["name"], manifest["metadata"].get("uid")
         for last in (False,) * (TRIES - 1) + (True,):
             live = resource.get(name)
-            if live is None or live["metadata"]["uid"] != uid or not fields.created(live):
+            if live is None or live["metadata"]["uid"] != uid or not fields.is_to_hand_over(live, manifest):
                 return  # the apply says so itself
-            entries, version = fields.as_applied(live["metadata"]["managedFields"]), live["metadata"]["resourceVersion"]
+            entries, version = fields.handed_over(live, manifest), live["metadata"]["resourceVersion"]
             patch: list[Object] = [
                 {"op": "replace", "path": "/metadata/managedFields", "value": entries},
                 {"op": "replace", "path": "/metadata/resourceVersion", "value": version},

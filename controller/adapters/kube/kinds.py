@@ -92,6 +92,8 @@ _ALL = (
     _kind("Deployment", "apps", "v1", "deployments", _SERVING),
     _kind("Service", "", "v1", "services", _SERVING),
     _kind("Ingress", "networking.k8s.io", "v1", "ingresses", _SERVING),
+    _kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers", _SERVING),
+    _kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", _SERVING),
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -77,7 +77,7 @@ _TEMPLATE = {
         "restartPolicy": _one_of("Never", "Always"),
         "subdomain": ANY,  # peers find each other at one address
         "serviceAccountName": ANY, "automountServiceAccountToken": ANY, "enableServiceLinks": ANY,
-        "securityContext": ANY,
+        "securityContext": ANY, "topologySpreadConstraints": ANY,
         "terminationGracePeriodSeconds": _whole,
         "activeDeadlineSeconds": _whole,
         "containers": [_CONTAINER],
@@ -110,6 +110,8 @@ _SPECS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "type": _one_of("ClusterIP"), "clusterIP": _one_of("None"), "publishNotReadyAddresses": ANY,
         "selector": ANY, "ports": ANY}}),
     "Ingress": ("networking.k8s.io/v1", {"spec": ANY}),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", {"spec": ANY}),
+    "PodDisruptionBudget": ("policy/v1", {"spec": ANY}),
 }  # fmt: skip
 
 

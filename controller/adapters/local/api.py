@@ -17,7 +17,10 @@ from controller.core.errors import AlreadyExists, Conflict, Refused, Transient
 from controller.core.model import Object
 from controller.core.snapshot import OnChange, Snapshot
 
-DELETABLE = ("Job", "CronJob", "Deployment", "Service", "Ingress")  # by the controller; a person may delete others too
+# by the controller; a person may delete others too
+DELETABLE = (
+    "Job", "CronJob", "Deployment", "Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget",
+)  # fmt: skip
 
 
 class Api:
@@ -110,7 +113,10 @@ class Api:
                 raise Refused(f"Deployment {metadata['name']}: spec.selector: field is immutable", forbidden=False)
             noted = {key: value for key, value in annotations(live).items() if key == LOCAL_ADDRESS}
             merged = {**metadata, "annotations": {**annotations(manifest), **noted}}
-            return _rewritten(live, {**manifest, "metadata": merged}, "Apply")
+            rest = {**manifest, "metadata": merged}
+            if kind == "Deployment":  # one that leaves the number of pods to others does not change it
+                rest["spec"] = {"replicas": live["spec"].get("replicas", 1), **manifest["spec"]}
+            return _rewritten(live, rest, "Apply")
 
         return self._store.edit(manifest, applied)
 

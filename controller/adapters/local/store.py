@@ -17,7 +17,7 @@ from controller.core.errors import AlreadyExists, Conflict
 from controller.core.model import Object
 
 LOCAL_ADDRESS = "coachwork.io/local-address"  # annotation: where a pod, or a Service, answers on this machine
-GENERATED = ("Job", "Deployment", "Pod", "Ingress")  # kinds whose spec has generations
+GENERATED = ("Job", "Deployment", "Pod", "Ingress", "PodDisruptionBudget")  # kinds whose spec has generations
 
 
 @dataclass(frozen=True, slots=True)

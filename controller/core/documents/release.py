@@ -13,6 +13,7 @@ from controller.core.documents.codec import Answer, Corrupt, Good, TooNew
 from controller.core.model import Object
 
 REMEMBERED = 64  # texts
+KINDS = ("Deployment", "Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget")  # that we read
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -62,6 +63,12 @@ def _is_known(item: object) -> bool:
             "spec": {"rules": [{"http": {"paths": [{"path": str()}, *_]}}, *_]},
         }:
             return True
+        case {
+            "kind": "HorizontalPodAutoscaler" | "PodDisruptionBudget",
+            "metadata": {"name": str(), "labels": {names.STAGE: str()}},
+            "spec": dict(),
+        }:
+            return True
         case {"kind": str(kind), "metadata": {"name": str()}}:  # of a newer version, perhaps: it stays as it is
-            return kind not in ("Deployment", "Service", "Ingress")
+            return kind not in KINDS
     return False

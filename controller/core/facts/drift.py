@@ -79,15 +79,19 @@ def _last_item(path: Path) -> int:
 
 def mended(wanted: Object, live: Object) -> Object:
     """Return `live` with all that `wanted` sets, for an update; what others added stays, but for ports."""
-    entries = live["metadata"].get("managedFields") or ()
     metadata = {key: value for key, value in wanted["metadata"].items() if key in _OWNED}
-    own = _unpaused(wanted, live).items()
-    spec = {key: item for key, item in own if not _is_held(entries, ("spec", key), (KUBERNETES,))}
+    spec = _unpaused(unheld(wanted, live), live)
     return {
         **live,
         "metadata": _laid_over(metadata, live["metadata"], ""),
         "spec": _laid_over(spec, live["spec"], ""),
     }
+
+
+def unheld(wanted: Object, live: Object) -> Object:
+    """Return `wanted` without what Kubernetes' own controllers have set since; `live` has its managedFields whole."""
+    entries, spec = live["metadata"].get("managedFields") or (), wanted["spec"].items()
+    return {**wanted, "spec": {key: item for key, item in spec if not _is_held(entries, ("spec", key), (KUBERNETES,))}}
 
 
 # --- by value -------------------------------------------------------------------------------------

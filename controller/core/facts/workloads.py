@@ -58,9 +58,9 @@ class DeploymentFact:
     owner: str
     run: int
     digest: str
-    replicas: int = 0
+    replicas: int = 0  # that have to be there: of a service that scales, the least
     ready: int = 0
-    available: bool = False  # rolled out: as many are updated, there and available
+    available: bool = False  # rolled out: as many are available, and no old one is there
     failed: bool = False  # will not come up by itself
     running: bool = False  # its pods got past all that could keep them from starting
     deleting: bool = False
@@ -227,10 +227,17 @@ def _refusal(message: str) -> Cause:
     return Cause("PodRefused", text)
 
 
-def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> DeploymentFact:
-    """Return the fact about one Deployment; of `pods`, those of its stage and its present template are read."""
+def read_deployment(
+    deployment: Object, pods: Iterable[Object], events: Sequence[Object] = (), autoscaler: Object | None = None
+) -> DeploymentFact:
+    """Return the fact about one Deployment; of `pods`, those of its stage and its present template are read.
+
+    What an `autoscaler` adds to its own least is a gain: it need not be there.
+    """
     metadata, spec, status = deployment["metadata"], deployment.get("spec") or {}, deployment.get("status") or {}
-    replicas = spec.get("replicas", 1)
+    replicas = spec.get("replicas", 1) or 0
+    if autoscaler:
+        replicas = min(replicas, (autoscaler.get("spec") or {}).get("minReplicas") or 1)
     observed = (status.get("observedGeneration") or 0) >= (metadata.get("generation") or 1)
     selector = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
     facts = [
@@ -239,8 +246,8 @@ def read_deployment(deployment: Object, pods: Iterable[Object], events: Sequence
         if selector <= names.labels_of(pod).items() and digest_of(pod) == digest_of(deployment)
     ]
     down = [pod for pod in facts if not pod.ready and not pod.deleting]
-    counts = ("updatedReplicas", "replicas", "availableReplicas")
-    available = observed and all((status.get(key) or 0) == replicas for key in counts)
+    updated, there, up = (status.get(key) or 0 for key in ("updatedReplicas", "replicas", "availableReplicas"))
+    available = observed and updated == there and min(there, up) >= replicas
     late = observed and not available and _progress_deadline_passed(deployment)
     fatal = [pod for pod in down if pod.crashed and pod.exit_code == LAUNCHER_FAILED]
     crashed = [pod for pod in down if pod.crashed and pod.first_start]

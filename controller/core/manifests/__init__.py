@@ -1,4 +1,4 @@
-"""Pipeline + run -> Job, Deployment, Service, Ingress; request -> CronJob: the exact objects that are applied.
+"""Pipeline + run -> Job, Deployment, Service and the like; request -> CronJob: the exact objects that are applied.
 
 Every name, label and value follows from the arguments, so that any pass of any controller makes the same objects. Each
 object carries a digest of what it was made from: equal digests mean that nothing it depends on has changed.
@@ -8,6 +8,7 @@ from controller.core.manifests.build import build
 from controller.core.manifests.context import RunContext
 from controller.core.manifests.cronjob import cronjob
 from controller.core.manifests.objects import (
+    AUTOSCALER,
     deployment,
     event,
     folders_of,
@@ -21,6 +22,7 @@ from controller.core.manifests.objects import (
 )
 
 __all__ = [
+    "AUTOSCALER",
     "RunContext",
     "build",
     "cronjob",

@@ -16,7 +16,7 @@ from controller.core.model import Batch, Object, Service, Stage
 from controller.core.text import fit
 
 REMEMBERED = 32  # releases
-SERVING = ("Deployment", "Service", "Ingress")  # kinds of a release's objects
+AUTOSCALER = "HorizontalPodAutoscaler"
 TRAVEL_SECONDS = 2  # until a ready pod's address has reached the nodes (kube-proxy gathers changes for a second)
 
 
@@ -84,7 +84,7 @@ def _deployment(context: RunContext, stage: Stage, digest: str) -> Object:
         "kind": "Deployment",
         "metadata": metadata(context, context.service_name(stage.name), stage),
         "spec": {
-            "replicas": work.replicas,
+            "replicas": work.replicas,  # of a service that scales: the least
             "selector": {"matchLabels": dict(selector(context, stage))},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "minReadySeconds": TRAVEL_SECONDS,
@@ -105,6 +105,11 @@ def service_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
         objects.append(_service(context, stage, alias, stage.work))
     if stage.work.ingress:
         objects.append(_ingress(context, stage, name, stage.work))
+    if stage.work.scales:
+        objects.append(_autoscaler(context, stage, name, stage.work))
+    # Pods that can be on one node only have nowhere to go when it is drained: a budget would stop that for good.
+    if stage.work.several and not context.policy.node:
+        objects.append(_budget(context, stage, name))
     return tuple(objects)
 
 
@@ -139,6 +144,39 @@ def _ingress(context: RunContext, stage: Stage, name: str, work: Service) -> Obj
         "kind": "Ingress",
         "metadata": {**metadata(context, name, stage, run=False), "annotations": rewrite | dict(policy.annotations)},
         "spec": spec,
+    })  # fmt: skip
+
+
+def _autoscaler(context: RunContext, stage: Stage, name: str, work: Service) -> Object:
+    # The stage's container alone: of a pod with containers that somebody adds, the load of all could not be measured.
+    cpu = {
+        "name": "cpu",
+        "container": names.STAGE_CONTAINER,
+        "target": {"type": "Utilization", "averageUtilization": work.target_cpu_percent},
+    }
+    return stamped({
+        "apiVersion": "autoscaling/v2",
+        "kind": AUTOSCALER,
+        "metadata": metadata(context, name, stage, run=False),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": work.replicas,
+            "maxReplicas": work.max_replicas,
+            "metrics": [{"type": "ContainerResource", "containerResource": cpu}],
+        },
+    })  # fmt: skip
+
+
+def _budget(context: RunContext, stage: Stage, name: str) -> Object:
+    return stamped({
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(context, name, stage, run=False),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": dict(selector(context, stage))},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",  # what serves nobody keeps no node from being drained
+        },
     })  # fmt: skip
 
 
@@ -186,7 +224,7 @@ def release_objects(configmap: Object) -> tuple[Object, ...]:
     name = (configmap.get("metadata") or {}).get("name", "")
     match releases.read(configmap.get("data") or {}, name):
         case Good(objects):
-            return tuple(item for item in objects if item["kind"] in SERVING)
+            return tuple(item for item in objects if item["kind"] in releases.KINDS)
         case TooNew(_, problem):
             raise RecordTooNew(problem)
         case Absent() | Corrupt():

@@ -15,7 +15,7 @@ from controller.core.facts.pods import LAUNCHER_FAILED
 from controller.core.facts.workloads import FIRST_PAUSE
 from controller.core.inputs import podtemplate
 from controller.core.manifests import amounts
-from controller.core.manifests.context import RunContext, labels
+from controller.core.manifests.context import RunContext, labels, selector
 from controller.core.model import Batch, Object, Policy, Service, Stage
 
 PORT_NAME = "http"
@@ -45,7 +45,22 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
         if has_peers(stage):  # with the host name that an index has: INDEX's name is JOB-INDEX.SERVICE
             pod["subdomain"] = context.peers_name(stage.name)
             pod["activeDeadlineSeconds"] += PEERS_SECONDS
-    return complete(podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod}), policy)
+    made = complete(podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod}), policy)
+    # Only with a digest, so that services of 0.1.0 roll for another reason first.
+    if digest and isinstance(stage.work, Service) and stage.work.several and not policy.node:
+        made["spec"].setdefault("topologySpreadConstraints", [_spread(context, stage)])
+    return made
+
+
+def _spread(context: RunContext, stage: Stage) -> Object:
+    """Return what puts the pods of one template on different nodes, as far as there are any with room."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": dict(selector(context, stage))},
+        "matchLabelKeys": ["pod-template-hash"],
+    }
 
 
 def has_peers(stage: Stage) -> bool:

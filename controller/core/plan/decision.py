@@ -84,7 +84,7 @@ class Observed:
     jobs: Mapping[str, JobFact] = field(default_factory=dict)
     deployments: Mapping[str, DeploymentFact] = field(default_factory=dict)
     serving: Mapping[Key, Object] = field(default_factory=dict)
-    """Deployments, Services and Ingresses."""
+    """All objects of services."""
     release: Object | None = None
     cronjob: Object | None = None  # with the request's name, no matter who owns it
     ended: Mapping[str, Cause | None] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from controller.core.facts.owners import keeper_uid, leaving
 from controller.core.facts.workloads import digest_of, run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import Object, Record, Service, Stage
-from controller.core.plan.decision import Action, Apply, Create, Emit, Observed, Restore
+from controller.core.plan.decision import Action, Apply, Create, Delete, Emit, Observed, Restore
 from controller.core.plan.needs import Key, Live
 
 _UNOPENED = ("Waiting", "Skipped")
@@ -65,8 +65,13 @@ def with_drift(observed: Observed, services: Mapping[str, Sequence[Object]]) -> 
 
     The caches do not hold who set which field: what differs costs a look at the object itself.
     """
-    applied = ((item, observed.serving.get(key_of(item))) for items in services.values() for item in items)
-    changed = {Live(*key_of(item)): (item, there) for item, there in applied if there and drift.differs(item, there)}
+    applied = (
+        (owed(item, items, there), there)
+        for items in services.values()
+        for item in items
+        if (there := observed.serving.get(key_of(item)))
+    )
+    changed = {Live(*key_of(item)): (item, there) for item, there in applied if drift.differs(item, there)}
     observed.require(*changed)
     found = {}
     for question, (item, there) in changed.items():
@@ -95,10 +100,14 @@ def hold(context: RunContext, record: Record, observed: Observed, now: datetime)
 def converge(stage: str, objects: Sequence[Object], observed: Observed, uid: str) -> tuple[Action, ...]:
     """Return what makes the live objects of a service equal to `objects` (the Deployment first).
 
-    What exists, carries the same digest and was changed by nobody is left alone. A changed Service or Ingress waits for
-    the rollout: its port changes only when all pods answer on the new one. An object that another owner holds is
-    missing here: creating it shows whose it is.
+    What exists, carries the same digest and was changed by nobody is left alone. Any other changed object waits for the
+    rollout: a Service's port changes only when all pods answer on the new one. An object that another owner holds is
+    missing here: creating it shows whose it is. An autoscaler that is not wanted any more goes first, and is waited
+    for: the number of pods that is applied then is the last word.
     """
+    if scaling := going_autoscaler(objects, observed, uid):
+        metadata = scaling["metadata"]
+        return () if "deletionTimestamp" in metadata else (Delete(*key_of(scaling), metadata["uid"]),)
     deployment = objects[0]
     fact = observed.deployments.get(deployment["metadata"]["name"])
     rolled_out = bool(fact and fact.digest == digest_of(deployment) and fact.available)
@@ -114,10 +123,28 @@ def converge(stage: str, objects: Sequence[Object], observed: Observed, uid: str
         # where no release says how an unchanged service was applied, the run applies it as its own
         unreleased = observed.release is None and run_of(live) != run_of(item)
         if same and key_of(item) in observed.drift:
-            actions.append(Restore(item, stage))
+            actions.append(Restore(owed(item, objects, live), stage))
         elif unreleased or (not same and (rolled_out or item is deployment)):
-            actions.append(Apply(with_uid(item, live["metadata"]["uid"]), stage))
+            actions.append(Apply(with_uid(owed(item, objects, live), live["metadata"]["uid"]), stage))
     return tuple(actions)
+
+
+def owed(item: Object, objects: Sequence[Object], live: Object) -> Object:
+    """Return an object as it has to be: the number of pods is the autoscaler's, unless it is below the least.
+
+    At 0 no autoscaler does anything (its own switch), and one that is new acts only after a while.
+    """
+    scales = any(other["kind"] == manifests.AUTOSCALER for other in objects)
+    if item["kind"] != "Deployment" or not scales or live["spec"].get("replicas", 1) < item["spec"]["replicas"]:
+        return item
+    return {**item, "spec": {key: value for key, value in item["spec"].items() if key != "replicas"}}
+
+
+def going_autoscaler(objects: Sequence[Object], observed: Observed, uid: str) -> Object | None:
+    """Return the service's autoscaler that is there, and is not among its objects."""
+    key = manifests.AUTOSCALER, objects[0]["metadata"]["name"]
+    live = observed.serving.get(key)
+    return live if live and keeper_uid(live) == uid and key not in map(key_of, objects) else None
 
 
 def going_services(objects: Iterable[Object], observed: Observed, uid: str) -> Iterator[str]:

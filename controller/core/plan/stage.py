@@ -29,7 +29,7 @@ from controller.core.model import (
 )
 from controller.core.parts import UNFINISHED
 from controller.core.plan.decision import Action, Create, Delete, Observed
-from controller.core.plan.services import converge, going_services, key_of, of_stage
+from controller.core.plan.services import converge, going_autoscaler, going_services, key_of, of_stage
 from controller.core.text import QUOTE_LIMIT, clean, fit, format_duration
 
 Fact = TypeVar("Fact", JobFact, DeploymentFact)
@@ -195,7 +195,8 @@ def _service(
     objects = of_stage(context, stage, observed)
     actions = converge(stage.name, objects, observed, context.uid)
     record = replace(record, objects=tuple(f"{item['kind']}/{item['metadata']['name']}" for item in objects))
-    if gone := next(iter(going_services(objects, observed, context.uid)), ""):
+    scaling = going_autoscaler(objects, observed, context.uid)
+    if gone := next(going_services([*objects, *([scaling] if scaling else [])], observed, context.uid), ""):
         return replace(waiting(record, "schedule", Cause("BeingDeleted", gone), context.policy, now), actions=actions)
     fact = observed.deployments.get(context.service_name(stage.name))
     if fact is None or fact.owner != context.uid or fact.digest != digest_of(objects[0]):

@@ -312,6 +312,21 @@ def services_that_somebody_changes(world: Told) -> None:
 
 
 @daily
+def a_service_that_scales_and_no_longer(world: Told) -> None:
+    def files(script: str, more: str) -> dict[str, str]:
+        made = project("web", services=WEB)
+        config = made["web/config.ini"].replace("[default]\n", "[default]\nCPU_REQUEST = 1\n")
+        return {**made, "web/config.ini": config + more, "web/run.py": script}
+
+    released(world, files("print(1)", "MAX_REPLICAS = 3\n"))
+    world.cluster.scale("iris--web", 3)
+    for trigger, more in (("second", "MAX_REPLICAS = 4\n"), ("third", "")):
+        released(world, files(f"print({trigger!r})", more), trigger=trigger)
+    assert not world.cluster.of_kind("HorizontalPodAutoscaler")
+    assert [item["spec"]["replicas"] for item in world.cluster.of_kind("Deployment")] == [1]
+
+
+@daily
 def a_volume_that_is_full(world: Told) -> None:
     began(world, project("a >> b"))
     end(world, "a")

@@ -112,6 +112,7 @@ def test_what_an_autoscaler_sets_is_left_to_it_whatever_else_is_put_back() -> No
     live["metadata"]["labels"] = {}
     mended = drift.mended(WANTED, live)
     assert (mended["spec"]["replicas"], mended["metadata"]["labels"]) == (5, {"a": "b"})
+    assert drift.unheld(WANTED, live)["spec"] == {key: it for key, it in WANTED["spec"].items() if key != "replicas"}
 
 
 def test_a_field_that_is_gone_is_a_change_though_nobody_holds_it() -> None:

@@ -215,7 +215,7 @@ def test_a_first_retry_in_the_same_pod_takes_one_from_the_job_and_changes_nothin
 
 
 def test_a_service_rolls_over_without_a_gap() -> None:
-    deployment, svc = manifests.service_objects(BOTH, service("web", 5000, replicas=3, readiness_path="/up"))
+    deployment, svc, _ = manifests.service_objects(BOTH, service("web", 5000, replicas=3, readiness_path="/up"))
     (container,) = pod_of(deployment)["containers"]
     assert deployment["spec"]["replicas"] == 3
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core import names
+from controller.core.documents.release import KINDS
 from controller.core.model import Object
 from controller.core.snapshot import Snapshot
 from controller.reconciler.view import View, owner_key
@@ -59,7 +60,7 @@ def fill(view: View, requests: int) -> None:
             change(view, "Job", None, job)
             change(view, "Pod", None, thing(f"{request}-{number}-p", request=request))
             change(view, "Event", None, warning(f"{request}-{number}.7", "Job", job))
-        for kind in ("Deployment", "Service", "Ingress", "CronJob"):
+        for kind in (*KINDS, "CronJob"):
             change(view, kind, None, thing(request, request=request))
         change(view, "Job", None, thing(f"build-{request}", environment=f"env-of-{request}"))
 

@@ -14,7 +14,17 @@ from controller.core.inputs import requirements
 from controller.core.inputs.project import dag, forms
 from controller.core.inputs.project.parallel import parallel_of
 from controller.core.inputs.project.reading import Place, Reading
-from controller.core.model import AS_OF_COMMIT, NOTEBOOK, Batch, Pipeline, Resources, Secret, Service, Stage
+from controller.core.model import (
+    AS_OF_COMMIT,
+    NOTEBOOK,
+    TARGET_CPU_PERCENT,
+    Batch,
+    Pipeline,
+    Resources,
+    Secret,
+    Service,
+    Stage,
+)
 from controller.core.text import nearest, quoted
 
 
@@ -90,6 +100,8 @@ def stage(
             replicas=service.replicas,
             ingress=service.ingress,
             readiness_path=service.readiness_path,
+            max_replicas=service.max_replicas or 0,
+            target_cpu_percent=service.target_cpu_percent or TARGET_CPU_PERCENT,
         )
     else:
         batch = form.batch or forms.BatchForm()

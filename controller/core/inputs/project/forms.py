@@ -175,6 +175,17 @@ class ServiceForm(Section):
     readiness_path: Annotated[
         str, Field(pattern=r"^(/[!-~]*)?$", max_length=1024), Expected("a path that starts with /")
     ] = ""
+    max_replicas: Annotated[int | None, Field(ge=1, le=1000), Expected("a whole number, 1 or more")] = None
+    target_cpu_percent: Annotated[int | None, Field(ge=1, le=1000), Expected("a percentage, 1 or more")] = None
+
+    @classmethod
+    def together(cls, data: Mapping[str, Any]) -> Iterator[engine.Broken]:
+        """Yield a maximum that is below the number of pods, and what only an autoscaler uses."""
+        most, least = data.get("max_replicas"), data.get("replicas", 1)
+        if isinstance(most, int) and isinstance(least, int) and most < least:
+            yield ("max_replicas",), f"is {quoted(most)}, below the {quoted(least)} that there are at least"
+        if most is None and data.get("target_cpu_percent") is not None:
+            yield ("target_cpu_percent",), "does nothing without a maximum of replicas"
 
 
 class StageForm(Section):
@@ -212,6 +223,9 @@ class StageForm(Section):
             for section in ("env", "secrets"):
                 if name in (own if isinstance(own := data.get(section), dict) else ()):
                     yield ("batch", "for_each"), f"{quoted(name)} is in {section} as well: remove one of the two"
+        service = data.get("service")
+        if isinstance(service, dict) and service.get("max_replicas") is not None and not data.get("cpu_request"):
+            yield ("service", "max_replicas"), "needs a request of CPU: load is a percentage of that"
         if len(data.keys() & {"batch", "service"}) != 1:
             got = "both" if "batch" in data else "neither"
             yield (), f"expected batch or service, got {got}: a stage is one of them"

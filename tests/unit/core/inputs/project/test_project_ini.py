@@ -44,10 +44,13 @@ FULL_SERVICE = """
 [default]
 STAGE_TYPE = Service
 EXECUTABLE_SCRIPT = serve.py
+CPU_REQUEST = 0.5
 [service]
 PORT = 5000
 MAX_STARTUP_TIME_SECONDS = 90
 REPLICAS = 3
+MAX_REPLICAS = 9
+TARGET_CPU_PERCENT = 60
 INGRESS = True
 READINESS_PATH = /ready
 """
@@ -97,7 +100,10 @@ def test_a_batch_stage_has_all_that_its_files_say() -> None:
 
 def test_a_service_stage_has_all_that_its_files_say() -> None:
     stage = full().stages["serve"]
-    assert stage.work == Service(port=5000, max_startup_seconds=90, replicas=3, ingress=True, readiness_path="/ready")
+    assert stage.work == Service(
+        port=5000, max_startup_seconds=90, replicas=3, ingress=True, readiness_path="/ready", max_replicas=9,
+        target_cpu_percent=60,
+    )  # fmt: skip
     assert (stage.requirements_file, stage.requirements) == ("serve/requirements.txt", ())
 
 
@@ -157,6 +163,18 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
         (
             SERVICE_INI.replace("5000", "70000"),
             "[service] PORT: expected a port, a whole number from 1 to 65535, got 70000",
+        ),
+        (
+            SERVICE_INI.replace("[service]", "CPU_REQUEST = 1\n[service]") + "REPLICAS = 3\nMAX_REPLICAS = 2",
+            "[service] MAX_REPLICAS: is 2, below the 3 that there are at least",
+        ),
+        (
+            SERVICE_INI + "MAX_REPLICAS = 2",
+            "[service] MAX_REPLICAS: needs a request of CPU: load is a percentage of that",
+        ),
+        (
+            SERVICE_INI + "TARGET_CPU_PERCENT = 60",
+            "[service] TARGET_CPU_PERCENT: does nothing without a maximum of replicas",
         ),
         (
             SERVICE_INI + "READINESS_PATH = ready",

@@ -31,9 +31,12 @@ stages:
       retries: 1
   serve:
     executable_module_path: serve.py
+    cpu_request: 0.5
     service:
       max_startup_time_seconds: 30
       replicas: 2
+      max_replicas: 3
+      target_cpu_percent: 90
       port: 5000
       ingress: true
     secrets:
@@ -77,7 +80,10 @@ def test_a_whole_project_is_read() -> None:
         name="serve",
         folder=".",
         script="serve.py",
-        work=Service(port=5000, max_startup_seconds=30, replicas=2, ingress=True),
+        work=Service(
+            port=5000, max_startup_seconds=30, replicas=2, ingress=True, max_replicas=3, target_cpu_percent=90
+        ),
+        resources=Resources(cpu_request=0.5),
         env=(("MODE", "1"),),
         secrets=(Secret(variable="USERNAME", secret="dev-credentials", key="USERNAME"),),
     )
