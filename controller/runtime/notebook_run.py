@@ -19,7 +19,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 import warnings
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
 
@@ -29,22 +28,22 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 if TYPE_CHECKING:
+    from controller.runtime.notebook_copies import Copies
     from controller.runtime.notebook_kernel import ORDER, PLAIN
-    from controller.runtime.stage_redact import Redactor
     from controller.runtime.stage_text import SEQUENCE, clean
 else:  # published side by side: the script's folder is where Python looks first
+    from notebook_copies import Copies
     from notebook_kernel import ORDER, PLAIN
-    from stage_redact import Redactor
     from stage_text import SEQUENCE, clean
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = 64 << 20  # characters of outputs that are kept in all; the log has what is said
 KEPT_SAID = 1 << 20  # of what one cell says
-BETWEEN = 10.0  # seconds between two copies while it runs
+ENDING = 10.0  # seconds that a kernel which has died may take to be gone
+START = 600  # seconds for the kernel: what it imports comes from the volume. The stage's own limit is below
 TITLE = 80  # bytes of a cell's first line, as it is shown
 PATH_LIMIT = 80  # bytes of a socket's path: Linux takes 107, and what names the socket is behind it
 CUT = "\n(the notebook keeps no more of this; the log has it)\n"
-WIDGET = "application/vnd.jupyter.widget-view+json"
 INJECTED = "injected-parameters"
 TRUTH = {"true": True, "false": False}
 
@@ -86,7 +85,12 @@ class Notebook(NotebookClient):
 
     def cells(self) -> Iterator[None]:
         """Run one cell after the other, and yield after each. Raises Ended."""
-        with self.setup_kernel():
+        with contextlib.ExitStack() as kernel:
+            try:
+                kernel.enter_context(self.setup_kernel())
+            except RuntimeError:  # it has said why, as Python does
+                show("\nthe notebook's kernel did not start\n")
+                raise Ended(1) from None
             process = self._process()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda number, _frame: self._stop(number, process))
@@ -110,7 +114,7 @@ class Notebook(NotebookClient):
         except CellExecutionError as error:
             self._failed(str(error.ename), str(error.evalue))
         except DeadKernelError:
-            status = process.wait(BETWEEN)
+            status = process.wait(ENDING)
             show(f"\ncell {self.number} was running: {clean(cell.source.strip().splitlines()[0], TITLE)}\n")
             raise Ended(128 + self.stopped if self.stopped else status) from None
         if self.stopped:
@@ -249,62 +253,6 @@ def _value(text: str, default: Optional[ast.AST]) -> Any:
     return text
 
 
-class Copies:
-    """Keeps what has run of a notebook in a folder of the run, and in the end also as a page."""
-
-    def __init__(self, notebook: Any, order: Dict[str, Any]) -> None:
-        """Keep it at `into`, without an ending; "": nowhere."""
-        self._notebook, self._into = notebook, order["into"]
-        self._redactor = Redactor([os.environ.get(name, "") for name in order["secrets"]])
-        self._due = time.monotonic() + BETWEEN
-
-    def soon(self) -> None:
-        """Keep it if the last copy is old: whoever is killed for his memory keeps nothing any more."""
-        if time.monotonic() > self._due:
-            self.keep()
-            self._due = time.monotonic() + BETWEEN
-
-    def keep(self, page: bool = False) -> None:
-        """Keep it; what can't be kept fails nobody."""
-        if not self._into:
-            return
-        try:
-            clean = nbformat.from_dict(self._blanked(self._notebook))
-            self._write("ipynb", nbformat.writes(clean))
-            if page:
-                self._write("html", _page(clean))
-        except Exception as error:  # noqa: BLE001 - packages of any version, a full volume
-            show(f"the notebook that has run is not kept: {type(error).__name__}: {error}\n")
-
-    def _blanked(self, value: Any) -> Any:
-        """Return a part of the notebook without the values of secrets."""
-        if isinstance(value, str):
-            return self._redactor.text(value)
-        if isinstance(value, dict):
-            return {self._redactor.text(key): self._blanked(inner) for key, inner in value.items()}
-        return [self._blanked(inner) for inner in value] if isinstance(value, list) else value
-
-    def _write(self, ending: str, text: str) -> None:
-        os.makedirs(os.path.dirname(self._into), exist_ok=True)
-        fresh = f"{self._into}.{ending}.new"
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        with open(fresh, "x", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(fresh, f"{self._into}.{ending}")
-
-
-def _page(notebook: Any) -> str:
-    """Return a notebook as a page; widgets, which need a network and scripts, as the text that they have too."""
-    from nbconvert import HTMLExporter  # noqa: PLC0415 - it takes a second, and cells need not wait for it
-
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "text/plain" in output.get("data", {}):
-                output.data.pop(WIDGET, None)
-    return str(HTMLExporter().from_notebook_node(notebook)[0])
-
-
 def run(order: Dict[str, Any]) -> int:
     """Run a notebook; return its exit code, or -n for signal n."""
     path, status = order["notebook"], 0
@@ -313,7 +261,8 @@ def run(order: Dict[str, Any]) -> int:
         found = read(path)
         set_parameters(found, order["parameters"])
         os.environ[ORDER] = json.dumps([path, order["args"]])
-        notebook, copies = Notebook(found, kernel_name="python3", iopub_timeout=60), Copies(found, order)
+        notebook = Notebook(found, kernel_name="python3", iopub_timeout=60, startup_timeout=START)
+        copies = Copies(found, order, show)
         notebook.path, notebook.scratch = path, scratch
         try:
             for _ in notebook.cells():

@@ -140,6 +140,7 @@ def test_the_end_of_a_notebook_is_explained_by_its_cell(
     assert len(kept(stage)) == len(cells)
 
 
+@pytest.mark.long
 def test_a_cell_that_may_fail_ends_nothing(stage: Stage) -> None:
     ended = run(stage, "1/0", "print('went on')", tags={1: "raises-exception"})
     assert (ended.code, ended.text.count("\nwent on\n")) == (0, 1)
@@ -202,6 +203,7 @@ def test_what_is_not_a_notebook_of_python_says_so(stage: Stage, text: str, why: 
     assert ended.message["message"].startswith(f"train/train.ipynb: exited with code 1: {why}")
 
 
+@pytest.mark.long
 def test_each_index_of_a_parallel_stage_has_its_parameters_and_its_copy(stage: Stage) -> None:
     stage.env["COACHWORK_INDEX"] = "1"
     each = [["ALPHA", ["0.1", "0.2"]]]
@@ -209,6 +211,15 @@ def test_each_index_of_a_parallel_stage_has_its_parameters_and_its_copy(stage: S
     assert (ended.code, ended.text.count("\nis 0.2\n")) == (0, 1), ended.text
     kept = stage.root / "artifacts/fit/1"
     assert sorted(path.name for path in kept.iterdir()) == ["fit.html", "fit.ipynb", "index.json"]
+
+
+@pytest.mark.long
+def test_a_kernel_that_can_not_start_is_explained_by_its_own_words(stage: Stage) -> None:
+    stage.file("ipykernel/__init__.py", "raise ImportError('no traitlets of this name')")
+    ended = run(stage, "print('never')")
+    assert ended.code == 1, ended.text
+    cause = "ipykernel/__init__.py:1: exited with code 1: ImportError: no traitlets of this name ("
+    assert ended.message["message"].startswith(cause)
 
 
 def test_a_full_volume_costs_the_copy_and_not_the_stage(stage: Stage, tmp_path: Path) -> None:
