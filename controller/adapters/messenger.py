@@ -1,7 +1,7 @@
 """Letters to those whom requests name, over HTTP: one POST each, within bounded time, in threads of its own.
 
-The address is an author's, so it is not followed to where it should not lead: no redirect, no proxy, no address of the
-node or the pod itself. Of an answer only its status is looked at, and no problem shows the address: it is a secret.
+The address is an author's, so it is not followed to where it should not lead: no redirect, no proxy, no loopback and no
+link-local address. Of an answer only its status is looked at, and no problem shows the address: it is a secret.
 """
 
 import contextlib
@@ -83,7 +83,8 @@ class Messenger:
 
     def _over(self, letter: Letter, problem: str) -> None:
         with self._guard:  # outcomes of earlier tries are recorded by now
-            self._outcomes[letter.uid] = {letter.key: problem}
+            own = self._outcomes.get(letter.uid, {}).items()
+            self._outcomes[letter.uid] = {key: old for key, old in own if old is None} | {letter.key: problem}
         self._on_sent(not problem)
         self._wake(letter.request)
 
@@ -152,11 +153,14 @@ def _connected(host: str, port: int) -> socket.socket:
         ip = ipaddress.ip_address(address.partition("%")[0])
         ip = getattr(ip, "ipv4_mapped", None) or ip
         if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
-            raise _Forbidden("the receiver's address is one of the node or the pod itself")
+            raise _Forbidden("the receiver's address is a loopback or link-local one")
     refused: OSError = OSError("no address")
     for address in addresses[:ADDRESSES]:
         try:
-            return socket.create_connection((address, port), SECONDS / ADDRESSES)
+            made = socket.create_connection((address, port), SECONDS / ADDRESSES)
         except OSError as error:
             refused = error
+        else:
+            made.settimeout(SECONDS)
+            return made
     raise refused

@@ -78,7 +78,7 @@ def receiver(secret: Object | None, name: str) -> Receiver:
             problems.append(f"{place}, key {key}: {error}")
     try:
         url = urlsplit(values[URL])
-        fit = url.scheme in ("http", "https") and url.hostname and url.port != 0 and not url.username
+        fit = url.scheme in ("http", "https") and url.hostname and url.port != 0 and url.username is None
     except ValueError:
         fit = False
     if not fit or not values[URL].isascii() or not values[URL].isprintable() or " " in values[URL]:
@@ -97,6 +97,7 @@ def body(letter: Letter, host: str) -> bytes:
         card = {"type": "AdaptiveCard", "version": "1.2", "body": [runs]}
         return _json({"type": "message", "attachments": [{"contentType": _CARD, "content": card}]})
     text = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")
+    text = text.replace("](", "]\u200b(")  # a link of Mattermost's, with words of its own
     fields = ("request", "run", "event", "commit", "reason", "message", "finished", "id")
     return _json(
         {"text": text} if host in SLACK else {"text": text, **{name: getattr(letter, name) for name in fields}}

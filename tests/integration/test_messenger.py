@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Hook:
     got: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
     status: int = 200
     drips: bool = False
+    pause: float = 0.0  # before the answer
+    held: threading.Event | None = None  # the answer waits for it
 
     def secure(self, authority: trustme.CA) -> None:
         """Answer by TLS from now on."""
@@ -52,8 +54,12 @@ def hook() -> Iterator[Hook]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            held = found.held
             content = self.rfile.read(int(self.headers["Content-Length"]))
             found.got.append((self.path, dict(self.headers), json.loads(content)))
+            time.sleep(found.pause)
+            if held:
+                held.wait(SECONDS)
             while found.drips:
                 self.wfile.write(b"H")
                 time.sleep(0.2)
@@ -118,7 +124,7 @@ def test_what_is_refused_or_redirected_has_not_arrived_and_is_followed_nowhere(h
 )
 def test_the_pod_itself_and_its_node_are_no_receivers(hook: Hook, host: str) -> None:
     port = urlsplit(hook.address).port
-    assert Sender(f"http://{host}:{port}/").send() == "the receiver's address is one of the node or the pod itself"
+    assert Sender(f"http://{host}:{port}/").send() == "the receiver's address is a loopback or link-local one"
     assert hook.got == []
 
 
@@ -151,9 +157,28 @@ def test_one_that_no_longer_leads_sends_nothing(hook: Hook) -> None:
     assert sender.send() == ""
 
 
+def test_one_that_is_under_way_stays_known_where_another_of_the_request_is_over(hook: Hook) -> None:
+    hook.held = held = threading.Event()
+    sender, other = Sender(hook.address), replace(LETTER, run=8)
+    sender.messenger.send(other)
+    eventually(lambda: hook.got)
+    hook.held = None
+    assert sender.send() == ""
+    assert sender.messenger.letters("u")[other.key] is None
+    held.set()
+    assert sender.woken.get(timeout=SECONDS) == "iris"
+    assert sender.messenger.letters("u") == {other.key: ""}
+
+
 def test_its_secret_is_never_shown() -> None:
     assert "sesame" not in repr(Receiver(urlsplit("https://hooks.example/sesame"), "sesame"))
     assert Sender("sesame").send() == "notify-secret hook, key url: expected an address, https://HOST/PATH"
+
+
+@pytest.mark.long
+def test_a_receiver_has_the_whole_time_to_answer(hook: Hook) -> None:
+    hook.pause = 6.0
+    assert Sender(hook.address).send() == ""
 
 
 @pytest.mark.long

@@ -24,6 +24,7 @@ def test_slack_gets_its_form_and_what_a_stage_said_mentions_nobody() -> None:
     start = "iris: run 7 of commit aaaaaaaaaaaa failed, and its services were rolled back: &lt;!channel&gt; "
     assert text["text"].startswith(start)
     assert not {"<", ">", "@here"} & {*text["text"], *text["text"].split()}
+    assert "](" not in text["text"]
 
 
 def test_teams_gets_a_card_of_plain_text() -> None:
@@ -50,7 +51,17 @@ def test_it_is_signed_with_the_key_and_known_by_its_id_in_each_try() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ftp://x", "https://", "https://u:sesame@host/", "https://host:0/", "https://host/a b", "http://[", "x\n"],
+    [
+        "",
+        "ftp://x",
+        "https://",
+        "https://u:sesame@host/",
+        "https://:sesame@host/",
+        "https://host:0/",
+        "https://host/a b",
+        "http://[",
+        "x\n",
+    ],
 )
 def test_an_address_that_is_none_is_refused_and_never_shown(url: str) -> None:
     with pytest.raises(Invalid) as refused:
