@@ -93,9 +93,9 @@ class Reconciler:
     ) -> tuple[Decision, Sequence[Refusal]]:
         entry, moment = self._journal.read(configmap), Moment(news, time.monotonic(), self._clock())
         known = replace(entry.known, poll=self._polls.get(entry.known.request.name))
+        letters = self._messenger.letters(known.request.uid) if known.record.notices else {}
         try:
             observed = observe(self._view, self._cluster, self._volume, known, refusals)
-            letters = self._messenger.letters(known.request.uid) if known.record.notices else {}
             decision = self._decision(known, replace(observed, letters=letters), moment)
             self._polls[known.request.name] = decision.poll
             manifest = self._journal.manifest(entry, decision.record)
@@ -103,7 +103,7 @@ class Reconciler:
         except errors.Busy:  # it comes back as if it had not begun
             raise
         except (errors.NotYet, errors.Transient) as error:
-            decision = self._decision(known, Observed(failed=error), moment)
+            decision = self._decision(known, Observed(failed=error, letters=letters), moment)
             manifest = self._journal.manifest(entry, decision.record)
         self._journal.write(entry, manifest, decision.actions)
         try:

@@ -98,14 +98,14 @@ def _stumbled(known: Known, error: NotYet | Transient, observed: Observed, now: 
     """Return the decision that ends a pass with an error; the record says what is waited for."""
     active = known.record.active
     if isinstance(error, NotYet):
-        return Decision(
-            stumble(known.record, "Running" if active else "Queued", "NotYet", str(error), now), error=error
-        )
-    if error.reason == VOLUME_FULL:
-        free = observed.ask(Room())
-        error = Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
-    record = stumble(known.record, "Running" if active else "Pending", error.reason, str(error), now)
-    return Decision(record, error=error)
+        record = stumble(known.record, "Running" if active else "Queued", "NotYet", str(error), now)
+    else:
+        if error.reason == VOLUME_FULL:
+            free = observed.ask(Room())
+            error = Transient(VOLUME_FULL, f"{error} ({f'{free}: ' if free else ''}{ROOM})")
+        record = stumble(known.record, "Running" if active else "Pending", error.reason, str(error), now)
+    decision = Decision(record, error=error)
+    return decision if known.problems else deliver(known.request, decision, observed, now)
 
 
 def _of_request(known: Known, observed: Observed, policy: Policy, now: datetime, commit: str) -> Decision:

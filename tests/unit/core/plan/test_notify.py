@@ -2,7 +2,8 @@
 
 import pytest
 
-from controller.core.plan import Notify
+from controller.core.errors import Transient
+from controller.core.plan import Notify, needs
 from controller.core.plan.notify import MOST, PAUSES
 from tests.support.desk import Desk
 from tests.support.world import project
@@ -110,6 +111,20 @@ def test_one_that_is_under_way_is_not_sent_again_and_nothing_waits_for_it() -> N
     desk.settle()
     assert sent(desk) == [(1, "Failed"), (2, "Failed")]
     assert not desk.record.notices
+
+
+def test_it_is_sent_and_recorded_while_the_next_run_has_to_wait() -> None:
+    desk = started()
+    desk.answers = ["the receiver answered 500"]
+    desk.end_job("iris-a-1", 3)
+    desk.settle()
+    desk.faults[needs.Commit] = Transient("GitUnreachable", "no answer")
+    desk.ask(notify_secret="slack", trigger="next")
+    desk.clock.pass_(PAUSES[0].total_seconds())
+    assert isinstance(desk.pass_().error, Transient)
+    assert sent(desk) == [(1, "Failed")] * 2
+    assert isinstance(desk.pass_().error, Transient)
+    assert (desk.record.reason, desk.record.notices, desk.record.notify_problem) == ("GitUnreachable", (), "")
 
 
 def test_a_receiver_that_is_away_for_long_gets_the_newest() -> None:
