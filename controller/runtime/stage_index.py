@@ -57,12 +57,14 @@ class Index:
             os.makedirs(self.artifacts, exist_ok=True)
             if self._peers:
                 os.makedirs(self.logs, exist_ok=True)
-                with open(os.path.join(self.logs, ADDRESS), "w", encoding="utf-8") as file:
+                address = os.path.join(self.logs, ADDRESS)
+                stage_order.clear(address)
+                with open(address, "x", encoding="utf-8") as file:
                     file.write(os.environ.get("COACHWORK_POD_IP", ""))
             for name in os.listdir(self._stage):
-                if name.isdigit() and (int(name) == self.number or int(name) >= self._count):
-                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                        os.unlink(os.path.join(self._stage, name, RESULT))
+                if name.isdecimal() and (int(name) == self.number or int(name) >= self._count):
+                    with contextlib.suppress(NotADirectoryError):
+                        stage_order.clear(os.path.join(self._stage, name, RESULT))
         except OSError as error:
             raise stage_order.Unable(UNWRITABLE, f"no folder for the index's artifacts: {error}", 1) from error
 

@@ -207,6 +207,21 @@ def test_a_peer_that_does_not_come_is_waited_for_and_named(index: Stage) -> None
         assert (found.code, "PeerMissing" in found.text) == (code, bool(code)), found.text
 
 
+@pytest.mark.parametrize("make", ["os.mkfifo", "os.mkdir"])
+def test_what_a_script_leaves_in_the_place_of_an_index_s_files_stops_no_later_attempt(index: Stage, make: str) -> None:
+    there = "import os; place = os.environ['THERE']; os.path.exists(place) and os.unlink(place)"
+    there += f"; {make}(place); raise SystemExit(3)"
+    index.order |= {"attempts": 9, "peers": ["localhost"] * 6, "peers_port": 29500}
+    stage = Path(index.env["COACHWORK_ARTIFACTS"], "train")
+    (stage / "\u00b2").mkdir(parents=True)  # a digit, and no number
+    for place in (index.logs / "4" / "address", stage / "4" / "index.json"):
+        index.env["THERE"] = str(place)
+        assert index.run(there).code == 3
+        assert index.run("raise SystemExit(4)").code == 4
+    assert index.run("print('ran')").code == 0
+    assert json.loads((stage / "4" / "index.json").read_text())["index"] == 4
+
+
 # --- in a record -----------------------------------------------------------------------------------
 
 
