@@ -1,7 +1,6 @@
 """The controller in its pod: makes the adapters from the settings, and ends on a signal."""
 
 import gc
-import signal
 import socket
 import sys
 import threading
@@ -28,6 +27,7 @@ from controller.adapters.web.wake import WakeServer
 from controller.app.controller import App, Shared
 from controller.app.doctor import Doctor
 from controller.app.leading import Candidate
+from controller.app.stopping import stop_on_signals
 from controller.app.waiting import Waiting
 from controller.core import errors
 from controller.core.exits import Exit
@@ -50,9 +50,7 @@ def serve(settings: Settings) -> Exit:
     version = metadata.version("coachwork")
     metrics = PrometheusMetrics(version)
     configure_logging(settings.log_level, sys.stdout, metrics.runs.hid, metrics.work.defect)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopping.set())
+    stopping = stop_on_signals()
     metrics.api.expect(CALLS, [(verb, resource) for (_, resource), verbs in RIGHTS.items() for verb in verbs])
     root = Path(settings.volume)
     _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))

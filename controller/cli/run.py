@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -19,12 +20,12 @@ from controller.app import laptop
 from controller.app.laptop import LaptopRun
 from controller.app.place import find
 from controller.app.state import state_folder
+from controller.app.stopping import stop_on_signals
 from controller.cli import text
 from controller.cli.options import Folder, Output, Ref, Target, Variables, Whole
 from controller.cli.report import all_of
 from controller.cli.scene import Scene
 from controller.cli.show import LAST_LINES, Screen, last_words, screen
-from controller.cli.signals import stop_on_signals
 from controller.cli.stream import Stream
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
@@ -86,7 +87,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         chosen = pythons.choose(place.pipeline, interpreter, only)
     for warning in place.pipeline.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    stopping = stop_on_signals()
+    stopping = stop_on_signals(signal.SIGHUP)
     options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume, whole)
     stream = Stream(place.own) if output == "text" and not quiet else None
     view = stream or screen(output)

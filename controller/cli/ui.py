@@ -1,6 +1,7 @@
 """`coachwork ui`: the page in a browser, with the rights of the person who opens it; or of what ran on this machine."""
 
 import os
+import signal
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -14,11 +15,11 @@ from controller.adapters.web.guard import OwnPage
 from controller.adapters.web.relay import Relay
 from controller.adapters.web.server import Pages
 from controller.app.kept import Kept
+from controller.app.stopping import stop_on_signals
 from controller.cli import text
 from controller.cli.connect import connected, say
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests
-from controller.cli.signals import stop_on_signals
 from controller.core.errors import Invalid
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def ui(
     It is served on this machine alone, and asks the cluster with your own rights.
     """
     requests.person.ready()
-    stopping = stop_on_signals()
+    stopping = stop_on_signals(signal.SIGHUP)
     match requests.person:
         case Person() as person:
             app: ASGIApp = Relay(person.forward, say)
