@@ -68,8 +68,8 @@ class RunContext:
         return self.policy.ingress.path.format(
             namespace=self.policy.namespace,
             request=self.request,
-            project=self.project,
-            stage=stage,
+            project=names.kubernetes_name(self.project),
+            stage=names.kubernetes_name(stage),
             service=self.service_name(stage),
         )
 

@@ -455,9 +455,9 @@ def test_an_ingress_and_the_stages_variables_follow_the_path_that_is_set() -> No
     one = context([TRAIN], [web], project="iris.v2", policy=policy)
     (item,) = (item for item in everything(one) if item["kind"] == "Ingress")
     (path,) = item["spec"]["rules"][0]["http"]["paths"]
-    assert path["path"] == "/iris.v2/scoring_service(/|$)(.*)"
+    assert path["path"] == "/iris-v2/scoring-service(/|$)(.*)"  # as in Bodywork 3, and in the code written for it
     variables = {item["name"]: item.get("value") for item in pod_of(manifests.job(one, TRAIN))["containers"][0]["env"]}
-    assert variables["COACHWORK_PATH_SCORING_SERVICE"] == "/iris.v2/scoring_service"
+    assert variables["COACHWORK_PATH_SCORING_SERVICE"] == "/iris-v2/scoring-service"
     assert digest(one, web) != digest(replace(one, policy=POLICY), web)
 
 
