@@ -404,6 +404,26 @@ def test_the_log_of_a_stage_that_the_newest_run_passed_over_is_that_of_the_run_t
     assert missing.err.startswith('stage "save" has not started in run 2: it is Reused')
 
 
+MANY = "import os\nindex = os.environ['COACHWORK_INDEX']\nprint('part', index)\nassert index != '7'\n"
+
+
+def test_of_many_indexes_those_that_failed_are_shown_and_all_of_them_by_their_stage(person: Person) -> None:
+    person.machine.repository.commit(project("many", many=batch(MANY, more="PARALLEL = 12\n")))
+    failed = person.deploy()
+    assert (failed.code, "stage many: index 7: many/run.py:4: " in failed.out) == (1, True), failed.out
+    few = person.run("logs", "demo")
+    assert [line for line in few.out.splitlines() if line.startswith("==>")] == ["==> many:7, attempt 1 <=="]
+    assert few.err == "note: 11 of 12 indexes of many are left out: name the stage"
+    every = person.run("logs", "demo", "many", "--tail", "1").out.splitlines()
+    titles = [f"==> many:{index}, attempt 1 <==" for index in range(12)]
+    assert [line for line in every if line.startswith("==>")] == titles
+    followed = person.run("logs", "demo", "many", "--follow")  # more than the controller has room for at once
+    assert followed.err == ""
+    assert {f"many:{index}: part {index}" for index in range(12)} <= {*followed.out.splitlines()}
+    (entry,) = person.json("logs", "demo", "many:7")
+    assert (entry["stage"], entry["exit_code"]) == ("many:7", 1)
+
+
 def test_artifacts_are_listed_and_fetched_one_or_all(person: Person, tmp_path: Path) -> None:
     person.machine.repository.commit(project("save", save=batch(SAVE)))
     assert person.deploy().code == 0
