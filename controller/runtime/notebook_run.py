@@ -245,10 +245,9 @@ def _assigned(source: str) -> Iterator[Any]:
 
 def _value(text: str, default: Optional[ast.AST]) -> Any:
     """Return a variable's value as Python's, unless its default is text."""
+    if isinstance(default, ast.JoinedStr) or (isinstance(default, ast.Constant) and isinstance(default.value, str)):
+        return text
     with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        is_default = ast.literal_eval(default) if default else None
-        if isinstance(is_default, str):
-            return text
         return TRUTH[text.lower()] if text.lower() in TRUTH else ast.literal_eval(text)
     return text
 

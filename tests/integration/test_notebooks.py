@@ -44,24 +44,32 @@ def said(cell: dict[str, Any]) -> str:
 
 def test_a_notebook_runs_cell_by_cell_with_its_parameters_and_is_kept_without_secrets(stage: Stage) -> None:
     stage.file("shared/rows.py", "ROWS = 3")
-    stage.env |= {"ALPHA": "0.5", "NAME": "7", "QUICK": "false", "OTHER": "9"}
+    stage.env |= {"ALPHA": "0.5", "NAME": "7", "QUICK": "false", "OTHER": "9", "LIMIT": "90"}
     picture = f"display({{'image/png': {PIXEL!r}, 'text/plain': 'a picture'}}, raw=True)"
     widget = "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}, 'text/plain': '0%|'}, raw=True)"
     ended = run(
         stage,
-        "ALPHA = 0.1\nNAME = 'x'\nQUICK: bool = True\nOTHER = 1",
-        "import json, os, sys\nfrom shared.rows import ROWS\nprint((ALPHA, NAME, QUICK, OTHER, ROWS, sys.argv[1:]))",
+        "ALPHA = 0.1\nNAME = 'x'\nQUICK: bool = True\nLIMIT = 60 * 60\nOTHER = 1",
+        "import json, os, sys\nfrom shared.rows import ROWS\n"
+        "print((ALPHA, NAME, QUICK, LIMIT, OTHER, ROWS, sys.argv[1:]))",
         "print(os.environ['TOKEN'], end='', flush=True)\nprint('!' + os.environ['TOKEN'])\nos.environ['TOKEN']",
         f"{picture}\n{widget}",
         "json.dump({'rows': ROWS}, open(os.environ['COACHWORK_METRICS'], 'w'))",
         "'the' + ' last'",
         tags={1: "parameters"},
         args=["--fast"],
-        parameters=["ALPHA", "NAME", "QUICK"],
+        parameters=["ALPHA", "NAME", "QUICK", "LIMIT"],
     )
     assert ended.code == 0, ended.text
     assert (ended.message["reason"], ended.results[1]["metrics"]) == ("Completed", {"rows": 3})
-    shown = ["cell 1 of 6: ALPHA = 0.1", "(0.5, '7', False, 1, 3, ['--fast'])", "***!***", "'***'", "a picture", "0%|"]
+    shown = [
+        "cell 1 of 6: ALPHA = 0.1",
+        "(0.5, '7', False, 90, 1, 3, ['--fast'])",
+        "***!***",
+        "'***'",
+        "a picture",
+        "0%|",
+    ]
     assert re.search(".*".join(map(re.escape, [*shown, "cell 6 of 6: 'the'", "the last"])), ended.text, re.DOTALL)
     assert STALE not in ended.text
     cells = kept(stage)
