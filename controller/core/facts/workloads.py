@@ -167,7 +167,8 @@ def _held(job: Object, *, has_pod: bool) -> Cause | None:
         return None if has_pod else Cause("BeingDeleted", leaving("Job", job))
     if not spec.get("suspend") and spec.get("parallelism", 1) != 0:
         return None
-    patch = f'{{"spec": {{"suspend": false, "parallelism": {spec.get("completions") or 1}}}}}'
+    width = spec.get("parallelism") or spec.get("completions") or 1
+    patch = f'{{"spec": {{"suspend": false, "parallelism": {width}}}}}'
     return Cause("JobSuspended", f"Job {name} is suspended (to resume it: kubectl patch job {name} -p '{patch}')")
 
 

@@ -33,6 +33,7 @@ from controller.core.plan.services import converge, going_autoscaler, going_serv
 from controller.core.text import QUOTE_LIMIT, clean, fit, format_duration
 
 Fact = TypeVar("Fact", JobFact, DeploymentFact)
+LABEL_LIMIT = 200  # characters of an index's values: what is said of it follows, and has to fit as well
 UNWATCHED_PAUSE = timedelta(seconds=10)
 DONE = ("Done", "Unchanged", "Reused", "Skipped")
 START_SECONDS = (STARTS, 15)  # after which it is said that a pod still starts, and then why: most need less
@@ -106,7 +107,7 @@ def in_indexes(fact: JobFact, parallel: Parallel) -> JobFact:
 def label_of(parallel: Parallel, index: int) -> str:
     """Return how an index is named to people: with the values that it has."""
     values = ", ".join(f"{name}={clean(value, QUOTE_LIMIT)}" for name, value in parallel.values(index))
-    return f"index {index} ({values})" if values else f"index {index}"
+    return f"index {index} ({clean(values, LABEL_LIMIT)})" if values else f"index {index}"
 
 
 def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, now: datetime) -> StageView | None:

@@ -184,6 +184,24 @@ def test_one_line_says_how_far_they_are_and_which_one_failed(
     assert record.reason == ("ValueError" if state == "Failed" else "IndexesRunning")
 
 
+def test_a_cause_is_said_whatever_number_of_values_its_index_has() -> None:
+    many = Parallel(4, (*GRID.each, *((f"PATH_{at}", (f"data/{'part' * 9}/{at}",)) for at in range(99))), 4)
+    record = view(read_job(indexed(completedIndexes="0"), [RUNNING, bad(2, "no such file")]), many)
+    assert record.message.startswith("1 of 4 indexes are done; index 2 (ALPHA=0.3, DEPTH=3, PATH_0=data/partpart")
+    assert record.message.endswith(": no such file")
+
+
+@pytest.mark.parametrize(
+    ("spec", "width"), [({"suspend": True, "parallelism": 2}, 2), ({"parallelism": 0}, 4), ({"suspend": True}, 4)]
+)
+def test_a_job_that_somebody_suspends_is_resumed_as_wide_as_it_was(spec: Object, width: int) -> None:
+    item = indexed()
+    item["spec"] |= spec
+    held = read_job(item, []).held
+    assert held
+    assert f'"parallelism": {width}' in held.message
+
+
 def test_many_are_said_to_be_as_many_at_least() -> None:
     fact = read_job(indexed(200, completedIndexes="0-86"), [RUNNING])
     assert view(fact, Parallel(200, (), 200)).message == "at least 80 of 200 indexes are done"

@@ -6,7 +6,8 @@ not notice: a name that the stage sets elsewhere, a value twice.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from controller.core.inputs import variables
@@ -15,19 +16,23 @@ from controller.core.model import Parallel
 from controller.core.text import quoted
 
 MOST = 256  # indexes of a stage
+MOST_TEXT = 32 * 1024  # characters of all names and values: the pod of each index has them all
 LIKE = "values like ALPHA: 0.1, 0.3; DEPTH: 3, 5"
 Each = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def each_of(raw: Any) -> tuple[Each, tuple[str, ...]]:
     """Return the variables of `for_each` with their values, and a sentence for each fault."""
-    found, problems = list[tuple[str, tuple[str, ...]]](), list[str]()
+    found, names, problems = list[tuple[str, tuple[str, ...]]](), set[str](), list[str]()
     for name, values in _entries(raw, problems):
-        if fault := _name_fault(name, [known for known, _ in found]) or _values_fault(values):
+        if fault := _name_fault(name, names) or _values_fault(values):
             problems.append(f"{quoted(name)} {fault}")
         found.append((name, tuple(map(str, values))))
+        names.add(name)
     if (count := math.prod(len(values) for _, values in found)) > MOST:
         problems.append(f"makes {count} indexes: {MOST} at most")
+    if (size := sum(len(name) + sum(map(len, values)) for name, values in found)) > MOST_TEXT:
+        problems.append(f"has {size} characters of names and values: {MOST_TEXT} at most (name files that hold them)")
     return tuple(found), tuple(problems)
 
 
@@ -45,7 +50,7 @@ def _entries(raw: Any, problems: list[str]) -> Iterator[tuple[str, list[Any]]]:
         problems.append(f"expected {LIKE}, got {quoted(raw)}")
 
 
-def _name_fault(name: str, before: list[str]) -> str:
+def _name_fault(name: str, before: Container[str]) -> str:
     if name in before:
         return "appears twice"
     try:
@@ -61,8 +66,8 @@ def _values_fault(values: list[Any]) -> str:
     texts = [str(value) for value in values]
     if not texts or "" in texts:
         return "has an empty value"
-    if twice := [text for at, text in enumerate(texts) if text in texts[:at]]:
-        return f"has the value {quoted(twice[0])} twice"
+    if twice := next((text for text, times in Counter(texts).items() if times > 1), ""):
+        return f"has the value {quoted(twice)} twice"
     try:
         for text in texts:
             variables.value(text)

@@ -1,5 +1,6 @@
 """Stages that run many times at once, in both forms of a project: what is read, and what is refused."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.inputs.project import load
+from controller.core.inputs.project.parallel import each_of
 from controller.core.model import Batch, Parallel
 from tests.support.projects import BATCH_INI, MAIN_INI, one_stage, problems_of, tree
 
@@ -78,6 +80,8 @@ def test_both_forms_say_the_same(ini: str, yaml: str, expected: Parallel | None)
         ("FOR_EACH = A: 1, 2\n[secrets]\nA = aws", "FOR_EACH", '"A" is in secrets as well'),
         (f"FOR_EACH = {'; '.join(f'{name}: 1, 2, 3, 4, 5, 6, 7' for name in 'ABC')}", "FOR_EACH",
          "makes 343 indexes: 256 at most"),
+        (f"FOR_EACH = A: {', '.join(f'{at:03}' * 300 for at in range(40))}", "FOR_EACH",
+         "has 36001 characters of names and values: 32768 at most"),
         ("PARALLEL = 2\nREQUIRE = rmse <= previous", "REQUIRE", "no index has a previous number"),
     ],
 )  # fmt: skip
@@ -85,6 +89,14 @@ def test_what_can_t_be_is_refused_at_its_key(keys: str, key: str, sentence: str)
     (line,) = problems_of(one_stage(f"{BATCH_INI}\n[batch]\n{keys}", MAIN_INI))
     assert line.startswith(f"train/config.ini: [batch] {key}: ")
     assert sentence in line
+
+
+@pytest.mark.parametrize(("before", "entry", "between"), [("A: ", "%d", ", "), ("", "A%d: 1", "; ")])
+def test_a_list_of_any_length_is_judged_at_once(before: str, entry: str, between: str) -> None:
+    begun = time.process_time()
+    _, problems = each_of(before + between.join(entry % at for at in range(60_000)))
+    assert any("characters of names and values" in line for line in problems)
+    assert time.process_time() - begun < 4, "with each compared with each it takes much longer"
 
 
 @pytest.mark.parametrize("each", ["[1, 2]", "5", "{A: [true]}", "{A: [[1]]}", "{A: {}}", "{A: []}", "{}"])
