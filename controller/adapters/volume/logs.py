@@ -187,11 +187,15 @@ class Logs:
     def _with_indexes(
         self, folders: Mapping[str, PurePosixPath], entries: Mapping[str, StageEntry]
     ) -> dict[str, PurePosixPath]:
-        """Return where logs are: each index of a parallel stage has its own, below the stage's folder."""
+        """Return where logs are: each index of a parallel stage has its own, below the stage's folder.
+
+        A stage that has logs itself is none, whatever folders it makes between them.
+        """
         found = dict[str, PurePosixPath]()
         for stage, folder in folders.items():
-            known = range(entries[stage].indexes) if stage in entries else ()
-            of = {names.indexed(stage, index): folder / str(index) for index in known or indexes(self._tree, folder)}
+            count = entries[stage].indexes if stage in entries else 0
+            known = range(count) if count or attempts(self._tree, folder) else indexes(self._tree, folder)
+            of = {names.indexed(stage, index): folder / str(index) for index in known}
             found |= of or {stage: folder}
         return found
 

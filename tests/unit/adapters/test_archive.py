@@ -363,6 +363,17 @@ def test_the_logs_of_indexes_are_there_though_nothing_says_how_many_there_are(ke
     assert [entry["stage"] for entry in kept.archive.logs("iris", "1")] == ["sweep:0", "sweep:1", "sweep:2"]
 
 
+@pytest.mark.parametrize("stages", [{"serve": StageRecord(state="Running", objects=JOB)}, {}])
+def test_a_folder_that_a_script_makes_between_its_logs_hides_none(kept: KeptRuns, stages: dict[str, Any]) -> None:
+    path = kept.log(1, "serve", 1, b"printed\n")
+    kept.end(path)
+    (path.parent / "7").mkdir()
+    kept.log(1, "serve", 1, b"forged\n", 7)
+    kept.record(1, stages)
+    assert [entry["stage"] for entry in kept.archive.logs("iris")] == ["serve"]
+    assert log(kept, "serve") == b"printed\n"
+
+
 def test_an_index_that_has_not_begun_can_be_followed(kept: KeptRuns, followers: list[Follower]) -> None:
     many(kept, 3)
     assert "has not started" in str(refusal(lambda: log(kept, "sweep:5")))
