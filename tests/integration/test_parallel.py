@@ -166,6 +166,13 @@ def test_an_index_that_is_done_is_not_run_again(index: Stage) -> None:
     assert "ran too" in index.run("print('ran too')").text
 
 
+def test_an_index_is_tried_again_in_its_own_pod_where_that_is_asked_for(index: Stage) -> None:
+    ended = index.run("import os; raise SystemExit(os.environ['COACHWORK_ATTEMPT'] == '1')", first_retry=0, attempts=2)
+    assert ended.code == 0, ended.text
+    outcomes = index.results(index.logs / "4")
+    assert [outcomes[number]["exit_code"] for number in (1, 2)] == [1, 0]
+
+
 def test_results_of_what_is_no_longer_there_are_none(index: Stage) -> None:
     stage = Path(index.env["COACHWORK_ARTIFACTS"], "train")
     for name in ("4", "5", "6", "2021"):
