@@ -35,6 +35,7 @@ ROWS = [
     ("running", STATUS, "remove the owner", UNNOTICED, GOOD),
     ("running", STATUS, "delete, with a finalizer", UNNOTICED, GOOD),
     ("ready", RELEASE, "delete", "Degraded/ReleaseMissing", "Degraded/ReleaseMissing"),
+    ("ready", RELEASE, "remove all labels", "Degraded/ReleaseMissing", "Degraded/ReleaseMissing"),
     ("ready", RELEASE, "write over", "Pending/ReleaseUnreadable", "Degraded/ReleaseMissing"),
     ("ready", RELEASE, "remove the owner", GOOD, GOOD),
     ("ready", RELEASE, f"remove label {names.REQUEST}", GOOD, GOOD),

@@ -90,8 +90,9 @@ def mended(wanted: Object, live: Object) -> Object:
 
 def unheld(wanted: Object, live: Object) -> Object:
     """Return `wanted` without what Kubernetes' own controllers have set since; `live` has its managedFields whole."""
-    entries, spec = live["metadata"].get("managedFields") or (), wanted["spec"].items()
-    return {**wanted, "spec": {key: item for key, item in spec if not _is_held(entries, ("spec", key), (KUBERNETES,))}}
+    entries, spec = live["metadata"].get("managedFields") or (), wanted.get("spec") or {}
+    held = [key for key in spec if _is_held(entries, ("spec", key), (KUBERNETES,))]
+    return {**wanted, "spec": {key: item for key, item in spec.items() if key not in held}} if held else wanted
 
 
 # --- by value -------------------------------------------------------------------------------------
