@@ -38,7 +38,7 @@ class Request:
     poll: int | None = None
     on_overlap: Literal["queue", "replace", "skip"] = "queue"
     pod_template: str = ""  # the ConfigMap that holds pod.yaml
-    notify_secret: str = ""  # whom to tell of runs that failed or recovered
+    notify_secret: str = ""  # the Secret with the address to notify of runs
     parameters: tuple[tuple[str, str], ...] = ()  # of the trigger's run alone: annotation coachwork.io/set
     rerun: int = 0  # the run that the trigger's run repeats: annotation coachwork.io/rerun
     whole: bool = False  # the trigger's run reuses nothing: annotation coachwork.io/all

@@ -24,7 +24,7 @@ class Copies:
     def __init__(self, notebook: Any, order: Dict[str, Any], say: Callable[[str], None]) -> None:
         """Keep it at `into`, without an ending; "": nowhere."""
         self._notebook, self._into, self._say = notebook, order["into"], say
-        self._redactor = Redactor([os.environ.get(name, "") for name in order["secrets"]])
+        self.redactor = Redactor([os.environ.get(name, "") for name in order["secrets"]])
         self._due = time.monotonic() + BETWEEN
 
     def soon(self) -> None:
@@ -48,9 +48,9 @@ class Copies:
     def _blanked(self, value: Any) -> Any:
         """Return a part of the notebook without the values of secrets."""
         if isinstance(value, str):
-            return self._redactor.text(value)
+            return self.redactor.text(value)
         if isinstance(value, dict):
-            return {self._redactor.text(key): self._blanked(inner) for key, inner in value.items()}
+            return {self.redactor.text(key): self._blanked(inner) for key, inner in value.items()}
         return [self._blanked(inner) for inner in value] if isinstance(value, list) else value
 
     def _write(self, ending: str, text: str) -> None:

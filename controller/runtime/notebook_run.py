@@ -20,7 +20,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import nbformat
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
@@ -73,6 +73,7 @@ class Notebook(NotebookClient):
     stopped = 0  # the signal that we were stopped by
     number = 0  # of the cell that runs, as Jupyter counts those that have run
     kept = said = 0  # characters of all outputs, and of what the cell that runs has said
+    blank: Callable[[str], str]  # what takes the values of secrets out of a text
     explained = False  # whether the kernel has shown why the cell failed
 
     def create_kernel_manager(self) -> Any:
@@ -175,7 +176,7 @@ class Notebook(NotebookClient):
         if kind == "stream":
             text, room = content["text"], min(room, KEPT_SAID - self.said)
             if 0 <= room < len(text):  # for the first time
-                content["text"] = text[:room] + CUT
+                content["text"] = self.blank(text)[:room] + CUT  # half a secret would be one that nobody knows
             self.said += len(text)
             self.kept += min(len(text), max(room, 0))
             return room >= 0
@@ -262,7 +263,7 @@ def run(order: Dict[str, Any]) -> int:
         os.environ[ORDER] = json.dumps([path, order["args"]])
         notebook = Notebook(found, kernel_name="python3", iopub_timeout=60, startup_timeout=START)
         copies = Copies(found, order, show)
-        notebook.path, notebook.scratch = path, scratch
+        notebook.path, notebook.scratch, notebook.blank = path, scratch, copies.redactor.text
         try:
             for _ in notebook.cells():
                 copies.soon()

@@ -187,6 +187,13 @@ def test_a_service_answers_from_a_cell_and_keeps_no_notebook(stage: Stage) -> No
     assert not (stage.root / "artifacts").exists()
 
 
+def test_what_is_cut_off_is_not_cut_within_a_secret(stage: Stage) -> None:
+    ended = run(stage, "import os\nprint('x' * (2**20 - 4) + os.environ['TOKEN'])")
+    assert ended.code == 0, ended.text[-2000:]
+    (cell,) = kept(stage)
+    assert said(cell).endswith("(the notebook keeps no more of this; the log has it)\n")
+
+
 @pytest.mark.long
 def test_a_flood_in_a_cell_is_kept_in_part_and_holds_up_nothing(stage: Stage) -> None:
     ended = run(stage, "for n in range(60_000): print('x' * 100)", "print('after')", log_cap=1 << 20)
