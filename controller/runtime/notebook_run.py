@@ -96,6 +96,7 @@ class Notebook(NotebookClient):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda number, _frame: self._stop(number, process))
             code = [cell for cell in self.nb.cells if cell.cell_type == "code" and cell.source.strip()]
+            code = [cell for cell in code if not _tagged(cell, self.skip_cells_with_tag)]
             of = sum(not _tagged(cell, INJECTED) for cell in code)
             for index, cell in enumerate(self.nb.cells):
                 if cell not in code:
@@ -124,8 +125,8 @@ class Notebook(NotebookClient):
     def _failed(self, name: str, words: str) -> None:
         """Say why a cell failed, unless the kernel has, and end with its code."""
         if name == "SystemExit":
-            if words in ("", "None") or words.isdecimal():
-                raise Ended(int(words or 0) if words != "None" else 0)
+            if words in ("", "None") or re.fullmatch(r"-?\d+", words):
+                raise Ended(0 if words in ("", "None") else int(words) & 0xFF)
             show(f"{words}\n")
         elif not self.explained:  # a mistake in a magic command
             show(f'  File "{self.path}, cell {self.number}", line 1, in <module>\n{name}: {words}\n')
