@@ -1,8 +1,9 @@
 """The ini format: sections, keys and values, with every syntax problem and its line at once.
 
 As Python's configparser reads it (continuation lines, `=` or `:`, ` ;` and ` #` start a comment), without interpolation
-and without a section whose keys leak into the others; a quoted value may hold ` ;` and ` #` too. Keys are upper
-case, except in sections of names that are the user's own. Refuses duplicate sections and keys.
+and without a section whose keys leak into the others; a quoted value may hold ` ;` and ` #` too, and so may a key whose
+values have a `;` between them hold ` ;`. Keys are upper case, except in sections of names that are the user's own.
+Refuses duplicate sections and keys.
 """
 
 import re
@@ -13,9 +14,11 @@ from controller.core.inputs import kinds
 from controller.core.text import quoted
 
 OWN_NAMES = ("env", "secrets")
+SEPARATED = ("FOR_EACH",)  # keys whose values have a `;` between them
 _HEADER = re.compile(r"\[([^\]]*)\]\s*(?:[;#].*)?")
 _QUOTED = re.compile(r"\"([^\"]*)\"\s*(?:\s[;#].*)?|'([^']*)'\s*(?:\s[;#].*)?", re.DOTALL)
 _COMMENT = re.compile(r"(?:^|(?<=\s))[;#].*")
+_HASH_COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 
 Sections = Mapping[str, Mapping[str, str]]
 
@@ -34,7 +37,10 @@ class _Reading:
     def close(self) -> None:
         """Keep the section that ends here."""
         if self.section is not None:
-            self.sections[self.name] = {key: _value(parts) for key, parts in self.section.items()}
+            self.sections[self.name] = {
+                key: _value(parts, _HASH_COMMENT if key in SEPARATED else _COMMENT)
+                for key, parts in self.section.items()
+            }
 
 
 def parse(text: str) -> tuple[Sections, tuple[str, ...]]:
@@ -80,10 +86,10 @@ def _assign(reading: _Reading, bare: str, indent: int, number: int) -> None:
     reading.section[key] = rest
 
 
-def _value(parts: list[str]) -> str:
+def _value(parts: list[str], comment: re.Pattern[str]) -> str:
     """Return a value without quotes and comments, its lines joined by line breaks."""
     if quoted := _QUOTED.fullmatch("\n".join(parts)):
         return quoted[1] if quoted[1] is not None else quoted[2]
-    value = "\n".join(stripped for part in parts if (stripped := _COMMENT.sub("", part).strip()))
+    value = "\n".join(stripped for part in parts if (stripped := comment.sub("", part).strip()))
     whole = _QUOTED.fullmatch(value)
     return value if whole is None else next(group for group in whole.groups() if group is not None)

@@ -45,6 +45,8 @@ def of_yaml(keys: str) -> Parallel | None:
         ("PARALLEL = 3\nAT_ONCE = 9", "parallel: 3, at_once: 9", Parallel(3, (), 3)),
         ("FOR_EACH = ALPHA: 0.1, 0.3; DEPTH: 3, 5", "for_each: {ALPHA: [0.1, 0.3], DEPTH: [3, 5]}",
          Parallel(4, GRID, 4)),
+        ("FOR_EACH = ALPHA: 0.1, 0.3 ; DEPTH: 3, 5 ; # pairs", "for_each: {ALPHA: [0.1, 0.3], DEPTH: [3, 5]}",
+         Parallel(4, GRID, 4)),
         ("FOR_EACH = ALPHA: 0.1, 0.3\n  DEPTH: 3,5 ;", 'for_each: "ALPHA: 0.1, 0.3; DEPTH: 3, 5"',
          Parallel(4, GRID, 4)),
         ("FOR_EACH = URL: http://a:1/x, y z", 'for_each: {URL: ["http://a:1/x", "y z"]}',
