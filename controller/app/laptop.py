@@ -250,7 +250,7 @@ class LaptopRun:
         builds = {item.name: item.folder for item in spec.environments} if spec else {}
         place = layout.build_logs(builds[stage]) if stage in builds else layout.logs(self.name, self._uid, run, stage)
         if (entry := self.record().stages.get(stage)) and entry.indexes:
-            left = self._volume.last_attempts(place)
+            left = self._volume.last_attempts(place, entry.indexes)
             place /= str(unfinished(left, entry.indexes) or 0)
         logs = [path for path in (self._root / place).glob("*.log") if path.stem.isdigit()]
         if not logs:

@@ -4,13 +4,13 @@ The record's times are whole seconds. How long something took is counted from wh
 what is recorded only where another one did. Refuses to let a pass fail: numbers are a courtesy.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controller.core import changes, layout, times
-from controller.core.changes import StageChange
+from controller.core.changes import StageChange, StageKind
 from controller.core.errors import Transient
 from controller.core.model import Attempt, Record, Request
 from controller.reconciler.gather import Moment
@@ -77,7 +77,8 @@ class Counting:
             return
         begun.failed[change.name] = max(failed.stop - 1, begun.failed.get(change.name, 0))
         ran = change.has_ended and stage.state in ("Done", "Failed") and stage.attempts > 0
-        attempts = self._attempts(request, record, change) if failed or ran else {}
+        tried = self._attempts(request, record, change) if failed or ran or stage.indexes else ()
+        attempts = {attempt.number: attempt for attempt in reversed(tried)}  # of index 0, if any
         newest = {stage.attempts} if change.has_ended and not stage.indexes else set[int]()
         self.metrics.redacted(sum(attempts[number].redacted for number in attempts.keys() & {*failed, *newest}))
         for number in failed:
@@ -87,7 +88,7 @@ class Counting:
         if not change.has_ended:
             return
         if stage.indexes:
-            self._count_indexes(request, record, change)
+            self._count_indexes(kind, tried)
         last = {"Done": "succeeded", "Stopped": "stopped"}.get(stage.state)
         if last and stage.attempts and not stage.indexes:
             self.metrics.attempt_ended(kind, last)
@@ -97,26 +98,23 @@ class Counting:
         if began and script and began <= script <= now:  # a build may have begun for another run, and a stage may lie
             self.metrics.script_began(kind, _seconds(began, script))
 
-    def _count_indexes(self, request: Request, record: Record, change: StageChange) -> None:
+    def _count_indexes(self, kind: StageKind, attempts: Sequence[Attempt]) -> None:
         """Count the attempts of all indexes of a parallel stage."""
-        attempts: Sequence[Attempt] = ()
-        with suppress(Transient):
-            attempts = self.volume.attempts(layout.logs(request.name, request.uid, record.run, change.name))
         self.metrics.redacted(sum(attempt.redacted for attempt in attempts))
         for attempt, following in zip(attempts, (*attempts[1:], None), strict=False):
             ended = "succeeded" if attempt.exit_code == 0 else "failed" if attempt.ended else "stopped"
-            self.metrics.attempt_ended(change.kind, ended)
+            self.metrics.attempt_ended(kind, ended)
             if ended != "succeeded" and following and following.index == attempt.index:
                 self.metrics.retried(attempt.reason or "PodLost")
 
-    def _attempts(self, request: Request, record: Record, change: StageChange) -> Mapping[int, Attempt]:
-        """Return what the attempts of a stage have left, by number; {} where the volume does not say."""
+    def _attempts(self, request: Request, record: Record, change: StageChange) -> Sequence[Attempt]:
+        """Return what the attempts of a stage have left; () where the volume does not say."""
         folders = {item.name: item.folder for item in record.spec.environments} if record.spec else {}
         logs = layout.logs(request.name, request.uid, record.run, change.name)
         place = layout.build_logs(folders[change.name]) if change.kind == "environment" else logs
         with suppress(Transient):
-            return {attempt.number: attempt for attempt in reversed(self.volume.attempts(place))}  # of index 0, if any
-        return {}
+            return self.volume.attempts(place, change.after.indexes)
+        return ()
 
 
 def _seconds(began: datetime | None, end: datetime) -> float | None:

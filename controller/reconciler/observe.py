@@ -36,7 +36,7 @@ def observe(view: View, cluster: Cluster, volume: Volume, known: Known, refusals
         if not stage or record.stages[stage].state != "Running":
             return fact
         if fact.indexes:
-            left = volume.last_attempts(logs[stage]) if fact.state != "Running" else {}
+            left = volume.last_attempts(logs[stage], fact.indexes.count) if fact.state != "Running" else {}
             numbers[stage] = sum_up(last.metrics for last in left.values())
             return _explained_index(fact, left)
         may_have_ended = fact.state != "Running" or any(owner_uid(pod) == fact.uid for pod in children.pods)
@@ -133,7 +133,7 @@ def _left(
     if not indexes:
         last = volume.last_attempt(logs)
         return (_ending(job, last), last.metrics) if last else None
-    left = volume.last_attempts(logs)
+    left = volume.last_attempts(logs, indexes)
     return (_ending_of_indexes(job, left, indexes), sum_up(last.metrics for last in left.values())) if left else None
 
 

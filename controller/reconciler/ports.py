@@ -121,10 +121,10 @@ class Volume(Protocol):
     def adopt(self, source: PurePosixPath, copy: PurePosixPath, target: PurePosixPath) -> None:
         """Move what `inherit` made of `source`, or makes now, to `target`, unless something is there."""
 
-    def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
-        """Return the attempts that left something in a stage's log folder, of each index the oldest first."""
+    def attempts(self, folder: PurePosixPath, indexes: int = 0) -> Sequence[Attempt]:
+        """Return the attempts that left something in a stage's log folder, the oldest first; of each of its indexes."""
 
-    def last_attempts(self, folder: PurePosixPath) -> Mapping[int, Attempt]:
+    def last_attempts(self, folder: PurePosixPath, indexes: int) -> Mapping[int, Attempt]:
         """Return the newest attempt of each index of a parallel stage that left something."""
 
     def last_attempt(self, folder: PurePosixPath) -> Attempt | None:

@@ -69,7 +69,9 @@ class RunFolders:
                 if copy:
                     self.volume.keep_text(path, copy)
         attempts = {
-            name: self.volume.attempts(layout.build_logs(builds[name]) if name in builds else layout.logs(*owner, name))
+            name: self.volume.attempts(
+                layout.build_logs(builds[name]) if name in builds else layout.logs(*owner, name), stage.indexes
+            )
             for name, stage in record.stages.items()
             if stage.state != "Reused"
         }

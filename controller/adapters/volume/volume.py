@@ -142,22 +142,24 @@ class Volume(EnvironmentFolders):
             with storage.translated("move artifacts"), suppress(FileNotFoundError):  # there were none
                 storage.publish(self._root / copy, self._root / target)
 
-    def attempts(self, folder: PurePosixPath) -> Sequence[Attempt]:
-        """Return the attempts that left something in a stage's log folder, oldest first. Raises Transient."""
+    def attempts(self, folder: PurePosixPath, indexes: int = 0) -> Sequence[Attempt]:
+        """Return the attempts that left something in a stage's log folder, the oldest first; of each of its indexes.
+
+        Raises Transient.
+        """
         with storage.translated("read attempts"):
-            own = [self._attempt(folder, number) for number in runs.attempts(self._tree, folder)]
-            return own + [
+            if not indexes:
+                return [self._attempt(folder, number) for number in runs.attempts(self._tree, folder)]
+            return [
                 replace(self._attempt(folder / str(index), number), index=index)
-                for index in runs.indexes(self._tree, folder)
+                for index in range(indexes)
                 for number in runs.attempts(self._tree, folder / str(index))
             ]
 
-    def last_attempts(self, folder: PurePosixPath) -> Mapping[int, Attempt]:
+    def last_attempts(self, folder: PurePosixPath, indexes: int) -> Mapping[int, Attempt]:
         """Return the newest attempt of each index of a parallel stage that left something. Raises Transient."""
         with storage.translated("read the last attempts"):
-            newest = {
-                index: runs.attempts(self._tree, folder / str(index)) for index in runs.indexes(self._tree, folder)
-            }
+            newest = {index: runs.attempts(self._tree, folder / str(index)) for index in range(indexes)}
             return {index: self._attempt(folder / str(index), of[-1]) for index, of in newest.items() if of}
 
     def last_attempt(self, folder: PurePosixPath) -> Attempt | None:

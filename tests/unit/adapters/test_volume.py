@@ -160,6 +160,17 @@ def test_attempts_are_read_in_their_order(volume: Volume, logs: Path) -> None:
     ]
 
 
+def test_attempts_are_those_of_the_indexes_that_there_are_whatever_folders_a_stage_makes(
+    volume: Volume, logs: Path
+) -> None:
+    for place in (logs, *(logs / name for name in ("0", "2", "3", "9999"))):
+        place.mkdir(exist_ok=True)
+        (place / "1.log").touch()
+    assert volume.attempts(LOGS) == [Attempt(1, ended=False)]
+    assert [attempt.index for attempt in volume.attempts(LOGS, 3)] == [0, 2]
+    assert [*volume.last_attempts(LOGS, 3)] == [0, 2]
+
+
 def test_a_folder_that_is_not_there_holds_no_attempts(volume: Volume) -> None:
     assert volume.attempts(LOGS) == []
     assert volume.last_attempt(LOGS) is None
