@@ -96,7 +96,8 @@ class Notebook(NotebookClient):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda number, _frame: self._stop(number, process))
             code = [cell for cell in self.nb.cells if cell.cell_type == "code" and cell.source.strip()]
-            code = [cell for cell in code if not _tagged(cell, self.skip_cells_with_tag)]
+            skipped = getattr(self, "skip_cells_with_tag", "")  # nbclient before 0.5.4 runs them
+            code = [cell for cell in code if not _tagged(cell, skipped)]
             of = sum(not _tagged(cell, INJECTED) for cell in code)
             for index, cell in enumerate(self.nb.cells):
                 if cell not in code:

@@ -150,7 +150,9 @@ def test_the_end_of_a_notebook_is_explained_by_its_cell(
 
 @pytest.mark.long
 def test_a_cell_that_may_fail_ends_nothing(stage: Stage) -> None:
-    ended = run(stage, "1/0", "print('went on')", tags={1: "raises-exception"})
+    tags = {1: "raises-exception", 2: "skip-execution"}
+    ended = run(stage, "1/0", "print('never')", "print('went on')", tags=tags)
+    assert "cell 2 of 2: print('went on')" in ended.text
     assert (ended.code, ended.text.count("\nwent on\n")) == (0, 1)
     assert [output["ename"] for output in kept(stage)[0]["outputs"]] == ["ZeroDivisionError"]
 
