@@ -14,7 +14,7 @@ from controller.core import layout, names
 from controller.core.archive import Extract
 from controller.core.model import Record
 
-ATTEMPTS = 50  # of one stage: each holds a file open, and a script can leave any number of them
+ATTEMPTS = 106  # of one stage, as many as RETRIES allow: each holds a file open, and a script can leave more
 PIECES = 16  # of one log in one look, so that a stage that prints without end holds up nothing else
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from controller.app.output import ATTEMPTS, Output
 from controller.core import layout
+from controller.core.manifests.pod import DISRUPTIONS
 from controller.core.model import Record, StageRecord
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually
@@ -133,11 +134,12 @@ def test_a_stage_that_is_tried_again_in_its_pod_finds_nothing_of_the_attempt_bef
 def test_who_shows_what_a_stage_prints_opens_few_of_the_logs_that_it_leaves(tmp_path: Path) -> None:
     folder = tmp_path / str(layout.logs("iris", "u", 1, "train"))
     folder.mkdir(parents=True)
+    last = 1 + 100 + DISRUPTIONS  # with as many RETRIES as there can be
     for number in range(1, 1_001):
-        (folder / f"{number}.log").write_bytes(b"x" if number == 1 else b"")
+        (folder / f"{number}.log").write_bytes(b"x" if number in {1, last} else b"")
     output, held = Output(tmp_path, "iris", "u"), len([*Path("/proc/self/fd").iterdir()])
     record = Record("u", run=1, stages={"train": StageRecord("Running")})
-    assert [printed.piece for printed in output.fresh(record)] == [b"x"]
+    assert [(printed.attempt, printed.piece) for printed in output.fresh(record)] == [(1, b"x"), (last, b"x")]
     assert len([*Path("/proc/self/fd").iterdir()]) - held <= ATTEMPTS
     output.close()
 
