@@ -1,7 +1,8 @@
 """Letters to those whom requests name, over HTTP: one POST each, within bounded time, in threads of its own.
 
 The address is an author's, so it is not followed to where it should not lead: no redirect, no proxy, no loopback and no
-link-local address. Of an answer only its status is looked at, and no problem shows the address: it is a secret.
+link-local address, no cloud's metadata service. Of an answer only its status is looked at, and no problem shows the
+address: it is a secret.
 """
 
 import contextlib
@@ -23,6 +24,9 @@ WAITING = 1000  # letters that wait for a thread
 KEPT = 10_000  # outcomes that nobody has asked for since
 GOOD = range(200, 300)
 ADDRESSES = 2  # of a host that are tried
+METADATA = frozenset(  # where clouds tell a node who it is, at addresses that are not link-local: AWS, Azure, Alibaba
+    map(ipaddress.ip_address, ("fd00:ec2::254", "168.63.129.16", "100.100.100.200"))
+)
 
 
 class Messenger:
@@ -152,8 +156,8 @@ def _connected(host: str, port: int) -> socket.socket:
     for address in addresses:
         ip = ipaddress.ip_address(address.partition("%")[0])
         ip = getattr(ip, "ipv4_mapped", None) or ip
-        if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
-            raise _Forbidden("the receiver's address is a loopback or link-local one")
+        if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip in METADATA:
+            raise _Forbidden("the receiver's address is a loopback or link-local one, or a cloud's metadata service")
     refused: OSError = OSError("no address")
     for address in addresses[:ADDRESSES]:
         try:

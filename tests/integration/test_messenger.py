@@ -118,13 +118,16 @@ def test_what_is_refused_or_redirected_has_not_arrived_and_is_followed_nowhere(h
     assert (len(hook.got), sender.counted) == (1, [False])
 
 
+FORBIDDEN = "the receiver's address is a loopback or link-local one, or a cloud's metadata service"
+
+
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254"],  # noqa: S104 (to no such)
+    ["127.0.0.1", "localhost", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "[fd00:ec2::254]"],  # noqa: S104 (to no such)
 )
 def test_the_pod_itself_and_its_node_are_no_receivers(hook: Hook, host: str) -> None:
     port = urlsplit(hook.address).port
-    assert Sender(f"http://{host}:{port}/").send() == "the receiver's address is a loopback or link-local one"
+    assert Sender(f"http://{host}:{port}/").send() == FORBIDDEN
     assert hook.got == []
 
 

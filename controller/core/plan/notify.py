@@ -60,7 +60,8 @@ def deliver(request: Request, decision: Decision, observed: Observed, now: datet
     if problem is None:  # under way: its end wakes the request
         return decision
     if not problem:
-        return _again(replace(decision, record=replace(record, notices=tuple(rest), notify_problem="")), 0.0)
+        arrived = replace(decision, record=replace(record, notices=tuple(rest), notify_problem=""))
+        return _again(arrived, 0.0) if rest else arrived
     return _failed(decision, notice, rest, problem, now)
 
 
