@@ -1,6 +1,6 @@
 """What a run leaves on the volume next to its logs and artifacts: what it uses, ran with, and installed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.core import layout
@@ -9,9 +9,21 @@ from controller.core.documents import run as documents
 from controller.core.documents.codec import Absent, Corrupt, Good, TooNew
 from controller.core.documents.run import RunFile
 from controller.core.documents.seal import is_sound, is_sound_lock
-from controller.core.model import Record, Request, RunSpec
+from controller.core.model import Attempt, Record, Request, RunSpec
 from controller.core.plan.needs import RunFolder
 from controller.reconciler.ports import Volume
+
+NEWEST = 5  # attempts of an index that a run's file names: with 256 of them it is read whole
+
+
+def _kept(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Return the attempts without older ones of an index of many, and without the numbers of all but its last."""
+    last = {attempt.index: attempt.number for attempt in attempts}
+    return [
+        attempt if attempt.index is None or attempt.number == last[attempt.index] else replace(attempt, metrics={})
+        for attempt in attempts
+        if attempt.index is None or attempt.number > last[attempt.index] - NEWEST
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +81,10 @@ class RunFolders:
                 if copy:
                     self.volume.keep_text(path, copy)
         attempts = {
-            name: self.volume.attempts(
-                layout.build_logs(builds[name]) if name in builds else layout.logs(*owner, name), stage.indexes
+            name: _kept(
+                self.volume.attempts(
+                    layout.build_logs(builds[name]) if name in builds else layout.logs(*owner, name), stage.indexes
+                )
             )
             for name, stage in record.stages.items()
             if stage.state != "Reused"

@@ -281,6 +281,20 @@ def test_the_numbers_and_the_attempts_of_all_indexes_are_kept(running: World) ->
     assert "iris-pick-1" in running.jobs()
 
 
+def test_of_each_index_the_newest_attempts_are_kept_with_the_last_one_s_numbers(running: World) -> None:
+    for number in range(1, 9):
+        said = {"exit_code": int(number < 8), "metrics": {"rows": number}}
+        for index in ("0", "1"):
+            running.leave(running.logs("sweep") / index, json.dumps(said), number)
+    running.cluster.end_job(running.jobs()["iris-sweep-1"])
+    running.finish_all()
+    (path,) = running.root.glob("runs/*/1/run.json")
+    attempts = json.loads(path.read_text())["stages"]["sweep"]["attempts"]
+    assert [(one["index"], one["number"], one.get("metrics", {})) for one in attempts] == [
+        (index, number, {"rows": 8} if number == 8 else {}) for index in (0, 1) for number in range(4, 9)
+    ]
+
+
 def test_a_failed_job_whose_pods_are_gone_says_which_index_failed(running: World) -> None:
     outcomes(running, 0, 3)
     running.cluster.end_job(running.jobs()["iris-sweep-1"], 1)
