@@ -107,7 +107,7 @@ class Index:
     def end(self, metrics: Dict[str, float]) -> None:
         """Leave for later stages which index this was, and its numbers. Raises OSError."""
         content: Dict[str, Any] = {"index": self.number, "variables": self._values, "metrics": metrics}
-        stage_order.write_atomically(os.path.join(self.artifacts, RESULT), content, durable=False)
+        stage_order.write_atomically(os.path.join(self.artifacts, RESULT), content, durable=True, sealed=False)
 
 
 def _addresses(host: str) -> List[str]:

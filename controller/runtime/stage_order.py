@@ -209,15 +209,16 @@ def clear(path: str) -> None:
         os.rename(path, f"{path}.{time.time_ns()}")
 
 
-def write_atomically(path: str, content: Dict[str, Any], durable: bool) -> None:
+def write_atomically(path: str, content: Dict[str, Any], durable: bool, sealed: bool = True) -> None:
     """Write JSON so that readers see all of it or nothing; `durable`: the machine may die, too. Raises OSError.
 
-    What is durable is sealed as well, as core/documents/seal.py does it: it is acted upon, and disks fail.
+    What is durable is sealed as well, as core/documents/seal.py does it: it is acted upon, and disks fail. Unless it is
+    for others to read, not `sealed`.
     """
     fresh, text = f"{path}.new", json.dumps(content)
     clear(fresh)
     with open(fresh, "x", encoding="utf-8") as file:
-        file.write(f'{text[:-1]},\n "digest": "{digest(text[:-1])}"\n}}\n' if durable else text)
+        file.write(f'{text[:-1]},\n "digest": "{digest(text[:-1])}"\n}}\n' if durable and sealed else text)
         file.flush()
         if durable:
             os.fsync(file.fileno())

@@ -44,7 +44,7 @@ VOLUME: dict[str, Callable[[Volume], object]] = {
 }
 READING = {
     *("read_document", "environment", "has_environment", "is_uncompiled", "made_environment", "packages"),
-    *("recall_text", "room", "attempts", "last_attempt", "newest_run", "runs"),
+    *("recall_text", "room", "attempts", "last_attempt", "last_attempts", "newest_run", "runs"),
 }
 
 
