@@ -25,6 +25,7 @@ OF_A_CLUSTER = (
     "coachwork_watch_age",
     "coachwork_rights_missing",
     "coachwork_wakes",
+    "coachwork_notifications_total",
     "slot_timestamp",
 )
 """Metrics that a controller on a laptop has nothing to say of."""
