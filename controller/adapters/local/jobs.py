@@ -95,7 +95,8 @@ class Jobs:
             return
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         width = spec["parallelism"] if "subdomain" in spec["template"]["spec"] else min(spec["parallelism"], processors)
-        active = set(map(index_of, self._active(job)))
+        owned = self._store.owned(job["metadata"]["uid"], "Pod")
+        active = {index_of(pod) for pod in owned if pod["metadata"]["uid"] not in self._counted}  # or ended just now
         idle = set(range(spec["completions"])) - active - indexes.completed - indexes.lost - indexes.resting.keys()
         for index in sorted(idle)[: max(width - len(active), 0)]:
             self._try(job, index)
