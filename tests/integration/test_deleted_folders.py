@@ -74,7 +74,7 @@ def test_what_somebody_deletes_is_made_again_by_the_next_run(tmp_path: Path, pha
             machine.wait("Ready")
         else:
             eventually((tmp_path / phase).exists, 30)
-        eventually(lambda: phase == "building" or bool([*machine.volume.glob("environments/*/.complete")]), 30)
+        eventually(lambda: phase == "building" or machine.status().get("stage.environment") == "Done", 30)
         for place in machine.volume.glob(folder):
             removal.remove(place)
         for later in PHASES:
