@@ -14,7 +14,7 @@ from typing import Any
 from controller.core.errors import Invalid, NotYet, Refused, Transient
 from controller.core.inputs.kinds import PROBLEM_LIMIT
 
-SECONDS = 1.0  # of computing, for one input
+SECONDS = 3.0  # of computing, for one input, which targets read up to three times: a second for each
 HANGS = 20.0  # seconds of computing after which an input is given up
 MEGABYTES = 128  # that one input may take more than all before it
 LINE = 1024  # characters of a line: what a record holds of a message
