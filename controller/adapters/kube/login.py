@@ -2,8 +2,11 @@
 
 import copy
 import os
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from urllib3.util.ssl_ import create_urllib3_context
 
 from controller.core.errors import Invalid
 from controller.core.text import clean, nearest, quoted
@@ -57,7 +60,21 @@ def _client(settings: "Configuration") -> "ApiClient":
 
     api = client.ApiClient(settings)
     api.user_agent = "coachwork"
+    api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = _tls(settings)
     return api
+
+
+def _tls(settings: "Configuration") -> ssl.SSLContext:
+    """Return what certificates are judged by, as kubectl does.
+
+    From Python 3.13 on, the usual one refuses an authority that leaves out extensions of RFC 5280, as those of many
+    clusters do (https://github.com/kubernetes-client/python/issues/2394).
+    """
+    tls = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE)
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not settings.ssl_ca_cert:
+        tls.load_default_certs()
+    return tls
 
 
 def _default() -> Path:
