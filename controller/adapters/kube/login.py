@@ -6,7 +6,9 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from urllib3.util.ssl_ import create_urllib3_context
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from controller.core.errors import Invalid
 from controller.core.text import clean, nearest, quoted
@@ -60,21 +62,29 @@ def _client(settings: "Configuration") -> "ApiClient":
 
     api = client.ApiClient(settings)
     api.user_agent = "coachwork"
-    api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = _tls(settings)
+    manager = api.rest_client.pool_manager
+    manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _Pool}
     return api
 
 
-def _tls(settings: "Configuration") -> ssl.SSLContext:
-    """Return what certificates are judged by, as kubectl does.
+class _Connection(HTTPSConnection):
+    """Judges certificates as kubectl does.
 
-    From Python 3.13 on, the usual one refuses an authority that leaves out extensions of RFC 5280, as those of many
+    From Python 3.13 on, the usual checks refuse an authority that leaves out extensions of RFC 5280, as those of many
     clusters do (https://github.com/kubernetes-client/python/issues/2394).
     """
-    tls = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE)
-    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not settings.ssl_ca_cert:
-        tls.load_default_certs()
-    return tls
+
+    def connect(self) -> None:
+        tls = create_urllib3_context(cert_reqs=resolve_cert_reqs(self.cert_reqs))
+        tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not (self.ca_certs or self.ca_cert_data):
+            tls.load_default_certs()
+        self.ssl_context = tls  # each has its own: urllib3 changes it while it connects
+        super().connect()
+
+
+class _Pool(HTTPSConnectionPool):
+    ConnectionCls = _Connection
 
 
 def _default() -> Path:
