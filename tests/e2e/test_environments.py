@@ -157,7 +157,7 @@ def test_packages_come_from_a_private_index_and_its_password_is_nowhere(
         assert index.password not in coachwork.log()
 
 
-GREEDY = "data = []\nwhile True:\n    data.append(bytearray(8 << 20))\n"
+HOG = "data = []\nwhile True:\n    data.append(bytearray(8 << 20))\n"
 # At most 100 processes, each of them deaf, in a session of its own, without a parent, and holding 2 MiB.
 BOMB = """
 import os, signal, time
@@ -175,7 +175,7 @@ time.sleep(300)
 """
 
 
-@pytest.mark.parametrize("script", [GREEDY, BOMB], ids=["greedy", "bomb"])
+@pytest.mark.parametrize("script", [HOG, BOMB], ids=["hog", "bomb"])
 def test_a_stage_that_is_killed_for_memory_says_so_and_its_log_is_whole(coachwork: Coachwork, script: str) -> None:
     name = coachwork.name("memory")
     stage = batch("one", f"print('before', flush=True)\n{script}")
