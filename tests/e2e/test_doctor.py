@@ -9,7 +9,18 @@ from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl
 from tests.support.e2e_projects import batch, project
 
 # What no other test of the same installation can disturb.
-SOUND = ("controller", "version", "your rights", "rights", "volume", "claim", "clock", "pod security", "quota")
+SOUND = (
+    "kubernetes",
+    "controller",
+    "version",
+    "your rights",
+    "rights",
+    "volume",
+    "claim",
+    "clock",
+    "pod security",
+    "quota",
+)
 EVERY = (*SOUND, "images", "requests", "git", "cronjobs")
 
 
