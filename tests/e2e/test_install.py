@@ -65,8 +65,8 @@ def test_the_cluster_accepts_each_component_on_each_overlay(
     assert "deployment.apps/coachwork created" in said
 
 
-def test_the_cluster_accepts_the_samples() -> None:
-    for path in (DEPLOY / "samples").iterdir():
+def test_the_cluster_accepts_the_samples_and_admits_the_pods_of_an_examples_servers() -> None:
+    for path in [*(DEPLOY / "samples").iterdir(), *(DEPLOY.parent / "examples/mlflow-and-minio/cluster").iterdir()]:
         for item in yaml.safe_load_all(path.read_text(encoding="utf-8")):
             item["metadata"]["namespace"] = NAMESPACE
             applied("--dry-run=server", "-f", "-", text=json.dumps(item))

@@ -1,6 +1,8 @@
 """Requests: what starts a run, what ends it, what stays and what goes."""
 
 import json
+from functools import partial
+from typing import Any
 
 from tests.support.e2e import NAMESPACE, Coachwork, eventually, kubectl, told
 from tests.support.e2e_projects import batch, project, server, service
@@ -144,19 +146,53 @@ def test_only_as_many_runs_as_asked_for_stay_on_the_volume(coachwork: Coachwork)
     assert json.loads(coachwork.run_file(name, 3, "run.json"))["outcome"] == "Succeeded"
 
 
-def test_two_requests_of_one_project_are_distinguished(coachwork: Coachwork) -> None:
-    name = coachwork.name("owner")
-    files = project(name, "web", service("web", server("mine")))
-    assert coachwork.start(name, files)["phase"] == "Ready"
-    other = coachwork.name("intruder")
-    coachwork.request(other, repository=coachwork.git.url(name))
-    record = coachwork.ended(other)
+def environment(name: str) -> list[dict[str, Any]]:
+    """Return the Secret of an environment, and the pod template that makes it a variable, as environments.md does."""
+    reference = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "TOKEN"}}}
+    template = {"spec": {"containers": [{"name": "stage", "env": [reference]}]}}
+    head = {"apiVersion": "v1", "metadata": {"name": name, "namespace": NAMESPACE}}
+    return [
+        {**head, "kind": "Secret", "stringData": {"TOKEN": f"secret-of-{name}"}},
+        {**head, "kind": "ConfigMap", "data": {"pod.yaml": json.dumps(template)}},
+    ]
+
+
+def test_environments_of_one_repository_have_a_branch_variables_and_secrets_each(coachwork: Coachwork) -> None:
+    dev, prod = coachwork.name("dev"), coachwork.name("prod")
+    say = "import os\nprint(os.environ['STORE'], len(os.environ['TOKEN']), os.environ['TOKEN'])"
+    old, new = (
+        project(prod, "train >> web", batch("train", say), service("web", server(word))) for word in ("old", "new")
+    )
+    first = coachwork.git.push(prod, old)
+    tried = coachwork.git.push(prod, new, branch="dev")
+    request = partial(coachwork.request, repository=coachwork.git.url(prod))
+    for item in (*environment(f"{dev}-s"), *environment(f"{prod}-s")):
+        coachwork.apply(item)
+    request(prod, pod_template=f"{prod}-s", env={"STORE": "models"})
+    assert coachwork.ended(prod)["phase"] == "Ready"
+
+    for_dev: dict[str, Any] = {"ref": "dev", "pod_template": f"{dev}-s", "env": {"STORE": "models-dev"}}
+    request(dev, **for_dev)
+    record = coachwork.ended(dev)
     assert (record["phase"], record["reason"]) == ("Invalid", "NameTaken"), told(record)
-    assert f"ConfigMap {name}" in record["message"]
-    assert coachwork.http(f"{name}--web").body == "mine"
-    coachwork.request(other, repository=coachwork.git.url(name), project_name=other)
-    assert coachwork.ended(other, run="1")["phase"] == "Ready"
-    coachwork.answer(f"{other}--web", "mine")
+    assert f"ConfigMap {prod}" in record["message"]
+    request(dev, project_name=dev, **for_dev)
+    record = coachwork.ended(dev, run="1")
+    assert (record["phase"], record["run-commit"]) == ("Ready", tried), told(record)
+    for name, store, word in ((dev, "models-dev", "new"), (prod, "models", "old")):
+        assert f"{store} {len(f'secret-of-{name}-s')} ***" in coachwork.run_file(name, 1, "logs/train/1.log")
+        coachwork.answer(f"{name}--web", word)
+
+    coachwork.git.move(prod, "main", to="dev")
+    record = coachwork.trigger(prod, "what-was-tried")
+    assert (record["phase"], record["run-commit"]) == ("Ready", tried), told(record)
+    coachwork.answer(f"{prod}--web", "new")
+    request(prod, ref=first[:12], pod_template=f"{prod}-s", env={"STORE": "models"})
+    record = coachwork.ended(prod, run="3")
+    assert (record["phase"], record["run-commit"]) == ("Ready", first), told(record)
+    coachwork.answer(f"{prod}--web", "old")
+    assert coachwork.status(dev)["run"] == "1"
+    kubectl("-n", NAMESPACE, "delete", "secret,configmap", f"{dev}-s", f"{prod}-s")
 
 
 def test_the_longest_names_run(coachwork: Coachwork) -> None:

@@ -170,6 +170,10 @@ class InClusterGit:
         path = f"{ROOT}/{repository}.git"
         self.shell("git", "init", "--quiet", "--bare", f"--object-format={ids}", "-b", "main", path)
 
+    def move(self, repository: str, branch: str, *, to: str) -> None:
+        """Move a branch to where another one is, as `git push origin OTHER:BRANCH` does."""
+        self.shell("git", "-C", f"{ROOT}/{repository}.git", "update-ref", f"refs/heads/{branch}", f"refs/heads/{to}")
+
     def remove(self, repository: str) -> None:
         """Remove the repository from the server, as if it had never been there."""
         self.shell("rm", "-rf", f"{ROOT}/{repository}.git")
