@@ -1,6 +1,7 @@
 """REUSE: first stages are taken from the last good run as long as nothing that goes into them has changed."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -218,9 +219,14 @@ def test_who_asks_for_all_gets_all(asked: dict[str, str]) -> None:
 
 def test_a_stage_keeps_its_numbers_and_is_compared_with_the_run_that_made_them() -> None:
     desk, files = start()
+    made = desk.files[1]
+    desk.files[1] = replace(made, stages={**made.stages, "b": replace(made.stages["b"], metrics={"rmse": 1.5})})
     for _ in range(3):
         kept = again(desk, files)
         assert states(kept) == dict.fromkeys("abc", "Reused")
+        assert [kept.stages[name].metrics for name in "abc"] == [{}, {"rmse": 1.5}, {}]
+        assert kept.spec
+        assert kept.spec.secrets == (("aws", "1"),)
     del desk.files[1], desk.specs[1]
     assert states(again(desk, files)) == dict.fromkeys("abc", "Reused")
     assert states(again(desk, {**files, "b/run.py": "new"})) == {"a": "Reused", "b": "Done", "c": "Done"}
@@ -246,9 +252,28 @@ def test_a_run_that_failed_is_no_run_to_reuse() -> None:
     assert states(again(desk, files)) == dict.fromkeys("abc", "Reused")
 
 
+def led_to_itself(desk: Desk, _files: dict[str, str]) -> None:
+    file = desk.files[1]
+    reused = {name: replace(stage, state="Reused") for name, stage in file.stages.items()}
+    desk.files[1] = replace(file, base=1, stages=reused)
+
+
 FORGOTTEN: dict[str, tuple[Edit, str]] = {
+    "a file that says that the run goes on from itself": (led_to_itself, "run 1 did not run it"),
     "the run's file": (lambda desk, _: desk.files.clear(), "run 1 did not run it, or no longer says with what"),
     "its spec": (lambda desk, _: desk.specs.clear(), "run 1 is not kept"),
+    "its commit": (
+        lambda desk, _: (desk.source.commits.__setitem__(0, {}), desk.loaded.pop(f"{1:040x}")),
+        "the commit of run 1 can't be read any more",
+    ),
+    "its place": (
+        lambda desk, _: desk.specs.update({1: replace(desk.specs[1], path="elsewhere")}),
+        "the project of run 1 was elsewhere",
+    ),
+    "its repository": (
+        lambda desk, _: desk.specs.update({1: replace(desk.specs[1], repository="https://git.example/other")}),
+        "the project of run 1 was elsewhere",
+    ),
 }
 
 
@@ -258,7 +283,7 @@ def test_what_nobody_knows_any_more_counts_as_changed(forget: Edit, why: str) ->
     forget(desk, files)
     kept = again(desk, files)
     assert states(kept) == dict.fromkeys("abc", "Done")
-    assert kept.why("a") == f"not reused: {why}"
+    assert kept.why("a").startswith(f"not reused: {why}")
 
 
 def test_a_project_that_did_not_say_so_before_is_run_once_whole() -> None:
