@@ -136,5 +136,5 @@ def project_folder(target: str, path: str) -> Path:
             "WrongUse", [f"{folder}: no such folder: give a project's folder, or a repository's address{like}"]
         )
     if not any(entry.name.lower() in PROJECT_FILES for entry in folder.iterdir()):  # a misspelled one is reported later
-        raise Invalid("NoProject", [f"{folder}: no {' or '.join(PROJECT_FILES)}: give the folder that holds one"])
+        raise Invalid("NoProject", [f"{folder}: no bodywork.ini or bodywork.yaml: give the folder that holds one"])
     return folder

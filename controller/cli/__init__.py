@@ -60,6 +60,14 @@ class Commands(TyperGroup):
         before = [f"--{option}={value}" for option in WHERE if (value := ctx.params[option])]
         return name, load(name) if name else command, [*before, *rest]
 
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command; where an argument is refused, leave out what pydantic writes before the sentence."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as refused:
+            refused.message = refused.message.removeprefix("Value error, ")
+            raise
+
 
 app = typer.Typer(
     name="coachwork",

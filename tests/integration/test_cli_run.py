@@ -153,7 +153,7 @@ def test_a_git_requirement_that_cannot_be_reached_ends_the_run_with_its_file_and
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("", "no bodywork.ini or bodywork.yaml or bodywork.yml: give the folder that holds one"),
+        ("", "no bodywork.ini or bodywork.yaml: give the folder that holds one"),
         ("nowhere", "nowhere: no such folder"),
         ("iris/bodywork.ini", "bodywork.ini: it is a file: give the folder that holds it"),
     ],

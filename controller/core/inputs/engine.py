@@ -164,6 +164,8 @@ def _fault(kind: Any, error: Mapping[str, Any]) -> Fault:
         case name:
             wanted = expected or _BY_TYPE.get(name, Expected("another value", quiet=True))
             sentence = f"expected {wanted.what}" + ("" if wanted.quiet else f", got {quoted(error['input'])}")
+            if name == "int_type" and isinstance(error["input"], str) and error["input"].isdecimal():
+                sentence += ": remove the quotes"
     return Fault(location[:-1] if location[-1:] == (_KEY,) else location, sentence)
 
 

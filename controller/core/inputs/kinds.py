@@ -149,7 +149,8 @@ def image_problem(text: str) -> str:
     """Return what is wrong with an image by the grammar of distribution/reference, and one that can be; "": nothing."""
     if is_image(text):
         return ""
-    plain = re.sub(r"[^a-z0-9._/:@-]+", "-", text.strip().lower())
+    tagged = re.sub(r"\s+(?=[0-9])", ":", text.strip().lower())  # "python 3.12"
+    plain = re.sub(r"[^a-z0-9._/:@-]+", "-", tagged)
     instead = f": write {plain}" if plain != text and is_image(plain) else ""
     return f"expected an image like python:3.12-slim, got {quoted(text)}{instead}"
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import redirect_stdout, suppress
 
 import pytest
+from typer.testing import CliRunner
 
 from controller.cli import COMMANDS, app, load
 
@@ -82,6 +83,11 @@ def test_commands_and_options_are_completed(words: str, completed: str) -> None:
         command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.split() == [completed]
+
+
+def test_a_refused_choice_is_said_without_words_of_a_library() -> None:
+    said = CliRunner().invoke(app, ["validate", "--output", "xml"]).output
+    assert said.splitlines()[-1] == "Error: Invalid value for '--output' / '-o': 'xml' is not one of 'text', 'json'."
 
 
 @pytest.mark.parametrize("name", COMMANDS)

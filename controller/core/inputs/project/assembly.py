@@ -64,9 +64,20 @@ def script(name: str, raw: Any, folder: str, place: Place, reading: Reading) -> 
     if full in reading.tree.files:
         reading.scripts.append((name, full))
     elif not reading.fault(full):
-        siblings = reading.folders.get(posixpath.dirname(full) or ".", [])
-        remedy = f": {nearest(full, siblings)}" if 0 < len(siblings) <= dag.STAGE_LIMIT else ""
+        remedy = f": {nearest(path, near)}" if 0 < len(near := _near(full, folder, reading)) <= dag.STAGE_LIMIT else ""
         reading.problem(place(("executable_module_path",)), f"file {quoted(full)} not found{remedy}")
+
+
+def _near(full: str, folder: str, reading: Reading) -> list[str]:
+    """Return the scripts next to a missing one, else those of its name elsewhere, as the stage would name them."""
+    below = f"{folder}/" if folder else ""
+    there = reading.folders.get(posixpath.dirname(full) or ".") or [
+        path
+        for paths in reading.folders.values()
+        for path in paths
+        if path.startswith(below) and posixpath.basename(path) == posixpath.basename(full)
+    ]
+    return [path.removeprefix(below) for path in there]
 
 
 def required(stage: str, file: str, script: str, reading: Reading, inline: tuple[tuple[str, str], ...] = ()) -> None:

@@ -199,3 +199,7 @@ def _unknown(file: _IniFile, known: Iterable[Key], reading: Reading, kind: str =
                     reading.warning(file.place((section, key)), f"not used here: write it in [{elsewhere[key]}]")
                 elif key not in here:
                     reading.unknown(file.place((section, key)), key, here)
+        elif section == "env":
+            meant = {key: name for name, key in (*BATCH, *SERVICE)}
+            for key in filter(meant.get, values):
+                reading.warning(file.place((section, key)), f"only a variable here: the key goes into [{meant[key]}]")

@@ -77,8 +77,8 @@ def _assign(reading: _Reading, bare: str, indent: int, number: int) -> None:
         reading.problems.append(f"line {number}: expected KEY = value or a [section], got {quoted(bare)}")
         return
     if reading.section is None:
-        reading.section = {}
         reading.problems.append(f"line {number}: {quoted(before)} comes before any [section]")
+        return
     key = before if reading.name in OWN_NAMES else before.upper()
     if key in reading.section:
         reading.problems.append(f"line {number}: [{reading.name}] {key} appears twice: remove one")

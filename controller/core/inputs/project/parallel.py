@@ -41,13 +41,23 @@ def _entries(raw: Any, problems: list[str]) -> Iterator[tuple[str, list[Any]]]:
         for part in filter(None, map(str.strip, re.split(r"[;\n]", raw))):
             name, colon, values = part.partition(":")
             if colon:
-                yield name.strip(), [value.strip() for value in values.split(",")]
+                listed = [value.strip() for value in values.split(",")]
+                problems.extend(_other_grammar(name.strip(), listed))
+                yield name.strip(), listed
             else:
                 problems.append(f"expected {LIKE}, got {quoted(part)}")
     elif isinstance(raw, Mapping):
         yield from ((str(name), values if isinstance(values, list) else [values]) for name, values in raw.items())
     else:
         problems.append(f"expected {LIKE}, got {quoted(raw)}")
+
+
+def _other_grammar(name: str, values: list[str]) -> Iterator[str]:
+    """Yield what of a text is written as other formats want it, and would be a value of some indexes."""
+    if values[0].startswith("[") and values[-1].endswith("]"):
+        yield f"{quoted(name)} has its values in brackets: remove the [ and ]"
+    if late := next((value for value in values[1:] if re.match(r"[A-Za-z_]\w*\s*:\s", value)), ""):
+        yield f"expected a ; between variables, got a comma before {quoted(late)}"
 
 
 def _name_fault(name: str, before: Container[str]) -> str:

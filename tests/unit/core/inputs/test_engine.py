@@ -52,7 +52,10 @@ def lines(document: Any, kind: Any = Outer) -> list[str]:
         ({"kind": "bath"}, 'kind: expected batch or service, got "bath"'),
         ({"inner": {}}, "inner.port: missing: write a port, a whole number from 1 to 9"),
         ({"inner": {"port": 10}}, "inner.port: expected a port, a whole number from 1 to 9, got 10"),
-        ({"inner": {"port": "1"}}, 'inner.port: expected a port, a whole number from 1 to 9, got "1"'),
+        (
+            {"inner": {"port": "1"}},
+            'inner.port: expected a port, a whole number from 1 to 9, got "1": remove the quotes',
+        ),
         ({"inner": {"port": True}}, "inner.port: expected a port, a whole number from 1 to 9, got true"),
         ({"inner": {"port": 1, "word": "longer"}}, "inner.word: is 6 characters long: 5 at most"),
         ({"inner": {"port": 1, "word": 5}}, "inner.word: expected a short word, got 5"),

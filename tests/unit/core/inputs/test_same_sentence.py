@@ -72,6 +72,9 @@ FAULTS: dict[str, list[Callable[[], None]]] = {
         lambda: in_project(docker_image="a b"),
         lambda: in_ini("DOCKER_IMAGE = a b"),
     ],
+    'expected an image like python:3.12-slim, got "Python 3.12": write python:3.12': [
+        lambda: in_request("image", "Python 3.12"),
+    ],
     "is set by Coachwork itself: choose another name": [
         lambda: in_request("env.HOME", "x"),
         lambda: in_annotation('{"HOME": "x"}'),

@@ -188,7 +188,11 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
         ),
         (
             BATCH_INI.replace("main.py", "mian.py"),
-            '[default] EXECUTABLE_SCRIPT: file "train/mian.py" not found: did you mean train/main.py?',
+            '[default] EXECUTABLE_SCRIPT: file "train/mian.py" not found: did you mean main.py?',
+        ),
+        (
+            BATCH_INI.replace("main.py", "train/main.py"),
+            '[default] EXECUTABLE_SCRIPT: file "train/train/main.py" not found: did you mean main.py?',
         ),
         (
             BATCH_INI.replace("main.py", "../x/main.py"),
@@ -203,7 +207,7 @@ def test_other_spellings_of_the_same_file_are_taken(main: str) -> None:
         ),
         (
             BATCH_INI.replace("main.py", "mian.ipynb"),
-            '[default] EXECUTABLE_SCRIPT: file "train/mian.ipynb" not found: did you mean train/main.py?',
+            '[default] EXECUTABLE_SCRIPT: file "train/mian.ipynb" not found: did you mean main.py?',
         ),
         (
             BATCH_INI + "[secrets]\nTOKEN = s3cret/+",
@@ -274,7 +278,7 @@ def test_a_bad_value_is_reported_with_file_section_and_key(config: str, problem:
         (MAIN_INI + "[workflow]", "line 5: section [workflow] appears twice: put its keys together"),
         (MAIN_INI + "nonsense", 'line 5: expected KEY = value or a [section], got "nonsense"'),
         (MAIN_INI + "[oops", 'line 5: expected a section like [default], got "[oops"'),
-        ("X = 1\n" + MAIN_INI, 'line 1: "X" comes before any [section]'),
+        ("X = 1\nY = 2\n" + MAIN_INI, 'line 2: "Y" comes before any [section]'),
     ],
 )
 def test_a_mistake_in_the_project_file_is_reported_with_its_place(main: str, problem: str) -> None:
@@ -287,6 +291,7 @@ def test_a_mistake_in_the_project_file_is_reported_with_its_place(main: str, pro
         (BATCH_INI + "STAGE_NAME = x", "[default] STAGE_NAME: unknown key, not used: did you mean STAGE_TYPE?"),
         (BATCH_INI + "[batch]\nRETRYS = 1", "[batch] RETRYS: unknown key, not used: did you mean RETRIES?"),
         (BATCH_INI + "RETRIES = 1", "[default] RETRIES: not used here: write it in [batch]"),
+        (BATCH_INI + "[env]\nGPU = 1\nPARALLEL = 8", "[env] PARALLEL: only a variable here: the key goes into [batch]"),
         (SERVICE_INI + "[batch]\nRETRIES = x", "[batch]: not used: the stage is a service"),
         (BATCH_INI + "[service]\nPORT = x", "[service]: not used: the stage is a batch"),
         (

@@ -75,6 +75,8 @@ def test_both_forms_say_the_same(ini: str, yaml: str, expected: Parallel | None)
         ("FOR_EACH = A: 1, 1", "FOR_EACH", '"A" has the value "1" twice'),
         ("FOR_EACH = A: 1,", "FOR_EACH", '"A" has an empty value'),
         ("FOR_EACH = A: 1; A: 2", "FOR_EACH", '"A" appears twice'),
+        ("FOR_EACH = A: [1, 2]", "FOR_EACH", '"A" has its values in brackets: remove the [ and ]'),
+        ("FOR_EACH = A: 1, 2, B: 3, 4", "FOR_EACH", 'expected a ; between variables, got a comma before "B: 3"'),
         ("FOR_EACH = PORT: 1", "FOR_EACH", '"PORT" is set by Coachwork itself'),
         ("FOR_EACH = COACHWORK_X: 1", "FOR_EACH", "is set by Coachwork itself"),
         ("FOR_EACH = a-b: 1", "FOR_EACH", '"a-b" can\'t name a variable'),

@@ -137,7 +137,7 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
         ("    batch:", "    service:",
          "stages.train.service.port: missing: write a port, a whole number from 1 to 65535"),
         ("    batch:", '    batch:\n      retries: "2"',
-         'stages.train.batch.retries: expected a whole number, 0 or more, got "2"'),
+         'stages.train.batch.retries: expected a whole number, 0 or more, got "2": remove the quotes'),
         ("    batch:", "    batch:\n      require: [rows > 1, accuracy]",
          f'stages.train.batch.require: expected {numbers.LIKE}, got "accuracy"'),
         ("    batch:", "    batch:\n      require: [rows > 1, accuracy: 0.9]",
@@ -156,6 +156,8 @@ def test_anchors_and_merged_mappings_are_taken_in_small_numbers() -> None:
          'stages.train.executable_module_path: file "main.ipynb" not found: did you mean main.py?'),
         ("main.py", "mian.py",
          'stages.train.executable_module_path: file "mian.py" not found: did you mean main.py?'),
+        ("main.py", "gone/serve.py",
+         'stages.train.executable_module_path: file "gone/serve.py" not found: did you mean serve.py?'),
         ("main.py", "../main.py",
          ("stages.train.executable_module_path: expected a path below the folder, with / and without ..,"
          ' got "../main.py"')),
