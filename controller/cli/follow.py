@@ -20,6 +20,7 @@ from controller.core.documents.progress import Progress, Report
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.exits import Exit
 from controller.core.fate import Fate, fate_of, fate_of_run
+from controller.core.inputs.request import is_suspended
 from controller.core.model import STARTING, PastRun, Phase, Record
 
 OUTCOMES: Final = {
@@ -72,7 +73,7 @@ def go_on(requests: Requests, standing: Standing, trigger: str, output: str, tim
     name, record = standing.name, standing.record
     notes = [*record.problems] if record.phase != "Invalid" else []
     notes = [f"run {record.run}: {line}" for line in notes]
-    if standing.data.get("suspend") == "true":
+    if is_suspended(standing.data):
         patch = """-p '{"data":{"suspend":null}}'"""
         remedy = f"{requests.kubectl()} patch configmap {name} --type merge {patch} ends that"
         notes.append(f"request {name} is suspended, and nothing new starts: {remedy}")

@@ -15,6 +15,7 @@ from controller.core import numbers, slots, times
 from controller.core.addresses import Address
 from controller.core.documents.codec import plain
 from controller.core.errors import Invalid, Transient
+from controller.core.inputs.request import is_suspended
 from controller.core.model import Phase, Record
 from controller.core.pages.listing import FIRST, UNRECORDED
 from controller.core.text import format_duration, nearest, quoted
@@ -155,9 +156,9 @@ def _numbers(record: Record) -> list[str]:
 
 def shown_slot(data: Mapping[str, str], now: datetime, *, short: bool = False) -> str:
     """Return when a request's schedule comes next, and how long from now (alone, if short); "" where never."""
-    slot = slots.of_request(data, now)
-    if slot and data.get("suspend") == "true":
+    if data.get("schedule") and is_suspended(data):
         return "suspended"
+    slot = slots.of_request(data, now)
     wait = f"in {format_duration((slot - now).total_seconds())}" if slot else ""
     return f"{slot:%Y-%m-%d %H:%M %Z} ({wait})" if slot and not short else wait
 
@@ -178,7 +179,7 @@ def as_json(standing: Standing, now: datetime) -> dict[str, Any]:
         "stages": {name: plain(stage) for name, stage in record.stages.items()},
         **({"reuse": dict(record.spec.reuse)} if record.spec and record.spec.reuse else {}),
         "queued": record.queued,
-        "next": times.text(slot) if slot and standing.data.get("suspend") != "true" else "",
+        "next": times.text(slot) if slot else "",
         "release": {
             "run": record.release_run,
             "commit": record.release_commit,

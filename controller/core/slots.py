@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from controller.core.inputs import cron
+from controller.core.inputs import request as requests
 
 YEARS = 5  # that are searched, as there
 STEPS = 10_000  # several times as many as any walk takes; on a day that its zone left out, robfig's never ends
@@ -65,8 +66,9 @@ def following(schedule: str, zone: str, now: datetime) -> datetime | None:
 
 
 def of_request(data: Mapping[str, str], now: datetime) -> datetime | None:
-    """Return when the schedule of a request with these keys comes next; None without a valid one."""
-    return following(data["schedule"], data.get("time-zone", ""), now) if data.get("schedule") else None
+    """Return when the schedule of a request with these keys comes next; None without a valid one, or if suspended."""
+    runs = data.get("schedule") and not requests.is_suspended(data)
+    return following(data["schedule"], data.get("time-zone", ""), now) if runs else None
 
 
 def _walk(time: datetime, takes: tuple[Callable[[datetime], bool], ...]) -> datetime | None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from controller.core import slots, times
 from controller.core.documents.status import Brief
+from controller.core.inputs.request import is_suspended
 from controller.core.model import Phase
 from controller.core.pages.states import Tone, tone
 from controller.core.text import visible
@@ -67,7 +68,7 @@ def row(name: str, data: Mapping[str, str], record: Brief | None) -> Row:
         active=said.active,
         changed=visible(said.changed),
         schedule=(data.get("schedule", ""), data.get("time-zone", "")),
-        suspended=data.get("suspend") == "true",
+        suspended=is_suspended(data),
     )
 
 

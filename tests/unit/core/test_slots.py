@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.slots import following
+from controller.cli.status import shown_slot
+from controller.core.pages import listing
+from controller.core.slots import following, of_request
 
 # What Kubernetes' own library answers around changes of the clocks: slots.go, in the same folder, writes it.
 PLACE = Path(__file__).parents[2] / "support" / "slots.txt"
@@ -81,3 +83,13 @@ def test_a_slot_in_an_hour_that_is_repeated_comes_twice_and_in_one_that_is_left_
 
 def test_a_day_that_its_zone_left_out_ends_the_search() -> None:
     assert following("@weekly", "Pacific/Apia", datetime(2011, 12, 29, 8, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize(
+    ("suspend", "comes"), [("", True), ("false", True), ("true", False), ("True", False), ("TRUE", False)]
+)
+def test_a_request_that_is_suspended_has_no_next_slot_in_whatever_case_it_says_so(suspend: str, comes: bool) -> None:
+    data, now = {"schedule": "0 6 * * *", "suspend": suspend}, datetime(2026, 1, 1, tzinfo=UTC)
+    assert (of_request(data, now) is not None) is comes
+    assert (shown_slot(data, now) == "suspended") is not comes
+    assert listing.row("iris", data, None).suspended is not comes
