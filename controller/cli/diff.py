@@ -10,7 +10,8 @@ from controller.cli import complete, text
 from controller.cli.connect import connected
 from controller.cli.options import Name, Output
 from controller.cli.requests import Requests, number, run_file
-from controller.core.diff import Difference, StageRun, compare, seconds
+from controller.core import times
+from controller.core.diff import Difference, StageRun, compare
 from controller.core.documents.run import RunFile
 from controller.core.text import clean, format_duration
 
@@ -65,7 +66,7 @@ def _lines(numbers: list[int], records: list[RunFile], found: Difference) -> lis
     titles = [f"run {run}" for run in numbers]
     lines = []
     for title, record in zip(titles, records, strict=True):
-        took = format_duration(seconds(record.started, record.finished))
+        took = format_duration(times.seconds(record.started, record.finished))
         message = record.message if record.outcome != "Succeeded" else ""
         parts = filter(None, (record.outcome, record.finished or record.started, took and f"took {took}", message))
         lines.append(clean(f"{title}: {', '.join(parts)}".rstrip(": ")))

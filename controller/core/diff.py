@@ -106,12 +106,6 @@ def _stages(run: RunFile) -> dict[str, StageRun]:
     """Return the stages in the order in which they began; those that did not are last."""
     found = {}
     for name, stage in sorted(run.stages.items(), key=lambda item: item[1].started or "~"):
-        took = seconds(stage.started, stage.finished)
+        took = times.seconds(stage.started, stage.finished)
         found[name] = StageRun(stage.state, stage.reason, stage.message, stage.tries, took)
     return found
-
-
-def seconds(started: str, finished: str) -> float | None:
-    """Return the time between two points in time (RFC 3339), None where one is missing or none."""
-    start, end = times.moment(started), times.moment(finished)
-    return max((end - start).total_seconds(), 0.0) if start and end else None

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from controller.core import reasons, slots, times
-from controller.core.diff import seconds
 from controller.core.errors import Invalid
 from controller.core.inputs import request as requests
 from controller.core.model import Object, PastRun, Record
@@ -81,7 +80,7 @@ def _last_slot(config_map: Object, record: Record) -> float:
 
 
 def _lasted(past: PastRun) -> float | None:
-    return seconds(past.started, past.finished)
+    return times.seconds(past.started, past.finished)
 
 
 def _stamp(written: str) -> float | None:

@@ -17,6 +17,17 @@ def moment(written: str) -> datetime | None:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
+def seconds(started: str, finished: str) -> float | None:
+    """Return the seconds between two written times, None where one of them is not a time."""
+    start, end = moment(started), moment(finished)
+    return max((end - start).total_seconds(), 0.0) if start and end else None
+
+
+def earliest(*moments: datetime | None) -> datetime | None:
+    """Return the first of the times that are known, None if none is."""
+    return min(filter(None, moments), default=None)
+
+
 def after(written: str, seconds: float) -> datetime | None:
     """Return the time `seconds` after the written one, None if that is not a time."""
     start = moment(written)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from controller.core.diff import ChangedValue, StageRun, compare, seconds
+from controller.core import times
+from controller.core.diff import ChangedValue, StageRun, compare
 from controller.core.documents.run import RunFile
 from controller.core.pages.history import numbers_of
 from controller.core.pages.states import Tone, tone
@@ -78,5 +79,5 @@ def _of(title: str, changes: tuple[ChangedValue, ...]) -> Iterator[ChangedValue]
 
 def _side(run: RunFile) -> Side:
     outcome = run.outcome or "Running"
-    took = seconds(run.started, run.finished)
+    took = times.seconds(run.started, run.finished)
     return Side(run.run, outcome, tone(outcome), run.commit, run.started, took, run.message)

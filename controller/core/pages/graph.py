@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from controller.core.diff import seconds
+from controller.core import times
 from controller.core.documents.run import Installed, RunFile, StageEntry
 from controller.core.model import Environment, serves, titled
 from controller.core.pages.states import Tone, shown_state, tone
@@ -80,7 +80,7 @@ def node(run: RunFile, name: str, environment: Installed | Environment | None = 
         state=state,
         tone=tone(state),
         started=stage.started,
-        seconds=seconds(stage.started, stage.finished or run.finished),
+        seconds=times.seconds(stage.started, stage.finished or run.finished),
         attempts=stage.tries,
         reason=stage.reason,
         message=stage.message or dict(run.reuse).get(name, ""),

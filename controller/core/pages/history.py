@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from controller.core import numbers
-from controller.core.diff import seconds
+from controller.core import numbers, times
 from controller.core.documents.run import RunFile
 from controller.core.model import PastRun, Record
 from controller.core.pages.states import Tone, tone
@@ -59,7 +58,7 @@ class Series:
 
 def bars(history: Iterable[PastRun]) -> tuple[Bar, ...]:
     """Return a sparkline of how long the last runs took, oldest first. Lines that came to no run are not in it."""
-    took = [(past, seconds(past.started, past.finished)) for past in history if past.run]
+    took = [(past, times.seconds(past.started, past.finished)) for past in history if past.run]
     known = [(past, length) for past, length in took if length is not None][:BARS]
     longest = max((length for _, length in known), default=0.0) or 1.0
     return tuple(
@@ -108,7 +107,7 @@ def history(lines: Sequence[PastRun], kept: Sequence[RunFile], series: Sequence[
         HistoryRow(
             past=past,
             tone=tone(past.outcome),
-            seconds=seconds(past.started, past.finished),
+            seconds=times.seconds(past.started, past.finished),
             cause=files[past.run].cause if past.run in files else "",
             kept=past.run in files,
             before=older.get(past.run, 0),

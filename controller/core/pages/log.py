@@ -106,14 +106,13 @@ def _is_index(entry: Mapping[str, Any], stage: str) -> bool:
 
 def _row(entry: Mapping[str, Any]) -> AttemptRow:
     code, reason = entry["exit_code"], str(entry["reason"])
-    start, end = times.moment(entry["started"]), times.moment(entry["finished"])
     return AttemptRow(
         number=entry["attempt"],
         verdict=(reason or f"exit code {code}") if entry["ended"] else "",
         failed=bool(code),
         message=clean(str(entry["message"])),
         started=entry["started"],
-        took=format_duration((end - start).total_seconds()) if start and end else "",
+        took=format_duration(times.seconds(entry["started"], entry["finished"])),
         size=format_size(entry["bytes"]),
         notes=tuple(entry["notes"]),
     )

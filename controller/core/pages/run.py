@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from controller.core.diff import seconds
+from controller.core import times
 from controller.core.documents.codec import printable
 from controller.core.documents.run import RunFile, StageEntry
 from controller.core.model import Attempt
@@ -67,7 +67,7 @@ def run_view(name: str, file: RunFile, attempts: Mapping[str, Sequence[Attempt]]
         state=state,
         tone=tone(state),
         active=active,
-        seconds=seconds(run.started, run.finished),
+        seconds=times.seconds(run.started, run.finished),
         steps=steps,
         timeline=timeline(run, known, now),
         rows=tuple(

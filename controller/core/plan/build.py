@@ -51,7 +51,7 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
     return Builds(
         record=replace(record, stages={**record.stages, **{item.name: view.record for item, view in views.items()}}),
         actions=tuple(action for view in views.values() for action in view.actions),
-        due=min(filter(None, (view.due for view in views.values())), default=None),
+        due=times.earliest(*(view.due for view in views.values())),
         missing=frozenset(stage for item in unready for stage in item.stages),
     )
 
@@ -107,5 +107,5 @@ def _judged(context: RunContext, fact: JobFact, record: StageRecord, now: dateti
     again = (times.moment(fact.finished) or now) + timedelta(seconds=FULL_PAUSE)
     view = waiting(record, "schedule", cause, context.policy, now)
     if view.record.state == "Failed" or now < again:
-        return replace(view, due=min(filter(None, (view.due, again))))
+        return replace(view, due=times.earliest(view.due, again))
     return going(view.record, fact, context.policy, now)

@@ -179,8 +179,7 @@ def _replaced(
             return decision
         why = "; ".join(found.problems) if isinstance(found, Invalid) else str(found)
         words = fit(f"{decision.record.message} (what is to replace it can't start yet: {why})")
-        again = REPLACE_PAUSE if decision.requeue_after is None else min(decision.requeue_after, REPLACE_PAUSE)
-        return replace(decision, record=replace(decision.record, message=words), requeue_after=again)
+        return replace(decision, record=replace(decision.record, message=words)).within(REPLACE_PAUSE)
     return fail(known.request, record, cause, observed, now, "Cancelled")
 
 

@@ -199,3 +199,8 @@ class Decision:
     error: NotYet | Transient | None = None
     poll: Poll | None = None  # to be remembered
     late_images: Mapping[str, str] = field(default_factory=dict)  # by stage of the run that is over, for its file
+
+    def within(self, seconds: float) -> "Decision":
+        """Return the decision with the next pass after so many seconds, if not before."""
+        due = seconds if self.requeue_after is None else min(self.requeue_after, seconds)
+        return replace(self, requeue_after=due)

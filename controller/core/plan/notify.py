@@ -34,10 +34,8 @@ def owed(request: Request, record: Record, outcome: str) -> tuple[Notice, ...]:
 def deliver(request: Request, decision: Decision, observed: Observed, now: datetime) -> Decision:
     """Return the decision with what sends the oldest notice, or with what came of that."""
     record = decision.record
-    if not record.notices:
-        return decision
-    if not request.notify_secret:
-        return replace(decision, record=replace(record, notices=(), notify_problem=""))
+    if not (record.notices and request.notify_secret):
+        return replace(decision, record=replace(record, notices=(), notify_problem="")) if record.notices else decision
     notice, *rest = record.notices
     past = next((past for past in record.history if past.run == notice.run), PastRun())
     letter = Letter(
@@ -53,16 +51,17 @@ def deliver(request: Request, decision: Decision, observed: Observed, now: datet
         finished=past.finished,
     )
     if letter.key not in observed.letters:
-        due = times.moment(notice.due)
-        wait = (due - now).total_seconds() if due else 0.0
-        return _again(decision, wait) if wait > 0 else replace(decision, actions=(*decision.actions, Notify(letter)))
+        wait = (times.moment(notice.due) or now) - now
+        if timedelta(0) < wait <= PAUSES[-1]:  # more: the clock was set back
+            return decision.within(wait.total_seconds())
+        return replace(decision, actions=(*decision.actions, Notify(letter)))
     problem = observed.letters[letter.key]
     if problem is None:  # under way: its end wakes the request
         return decision
-    if not problem:
-        arrived = replace(decision, record=replace(record, notices=tuple(rest), notify_problem=""))
-        return _again(arrived, 0.0) if rest else arrived
-    return _failed(decision, notice, rest, problem, now)
+    if problem:
+        return _failed(decision, notice, rest, problem, now)
+    arrived = replace(decision, record=replace(record, notices=tuple(rest), notify_problem=""))
+    return arrived.within(0.0) if rest else arrived
 
 
 def _failed(decision: Decision, notice: Notice, rest: Sequence[Notice], problem: str, now: datetime) -> Decision:
@@ -74,10 +73,4 @@ def _failed(decision: Decision, notice: Notice, rest: Sequence[Notice], problem:
     news = Emit(f"notify-{line}", "Warning", "NotificationFailed", line)
     tried = replace(decision.record, notices=tuple(left), notify_problem=line)
     after = replace(decision, record=tried, actions=(*decision.actions, news))
-    return _again(after, pause.total_seconds() if pause else 0.0)
-
-
-def _again(decision: Decision, seconds: float) -> Decision:
-    """Return the decision with the next pass after so many seconds, if not before."""
-    due = seconds if decision.requeue_after is None else min(decision.requeue_after, seconds)
-    return replace(decision, requeue_after=due)
+    return after.within(pause.total_seconds() if pause else 0.0)

@@ -90,9 +90,7 @@ def with_poll(known: Known, decision: Decision, result: Poll | None, observed: O
     if is_idle(known) and known.request.poll:
         return decision
     if result and result.due:
-        after = max((result.due - now).total_seconds(), 0.0)
-        earlier = decision.requeue_after
-        decision = replace(decision, requeue_after=after if earlier is None else min(after, earlier))
+        decision = decision.within(max((result.due - now).total_seconds(), 0.0))
     problem = result.problem if result else ""
     if decision.record.poll_problem == problem:
         return decision

@@ -63,7 +63,7 @@ def advance(context: RunContext, request: Request, record: Record, observed: Obs
         return _handled(context, request, replace(walk.record, failure=failure), observed, now)
     if walk.complete:
         return _release(context, request, walk.record, observed, now)
-    due = min(filter(None, (walk.due, limit)), default=None)
+    due = times.earliest(walk.due, limit)
     held = hold(context, walk.record, observed, now)
     actions = (*walk.actions, *held, *stale_jobs(record, observed))
     return Decision(_in_words(walk.record), actions, requeue_after=_seconds(due, now))
@@ -145,7 +145,7 @@ def _with_views(record: Record, views: Mapping[str, StageView]) -> Record:
 
 
 def _first_due(builds: Builds, views: Mapping[str, StageView]) -> datetime | None:
-    return min(filter(None, (builds.due, *(view.due for view in views.values()))), default=None)
+    return times.earliest(builds.due, *(view.due for view in views.values()))
 
 
 def _held_back(
@@ -162,7 +162,7 @@ def _held_back(
     for name in blocked:  # what is missing by now, for as long as something has been
         stage = replace(record.stages[name], message=fit(cause.message))
         views[name] = waiting(stage, "start", cause, context.policy, now)
-    due = min(filter(None, (_first_due(builds, views), now + SECRETS_PAUSE)))
+    due = times.earliest(_first_due(builds, views), now + SECRETS_PAUSE)
     return _Walk(_with_views(record, views), builds.actions, due)
 
 

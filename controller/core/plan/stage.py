@@ -164,7 +164,7 @@ def of_job(record: StageRecord, fact: JobFact, policy: Policy, now: datetime) ->
         return waiting(record, "schedule", fact.held, policy, now)
     view = underway(record, fact, policy, now)
     again = now + UNWATCHED_PAUSE if fact.unwatched else None
-    return replace(view, due=min(filter(None, (view.due, again)), default=None))
+    return replace(view, due=times.earliest(view.due, again))
 
 
 def outdated(fact: JobFact, manifest: Callable[[], Object]) -> bool:
@@ -213,7 +213,7 @@ def _service(
     if limit and now >= limit:
         return StageView(failed(record, fact.cause or Cause("StartupTimeout", "it did not stay up"), now))
     view = underway(record, fact, context.policy, now)
-    return replace(view, actions=actions, due=min(filter(None, (view.due, limit)), default=None))
+    return replace(view, actions=actions, due=times.earliest(view.due, limit))
 
 
 def underway(record: StageRecord, fact: JobFact | DeploymentFact, policy: Policy, now: datetime) -> StageView:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from controller.core import numbers, times
-from controller.core.diff import seconds
 from controller.core.model import Attempt
 from controller.core.pages.states import tone
 from controller.core.text import MINUTE, format_duration
@@ -36,7 +35,7 @@ def exact(length: float) -> str:
 
 def length_of(attempt: Attempt) -> str:
     """Return how long an attempt took, "" of one that goes on."""
-    took = seconds(attempt.started, attempt.finished)
+    took = times.seconds(attempt.started, attempt.finished)
     return "" if took is None else exact(took)
 
 

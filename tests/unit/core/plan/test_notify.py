@@ -98,6 +98,17 @@ def test_what_does_not_arrive_is_tried_again_later_and_later_and_then_given_up()
     assert desk.record.notify_problem == ""
 
 
+def test_a_clock_that_is_set_back_keeps_no_notification_waiting() -> None:
+    desk = started()
+    desk.answers = ["the receiver answered 500"]
+    desk.end_job("iris-a-1", 3)
+    desk.settle()
+    desk.clock.pass_(-365 * 24 * 3600)
+    desk.settle()
+    assert sent(desk) == [(1, "Failed"), (1, "Failed")]
+    assert not desk.record.notices
+
+
 def test_one_that_is_under_way_is_not_sent_again_and_nothing_waits_for_it() -> None:
     desk = started()
     desk.answers = [None]
