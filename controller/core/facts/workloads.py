@@ -85,8 +85,8 @@ def digest_of(thing: Object) -> str:
 def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ()) -> JobFact:
     """Return the fact about one Job; of `pods` and `events`, those that belong to it are read.
 
-    Only the conditions Complete and Failed end a Job (SuccessCriteriaMet and FailureTarget precede them). A pod that
-    succeeded is the end as well, about 1.5 s earlier, of a Job that has one completion.
+    Complete and Failed end it (SuccessCriteriaMet and FailureTarget only precede them). So does, 1.5 s before Complete,
+    the pod of a Job of one completion that succeeded.
     """
     metadata, status, spec = job["metadata"], job.get("status") or {}, job.get("spec") or {}
     facts = [read_pod(pod, events) for pod in pods if owner_uid(pod) == metadata["uid"]]
@@ -97,7 +97,7 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
     current = newest(facts)
     running = bool(current and current.phase != "Pending")
     counted = max(status.get("failed") or 0, sum(pod.phase == "Failed" for pod in facts))  # some of them only later
-    between = bool(current and current.phase == "Failed" and not done and not failed)
+    between = bool(current and current.phase == "Failed" and not (done or failed))
     fact = JobFact(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -113,19 +113,24 @@ def read_job(job: Object, pods: Iterable[Object], events: Sequence[Object] = ())
         held=_held(job, has_pod=bool(current and current.phase in ("Pending", "Running"))),
     )
     if indexed:
-        fact = _with_indexes(job, fact, facts)
+        return _of_indexes(job, _with_indexes(job, fact, facts), facts, events)
     if failed:
-        cause = fact.cause if indexed else _failure(over["Failed"], facts)
-        return replace(fact, cause=cause or _late(over["Failed"]))
-    if current and between and not indexed:
+        return replace(fact, cause=_failure(over["Failed"], facts))
+    if current and between:
         return replace(fact, cause=_between(job, counted, current))
-    if indexed and facts and fact.state == "Running" and not any(pod.phase in {"Pending", "Running"} for pod in facts):
-        return replace(_denied(job, fact, events), refused=None)  # the Job stays: some of its indexes have begun
-    if done or running or (indexed and facts):
-        return fact
-    if current:
+    if current and not (done or running):
         return replace(fact, blocked=current.blocked, cause=current.cause, starting=current.starting)
-    return _denied(job, fact, events)
+    return fact if done or running else _denied(job, fact, events)
+
+
+def _of_indexes(job: Object, fact: JobFact, pods: Sequence[PodFact], events: Sequence[Object]) -> JobFact:
+    """Return the fact about an indexed Job with why it failed, or why no pod of it is there."""
+    if fact.state == "Failed":
+        return replace(fact, cause=fact.cause or _late(condition(job["status"], "Failed")))
+    if fact.state == "Succeeded" or any(pod.phase in {"Pending", "Running"} for pod in pods):
+        return fact
+    denied = _denied(job, fact, events)
+    return replace(denied, refused=None) if pods else denied  # the Job stays: some of its indexes have begun
 
 
 def _denied(job: Object, fact: JobFact, events: Sequence[Object]) -> JobFact:
@@ -231,21 +236,11 @@ def _refusal(message: str) -> Cause:
 def read_deployment(
     deployment: Object, pods: Iterable[Object], events: Sequence[Object] = (), autoscaler: Object | None = None
 ) -> DeploymentFact:
-    """Return the fact about one Deployment; of `pods`, those of its stage and its present template are read.
-
-    What an `autoscaler` adds to its own least is a gain: it need not be there.
-    """
-    metadata, spec, status = deployment["metadata"], deployment.get("spec") or {}, deployment.get("status") or {}
-    replicas = spec.get("replicas", 1) or 0
-    if autoscaler:
-        replicas = min(replicas, (autoscaler.get("spec") or {}).get("minReplicas") or 1)
+    """Return the fact about one Deployment; of `pods`, those of its stage and its present template are read."""
+    metadata, status = deployment["metadata"], deployment.get("status") or {}
+    replicas = _least(deployment, autoscaler)
     observed = (status.get("observedGeneration") or 0) >= (metadata.get("generation") or 1)
-    selector = ((spec.get("selector") or {}).get("matchLabels") or {}).items()
-    facts = [
-        read_pod(pod, events)
-        for pod in pods
-        if selector <= names.labels_of(pod).items() and digest_of(pod) == digest_of(deployment)
-    ]
+    facts = [read_pod(pod, events) for pod in pods if _is_present(pod, deployment)]
     down = [pod for pod in facts if not pod.ready and not pod.deleting]
     updated, there, up = (status.get(key) or 0 for key in ("updatedReplicas", "replicas", "availableReplicas"))
     available = observed and updated == there and min(there, up) >= replicas
@@ -275,6 +270,18 @@ def read_deployment(
         starting=next((pod.starting for pod in down if pod.starting), ()),
         crash_started="" if available else min((pod.first_start for pod in crashed), default=""),
     )
+
+
+def _least(deployment: Object, autoscaler: Object | None) -> int:
+    """Return how many pods have to be there; what an autoscaler adds to its own least is a gain."""
+    replicas = int((deployment.get("spec") or {}).get("replicas", 1) or 0)
+    return min(replicas, (autoscaler.get("spec") or {}).get("minReplicas") or 1) if autoscaler else replicas
+
+
+def _is_present(pod: Object, deployment: Object) -> bool:
+    """Return whether a pod is one of a Deployment's, made from its present template."""
+    selector = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return selector.items() <= names.labels_of(pod).items() and digest_of(pod) == digest_of(deployment)
 
 
 def _progress_deadline_passed(deployment: Object) -> bool:

@@ -237,21 +237,29 @@ def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
         own = (name for name, _ in (*stage.env, *context.spec.env, *context.spec.parameters))
         settings["parameters"] = [name for name in dict.fromkeys(own) if name not in secrets]
     if isinstance(work, Batch):
-        settings |= {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
-        if repeats(policy, work):
-            settings["first_retry"] = policy.first_retry
-        if work.require:
-            settings["require"] = numbers.order(work.require, context.numbers.get(stage.name, {}))
-        if stage.left_out:
-            settings["left_out"] = list(stage.left_out)
-        if work.parallel:  # its end is the Job's: that of one index wakes nobody
-            each = [[name, list(values)] for name, values in work.parallel.each]
-            settings |= {"indexes": work.parallel.count, "each": each}
-            job, service = context.job_name(stage.name), context.peers_name(stage.name)
-            peers = [f"{job}-{index}.{service}" for index in range(work.parallel.count)] if has_peers(stage) else []
-            return settings | ({"peers": peers, "peers_port": PEERS_PORT} if peers else {})
-        return settings | wake(policy, context.request)
+        return settings | _launch_batch(context, stage, work)
     return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
+
+
+def _launch_batch(context: RunContext, stage: Stage, work: Batch) -> dict[str, Any]:
+    """Return the settings that only the launcher of a batch stage has."""
+    policy = context.policy
+    settings: dict[str, Any] = {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
+    if repeats(policy, work):
+        settings["first_retry"] = policy.first_retry
+    if work.require:
+        settings["require"] = numbers.order(work.require, context.numbers.get(stage.name, {}))
+    if stage.left_out:
+        settings["left_out"] = list(stage.left_out)
+    if not work.parallel:
+        return settings | wake(policy, context.request)
+    # The end of a parallel stage is its Job's: that of one index wakes nobody.
+    settings |= {"indexes": work.parallel.count, "each": [[name, list(values)] for name, values in work.parallel.each]}
+    if work.parallel.peers:
+        job, service = context.job_name(stage.name), context.peers_name(stage.name)
+        peers = [f"{job}-{index}.{service}" for index in range(work.parallel.count)]
+        settings |= {"peers": peers, "peers_port": PEERS_PORT}
+    return settings
 
 
 def wake(policy: Policy, name: str) -> dict[str, str]:

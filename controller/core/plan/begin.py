@@ -10,7 +10,6 @@ from controller.core.facts.owners import taken
 from controller.core.inputs import index, podtemplate
 from controller.core.manifests import RunContext
 from controller.core.model import (
-    Environment,
     Pipeline,
     Policy,
     Record,
@@ -32,26 +31,8 @@ def prepared(
     known: Known, request: Request, pending: Pending, observed: Observed, policy: Policy, now: datetime
 ) -> tuple[Record, RunContext]:
     """Return the record of a run that could begin now. Raises Invalid with all that keeps it, NotYet, Transient."""
-    commit = commit_of(known, request, pending, observed)
-    before = states_before(request, known.record, lambda run: observed.ask(needs.KeptRun(run)))
-    earlier = going_on_from(request, known.record)
-    notes: tuple[str, ...] = ()
-    if request.rerun:
-        spec = recalled(known, request, observed)
-        _, pipeline = observed.ask(project_of(spec))
-        stages = select(request, pipeline, earlier, before, spec.part)
-        started = set(to_run(pipeline, stages))
-        environments = tuple(item for item in spec.environments if started.intersection(item.stages))
-    else:
-        project = Project(request.repository, commit, request.path, request.image or policy.image, begins=True)
-        _, pipeline = observed.ask(project)
-        stages = select(request, pipeline, earlier, before)
-        spec, environments, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
-        if pipeline.reuse and may_reuse(request, pending):
-            files = observed.ask(needs.Contents(project))
-            spec, stages = reuse.taken(
-                known.record, replace(spec, environments=environments), pipeline, files, observed
-            )
+    spec, pipeline, stages, notes = _chosen(known, request, pending, observed, policy)
+    environments = spec.environments
     serving = sweep.mounted(observed.release) if observed.release else frozenset()
     retired = known.record if request.rerun else None  # else by `Environments`
     sources = needs.Sources(environments, serving, retired)
@@ -74,6 +55,32 @@ def prepared(
     context, lost = _with_free_names(request, context, observed)
     problems = (*pipeline.warnings, *notes, *context.renamed(), *context.overruled(), *lost)
     return replace(record, spec=context.spec, problems=problems), context
+
+
+def _chosen(
+    known: Known, request: Request, pending: Pending, observed: Observed, policy: Policy
+) -> tuple[RunSpec, Pipeline, dict[str, StageRecord], tuple[str, ...]]:
+    """Return what a run is started with, its project, the records that its stages begin with, and what is to be said.
+
+    It is a kept run once more, or what a commit holds.
+    """
+    commit = commit_of(known, request, pending, observed)
+    before = states_before(request, known.record, lambda run: observed.ask(needs.KeptRun(run)))
+    earlier = going_on_from(request, known.record)
+    if request.rerun:
+        spec = recalled(known, request, observed)
+        _, pipeline = observed.ask(project_of(spec))
+        stages = select(request, pipeline, earlier, before, spec.part)
+        started = set(to_run(pipeline, stages))
+        environments = tuple(item for item in spec.environments if started.intersection(item.stages))
+        return replace(spec, environments=environments), pipeline, stages, ()
+    project = Project(request.repository, commit, request.path, request.image or policy.image, begins=True)
+    _, pipeline = observed.ask(project)
+    stages = select(request, pipeline, earlier, before)
+    spec, notes = _made_of(known, request, project, to_run(pipeline, stages), observed, policy)
+    if pipeline.reuse and may_reuse(request, pending):
+        spec, stages = reuse.taken(known.record, spec, pipeline, observed.ask(needs.Contents(project)), observed)
+    return spec, pipeline, stages, notes
 
 
 def context_of(request: Request, record: Record, spec: RunSpec, pipeline: Pipeline, policy: Policy) -> RunContext:
@@ -146,8 +153,8 @@ def _ready(record: Record, observed: Observed) -> None:
 
 def _made_of(
     known: Known, request: Request, project: Project, stages: Sequence[str], observed: Observed, policy: Policy
-) -> tuple[RunSpec, tuple[Environment, ...], tuple[str, ...]]:
-    """Return what a run of a commit is started with, its environments, and what is to be said about both."""
+) -> tuple[RunSpec, tuple[str, ...]]:
+    """Return what a run of a commit is started with, and what is to be said about it."""
     tree, pipeline = observed.ask(project)
     choice = images.choose(pipeline, stages, request.image, policy)
     name, secret = request.pod_template, request.index_secret
@@ -175,7 +182,7 @@ def _made_of(
     )
     question = needs.Environments(project, bases, settings, tree, pipeline, known.record)
     environments, notes = observed.ask(question)
-    return spec, environments, (*choice.notes, *notes)
+    return replace(spec, environments=environments), (*choice.notes, *notes)
 
 
 def _started(

@@ -103,26 +103,11 @@ def stage(
     """Build a stage. `folder` holds the script's path; `required` is the requirements' file ("" for none) and lines."""
     path = PurePosixPath(form.executable_module_path)
     prefix, optional = f"{group}-" if group else "", forms.OPTIONAL
-    work: Batch | Service
-    if service := form.service:
-        work = Service(
-            port=service.port,
-            max_startup_seconds=service.max_startup_time_seconds,
-            replicas=service.replicas,
-            ingress=service.ingress,
-            readiness_path=service.readiness_path,
-            max_replicas=service.max_replicas or 0,
-            target_cpu_percent=service.target_cpu_percent or TARGET_CPU_PERCENT,
-        )
-    else:
-        batch = form.batch or forms.BatchForm()
-        require, _ = numbers.parse(batch.require)
-        work = Batch(batch.max_completion_time_seconds, batch.retries, require, parallel_of(batch.model_dump()))
     return Stage(
         name=name,
         folder=folder or str(path.parent),
         script=str(path) if folder else path.name,
-        work=work,
+        work=_work(form),
         args=tuple(form.args),
         requirements_file=required[0],
         requirements=required[1],
@@ -141,6 +126,23 @@ def stage(
         python=form.python,
         python_place=place(("python",)),
     )
+
+
+def _work(form: forms.StageForm) -> Batch | Service:
+    """Return what a stage does: its batch or its service, with what is by default."""
+    if service := form.service:
+        return Service(
+            port=service.port,
+            max_startup_seconds=service.max_startup_time_seconds,
+            replicas=service.replicas,
+            ingress=service.ingress,
+            readiness_path=service.readiness_path,
+            max_replicas=service.max_replicas or 0,
+            target_cpu_percent=service.target_cpu_percent or TARGET_CPU_PERCENT,
+        )
+    batch = form.batch or forms.BatchForm()
+    require, _ = numbers.parse(batch.require)
+    return Batch(batch.max_completion_time_seconds, batch.retries, require, parallel_of(batch.model_dump()))
 
 
 def pipeline(
