@@ -13,9 +13,8 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from controller.core.errors import Invalid
-from controller.core.inputs import kinds
+from controller.core.inputs import kinds, secretkeys
 from controller.core.model import NoticeEvent, Object
-from controller.core.text import OR_ASK, clean
 
 URL, KEY = "url", "hmac-key"
 SLACK: Final = ("hooks.slack.com", "hooks.slack-gov.com")
@@ -65,27 +64,19 @@ class Receiver:
 def receiver(secret: Object | None, name: str) -> Receiver:
     """Return what the Secret `name` says. Raises Invalid, which never shows a value."""
     place = f"notify-secret {name}"
-    if secret is None:
-        remedy = f"kubectl create secret generic {name} --from-literal={URL}=https://..."
-        raise Invalid("SecretMissing", [f"{place}: not found in the controller's namespace: {remedy}{OR_ASK}"])
-    data = secret.get("data") or {}
-    problems = [f"{place}, key {clean(key)}: unknown key: write {URL} and {KEY}" for key in data.keys() - {URL, KEY}]
-    values = {URL: "", KEY: ""}
-    for key in data.keys() & {URL, KEY}:
-        try:
-            values[key] = kinds.base64_text(data[key]).strip()
-        except ValueError as error:
-            problems.append(f"{place}, key {key}: {error}")
+    made = f"{name} --from-literal={URL}=https://..."
+    values, problems = secretkeys.read(secret, place, made, (URL, KEY).__contains__, f"write {URL} and {KEY}")
+    address, key = (values.get(name, "").strip() for name in (URL, KEY))
     try:
-        url = urlsplit(values[URL])
+        url = urlsplit(address)
         fit = url.scheme in ("http", "https") and url.hostname and url.port != 0 and url.username is None
     except ValueError:
         fit = False
-    if not fit or not values[URL].isascii() or not values[URL].isprintable() or " " in values[URL]:
+    if not fit or not address.isascii() or not address.isprintable() or " " in address:
         problems.append(f"{place}, key {URL}: expected an address, https://HOST/PATH")
     if problems:
         raise Invalid("SecretUnusable", kinds.bounded(sorted(problems)))
-    return Receiver(url, values[KEY])
+    return Receiver(url, key)
 
 
 def body(letter: Letter, host: str) -> bytes:

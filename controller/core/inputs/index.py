@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from controller.core import names
 from controller.core.errors import Invalid
-from controller.core.inputs import kinds
+from controller.core.inputs import kinds, secretkeys
 from controller.core.model import Object
-from controller.core.text import OR_ASK, clean
 
 FILES: Mapping[str, str] = {"netrc": "NETRC", "ca.crt": "SSL_CERT_FILE"}
 """Keys that become files, and the variable that names each to uv."""
@@ -34,21 +33,12 @@ class Index:
 def settings(secret: Object | None, name: str) -> Index:
     """Return what the Secret `name` says. Raises Invalid with all its problems."""
     place = f"index-secret {name}"
-    if secret is None:
-        remedy = f"kubectl create secret generic {name} --from-literal=UV_INDEX=VALUE{OR_ASK}"
-        raise Invalid("SecretMissing", [f"{place}: not found in the controller's namespace: {remedy}"])
-    data = secret.get("data") or {}
-    problems = [] if data else [f"{place}: is empty: {_KNOWN}"]
-    values: dict[str, str] = {}
-    for key in sorted(data):
-        if key not in FILES and not _VARIABLE.fullmatch(key):
-            problems.append(f"{place}, key {clean(key)}: unknown key: {_KNOWN}")
-        try:
-            values[key] = kinds.base64_text(data[key])
-        except ValueError as error:
-            problems.append(f"{place}, key {clean(key)}: {error}")
-    if problems:
-        raise Invalid("SecretUnusable", kinds.bounded(problems))
+    made = f"{name} --from-literal=UV_INDEX=VALUE"
+    values, problems = secretkeys.read(
+        secret, place, made, lambda key: key in FILES or _VARIABLE.fullmatch(key), _KNOWN
+    )
+    if problems or not values:
+        raise Invalid("SecretUnusable", kinds.bounded(problems or [f"{place}: is empty: {_KNOWN}"]))
     # An address without its name and password: another password is the same index.
     public = {key: re.sub(r"(://)[^/@\s]*@", r"\1", value) for key, value in values.items() if key not in FILES}
     lines = [f"{key}={value}" for key, value in public.items() if not _SECRET.search(key)]
