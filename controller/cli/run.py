@@ -30,8 +30,7 @@ from controller.cli.stream import Stream
 from controller.core.errors import Invalid
 from controller.core.exits import Exit
 from controller.core.inputs import kinds, secretsfile
-from controller.core.model import STARTING, Record, Service
-from controller.core.parts import SUCCEEDED
+from controller.core.model import STARTING, SUCCEEDED, Record, Service
 from controller.core.text import clean
 
 GRACE = "; what does not end is killed after 10 s"  # Machine.stop_grace

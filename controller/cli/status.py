@@ -16,8 +16,8 @@ from controller.core.addresses import Address
 from controller.core.documents.codec import plain
 from controller.core.errors import Invalid, Transient
 from controller.core.inputs.request import is_suspended
-from controller.core.model import Phase, Record
-from controller.core.pages.listing import FIRST, UNRECORDED
+from controller.core.model import IN_NEED, Phase, Record
+from controller.core.pages.listing import UNRECORDED
 from controller.core.text import format_duration, nearest, quoted
 
 TITLES = ("name", "phase", "run", "commit", "changed", "next", "message")
@@ -63,7 +63,7 @@ def status(
         return
     every = requests.all()
     _warn(requests, every)
-    every.sort(key=lambda standing: (standing.record.phase not in FIRST, standing.name))
+    every.sort(key=lambda standing: (standing.record.phase not in IN_NEED, standing.name))
     every = [standing for standing in every if not phase or standing.record.phase in phase]
     if not every and output == "text":
         chosen = f" in phase {' or '.join(phase)}" if phase else ""

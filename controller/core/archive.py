@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from controller.core import names, times
-from controller.core.model import Record, serves
+from controller.core.model import SUCCEEDED, Record, serves
 from controller.core.text import quoted
 
 LATEST, GOOD = "latest", "good"
-OWN_OUTPUT = ("Done", "Unchanged", "Reused")  # states in which a service lives on after its run
 SHOWN = 10  # names or numbers in a message
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -105,7 +104,7 @@ def over_at(record: Record | None, run: int, stage: str) -> datetime | None:
         return None if record.active and run == record.run else _LONG_AGO
     if run != record.run:  # an earlier run's service serves until a later one's has taken over
         return None if service and entry.state != "Done" else _LONG_AGO
-    if service and entry.state in OWN_OUTPUT:
+    if service and entry.state in SUCCEEDED:  # it lives on after its run
         return None
     if record.active and entry.state in ("Waiting", "Running"):
         return None

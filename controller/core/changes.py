@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from controller.core.model import PastRun, Record, StageRecord, serves
+from controller.core.model import ENDED, PastRun, Record, StageRecord, serves
 
 StageKind: TypeAlias = Literal["batch", "service", "environment"]
-ENDED = ("Done", "Unchanged", "Reused", "Failed", "Stopped", "Skipped")
 NO_STAGE = StageRecord()
 
 

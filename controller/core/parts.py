@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 
 from controller.core.documents.run import RunFile, StageEntry
 from controller.core.errors import Invalid
-from controller.core.model import Pipeline, Record, Request, Service, StageRecord, StageState
+from controller.core.model import SUCCEEDED, Pipeline, Record, Request, Service, StageRecord, StageState
 from controller.core.text import nearest, quoted
 
 UNFINISHED: Mapping[StageState, StageState] = {"Running": "Stopped", "Waiting": "Skipped"}
 """What becomes of a stage whose run is over before it was."""
-SUCCEEDED: tuple[StageState, ...] = ("Done", "Unchanged", "Reused")
 
 
 def going_on_from(request: Request, record: Record) -> int:

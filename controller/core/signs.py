@@ -10,8 +10,6 @@ from controller.core.inputs import request as requests
 from controller.core.model import Object, PastRun, Record
 from controller.core.plan.settle import NOTHING
 
-IN_NEED = ("Failed", "Invalid", "Blocked", "Degraded")
-
 
 @dataclass(frozen=True, slots=True)
 class Signs:

@@ -157,12 +157,12 @@ def mounted(item: Object) -> frozenset[PurePosixPath]:
     spec, status = item.get("spec") or {}, item.get("status") or {}
     match item["kind"]:
         case "Pod" if status.get("phase") not in ("Succeeded", "Failed"):
-            return frozenset(_mounts(spec, environment_of(item)))
+            return frozenset(_mounts(spec, names.environment_of(item)))
         case "Job" if not any(
             item["type"] in ("Complete", "Failed") and item["status"] == "True"
             for item in status.get("conditions") or ()
         ):
-            return frozenset(_mounts(spec["template"]["spec"], environment_of(item)))
+            return frozenset(_mounts(spec["template"]["spec"], names.environment_of(item)))
         case "Deployment":
             return frozenset(_mounts(spec["template"]["spec"], ""))
         case "ConfigMap" if _label(item, names.ROLE) == names.ROLE_RELEASE:
@@ -175,13 +175,8 @@ def mounted(item: Object) -> frozenset[PurePosixPath]:
             return frozenset()
 
 
-def environment_of(item: Object) -> str:
-    """Return the folder of the environment that an object builds, "" where it builds none."""
-    return _label(item, names.ENVIRONMENT)
-
-
 def _label(item: Object, label: str) -> str:
-    return str((item["metadata"].get("labels") or {}).get(label, ""))
+    return str(names.labels_of(item).get(label, ""))
 
 
 def _mounts(spec: Object, build: str) -> Iterator[PurePosixPath]:

@@ -113,13 +113,13 @@ def near(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) ->
     return [choices[found] for found in difflib.get_close_matches(word[:100].lower(), choices, most, cutoff)]
 
 
-def nearest(word: str, known: Iterable[str], listed: int = LISTED) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """Return the remedy for an unknown word: the nearest known one, else those that there are."""
     names = sorted(known)
     if close := near(word, names):
         return f"did you mean {clean(close[0])}?"
-    more = f" and {len(names) - listed} more" if len(names) > listed else ""
-    return f"choose from {', '.join(map(clean, names[:listed]))}{more}" if names else "none exists"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"choose from {', '.join(map(clean, names[:LISTED]))}{more}" if names else "none exists"
 
 
 # --- durations and sizes ----------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from controller.core.model import Phase
-from controller.core.signs import IN_NEED, Signs
+from controller.core.model import IN_NEED, Phase
+from controller.core.signs import Signs
 
 PHASES: Final = get_args(Phase)
 NAMED_REQUESTS: Final = 1000  # that have series of their own; those that need somebody come first

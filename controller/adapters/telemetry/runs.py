@@ -6,8 +6,9 @@ from typing import Final, get_args
 from prometheus_client import CollectorRegistry
 
 from controller.adapters.telemetry.families import counter, seconds
-from controller.core import changes, reasons
+from controller.core import reasons
 from controller.core.changes import StageKind
+from controller.core.model import ENDED
 
 RUN_OUTCOMES: Final = ("Succeeded", "Failed", "Cancelled", "Invalid", "Refused")
 RAN: Final = RUN_OUTCOMES[:3]
@@ -29,7 +30,7 @@ class RunMetrics:
         self._durations = time("run_duration", "Duration of runs", LONG, outcome=RAN)
         self._waited = time("run_queue", "Time from the request for a run to its start", SHORT)
         self._failures = count("failures", "Runs that failed, or that did not come about", reason=reasons.OF_RUNS)
-        self._stages = count("stages", "Stages and environments by how they ended", kind=STAGES, state=changes.ENDED)
+        self._stages = count("stages", "Stages and environments by how they ended", kind=STAGES, state=ENDED)
         self._stage_durations = time("stage_duration", "Duration of stages with all attempts", LONG, kind=STAGES)
         self._starts = time("stage_start", "Time from a step's opening to a script's start", SHORT, kind=SCRIPTS)
         self._environments = count(

@@ -102,7 +102,7 @@ def cronjobs(items: Iterable[Object], scheduled: Mapping[str, bool]) -> list[Fin
     found, count = [], 0
     for item in items:
         name, target = str(item["metadata"]["name"]), _triggered(item)
-        owned = (item["metadata"].get("labels") or {}).get(names.MANAGED_BY) == names.MANAGER
+        owned = names.labels_of(item).get(names.MANAGED_BY) == names.MANAGER
         count += bool(target)
         remove = f"kubectl delete cronjob {name}{OR_ASK}"
         if target and target not in scheduled:

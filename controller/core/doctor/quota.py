@@ -1,13 +1,11 @@
 """The doctor about ResourceQuotas and LimitRanges: whether they would refuse our pods."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 from typing import Final, TypeAlias
 
 from controller.core.doctor.finding import Finding
 from controller.core.manifests import amounts
 from controller.core.model import Object, Policy
-from controller.core.text import parse_quantity
 
 Amounts: TypeAlias = Mapping[tuple[str, str], str]
 """(`requests` or `limits`, resource) -> quantity, of one container."""
@@ -66,7 +64,7 @@ def _out_of_bounds(bounds: Iterable[tuple[Object, Object]], pods: Mapping[str, A
         ]
         for whose, part, resource, edge, sign in [*outer, *own]:
             has = pod.get((part, resource))
-            if has is None or sign * _number(has) > sign * _number(edge):
+            if has is None or sign * amounts.number(has) > sign * amounts.number(edge):
                 allowed = f"{whose} allows {'at most' if sign > 0 else 'at least'} {edge}"
                 yield Finding("quota", "wrong", f"{part}.{resource} of {who} is {has or 'open'}, {allowed}", remedy)
 
@@ -92,7 +90,3 @@ def _covers(spec: Object, who: str, pod: Amounts) -> bool:
         *([] if pod else ["NotBestEffort"]),
     }  # fmt: skip
     return not scopes & without
-
-
-def _number(amount: str) -> Decimal:
-    return parse_quantity(amount) or Decimal(0)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from controller.core import times
 from controller.core.documents import codec
-from controller.core.text import fit
+from controller.core.text import fit, format_size
 
 LIMIT = 16 * 1024  # bytes of the file
 ALIVE = timedelta(seconds=60)  # in which an installer at work writes again, whatever the clocks of two nodes say
@@ -22,6 +22,11 @@ class Download:
     name: str = ""
     got: int = 0
     size: int = 0
+
+    @property
+    def words(self) -> str:
+        """Return how much of it is there: `8.6 MiB of 33.7 MiB`."""
+        return f"{format_size(self.got)} of {format_size(self.size)}"
 
 
 @dataclass(frozen=True, slots=True)

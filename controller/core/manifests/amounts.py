@@ -25,7 +25,7 @@ def completed(container: Object, policy: Policy) -> Object:
     requests: Object = given.get("requests") or {}
     limits: Object = given.get("limits") or {}
     requests = {**{name: amount for name, amount in policy.default_requests if name not in limits}, **requests}
-    limits = {**{name: max(amount, requests.get(name, "0"), key=_number) for name, amount in policy.default_limits},
+    limits = {**{name: max(amount, requests.get(name, "0"), key=number) for name, amount in policy.default_limits},
               **limits}  # fmt: skip
     resources = {part: amounts for part, amounts in (("requests", requests), ("limits", limits)) if amounts}
     return {**container, "resources": {**given, **resources}} if resources else container
@@ -40,5 +40,6 @@ def leaves_open(container: Object, other: Object) -> bool:
     return not wanted <= given
 
 
-def _number(amount: str) -> Decimal:
+def number(amount: str) -> Decimal:
+    """Return the number of an amount, 0 of what is none."""
     return parse_quantity(str(amount)) or Decimal(0)

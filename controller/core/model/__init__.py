@@ -19,9 +19,13 @@ from controller.core.model.project import (
     Unread,
 )
 from controller.core.model.record import (
+    ENDED,
+    IN_NEED,
     LATER,
+    PASSABLE,
     PROGRESS,
     STARTING,
+    SUCCEEDED,
     Attempt,
     Cause,
     Environment,
@@ -42,9 +46,9 @@ from controller.core.model.record import (
 from controller.core.model.request import GitCredentials, Request
 
 __all__ = [
-    "AS_OF_COMMIT", "INGRESS_PATH", "LATER", "NOTEBOOK", "PROGRESS", "STARTING", "TARGET_CPU_PERCENT", "Attempt",
-    "Batch", "Cause", "Children", "Comparison", "Environment", "Failure", "GitCredentials", "GitSource",
-    "IngressPolicy", "Module", "Notice", "NoticeEvent", "Object", "Parallel", "PastRun", "Phase", "Pipeline",
-    "Policy", "ProjectTree", "Record", "Request", "Resources", "RunSpec", "Secret", "Service", "Stage", "StageRecord",
-    "StageState", "Unknown", "Unread", "serves", "titled",
+    "AS_OF_COMMIT", "ENDED", "INGRESS_PATH", "IN_NEED", "LATER", "NOTEBOOK", "PASSABLE", "PROGRESS", "STARTING",
+    "SUCCEEDED", "TARGET_CPU_PERCENT", "Attempt", "Batch", "Cause", "Children", "Comparison", "Environment",
+    "Failure", "GitCredentials", "GitSource", "IngressPolicy", "Module", "Notice", "NoticeEvent", "Object",
+    "Parallel", "PastRun", "Phase", "Pipeline", "Policy", "ProjectTree", "Record", "Request", "Resources", "RunSpec",
+    "Secret", "Service", "Stage", "StageRecord", "StageState", "Unknown", "Unread", "serves", "titled",
 ]  # fmt: skip

@@ -11,6 +11,10 @@ Phase: TypeAlias = Literal[
     "Pending", "Queued", "Running", "Ready", "Degraded", "Failed", "Invalid", "Suspended", "Cancelled", "Blocked"
 ]
 StageState: TypeAlias = Literal["Waiting", "Running", "Done", "Unchanged", "Reused", "Failed", "Stopped", "Skipped"]
+SUCCEEDED: Final[tuple[StageState, ...]] = ("Done", "Unchanged", "Reused")
+PASSABLE: Final[tuple[StageState, ...]] = (*SUCCEEDED, "Skipped")  # of all stages of a step: the next one opens
+ENDED: Final[tuple[StageState, ...]] = (*PASSABLE, "Failed", "Stopped")
+IN_NEED: Final[tuple[Phase, ...]] = ("Failed", "Invalid", "Blocked", "Degraded")  # somebody should look at the request
 PROGRESS: Final = "IndexesRunning"  # the reason of a parallel stage that runs: its message says how far it is
 STARTING: Final = "Starting"  # the reason of a stage whose pod does not run yet, though nothing keeps it from that
 STAGES_SHOWN: Final = 3  # of those that share an environment, behind its name

@@ -9,11 +9,10 @@ from typing import Final
 from controller.core import slots, times
 from controller.core.documents.status import Brief
 from controller.core.inputs.request import is_suspended
-from controller.core.model import Phase
+from controller.core.model import IN_NEED
 from controller.core.pages.states import Tone, tone
 from controller.core.text import visible
 
-FIRST: Final[tuple[Phase, ...]] = ("Failed", "Invalid", "Blocked", "Degraded")  # somebody should look at these
 UNRECORDED: Final = "the controller has not noticed it yet"
 PAGE: Final = 100  # rows
 
@@ -78,8 +77,8 @@ def page(rows: Iterable[Row], search: str, phase: str, number: int) -> Page:
     matching = [item for item in rows if all(word in item.words for word in words)]
     counts = Counter(item.phase for item in matching)
     found = [item for item in matching if phase in ("", item.phase)]
-    found.sort(key=lambda item: (item.phase not in FIRST, not item.active, item.name))
+    found.sort(key=lambda item: (item.phase not in IN_NEED, not item.active, item.name))
     pages = max(-(-len(found) // PAGE), 1)
     number = min(max(number, 1), pages)
-    order = sorted(counts.items(), key=lambda pair: (pair[0] not in FIRST, pair[0]))
+    order = sorted(counts.items(), key=lambda pair: (pair[0] not in IN_NEED, pair[0]))
     return Page(tuple(found[PAGE * (number - 1) : PAGE * number]), len(found), number, pages, tuple(order))

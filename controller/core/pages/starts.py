@@ -1,25 +1,10 @@
 """What the page says of stages and environments whose scripts do not run yet: what is under way, and how far."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from controller.core.documents.progress import Progress, Report
+from controller.core.documents.progress import Download, Progress, Report
 from controller.core.documents.run import RunFile
 from controller.core.model import titled
-from controller.core.text import format_size
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One package that is downloaded."""
-
-    name: str
-    got: int
-    size: int
-
-    @property
-    def words(self) -> str:
-        """Return how much of it is there: `8.6 MiB of 33.7 MiB`."""
-        return f"{format_size(self.got)} of {format_size(self.size)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +17,7 @@ class Start:
     since: str
     done: int
     of: int
-    parts: tuple[Part, ...]
+    parts: tuple[Download, ...]
 
 
 def starts(report: Report, run: RunFile) -> tuple[Start, ...]:
@@ -48,6 +33,6 @@ def starts(report: Report, run: RunFile) -> tuple[Start, ...]:
 
 
 def _start(name: str, title: str, progress: Progress) -> Start:
-    parts = tuple(Part(item.name, min(item.got, item.size), item.size) for item in progress.downloads if item.size)
+    parts = tuple(replace(item, got=min(item.got, item.size)) for item in progress.downloads if item.size)
     words = progress.step if parts else progress.doing
     return Start(name, title, words, progress.since, min(progress.done, progress.of), progress.of, parts)

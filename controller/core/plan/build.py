@@ -7,11 +7,10 @@ from controller.core import manifests, names, times
 from controller.core.errors import VOLUME_FULL
 from controller.core.facts import JobFact
 from controller.core.manifests import RunContext
-from controller.core.model import STARTING, Cause, Environment, Record, StageRecord
+from controller.core.model import ENDED, PASSABLE, STARTING, Cause, Environment, Record, StageRecord
 from controller.core.plan.decision import Action, Create, Observed, Publish
 from controller.core.plan.needs import Build, BuildOf
 from controller.core.plan.stage import (
-    DONE,
     StageView,
     done,
     explained,
@@ -24,7 +23,6 @@ from controller.core.plan.stage import (
     waiting,
 )
 
-OVER = (*DONE, "Failed", "Stopped")  # in a run that failed they are judged for the sake of its failure stage
 FULL_PAUSE = 60  # seconds before a build that found the volume full is tried again
 
 
@@ -42,12 +40,13 @@ def builds_of(context: RunContext, record: Record, observed: Observed, now: date
     """Return how the builds stand, and what they need."""
     environments = record.spec.environments if record.spec else ()
     views = {item: StageView(record.stages[item.name]) for item in environments}
-    standing = {item: view.record for item, view in views.items() if view.record.state not in OVER}
+    # Where the run has failed, for the sake of its failure stage: those that it does not need are stopped.
+    standing = {item: view.record for item, view in views.items() if view.record.state not in ENDED}
     observed.require(*(BuildOf(item.folder) for item in standing))
     for item, stage in standing.items():
         refusal = refused(item.name, stage, observed, context.policy, now)
         views[item] = refusal or _standing(context, item, stage, observed.ask(BuildOf(item.folder)), now)
-    unready = (item for item, view in views.items() if view.record.state not in DONE)
+    unready = (item for item, view in views.items() if view.record.state not in PASSABLE)
     return Builds(
         record=replace(record, stages={**record.stages, **{item.name: view.record for item, view in views.items()}}),
         actions=tuple(action for view in views.values() for action in view.actions),

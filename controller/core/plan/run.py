@@ -10,6 +10,7 @@ from controller.core.documents.status import REASON_LIMIT
 from controller.core.facts.workloads import run_of
 from controller.core.manifests import RunContext, with_uid
 from controller.core.model import (
+    PASSABLE,
     STARTING,
     Cause,
     Failure,
@@ -28,7 +29,7 @@ from controller.core.plan.notify import owed
 from controller.core.plan.secrets import MissingSecret, secrets_of
 from controller.core.plan.services import hold, key_of
 from controller.core.plan.settle import settle, stale_jobs
-from controller.core.plan.stage import DONE, StageView, stopped, view_of, waiting
+from controller.core.plan.stage import StageView, stopped, view_of, waiting
 from controller.core.plan.trigger import remember
 from controller.core.text import fit
 
@@ -123,7 +124,7 @@ def _walk(context: RunContext, record: Record, observed: Observed, now: datetime
                 stage = StageRecord("Running", STARTING, started=times.text(now), unknown=stage.unknown)
             views[name] = view_of(context, context.pipeline.stages[name], stage, observed, now)
         record = _with_views(replace(record, step=number), views)
-        if not all(view.record.state in DONE and not view.actions for view in views.values()):
+        if not all(view.record.state in PASSABLE and not view.actions for view in views.values()):
             actions = (*builds.actions, *(action for view in views.values() for action in view.actions))
             return _Walk(record, actions, _first_due(builds, views))
     return _Walk(record, builds.actions, builds.due, complete=not builds.actions)

@@ -66,7 +66,7 @@ def with_drift(observed: Observed, services: Mapping[str, Sequence[Object]]) -> 
     The caches do not hold who set which field: what differs costs a look at the object itself.
     """
     applied = (
-        (owed(item, items, there), there)
+        (unscaled(item, items, there), there)
         for items in services.values()
         for item in items
         if (there := observed.serving.get(key_of(item)))
@@ -91,7 +91,7 @@ def hold(context: RunContext, record: Record, observed: Observed, now: datetime)
         for item in items
         if name not in running or key_of(item) in observed.drift
     )
-    actions: list[Action] = [*news(there, observed, context.uid, now)]
+    actions: list[Action] = [*drift_news(there, observed, context.uid, now)]
     for stage, objects in services.items():
         actions += converge(stage, objects, observed, context.uid) if stage not in running else ()
     return tuple(actions)
@@ -123,13 +123,13 @@ def converge(stage: str, objects: Sequence[Object], observed: Observed, uid: str
         # where no release says how an unchanged service was applied, the run applies it as its own
         unreleased = observed.release is None and run_of(live) != run_of(item)
         if same and key_of(item) in observed.drift:
-            actions.append(Restore(owed(item, objects, live), stage))
+            actions.append(Restore(unscaled(item, objects, live), stage))
         elif unreleased or (not same and (rolled_out or item is deployment)):
-            actions.append(Apply(with_uid(owed(item, objects, live), live["metadata"]["uid"]), stage))
+            actions.append(Apply(with_uid(unscaled(item, objects, live), live["metadata"]["uid"]), stage))
     return tuple(actions)
 
 
-def owed(item: Object, objects: Sequence[Object], live: Object) -> Object:
+def unscaled(item: Object, objects: Sequence[Object], live: Object) -> Object:
     """Return an object as it has to be: the number of pods is the autoscaler's, unless it is below the least.
 
     At 0 no autoscaler does anything (its own switch), and one that is new acts only after a while.
@@ -173,7 +173,7 @@ def disturbed(objects: Iterable[Object], observed: Observed, uid: str) -> list[t
     return lines
 
 
-def news(objects: Iterable[Object], observed: Observed, uid: str, now: datetime) -> tuple[Emit, ...]:
+def drift_news(objects: Iterable[Object], observed: Observed, uid: str, now: datetime) -> tuple[Emit, ...]:
     """Return an Event for each thing that somebody did to these objects; the same within a minute is the same news."""
     lines = map(": ".join, disturbed(objects, observed, uid))
     return tuple(Emit(f"{now:%Y-%m-%dT%H:%M}-{line}", "Warning", "ServiceDrifted", line) for line in lines)

@@ -14,7 +14,7 @@ from controller.core.facts.workloads import digest_of
 from controller.core.model import Object, PastRun, Phase, Record, Request, serves
 from controller.core.plan.decision import Action, Decision, Delete, Observed
 from controller.core.plan.needs import KeptRun
-from controller.core.plan.services import CANT_PUT_BACK, converge, disturbed, key_of, news, released
+from controller.core.plan.services import CANT_PUT_BACK, converge, disturbed, drift_news, key_of, released
 from controller.core.text import fit
 
 INVALID_REQUEST = "InvalidRequest"
@@ -27,7 +27,7 @@ def settle(request: Request, record: Record, observed: Observed, now: datetime) 
     """Decide for a request whose last run is over (or that never had one)."""
     services = released(observed)
     actions: list[Action] = list(stale_jobs(record, observed))
-    actions += news((item for items in services.values() for item in items), observed, request.uid, now)
+    actions += drift_news((item for items in services.values() for item in items), observed, request.uid, now)
     for stage, objects in services.items():
         actions += converge(stage, objects, observed, request.uid)
     if not _is_lost(record, observed):

@@ -15,6 +15,7 @@ from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
 from controller.core.manifests.pod import has_peers, repeats
 from controller.core.model import (
+    PASSABLE,
     PROGRESS,
     STARTING,
     Batch,
@@ -35,7 +36,6 @@ from controller.core.text import QUOTE_LIMIT, clean, fit, format_duration
 Fact = TypeVar("Fact", JobFact, DeploymentFact)
 LABEL_LIMIT = 200  # characters of an index's values: what is said of it follows, and has to fit as well
 UNWATCHED_PAUSE = timedelta(seconds=10)
-DONE = ("Done", "Unchanged", "Reused", "Skipped")
 START_SECONDS = (STARTS, 15)  # after which it is said that a pod still starts, and then why: most need less
 _WAITS = "; waits up to "  # behind a cause, with the grace that it gets
 STAGE_REASON_LIMIT = 64  # bytes; a reason may be a stage's own word
@@ -52,7 +52,7 @@ class StageView:
 
 def view_of(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     """Return the view of one stage of an open step. What is recorded as done is not judged again."""
-    if record.state in DONE:
+    if record.state in PASSABLE:
         return StageView(record)
     view = refused(stage.name, record, observed, context.policy, now)
     if not view and isinstance(stage.work, Service):

@@ -23,8 +23,7 @@ from controller.core.documents import status as statuses
 from controller.core.errors import Invalid, NotYet, Transient
 from controller.core.facts.owners import owner_uid
 from controller.core.facts.workloads import run_of
-from controller.core.model import Object, Record
-from controller.core.parts import SUCCEEDED
+from controller.core.model import SUCCEEDED, Object, Record
 from tests.support.byhand import KINDS
 from tests.support.examples import share
 from tests.support.world import REPOSITORY, World, project

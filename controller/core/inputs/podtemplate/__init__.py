@@ -1,7 +1,7 @@
 """The `pod.yaml` that a request's `pod-template` names: read once at a run's start, merged under each of its pods.
 
 Ours always win, and nothing that keeps a stage in its bounds can be loosened: what may be said is listed, field by
-field, in `fields.py`, and everything else is refused with its path. A run keeps the template that it began with as
+field, in `forms.py`, and everything else is refused with its path. A run keeps the template that it began with as
 canonical JSON, so that all its manifests, and the digests of its services, follow from its record.
 """
 

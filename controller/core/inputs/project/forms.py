@@ -27,7 +27,6 @@ from controller.core.inputs.project import dag, parallel, yamlfault
 from controller.core.model import AS_OF_COMMIT, NOTEBOOK
 from controller.core.text import quoted
 
-YEAR = 366 * 24 * 3600
 SCRIPT_LIMIT = 1024
 AS_OF = (AS_OF_COMMIT, "now")
 OLDEST_DAY = "2005-01-01"  # indexes know no times of upload from before
@@ -109,7 +108,7 @@ Python = Annotated[
     Field(json_schema_extra={"pattern": r"^3\.[1-9][0-9]?$"}),
     Expected("a Python like 3.9"),
 ]
-Seconds = Annotated[int, Field(ge=1, le=YEAR), Expected("a whole number of seconds, 1 or more")]
+Seconds = Annotated[int, Field(ge=1, le=kinds.YEAR), Expected("a whole number of seconds, 1 or more")]
 Cores = Annotated[float | None, Field(ge=0, le=10_000, allow_inf_nan=False), Expected("a number of CPU cores like 0.5")]
 Mebibytes = Annotated[int | None, Field(ge=0, le=100_000_000), Expected("a whole number of MiB, 0 or more")]
 
