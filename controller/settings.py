@@ -105,17 +105,13 @@ class Settings:
     volume: Annotated[PurePosixPath, reading(lambda text: PurePosixPath(_absolute(text)))] = VOLUME
     claim: Name = "coachwork"  # PersistentVolumeClaim that is mounted at `volume`
     node: Name = ""  # stages are placed here (ReadWriteOnce); "": anywhere
-    image_pull_policy: Annotated[str, reading(kinds.choice("IfNotPresent", "Always", "Never"))] = (
-        "IfNotPresent"  # of stages
-    )
+    image_pull_policy: Annotated[str, reading(kinds.choice("IfNotPresent", "Always", "Never"))] = "IfNotPresent"
     service_account: Name = "coachwork-stage"  # of stages
     trigger_image: Image = ""  # of the pods that a schedule starts; "": `image`
     trigger_service_account: Name = "coachwork-trigger"  # of the same
     workers: Annotated[int, reading(kinds.whole(1, 64))] = 8  # requests reconciled at once
     pass_limit: Annotated[int, _seconds(1, 604_800)] = 900  # seconds of a pass, without its Git, until /healthz fails
-    port: Annotated[int, reading(kinds.whole(0, 65535))] = (
-        8080  # of /metrics, /healthz, /readyz, /api/; 0: any free one
-    )
+    port: Annotated[int, reading(kinds.whole(0, 65535))] = 8080  # of /metrics, /healthz, /readyz, /api/; 0: any
     wake: Annotated[str, reading(_host_and_port)] = ""  # where pods call once they are done; "": they do not
     wake_port: Annotated[int, reading(kinds.whole(0, 65535))] = 8081  # where these calls arrive; 0: any free one
     log_level: Annotated[str, reading(kinds.choice("DEBUG", "INFO", "WARNING", "ERROR"))] = "INFO"
@@ -137,12 +133,8 @@ class Settings:
     install_memory: Annotated[int, reading(kinds.size(1 << 24, 1 << 40))] = 512 << 20  # that a build asks for
     default_requests: Annotated[tuple[tuple[str, str], ...], reading(_amounts)] = ()  # of containers that name none
     default_limits: Annotated[tuple[tuple[str, str], ...], reading(_amounts)] = ()
-    install_space: Annotated[int, reading(kinds.size(0, 1 << 50))] = (
-        512 << 20
-    )  # that has to be free on the volume before a build
-    scratch_limit: Annotated[int, reading(kinds.size(1 << 24, 1 << 50))] = (
-        10 << 30
-    )  # of a stage's private disk, its project's copy too
+    install_space: Annotated[int, reading(kinds.size(0, 1 << 50))] = 512 << 20  # free on the volume before a build
+    scratch_limit: Annotated[int, reading(kinds.size(1 << 24, 1 << 50))] = 10 << 30  # of a stage's private disk
     log_cap: Annotated[int, reading(kinds.size(1 << 10, 1 << 40))] = 64 << 20  # bytes kept of one attempt's output
 
     ingress_class: Name = ""  # "": the cluster's default

@@ -12,10 +12,12 @@ VOLUME_FULL = "VolumeFull"  # the reason of errors that room on the shared volum
 
 
 class Invalid(Exception):
-    """Only the user can mend it: recorded with all its problems, not tried again until something changes."""
+    """Only the user can mend it: recorded with all its problems, not tried again until something changes.
+
+    The reason is CamelCase; each problem is a line with the place, the cause and the remedy.
+    """
 
     def __init__(self, reason: str, problems: Iterable[str], warnings: Iterable[str] = ()) -> None:
-        """Take a CamelCase `reason`, a line for each problem (place, cause, remedy), and what else is worth knowing."""
         self.reason = reason
         self.problems = tuple(problems)
         self.warnings = tuple(warnings)
@@ -31,25 +33,28 @@ class NotYet(Exception):
     """Nothing is wrong, but the world is not there yet: come back after `delay` seconds."""
 
     def __init__(self, delay: float, message: str) -> None:
-        """Take a delay in seconds and what is waited for."""
         self.delay = delay
         super().__init__(message)
 
 
 class Busy(NotYet):
-    """Another pass is at what this one needs: come back when that is over, which takes no worker until then."""
+    """Another pass is at what this one needs: come back when that is over, which takes no worker until then.
+
+    `then` calls a function once it is over; the delay is for those who can't be called.
+    """
 
     def __init__(self, delay: float, message: str, then: Callable[[Callable[[], object]], object]) -> None:
-        """Take what a NotYet takes, for those who can't be called, and what calls a function once it is over."""
         self.then = then
         super().__init__(delay, message)
 
 
 class Transient(Exception):
-    """May pass by itself: tried again with exponential back-off. `reason` and the text show in the status."""
+    """May pass by itself: tried again with exponential back-off, or after the delay that the server asks for.
+
+    The CamelCase reason and the message, one line, show in the status.
+    """
 
     def __init__(self, reason: str, message: str, *, retry_after: float | None = None) -> None:
-        """Take a CamelCase reason, one line, and the server's own wish for a delay (seconds) if it had one."""
         self.reason = reason
         self.retry_after = retry_after
         super().__init__(message)
@@ -67,15 +72,16 @@ class Expired(Transient):
     """The API server no longer knows the version from which a list or a watch goes on (410 Gone): list again."""
 
     def __init__(self, message: str) -> None:
-        """Take the server's sentence."""
         super().__init__("ApiUnavailable", message)
 
 
 class Refused(Exception):
-    """The API server refused this very object (a 4xx other than a conflict): a fact about the stage that needs it."""
+    """The API server refused this very object (a 4xx other than a conflict): a fact about the stage that needs it.
+
+    `forbidden`: it was a 403, a quota or a right, which can change.
+    """
 
     def __init__(self, message: str, *, forbidden: bool) -> None:
-        """Take the server's sentence, and whether it was a 403 (a quota or a right, which can change)."""
         self.forbidden = forbidden
         super().__init__(message)
 

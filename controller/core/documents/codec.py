@@ -36,9 +36,7 @@ class RecordTooNew(Invalid):
     """A newer version wrote a document that can't be honoured: acting as if it were absent would repeat what ran."""
 
     def __init__(self, problem: str) -> None:
-        """Take what was written, and why it can't be honoured."""
-        reason = "RecordTooNew"
-        super().__init__(reason, [problem])
+        super().__init__("RecordTooNew", [problem])
 
 
 @dataclass(frozen=True, slots=True)

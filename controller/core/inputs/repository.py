@@ -47,10 +47,9 @@ class Server:
 
 
 class Page(ValueError):
-    """An address shows a repository to a browser."""
+    """An address shows a repository to a browser; `place` is its ref and path, as far as the page is of these."""
 
     def __init__(self, address: str, place: Mapping[str, str | None]) -> None:
-        """Take the repository's own address, and a `ref` and a `path` as far as the page is of these."""
         self._address = address
         self._place = [(key, clean(text, 200)) for key in ("ref", "path") if (text := place.get(key))]
         more = "".join(f", {key} {text}" for key, text in self._place)

@@ -88,12 +88,12 @@ class Service:
 
     @property
     def scales(self) -> bool:
-        """Whether an autoscaler owns the number of pods."""
+        """Return whether an autoscaler owns the number of pods."""
         return self.max_replicas > self.replicas
 
     @property
     def several(self) -> bool:
-        """Whether it may have two pods or more."""
+        """Return whether it may have two pods or more."""
         return max(self.replicas, self.max_replicas) > 1
 
 

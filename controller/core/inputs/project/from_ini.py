@@ -39,12 +39,13 @@ BATCH: Keys = {("batch", name.upper()): ("batch", name) for name in forms.BatchF
 SERVICE: Keys = {("service", name.upper()): ("service", name) for name in forms.ServiceForm.model_fields}
 STAGE_TYPE: Key = ("default", "STAGE_TYPE")
 KINDS: Mapping[str, Keys] = {"batch": BATCH, "service": SERVICE}
-NUMBERS = {
-    name
-    for form in (forms.StageForm, forms.BatchForm, forms.ServiceForm)
+_TYPES = {
+    name: field.annotation
+    for form in (forms.ProjectForm, forms.StageForm, forms.BatchForm, forms.ServiceForm)
     for name, field in form.model_fields.items()
-    if field.annotation in (int, int | None, float | None)
 }
+NUMBERS = {name for name, kind in _TYPES.items() if kind in (int, int | None, float | None)}
+FLAGS = {name for name, kind in _TYPES.items() if kind is bool}
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -172,7 +173,7 @@ def _kind(file: _IniFile, reading: Reading) -> str:
 
 def _typed(name: str, text: str) -> Any:
     """Return a number or a boolean where one is meant and written; else the text, for the form to refuse."""
-    if name in ("ingress", "peers", "reuse"):
+    if name in FLAGS:
         return BOOLEANS.get(text.lower(), text)
     if name in NUMBERS and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text)

@@ -116,9 +116,8 @@ def git_address(address: str) -> tuple[str, str]:
         raise ValueError("has a ? part: write the address that git clone takes, without it")
     who = f"{user}@" if user else ""
     _check_no_page(f"{parts.scheme}://{who}{host}", path, ref if at else "")
-    return repository.address(f"{parts.scheme.removeprefix(GIT)}://{who}{host}{path}"), repository.ref(
-        ref
-    ) if at else ""
+    found = repository.address(f"{parts.scheme.removeprefix(GIT)}://{who}{host}{path}")
+    return found, repository.ref(ref) if at else ""
 
 
 def _check_no_page(server: str, path: str, ref: str) -> None:

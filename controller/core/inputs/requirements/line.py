@@ -73,7 +73,7 @@ class Directive:
 
     @property
     def is_pinned(self) -> bool:
-        """True if exactly one version fits."""
+        """Return whether exactly one version fits."""
         one = list(self.versions or ())
         return len(one) == 1 and one[0].operator in ("==", "===") and not one[0].version.endswith("*")
 
