@@ -92,7 +92,8 @@ def in_indexes(fact: JobFact, parallel: Parallel) -> JobFact:
     of, cause = fact.indexes, fact.cause
     if of is None or fact.blocked or fact.held or fact.state == "Succeeded":
         return fact
-    words = [label_of(parallel, of.at) + f": {cause.message}"] if cause and of.at is not None else []
+    about = f"{label_of(parallel, of.at)}: " if of.at is not None else ""
+    words = [f"{about}{cause.message}"] if cause else []
     if fact.state == "Failed":
         words = [f"{of.failed} of {of.count} indexes failed"] * (of.failed > 1) + words
         return replace(fact, cause=replace(cause, message="; ".join(words))) if cause else fact

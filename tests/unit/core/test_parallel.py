@@ -13,7 +13,7 @@ from controller.core.facts.indexes import Indexes, rounded, spans, unfinished
 from controller.core.manifests import RunContext
 from controller.core.model import Attempt, Batch, Cause, Object, Parallel, Pipeline, Policy, RunSpec, Stage, StageRecord
 from controller.core.plan.decision import Observed
-from controller.core.plan.stage import view_of
+from controller.core.plan.stage import explained, view_of
 from tests.support.held import read_job
 from tests.support.statuses import condition, event, job, pod, said, terminated, waiting
 
@@ -207,6 +207,14 @@ def test_many_are_said_to_be_as_many_at_least() -> None:
     assert view(fact, Parallel(200, (), 200)).message == "at least 80 of 200 indexes are done"
 
 
+@pytest.mark.parametrize(("failed", "counted"), [("", ""), ("1,3", "2 of 4 indexes failed; ")])
+def test_a_deadline_that_somebody_gave_the_job_is_said_of_no_index(failed: str, counted: str) -> None:
+    late = condition("Failed", "DeadlineExceeded", message="Job was active longer than specified deadline")
+    record = view(read_job(indexed(4, late, failedIndexes=failed), []))
+    assert (record.state, record.reason) == ("Failed", "TimedOut")
+    assert record.message == f"{counted}Job was active longer than specified deadline"
+
+
 def test_a_failed_job_without_a_cause_says_where_to_look() -> None:
     record = view(read_job(indexed(4, condition("Failed", "FailedIndexes"), failedIndexes="1"), []))
     assert (record.state, record.reason) == ("Failed", "Unknown")
@@ -227,6 +235,9 @@ def test_the_numbers_of_many_are_their_bounds_and_their_mean() -> None:
     assert len(numbers.summary([{f"n{at}": at for at in range(50)}])) == numbers.MOST
 
 
-def test_a_cause_that_quotes_a_key_keeps_its_words() -> None:
-    fact = replace(read_job(indexed(failedIndexes="1"), [RUNNING]), cause=Cause("X", "no", foreign=True))
-    assert "no" not in view(replace(fact, indexes=Indexes(4, 0, 1, None))).message
+@pytest.mark.parametrize(("foreign", "key"), [(False, "memory_limit_mb"), (True, "MEMORY_LIMIT_MB")])
+def test_a_key_is_named_as_the_project_writes_it_but_a_scripts_words_stay(foreign: bool, key: str) -> None:
+    of, stage = context(GRID)
+    in_yaml = replace(of, pipeline=replace(of.pipeline, is_yaml=True))
+    fact = replace(read_job(indexed(), [RUNNING]), cause=Cause("OutOfMemory", "raise MEMORY_LIMIT_MB", foreign=foreign))
+    assert explained(in_yaml, stage.name, fact).cause == Cause("OutOfMemory", f"raise {key}")
