@@ -13,7 +13,7 @@ import pytest
 from controller.adapters.local import LocalCluster, Machine
 from controller.adapters.local.ports import Ports
 from controller.core.errors import Refused
-from controller.core.manifests.pod import arguments
+from controller.core.manifests.process import arguments
 from controller.core.model import Object
 from tests.support.eventually import eventually
 from tests.support.freeport import free_port

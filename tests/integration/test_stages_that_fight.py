@@ -7,7 +7,7 @@ import pytest
 
 from controller.app.output import ATTEMPTS, Output
 from controller.core import layout
-from controller.core.manifests.pod import DISRUPTIONS
+from controller.core.manifests.process import DISRUPTIONS
 from controller.core.model import Record, StageRecord
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually

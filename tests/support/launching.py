@@ -15,7 +15,7 @@ from typing import Any
 
 from controller.core.documents.attempt import LIMIT
 from controller.core.documents.seal import opened
-from controller.core.manifests.pod import arguments
+from controller.core.manifests.process import arguments
 
 RUNTIME = Path(__file__).parents[2] / "controller" / "runtime"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -32,7 +32,7 @@ from controller.core.inputs.podtemplate import forms as podtemplate_forms
 from controller.core.inputs.podtemplate.merging import OF_OTHERS
 from controller.core.inputs.project import forms, from_ini, ini
 from controller.core.manifests import RunContext
-from controller.core.manifests.pod import environment as pod_environment
+from controller.core.manifests.process import variables as pod_environment
 from controller.core.model import (
     Batch,
     Failure,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from controller.adapters.local.ports import ADDRESS
 from controller.core import names
-from controller.core.manifests.pod import PEERS_PORT, arguments
+from controller.core.manifests.process import PEERS_PORT, arguments
 from controller.core.model import Object
 
 TERMINATION_LOG = "COACHWORK_TERMINATION_LOG"

@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.core import layout, names
 from controller.core.inputs import index, podtemplate
-from controller.core.manifests import amounts, pod
+from controller.core.manifests import amounts, pod, process
 from controller.core.manifests.context import RunContext
 from controller.core.model import Environment, Object
 
@@ -22,7 +22,7 @@ SPARE_SECONDS = 60  # for the pod's own start and end
 def build(context: RunContext, environment: Environment) -> Object:
     """Return the Job env-KEY."""
     policy, spec = context.policy, context.spec
-    command = pod.command("install.py", order(context, environment))
+    command = process.command("install.py", order(context, environment))
     container = pod.container(context, environment.stages[0], command) | {
         "env": _variables(context),
         "volumeMounts": _mounts(context, environment),
@@ -99,7 +99,7 @@ def _variables(context: RunContext) -> list[Object]:
     values = {"HOME": str(layout.IN_SCRATCH / "home"), "USER": "stage", "LOGNAME": "stage", "PYTHONUNBUFFERED": "1"}
     values |= {index.FILES[key]: str(layout.IN_INDEX / key) for key in keys if key in index.FILES}
     return [
-        *({"name": name, "value": pod.escape(value)} for name, value in values.items()),
+        *({"name": name, "value": process.escape(value)} for name, value in values.items()),
         *(
             {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
             for name, key in index.variables(keys).items()
@@ -136,5 +136,5 @@ def order(context: RunContext, environment: Environment) -> dict[str, Any]:
             **({"published": str(layout.IN_ENVIRONMENT)} if policy.wake else {}),
         },
         **({"compiles": False} if policy.platform else {}),
-        **pod.wake(policy, environment.folder),
+        **process.wake(policy, environment.folder),
     }

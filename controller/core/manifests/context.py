@@ -7,7 +7,6 @@ from controller.core import images, names
 from controller.core.documents.status import owner_reference
 from controller.core.model import (
     INGRESS_PATH,
-    Batch,
     Environment,
     Failure,
     Object,
@@ -75,8 +74,8 @@ class RunContext:
 
     def job_name(self, stage: str) -> str:
         """Return the name of a batch stage's Job."""
-        work = self.pipeline.stages[stage].work
-        return names.job(self.request, stage, self.run, indexed=isinstance(work, Batch) and work.parallel is not None)
+        indexed = self.pipeline.stages[stage].parallel is not None
+        return names.job(self.request, stage, self.run, indexed=indexed)
 
     def peers_name(self, stage: str) -> str:
         """Return the name of the Service by which the peers of a stage find each other."""
@@ -107,8 +106,8 @@ class RunContext:
         return tuple(
             f"stage {name}: {variable} has the values of FOR_EACH there, and not that of the request or the trigger"
             for name, stage in self.pipeline.stages.items()
-            if isinstance(stage.work, Batch) and stage.work.parallel
-            for variable, _ in stage.work.parallel.each
+            if stage.parallel
+            for variable, _ in stage.parallel.each
             if variable in given
         )
 

@@ -12,6 +12,7 @@ from controller.core.documents.status import owner_reference
 from controller.core.errors import Invalid
 from controller.core.manifests import pod
 from controller.core.manifests.context import RunContext, metadata, selector
+from controller.core.manifests.process import repeats
 from controller.core.model import Batch, Object, Service, Stage
 from controller.core.text import fit
 
@@ -37,7 +38,7 @@ def _attempts(context: RunContext, work: Batch) -> Object:
 
     An index that fails for good leaves the others alone, but for peers: they wait for each other.
     """
-    retries = work.retries - pod.repeats(context.policy, work)
+    retries = work.retries - repeats(context.policy, work)
     if not (parallel := work.parallel):
         return {"backoffLimit": retries, "podFailurePolicy": pod.failure_policy()}
     return {
@@ -54,7 +55,7 @@ def stage_objects(context: RunContext, stage: Stage) -> tuple[Object, ...]:
     """Return all objects of a stage: of a batch stage the Service of its peers, if it has any, and its Job."""
     if isinstance(stage.work, Service):
         return service_objects(context, stage)
-    return (*([peers(context, stage)] if pod.has_peers(stage) else []), job(context, stage))
+    return (*([peers(context, stage)] if stage.has_peers else []), job(context, stage))
 
 
 def peers(context: RunContext, stage: Stage) -> Object:

@@ -1,30 +1,22 @@
-"""The pod of a stage: the launcher in the stage's image, its parts of the volume, its environment.
+"""The pod of a stage: the launcher in the stage's image, its parts of the volume, where it runs and as whom.
 
-Admitted under Pod Security `restricted`; no API token, no service links. The launcher's settings travel as JSON,
-in one argument unless that is longer than Linux takes. `$` is doubled everywhere: the kubelet expands `$(NAME)` in
-arguments and values otherwise.
+Admitted under Pod Security `restricted`; no API token, no service links.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
-from controller.core import layout, names, numbers
+from controller.core import layout, names
 from controller.core.facts.pods import LAUNCHER_FAILED
-from controller.core.facts.workloads import FIRST_PAUSE
 from controller.core.inputs import podtemplate
-from controller.core.manifests import amounts
+from controller.core.manifests import amounts, process
 from controller.core.manifests.context import RunContext, labels, selector
 from controller.core.model import Batch, Object, Policy, Service, Stage
 
 PORT_NAME = "http"
 PEERS_SECONDS = 600  # that the launcher waits for the names of all peers
-PEERS_PORT = 29500  # that the first of peers is to listen on: PyTorch's own
-DISRUPTIONS = 5  # attempts that evictions, drains and preemption may take beyond the user's retries
 PRE_STOP_SECONDS = 5  # a leaving pod still answers while the change of endpoints travels
 SCRATCH_SPARE = 64 << 20  # bytes for the launcher's own files: it reports a full disk before the node evicts
-ARGUMENT_LIMIT = 120 * 1024  # bytes; Linux refuses one of 128 KiB and more (MAX_ARG_STRLEN)
 SPARE_SECONDS = 10  # for the launcher's own work after the script's end
 
 
@@ -39,10 +31,10 @@ def template(context: RunContext, stage: Stage, digest: str = "") -> Object:
         # Past all that the launcher watches itself, so that the pod stays, with its cause. The limit of an installation
         # is in it, since an environment that does not fit the image's Python is installed once more for the pod.
         limit = stage.work.max_completion_seconds + policy.install_limit + policy.grace_period + policy.start_grace
-        if repeats(policy, stage.work):
+        if process.repeats(policy, stage.work):
             limit += stage.work.max_completion_seconds + policy.first_retry
         pod |= {"restartPolicy": "Never", "activeDeadlineSeconds": limit + SPARE_SECONDS}
-        if has_peers(stage):  # with the host name that an index has: INDEX's name is JOB-INDEX.SERVICE
+        if stage.has_peers:  # with the host name that an index has: INDEX's name is JOB-INDEX.SERVICE
             pod["subdomain"] = context.peers_name(stage.name)
             pod["activeDeadlineSeconds"] += PEERS_SECONDS
     made = complete(podtemplate.under_stage(context.spec.pod_template, {"metadata": metadata, "spec": pod}), policy)
@@ -63,25 +55,15 @@ def _spread(context: RunContext, stage: Stage) -> Object:
     }
 
 
-def has_peers(stage: Stage) -> bool:
-    """Return whether the indexes of a stage find each other by name."""
-    return isinstance(stage.work, Batch) and stage.work.parallel is not None and stage.work.parallel.peers
-
-
 def peers_label(context: RunContext, stage: Stage) -> dict[str, str]:
     """Return the label by which the peers of a stage are found, and may be connected to."""
-    return {names.PEERS: context.peers_name(stage.name)} if has_peers(stage) else {}
+    return {names.PEERS: context.peers_name(stage.name)} if stage.has_peers else {}
 
 
 def complete(template: Object, policy: Policy) -> Object:
     """Return a pod template whose one container has the installation's default amounts where it names none."""
     (container,) = template["spec"]["containers"]
     return {**template, "spec": {**template["spec"], "containers": [amounts.completed(container, policy)]}}
-
-
-def repeats(policy: Policy, work: Batch) -> bool:
-    """Return whether the first retry is the launcher's, in the pod of the first failure, and not the Job's."""
-    return work.retries > 0 and policy.first_retry < FIRST_PAUSE
 
 
 def spec(policy: Policy, container: Object, volumes: Sequence[Object] = ()) -> Object:
@@ -147,8 +129,8 @@ def container(context: RunContext, stage: str, command: list[str]) -> Object:
 
 
 def _container(context: RunContext, stage: Stage) -> Object:
-    pod = container(context, stage.name, command("launch.py", launch(context, stage)))
-    pod |= {"env": environment(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
+    pod = container(context, stage.name, process.command("launch.py", process.launch(context, stage)))
+    pod |= {"env": process.variables(context, stage), "volumeMounts": [*_mounts(context, stage), *private_mounts()]}
     named = stage.resources
     requests = _quantities(named.cpu_request, named.memory_request_mb)
     limits = _quantities(named.cpu_limit, named.memory_limit_mb)
@@ -199,139 +181,3 @@ def private_mounts() -> list[Object]:
         {"name": names.SCRATCH_VOLUME, "mountPath": str(layout.IN_SCRATCH)},
         {"name": names.SHM_VOLUME, "mountPath": layout.SHM},
     ]
-
-
-def launch(context: RunContext, stage: Stage) -> dict[str, Any]:
-    """Return the launcher's settings (see runtime/launch.py)."""
-    work, policy = stage.work, context.policy
-    used = context.environment_of(stage.name)
-    requirements = stage.requirements_file or "the stage's `requirements` in bodywork.yaml"
-    if not stage.requirements_file and not stage.requirements:  # where a package that is missing would be named
-        requirements = str(PurePosixPath(stage.folder) / "requirements.txt")
-    ours = {item["name"] for item in environment(context, stage)}
-    secrets = [secret.variable for secret in stage.secrets]
-    secrets += [name for name in podtemplate.secret_variables(context.spec.pod_template) if name not in ours]
-    settings: dict[str, Any] = {
-        "kind": "batch" if isinstance(work, Batch) else "service",
-        "commit": context.spec.commit,
-        "project": context.spec.path,
-        "folder": stage.folder,
-        "script": stage.script,
-        "args": list(stage.args),
-        "requirements": requirements,
-        "environment": used.folder if used else "",
-        "install_limit": policy.install_limit,
-        "workspace_limit": policy.scratch_limit,
-        "secrets": secrets,  # the names: their values are blanked in messages
-        "log_cap": policy.log_cap,
-        "grace": policy.grace_period,
-        "paths": {
-            "checkout": str(layout.IN_CHECKOUT),
-            "tools": str(layout.IN_TOOLS),
-            "logs": str(layout.IN_LOGS),
-            "scratch": str(layout.IN_SCRATCH),
-            **({"environment": str(layout.IN_ENVIRONMENT)} if used else {}),
-        },
-    }
-    if stage.notebook:
-        own = (name for name, _ in (*stage.env, *context.spec.env, *context.spec.parameters))
-        settings["parameters"] = [name for name in dict.fromkeys(own) if name not in secrets]
-    if isinstance(work, Batch):
-        return settings | _launch_batch(context, stage, work)
-    return settings | {"limit": work.max_startup_seconds, "port": work.port, "readiness_path": work.readiness_path}
-
-
-def _launch_batch(context: RunContext, stage: Stage, work: Batch) -> dict[str, Any]:
-    """Return the settings that only the launcher of a batch stage has."""
-    policy = context.policy
-    settings: dict[str, Any] = {"limit": work.max_completion_seconds, "attempts": work.retries + 1 + DISRUPTIONS}
-    if repeats(policy, work):
-        settings["first_retry"] = policy.first_retry
-    if work.require:
-        settings["require"] = numbers.order(work.require, context.numbers.get(stage.name, {}))
-    if stage.left_out:
-        settings["left_out"] = list(stage.left_out)
-    if not work.parallel:
-        return settings | wake(policy, context.request)
-    # The end of a parallel stage is its Job's: that of one index wakes nobody.
-    settings |= {"indexes": work.parallel.count, "each": [[name, list(values)] for name, values in work.parallel.each]}
-    if work.parallel.peers:
-        job, service = context.job_name(stage.name), context.peers_name(stage.name)
-        peers = [f"{job}-{index}.{service}" for index in range(work.parallel.count)]
-        settings |= {"peers": peers, "peers_port": PEERS_PORT}
-    return settings
-
-
-def wake(policy: Policy, name: str) -> dict[str, str]:
-    """Return the part of an order that says whom to call after a good end; `name` is whom that is about."""
-    return {"wake": f"{policy.wake}/wake/{name}"} if policy.wake else {}
-
-
-def environment(context: RunContext, stage: Stage) -> list[Object]:
-    """Return the container's variables, each name once: [env], env.*, parameters, [secrets], ours; later ones win."""
-    values: dict[str, Object] = {}
-    for name, value in (*stage.env, *context.spec.env, *context.spec.parameters):
-        values[name] = {"name": name, "value": escape(value)}
-    for secret in stage.secrets:
-        reference = {"name": secret.secret, "key": secret.key, **({"optional": True} if secret.optional else {})}
-        values[secret.variable] = {"name": secret.variable, "valueFrom": {"secretKeyRef": reference}}
-    for name, value in _reserved(context, stage).items():
-        values[name] = {"name": name, "value": escape(value)}
-    fields = {"COACHWORK_POD_IP": "status.podIP"}
-    if isinstance(stage.work, Batch) and stage.work.parallel:
-        fields["COACHWORK_INDEX"] = f"metadata.annotations['{names.COMPLETION_INDEX}']"
-    for name, path in fields.items():
-        values[name] = {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-    return list(values.values())
-
-
-def _reserved(context: RunContext, stage: Stage) -> dict[str, str]:
-    """Return the variables that a project can't set."""
-    values = {
-        "COACHWORK_REQUEST": context.request,
-        "COACHWORK_PROJECT": context.project,
-        "COACHWORK_STAGE": stage.name,
-        "COACHWORK_RUN": str(context.run),
-        "COACHWORK_COMMIT": context.spec.commit,
-        "COACHWORK_TRIGGER": context.spec.trigger or context.spec.cause.lower(),
-        "COACHWORK_ARTIFACTS": str(layout.IN_ARTIFACTS),
-        "COACHWORK_PREVIOUS": str(layout.IN_PREVIOUS),
-        "COACHWORK_CACHE": str(layout.IN_CACHE),
-        "GIT_COMMIT_HASH": context.spec.commit,
-        "HOME": str(layout.IN_SCRATCH / "home"),
-        "USER": "stage",
-        "LOGNAME": "stage",
-        "PYTHONUNBUFFERED": "1",
-    }
-    if context.failure and stage.name == context.pipeline.run_on_failure:
-        values |= {
-            "EXCEPTION_MESSAGE": context.failure.message,  # as Bodywork calls it
-            "COACHWORK_FAILED_STAGE": context.failure.stage,
-            "COACHWORK_FAILED_REASON": context.failure.reason,
-        }
-    for name, other in sorted(context.pipeline.stages.items()):
-        if isinstance(other.work, Service):
-            url = f"http://{context.service_name(name)}:{other.work.port}"
-            values[f"COACHWORK_URL_{names.variable(name)}"] = url
-            if other.work.ingress and (path := context.public_path(name)):
-                values[f"COACHWORK_PATH_{names.variable(name)}"] = path
-    if isinstance(stage.work, Service):
-        values["PORT"] = str(stage.work.port)
-    elif stage.work.parallel:
-        values["COACHWORK_COUNT"] = str(stage.work.parallel.count)
-    return values
-
-
-def command(script: str, order: Object) -> list[str]:
-    """Return what starts a script of the runtime, which puts its arguments together again."""
-    return ["python3", str(layout.IN_TOOLS / script), *map(escape, arguments(json.dumps(order)))]
-
-
-def arguments(text: str) -> list[str]:
-    """Return ASCII text in parts that each can be an argument of a process."""
-    return [text[start : start + ARGUMENT_LIMIT] for start in range(0, len(text), ARGUMENT_LIMIT)]
-
-
-def escape(text: str) -> str:
-    """Return `text` so that the kubelet hands it on unchanged (it reads `$$` as `$`, and `$(NAME)` as a reference)."""
-    return text.replace("$", "$$")

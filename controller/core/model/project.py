@@ -120,6 +120,16 @@ class Stage:
         """Return the path of its script below the project if that is a notebook, else ""."""
         return str(PurePosixPath(self.folder, self.script)) if self.script.endswith(NOTEBOOK) else ""
 
+    @property
+    def parallel(self) -> Parallel | None:
+        """Return how it runs many times at once, None where it runs once or serves."""
+        return self.work.parallel if isinstance(self.work, Batch) else None
+
+    @property
+    def has_peers(self) -> bool:
+        """Return whether its indexes find each other by name."""
+        return self.parallel is not None and self.parallel.peers
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:

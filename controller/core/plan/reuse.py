@@ -129,6 +129,6 @@ def _inputs(making: Making, name: str) -> Iterator[tuple[Input, str]]:
     yield ("the stage's", "image"), images.of_stage(spec, pipeline, name)
     yield ("", "GPU"), str(stage.resources.gpu)
     yield ("", "REQUIRE"), repr([(item.name, item.operator, item.text) for item in stage.work.require])
-    if parallel := stage.work.parallel:
+    if parallel := stage.parallel:
         yield ("", "PARALLEL"), f"{parallel.count} {parallel.each!r} {parallel.peers}"
     yield ("the pod", "template"), spec.pod_template

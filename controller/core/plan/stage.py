@@ -13,7 +13,7 @@ from controller.core.facts.owners import keeper_uid
 from controller.core.facts.pods import OF_IMAGES, in_yaml
 from controller.core.facts.workloads import digest_of
 from controller.core.manifests import RunContext, amounts
-from controller.core.manifests.pod import has_peers, repeats
+from controller.core.manifests.process import repeats
 from controller.core.model import (
     PASSABLE,
     PROGRESS,
@@ -121,7 +121,7 @@ def refused(name: str, record: StageRecord, observed: Observed, policy: Policy, 
 
 def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     """Return the view of a batch stage; its peers' Service comes before the Job, and whenever it is gone."""
-    if not has_peers(stage):
+    if not stage.has_peers:
         return _of_one_job(context, stage, record, observed, now)
     service = manifests.peers(context, stage)
     key = key_of(service)
@@ -135,7 +135,7 @@ def _batch(context: RunContext, stage: Stage, record: StageRecord, observed: Obs
 def _of_one_job(context: RunContext, stage: Stage, record: StageRecord, observed: Observed, now: datetime) -> StageView:
     name = context.job_name(stage.name)
     fact = observed.jobs.get(name)
-    parallel = stage.work.parallel if isinstance(stage.work, Batch) else None
+    parallel = stage.parallel
     record = replace(record, objects=(f"Job/{name}",), indexes=parallel.count if parallel else 0)
     if fact is None or fact.owner != context.uid:
         if stage.name in observed.ended:

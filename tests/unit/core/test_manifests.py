@@ -14,7 +14,7 @@ from controller.core.addresses import addresses
 from controller.core.errors import Invalid
 from controller.core.inputs.project import dag
 from controller.core.manifests import RunContext, folders_of
-from controller.core.manifests.pod import escape, launch
+from controller.core.manifests.process import escape, launch
 from controller.core.model import (
     Batch,
     Environment,
