@@ -2,7 +2,7 @@
 
 A message holds what the record says anyway, never a value of a Secret. It is Slack's form, which Mattermost and others
 take as well; plain receivers find the same as fields of their own. Teams takes cards only. What a stage said is text:
-it mentions nobody, and leads nowhere.
+it mentions nobody, and no words of its own stand for a link.
 """
 
 import hashlib

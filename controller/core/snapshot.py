@@ -2,7 +2,7 @@
 
 Thousands of requests have to fit into a small pod, and most of an object is ballast: an object of the API is 10 KB of
 text and 40 KB in memory, its snapshot less than 1 KB in both. What a fact, a decision or an index is to read has to be
-in the shape of its kind, whoever fills the caches. It follows that a change of anything else is no change.
+in the shape of its kind, no matter what fills the caches. It follows that a change of anything else is no change.
 """
 
 import json

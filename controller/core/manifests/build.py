@@ -82,7 +82,7 @@ def _own(environment: Environment) -> PurePosixPath:
 
 
 def _cache(context: RunContext, environment: Environment) -> PurePosixPath:
-    """Return where uv's cache is: whoever can write into it can change what its next user installs.
+    """Return where uv's cache is: who can write into it can change what its next user installs.
 
     So it is the build's own, and on its mount, where uv links. On a laptop nothing keeps processes apart, and all
     builds share one.

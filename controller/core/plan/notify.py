@@ -1,7 +1,7 @@
 """Notify people of runs that failed or recovered: the record says what is owed, before and until it has arrived.
 
 What keeps a notification from arriving is said in a key of its own and disturbs nothing else. It is tried again, later
-each time; whoever dies between the arrival and its record sends it again, under the same id.
+each time; a controller that dies between the arrival and its record sends it again, under the same id.
 """
 
 from collections.abc import Sequence
