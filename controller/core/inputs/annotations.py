@@ -71,9 +71,9 @@ class _Annotations(Form):
     def together(cls, data: Mapping[str, Any]) -> Iterable[Broken]:
         """Yield what is wrong with annotations that are right by themselves."""
         if data.keys() >= {"from", "only"}:
-            yield ("only",), f"goes without {names.FROM}: remove one of them"
+            yield ("only",), f"can't be combined with {names.FROM}: remove one of them"
         if "all" in data and (other := next((key for key in ("from", "only") if key in data), "")):
-            yield ("all",), f"goes without {_DOMAIN}{other}: remove one of them"
+            yield ("all",), f"can't be combined with {_DOMAIN}{other}: remove one of them"
 
 
 def read(annotations: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

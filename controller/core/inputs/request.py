@@ -62,7 +62,7 @@ class _Keys(Form):
     def together(cls, data: Mapping[str, Any]) -> Iterable[Broken]:
         """Yield what is wrong with keys that are right by themselves."""
         if "time-zone" in data and "schedule" not in data:
-            yield ("time-zone",), "goes with schedule: add one, or remove it"
+            yield ("time-zone",), "needs schedule: add one, or remove it"
 
 
 KEYS = tuple(key for key in engine.keys(_Keys) if key != ENV_NAME)

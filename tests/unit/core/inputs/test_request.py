@@ -125,7 +125,7 @@ def test_all_problems_come_at_once() -> None:
 
 
 BAD = {
-    "time-zone": ("Europe/Paris", "goes with schedule: add one, or remove it"),
+    "time-zone": ("Europe/Paris", "needs schedule: add one, or remove it"),
     "on-overlap": ("wait", 'expected queue, replace or skip, got "wait"'),
     "poll": ("9s", "expected a duration like 30s, 5m, 2h or 1h30m from 10s to 8784h, got "),
     "deadline": ("0s", "expected a duration like 30s, 5m, 2h or 1h30m from 1s to 8784h, got "),
@@ -145,7 +145,7 @@ def test_a_bad_value_is_refused_at_its_key(key: str, value: str, sentence: str) 
 
 
 def test_a_blank_schedule_is_none_and_all_variables_together_are_bounded() -> None:
-    assert problems(with_(schedule=" ", time_zone="Europe/Paris"))[0].startswith("time-zone: goes with schedule")
+    assert problems(with_(schedule=" ", time_zone="Europe/Paris"))[0].startswith("time-zone: needs schedule")
     data = {"repository": URL, **{f"env.A{number}": "x" * 30_000 for number in range(3)}}
     assert problems(configmap(data)) == ("env.*: 90006 characters in all: 65536 at most",)
 
