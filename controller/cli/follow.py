@@ -20,8 +20,8 @@ from controller.core.documents.progress import Progress, Report
 from controller.core.errors import Invalid, NotFound, Transient
 from controller.core.exits import Exit
 from controller.core.fate import Fate, fate_of, fate_of_run
-from controller.core.inputs.request import is_suspended
 from controller.core.model import STARTING, PastRun, Phase, Record
+from controller.core.slots import is_suspended
 
 OUTCOMES: Final = {
     "Succeeded": Exit.DONE,

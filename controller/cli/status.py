@@ -15,7 +15,6 @@ from controller.core import numbers, slots, times
 from controller.core.addresses import Address
 from controller.core.documents.codec import plain
 from controller.core.errors import Invalid, Transient
-from controller.core.inputs.request import is_suspended
 from controller.core.model import IN_NEED, Phase, Record
 from controller.core.pages.listing import UNRECORDED
 from controller.core.text import format_duration, nearest, quoted
@@ -156,7 +155,7 @@ def _numbers(record: Record) -> list[str]:
 
 def shown_slot(data: Mapping[str, str], now: datetime, *, short: bool = False) -> str:
     """Return when a request's schedule comes next, and how long from now (alone, if short); "" where never."""
-    if data.get("schedule") and is_suspended(data):
+    if data.get("schedule") and slots.is_suspended(data):
         return "suspended"
     slot = slots.of_request(data, now)
     wait = f"in {format_duration((slot - now).total_seconds())}" if slot else ""

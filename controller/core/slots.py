@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from controller.core.inputs import cron
-from controller.core.inputs import request as requests
 
 YEARS = 5  # that are searched, as there
 STEPS = 10_000  # several times as many as any walk takes; on a day that its zone left out, robfig's never ends
@@ -65,9 +64,14 @@ def following(schedule: str, zone: str, now: datetime) -> datetime | None:
     )
 
 
+def is_suspended(data: Mapping[str, str]) -> bool:
+    """Return whether a request with these keys starts nothing new; one whose other keys are invalid may say so, too."""
+    return data.get("suspend", "").lower() == "true"
+
+
 def of_request(data: Mapping[str, str], now: datetime) -> datetime | None:
     """Return when the schedule of a request with these keys comes next; None without a valid one, or if suspended."""
-    runs = data.get("schedule") and not requests.is_suspended(data)
+    runs = data.get("schedule") and not is_suspended(data)
     return following(data["schedule"], data.get("time-zone", ""), now) if runs else None
 
 

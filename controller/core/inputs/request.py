@@ -109,11 +109,6 @@ def identity(configmap: Object) -> Request:
     )
 
 
-def is_suspended(data: Mapping[str, str]) -> bool:
-    """Return whether a request with these keys starts nothing new; one whose other keys are invalid may say so, too."""
-    return data.get("suspend", "").lower() == "true"
-
-
 @lru_cache(64)  # a pass asks for it whenever it decides again
 def digest(request: Request) -> str:
     """Return the SHA-256 (hexadecimal) of everything in a request that changes what runs.

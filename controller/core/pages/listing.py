@@ -8,7 +8,6 @@ from typing import Final
 
 from controller.core import slots, times
 from controller.core.documents.status import Brief
-from controller.core.inputs.request import is_suspended
 from controller.core.model import IN_NEED
 from controller.core.pages.states import Tone, tone
 from controller.core.text import visible
@@ -67,7 +66,7 @@ def row(name: str, data: Mapping[str, str], record: Brief | None) -> Row:
         active=said.active,
         changed=visible(said.changed),
         schedule=(data.get("schedule", ""), data.get("time-zone", "")),
-        suspended=is_suspended(data),
+        suspended=slots.is_suspended(data),
     )
 
 
