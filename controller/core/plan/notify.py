@@ -19,10 +19,13 @@ MOST = 10  # that wait for their turn; of more, the oldest are given up
 _UNTOUCHED = ("Waiting", "Skipped", "Unchanged")
 
 
-def owed(request: Request, record: Record, outcome: str) -> tuple[Notice, ...]:
-    """Return the notices of `record` with that of its run, which ends with this outcome, if there is one."""
+def owed(record: Record, outcome: str) -> tuple[Notice, ...]:
+    """Return the notices of `record` with that of its run, which ends with this outcome, if there is one.
+
+    Whom the request names, `deliver` sees: one that is invalid just now does not say.
+    """
     before = next((past.outcome for past in record.history if past.outcome in ("Succeeded", "Failed")), "")
-    if not request.notify_secret or not (outcome == "Failed" or (outcome, before) == ("Succeeded", "Failed")):
+    if outcome != "Failed" and (outcome, before) != ("Succeeded", "Failed"):
         return record.notices
     touched = any(serves(stage.objects) and stage.state not in _UNTOUCHED for stage in record.stages.values())
     event: NoticeEvent = (

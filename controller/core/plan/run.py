@@ -273,7 +273,7 @@ def _end(
         stages={name: stopped(stage) for name, stage in record.stages.items()},  # good: the failure stage's build
         history=remember(record, past),
         failure=None,
-        notices=owed(request, record, outcome),
+        notices=owed(record, outcome),
         release_run=record.run if good else record.release_run,
         release_commit=past.commit if good else record.release_commit,
         release_numbers=_good_numbers(record) if good else record.release_numbers,

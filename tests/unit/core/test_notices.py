@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,11 @@ def test_anybody_else_gets_slacks_form_and_the_fields() -> None:
     assert found["id"] == "u-7"
 
 
+def test_of_a_run_that_recovered_nothing_more_is_said() -> None:
+    text = json.loads(body(replace(LETTER, event="Recovered"), "ci.example"))["text"]
+    assert text == "iris: run 7 of commit aaaaaaaaaaaa succeeded again"
+
+
 def test_it_is_signed_with_the_key_and_known_by_its_id_in_each_try() -> None:
     content = body(LETTER, "ci.example")
     found = headers(LETTER, receiver(secret(url="https://ci.example/x", hmac_key="sesame"), "slack"), content)
@@ -61,6 +67,8 @@ def test_it_is_signed_with_the_key_and_known_by_its_id_in_each_try() -> None:
         "https://host/a b",
         "http://[",
         "x\n",
+        "https://b\u00fccher.example/",
+        "https://host/\x7f",
     ],
 )
 def test_an_address_that_is_none_is_refused_and_never_shown(url: str) -> None:
@@ -72,6 +80,8 @@ def test_an_address_that_is_none_is_refused_and_never_shown(url: str) -> None:
 def test_all_that_is_wrong_with_the_secret_is_said() -> None:
     with pytest.raises(Invalid, match="not found in the controller's namespace"):
         receiver(None, "slack")
+    with pytest.raises(Invalid, match="key url: expected an address"):
+        receiver({}, "slack")
     with pytest.raises(Invalid) as refused:
         receiver({"data": {"urll": "eA==", "url": "/w=="}}, "slack")
     assert [line.split(": ")[0] for line in refused.value.problems] == [

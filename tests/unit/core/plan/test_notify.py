@@ -78,6 +78,16 @@ def test_nobody_is_told_where_nobody_asked_and_what_waits_goes_with_the_wish() -
     assert sent(again_without) == []
 
 
+def test_a_run_that_fails_while_its_request_is_invalid_is_told_once_that_is_mended() -> None:
+    desk = started()
+    desk.ask(notify_secret="slack", keep_runs="x")
+    desk.end_job("iris-a-1", 3)
+    assert (desk.settle().active, sent(desk)) == (False, [])
+    desk.ask(notify_secret="slack")
+    desk.settle()
+    assert sent(desk) == [(1, "Failed")]
+
+
 def test_what_does_not_arrive_is_tried_again_later_and_later_and_then_given_up() -> None:
     desk = started()
     desk.answers = ["the receiver answered 500"] * (len(PAUSES) + 1)
