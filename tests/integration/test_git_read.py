@@ -61,6 +61,39 @@ def test_the_content_of_files_is_known_without_reading_them(
     assert first["a/x.py"] == first["b/x.py"]
 
 
+def test_what_changes_how_files_are_checked_out_counts_as_well(
+    server: GitServer, iris: Repository, git: Git, volume: Path
+) -> None:
+    lib = server.repository("lib").commit({"lib.py": "1"})
+    iris.link("linked", "ml")
+    iris.commit({"ml/bodywork.ini": INI, "ml/a/data.csv": "1\n", "a/data.csv": "1\n"})
+    iris.submodule("ml/lib", server.url("lib"), lib, "update = none")
+
+    def contents(path: str) -> Mapping[str, str]:
+        return git.contents(server.url("iris"), published(git, volume, server.url("iris")).name, path)
+
+    before = contents("ml"), contents("linked")
+    edits = {
+        "filled": {".gitmodules": (iris.folder / ".gitmodules").read_text().replace("update = none", "")},
+        "converted": {".gitattributes": "*.csv text eol=crlf\n"},
+        "elsewhere": {"a/data.csv": "2\n", "a/.gitattributes": "* -text\n"},
+    }
+    changed: dict[str, list[set[str]]] = {}
+    for word, files in edits.items():
+        iris.commit(files)
+        after = contents("ml"), contents("linked")
+        changed[word] = [
+            {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+            for old, new in zip(before, after, strict=True)
+        ]
+        before = after
+    assert changed == {
+        "filled": [{"lib"}, {"/ml/lib", "/.gitmodules"}],
+        "converted": [{"/.gitattributes"}, {"/.gitattributes"}],
+        "elsewhere": [set(), {"/a/data.csv", "/a/.gitattributes"}],
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "word"),
     [

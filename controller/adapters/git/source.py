@@ -167,17 +167,28 @@ class Git:
     def contents(self, repository: str, commit: str, path: str) -> Mapping[str, str]:
         """Return what tells the content of each file below the project from any other, by the file's path.
 
-        Links are files, submodules are one each. Where a link leads to the project, it is all of the repository's.
-        Raises Invalid (as `read`), Transient (NotPublished).
+        Links are files, submodules are one each. Of the rest of the repository, with a / first, it has what converts
+        the project's files as they are checked out, and where a link leads to the project, all. Raises Invalid (as
+        `read`), Transient (NotPublished).
         """
         with self._open(repository, commit, path) as reading:
             inner = reading.project.relative_to(reading.root).as_posix()
-            below = f"{inner}/" if inner == posixpath.normpath(path) and inner != "." else ""
             listed = entries(self._mirrors, repository, commit)
+            empty = {item.path for item in submodules(self._mirrors, repository, commit, listed) if not item.url}
+        project, linked = "" if inner == "." else f"{inner}/", inner != posixpath.normpath(path)
+
+        def name(file: str) -> str:
+            """Return what a file is called, "" for one that does not count."""
+            if not linked and file.startswith(project):
+                return file.removeprefix(project)
+            folder, _, last = f"/{file}".rpartition("/")
+            converts = last == ".gitattributes" and f"/{project}".startswith(f"{folder}/")
+            return f"/{file}" if linked or converts else ""
+
         return {
-            entry.path.removeprefix(below): f"{entry.mode} {entry.object}"
+            called: f"{entry.mode} {'' if entry.path in empty else entry.object}"
             for entry in listed
-            if entry.path.startswith(below)
+            if (called := name(entry.path))
         }
 
     def fingerprint(self, repository: str, commit: str, path: str, names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from controller.core.model import Batch, Pipeline, Stage
 
 MOST = 300  # documents; more of them count like other files
 DOCUMENT = re.compile(r"(readme|changelog|contributing|licen[cs]e)(\.(md|rst|txt))?", re.IGNORECASE)
-OF_GIT = re.compile(r"\.git[^/]*")  # .gitignore, .github
+OF_GIT = re.compile(r"\.git(?!attributes$)[^/]*")  # .gitignore, .github; attributes say how files are written
 
 
 def reusing(pipeline: Pipeline, main: str, reading: Reading) -> Pipeline:

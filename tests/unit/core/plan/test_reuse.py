@@ -105,6 +105,7 @@ INPUTS: dict[str, tuple[Edit, str]] = {
 }
 COMMON: dict[str, tuple[Edit, dict[str, str], str]] = {
     "a file of no stage": (written("common/io.py"), {}, "common/io.py has changed"),
+    "how files are checked out": (written(".gitattributes", "* text"), {}, ".gitattributes is new"),
     "a variable of the request": (lambda *_: None, {"env": "two"}, "variable ALPHA has changed"),
     "a parameter": (lambda *_: None, {"at_set": '{"DEPTH": "3"}'}, "variable DEPTH is new"),
     "the image": (lambda *_: None, {"image": "python:3.11-slim"}, "the stage's image has changed"),
