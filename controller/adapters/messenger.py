@@ -13,12 +13,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 
 from controller.core import errors
 from controller.core.model import Object
 from controller.core.notices import Letter, Receiver, body, headers, receiver
 
-SECONDS = 10.0  # for one POST, from the connection to the answer's status
+SECONDS = 10.0  # for a host's addresses, and for one POST, from the connection to the answer's status
 THREADS = 4
 WAITING = 1000  # letters that wait for a thread
 KEPT = 10_000  # outcomes that nobody has asked for since
@@ -146,13 +147,28 @@ def _answered(to: Receiver, content: bytes, headers: Mapping[str, str], late: th
             limit.cancel()
 
 
+def _addresses(host: str, port: int) -> list[str]:
+    """Return a host's addresses. Raises OSError, ValueError; TimeoutError sooner than a resolver gives up."""
+    answer = Future[list[str]]()
+
+    def resolve() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.set_result([str(item[4][0]) for item in found])
+        except (OSError, ValueError) as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=resolve, name="messenger-resolve", daemon=True).start()
+    return answer.result(SECONDS)
+
+
 class _Forbidden(OSError):
     """An address that nobody is to be sent to."""
 
 
 def _connected(host: str, port: int) -> socket.socket:
     """Return a connection to one of a host's addresses; where one is forbidden, none is tried. Raises OSError."""
-    addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    addresses = _addresses(host, port)
     for address in addresses:
         ip = ipaddress.ip_address(address.partition("%")[0])
         ip = getattr(ip, "ipv4_mapped", None) or ip

@@ -188,3 +188,18 @@ def test_a_receiver_has_the_whole_time_to_answer(hook: Hook) -> None:
 def test_an_answer_that_drips_holds_a_thread_for_a_bounded_time(hook: Hook) -> None:
     hook.drips = True
     assert Sender(hook.address).send() == "no answer within 10 s"
+
+
+@pytest.mark.long
+def test_a_name_that_no_resolver_knows_holds_a_thread_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def resolve(*_: object, **__: object) -> None:
+        released.wait(SECONDS)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    sender = Sender("https://hooks.example/sesame")
+    assert sender.send() == "no answer within 10 s"
+    assert not released.is_set()
+    released.set()
