@@ -201,7 +201,11 @@ def read(path: str) -> Any:
     """Return a notebook without what it showed when it ran before. Raises Ended."""
     try:
         found = nbformat.read(path, as_version=4)
-        language = found.metadata.get("kernelspec", {}).get("language") or "python"
+        language = str(found.metadata.get("kernelspec", {}).get("language") or "python")
+        for cell in found.cells:
+            cell.source.encode()  # fails unless it is text, which nbformat.read does not look at
+            if not isinstance(cell.metadata.get("tags", []), list):
+                del cell.metadata["tags"]
         cells = [cell for cell in found.cells if cell.cell_type == "code"]
     except Exception as error:  # noqa: BLE001 - of many kinds, by what is wrong with it
         show(f"not a notebook that Jupyter reads: {type(error).__name__}: {clean(str(error))}\n")
@@ -237,7 +241,7 @@ def _assigned(source: str) -> Iterator[Any]:
     """Yield the names that a cell's text assigns, with their values."""
     try:
         body = ast.parse(source).body
-    except SyntaxError:  # one with magic commands
+    except (SyntaxError, ValueError):  # one with magic commands, or with half a character
         return
     for node in body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]

@@ -13,6 +13,7 @@ from tests.support.launching import Ended, Stage, wait_for
 from tests.support.notebooks import PIXEL, STALE, notebook
 
 SECRET = "s3cr<t & long"  # in HTML it is written otherwise
+NONE = "not a notebook that Jupyter reads"
 AGAIN = "; not tried again: it would end the same"
 
 
@@ -210,6 +211,10 @@ def test_a_flood_in_a_cell_is_kept_in_part_and_holds_up_nothing(stage: Stage) ->
     ("text", "why"),
     [
         ("{}", "not a notebook that Jupyter reads: "),
+        (
+            notebook("1").replace('"source": "1"', '"source": null'),
+            "not a notebook that Jupyter reads: AttributeError: ",
+        ),
         (notebook("1", language="R"), "a notebook in R, and only those in Python run"),
     ],
 )

@@ -8,12 +8,12 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQA
 
 
 def notebook(*cells: str, tags: dict[int, str] | None = None, language: str = "python") -> str:
-    """Return a notebook of code cells; `tags` are of cells by their number, from 1."""
+    """Return a notebook of code cells; `tags` are of cells by their number, from 1, and other cells have null then."""
     code = [
         {
             "cell_type": "code",
             "source": source,
-            "metadata": {"tags": [tags[number]]} if tags and number in tags else {},
+            "metadata": {"tags": [tags[number]] if number in tags else None} if tags else {},
             "outputs": [{"output_type": "stream", "name": "stdout", "text": STALE}],
             "execution_count": 90 + number,
         }
