@@ -64,6 +64,7 @@ class Doctor:
             "pod security": self._pod_security,
             "quota": lambda: doctor.quota(policy, examiner.all_of("ResourceQuota"), examiner.all_of("LimitRange")),
             "cronjobs": lambda: doctor.cronjobs(examiner.all_of("CronJob", "watch"), self._scheduled()),
+            "autoscalers": lambda: doctor.autoscalers(examiner.all_of("HorizontalPodAutoscaler", "watch")),
         }
 
     def examine(self) -> dict[str, object]:

@@ -21,7 +21,7 @@ SOUND = (
     "pod security",
     "quota",
 )
-EVERY = (*SOUND, "images", "requests", "git", "cronjobs")
+EVERY = (*SOUND, "images", "requests", "git", "cronjobs", "autoscalers")
 
 
 def doctor() -> tuple[int, dict[str, Any]]:

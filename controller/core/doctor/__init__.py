@@ -7,6 +7,7 @@ is not mentioned at all. No value of a Secret is in a finding.
 from typing import Final
 
 from controller.core.doctor.cluster import (
+    autoscalers,
     clock,
     cronjobs,
     kubernetes,
@@ -23,11 +24,11 @@ from controller.core.doctor.volume import VolumeFacts, claim, volume
 
 CHECKS: Final = (
     "controller", "version", "rights", "your rights", "volume", "claim", "images", "requests", "git",
-    "kubernetes", "clock", "pod security", "quota", "cronjobs",
+    "kubernetes", "clock", "pod security", "quota", "cronjobs", "autoscalers",
 )  # fmt: skip
 
 __all__ = [
-    "CHECKS", "Finding", "Reached", "VolumeFacts", "claim", "clock", "cronjobs", "exit_code", "from_json", "git",
-    "healthy", "images", "kubernetes", "one_request", "pod_security", "quota", "requests", "rights", "trial_loose",
-    "trial_stage", "version", "volume",
+    "CHECKS", "Finding", "Reached", "VolumeFacts", "autoscalers", "claim", "clock", "cronjobs", "exit_code",
+    "from_json", "git", "healthy", "images", "kubernetes", "one_request", "pod_security", "quota", "requests", "rights",
+    "trial_loose", "trial_stage", "version", "volume",
 ]  # fmt: skip

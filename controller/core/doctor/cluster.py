@@ -1,4 +1,4 @@
-"""The doctor about releases, rights, clocks, Pod Security and CronJobs."""
+"""The doctor about releases, rights, clocks, Pod Security, CronJobs and autoscalers."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from controller.core import names
 from controller.core.doctor.finding import Finding, State
+from controller.core.facts.pods import condition
 from controller.core.manifests.pod import spec as pod_spec
 from controller.core.model import Object, Policy
 from controller.core.text import OR_ASK, clean, quoted
@@ -123,3 +124,13 @@ def _triggered(cronjob: Object) -> str:
         if words[:1] == ["trigger"] and len(words) > 1:
             return str(words[1])
     return ""
+
+
+def autoscalers(items: Iterable[Object]) -> list[Finding]:
+    """Return those of services that do not know the load, and so change nothing."""
+    every = [item for item in items if names.labels_of(item).get(names.MANAGED_BY) == names.MANAGER]
+    conditions = ((item["metadata"]["name"], condition(item.get("status") or {}, "ScalingActive")) for item in every)
+    blind = [(name, clean(found.get("message") or "")) for name, found in conditions if found.get("status") == "False"]
+    remedy = "kubectl top pods: if it answers, its pods are not ready yet; else the cluster needs a metrics server"
+    found = [Finding("autoscalers", "note", f"{name} does not scale: {why}", remedy) for name, why in blind]
+    return found or [Finding("autoscalers", "ok", f"{len(every)} autoscalers, each knows the load or is new")]

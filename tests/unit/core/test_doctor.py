@@ -216,6 +216,19 @@ def test_cronjobs_whose_request_is_gone_or_has_no_schedule_are_found() -> None:
     assert all("which does not exist" in finding.message for finding in found)
 
 
+def test_autoscalers_that_do_not_know_the_load_are_noted() -> None:
+    def scaler(name: str, *status: str) -> Object:
+        conditions = [{"type": "AbleToScale", "status": "True"}]
+        conditions += [{"type": "ScalingActive", "status": each, "message": "no metrics API\nhere"} for each in status]
+        labels = {names.MANAGED_BY: names.MANAGER} if name != "others" else {}
+        return {"metadata": {"name": name, "labels": labels}, "status": {"conditions": conditions}}
+
+    new, sound, blind, others = scaler("a"), scaler("b", "True"), scaler("web", "False"), scaler("others", "False")
+    assert states(doctor.autoscalers([])) == states(doctor.autoscalers([new, sound, others])) == ["ok"]
+    (found,) = doctor.autoscalers([{**new, "status": None}, sound, blind, others])
+    assert (found.state, found.message) == ("note", "web does not scale: no metrics API here")
+
+
 @pytest.mark.parametrize(
     ("found", "code"),
     [
