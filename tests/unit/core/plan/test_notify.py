@@ -56,6 +56,18 @@ def test_a_run_whose_services_went_back_says_so() -> None:
     assert sent(desk) == [(2, "RolledBack")]
 
 
+def test_a_run_that_left_the_services_of_a_good_one_alone_or_had_none_failed_and_nothing_more() -> None:
+    desk = started("web", web=5000)
+    desk.break_down("iris--web", "no answer")
+    desk.settle()
+    desk.pods.clear()
+    desk.ask(notify_secret="slack", trigger="good")
+    desk.finish_all()
+    desk.push(project("a >> web", services={"web": 5000}))
+    again(desk, 3)
+    assert sent(desk) == [(1, "Failed"), (2, "Recovered"), (3, "Failed")]
+
+
 def test_a_run_that_somebody_cancelled_is_told_nobody() -> None:
     desk = started()
     desk.ask(notify_secret="slack", cancel="1")
@@ -117,6 +129,18 @@ def test_a_clock_that_is_set_back_keeps_no_notification_waiting() -> None:
     desk.settle()
     assert sent(desk) == [(1, "Failed"), (1, "Failed")]
     assert not desk.record.notices
+
+
+@pytest.mark.parametrize(("poll", "least", "most"), [("10s", 0, 10), ("1h", 30, 30)])
+def test_neither_a_poll_nor_the_next_try_waits_for_the_other(poll: str, least: float, most: float) -> None:
+    desk = started()
+    desk.answers = ["the receiver answered 500"]
+    desk.ask(notify_secret="slack", poll=poll)
+    desk.end_job("iris-a-1", 3)
+    desk.settle()
+    due = desk.pass_().requeue_after
+    assert due is not None
+    assert least <= due <= most
 
 
 def test_one_that_is_under_way_is_not_sent_again_and_nothing_waits_for_it() -> None:

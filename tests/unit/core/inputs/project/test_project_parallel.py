@@ -103,10 +103,22 @@ def test_a_list_of_any_length_is_judged_at_once(before: str, entry: str, between
     assert time.process_time() - begun < 4, "with each compared with each it takes much longer"
 
 
-@pytest.mark.parametrize("each", ["[1, 2]", "5", "{A: [true]}", "{A: [[1]]}", "{A: {}}", "{A: []}", "{}"])
-def test_a_mapping_of_other_things_is_refused(each: str) -> None:
+@pytest.mark.parametrize(
+    ("each", "sentence"),
+    [
+        ("[1, 2]", "expected values like"),
+        ("5", "expected values like ALPHA: 0.1, 0.3; DEPTH: 3, 5, got 5"),
+        ("{}", "expected values like"),
+        ("{A: [true]}", '"A" expected texts and numbers, got true: put it in quotes'),
+        ("{A: [[1]]}", '"A" expected texts and numbers, got '),
+        ("{A: {}}", '"A" expected texts and numbers, got '),
+        ("{A: []}", '"A" has an empty value'),
+        ('{A: ["a\\0b"]}', '"A" holds a NUL'),
+    ],
+)
+def test_a_mapping_of_other_things_is_refused(each: str, sentence: str) -> None:
     (line,) = problems_of(tree({"bodywork.yaml": YAML % f"for_each: {each}"}, "main.py"))
-    assert line.startswith("bodywork.yaml: stages.train.batch.for_each: ")
+    assert line.startswith(f"bodywork.yaml: stages.train.batch.for_each: {sentence}")
 
 
 @given(st.lists(st.lists(st.integers(0, 99).map(str), min_size=1, max_size=4, unique=True), min_size=1, max_size=4))
