@@ -17,6 +17,7 @@ from pathlib import Path
 BLOCK = 512  # bytes: what st_blocks counts (stat(2))
 PIECE = 16 * 1024 * 1024  # bytes that are copied at once
 DEEPEST = 200  # folders in folders that are copied: each is held open meanwhile
+CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL)  # of what was there, or another thing
 CUT = 10**9  # nanoseconds since 1970, a second: exact on any volume. The time of a file whose copy was interrupted
 
 
@@ -86,6 +87,8 @@ def newest(place: Path, now: float) -> float:
 def copy_tree(source: Path, target: Path, check: Callable[[Path], None], begin: Sequence[str] = ()) -> None:
     """Copy a folder into a new one, or go on with that: files, folders and links as they are, nothing else.
 
+    Its writer may live: what has gone since it was listed, or is something else by now, is left out.
+
     `check` is called with what is copied, between pieces: what it raises interrupts the copy, which goes on when it is
     called again. `begin`: the parts of the path below `source` with which check was called last; what comes before it
     is not looked at again. Raises OSError at the first that fails: shutil.copytree goes on, and raises all as one text,
@@ -93,42 +96,65 @@ def copy_tree(source: Path, target: Path, check: Callable[[Path], None], begin: 
     """
     with _opened(source, None, os.O_DIRECTORY) as folder:
         _copy_folder(folder, source, target, check, begin, DEEPEST)
+        if not os.path.samestat(
+            os.fstat(folder), source.stat()
+        ):  # it was moved away, to be removed: the copy lacks much
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
 
 
 def _copy_folder(
     folder: int, source: Path, target: Path, check: Callable[[Path], None], begin: Sequence[str], deeper: int
 ) -> None:
-    """Copy an open folder. Its writer may live: what was a file, and is a link by now, leads nowhere."""
+    """Copy an open folder."""
     if not deeper:
         raise RecursionError
     target.mkdir(exist_ok=True)
     first, *rest = begin or [""]
     with os.scandir(folder) as listing:
-        entries = sorted((entry for entry in listing if entry.name >= first), key=lambda entry: entry.name)
-    for entry in entries:
+        listed = sorted((entry for entry in listing if entry.name >= first), key=lambda entry: entry.name)
+    for half in {entry.name for entry in entries(target) if entry.name >= first} - {entry.name for entry in listed}:
+        remove(target / half)
+    for entry in listed:
         found, place = source / entry.name, target / entry.name
-        if entry.is_dir(follow_symlinks=False):
-            with _opened(found, folder, os.O_DIRECTORY) as inner:
-                _copy_folder(inner, found, place, check, rest if entry.name == first else (), deeper - 1)
-            continue
-        if entry.is_symlink():
-            with suppress(FileExistsError):
-                place.symlink_to(os.readlink(entry.name, dir_fd=folder))
-        elif entry.is_file(follow_symlinks=False):
-            with _opened(found, folder, os.O_NONBLOCK) as file:
-                _copy_file(file, found, place, check)
+        with suppress(_Changed):
+            if entry.is_dir(follow_symlinks=False):
+                with _opened(found, folder, os.O_DIRECTORY) as inner:
+                    _copy_folder(inner, found, place, check, rest if entry.name == first else (), deeper - 1)
+                continue
+            if entry.is_symlink():
+                _copy_link(entry.name, folder, place)
+            elif entry.is_file(follow_symlinks=False):
+                with _opened(found, folder, os.O_NONBLOCK) as file:
+                    _copy_file(file, found, place, check)
         if entry.name != first:  # each call gets further by one, however short its time
             check(found)
     _resemble(target, os.fstat(folder))
 
 
+class _Changed(Exception):
+    """What a folder's list names has gone, or is something else by now."""
+
+
+def _copy_link(name: str, folder: int, target: Path) -> None:
+    try:
+        leads_to = os.readlink(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in CHANGED:
+            raise
+        raise _Changed from error
+    with suppress(FileExistsError):
+        target.symlink_to(leads_to)
+
+
 @contextmanager
 def _opened(path: Path, folder: int | None, flags: int) -> Iterator[int]:
-    """Yield a descriptor of what is in an open folder, or at a path, and is no link."""
+    """Yield a descriptor of what is in an open folder, or at a path, and is no link. Raises _Changed."""
     try:
         name = path if folder is None else path.name
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=folder)
     except OSError as error:
+        if folder is not None and error.errno in CHANGED:
+            raise _Changed from error
         error.filename = str(path)
         raise
     try:

@@ -421,6 +421,20 @@ def test_what_a_killed_copy_has_left_is_not_believed(volume: Volume, tmp_path: P
     assert (tmp_path / target / "model").read_text() == "0123456789"
 
 
+def test_half_of_a_file_that_has_gone_since_is_no_artifact(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    volume.prepare([source])
+    for name in ("model", "rows"):
+        (tmp_path / source / name).write_text("0123456789")
+    monkeypatch.setattr(removal, "PIECE", 4)
+    copy_piece(volume, source, target)
+    (tmp_path / source / "model").unlink()
+    volume.inherit(source, target)
+    assert names_in(tmp_path / target) == {"rows"}
+
+
 def test_artifacts_too_deep_to_be_copied_are_refused(volume: Volume, tmp_path: Path) -> None:
     source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
     volume.prepare([source])
@@ -459,7 +473,9 @@ def test_the_holes_of_a_file_stay_holes_in_its_copy(
 
 
 @pytest.mark.parametrize("becomes", ["a link", "a pipe", "a folder", "nothing", "a link to a folder"])
-def test_what_becomes_something_else_while_it_is_copied_leads_nowhere(tmp_path: Path, becomes: str) -> None:
+def test_what_becomes_something_else_while_it_is_copied_is_left_out_and_leads_nowhere(
+    tmp_path: Path, becomes: str
+) -> None:
     source, target, secrets = (tmp_path / name for name in ("source", "target", "secrets"))
     (source / "c").mkdir(parents=True)
     secrets.mkdir()
@@ -483,13 +499,25 @@ def test_what_becomes_something_else_while_it_is_copied_leads_nowhere(tmp_path: 
         elif becomes == "a folder":
             (source / "b").mkdir()
 
-    with suppress(OSError):  # the next pass sees what is there then
-        removal.copy_tree(source, target, turn)
-    removal.copy_tree(source, target, lambda _copied: None)
+    removal.copy_tree(source, target, turn)
     assert turned
+    assert names_in(target) == ({"a", "b"} if becomes == "a link to a folder" else {"a", "c"})
     texts = {path.read_text() for path in target.rglob("*") if path.is_file() and not path.is_symlink()}
     assert "of secrets" not in texts
     assert "of source" in texts
+
+
+def test_artifacts_that_are_removed_while_they_are_copied_leave_no_part_of_them(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    volume.prepare([source])
+    for name in ("model", "rows"):
+        (tmp_path / source / name).write_text("0123456789")
+    monkeypatch.setattr(os, "copy_file_range", lambda *_: volume.keep_only("iris", UID, frozenset({2})), raising=False)
+    with pytest.raises(Transient):
+        volume.inherit(source, target)
+    assert not (tmp_path / target).exists()
 
 
 @pytest.mark.parametrize("step", [-1, 1])
