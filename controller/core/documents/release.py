@@ -15,12 +15,13 @@ from controller.core.model import Object
 REMEMBERED = 64  # texts
 KINDS = ("Deployment", "Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget")  # that we read
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def write(run: int, commit: str, objects: Sequence[Object]) -> dict[str, str]:
     """Return the data of the ConfigMap."""
     unshared = [json.loads(json.dumps(item)) for item in objects]  # YAML would write what they share as aliases
-    text = yaml.safe_dump_all(unshared, sort_keys=False)
+    text = str(yaml.dump_all(unshared, Dumper=_Dumper, sort_keys=False))
     return {"run": str(run), "commit": commit, "digest": names.digest(text, 64), "objects": text}
 
 
