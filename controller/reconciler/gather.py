@@ -22,7 +22,8 @@ from controller.core.plan import Needs, needs
 from controller.core.plan.needs import Need
 from controller.once import once
 from controller.reconciler.environments import Builders
-from controller.reconciler.observe import build, holder
+from controller.reconciler.jobs import build
+from controller.reconciler.observe import holder
 from controller.reconciler.ports import Cluster, Source, Volume
 from controller.reconciler.runfolders import RunFolders
 from controller.reconciler.view import View

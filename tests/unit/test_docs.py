@@ -176,7 +176,7 @@ def test_the_reasons_are_found_where_they_are_emitted() -> None:
         "QuotaExceeded": "workloads.py",
         "WaitingForTrigger": "settle.py",
         "StepRunning": "run.py",
-        "JobDeleted": "observe.py",
+        "JobDeleted": "jobs.py",
         "RejectedByCluster": "act.py",
         "InstallFailed": "install_cause.py",
         "ServiceEnded": "stage_launcher.py",
