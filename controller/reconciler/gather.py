@@ -177,9 +177,13 @@ class Gatherer:
             began = time.monotonic()
             secret = self._cluster.get("Secret", name)
             with self._guard:
-                self._secrets[name] = (began, secret)
-                if len(self._secrets) == 1:
-                    letting_go = threading.Timer(SECRETS_KEPT, self._secrets.clear)
+                if not self._secrets:  # all that are kept are let go together
+                    letting_go = threading.Timer(SECRETS_KEPT, self._let_go)
                     letting_go.daemon = True
                     letting_go.start()
+                self._secrets[name] = (began, secret)
         return secret
+
+    def _let_go(self) -> None:
+        with self._guard:
+            self._secrets.clear()

@@ -1,5 +1,6 @@
 """What many requests cost a Git server and this machine: questions and processes are counted, on a real server."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -242,9 +243,10 @@ def test_polls_of_one_repository_are_one_question_in_an_interval_and_write_nothi
     assert (calls.count("ls-remote"), calls.count("fetch"), cluster.read["Secret"]) == (1, 1, 1)
 
 
-def test_a_secret_is_let_go_whether_anybody_asks_again_or_not(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "SECRETS_KEPT", 0.0)
-    cluster, view, asked = Counted(), View(lambda _name: None), time.monotonic()
+@pytest.fixture
+def opened(volume: Path) -> tuple[Counted, Callable[[float], None]]:
+    """A cluster with a request of a private repository, and what makes a pass over it about news of a moment."""
+    cluster, view = Counted(), View(lambda _name: None)
     source = Projects(fault=Transient("GitUnreachable", "no answer"))
     reconciler = Reconciler(view, cluster, source, Volume(volume), Outcomes(), Clock(), POLICY)
     cluster.start(view.changed)
@@ -252,9 +254,31 @@ def test_a_secret_is_let_go_whether_anybody_asks_again_or_not(volume: Path, monk
     cluster.edit("Secret", "opens", lambda item: item.update(type="kubernetes.io/basic-auth"))
     cluster.ask("iris", repository=REPOSITORY, git_secret="opens")
 
-    def is_read_again() -> bool:
+    def pass_over(news: float) -> None:
         with suppress(Transient):
-            reconciler.reconcile("iris", lambda: asked)  # as of then it would do
+            reconciler.reconcile("iris", lambda: news)
+
+    return cluster, pass_over
+
+
+def test_a_secret_is_let_go_whether_anybody_asks_again_or_not(
+    opened: tuple[Counted, Callable[[float], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "SECRETS_KEPT", 0.0)
+    (cluster, pass_over), asked = opened, time.monotonic()
+
+    def is_read_again() -> bool:
+        pass_over(asked)  # as of then it would do
         return cluster.read["Secret"] > 1
 
     eventually(is_read_again)
+
+
+def test_a_secret_that_is_read_again_and_again_takes_one_thread_to_be_let_go(
+    opened: tuple[Counted, Callable[[float], None]],
+) -> None:
+    (cluster, pass_over), before = opened, {*threading.enumerate()}
+    for _ in range(20):
+        pass_over(time.monotonic())
+    assert cluster.read["Secret"] == 20
+    assert sum(isinstance(one, threading.Timer) for one in {*threading.enumerate()} - before) == 1
