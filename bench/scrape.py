@@ -7,7 +7,7 @@ from bench.machine import machine
 from controller.adapters.kube.kinds import CALLS, RIGHTS, WATCHED
 from controller.adapters.telemetry import PrometheusMetrics
 from controller.app.live import Watched
-from controller.app.signals import Signals
+from controller.app.signs import LiveSigns
 from controller.core import names, times
 from controller.core.documents import status as statuses
 from controller.core.model import PastRun, Record, RunSpec, StageRecord
@@ -50,7 +50,7 @@ def measure(requests: int) -> tuple[int, int, int, list[float]]:
     for kind in WATCHED:
         metrics.api.show_watch(kind.resource, lambda: 1.0)
     phases = lambda: {name: statuses.phase(view.status(name)) for name in view.requests()}  # noqa: E731
-    metrics.requests.show(phases, Signals(Watched(view)).of)
+    metrics.requests.show(phases, LiveSigns(Watched(view)).of)
     for number in range(requests):
         put(view, number)
     seconds = []

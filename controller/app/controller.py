@@ -26,7 +26,7 @@ from controller.app.clock import SteadyClock
 from controller.app.leading import Alone, Leadership
 from controller.app.live import Watched
 from controller.app.pulse import Pulse
-from controller.app.signals import Signals
+from controller.app.signs import LiveSigns
 from controller.core import errors, layout
 from controller.core.documents import status as statuses
 from controller.core.model import Object, Record
@@ -110,7 +110,7 @@ class App:
         self._listed = False
         self.view = View(self._changed, self._queue.add_after, partial(self._changed, first=True))
         self.live = Watched(self.view)
-        metrics.requests.show(self._phases, Signals(self.live).of)
+        metrics.requests.show(self._phases, LiveSigns(self.live).of)
         metrics.work.show_queue(self._queue.__len__, self._queue.oldest, settings.workers, lambda: len(self._passes))
         metrics.work.show_ready(self.unready, self._leadership.standing)
         tools = volume.publish_tools(tool_files())

@@ -40,11 +40,6 @@ class Kind:
     field: tuple[str, str] | None = None  # instead of the label
 
     @property
-    def api_version(self) -> str:
-        """Return the `apiVersion` of its manifests."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
     def selector(self) -> tuple[str, str]:
         """Return the query parameter that selects what is watched."""
         if self.field:
