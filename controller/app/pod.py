@@ -14,7 +14,7 @@ import structlog
 
 from controller.adapters import storage
 from controller.adapters.git import Git, GitSettings
-from controller.adapters.kube.cluster import connect
+from controller.adapters.kube.cluster import Kube, connect
 from controller.adapters.kube.kinds import CALLS, RIGHTS, WATCHED
 from controller.adapters.kube.limit import Limit
 from controller.adapters.kube.transport import Timeouts
@@ -51,38 +51,17 @@ def serve(settings: Settings) -> Exit:
     metrics = PrometheusMetrics(version)
     configure_logging(settings.log_level, sys.stdout, metrics.runs.hid, metrics.work.defect)
     stopping = stop_on_signals()
-    metrics.api.expect(CALLS, [(verb, resource) for (_, resource), verbs in RIGHTS.items() for verb in verbs])
-    root = Path(settings.volume)
-    _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(root))
+    _log.info("controller starting", version=version, namespace=settings.namespace, volume=str(settings.volume))
     try:
-        to = partial(
-            connect, settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context,
-            on_call=metrics.api.called,
-        )  # fmt: skip
-        candidate = Candidate(to(timeouts=LEASE_TIMEOUTS), settings.pod or f"{socket.gethostname()}_{uuid.uuid4()}")
-        cluster = to(limit=Limit(metrics.api.turn), fence=partial(in_term, candidate))
-        source = Git(
-            root, git_settings(settings), partial(_git_called, metrics), metrics.git.shared, metrics.git.failed
-        )
-        for kind in WATCHED:
-            metrics.api.show_watch(kind.resource, partial(cluster.watch_age, kind.name))
-        volume = Volume(root, on_removed=metrics.volume.swept)
-        app = App(settings, cluster, volume, source, metrics, shared=Shared(Sweeper(root), candidate))
+        cluster, source, app = _put_together(settings, metrics)
     except (errors.Invalid, errors.Transient, OSError) as error:
         remedy = "see that the volume is mounted and writable by user 10001; coachwork doctor says more once it runs"
         _log.error("controller can't start", error=str(error), remedy=remedy)
         return Exit.UNREACHABLE
-    archive = Archive(root, lambda name: uid_of(app.view.request(name)), Waiting(app.view, cluster.pulling))
     ours = replace(policy(settings, tools_digest=""), version=version)
-    doctor = Doctor(cluster, app.view, source, root, ours, metrics.api.lacks)
+    doctor = Doctor(cluster, app.view, source, Path(settings.volume), ours, metrics.api.lacks)
     try:
-        site = Site(app.live, archive, settings.namespace, "pod", version, doctor.examine)
-        web = WebServer(
-            settings.port, site, cluster.judge().may_read, metrics=metrics.exposition, healthy=app.trouble,
-            ready=app.unready, on_refusal=metrics.web.refused,
-        )  # fmt: skip
-        metrics.web.show_readers(web.readers)
-        ports = [web, *([WakeServer(settings.wake_port, app.wake, metrics.web.woken)] if settings.wake else [])]
+        ports = _ports(settings, metrics, cluster, app, doctor)
     except OSError as error:
         remedy = "set COACHWORK_PORT and COACHWORK_WAKE_PORT to ports that are free, and that user 10001 may have"
         _log.error("controller can't listen", error=str(error), remedy=remedy)
@@ -98,6 +77,39 @@ def serve(settings: Settings) -> Exit:
     for port in ports:
         port.stop()
     return Exit.DONE
+
+
+def _put_together(settings: Settings, metrics: PrometheusMetrics) -> tuple[Kube, Git, App]:
+    """Return the app, and those of its adapters that others ask, too. Raises Invalid, Transient, OSError."""
+    root = Path(settings.volume)
+    metrics.api.expect(CALLS, [(verb, resource) for (_, resource), verbs in RIGHTS.items() for verb in verbs])
+    to = partial(
+        connect, settings.namespace, kubeconfig=settings.kubeconfig, context=settings.context,
+        on_call=metrics.api.called,
+    )  # fmt: skip
+    candidate = Candidate(to(timeouts=LEASE_TIMEOUTS), settings.pod or f"{socket.gethostname()}_{uuid.uuid4()}")
+    cluster = to(limit=Limit(metrics.api.turn), fence=partial(in_term, candidate))
+    source = Git(root, git_settings(settings), partial(_git_called, metrics), metrics.git.shared, metrics.git.failed)
+    for kind in WATCHED:
+        metrics.api.show_watch(kind.resource, partial(cluster.watch_age, kind.name))
+    volume = Volume(root, on_removed=metrics.volume.swept)
+    return cluster, source, App(settings, cluster, volume, source, metrics, shared=Shared(Sweeper(root), candidate))
+
+
+def _ports(
+    settings: Settings, metrics: PrometheusMetrics, cluster: Kube, app: App, doctor: Doctor
+) -> list[WebServer | WakeServer]:
+    """Return the servers of the ports, which listen and do not answer yet. Raises OSError."""
+    archive = Archive(
+        Path(settings.volume), lambda name: uid_of(app.view.request(name)), Waiting(app.view, cluster.pulling)
+    )
+    site = Site(app.live, archive, settings.namespace, "pod", metadata.version("coachwork"), doctor.examine)
+    web = WebServer(
+        settings.port, site, cluster.judge().may_read, metrics=metrics.exposition, healthy=app.trouble,
+        ready=app.unready, on_refusal=metrics.web.refused,
+    )  # fmt: skip
+    metrics.web.show_readers(web.readers)
+    return [web, *([WakeServer(settings.wake_port, app.wake, metrics.web.woken)] if settings.wake else [])]
 
 
 def _git_called(metrics: PrometheusMetrics, operation: str, outcome: str, seconds: float) -> None:

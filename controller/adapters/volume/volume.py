@@ -95,16 +95,6 @@ class Volume(EnvironmentFolders):
         folder, place = self._root / source, self._root / target
         part = place.with_name(f"{storage.PARTIAL}{place.name}")
         what = f"artifacts of run {layout.run_in(source)}"
-        until, begin = time.monotonic() + SLICE, self._copies.pop(part, ())
-
-        def check(found: Path) -> None:
-            storage.ask()
-            if time.monotonic() >= until:
-                at = found.relative_to(folder)
-                self._copies[part] = at.parts
-                done, whole = (format_size(removal.size_of(each)) for each in (part / at, found))
-                raise NotYet(0.0, f"{what} are being copied: {done} of {whole} of {quoted(at.as_posix())}")
-
         with storage.translated("copy artifacts"):
             storage.mark_used(place)
             if place.exists():
@@ -113,12 +103,8 @@ class Volume(EnvironmentFolders):
                 if needed:
                     raise Invalid("ArtifactsUnreadable", [f"{what} are not there any more"])
                 return
-            if not part.exists():  # new, or a sweep has taken it
-                begin = ()
-            storage.make(part)
-            storage.mark_used(part)
             try:
-                removal.copy_tree(folder, part, check, begin)
+                self._copy(folder, part, what)
                 storage.publish(part, place)
                 storage.mark_used(place)  # it has its source's time, which may be old enough for a sweep
             except RecursionError:
@@ -134,6 +120,24 @@ class Volume(EnvironmentFolders):
                 why = "the stage that wrote it took the right away: let its group read it, or start a run of all stages"
                 line = f"{what}: {name} can't be read by the controller ({why})"
                 raise Invalid("ArtifactsUnreadable", [line]) from error
+
+    def _copy(self, folder: Path, part: Path, what: str) -> None:
+        """Copy a folder, or go on with that, for a slice of a pass. Raises NotYet, RecursionError, OSError."""
+        until, begin = time.monotonic() + SLICE, self._copies.pop(part, ())
+
+        def check(found: Path) -> None:
+            storage.ask()
+            if time.monotonic() >= until:
+                at = found.relative_to(folder)
+                self._copies[part] = at.parts
+                done, whole = (format_size(removal.size_of(each)) for each in (part / at, found))
+                raise NotYet(0.0, f"{what} are being copied: {done} of {whole} of {quoted(at.as_posix())}")
+
+        if not part.exists():  # new, or a sweep has taken it
+            begin = ()
+        storage.make(part)
+        storage.mark_used(part)
+        removal.copy_tree(folder, part, check, begin)
 
     def adopt(self, source: PurePosixPath, copy: PurePosixPath, target: PurePosixPath) -> None:
         """Move the copy of `source` to `target`, if nothing is there yet. Raises as `inherit`, of which it is."""
