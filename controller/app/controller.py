@@ -110,23 +110,15 @@ class App:
         self._listed = False
         self.view = View(self._changed, self._queue.add_after, partial(self._changed, first=True))
         self.live = Watched(self.view)
-        metrics.requests.show(self._phases, LiveSigns(self.live).of)
-        metrics.work.show_queue(self._queue.__len__, self._queue.oldest, settings.workers, lambda: len(self._passes))
-        metrics.work.show_ready(self.unready, self._leadership.standing)
         tools = volume.publish_tools(tool_files())
         self._passes: dict[str, float] = {}  # requests under way, with when that began (monotonic)
         self._pass_limit = pass_limit(settings)
         self._short_of_room: set[str] = set()
         clock = SteadyClock()
         self._sweeping = shared and Sweeping(
-            shared.sweeper,
-            cluster.references,
-            metrics.volume,
-            layout.tools(tools),
-            self._wake,
-            shared.leadership.term,
-            clock.time,
-        )
+            shared.sweeper, cluster.references, metrics.volume, layout.tools(tools), self._wake,
+            shared.leadership.term, clock.time,
+        )  # fmt: skip
         ours = replace(policy(settings, tools), platform=platform, version=metadata.version("coachwork"))
         messenger = (
             Messenger(partial(cluster.get, "Secret"), self._queue.add, self._leadership.term, metrics.work.notified)
@@ -138,6 +130,13 @@ class App:
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(settings.workers)
         ]
+        self._show(metrics)
+
+    def _show(self, metrics: PrometheusMetrics) -> None:
+        """Have the metrics show how this app stands."""
+        metrics.requests.show(self._phases, LiveSigns(self.live).of)
+        metrics.work.show_queue(self._queue.__len__, self._queue.oldest, len(self._workers), lambda: len(self._passes))
+        metrics.work.show_ready(self.unready, self._leadership.standing)
 
     def foresee(self, configmap: Object) -> Record:
         """Return the record that a pass over a request would write first, and begin nothing. Raises Transient."""

@@ -97,11 +97,7 @@ class LaptopRun:
         image, images = _images(place.pipeline, options.pythons)
         before = codec.honoured(statuses.read_copy(self._read(layout.record(self.name, self._uid)), self._uid))
         self._refused: Invalid | None = None
-        stages: tuple[str, ...] = ()
-        try:
-            stages = self._part(options, before)
-        except Invalid as refused:  # by the controller, too, which would then run all that has changed
-            self._refused = refused
+        stages = self._part(options, before)
         machine = self._machine(options, images, _secrets(place.pipeline, stages, options.secrets))
         self._cluster = LocalCluster(NAMESPACE, machine)
         self._asked = self._request(options, before)
@@ -137,15 +133,19 @@ class LaptopRun:
         return self._volume.read_document(place)
 
     def _part(self, options: Options, before: Record | None) -> tuple[str, ...]:
-        """Return the stages that may have to be started. Raises Invalid where the chosen part can't be run."""
+        """Return the stages that may have to be started; none, and note why, where the chosen part can't be run."""
         request = Request(self.name, self._uid, self.place.repository, resume=options.resume, only=options.only)
         record = before or Record(self._uid)
 
         def recall(run: int) -> RunFile:
             return codec.view(runs.read(self._read(layout.run_record(self.name, self._uid, run)))) or RunFile()
 
-        states = parts.states_before(request, record, recall)
-        chosen = parts.select(request, self.place.pipeline, parts.going_on_from(request, record), states)
+        try:
+            states = parts.states_before(request, record, recall)
+            chosen = parts.select(request, self.place.pipeline, parts.going_on_from(request, record), states)
+        except Invalid as refused:  # by the controller, too, which would then run all that has changed
+            self._refused = refused
+            return ()
         return parts.to_run(self.place.pipeline, chosen)
 
     def _request(self, options: Options, before: Record | None) -> Object:

@@ -3,10 +3,11 @@
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from controller.adapters import pythons
@@ -26,6 +27,9 @@ from controller.reconciler.gather import read_project
 # By this one a script is judged where nothing names another: a cluster's default or, where that is older, ours.
 JUDGING = images.by_default(min(images.DEFAULT_PYTHON, pythons.OWN.minor, key=lambda version: int(version[2:])))
 PROJECT_FILES = ("bodywork.ini", "bodywork.yaml", "bodywork.yml")
+
+Load: TypeAlias = Callable[[Mapping[str, str]], tuple[ProjectTree, Pipeline]]
+"""Returns a project; it is called with why files that lie in its folder are not in its snapshot, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +93,24 @@ def find(
         tree = replace(tree, warnings=(*taken.warnings, *tree.warnings))
         return tree, project.load(tree, strict=strict, judge=judge, python=python or JUDGING)
 
+    tree, pipeline = _loaded(load, folder, git) if folder else load({})
+    return Place(address, commit, taken.path, taken.shown, tree, pipeline)
+
+
+def _loaded(load: Load, folder: Path, git: Git) -> tuple[ProjectTree, Pipeline]:
+    """Load the project of a folder, and where it misses files, again with why they are left out. Raises Invalid."""
     try:
         tree, pipeline = load({})
     except Invalid:  # what it misses may lie in the folder
-        if not folder or not (left_out := git.left_out(folder)):
+        if not (left_out := git.left_out(folder)):
             raise
         for name in left_out.keys() & set(PROJECT_FILES):
             raise Invalid("NoProject", [f"{name}: {left_out[name]}"]) from None
-        tree, pipeline = load(left_out)
-    else:
-        stages = [stage for stage in pipeline.stages.values() if not stage.requirements]
-        if folder and any((folder / stage.folder / REQUIREMENTS).is_file() for stage in stages):
-            tree, pipeline = load(git.left_out(folder))
-    return Place(address, commit, taken.path, taken.shown, tree, pipeline)
+        return load(left_out)
+    stages = [stage for stage in pipeline.stages.values() if not stage.requirements]
+    if any((folder / stage.folder / REQUIREMENTS).is_file() for stage in stages):
+        return load(git.left_out(folder))
+    return tree, pipeline
 
 
 def _remote(git: Git, target: str, ref: str, path: str) -> Snapshot:
