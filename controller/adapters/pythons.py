@@ -104,9 +104,8 @@ def named(python: str) -> Interpreter:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)*", python):
         if there := find(python):
             return there
-        raise Invalid(
-            "WrongUse", [f"--python: no Python {python} found here: `uv python install {python}` installs one"]
-        )
+        fault = f"no Python {python} found here: `uv python install {python}` installs one"
+        raise Invalid("WrongUse", [f"--python: {f'{python}: {GOOD}' if _numbers(python) < OLDEST else fault}"])
     found = shutil.which(python)
     if not found:
         raise Invalid("WrongUse", [f"--python: {python}: no such program: {GOOD}"])

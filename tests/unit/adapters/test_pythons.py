@@ -121,9 +121,12 @@ def test_the_command_line_may_name_a_version(install: Callable[..., str]) -> Non
     first, last = install(f"{OTHER}.1"), install(f"{OTHER}.12")
     for version, path in ((OTHER, last), (f"{OTHER}.1", first), (f"{OTHER}.12", last)):
         assert pythons.named(version).path == path
-    for version in (f"{OTHER}.2", THIRD, "3"):
+    missing = {
+        version: f"no Python {version} found here: `uv python install {version}` installs one"
+        for version in (f"{OTHER}.2", THIRD)
+    }
+    useless = {version: f"{version}: {pythons.GOOD}" for version in ("3", "2.7", "3.6.15")}
+    for version, fault in (missing | useless).items():
         with pytest.raises(Invalid) as refused:
             pythons.named(version)
-        assert refused.value.problems == (
-            f"--python: no Python {version} found here: `uv python install {version}` installs one",
-        )
+        assert refused.value.problems == (f"--python: {fault}",)
