@@ -122,7 +122,7 @@ class WorkQueue:
     def get(self) -> str | None:
         """Wait for a key and take it; None once the queue is closed. `done` must follow.
 
-        What was wished for later is done by that: whoever works on a key says when it wants to come again.
+        What was wished for later is done by that: its worker says when the key is to come again.
         """
         with self._changed:
             while True:

@@ -39,7 +39,7 @@ class Turn:
     def __exit__(self, *_: object) -> None:
         over = self._over
         self._lock.release()
-        over.set_result(None)  # after that: whoever is called finds it free
+        over.set_result(None)  # after that: who is called finds it free
 
     def _busy(self, over: "Future[None]") -> Busy:
         return Busy(BACK, self._message, lambda call: over.add_done_callback(lambda _: call()))

@@ -17,7 +17,7 @@ SUSPENDED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux's cou
 
 
 def elapsed() -> float:
-    """Return the seconds since some moment in the past, whoever sets a clock."""
+    """Return the seconds since some moment in the past, even if somebody sets a clock."""
     return time.clock_gettime(SUSPENDED)
 
 

@@ -174,7 +174,7 @@ class Candidate:
     def stand(self) -> bool:
         """Renew the Lease, or look whether it is free and take it; return whether this controller did not lead before.
 
-        A leader whose time was over for a moment did not: passes may have ended by that. Whoever follows is woken then.
+        A leader whose time was over for a moment did not: passes may have ended by that, and `on_lead` is called then.
         """
         before, _ = self._grant
         try:

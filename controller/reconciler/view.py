@@ -71,9 +71,7 @@ class View:
             keys = {key for each in (known, item) if each for key in self._about(kind, each)}
             if kind in WRITTEN and (known or not self._found.get(("Event", "subject", _uid(item)))):
                 keys.discard(getattr(self._passing, "name", ""))
-            for key in (
-                sorted(keys) if seconds is not None else ()
-            ):  # still locked: news are not found before their wake
+            for key in sorted(keys if seconds is not None else ()):  # still locked: no news is found before its wake
                 if seconds:
                     self._later(key, seconds)
                 else:

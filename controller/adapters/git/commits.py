@@ -119,7 +119,7 @@ def last_change(
 
 
 def _log(mirrors: Mirrors, repository: str, arguments: list[str]) -> list[tuple[str, int]]:
-    """Return commits with their committer's time, 0 where whoever made one wrote none that can be read."""
+    """Return commits with their committer's time, 0 where a commit has none that can be read."""
     out = mirrors.local(repository, ["log", "--format=%H %ct", *arguments], None, GIT_LITERAL_PATHSPECS="1")
     found = []
     for line in out.decode(errors="replace").splitlines():

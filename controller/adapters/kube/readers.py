@@ -1,7 +1,7 @@
 """Who may read the controller's pages: commands get a token for it, and the controller has the API server judge it.
 
 The token is that of a ServiceAccount which may do nothing but get the controller's pages through the API server, for a
-few minutes: it is no use to anybody who picks it up, as a person's own credentials would be. Whoever may create such
+few minutes: it is no use to anybody who picks it up, as a person's own credentials would be. Who may create such
 tokens may read.
 """
 
