@@ -8,13 +8,12 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from controller.adapters.volume.logtext import Growing
-from controller.adapters.volume.runs import attempts, indexes
+from controller.adapters.volume.runs import ATTEMPTS, attempts, indexes
 from controller.adapters.volume.tree import Tree
 from controller.core import layout, names
 from controller.core.archive import Extract
 from controller.core.model import Record
 
-ATTEMPTS = 106  # of one stage, as many as RETRIES allow: each holds a file open, and a script can leave more
 PIECES = 16  # of one log in one look, so that a stage that prints without end holds up nothing else
 
 
@@ -50,7 +49,7 @@ class Output:
                 yield from self._of(stage, folder, self._began if build else 0.0)
 
     def _of(self, name: str, folder: PurePosixPath, since: float = 0.0) -> Iterator[Printed]:
-        """Yield what is new in the logs of a folder. One that has ended and was read is closed: there may be many."""
+        """Yield what is new in the logs of a folder. One that has ended and was read is closed: each is open."""
         for attempt in attempts(self._tree, folder)[:ATTEMPTS]:
             path = folder / f"{attempt}.log"
             if path in self._over or (path not in self._logs and since and self._tree.modified(path) < since):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.app.output import ATTEMPTS, Output
+from controller.adapters.volume.runs import ATTEMPTS
+from controller.app.output import Output
 from controller.core import layout
 from controller.core.manifests.process import DISRUPTIONS
 from controller.core.model import Record, StageRecord

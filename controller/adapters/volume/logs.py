@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import PurePosixPath
 
 from controller.adapters.volume.logtext import Growing, Whole, began
@@ -25,7 +26,7 @@ from controller.core.text import fit, nearest, quoted
 AFTERWARDS = timedelta(seconds=45)  # in which a stage that was asked to end (30 s of grace) still writes
 SILENCE = 30.0  # seconds after which a later attempt means that this one was killed with its launcher
 PASSED = ("Unchanged", "Reused", "Skipped", "Stopped")  # states in which a stage need not have run
-LISTED = 2000  # attempts in one answer
+LISTED, MOST = 2000, 10_000  # attempts of a stage, or of an index of one, and in one answer
 NOTES_LIMIT = 20
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -52,7 +53,8 @@ class Logs:
     def listed(self, archived: Archived, which: str) -> list[dict[str, object]]:
         """Return all attempts of all stages of a run, in the order in which they ran; the newest LISTED ones of each.
 
-        `which` run: "" for the latest, where stages that it passed over have those of the newest run that ran them.
+        MOST in all: a script can leave any number of logs. `which` run: "" for the latest, where stages that it passed
+        over have those of the newest run that ran them.
         """
         run = self._runs.choose(archived, which or LATEST)
         found = self._of(archived, run)
@@ -61,11 +63,12 @@ class Logs:
             ran = {stage: logs for stage, logs in self._of(archived, older).items() if not self._passed(logs)}
             found |= {stage: ran[stage] for stage in passed & ran.keys()}
             passed -= ran.keys()
-        return [
+        every = (
             self._described(logs, number)
             for logs in sorted(found.values(), key=self._place)
             for number in attempts(self._tree, logs.folder)[-LISTED:]
-        ]
+        )
+        return list(islice(every, MOST))
 
     def _place(self, logs: StageLogs) -> tuple[str, float, str, int]:
         """Return what orders logs: by their stages' starts, in one second by when the first was last written.

@@ -18,6 +18,7 @@ from controller.core.model import Record
 from controller.core.text import nearest, quoted
 
 REMEMBERED = 256  # records
+ATTEMPTS = 106  # of a batch stage, or of an index of one, as many as RETRIES allow; a script can leave any number
 LOGS = 1000  # folders and files that are looked at for a log
 _OWNER = re.compile(layout.OWNER)
 _RUN = re.compile(r"[1-9][0-9]{0,8}")

@@ -149,15 +149,15 @@ class Volume(EnvironmentFolders):
     def attempts(self, folder: PurePosixPath, indexes: int = 0) -> Sequence[Attempt]:
         """Return the attempts that left something in a stage's log folder, the oldest first; of each of its indexes.
 
-        Raises Transient.
+        Of more than there can be, the newest. Raises Transient.
         """
         with storage.translated("read attempts"):
             if not indexes:
-                return [self._attempt(folder, number) for number in runs.attempts(self._tree, folder)]
+                return self._attempts(folder)
             return [
-                replace(self._attempt(folder / str(index), number), index=index)
+                replace(attempt, index=index)
                 for index in range(indexes)
-                for number in runs.attempts(self._tree, folder / str(index))
+                for attempt in self._attempts(folder / str(index))
             ]
 
     def last_attempts(self, folder: PurePosixPath, indexes: int) -> Mapping[int, Attempt]:
@@ -171,6 +171,9 @@ class Volume(EnvironmentFolders):
         with storage.translated("read the last attempt"):
             numbers = runs.attempts(self._tree, folder)
             return self._attempt(folder, numbers[-1]) if numbers else None
+
+    def _attempts(self, folder: PurePosixPath) -> list[Attempt]:
+        return [self._attempt(folder, number) for number in runs.attempts(self._tree, folder)[-runs.ATTEMPTS :]]
 
     def _attempt(self, folder: PurePosixPath, number: int) -> Attempt:
         return documents.of_log(number, self._tree.read_any(folder / f"{number}.json", documents.LIMIT))

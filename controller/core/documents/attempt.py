@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from controller.core import layout, numbers
 from controller.core.documents import codec
 from controller.core.model import Attempt, Unknown
+from controller.core.text import fit
 
 MOST_REDACTED = 10**6  # of one attempt: they are summed up with those of others
+WORD_LIMIT = 128  # bytes of a reason, or of a time
 LIMIT = 64 * 1024  # bytes of what the launcher writes at an attempt's end
 
 
@@ -58,13 +60,15 @@ def of_log(number: int, text: str) -> Attempt:
     end = read(text)
     if end.exit_code is None:
         return Attempt(number, ended=False)
-    words = {name: getattr(end, name) for name in ("reason", "message", "started", "finished")}
     return Attempt(
         number,
         ended=True,
         exit_code=end.exit_code,
-        **words,
-        script=end.script_started,
+        reason=fit(end.reason, WORD_LIMIT),
+        message=fit(end.message),
+        started=fit(end.started, WORD_LIMIT),
+        finished=fit(end.finished, WORD_LIMIT),
+        script=fit(end.script_started, WORD_LIMIT),
         redacted=min(max(end.redacted, 0), MOST_REDACTED),
         metrics=numbers.taken(end.metrics),
     )

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.adapters.volume import artifacts as files
+from controller.adapters.volume import logs as listing
 from controller.adapters.volume.tree import DEPTH_LIMIT
 from controller.core import layout
 from controller.core.archive import Content, Extract, NoAnswer
@@ -355,6 +357,14 @@ def test_each_index_of_a_stage_has_a_log_of_its_own_in_their_order(kept: KeptRun
     none = refusal(lambda: log(kept, "sweep"))
     assert (none.kind, "runs as 12 indexes" in str(none), "sweep:0" in str(none)) == ("wrong", True, True)
     assert refusal(lambda: log(kept, "sweep:12")).kind == "absent"
+
+
+def test_of_more_logs_than_anybody_reads_the_first_are_listed(kept: KeptRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stage, number in product(("pick", "train"), range(1, 6)):
+        kept.log(1, stage, number, b"")
+    monkeypatch.setattr(listing, "LISTED", 3)
+    monkeypatch.setattr(listing, "MOST", 4)
+    assert [entry["attempt"] for entry in kept.archive.logs("iris")] == [3, 4, 5, 3]
 
 
 def test_the_logs_of_indexes_are_there_though_nothing_says_how_many_there_are(kept: KeptRuns) -> None:

@@ -22,6 +22,7 @@ from controller.adapters.volume import Volume, environments
 from controller.adapters.volume.tree import Tree
 from controller.core import layout
 from controller.core.errors import Invalid, NotYet, Transient
+from controller.core.manifests.process import DISRUPTIONS
 from controller.core.model import Attempt
 from tests.support.smallvolume import small
 
@@ -158,6 +159,21 @@ def test_attempts_are_read_in_their_order(volume: Volume, logs: Path) -> None:
         Attempt(2, ended=True, exit_code=3, reason="ExitCode", message="no rows"),
         Attempt(10, ended=True, exit_code=0),
     ]
+
+
+def test_of_the_attempts_that_a_stage_makes_up_those_are_read_that_there_can_be_and_as_much_as_is_shown(
+    volume: Volume, logs: Path
+) -> None:
+    for folder in (logs, logs / "0"):
+        folder.mkdir(exist_ok=True)
+        for number in range(1, 301):
+            (folder / f"{number}.log").touch()
+            said = dict.fromkeys(("reason", "message", "started", "finished", "script_started"), "x" * 10_000)
+            (folder / f"{number}.json").write_text(json.dumps({"exit_code": 1, **said}))
+    for found in (volume.attempts(LOGS), volume.attempts(LOGS, 256)):
+        assert [attempt.number for attempt in found] == [*range(300 - len(found) + 1, 301)]
+        assert len(found) == 1 + 100 + DISRUPTIONS  # with as many RETRIES as there can be
+        assert max(len(repr(attempt)) for attempt in found) < 2000
 
 
 def test_attempts_are_those_of_the_indexes_that_there_are_whatever_folders_a_stage_makes(
