@@ -1,20 +1,26 @@
 """Removing and copying trees that stages have written: no link is followed, and locked folders go as well.
 
-A tree may be deeper than a stack and its paths longer than the system takes: nothing here goes down by recursion, but
-for the copy, which refuses such a tree.
+A tree may be deeper than a stack, its paths longer than the system takes, and a folder hold millions of files: nothing
+here goes down by recursion, but for the copy, which refuses such a tree, and only the copy holds a folder's names.
 """
 
 import errno
 import os
-import shutil
 import stat
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 BLOCK = 512  # bytes: what st_blocks counts (stat(2))
+DEEP = 50  # folders in folders that are removed where they are: each is held open meanwhile
+LOOKS = 3  # into a folder that is being emptied: some file systems pass over names while others are removed
 PIECE = 16 * 1024 * 1024  # bytes that are copied at once
 DEEPEST = 200  # folders in folders that are copied: each is held open meanwhile
 CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL)  # of what was there, or another thing
@@ -30,32 +36,90 @@ def erase(place: Path) -> int:
 
 def remove(place: Path) -> None:
     """Remove a file or a folder. What resists is left for the next time."""
-    if not _is_folder(place):
-        with suppress(OSError):
+    with suppress(OSError):
+        if not _is_folder(place):
             place.unlink()
-        return
-    with suppress(RecursionError):
-        shutil.rmtree(place, ignore_errors=True)
-    if _is_folder(place):  # folders in it are locked, or too deep: what is deep in it is moved up first
-        folders = [place]
-        while folders:
-            folder = folders.pop()
-            _unlock(folder)
-            for entry in entries(folder):
+            return
+        with _unlocked(str(place), None) as top:
+            _Emptying(top).run()
+        place.rmdir()
+
+
+@dataclass(slots=True)
+class _Emptying:
+    """An open folder that is being emptied. What is very deep in it comes up into it first, and gets a number.
+
+    So nothing of it is held in memory, nobody can lead this elsewhere by a link, and no path is too long.
+    """
+
+    top: int
+    mark: str = field(default_factory=lambda: f".{uuid.uuid4().hex}-")
+    moved: int = 0
+
+    def run(self) -> None:
+        """Remove all that does not resist."""
+        self._empty(self.top, DEEP)
+        for number in count():
+            if number == self.moved:
+                return
+            with suppress(OSError):
+                self._remove(f"{self.mark}{number}", self.top, DEEP)
+
+    def _remove(self, name: str, above: int, deeper: int) -> None:
+        with _unlocked(name, above) as folder:
+            self._empty(folder, deeper)
+        os.rmdir(name, dir_fd=above)
+
+    def _empty(self, folder: int, deeper: int) -> None:
+        for _ in range(LOOKS):
+            if not self._take(folder, deeper):
+                return
+
+    def _take(self, folder: int, deeper: int) -> bool:
+        """Remove what is in an open folder, or move it up; return whether anything went."""
+        went = False
+        with os.scandir(folder) as listing:
+            for entry in listing:
                 with suppress(OSError):
-                    inner = Path(entry.path)
                     if not entry.is_dir(follow_symlinks=False):
-                        inner.unlink()
-                    elif folder == place:
-                        folders.append(inner)
+                        os.unlink(entry.name, dir_fd=folder)
+                    elif entry.name.startswith(self.mark):
+                        continue
+                    elif deeper:
+                        self._remove(entry.name, folder, deeper - 1)
                     else:
-                        _unlock(inner)  # to move a folder is to write in it, too: its `..` changes
-                        folders.append(inner.rename(place / f".{uuid.uuid4().hex}"))
-            if folder != place:
-                with suppress(OSError):
-                    folder.rmdir()
+                        self._move_up(entry.name, folder)
+                    went = True
+        return went
+
+    def _move_up(self, name: str, folder: int) -> None:
+        def rename() -> None:
+            os.rename(name, f"{self.mark}{self.moved}", src_dir_fd=folder, dst_dir_fd=self.top)
+
+        _unlocking(rename, name, folder)  # to move a folder is to write in it, too: its `..` changes
+        self.moved += 1
+
+
+@contextmanager
+def _unlocked(name: str, above: int | None) -> Iterator[int]:
+    """Yield a descriptor of a folder at a path, or in an open folder, in which we may write if it is ours."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = _unlocking(lambda: os.open(name, flags, dir_fd=above), name, above)
+    try:
         with suppress(OSError):
-            place.rmdir()
+            os.fchmod(descriptor, 0o700)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _unlocking(action: Callable[[], T], name: str, above: int | None) -> T:
+    """Return what an action on a folder returns; one that a stage locked is unlocked first, if it is our uid's."""
+    try:
+        return action()
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=above)
+        return action()
 
 
 def size_of(place: Path) -> int:
@@ -69,9 +133,11 @@ def sizes(places: Iterable[Path]) -> list[int]:
     for place in places:
         found.append(0)
         for status in statuses(place):
-            links[status.st_dev, status.st_ino] += 1
-            if stat.S_ISDIR(status.st_mode) or links[status.st_dev, status.st_ino] == status.st_nlink:
-                found[-1] += status.st_blocks * BLOCK
+            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                links[status.st_dev, status.st_ino] += 1
+                if links[status.st_dev, status.st_ino] != status.st_nlink:
+                    continue
+            found[-1] += status.st_blocks * BLOCK
     return found
 
 
@@ -96,9 +162,7 @@ def copy_tree(source: Path, target: Path, check: Callable[[Path], None], begin: 
     """
     with _opened(source, None, os.O_DIRECTORY) as folder:
         _copy_folder(folder, source, target, check, begin, DEEPEST)
-        if not os.path.samestat(
-            os.fstat(folder), source.stat()
-        ):  # it was moved away, to be removed: the copy lacks much
+        if not os.path.samestat(os.fstat(folder), source.stat()):  # it was moved away, and removed: the copy lacks much
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
 
 
@@ -111,52 +175,53 @@ def _copy_folder(
     target.mkdir(exist_ok=True)
     first, *rest = begin or [""]
     with os.scandir(folder) as listing:
-        listed = sorted((entry for entry in listing if entry.name >= first), key=lambda entry: entry.name)
-    for half in {entry.name for entry in entries(target) if entry.name >= first} - {entry.name for entry in listed}:
+        names = sorted(entry.name for entry in listing if entry.name >= first)
+    for half in {entry.name for entry in entries(target) if entry.name >= first}.difference(names):
         remove(target / half)
-    for entry in listed:
-        found, place = source / entry.name, target / entry.name
+    for name in names:
+        found, place = source / name, target / name
         with suppress(_Changed):
-            if entry.is_dir(follow_symlinks=False):
+            with _reading(found):
+                mode = os.lstat(name, dir_fd=folder).st_mode
+            if stat.S_ISDIR(mode):
                 with _opened(found, folder, os.O_DIRECTORY) as inner:
-                    _copy_folder(inner, found, place, check, rest if entry.name == first else (), deeper - 1)
+                    _copy_folder(inner, found, place, check, rest if name == first else (), deeper - 1)
                 continue
-            if entry.is_symlink():
-                _copy_link(entry.name, folder, place)
-            elif entry.is_file(follow_symlinks=False):
+            if stat.S_ISLNK(mode):
+                with _reading(found):
+                    leads_to = os.readlink(name, dir_fd=folder)
+                with suppress(FileExistsError):
+                    place.symlink_to(leads_to)
+            elif stat.S_ISREG(mode):
                 with _opened(found, folder, os.O_NONBLOCK) as file:
                     _copy_file(file, found, place, check)
-        if entry.name != first:  # each call gets further by one, however short its time
+        if name != first:  # each call gets further by one, however short its time
             check(found)
     _resemble(target, os.fstat(folder))
 
 
-class _Changed(Exception):
-    """What a folder's list names has gone, or is something else by now."""
+class _Changed(FileNotFoundError):
+    """What a list names has gone, or is something else by now."""
 
 
-def _copy_link(name: str, folder: int, target: Path) -> None:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise _Changed for what is not there as it was listed; name the path in other errors."""
     try:
-        leads_to = os.readlink(name, dir_fd=folder)
+        yield
     except OSError as error:
-        if error.errno not in CHANGED:
-            raise
-        raise _Changed from error
-    with suppress(FileExistsError):
-        target.symlink_to(leads_to)
+        if error.errno in CHANGED:
+            raise _Changed(error.errno, error.strerror, str(path)) from error
+        error.filename = str(path)
+        raise
 
 
 @contextmanager
 def _opened(path: Path, folder: int | None, flags: int) -> Iterator[int]:
     """Yield a descriptor of what is in an open folder, or at a path, and is no link. Raises _Changed."""
-    try:
+    with _reading(path):
         name = path if folder is None else path.name
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=folder)
-    except OSError as error:
-        if folder is not None and error.errno in CHANGED:
-            raise _Changed from error
-        error.filename = str(path)
-        raise
     try:
         yield descriptor
     finally:
@@ -231,25 +296,16 @@ def statuses(place: Path) -> Iterator[os.stat_result]:
         yield place.lstat()
     if not _is_folder(place):
         return
-    folders = [place]
+    folders = [str(place)]
     while folders:
         for entry in entries(folders.pop()):
             with suppress(OSError):
                 yield entry.stat(follow_symlinks=False)
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
+                    folders.append(entry.path)
 
 
-def _unlock(folder: Path) -> None:
-    """Unlock a folder that a stage locked, if its owner is our own uid, so that what is in it can be removed."""
-    with suppress(OSError):
-        folder.chmod(0o700)
-
-
-def entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """Return what is in a folder, nothing where it can't be read."""
-    try:
-        with os.scandir(folder) as listing:
-            return list(listing)
-    except OSError:
-        return []
+def entries(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
+    """Yield what is in a folder, nothing where it can't be read. A stage can leave millions: they are not held."""
+    with suppress(OSError), os.scandir(folder) as listing:
+        yield from listing

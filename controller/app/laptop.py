@@ -6,7 +6,6 @@ State is kept in one folder with the shared volume's layout. A run that was inte
 import contextlib
 import os
 import platform
-import shutil
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+from controller.adapters import removal
 from controller.adapters.git import Git, GitSettings
 from controller.adapters.local import LocalCluster, Machine, base_environment
 from controller.adapters.pythons import Pythons
@@ -92,7 +92,7 @@ class LaptopRun:
             raise Invalid("AlreadyRunning", [problem])
         tidy(self._root, own)
         self._scratch = self._root / layout.SCRATCH / self._uid
-        shutil.rmtree(self._scratch, ignore_errors=True)  # of a run that was killed
+        removal.remove(self._scratch)  # of a run that was killed
         options = replace(options, pythons=options.pythons.bare(self._root))
         image, images = _images(place.pipeline, options.pythons)
         before = codec.honoured(statuses.read_copy(self._read(layout.record(self.name, self._uid)), self._uid))
