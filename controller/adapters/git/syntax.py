@@ -18,17 +18,17 @@ SECONDS = 60.0
 CHILDREN = 3  # that may be ended by texts; each takes up to SECONDS, and of what is left then nothing is known
 
 
-def modules(texts: Mapping[str, bytes]) -> dict[str, Module]:
-    """Return what is known of each of these files."""
+def modules(texts: Mapping[str, bytes | None]) -> dict[str, Module]:
+    """Return what is known of each of these files: nothing of one whose text is None."""
     found = {name: Module() for name in texts}
-    waiting, children = dict(texts), 0
+    waiting, children = {name: text for name, text in texts.items() if text is not None}, 0
     while waiting and children < CHILDREN:
         children += 1
         answers = dict(_answers(waiting))
         found |= answers
         # A child that ends early has met a text that it could not take: the first without an answer.
         rest = [name for name in waiting if name not in answers]
-        waiting = {name: texts[name] for name in rest[1:]}
+        waiting = {name: waiting[name] for name in rest[1:]}
     return found
 
 

@@ -35,7 +35,7 @@ def looked_at(name: str, text: bytes) -> dict[str, Any]:
 def looked_into(text: bytes) -> dict[str, Any]:
     """Return why a notebook can't be run, and what its cells import; a cell may hold what only IPython compiles."""
     try:
-        document = json.loads(text) if text else {"nbformat": 4}  # too large to look at
+        document = json.loads(text)
     except ValueError as error:
         return {"fault": f"not a notebook: {error}"[:SHOWN], "line": getattr(error, "lineno", 1)}
     if not isinstance(document, dict) or "nbformat" not in document:

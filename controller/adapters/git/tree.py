@@ -79,13 +79,13 @@ def texts(reading: ProjectFiles, names: Iterable[str], known: Mapping[str, bytes
     return found
 
 
-def sources(reading: ProjectFiles, names: Iterable[str]) -> dict[str, bytes]:
-    """Return the content of Python files, none for one that is too large to look at, or beyond what all may have."""
-    found: dict[str, bytes] = {}
+def sources(reading: ProjectFiles, names: Iterable[str]) -> dict[str, bytes | None]:
+    """Return the content of Python files, None for one that is too large to look at, or beyond what all may have."""
+    found: dict[str, bytes | None] = {}
     left = MAX_SOURCES
     for name in names:
-        content = _content(reading, name, min(MAX_MODULE, left)) or b""
-        left -= len(content)
+        content = _content(reading, name, min(MAX_MODULE, left))
+        left -= len(content or b"")
         found[name] = content
     return found
 
