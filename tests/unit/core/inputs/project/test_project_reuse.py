@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.core.inputs.project import load, unread
+from controller.core.inputs.project.leftout import MOST
 from controller.core.model import Module, ProjectTree
 from tests.support.projects import BATCH_INI, tree
 
@@ -50,6 +51,12 @@ def test_a_stage_does_without_the_folders_of_others_unless_it_imports_from_them(
     )
     own = {"bodywork.ini", "README.md", "b/license", ".github", *(f"{stage}/config.ini" for stage in stages)}
     assert set(left_out(found, imports)["a"]) == own | others
+
+
+def test_of_too_many_documents_the_same_ones_are_left_out_each_time() -> None:
+    documents = [f"docs/{number}/README.md" for number in range(MOST + 9)]
+    found = tree({"bodywork.yaml": YAML}, "flow/a.py", "flow/b.py", "flow/deep/c.py", *documents)
+    assert {*documents} & {*left_out(found, {})["a"]} == {*sorted(documents)[:MOST]}
 
 
 def test_stages_in_one_folder_do_without_each_others_scripts() -> None:
