@@ -48,7 +48,7 @@ class StageJobs:
         if fact.indexes:
             left = self.volume.last_attempts(self._logs(stage), fact.indexes.count) if fact.state != "Running" else {}
             self.numbers[stage] = sum_up(last.metrics for last in left.values())
-            return _explained_index(fact, left)
+            return _judged_by_indexes(fact, left)
         may_have_ended = fact.state != "Running" or any(owner_uid(pod) == fact.uid for pod in self.children.pods)
         last = self.volume.last_attempt(self._logs(stage)) if may_have_ended else None
         self.numbers[stage] = last.metrics if last else {}
@@ -123,13 +123,19 @@ def _explained(fact: JobFact, last: Attempt | None) -> JobFact:
     return replace(fact, cause=Cause(last.reason or "PodLost", words))
 
 
-def _explained_index(fact: JobFact, left: Mapping[int, Attempt]) -> JobFact:
-    """Return the fact about an indexed Job with why the first of its indexes failed, where no pod is left to say so."""
-    if not fact.indexes or not _is_unexplained(fact):
+def _judged_by_indexes(fact: JobFact, left: Mapping[int, Attempt]) -> JobFact:
+    """Return the fact about an indexed Job with what its launchers left: done is what all their outcomes say.
+
+    Else why the first of its indexes failed, where no pod is left to say so.
+    """
+    if not fact.indexes or fact.state != "Failed":
         return fact
     at = unfinished(left, fact.indexes.count)
-    fact = replace(fact, indexes=replace(fact.indexes, at=at))
-    return fact if at is None else _explained(fact, left.get(at))
+    if at is None:
+        return fact if fact.deleting else replace(fact, state="Succeeded", cause=None)
+    if not _is_unexplained(fact):
+        return fact
+    return _explained(replace(fact, indexes=replace(fact.indexes, at=at)), left.get(at))
 
 
 def _stage_jobs(record: Record) -> Mapping[str, str]:

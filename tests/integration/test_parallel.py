@@ -303,6 +303,16 @@ def test_a_failed_job_whose_pods_are_gone_says_which_index_failed(running: World
     assert running.settle().message == "stage sweep: index 1: part 1"
 
 
+def test_indexes_whose_outcomes_are_good_are_done_whatever_became_of_their_pods(running: World) -> None:
+    outcomes(running, 0, 0)
+    running.cluster.end_job(running.jobs()["iris-sweep-1"], 1)
+    stage = running.settle().stages["sweep"]
+    assert (stage.state, stage.message, dict(stage.metrics)) == (
+        "Done", "", {"rows.min": 0, "rows.mean": 0.5, "rows.max": 1}
+    )  # fmt: skip
+    assert "iris-pick-1" in running.jobs()
+
+
 def test_the_service_of_peers_is_there_as_long_as_they_run(world: World) -> None:
     world.source.push(sweep(keys="PARALLEL = 2\nPEERS = True\n"))
     world.cluster.ask("iris", repository=REPOSITORY)
