@@ -54,11 +54,18 @@ def world(memory: Path) -> World:
 
 def test_it_begins_with_the_least_and_has_what_scales_it_and_what_keeps_drains_in_order(world: World) -> None:
     assert number(world) == 2
-    spec = world.cluster.stored[AUTOSCALER]["spec"]
-    assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (2, 8, "iris--web")
-    selected = world.cluster.stored[BUDGET]["spec"]["selector"]
+    cpu = {"name": "cpu", "container": "stage", "target": {"type": "Utilization", "averageUtilization": 80}}
+    assert world.cluster.stored[AUTOSCALER]["spec"] == {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "iris--web"},
+        "minReplicas": 2,
+        "maxReplicas": 8,
+        "metrics": [{"type": "ContainerResource", "containerResource": cpu}],
+    }
     deployment = world.cluster.stored[DEPLOYMENT]["spec"]
-    assert selected == deployment["selector"] == spread(deployment)["labelSelector"]
+    assert deployment["selector"] == spread(deployment)["labelSelector"]
+    assert world.cluster.stored[BUDGET]["spec"] == {
+        "maxUnavailable": 1, "selector": deployment["selector"], "unhealthyPodEvictionPolicy": "AlwaysAllow"
+    }  # fmt: skip
 
 
 def spread(deployment: Object) -> Object:

@@ -153,6 +153,7 @@ def test_an_input_of_all_stages_makes_all_run_again(edit: Edit, asked: dict[str,
     kept = again(desk, files, **({"at_set": f"t2 {asked['at_set']}"} if "at_set" in asked else asked))
     assert states(kept) == dict.fromkeys("abc", "Done")
     assert kept.why("a").startswith(f"not reused: {why}")
+    assert kept.why("c") == "not reused: stage a runs before it"
     assert kept.spec
     assert kept.spec.base == 0
 
