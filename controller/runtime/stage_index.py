@@ -15,9 +15,10 @@ TYPE_CHECKING = False  # of typing: stage_order.py says why
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List
 
-    from controller.runtime import stage_order
+    from controller.runtime import stage_order, stage_text
 else:  # published side by side: the script's folder is where Python looks first
     import stage_order
+    import stage_text
 
 LOOPBACK = "127.0.0.1"  # of all peers on a laptop
 PEERS_LIMIT, PEERS_PAUSE = 600, 0.5  # seconds that the names of all peers are waited for, and between two looks
@@ -42,10 +43,9 @@ class Index:
 
     @property
     def words(self) -> str:
-        """Return which index it is, for its log."""
-        return ", ".join(
-            [f"index {self.number} of {self._count}", *(f"{name}={value}" for name, value in self._values.items())]
-        )
+        """Return which index it is, as one line of its log."""
+        values = (f"{name}={value}" for name, value in self._values.items())
+        return stage_text.clean(", ".join([f"index {self.number} of {self._count}", *values]))
 
     def begin(self) -> None:
         """Make the folder of its artifacts, and say where it is. Raises Unable.
