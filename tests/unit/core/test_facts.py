@@ -255,6 +255,12 @@ def test_between_two_attempts_it_is_said_why_and_how_long_a_job_waits(failed: in
     assert read_job(waits, [ended]).cause == cause
 
 
+@pytest.mark.parametrize("spec", [{"backoffLimit": 0}, {}])
+def test_a_job_without_retries_says_of_no_next_attempt(spec: Object) -> None:
+    ended = pod(terminated(1, message=said("ExitCode", "no rows")), phase="Failed")
+    assert read_job({**job(failed=1), "spec": spec}, [ended]).cause is None
+
+
 def test_a_failed_mount_is_found_in_its_event() -> None:
     message = 'MountVolume.SetUp failed for volume "v" : configmap "nope" not found'
     stuck = pod(waiting("ContainerCreating"), name="stuck")
