@@ -15,8 +15,8 @@ class Indexes:
     """How the indexes of a Job stand. Of many, `done` is rounded down: each one alone says nothing new."""
 
     count: int
-    done: int = 0
-    failed: int = 0  # for good
+    done: int
+    failed: int  # for good
     at: int | None = None  # which the Job's cause is about
 
 

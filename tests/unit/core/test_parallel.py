@@ -98,7 +98,7 @@ def test_a_job_s_spans_are_numbers(text: Any, numbers: set[int]) -> None:
 def test_of_many_indexes_only_each_tenth_is_news() -> None:
     assert [rounded(done, 6) for done in range(7)] == [0, 1, 2, 3, 4, 5, 6]
     assert len({rounded(done, 200) for done in range(201)}) == 11
-    assert (rounded(199, 200), rounded(200, 200)) == (180, 200)
+    assert (rounded(199, 200), rounded(200, 200), rounded(25, 25)) == (180, 200, 25)
 
 
 RUNNING, PENDING = one(0, {"running": {}}, "Running"), one(1, waiting("ContainerCreating"), "Pending")
