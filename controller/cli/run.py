@@ -1,7 +1,6 @@
 """`coachwork run`: a project on this machine, with no cluster."""
 
 import os
-import re
 import shlex
 import signal
 import sys
@@ -98,16 +97,11 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
             record = following.to_the_end(stopping, stay=not exit_when_ready, page=ui, quiet=output == "json")
             over = current.over(record)
             if output == "text":
-                lines = LAST_LINES if quiet else 0
-                more = f"coachwork logs {current.name} {{}} --local".format
-                last_words(
-                    record, lambda stage: current.tail(record.run, stage, lines) if lines else [], more, view.note
-                )
+                _say_last_words(current, record, view, LAST_LINES if quiet else 0)
             if stopping.is_set():
                 view.note(_ending(record, current.addresses(), over=over))
                 if not over and not only and (stage := _undone(record, place.pipeline.steps)):
-                    typed = re.sub(r" --from[= ]\S+", "", shlex.join(sys.argv[1:]))
-                    view.note(f"go on: coachwork {typed} --from {stage}")
+                    view.note(f"go on: coachwork {shlex.join(_onward(sys.argv[1:], stage))}")
         following.show_output(record, whole=True)  # what they printed while they ended
     raise typer.Exit(EXITS.get(record.phase, Exit.FAILED) if over else Exit.INTERRUPTED)
 
@@ -217,6 +211,12 @@ class _Following:
         return serves and record.phase in ("Ready", "Degraded")
 
 
+def _say_last_words(current: LaptopRun, record: Record, view: Screen, lines: int) -> None:
+    """Say why a run failed, with the last lines of failed stages: so many of each."""
+    more = f"coachwork logs {current.name} {{}} --local".format
+    last_words(record, lambda stage: current.tail(record.run, stage, lines) if lines else [], more, view.note)
+
+
 def _begun(record: Record) -> Record:
     """Return the record with stages that start as running: here they do at once, and may print before that is seen."""
     stages = {
@@ -244,6 +244,17 @@ def _undone(record: Record, steps: Iterable[Iterable[str]]) -> str:
     done = {name for name, stage in record.stages.items() if stage.state in SUCCEEDED}
     first = next(((number, name) for number, step in enumerate(steps) for name in step if name not in done), (0, ""))
     return first[1] if first[0] else ""
+
+
+def _onward(words: Iterable[str], stage: str) -> list[str]:
+    """Return the words of a command that runs what another has left undone, from this stage on."""
+    rest, kept = iter(words), list[str]()
+    for word in rest:
+        if word == "--from":
+            next(rest)
+        elif word != "--all" and not word.startswith("--from="):  # a part of a project is chosen in one way
+            kept.append(word)
+    return [*kept, "--from", stage]
 
 
 def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:

@@ -509,8 +509,8 @@ def test_a_wait_before_the_run_is_announced_and_ctrl_c_ends_it_with_a_word(
 
 
 @pytest.mark.parametrize(
-    ("given", "stuck", "onward"), [([], "b", "--from b"), (["--from", "b"], "c", "--from c"), ([], "a", ""),
-                                   (["--only", "b"], "b", "")],
+    ("given", "stuck", "onward"), [([], "b", "--from b"), (["--from=b"], "c", "--from c"), ([], "a", ""),
+                                   (["--only", "b"], "b", ""), (["--all"], "b", "--from b")],
 )  # fmt: skip
 def test_ctrl_c_shows_the_command_that_goes_on_where_something_is_done(
     coachwork: CommandLine, tmp_path: Path, given: list[str], stuck: str, onward: str
