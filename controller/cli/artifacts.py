@@ -28,16 +28,17 @@ UNLISTED = "there are more files, or folders too deep or unreadable: fetch a fol
 
 Entry = Mapping[str, Any]
 
+Artifact = Annotated[str, typer.Argument(metavar="PATH", help="Fetch this file or folder.", show_default=False)]
+To = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Fetch into this folder: all, unless PATH names one.")]
+
 
 @connected(local=True)
 def artifacts(
     requests: Requests,
     name: Name,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="Fetch this file or folder.", show_default=False)] = "",
+    path: Artifact = "",
     run: Run = "good",
-    to: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Fetch into this folder: all, unless PATH names one.")
-    ] = None,
+    to: To = None,
     output: Output = "text",
 ) -> None:
     """List or fetch the files that a run saved.
@@ -51,10 +52,8 @@ def artifacts(
         rows = ((text.size(item.get("size")), str(item.get("modified", "")), place) for place, item in entries.items())
         if entries or output == "json":
             text.write(output, list(entries.values()), text.columns(("size", "modified", "path"), rows))
-        else:
-            typer.echo(f"run {run_number} of {name} saved nothing" if complete else UNLISTED, err=True)
-        if entries and not complete:
-            typer.echo(f"note: {UNLISTED}", err=True)
+        if not (entries and complete):
+            typer.echo(f"run {run_number} of {name} saved nothing" if complete else f"note: {UNLISTED}", err=True)
         return
     folder = to or Path()
     file = folder / PurePosixPath(path).name

@@ -26,20 +26,26 @@ from controller.core.text import format_size, nearest, quoted
 
 DAY = 86400
 
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="Remove the runs of this project, by its name or its folder.", show_default=False
+    ),
+]
+Everything = Annotated[bool, typer.Option("--all", help="Remove the runs of all projects, too.")]
+OlderThan = Annotated[
+    str, typer.Option(metavar="DURATION", help="Only what was not used for this long, like 12h or 7d.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before runs are removed.")]
+
 
 def clean(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="Remove the runs of this project, by its name or its folder.", show_default=False
-        ),
-    ] = "",
-    everything: Annotated[bool, typer.Option("--all", help="Remove the runs of all projects, too.")] = False,
-    older_than: Annotated[
-        str, typer.Option(metavar="DURATION", help="Only what was not used for this long, like 12h or 7d.")
-    ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before runs are removed.")] = False,
+    name: Name = "",
+    everything: Everything = False,
+    older_than: OlderThan = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
     output: Output = "text",
 ) -> None:
     """Free what runs left on this machine.

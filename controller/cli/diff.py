@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,28 +18,20 @@ from controller.core.text import clean, format_duration
 HEAD = ("outcome", "reason", "message", "started", "finished")
 
 
+def _run(text: str) -> Any:
+    return typer.Argument(metavar="RUN", help=text, show_default=False, autocompletion=complete.runs)
+
+
+Before = Annotated[str, _run("The earlier run: a number, latest or good; by default good.")]
+After = Annotated[str, _run("The later run; by default latest.")]
+
+
 @connected(local=True)
 def diff(
     requests: Requests,
     name: Name,
-    before: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="The earlier run: a number, latest or good; by default good.",
-            show_default=False,
-            autocompletion=complete.runs,
-        ),
-    ] = "good",
-    after: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="The later run; by default latest.",
-            show_default=False,
-            autocompletion=complete.runs,
-        ),
-    ] = "latest",
+    before: Before = "good",
+    after: After = "latest",
     output: Output = "text",
 ) -> None:
     """Show what changed between two runs.

@@ -26,34 +26,38 @@ INTERVAL = 1.0  # seconds between two checks for logs that have begun
 Entry = dict[str, Any]
 _printing = threading.Lock()
 
+Stage = Annotated[
+    str,
+    typer.Argument(
+        metavar="STAGE", help="The stage; by default all.", show_default=False, autocompletion=complete.stages
+    ),
+]
+Run = Annotated[
+    str,
+    typer.Option(
+        metavar="RUN",
+        help="A number, latest or good; by default the newest with such a log.",
+        autocompletion=complete.runs,
+    ),
+]
+Attempt = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="The attempt; 0 is the newest.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the logs end.")]
+Tail = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Show only the stage's last lines; 0 shows all.")]
+Timestamps = Annotated[
+    bool, typer.Option("--timestamps", help="Begin each line with the time at which it came, in UTC.")
+]
+
 
 @connected(local=True)
 def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     requests: Requests,
     name: Name,
-    stage: Annotated[
-        str,
-        typer.Argument(
-            metavar="STAGE", help="The stage; by default all.", show_default=False, autocompletion=complete.stages
-        ),
-    ] = "",
-    run: Annotated[
-        str,
-        typer.Option(
-            "--run",
-            metavar="RUN",
-            help="A number, latest or good; by default the newest with such a log.",
-            autocompletion=complete.runs,
-        ),
-    ] = "",
-    attempt: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="The attempt; 0 is the newest.")] = 0,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the logs end.")] = False,
-    tail: Annotated[
-        int, typer.Option(min=0, metavar="NUMBER", help="Show only the stage's last lines; 0 shows all.")
-    ] = 0,
-    timestamps: Annotated[
-        bool, typer.Option("--timestamps", help="Begin each line with the time at which it came, in UTC.")
-    ] = False,
+    stage: Stage = "",
+    run: Run = "",
+    attempt: Attempt = 0,
+    follow: Follow = False,
+    tail: Tail = 0,
+    timestamps: Timestamps = False,
     output: Output = "text",
 ) -> None:
     """Show what stages printed.

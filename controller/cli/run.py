@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -83,8 +83,7 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
         place = find(target, ref, path, python=pythons.judging(interpreter))
     with text.patience("looking for the Python of the stages"):
         chosen = pythons.choose(place.pipeline, interpreter, only)
-    for warning in place.pipeline.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+    typer.echo("".join(f"warning: {line}\n" for line in place.pipeline.warnings), err=True, nl=False)
     stopping = stop_on_signals(signal.SIGHUP)
     options = laptop.Options(tuple(variables), {**os.environ, **given}, chosen, only, resume, whole)
     stream = Stream(place.own) if output == "text" and not quiet else None
@@ -98,10 +97,8 @@ def run(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
             over = current.over(record)
             if output == "text":
                 _say_last_words(current, record, view, LAST_LINES if quiet else 0)
-            if stopping.is_set():
-                view.note(_ending(record, current.addresses(), over=over))
-                if not over and not only and (stage := _undone(record, place.pipeline.steps)):
-                    view.note(f"go on: coachwork {shlex.join(_onward(sys.argv[1:], stage))}")
+            for line in _ending(current, record, resumes=not only) if stopping.is_set() else ():
+                view.note(line)
         following.show_output(record, whole=True)  # what they printed while they ended
     raise typer.Exit(EXITS.get(record.phase, Exit.FAILED) if over else Exit.INTERRUPTED)
 
@@ -239,6 +236,19 @@ def _places(current: LaptopRun, record: Record) -> Iterator[str]:
         yield f"kept in {folder}"
 
 
+def _ending(current: LaptopRun, record: Record, *, resumes: bool) -> Iterator[str]:
+    """Yield what is stopped by a person who presses Ctrl-C, and the command that goes on, where a run `resumes`."""
+    over, addresses = current.over(record), current.addresses()
+    running = [] if over else [name for name, stage in record.stages.items() if stage.state == "Running"]
+    names = ", ".join(dict.fromkeys([*running, *addresses]))
+    if over or running:
+        yield f"{'' if over else 'interrupted: '}stopping {f'{names}{GRACE}' if names else 'the page'}"
+    else:
+        yield "interrupted"
+    if resumes and not over and (stage := _undone(record, current.place.pipeline.steps)):
+        yield f"go on: coachwork {shlex.join(_onward(sys.argv[1:], stage))}"
+
+
 def _undone(record: Record, steps: Iterable[Iterable[str]]) -> str:
     """Return the first stage that has not succeeded; "" in the first step, before which there is nothing to keep."""
     done = {name for name, stage in record.stages.items() if stage.state in SUCCEEDED}
@@ -255,12 +265,3 @@ def _onward(words: Iterable[str], stage: str) -> list[str]:
         elif word != "--all" and not word.startswith("--from="):  # a part of a project is chosen in one way
             kept.append(word)
     return [*kept, "--from", stage]
-
-
-def _ending(record: Record, addresses: Mapping[str, str], *, over: bool) -> str:
-    """Return what is stopped by a person who presses Ctrl-C."""
-    running = [] if over else [name for name, stage in record.stages.items() if stage.state == "Running"]
-    if not over and not running:
-        return "interrupted"
-    names = ", ".join(dict.fromkeys([*running, *addresses]))
-    return f"{'' if over else 'interrupted: '}stopping {f'{names}{GRACE}' if names else 'the page'}"

@@ -23,27 +23,27 @@ TITLES = ("name", "phase", "run", "commit", "changed", "next", "message")
 PHASES: Final[tuple[str, ...]] = get_args(Phase)
 PLAIN_KEYS = ("ref", "path", "schedule", "time-zone", "poll", "suspend")
 
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The request; by default all.", show_default=False, autocompletion=complete.requests
+    ),
+]
+Phases = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PHASE",
+        help="Show only requests in this phase; may be repeated.",
+        autocompletion=lambda incomplete: [item for item in PHASES if item.startswith(incomplete)],
+    ),
+]
+
 
 @connected(local=True)
 def status(
     requests: Requests,
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="The request; by default all.",
-            show_default=False,
-            autocompletion=complete.requests,
-        ),
-    ] = "",
-    phase: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PHASE",
-            help="Show only requests in this phase; may be repeated.",
-            autocompletion=lambda incomplete: [item for item in PHASES if item.startswith(incomplete)],
-        ),
-    ] = None,
+    name: Name = "",
+    phase: Phases = None,
     output: Output = "text",
 ) -> None:
     """Show all requests, or one with its stages and problems.
@@ -118,26 +118,29 @@ def details(standing: Standing, found: Mapping[str, Address], now: datetime) -> 
         "schedule problem": record.schedule_problem,
         "notify problem": record.notify_problem,
     }
-    width = text.width()
-    lines = text.columns(("", ""), ((f"{key}:", value) for key, value in facts.items() if value), width)[1:]
-    if record.stages:
-        rows = (
-            (
-                record.title(name),
-                stage.state,
-                text.took(stage.started, stage.finished or record.finished, now),  # none is recorded of stopped ones
-                str(stage.attempts or ""),
-                "" if said and f"stage {record.title(name)}: {said}" in record.message else said,  # above
-            )
-            for name, stage in record.stages.items()
-            for said in [stage.message or record.why(name)]
-        )
-        lines += ["", *text.columns(("stage", "state", "took", "attempts", "message"), rows, width)]
-    lines += _numbers(record)
+    rows = ((f"{key}:", value) for key, value in facts.items() if value)
+    lines = [*text.columns(("", ""), rows, text.width())[1:], *_stages(record, now), *_numbers(record)]
     if record.problems:
         heading = "problems:" if record.phase == "Invalid" else "warnings:"
         lines += ["", heading, *(f"  {line}" for line in record.problems)]
     return lines
+
+
+def _stages(record: Record, now: datetime) -> list[str]:
+    """Return how the stages of the run stand."""
+    rows = [
+        (
+            record.title(name),
+            stage.state,
+            text.took(stage.started, stage.finished or record.finished, now),  # none is recorded of stopped ones
+            str(stage.attempts or ""),
+            "" if said and f"stage {record.title(name)}: {said}" in record.message else said,  # above
+        )
+        for name, stage in record.stages.items()
+        for said in [stage.message or record.why(name)]
+    ]
+    titles = ("stage", "state", "took", "attempts", "message")
+    return ["", *text.columns(titles, rows, text.width())] if rows else []
 
 
 def _numbers(record: Record) -> list[str]:
