@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from controller.cli.init import SCAFFOLD
+from tests.support.building import uv
 from tests.support.cli import CommandLine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -45,6 +49,21 @@ def post(url: str, body: object = None) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)  # noqa: S310 (an address of ours)
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         return json.load(answer)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("python", ["3.11", "3.14"])
+def test_all_pinned_packages_have_wheels_for_each_python_of_a_laptop(tmp_path: Path, python: str) -> None:
+    pinned = {line for folder in (EXAMPLES, SCAFFOLD) for file in folder.rglob("requirements.txt")
+              for line in file.read_text().splitlines() if not line.startswith("-r")}  # fmt: skip
+    for project in EXAMPLES.glob("*/bodywork.yaml"):
+        stages = yaml.safe_load(project.read_text())["stages"].values()
+        pinned |= {line for stage in stages for line in stage.get("requirements", ())}
+    assert len(pinned) > 10
+    (tmp_path / "all.txt").write_text("\n".join(pinned))  # all at once: each package has one version in all of them
+    command = [uv(), "pip", "compile", "--quiet", "--no-build", "--python-version", python, str(tmp_path / "all.txt")]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_train_and_serve_predicts_with_the_model_that_it_trained(coachwork: CommandLine) -> None:

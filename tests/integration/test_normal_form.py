@@ -19,7 +19,7 @@ from controller.core.documents import requirements as documents
 from controller.core.errors import Invalid
 from controller.core.inputs import requirements
 from controller.core.model import Batch, Stage
-from tests.support.building import files_below
+from tests.support.building import files_below, uv
 from tests.support.examples import share
 from tests.support.launching import RUNTIME, wheel
 
@@ -83,11 +83,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     wheel(root / "index", "quill_pen", "1.0", "")
     for folder in ("wheels", "more wheels"):
         wheel(root / "project/train" / folder, "reed", "1.0", "")
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    assert uv
-    subprocess.run([uv, "venv", "-q", "--offline", "--python", sys.executable, root / "venv"], check=True, timeout=60)
+    subprocess.run([uv(), "venv", "-q", "--offline", "--python", sys.executable, root / "venv"], check=True, timeout=60)
     content = (root / "index/plume-1.0-py3-none-any.whl").read_bytes()
-    return Place(root, uv, hashlib.sha256(content).hexdigest())
+    return Place(root, uv(), hashlib.sha256(content).hexdigest())
 
 
 NAMES = st.sampled_from(["plume", "Plume", "PLUME", "quill_pen", "Quill.Pen", "quill--pen", "quill-pen[none]"])

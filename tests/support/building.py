@@ -22,11 +22,16 @@ FILE = "train/requirements.txt"
 FOLDERS = ("checkout", "tools", "scratch", "logs", "build", "cache")
 
 
+def uv() -> str:
+    """Return this project's uv."""
+    found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    assert found
+    return found
+
+
 def add_uv(tools: Path) -> None:
     """Put this project's uv among the tools."""
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    assert uv
-    (tools / "uv").symlink_to(uv)
+    (tools / "uv").symlink_to(uv())
 
 
 def files_below(folder: Path) -> list[Path]:
