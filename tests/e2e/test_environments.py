@@ -11,7 +11,7 @@ import pytest
 from tests.support.e2e import NAMESPACE, VOLUME, Coachwork, eventually, kubectl, told
 from tests.support.e2e_projects import batch, project
 from tests.support.incluster_index import InClusterIndex
-from tests.support.launching import wheel
+from tests.support.launching import source, wheel
 
 SHOWS = "import six\nprint('six is', six.__version__)\n"
 
@@ -47,37 +47,18 @@ def test_two_projects_that_ask_for_the_same_share_one_environment(coachwork: Coa
     assert len(compiled) == 1
 
 
-# A package that needs nothing to be built, and while it is looks for what else it could write to.
 GREEDY = """
-import json, os, zipfile
-
-def build_wheel(target, *args, **kwargs):
-    found = [os.listdir("/coachwork/builds")]
-    for folder, _, files in os.walk("/coachwork"):
-        if folder.startswith(("/coachwork/scratch", "/coachwork/builds/" + found[0][0])):
-            continue
-        for name in ["new", *files]:
-            try:
-                open(os.path.join(folder, name), "a").close()
-                found.append(folder)
-            except OSError:
-                pass
-    name, info = "greedy-1.0-py3-none-any.whl", "greedy-1.0.dist-info"
-    with zipfile.ZipFile(os.path.join(target, name), "w") as archive:
-        archive.writestr("greedy.py", f"FOUND = {json.dumps(found)!r}")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: greedy\\nVersion: 1.0\\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        archive.writestr(f"{info}/RECORD", "")
-    return name
-"""
-BACKEND = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-[project]
-name = "greedy"
-version = "1.0"
+import json, os
+found = [os.listdir("/coachwork/builds")]
+for folder, _, files in os.walk("/coachwork"):
+    if folder.startswith(("/coachwork/scratch", "/coachwork/builds/" + found[0][0])):
+        continue
+    for name in ["new", *files]:
+        try:
+            open(os.path.join(folder, name), "a").close()
+            found.append(folder)
+        except OSError:
+            pass
 """
 
 
@@ -86,7 +67,8 @@ def test_a_package_that_is_built_sees_its_own_build_alone(coachwork: Coachwork) 
     files = project(
         name, "one", batch("one", "import greedy\nprint(greedy.FOUND)\n", requirements="./lib\nsix==1.16.0\n")
     )
-    record = coachwork.start(name, files | {"one/lib/pyproject.toml": BACKEND, "one/lib/backend.py": GREEDY})
+    lib = source("greedy", before=GREEDY, module='f"FOUND = {json.dumps(found)!r}"')
+    record = coachwork.start(name, files | {f"one/lib/{file}": text for file, text in lib.items()})
     assert record["phase"] == "Ready", told(record)
     (folder,) = folders(coachwork, name)
     lines = coachwork.run_file(name, 1, "logs/one/1.log").splitlines()

@@ -9,6 +9,7 @@ from controller.core import sweep
 from tests.support.eventually import eventually
 from tests.support.freeport import free_port
 from tests.support.laptop import batch, laptop, project, service
+from tests.support.launching import source
 
 PHASES = ("building", "rollout", "running", "ready")
 FOLDERS = ("mirrors", "checkouts", "tools", "runs/*/1", "runs", "builds", "environments", "*")
@@ -26,25 +27,6 @@ folder = pathlib.Path({folder!r})
 while not (folder / "go-{phase}").exists():
     time.sleep(0.02)
 """
-BUILDS = """
-import zipfile
-def build_wheel(target, *args, **kwargs):
-    with zipfile.ZipFile(target + "/lib-1.0-py3-none-any.whl", "w") as archive:
-        archive.writestr("lib.py", "")
-        archive.writestr("lib-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: lib\\nVersion: 1.0\\n")
-        archive.writestr("lib-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        archive.writestr("lib-1.0.dist-info/RECORD", "")
-    return "lib-1.0-py3-none-any.whl"
-"""
-PACKAGE = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-[project]
-name = "lib"
-version = "1.0"
-"""
 
 
 def files(folder: Path, port: int) -> dict[str, str]:
@@ -52,7 +34,8 @@ def files(folder: Path, port: int) -> dict[str, str]:
     build, start, work = (HELD.format(folder=str(folder), phase=phase) for phase in ("building", "rollout", "running"))
     serve = f"import socket\nserver = socket.create_server(('127.0.0.1', {port}))\nwhile True:\n    server.accept()\n"
     tree = project("web >> train", web=service(start + serve, port), train=batch(f"import lib\n{work}"))
-    tree |= {"train/requirements.txt": "./lib\n", "lib/pyproject.toml": PACKAGE, "lib/backend.py": build + BUILDS}
+    tree |= {"train/requirements.txt": "./lib\n"}
+    tree |= {f"lib/{name}": text for name, text in source("lib", before=build).items()}
     return {f"ml/{name}": text for name, text in tree.items()}
 
 

@@ -17,34 +17,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.building import KEY, Builder, waking
+from tests.support.cli import write
 from tests.support.datedindex import serving
-from tests.support.launching import PYTHON_38, Stage, wait_for, wheel
+from tests.support.launching import PYTHON_38, Stage, source, wait_for, wheel
 from tests.support.slowindex import half
 
 REQUIREMENTS = "train/requirements.txt"
 
 
 def package(folder: Path, name: str, version: str = "1.0", value: int = 1) -> None:
-    """Make a package from source that its own folder is all it needs to be built: no setuptools to fetch."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-        f'[project]\nname = "{name}"\nversion = "{version}"\n'
-    )
-    (folder / "backend.py").write_text(f"""
-import zipfile
-def build_wheel(target, *args, **kwargs):
-    open("built-here", "w").close()
-    file = "{name}-{version}-py3-none-any.whl"
-    info = "{name}-{version}.dist-info"
-    with zipfile.ZipFile(target + "/" + file, "w") as archive:
-        archive.writestr("{name}.py", "VALUE = {value}")
-        archive.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
-        wheel = "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-        archive.writestr(info + "/WHEEL", wheel)
-        archive.writestr(info + "/RECORD", "")
-    return file
-""")
+    """Make a package from source, which leaves a file where it was built."""
+    built = 'open("built-here", "w").close()'
+    write(folder, source(name, version, before=built, module=f'"VALUE = {value}"'))
 
 
 # --- a good build ---------------------------------------------------------------------------------
@@ -538,7 +522,7 @@ def test_a_package_that_needs_a_compiler_says_which_and_the_remedy(builder: Buil
     assert ended.message["message"].endswith(": use an image with a compiler")
 
 
-def source(builder: Builder, name: str, *, broken: bool = False) -> None:
+def source_only(builder: Builder, name: str, *, broken: bool = False) -> None:
     """Put a package into the index that has only its source."""
     folder = builder.root / "sdist" / f"{name}-1.0"
     package(folder, name)
@@ -550,7 +534,7 @@ def source(builder: Builder, name: str, *, broken: bool = False) -> None:
 
 def only_for(builder: Builder, name: str, *tags: str) -> None:
     """Put a package into the index that has wheels for these Pythons, and its source for others."""
-    source(builder, name)
+    source_only(builder, name)
     for tag in tags:
         whole = wheel(builder.root / "any", name, "1.0", "")
         whole.rename(builder.index / f"{name}-1.0-{tag}-none-any.whl")
@@ -571,7 +555,7 @@ def test_what_must_be_compiled_is_said_before_with_the_pythons_that_have_wheels(
 
 def test_what_could_not_be_compiled_is_reported_with_the_pythons_that_have_wheels(builder: Builder) -> None:
     only_for(builder, "quill", "cp38", "cp39")
-    source(builder, "quill", broken=True)
+    source_only(builder, "quill", broken=True)
     builder.ask("", lines=("quill==1.0",))
     message = builder.run().message["message"]
     assert message.startswith("bodywork.yaml: stages.train.requirements: `quill==1.0` has no wheel for Python")
@@ -587,7 +571,7 @@ def test_no_python_is_named_where_none_has_wheels_of_all(builder: Builder) -> No
 
 @pytest.mark.parametrize("line", ["feather", "quill\n--no-binary quill", "quill\n--no-binary :all:"])
 def test_what_is_always_built_from_source_causes_no_warning(builder: Builder, line: str) -> None:
-    source(builder, "feather")
+    source_only(builder, "feather")
     only_for(builder, "quill", "cp38")
     ended = builder.run(f"{line}\n")
     assert ended.code == 0, ended.text

@@ -15,7 +15,7 @@ from controller.core.documents.seal import opened
 from tests.support.building import Builder
 from tests.support.cli import CommandLine, write
 from tests.support.eventually import eventually
-from tests.support.launching import wait_for, wheel
+from tests.support.launching import source, wait_for, wheel
 
 
 def held(builder: Builder) -> Path:
@@ -227,25 +227,18 @@ def test_a_run_makes_a_damaged_environment_again(
 
 
 SLOW = """
-import os, time, zipfile
+import os, time
 while not os.path.exists({go!r}):
     time.sleep(0.05)
-def build_wheel(target, *args, **kwargs):
-    with zipfile.ZipFile(target + "/quill-1.0-py3-none-any.whl", "w") as archive:
-        archive.writestr("quill-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: quill\\nVersion: 1.0\\n")
-        archive.writestr("quill-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
-        archive.writestr("quill-1.0.dist-info/RECORD", "")
-    return "quill-1.0-py3-none-any.whl"
 """
-BUILT_BY_ITSELF = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
 def test_a_laptop_says_what_must_be_compiled_while_it_is_compiled(coachwork: CommandLine, tmp_path: Path) -> None:
     whole = wheel(tmp_path / "any", "quill", "1.0", "")
     whole.rename(tmp_path / "index" / "quill-1.0-cp38-none-any.whl")
     named = "Metadata-Version: 2.1\nName: quill\nVersion: 1.0\n"
-    files = {"PKG-INFO": named, "backend.py": SLOW.format(go=str(tmp_path / "go")), "pyproject.toml": BUILT_BY_ITSELF}
-    write(tmp_path / "quill-1.0", files)
+    slow = source("quill", before=SLOW.format(go=str(tmp_path / "go")))
+    write(tmp_path / "quill-1.0", {"PKG-INFO": named, **slow})
     shutil.make_archive(str(tmp_path / "index/quill-1.0"), "gztar", tmp_path, "quill-1.0")
     folder = project(tmp_path / "spring")
     (tmp_path / "spring/a/requirements.txt").write_text("plume==1.0\nquill==1.0\n")

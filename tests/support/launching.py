@@ -155,3 +155,25 @@ def wheel(folder: Path, name: str, version: str, content: str, *, needs: str = "
         for file, text in {**files, f"{info}/RECORD": record}.items():
             archive.writestr(file, text)
     return path
+
+
+def source(name: str, version: str = "1.0", *, before: str = "", module: str = '""') -> dict[str, str]:
+    """Return the files of a package that its own folder is all it needs to be built: no setuptools to fetch.
+
+    Its backend does what is `before` first; `module` is an expression of the text of its one module.
+    """
+    project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    backend = f"""
+import zipfile
+{before}
+def build_wheel(target, *args, **kwargs):
+    file, info = "{name}-{version}-py3-none-any.whl", "{name}-{version}.dist-info"
+    with zipfile.ZipFile(target + "/" + file, "w") as archive:
+        archive.writestr("{name}.py", {module})
+        archive.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        archive.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr(info + "/RECORD", "")
+    return file
+"""
+    project += f'[project]\nname = "{name}"\nversion = "{version}"\n'
+    return {"pyproject.toml": project, "backend.py": backend}
