@@ -96,15 +96,12 @@ class Jobs:
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         width = spec["parallelism"] if "subdomain" in spec["template"]["spec"] else min(spec["parallelism"], processors)
         owned = self._store.owned(job["metadata"]["uid"], "Pod")
-        active = {index_of(pod) for pod in owned if pod["metadata"]["uid"] not in self._counted}  # or ended just now
-        idle = set(range(spec["completions"])) - active - indexes.completed - indexes.lost - indexes.resting.keys()
-        for index in sorted(idle)[: max(width - len(active), 0)]:
+        taken = {index_of(pod) for pod in owned if pod["metadata"]["uid"] not in self._counted}  # or ended just now
+        idle = set(range(spec["completions"])) - taken - indexes.completed - indexes.lost - indexes.resting.keys()
+        begun = sorted(idle)[: max(width - len(taken), 0)]
+        for index in begun:
             self._try(job, index)
-        self._store.note(job, {"active": len(self._active(job)) or None})
-
-    def _active(self, job: Object) -> list[Object]:
-        owned = self._store.owned(job["metadata"]["uid"], "Pod")
-        return [pod for pod in owned if pod.get("status", {}).get("phase") not in _OVER]
+        self._store.note(job, {"active": len(_active(owned)) + len(begun) or None})
 
     def _count_index(self, job: Object, pod: Object, index: int, indexes: _Indexes) -> None:
         spec, failed = job["spec"], job.get("status", {}).get("failed", 0)
@@ -127,7 +124,7 @@ class Jobs:
         }
         if len(indexes.lost) > spec.get("maxFailedIndexes", spec["completions"]):
             self._end(job, counts, ("FailureTarget", "Failed"), _LOST_TOO_MANY)
-            for other in self._active(job):
+            for other in _active(self._store.owned(job["metadata"]["uid"], "Pod")):
                 delete_pod(self._store, other)
         elif len(indexes.completed) + len(indexes.lost) < spec["completions"]:
             self._store.note(job, counts)
@@ -184,6 +181,10 @@ class Jobs:
 
 
 _OVER = ("Succeeded", "Failed")
+
+
+def _active(pods: Iterable[Object]) -> list[Object]:
+    return [pod for pod in pods if pod.get("status", {}).get("phase") not in _OVER]
 
 
 def _spans(indexes: Iterable[int]) -> str:
