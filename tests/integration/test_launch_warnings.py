@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_launch import server
+from tests.integration.test_launch_services import server
 from tests.support.freeport import free_port
 from tests.support.launching import PYTHON_38, Stage, wait_for
 

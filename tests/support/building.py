@@ -15,7 +15,8 @@ from typing import Any
 from controller.core import layout, model
 from controller.core.documents import requirements as documents
 from controller.core.inputs import requirements
-from tests.support.launching import COMMIT, Ended, Stage
+from tests.support.cli import write
+from tests.support.launching import COMMIT, Ended, Stage, source
 
 KEY = "key-1"
 FILE = "train/requirements.txt"
@@ -32,6 +33,12 @@ def uv() -> str:
 def add_uv(tools: Path) -> None:
     """Put this project's uv among the tools."""
     (tools / "uv").symlink_to(uv())
+
+
+def package(folder: Path, name: str, version: str = "1.0", value: int = 1, before: str = "") -> None:
+    """Make a package from source, which leaves a file where it is built, and does what is `before` that."""
+    built = f'{before}open("built-here", "w").close()'
+    write(folder, source(name, version, before=built, module=f'"VALUE = {value}"'))
 
 
 def files_below(folder: Path) -> list[Path]:
