@@ -14,7 +14,7 @@ TIMEOUT = 60  # seconds of one command
 
 
 def seconds(command: Sequence[str]) -> float:
-    """Give how long a command takes."""
+    """Return how long a command takes."""
     started = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=True)
     return time.perf_counter() - started

@@ -70,7 +70,7 @@ def begin(coachwork: Coachwork, name: str, secret: str) -> None:
 
 
 def folder(coachwork: Coachwork, name: str) -> str:
-    """Give the environment that a run has used."""
+    """Return the environment that a run has used."""
     return str(json.loads(coachwork.run_file(name, 1, "run.json"))["environments"][0]["folder"])
 
 
@@ -108,7 +108,7 @@ def cold(coachwork: Coachwork, name: str, secret: str) -> tuple[Moments, float]:
 
 
 def imports(coachwork: Coachwork, name: str, run: int) -> dict[str, list[tuple[float, float]]]:
-    """Give seconds and processor seconds of the imports of a run, by kind."""
+    """Return seconds and processor seconds of the imports of a run, by kind."""
     found: dict[str, list[tuple[float, float]]] = {}
     for kind, seconds, cpu in IMPORTED.findall(coachwork.run_file(name, run, "logs/one/1.log")):
         found.setdefault(kind, []).append((float(seconds), float(cpu)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Give one line about this machine: processor, cores, load, kernel, Python."""
+    """Return one line about this machine: processor, cores, load, kernel, Python."""
     cores, load = os.cpu_count() or 0, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return (
         f"{_processor()}, {cores} cores, load {load:.1f}, {platform.system()} {platform.release()}, "
@@ -27,21 +27,21 @@ def _processor() -> str:
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """Give median and range of some times."""
+    """Return median and range of some times."""
     return f"{statistics.median(seconds):7.2f} s  ({min(seconds):.2f} to {max(seconds):.2f}, {len(seconds)} times)"
 
 
 def milliseconds(seconds: Sequence[float]) -> str:
-    """Give median and range of some short times."""
+    """Return median and range of some short times."""
     low, median, high = (value * 1e3 for value in (min(seconds), statistics.median(seconds), max(seconds)))
     return f"{median:7.0f} ms  ({low:.0f} to {high:.0f}, {len(seconds)} times)"
 
 
 def p95(values: Sequence[float]) -> float:
-    """Give the value that 95 % do not exceed (nearest rank)."""
+    """Return the value that 95 % do not exceed (nearest rank)."""
     return sorted(values)[max(-(-len(values) * 95 // 100) - 1, 0)]
 
 
 def posix(text: str) -> float:
-    """Give a moment of RFC 3339 in seconds."""
+    """Return a moment of RFC 3339 in seconds."""
     return datetime.fromisoformat(text).timestamp()

@@ -49,7 +49,7 @@ for _ in range({STAGES}):
 
 @contextmanager
 def cluster() -> Iterator[Coachwork]:
-    """Give the installation, with a Git server beside it."""
+    """Return the installation, with a Git server next to it."""
     kubectl("-n", NAMESPACE, "get", "deployment", "coachwork", "-o", "name")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GIT_NAMESPACE, "labels": labels}}
@@ -69,7 +69,7 @@ IMAGE = "python:3.12-slim"
 
 
 def unique() -> str:
-    """Give requirements that no environment was built for yet; they mean the same as all others of this script."""
+    """Return requirements that no environment was built for yet; they mean the same as all others of this script."""
     return "\n".join([*PACKAGES, f"six ; platform_version == '{uuid.uuid4().hex}'", ""])
 
 
@@ -83,7 +83,7 @@ class Start(NamedTuple):
 
 
 def starts(coachwork: Coachwork, name: str, run: int, kind: str) -> list[Start]:
-    """Give what the scripts of one run have told."""
+    """Return what the scripts of one run have printed."""
     found = []
     for number in range(STAGES):
         log, outcome = (coachwork.run_file(name, run, f"logs/{kind}{number}/1.{part}") for part in ("log", "json"))
@@ -97,13 +97,13 @@ def starts(coachwork: Coachwork, name: str, run: int, kind: str) -> list[Start]:
 
 
 def build_seconds(coachwork: Coachwork, record: dict[str, str]) -> float:
-    """Give how long the environment took, from its Job to its publishing."""
+    """Return how long the environment took, from its Job to its publishing."""
     stage: dict[str, Any] = coachwork.stages(record)["environment"]
     return (datetime.fromisoformat(stage["finished"]) - datetime.fromisoformat(stage["started"])).total_seconds()
 
 
 def pod(*commands: list[str], **variables: str) -> str:
-    """Give what a pod of the image prints whose containers run these commands, one after the other."""
+    """Return what a pod of the image prints whose containers run these commands, one after the other."""
     name = f"bare-{uuid.uuid4().hex[:6]}"
     security = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
     common = {
@@ -122,7 +122,7 @@ def pod(*commands: list[str], **variables: str) -> str:
 
 
 def with_pip() -> float:
-    """Give the first line's time of a pod that installs with pip by itself."""
+    """Return the first line's time of a pod that installs with pip by itself."""
     install = "python3 -m venv /tmp/e && /tmp/e/bin/pip install -q $PACKAGES >&2"
     command = ["sh", "-c", f'{install} && exec /tmp/e/bin/python -c "$SCRIPT"']
     match = FIRST_LINE.search(pod(command, PACKAGES=" ".join(PACKAGES), SCRIPT=CLOCK))
@@ -131,7 +131,7 @@ def with_pip() -> float:
 
 
 def counted(before: dict[str, float], after: dict[str, float], operation: str) -> float:
-    """Give how many git calls of one kind were made in between."""
+    """Return how many git calls of one kind were made in between."""
     keys = [key for key in after if key.startswith("coachwork_git") and f'operation="{operation}"' in key]
     return sum(after[key] - before.get(key, 0.0) for key in keys if "total" in key)
 

@@ -64,7 +64,7 @@ class Requests:
         where: Mapping[str, str] = MappingProxyType({}),
         elsewhere: Callable[[str], str] = lambda _name: "",
     ) -> None:
-        """Take what answers, the options that led there, by name, and what says where else a name is known."""
+        """Read from `person`, to whom the options `where` led; `elsewhere` says where else a name is known."""
         self.person, self._elsewhere = person, elsewhere
         self.namespace = person.namespace
         self._where = {option: value for option, value in where.items() if value}

@@ -28,7 +28,7 @@ class Copies:
         self._due = time.monotonic() + BETWEEN
 
     def soon(self) -> None:
-        """Keep it if the last copy is old: whoever is killed for his memory keeps nothing any more."""
+        """Keep it if the last copy is old: what is killed for its memory keeps nothing any more."""
         if time.monotonic() > self._due:
             self.keep()
             self._due = time.monotonic() + BETWEEN

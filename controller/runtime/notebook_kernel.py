@@ -31,7 +31,7 @@ def main() -> None:
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # its debugger warns of what nobody debugs
     jupyter, sys.argv = sys.argv[1:], [path, *arguments]
     sys.path[0] = os.path.dirname(path)
-    warnings.filterwarnings("ignore", message="To exit: use")  # said to whoever calls sys.exit in a notebook
+    warnings.filterwarnings("ignore", message="To exit: use")  # said to those who call sys.exit in a notebook
 
     from ipykernel.kernelapp import IPKernelApp  # noqa: PLC0415 - one of the stage's packages
 

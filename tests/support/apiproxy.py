@@ -214,7 +214,7 @@ class ApiServer:
             self._note("DELETED", {**last, "metadata": {**last["metadata"], "resourceVersion": str(self._version)}})
 
     def compact(self) -> None:
-        """Forget what happened: whoever watches from before now gets 410."""
+        """Forget what happened: those who watch from before now get 410."""
         with self._change:
             self._oldest, self._events = self._version, []
 
@@ -238,7 +238,7 @@ class ApiServer:
         return self.calls.count((verb, resource))
 
     def next_fault(self, verb: str, resource: str, query: Mapping[str, str]) -> Fault | None:
-        """Count a request, and give the fault that it meets."""
+        """Count a request, and return the fault that it meets."""
         self.calls.append((verb, resource))
         faults = self._faults[verb, resource]
         if faults:

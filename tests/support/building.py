@@ -48,7 +48,7 @@ def files_below(folder: Path) -> list[Path]:
 
 @dataclass
 class Builder:
-    """A build of the environment of a stage `train`, beside the stage's own folders."""
+    """A build of the environment of a stage `train`, next to the stage's own folders."""
 
     stage: Stage
     env: dict[str, str] = field(default_factory=dict)
@@ -100,9 +100,9 @@ class Builder:
             self.ask()
         self.logs.mkdir(exist_ok=True)
         self.scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
-        told = {"kind": "environment", "commit": COMMIT, "environment": KEY, "limit": 60, "grace": 5}
-        told |= order | {"paths": self.paths() | order.get("paths", {})}
-        return self.stage.spawn("install.py", told, self.env)
+        stated = {"kind": "environment", "commit": COMMIT, "environment": KEY, "limit": 60, "grace": 5}
+        stated |= order | {"paths": self.paths() | order.get("paths", {})}
+        return self.stage.spawn("install.py", stated, self.env)
 
     def end(self, process: subprocess.Popen[bytes]) -> Ended:
         """Wait for the builder's end."""

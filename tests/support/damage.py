@@ -16,7 +16,7 @@ def harms(content: bytes, count: int, seed: int) -> Iterator[tuple[str, bytes | 
 
 
 def harm(file: Path, content: bytes | None) -> None:
-    """Put this in a file's place, whoever may write to it; None: nothing."""
+    """Put this in a file's place, no matter who may write to it; None: nothing."""
     file.unlink()
     if content is not None:
         file.write_bytes(content)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 Releases = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""By package and version: the day of upload ("": not told), then what it requires; `sdist` alone: it has no wheel."""
+"""By package and version: the day of upload ("": not said), then what it requires; `sdist` alone: it has no wheel."""
 
 
 @contextmanager
@@ -51,8 +51,8 @@ def page(releases: Releases, name: str) -> str:
         sdist = needs == ["sdist"]
         file = f"{plain}-{version}.tar.gz" if sdist else f"{plain}-{version}-py3-none-any.whl"
         more = {} if sdist else {"core-metadata": True}
-        told = {"upload-time": f"{day}T08:00:00Z"} if day else {}
-        files.append({"filename": file, "url": f"/files/{file}", "hashes": {}, **told, **more})
+        dated = {"upload-time": f"{day}T08:00:00Z"} if day else {}
+        files.append({"filename": file, "url": f"/files/{file}", "hashes": {}, **dated, **more})
     return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "versions": list(releases[name]), "files": files})
 
 

@@ -57,7 +57,7 @@ class Coachwork:
         return name
 
     def start(self, name: str, files: Files, **keys: Any) -> Record:
-        """Push the files as repository `name`, request a run of it, and give the record of its end."""
+        """Push the files as repository `name`, request a run of it, and return the record of its end."""
         self.git.push(name, files)
         self.request(name, **keys)
         return self.ended(name)
@@ -98,7 +98,7 @@ class Coachwork:
         kubectl("-n", NAMESPACE, "annotate", "--overwrite", "configmap", name, *pairs)
 
     def trigger(self, name: str, identity: str, *, seconds: float = RUN_SECONDS) -> Record:
-        """Trigger a run under this id, and give the record of its end."""
+        """Trigger a run under this id, and return the record of its end."""
         self.annotate(name, trigger=identity)
         return self.ended(name, seconds=seconds, finished_trigger=identity)
 
@@ -143,7 +143,7 @@ class Coachwork:
         )
 
     def running(self, name: str, stage: str) -> Record:
-        """Wait until a pod of the stage runs, and give the record then."""
+        """Wait until a pod of the stage runs, and return the record then."""
         eventually(
             lambda: [pod for pod in self.pods(name, stage) if pod["status"]["phase"] == "Running"],
             f"running pod of {name} {stage}",

@@ -148,7 +148,7 @@ class InClusterGit:
         submodules: Mapping[str, tuple[str, str]] | None = None,
         ids: str = "sha1",
     ) -> str:
-        """Commit `content` (a folder, or texts by path) as the branch's whole tree, push it, and give the commit.
+        """Commit `content` (a folder, or texts by path) as the branch's whole tree, push it, and return the commit.
 
         The repository is made when it is first pushed to; each push adds one commit to the branch. Submodules are
         given by path, with address and commit. `ids` is the kind of a new repository's ids.

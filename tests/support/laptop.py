@@ -125,7 +125,7 @@ class Laptop:
         return self.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": keys})
 
     def trigger(self, text: str, name: str = "demo") -> None:
-        """Have a request run again."""
+        """Trigger another run of a request."""
         item = self.cluster.get("ConfigMap", name)
         assert item
         annotations = {names.TRIGGER: text}

@@ -97,12 +97,19 @@ class Stage:
         if script is not None:
             self.file("train/train.py", script)
         paths = {name: str(self.root / name) for name in ("checkout", "tools", "logs", "scratch")} | self.mounts
-        told = {"kind": "batch", "commit": COMMIT, "folder": "train", "script": "train.py", "limit": 60, "paths": paths}
-        told |= {"grace": 5, "requirements": "train/requirements.txt"} | self.order | order
-        return self.spawn("launch.py", told, self.env)
+        stated = {
+            "kind": "batch",
+            "commit": COMMIT,
+            "folder": "train",
+            "script": "train.py",
+            "limit": 60,
+            "paths": paths,
+        }
+        stated |= {"grace": 5, "requirements": "train/requirements.txt"} | self.order | order
+        return self.spawn("launch.py", stated, self.env)
 
     def spawn(self, script: str, order: dict[str, Any], own: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start a script of the runtime; `own` are variables beside those of the machine."""
+        """Start a script of the runtime; `own` are variables in addition to those of the machine."""
         foreign = ("PYTHON", "COV_", "VIRTUAL_ENV", "UV_", "PIP_")
         env = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         env |= {"COACHWORK_TERMINATION_LOG": str(self.root / "termination"), "HOME": str(self.root / "home")} | own

@@ -100,7 +100,7 @@ class Two(Told):
         return 0.0 if answer is STILL else answer
 
     def sweep(self) -> None:
-        """Sweep; whoever stands still to the end goes on before."""
+        """Sweep; one that stands still to the end goes on before."""
         if self.still and not self.woken_up:
             self.wake_up()
             if self.settle().reason == "ServiceDegraded":  # what it has applied late was put back
@@ -208,7 +208,7 @@ class Overlapping(Teller):
 
     def _meet(self, fate: Fate) -> None:
         if own_files(Path.cwd().parent) and fate is to_the_end:
-            self._leave("")  # whoever stands still with a lock keeps others from what it is about
+            self._leave("")  # one that stands still with a lock keeps others from what it is about
         self.world.until = fate  # type: ignore[attr-defined]
         self.world.stand_still()  # type: ignore[attr-defined]
 

@@ -1,9 +1,9 @@
-"""What an upgrade must leave as it is, byte for byte: it is made here anew, and compared with what 0.1.0 made.
+"""What an upgrade must leave as it is, byte for byte: it is made here again, and compared with what 0.1.0 made.
 
-A manifest of another text rolls every service, another key builds every environment anew, another name or path orphans
+A manifest of another text rolls every service, another key builds every environment again, another name or path orphans
 what is there. The files in recorded-0.1.0 are data; this module is all of the tests that knows what to call for them:
-whoever moves or renames those functions changes this file only. Where a change is meant, say so in CHANGELOG.md, write
-the files anew and look at what Git says of them:
+who moves or renames those functions changes this file only. Where a change is meant, say so in CHANGELOG.md, write
+the files again and look at what Git says of them:
 
     python -m tests.support.recorded --write
 """
@@ -60,7 +60,7 @@ def recorded(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-# --- runs: manifests, and the documents beside them ---------------------------------------------------
+# --- runs: manifests, and the documents next to them ------------------------------------------------
 
 
 def run(name: str, root: Path) -> Mapping[str, str]:
@@ -286,7 +286,7 @@ def made() -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """Write all files anew, and remove those that nothing makes any more."""
+    """Write all files again, and remove those that nothing makes any more."""
     files = dict(made())
     for name, text in files.items():
         path = FOLDER / f"{name}.json"

@@ -242,7 +242,7 @@ REQUIREMENTS: Mapping[str, Files] = {
     "addresses": {"train/requirements.txt": "https://files.example/lib-1.0.tar.gz\nname @ https://files.example/n-1.whl\n"},
 }  # fmt: skip
 
-DECIDED: tuple[Files, ...] = (  # beside the texts, what an environment's key is made of
+DECIDED: tuple[Files, ...] = (  # in addition to the texts, what an environment's key is made of
     {"image": "python:3.12-slim\n", "paths": "p" * 40, "index": "", "as_of": ""},
     {"image": "python:3.9-slim\narm64", "paths": "q" * 40, "index": "1a2b3c", "as_of": "2021-03-05"},
 )

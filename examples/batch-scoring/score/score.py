@@ -18,7 +18,7 @@ def load_model():
 
 
 def probabilities(model, data):
-    """Give one row for each wine, one column for each cultivar."""
+    """Return one row for each wine, one column for each cultivar."""
     scaled = (data - model["mean"]) / model["scale"]
     logits = scaled @ model["coefficients"].T + model["intercepts"]
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -163,7 +163,7 @@ def a_branch_that_moves_while_a_trigger_waits(world: Told) -> None:
     released(world, project("a"), poll="30s")
     world.source.push(project("a >> b"))
     ask(world, "second", poll="30s")
-    world.settle()  # else whoever learns of the trigger late may find the commit first
+    world.settle()  # else one who learns of the trigger late may find the commit first
     looked(world, 31)
     world.source.push(project("a >> c"))  # while the run of the one before is under way
     looked(world, 31)
