@@ -230,7 +230,8 @@ class LaptopRun:
     def warnings(self, record: Record) -> Iterator[str]:
         """Yield each warning of stages and builds once, as it comes."""
         for name, stage in record.stages.items():
-            if name in self._warned or not (stage.finished or stage.state == "Running"):
+            # Of many indexes, once they have ended: which one of their logs is read, all outcomes decide.
+            if name in self._warned or not (stage.finished or (stage.state == "Running" and not stage.indexes)):
                 continue
             if stage.finished:
                 self._warned.add(name)

@@ -192,7 +192,8 @@ class _Following:
     def _scene(self, record: Record, *, over: bool, stays: bool) -> Scene:
         current, tails = self._current, dict[str, str]()
         if not self._stream:
-            running = [name for name, stage in record.stages.items() if stage.state == "Running"]
+            stages = record.stages.items()  # one with a message says that: it waits, or has many indexes
+            running = [name for name, stage in stages if stage.state == "Running" and not stage.message]
             tails = {name: text.plain(lines[0]) for name in running if (lines := current.tail(record.run, name, 1))}
         shown, steps, elapsed = current.place.shown, current.place.pipeline.steps, time.monotonic() - self._began
         return Scene(

@@ -39,9 +39,10 @@ def sweep(script: str = SWEEP, keys: str = EACH, *, retries: int = 0) -> dict[st
 
 
 def test_the_next_step_picks_the_best_by_its_numbers(coachwork: CommandLine, tmp_path: Path) -> None:
-    folder = str(write(tmp_path / "iris", sweep()))
+    folder = str(write(tmp_path / "iris", sweep(f"{SWEEP}open('lost.txt', 'w').close()\n")))
     ended = coachwork.run("run", folder)
     assert ended.code == 0, ended.err + ended.out
+    assert ended.err.count("warning: stage sweep: written files are discarded") == 1
     assert "pick    | 6 tried, the best is 2 {'ALPHA': '0.1', 'DEPTH': '3'}" in ended.out
     for index in range(6):
         assert f"sweep:{index} | trying {index} of 6" in ended.out
