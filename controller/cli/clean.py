@@ -22,7 +22,7 @@ from controller.core.archive import Archived
 from controller.core.errors import Invalid, NotFound
 from controller.core.exits import Exit
 from controller.core.text import clean as cleaned
-from controller.core.text import format_size, nearest, quoted
+from controller.core.text import format_size, nearest, parse_duration, quoted
 
 DAY = 86400
 
@@ -90,7 +90,10 @@ def _named(root: Path, name: str) -> Archived:
 
 def _seconds(older_than: str) -> float:
     days = re.fullmatch(r"([0-9]{1,5})d", older_than)
-    return int(days[1]) * DAY if days else text.seconds("--older-than", older_than) or 0.0
+    found = int(days[1]) * DAY if days else parse_duration(older_than)
+    if found is None:
+        raise Invalid("WrongUse", [f"--older-than: expected a duration like 30m, 12h or 7d, got {quoted(older_than)}"])
+    return found
 
 
 def _parts(pieces: list[Piece], sizes: list[int]) -> list[tuple[str, int, int]]:

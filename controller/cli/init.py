@@ -35,6 +35,8 @@ def init(
             "WrongUse", [f"{clean(target)}: expected a folder of this machine: clone it, and give its folder"]
         )
     folder = named_folder(target)
+    if folder.is_file():
+        raise Invalid("WrongUse", [f"{folder}: it is a file: give the name of a folder"])
     name = names.request(folder.resolve().name)
     files = {
         file.relative_to(SCAFFOLD / kind): file.read_text(encoding="utf-8")

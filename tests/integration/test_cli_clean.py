@@ -89,6 +89,8 @@ def test_runs_go_only_if_they_are_named(coachwork: CommandLine, arguments: tuple
 
 def test_a_folder_means_its_project_and_another_name_is_not_found(coachwork: CommandLine, iris: Path) -> None:
     assert coachwork.run("clean", "irs").err == 'no project "irs" has run on this machine: did you mean iris?'
+    refused = coachwork.run("clean", "--older-than", "1w").err
+    assert refused == '--older-than: expected a duration like 30m, 12h or 7d, got "1w"'
     assert coachwork.run("clean", str(iris), "--yes").code == 0
     assert left(coachwork.home) == {"other 1"} | MADE_AGAIN
 

@@ -79,10 +79,12 @@ def test_what_exists_is_left_as_it_is_and_nothing_is_written(
     assert files(folder) == there
 
 
-def test_an_address_is_no_folder(coachwork: CommandLine, tmp_path: Path) -> None:
-    ended = coachwork.run("init", "https://git.example/acme/iris")
-    assert (ended.code, ended.err) == (
-        2,
-        "https://git.example/acme/iris: expected a folder of this machine: clone it, and give its folder",
-    )
+def test_an_address_and_a_file_are_no_folder(coachwork: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    for given, problem in (
+        ("https://git.example/acme/iris", "expected a folder of this machine: clone it, and give its folder"),
+        (str(tmp_path / "mine"), "it is a file: give the name of a folder"),
+    ):
+        ended = coachwork.run("init", given)
+        assert (ended.code, ended.err) == (2, f"{given}: {problem}")
     assert not list(tmp_path.glob("https*"))
