@@ -4,7 +4,6 @@ As incluster_git.py, and one thing more: asyncssh, which the pod installs when i
 answers at all are files in the pod, so that a test can change them.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +136,6 @@ class PrivateGit(InClusterGit):
         return self._authority.cert_pem.bytes().decode()
 
     # --- what changes -------------------------------------------------------------------------------------
-
-    def change_password(self, password: str) -> None:
-        """Let `ada` in with this password only."""
-        self.password = password
-        self.shell("python3", "-c", f"open({json.dumps(f'{STATE}/login')}, 'w').write('{USERNAME}:{password}')")
 
     def hang(self, *, on: bool) -> None:
         """Answer nobody who has said who he is, or everybody again."""
