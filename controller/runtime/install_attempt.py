@@ -126,9 +126,8 @@ class BuildLauncher(stage_attempt.Launcher):
             "compiles": order.compiles,
             "wake": order.wake,
         }
-        bytecode = (
-            ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
-        )  # not uv's, as a variable
+        # An option, since a variable would be uv's, too.
+        bytecode = ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
         command = [sys.executable, *bytecode, os.path.join(paths["tools"], "install_build.py")]
         command += stage_order.arguments(json.dumps(job))
         self._judge(self.execute("the installation", command, paths["build"], variables, self._time_left))

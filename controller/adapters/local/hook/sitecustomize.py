@@ -28,9 +28,8 @@ def install(moves: Dict[str, Any]) -> None:
     def bind_moved(self: socket.socket, address: Any) -> None:
         if isinstance(address, tuple) and len(address) > 1 and address[1] in moved:
             address = (address[0], moved[address[1]], *address[2:])
-            if (
-                self.type == socket.SOCK_STREAM
-            ):  # else its last connections keep the port from the next run for a minute
+            # Else its last connections keep the port from the next run for a minute.
+            if self.type == socket.SOCK_STREAM:
                 self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bind(self, address)
 
