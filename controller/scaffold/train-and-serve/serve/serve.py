@@ -10,7 +10,7 @@ from waitress import serve
 ARTIFACTS = Path(os.environ.get("COACHWORK_ARTIFACTS", "."))
 PORT = int(os.environ.get("PORT", "5000"))  # that of config.ini, or a free one if that is taken on your machine
 SPECIES = ["setosa", "versicolor", "virginica"]
-HOW = f"curl localhost:{PORT}/predict --json '[5.1, 3.5, 1.4, 0.2]'"
+HOW = f"curl localhost:{PORT}/predict -d '[5.1, 3.5, 1.4, 0.2]'"
 
 model = joblib.load(ARTIFACTS / "model.joblib")
 app = Flask(__name__)
@@ -24,7 +24,7 @@ def show_how():
 @app.post("/predict")
 def predict():
     try:
-        measures = [float(number) for number in request.get_json(silent=True)]
+        measures = [float(number) for number in request.get_json(force=True, silent=True)]
         return {"species": SPECIES[model.predict([measures])[0]]}
     except (TypeError, ValueError) as error:
         return {"error": f"expected a list of four numbers: {error}"}, 400
