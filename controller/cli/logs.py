@@ -78,7 +78,9 @@ def logs(  # noqa: PLR0913, PLR0917 (each one is an option of the command)
     if not stage:
         chosen = _without_many(chosen)
     if not chosen and not stage:
-        raise NotFound(f"{name} has no such logs: nothing has begun, or nothing is kept: coachwork runs {name}")
+        raise NotFound(
+            f"{name} has no such logs: nothing has begun, or nothing is kept: {requests.command('runs', name)}"
+        )
     for entry in chosen if not run else ():
         _say_older(entry, standing.record)
     if follow:

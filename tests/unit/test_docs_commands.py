@@ -13,18 +13,26 @@ from controller.core.exits import Exit
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+OTHERS = sorted([*(ROOT / "controller").rglob("*.html"), *(ROOT / "controller" / "scaffold").rglob("*.ini")])
 ANYWHERE = {"--help", "--version", "--install-completion", "--show-completion"}
 
 
 def typed() -> Iterator[tuple[str, str]]:
-    """Yield each `coachwork ...` that a page shows, in a block of commands or within a sentence, with its page."""
+    """Yield each `coachwork ...` that a page shows, in a block of commands or within a sentence, with its page.
+
+    So it is with the page in a browser, and with the comments of what `coachwork init` writes.
+    """
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
         text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         lines += [code.replace("\n", " ") for code in re.findall(r"`(coachwork [^`]+)`", text)]
+        lines += re.findall(r"^    (coachwork .*)$", text.replace("\\\n", " "), re.MULTILINE)
         yield from ((str(page.relative_to(ROOT)), line) for line in lines if line.startswith("coachwork "))
+    for page in OTHERS:
+        lines = re.findall(r"(?:<code>|: )(coachwork [^<{\n]+)", page.read_text(encoding="utf-8"))
+        yield from ((str(page.relative_to(ROOT)), line) for line in lines)
 
 
 def arguments(line: str) -> list[str]:
