@@ -96,6 +96,10 @@ def test_probes_ask_the_port_that_the_controller_is_told_to_serve(overlay: str) 
     assert main["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
 
 
+def test_a_controller_that_can_not_start_says_why_in_its_pods_state(overlay: str) -> None:
+    assert container(overlay)["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_requests_and_limits_are_set(overlay: str) -> None:
     resources = container(overlay)["resources"]
     assert {"cpu", "memory"} <= resources["requests"].keys() & resources["limits"].keys()
