@@ -49,7 +49,7 @@ def machine(tmp_path: Path) -> Iterator[Laptop]:
 
 
 def get(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own service
+    with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310 - our own service
         return str(answer.read().decode())
 
 
