@@ -121,6 +121,7 @@ def _inputs(making: Making, name: str) -> Iterator[tuple[Input, str]]:
             yield ("", path), content
     for variable, value in {**dict(stage.env), **dict(spec.env), **dict(spec.parameters)}.items():
         yield ("variable", variable), value
+    yield ("variable", "COACHWORK_PROJECT"), spec.project_name or pipeline.name
     for secret in stage.secrets:
         yield ("secret", secret.variable), f"{secret.secret} {secret.key} {dict(spec.secrets).get(secret.secret, '')}"
     yield ("", "args"), repr(stage.args)

@@ -108,6 +108,7 @@ COMMON: dict[str, tuple[Edit, dict[str, str], str]] = {
     "how files are checked out": (written(".gitattributes", "* text"), {}, ".gitattributes is new"),
     "a variable of the request": (lambda *_: None, {"env": "two"}, "variable ALPHA has changed"),
     "a parameter": (lambda *_: None, {"at_set": '{"DEPTH": "3"}'}, "variable DEPTH is new"),
+    "the project's name": (lambda *_: None, {"project_name": "other"}, "variable COACHWORK_PROJECT has changed"),
     "the image": (lambda *_: None, {"image": "python:3.11-slim"}, "the stage's image has changed"),
     "the pod template": (
         lambda desk, _files: desk.live.update({("ConfigMap", "gpu"): template("b")}),
