@@ -49,7 +49,7 @@ for _ in range({STAGES}):
 
 @contextmanager
 def cluster() -> Iterator[Coachwork]:
-    """Return the installation, with a Git server next to it."""
+    """Yield the installation, with a Git server next to it."""
     kubectl("-n", NAMESPACE, "get", "deployment", "coachwork", "-o", "name")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GIT_NAMESPACE, "labels": labels}}

@@ -1,7 +1,7 @@
 """Removing and copying trees that stages have written: no link is followed, and locked folders go as well.
 
 A tree may be deeper than a stack, its paths longer than the system takes, and a folder hold millions of files: nothing
-here goes down by recursion, but for the copy, which refuses such a tree, and only the copy holds a folder's names.
+here goes down by recursion, but for the copy, which refuses such a tree, and only the copy holds the names of files.
 """
 
 import errno

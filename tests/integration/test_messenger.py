@@ -201,5 +201,4 @@ def test_a_name_that_no_resolver_knows_holds_a_thread_for_a_bounded_time(monkeyp
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     sender = Sender("https://hooks.example/sesame")
     assert sender.send() == "no answer within 10 s"
-    assert not released.is_set()
     released.set()

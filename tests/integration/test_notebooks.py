@@ -210,11 +210,8 @@ def test_a_flood_in_a_cell_is_kept_in_part_and_holds_up_nothing(stage: Stage) ->
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("{}", "not a notebook that Jupyter reads: "),
-        (
-            notebook("1").replace('"source": "1"', '"source": null'),
-            "not a notebook that Jupyter reads: AttributeError: ",
-        ),
+        ("{}", f"{NONE}: "),
+        (notebook("1").replace('"source": "1"', '"source": null'), f"{NONE}: AttributeError: "),
         (notebook("1", language="R"), "a notebook in R, and only those in Python run"),
     ],
 )

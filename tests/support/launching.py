@@ -165,7 +165,7 @@ def wheel(folder: Path, name: str, version: str, content: str, *, needs: str = "
 
 
 def source(name: str, version: str = "1.0", *, before: str = "", module: str = '""') -> dict[str, str]:
-    """Return the files of a package that its own folder is all it needs to be built: no setuptools to fetch.
+    """Return the files of a package that needs only its own folder to be built: no setuptools to fetch.
 
     Its backend does what is `before` first; `module` is an expression of the text of its one module.
     """

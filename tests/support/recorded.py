@@ -2,7 +2,7 @@
 
 A manifest of another text rolls every service, another key builds every environment again, another name or path orphans
 what is there. The files in recorded-0.1.0 are data; this module is all of the tests that knows what to call for them:
-who moves or renames those functions changes this file only. Where a change is meant, say so in CHANGELOG.md, write
+moving or renaming those functions changes this file only. Where a change is meant, say so in CHANGELOG.md, write
 the files again and look at what Git says of them:
 
     python -m tests.support.recorded --write

@@ -59,6 +59,7 @@ def missing(line: str) -> list[str]:
 def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
     shown = list(typed())
     assert len(shown) > 30
+    assert {".md", ".html", ".ini"} == {Path(page).suffix for page, _ in shown}
     assert not [f"{page}: {line}: {wrong}" for page, line in shown if (wrong := missing(line))]
 
 

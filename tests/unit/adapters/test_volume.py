@@ -342,7 +342,7 @@ def test_of_a_folder_that_is_removed_nothing_is_held_however_many_files_a_stage_
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert names_in(tmp_path / layout.request("iris", UID)) == set()
-    assert peak < 2000 * 60, "more than a name of each"
+    assert peak < 2000 * 30, "less than the names of all"
 
 
 def nest(folder: Path, depth: int) -> None:
