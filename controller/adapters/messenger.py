@@ -12,6 +12,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
@@ -19,7 +20,7 @@ from controller.core import errors
 from controller.core.model import Object
 from controller.core.notices import Letter, Receiver, body, headers, receiver
 
-SECONDS = 10.0  # for a host's addresses, and for one POST, from the connection to the answer's status
+SECONDS = 10.0  # of one POST, from the look-up of its host to the answer's status
 THREADS = 4
 WAITING = 1000  # letters that wait for a thread
 KEPT = 10_000  # outcomes that nobody has asked for since
@@ -124,7 +125,8 @@ def _answered(to: Receiver, content: bytes, headers: Mapping[str, str], late: th
     """Return the status of the answer; `late` is set where the connection was cut. Raises OSError and others."""
     host, secure = to.url.hostname or "", to.url.scheme == "https"
     connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(host, to.url.port)
-    plain = _connected(host, connection.port)
+    until = time.monotonic() + SECONDS
+    plain = _connected(host, connection.port, until)
     context = ssl.create_default_context() if secure else None
     wrapped = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False) if context else plain
 
@@ -133,7 +135,7 @@ def _answered(to: Receiver, content: bytes, headers: Mapping[str, str], late: th
         with contextlib.suppress(OSError):
             socket.socket.shutdown(wrapped, socket.SHUT_RDWR)
 
-    limit = threading.Timer(SECONDS, cut)
+    limit = threading.Timer(max(until - time.monotonic(), 0.0), cut)
     with contextlib.closing(wrapped), contextlib.closing(connection):
         limit.start()
         try:
@@ -147,7 +149,7 @@ def _answered(to: Receiver, content: bytes, headers: Mapping[str, str], late: th
             limit.cancel()
 
 
-def _addresses(host: str, port: int) -> list[str]:
+def _addresses(host: str, port: int, seconds: float) -> list[str]:
     """Return a host's addresses. Raises OSError, ValueError; TimeoutError sooner than a resolver gives up."""
     answer = Future[list[str]]()
 
@@ -159,16 +161,16 @@ def _addresses(host: str, port: int) -> list[str]:
             answer.set_exception(error)
 
     threading.Thread(target=resolve, name="messenger-resolve", daemon=True).start()
-    return answer.result(SECONDS)
+    return answer.result(seconds)
 
 
 class _Forbidden(OSError):
     """An address that nobody is to be sent to."""
 
 
-def _connected(host: str, port: int) -> socket.socket:
+def _connected(host: str, port: int, until: float) -> socket.socket:
     """Return a connection to one of a host's addresses; where one is forbidden, none is tried. Raises OSError."""
-    addresses = _addresses(host, port)
+    addresses = _addresses(host, port, until - time.monotonic())
     for address in addresses:
         ip = ipaddress.ip_address(address.partition("%")[0])
         ip = getattr(ip, "ipv4_mapped", None) or ip
@@ -177,7 +179,7 @@ def _connected(host: str, port: int) -> socket.socket:
     refused: OSError = OSError("no address")
     for address in addresses[:ADDRESSES]:
         try:
-            made = socket.create_connection((address, port), SECONDS / ADDRESSES)
+            made = socket.create_connection((address, port), max(until - time.monotonic(), 0.1) / ADDRESSES)
         except OSError as error:
             refused = error
         else:

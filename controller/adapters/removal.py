@@ -1,7 +1,7 @@
 """Removing and copying trees that stages have written: no link is followed, and locked folders go as well.
 
 A tree may be deeper than a stack, its paths longer than the system takes, and a folder hold millions of files: nothing
-here goes down by recursion, but for the copy, which refuses such a tree, and only the copy holds the names of files.
+here goes down by recursion without a bound, and only the copy holds the names of files.
 """
 
 import errno
@@ -49,7 +49,8 @@ def remove(place: Path) -> None:
 class _Emptying:
     """An open folder that is being emptied. What is very deep in it comes up into it first, and gets a number.
 
-    So nothing of it is held in memory, nobody can lead this elsewhere by a link, and no path is too long.
+    So nothing of it is held in memory, nothing outside is removed where a link takes a folder's place, and no path is
+    too long.
     """
 
     top: int
@@ -183,21 +184,28 @@ def _copy_folder(
         with suppress(_Changed):
             with _reading(found):
                 mode = os.lstat(name, dir_fd=folder).st_mode
+            _make_way(place, mode)
             if stat.S_ISDIR(mode):
                 with _opened(found, folder, os.O_DIRECTORY) as inner:
                     _copy_folder(inner, found, place, check, rest if name == first else (), deeper - 1)
-                continue
-            if stat.S_ISLNK(mode):
+            elif stat.S_ISLNK(mode):
                 with _reading(found):
                     leads_to = os.readlink(name, dir_fd=folder)
-                with suppress(FileExistsError):
-                    place.symlink_to(leads_to)
+                place.symlink_to(leads_to)
             elif stat.S_ISREG(mode):
                 with _opened(found, folder, os.O_NONBLOCK) as file:
                     _copy_file(file, found, place, check)
         if name != first:  # each call gets further by one, however short its time
             check(found)
     _resemble(target, os.fstat(folder))
+
+
+def _make_way(place: Path, mode: int) -> None:
+    """Remove what an earlier call has copied of something else; each link, too: what it names could be written to."""
+    with suppress(FileNotFoundError):
+        there = place.lstat().st_mode
+        if stat.S_ISLNK(there) or stat.S_IFMT(there) != stat.S_IFMT(mode):
+            remove(place)
 
 
 class _Changed(FileNotFoundError):

@@ -49,7 +49,7 @@ class Output:
                 yield from self._of(stage, folder, self._began if build else 0.0)
 
     def _of(self, name: str, folder: PurePosixPath, since: float = 0.0) -> Iterator[Printed]:
-        """Yield what is new in the logs of a folder. One that has ended and was read is closed: each is open."""
+        """Yield what is new in the logs of a folder. One that has ended and was read is closed: few are open."""
         for attempt in attempts(self._tree, folder)[:ATTEMPTS]:
             path = folder / f"{attempt}.log"
             if path in self._over or (path not in self._logs and since and self._tree.modified(path) < since):

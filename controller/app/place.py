@@ -45,12 +45,12 @@ class Place:
 
     @property
     def uid(self) -> str:
-        """What its runs are kept under, and the copies that its stages work in."""
+        """Return what its runs are kept under, and the copies that its stages work in."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.repository}#{self.path}"))
 
     @property
     def folder(self) -> Path | None:
-        """The folder of this machine that the commit was made of, None for a repository elsewhere."""
+        """Return the folder of this machine that the commit was made of, None for a repository elsewhere."""
         parts = urlsplit(self.repository)
         folder = Path(unquote(parts.path))
         return folder if parts.scheme == "file" and folder.is_dir() else None

@@ -13,7 +13,7 @@ SECONDS = 1.0  # of a scrape, for records that changed: after a start all have; 
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class Known:
     """What was made of a request at a version of it."""
 
     version: int
@@ -25,7 +25,7 @@ class LiveSigns:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._known: Mapping[str, Read] = {}
+        self._known: Mapping[str, Known] = {}
 
     def of(self, names: Collection[str]) -> Mapping[str, Signs]:
         """Return the signs of these requests; those of others are forgotten."""
@@ -34,7 +34,7 @@ class LiveSigns:
         changed = [name for name in names if versions[name] != self._live.version(name)]
         for name in sorted(changed, key=versions.__getitem__):  # those that have waited longest
             if request := self._live.request(name):
-                known[name] = Read(request.version, signs.of_request(request.config_map, request.record))
+                known[name] = Known(request.version, signs.of_request(request.config_map, request.record))
             if time.thread_time() > until:
                 break
         found = {name: _with_slot(known[name], now) for name in names if name in known}
@@ -42,7 +42,7 @@ class LiveSigns:
         return {name: each.signs for name, each in found.items()}
 
 
-def _with_slot(known: Read, now: datetime) -> Read:
+def _with_slot(known: Known, now: datetime) -> Known:
     """Return what is known with the next slot after `now`."""
     if known.signs.schedule is None or (known.signs.next_slot or 0.0) > now.timestamp():
         return known

@@ -33,22 +33,22 @@ class Standing:
 
     @property
     def name(self) -> str:
-        """The request's name."""
+        """Return the request's name."""
         return str(self.configmap["metadata"]["name"])
 
     @property
     def uid(self) -> str:
-        """The request's uid."""
+        """Return the request's uid."""
         return str(self.configmap["metadata"]["uid"])
 
     @property
     def data(self) -> Mapping[str, str]:
-        """The request's keys."""
+        """Return the request's keys."""
         return self.configmap.get("data") or {}
 
     @property
     def trigger(self) -> str:
-        """The trigger that the request states."""
+        """Return the trigger that the request states."""
         return str((self.configmap["metadata"].get("annotations") or {}).get(names.TRIGGER, ""))
 
 

@@ -241,7 +241,7 @@ def _assigned(source: str) -> Iterator[Any]:
     """Yield the names that a cell's text assigns, with their values."""
     try:
         body = ast.parse(source).body
-    except (SyntaxError, ValueError):  # one with magic commands, or with half a character
+    except (SyntaxError, ValueError):  # one with magic commands, or a NUL (before Python 3.12)
         return
     for node in body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]

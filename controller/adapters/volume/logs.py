@@ -53,8 +53,8 @@ class Logs:
     def listed(self, archived: Archived, which: str) -> list[dict[str, object]]:
         """Return all attempts of all stages of a run, in the order in which they ran; the newest LISTED ones of each.
 
-        MOST in all: a script can leave any number of logs. `which` run: "" for the latest, where stages that it passed
-        over have those of the newest run that ran them.
+        Fewer of each where these would be more than MOST: a script can leave any number of logs. `which` run: "" for
+        the latest, where stages that it passed over have those of the newest run that ran them.
         """
         run = self._runs.choose(archived, which or LATEST)
         found = self._of(archived, run)
@@ -63,10 +63,11 @@ class Logs:
             ran = {stage: logs for stage, logs in self._of(archived, older).items() if not self._passed(logs)}
             found |= {stage: ran[stage] for stage in passed & ran.keys()}
             passed -= ran.keys()
+        newest = min(LISTED, max(MOST // max(len(found), 1), 1))
         every = (
             self._described(logs, number)
             for logs in sorted(found.values(), key=self._place)
-            for number in attempts(self._tree, logs.folder)[-LISTED:]
+            for number in attempts(self._tree, logs.folder)[-newest:]
         )
         return list(islice(every, MOST))
 

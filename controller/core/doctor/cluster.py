@@ -133,4 +133,4 @@ def autoscalers(items: Iterable[Object]) -> list[Finding]:
     blind = [(name, clean(found.get("message") or "")) for name, found in conditions if found.get("status") == "False"]
     remedy = "kubectl top pods: if it answers, its pods are not ready yet; else the cluster needs a metrics server"
     found = [Finding("autoscalers", "note", f"{name} does not scale: {why}", remedy) for name, why in blind]
-    return found or [Finding("autoscalers", "ok", f"{len(every)} autoscalers, each knows the load or is new")]
+    return found or [Finding("autoscalers", "ok", f"every autoscaler ({len(every)}) knows the load or is new")]

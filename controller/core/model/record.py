@@ -187,7 +187,7 @@ class Record:
 
     @property
     def measured(self) -> Mapping[str, Mapping[str, float]]:
-        """The numbers of the run's stages, by those that left any."""
+        """Return the numbers of the run's stages, by those that left any."""
         return {name: stage.metrics for name, stage in self.stages.items() if stage.metrics}
 
     def why(self, name: str) -> str:

@@ -36,9 +36,9 @@ def owed(record: Record, outcome: str) -> tuple[Notice, ...]:
 
 def deliver(request: Request, decision: Decision, observed: Observed, now: datetime) -> Decision:
     """Return the decision with what sends the oldest notice, or with what came of that."""
-    record = decision.record
-    if not (record.notices and request.notify_secret):
-        return replace(decision, record=replace(record, notices=(), notify_problem="")) if record.notices else decision
+    record = decision.record if request.notify_secret else replace(decision.record, notices=(), notify_problem="")
+    if not record.notices:
+        return replace(decision, record=record)
     notice, *rest = record.notices
     past = next((past for past in record.history if past.run == notice.run), PastRun())
     letter = Letter(

@@ -359,12 +359,15 @@ def test_each_index_of_a_stage_has_a_log_of_its_own_in_their_order(kept: KeptRun
     assert refusal(lambda: log(kept, "sweep:12")).kind == "absent"
 
 
-def test_of_more_logs_than_anybody_reads_the_first_are_listed(kept: KeptRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_more_logs_than_anybody_reads_the_newest_of_each_stage_are_listed(
+    kept: KeptRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for stage, number in product(("pick", "train"), range(1, 6)):
         kept.log(1, stage, number, b"")
     monkeypatch.setattr(listing, "LISTED", 3)
     monkeypatch.setattr(listing, "MOST", 4)
-    assert [entry["attempt"] for entry in kept.archive.logs("iris")] == [3, 4, 5, 3]
+    listed = [(entry["stage"], entry["attempt"]) for entry in kept.archive.logs("iris")]
+    assert listed == [("pick", 4), ("pick", 5), ("train", 4), ("train", 5)]
 
 
 def test_the_logs_of_indexes_are_there_though_nothing_says_how_many_there_are(kept: KeptRuns) -> None:

@@ -11,6 +11,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -534,6 +535,55 @@ def test_what_becomes_something_else_while_it_is_copied_is_taken_as_it_is_then(t
     texts = {path.read_text() for path in target.rglob("*") if path.is_file() and not path.is_symlink()}
     assert "of secrets" not in texts
     assert "of source" in texts
+
+
+KINDS_OF_ENTRIES = ("a file", "a folder", "a link to a file", "a link to a folder")
+
+
+@pytest.mark.parametrize(("was", "is_now"), list(permutations(KINDS_OF_ENTRIES, 2)))
+def test_a_copy_that_goes_on_follows_no_link_that_it_made_before(tmp_path: Path, was: str, is_now: str) -> None:
+    """A stage that still writes while its artifacts are taken over would choose what the controller overwrites."""
+    source, target, others = (tmp_path / name for name in ("source", "target", "others"))
+    for folder in (source, others):
+        folder.mkdir()
+    (others / "token").write_text("secret")
+
+    def put(kind: str) -> None:
+        place = source / "entry"
+        if kind == "a file":
+            place.write_text("mine")
+        elif kind == "a folder":
+            place.mkdir()
+            (place / "inner").write_text("mine")
+        else:
+            place.symlink_to(others / "token" if kind == "a link to a file" else others)
+
+    put(was)
+    removal.copy_tree(source, target, lambda _: None)
+    removal.remove(source / "entry")
+    put(is_now)
+    removal.copy_tree(source, target, lambda _: None)
+    assert tree_of(target) == tree_of(source)
+    assert tree_of(others) == {"token": "secret"}
+
+
+def tree_of(folder: Path) -> dict[str, str]:
+    """Return what is in a folder, by its path there: the text of a file, where a link leads, "" of a folder."""
+
+    def content(path: Path) -> str:
+        return str(path.readlink()) if path.is_symlink() else path.read_text() if path.is_file() else ""
+
+    return {str(path.relative_to(folder)): content(path) for path in sorted(folder.rglob("*"))}
+
+
+def test_a_tree_of_empty_folders_is_copied_in_slices_too(volume: Volume, tmp_path: Path) -> None:
+    source, target = (layout.artifacts("iris", UID, run) for run in (1, 2))
+    for number in range(5):
+        volume.prepare([source / f"{number}" / "inner"])
+    copy_piece(volume, source, target)
+    copy_piece(volume, source, target)
+    volume.inherit(source, target)
+    assert tree_of(tmp_path / target) == tree_of(tmp_path / source)
 
 
 def test_artifacts_that_are_removed_while_they_are_copied_leave_no_part_of_them(

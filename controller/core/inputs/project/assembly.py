@@ -38,7 +38,7 @@ class Head:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The names of the stages of all steps."""
+        """Return the names of the stages of all steps."""
         return tuple(name for step in self.steps for name in step)
 
 

@@ -201,6 +201,6 @@ def _unknown(file: _IniFile, known: Iterable[Key], reading: Reading, kind: str =
                 elif key not in here:
                     reading.unknown(file.place((section, key)), key, here)
         elif section == "env":
-            meant = {key: name for name, key in (*BATCH, *SERVICE)}
-            for key in filter(meant.get, values):
-                reading.warning(file.place((section, key)), f"only a variable here: the key goes into [{meant[key]}]")
+            missing = {key for name, key in (*BATCH, *SERVICE) if name == kind} - file.sections.get(kind, {}).keys()
+            for key in filter(missing.__contains__, values):
+                reading.warning(file.place((section, key)), f"only a variable here: the key goes into [{kind}]")

@@ -54,7 +54,7 @@ def _entries(raw: Any, problems: list[str]) -> Iterator[tuple[str, list[Any]]]:
 
 def _other_grammar(name: str, values: list[str]) -> Iterator[str]:
     """Yield what of a text is written as other formats want it, and would be a value of some indexes."""
-    if values[0].startswith("[") and values[-1].endswith("]"):
+    if len(values) > 1 and values[0].startswith("[") and values[-1].endswith("]"):
         yield f"{quoted(name)} has its values in brackets: remove the [ and ]"
     if late := next((value for value in values[1:] if re.match(r"[A-Za-z_]\w*\s*:\s", value)), ""):
         yield f"expected a ; between variables, got a comma before {quoted(late)}"

@@ -309,6 +309,13 @@ def test_what_has_no_effect_is_a_warning_and_a_problem_when_strict(config: str, 
 
 
 @pytest.mark.parametrize(
+    "config", [SERVICE_INI + "[env]\nRETRIES = 3", BATCH_INI + "[batch]\nRETRIES = 1\n[env]\nRETRIES = 3"]
+)
+def test_a_variable_may_be_named_like_a_key_that_is_of_no_use_or_is_set(config: str) -> None:
+    assert load(one_stage(config)).warnings == ()
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b"\xff\x00", "is not text (byte 0 is not UTF-8): save it as UTF-8"),
