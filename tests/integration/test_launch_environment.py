@@ -99,10 +99,7 @@ class TestMovedTag:
         assert "ran" not in ended.text
 
     def test_a_repair_over_its_time_is_ended(self, builder: Builder) -> None:
-        uv = builder.stage.tools / "uv"
-        uv.unlink()
-        uv.write_text("#!/bin/sh\nsleep 600\n")
-        uv.chmod(0o755)
+        builder.replace_uv("#!/bin/sh\nsleep 600\n")
         ended = builder.stage.run("print('ran')", install_limit=0.5)
         assert (ended.code, ended.message["reason"]) == (121, "EnvironmentOutdated")
         assert ended.message["message"].endswith("not within 0.5 s")

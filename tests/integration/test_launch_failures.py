@@ -179,10 +179,7 @@ def test_a_build_that_has_to_end_ends_with_all_that_it_started(builder: Builder)
 
 
 def hang(builder: Builder) -> None:
-    uv = builder.stage.tools / "uv"
-    uv.unlink()
-    uv.write_text(f"#!/bin/sh\necho $$ > {builder.root}/pid\nexec sleep 600\n")
-    uv.chmod(0o755)
+    builder.replace_uv(f"#!/bin/sh\necho $$ > {builder.root}/pid\nexec sleep 600\n")
 
 
 def pid_of(builder: Builder) -> str:
@@ -191,10 +188,7 @@ def pid_of(builder: Builder) -> str:
 
 
 def test_a_uv_that_cant_run_here_names_alpine(builder: Builder) -> None:
-    uv = builder.stage.tools / "uv"
-    uv.unlink()
-    uv.write_text("#!/no/such/loader\n")
-    uv.chmod(0o755)
+    builder.replace_uv("#!/no/such/loader\n")
     ended = builder.run("plume\n")
     assert (ended.code, ended.message["reason"]) == (121, "InstallFailed")
     assert "(Alpine)" in ended.message["message"]
@@ -208,9 +202,6 @@ def test_too_little_room_is_reported_before_anything_is_done(builder: Builder) -
 
 
 def test_a_volume_that_gets_full_may_pass(builder: Builder) -> None:
-    uv = builder.stage.tools / "uv"
-    uv.unlink()
-    uv.write_text("#!/bin/sh\necho 'error: Failed to write: No space left on device (os error 28)'\nexit 2\n")
-    uv.chmod(0o755)
+    builder.replace_uv("#!/bin/sh\necho 'error: Failed to write: No space left on device (os error 28)'\nexit 2\n")
     ended = builder.run("plume\n")
     assert (ended.code, ended.message["reason"]) == (1, "VolumeFull")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.building import Builder
 from tests.support.launching import wait_for, wheel
+from tests.support.serving import serving
 from tests.support.slowindex import half
 
 
@@ -39,12 +40,8 @@ def server(builder: Builder) -> Iterator[str]:
     made = wheel(simple, "plume", "5.0", "VALUE = 5")
     (simple / "index.html").write_text(f'<a href="{made.name}">{made.name}</a>')
     handler = lambda *args: Index(*args, directory=str(builder.root / "web"))  # noqa: E731
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(handler) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def test_a_private_index_is_used_and_its_password_never_shown(builder: Builder, server: str) -> None:
@@ -106,13 +103,9 @@ def slow_index() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/simple"
+    with serving(Slow) as port:
+        yield f"http://127.0.0.1:{port}/simple"
         over.set()
-        server.shutdown()
-        thread.join()
 
 
 def test_what_a_build_is_doing_can_be_read_meanwhile(builder: Builder) -> None:
@@ -195,12 +188,9 @@ def test_packages_come_through_a_proxy_whose_password_is_never_shown(
     ended = builder.run("plume\n", secrets=[name])
     assert ended.code == 0, ended.text
     assert builder.lock() == ["plume==5.0"]
-    uv = builder.stage.tools / "uv"
-    uv.unlink()
-    uv.write_text(
+    builder.replace_uv(
         '#!/bin/sh\necho "error: $HTTP_PROXY$http_proxy$ALL_PROXY$all_proxy pw@p-secret pw%40p-secret"\nexit 1\n'
     )
-    uv.chmod(0o755)
     ended = builder.run("plume\n", secrets=[name])
     shown = ended.output + builder.log(2).encode() + repr(ended.message).encode()
     assert b"p-secret" not in shown

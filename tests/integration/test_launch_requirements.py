@@ -139,11 +139,9 @@ def test_a_build_without_requirements_json_says_so(builder: Builder) -> None:
 
 
 def test_options_that_uv_passes_over_in_files_are_on_its_command_line(builder: Builder) -> None:
-    uv, called = builder.stage.tools / "uv", builder.root / "called"
-    real, noted = shlex.quote(str(uv.resolve())), shlex.quote(str(called))
-    uv.unlink()
-    uv.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exec {real} "$@"\necho "$@" > {noted}\nexit 1\n')
-    uv.chmod(0o755)
+    called = builder.root / "called"
+    real, noted = shlex.quote(str((builder.stage.tools / "uv").resolve())), shlex.quote(str(called))
+    builder.replace_uv(f'#!/bin/sh\n[ "$2" = venv ] && exec {real} "$@"\necho "$@" > {noted}\nexit 1\n')
     builder.stage.file(
         FILE, "plume\nsix[x]==1.16 ; os_name == 'posix'\na==1.*\n--pre --trusted-host=h\n--prefer-binary\n"
     )

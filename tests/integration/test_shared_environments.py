@@ -20,12 +20,9 @@ from tests.support.launching import source, wait_for, wheel
 
 def held(builder: Builder) -> Path:
     """Make installations of a build whose HOLD names this file wait until it is there."""
-    uv = builder.stage.tools / "uv"
-    real = shlex.quote(str(uv.resolve()))
-    uv.unlink()
+    real = shlex.quote(str((builder.stage.tools / "uv").resolve()))
     wait = 'while [ "$1" = pip ] && [ -n "$HOLD" ] && [ ! -e "$HOLD" ]; do sleep 0.05; done'
-    uv.write_text(f'#!/bin/sh\n{wait}\nexec {real} "$@"\n')
-    uv.chmod(0o755)
+    builder.replace_uv(f'#!/bin/sh\n{wait}\nexec {real} "$@"\n')
     return builder.root / "go"
 
 

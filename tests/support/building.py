@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from controller.core.documents import requirements as documents
 from controller.core.inputs import requirements
 from tests.support.cli import write
 from tests.support.launching import COMMIT, Ended, Stage, source
+from tests.support.serving import serving
 
 KEY = "key-1"
 FILE = "train/requirements.txt"
@@ -142,6 +142,13 @@ class Builder:
         self.stage.mounts["environment"] = str(published)
         return published
 
+    def replace_uv(self, script: str) -> None:
+        """Put a script in the place of the uv among the tools."""
+        uv = self.stage.tools / "uv"
+        uv.unlink()
+        uv.write_text(script)
+        uv.chmod(0o755)
+
     def python(self, code: str) -> str:
         """Run a line of Python in the environment."""
         command = [str(self.environment / "bin/python"), "-c", code]
@@ -161,10 +168,5 @@ def waking(called: Callable[[], object], answer: int = 202) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_port}/wake/{KEY}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as port:
+        yield f"127.0.0.1:{port}/wake/{KEY}"

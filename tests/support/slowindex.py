@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.launching import wheel
+from tests.support.serving import serving
 
 SENT = 1 << 20  # bytes, of three times as many
 
@@ -34,12 +35,8 @@ def half(folder: Path) -> Iterator[tuple[str, threading.Event]]:
         def log_message(self, *_: object) -> None:
             """Keep silent."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(Handler) as port:
         try:
-            yield f"127.0.0.1:{server.server_port}/simple/", go
+            yield f"127.0.0.1:{port}/simple/", go
         finally:
             go.set()
-            server.shutdown()
-            thread.join()

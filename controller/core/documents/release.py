@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import yaml
 
@@ -11,17 +10,16 @@ from controller.core import names
 from controller.core.documents import codec
 from controller.core.documents.codec import Answer, Corrupt, Good, TooNew
 from controller.core.model import Object
+from controller.core.safeyaml import DUMPER, LOADER
 
 REMEMBERED = 64  # texts
 KINDS = ("Deployment", "Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget")  # that we read
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def write(run: int, commit: str, objects: Sequence[Object]) -> dict[str, str]:
     """Return the data of the ConfigMap."""
     unshared = [json.loads(json.dumps(item)) for item in objects]  # YAML would write what they share as aliases
-    text = str(yaml.dump_all(unshared, Dumper=_Dumper, sort_keys=False))
+    text = str(yaml.dump_all(unshared, Dumper=DUMPER, sort_keys=False))
     return {"run": str(run), "commit": commit, "digest": names.digest(text, 64), "objects": text}
 
 
@@ -41,7 +39,7 @@ def read(data: Mapping[str, str], name: str) -> Answer[tuple[Object, ...]]:
 def _loaded(text: str) -> tuple[Object, ...] | None:
     """Return the objects of a text, None where it holds anything else. Remembered: a pass asks several times."""
     try:
-        items = [item for item in yaml.load_all(text, Loader=_Loader) if item]
+        items = [item for item in yaml.load_all(text, Loader=LOADER) if item]
     except codec.NO_YAML:
         return None
     return tuple(items) if all(map(_is_known, items)) else None

@@ -18,6 +18,7 @@ from controller.core import names
 from controller.core.documents import codec
 from controller.core.documents.codec import Absent, Answer, Corrupt, Good, TooNew
 from controller.core.model import Object, Record, StageState
+from controller.core.safeyaml import DUMPER, LOADER
 from controller.core.text import fit
 
 REASON_LIMIT = 128
@@ -37,8 +38,6 @@ _DERIVED = ("run-commit", "handled-trigger", "digest")  # and stage.NAME: for ku
 _NUMBERS = ("run", "step", "release_run")
 _PARTS = ("spec", "stages", "handled", "history", "failure", "release_numbers", "notices")  # as YAML
 _FOLDER = re.compile(r"""\bfolder["']?: *["']?([\w.-]+)""")  # of an environment, in `run-spec`
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def read(data: Mapping[str, str], request_uid: str) -> Answer[Record]:
@@ -112,7 +111,7 @@ def _value(name: str, text: str, misfits: list[str]) -> Any:
 
 def _bounded_yaml(text: str) -> Any:
     """Return what a text says. Raises ValueError where few aliases stand for more than any text could hold."""
-    loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
+    loaded = yaml.load(text, Loader=LOADER)  # noqa: S506 (a safe loader, the C one)
     if "*" in text and next(islice(_nodes(loaded), NODES, None), None) is not None:
         raise ValueError("too many aliases")
     return loaded
@@ -196,7 +195,7 @@ def _texts(record: Record) -> Iterable[tuple[str, str]]:
 def _yaml(value: Any) -> str:
     if not value:
         return ""
-    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000))
+    return str(yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=10_000))
 
 
 def _sealed(data: Mapping[str, str]) -> dict[str, str]:
@@ -225,7 +224,7 @@ def read_copy(text: str, request_uid: str) -> Answer[Record]:
 def copied(text: str) -> dict[str, str]:
     """Return the data that a copy holds, none where it can't be read."""
     try:
-        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one)
+        loaded = yaml.load(text, Loader=LOADER)  # noqa: S506 (a safe loader, the C one)
     except codec.NO_YAML:
         return {}
     return {str(key): str(value) for key, value in loaded.items()} if isinstance(loaded, dict) else {}
@@ -238,7 +237,7 @@ def copy(data: Mapping[str, str]) -> str:
 
 def _emitted(key: str, text: str) -> str:
     """Return it as the slow emitter has always folded it; the quick one serves what that loses, and what is long."""
-    quick = _Dumper if len(text) > LONG or "\x85" in text else yaml.SafeDumper
+    quick = DUMPER if len(text) > LONG or "\x85" in text else yaml.SafeDumper
     return str(yaml.dump({key: text}, Dumper=quick, allow_unicode=True))
 
 

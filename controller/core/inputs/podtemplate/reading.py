@@ -15,13 +15,12 @@ from controller.core.inputs import engine, kinds
 from controller.core.inputs.engine import Broken
 from controller.core.inputs.project import yamltext
 from controller.core.model import Object
+from controller.core.safeyaml import LOADER
 from controller.core.text import clean, nearest, quoted
 
 KEY = "pod.yaml"
 LIMIT = 32 * 1024  # bytes: the template is kept with each run, and is in each of its services' manifests
 MISSING, UNUSABLE = "PodTemplateMissing", "InvalidPodTemplate"
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read(configmap: Object | None, name: str, claim: str) -> str:
@@ -63,7 +62,7 @@ def _parse(text: str, claim: str) -> tuple[Object, list[str]]:
         if lines:
             return {}, list(lines)
         # Read once more, as kubectl does (YAML 1.1: 0440 is octal); the first reading found it harmless.
-        document = _stated(yaml.load(text, Loader=_Loader))  # noqa: S506 (a safe loader, the C one)
+        document = _stated(yaml.load(text, Loader=LOADER))  # noqa: S506 (a safe loader, the C one)
     except yamltext.Unreadable as error:
         return {}, [str(error)]
     except (yaml.YAMLError, ValueError) as error:
